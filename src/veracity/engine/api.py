@@ -1,0 +1,235 @@
+"""What an engine is: vectors over the Pallas scalar field and over the Pallas group.
+
+Every backend (``reference``, ``cpu``, later ``cuda``) has exactly these operations, each a whole
+round or a whole tensor, and passes the same conformance suite against ``reference``.
+
+Representations are opaque. A ``Vec`` is a NumPy-like array whose first axis counts field
+elements; a ``Points`` is one whose first axis counts points. ``len(v)`` and ``v[a:b]`` (slices
+along the first axis, views where possible) work on every backend; nothing else may be assumed.
+Scalars cross the interface as Python ints in ``[0, ORDER)``; inputs outside are reduced.
+
+Small integers are C-contiguous NumPy arrays of dtype int8, int16, int32, int64 or uint16.
+
+Index conventions: an array with dims ``(d_0, ..., d_m)`` is stored row-major; its multilinear
+extension pads every axis with zeros to the next power of two, *logically*. Variable 0 of a point
+is the least significant bit of the LAST axis. Folding binds variable 0 first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Order of the Pallas group = modulus of its scalar field (= the base field of Vesta).
+ORDER = 0x40000000000000000000000000000000224698FC0994A8DD8C46EB2100000001
+#: Modulus of the Pallas base field (point coordinates). The curve is y^2 = x^3 + 5.
+BASE = 0x40000000000000000000000000000000224698FC094CF91B992D30ED00000001
+
+POINT_BYTES = 32
+SCALAR_BYTES = 32
+
+Ints = NDArray[Any]
+
+
+class Vec(Protocol):
+    """A vector of field elements; opaque."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: slice, /) -> Any: ...
+
+
+class Points(Protocol):
+    """A vector of group elements; opaque."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: slice, /) -> Any: ...
+
+
+class Engine(Protocol):
+    """The operations of a backend. Invalid shapes raise ``ValueError``."""
+
+    name: str
+    threads: int
+
+    # ---- vectors: making and reading -------------------------------------------------------
+    def from_ints(self, values: Sequence[int]) -> Vec:
+        """Field vector of Python ints (any sign, reduced)."""
+        ...
+
+    def from_small(self, values: Ints) -> Vec:
+        """Field vector of a small-integer array, flattened row-major; signed."""
+        ...
+
+    def to_ints(self, v: Vec) -> list[int]:
+        """Canonical representatives in ``[0, ORDER)``."""
+        ...
+
+    def random(self, n: int) -> Vec:
+        """``n`` uniform field elements from the operating system's randomness (secret)."""
+        ...
+
+    def concat(self, parts: Sequence[Vec]) -> Vec:
+        """Concatenation; the empty sequence gives an empty vector."""
+        ...
+
+    # ---- vectors: element-wise -------------------------------------------------------------
+    def add(self, a: Vec, b: Vec) -> Vec: ...
+
+    def sub(self, a: Vec, b: Vec) -> Vec: ...
+
+    def mul(self, a: Vec, b: Vec) -> Vec: ...
+
+    def scale(self, a: Vec, s: int) -> Vec: ...
+
+    def lincomb(self, vectors: Sequence[Vec], coefficients: Sequence[int]) -> Vec:
+        """``sum_i coefficients[i] * vectors[i]``; shorter vectors count as padded with zeros."""
+        ...
+
+    def outer(self, a: Vec, b: Vec) -> Vec:
+        """``out[i * len(b) + j] = a[i] * b[j]`` (Kronecker product)."""
+        ...
+
+    def dot(self, a: Vec, b: Vec) -> int: ...
+
+    def cumsum(self, a: Vec) -> Vec:
+        """Inclusive prefix sums."""
+        ...
+
+    def gather(self, a: Vec, index: NDArray[np.int64]) -> Vec:
+        """``out[i] = a[index[i]]``."""
+        ...
+
+    def eq(self, point: Sequence[int], n: int) -> Vec:
+        """First ``n`` entries of the eq table: ``out[i] = prod_j (p_j if bit j of i else 1-p_j)``.
+
+        ``n <= 2**len(point)``; variable 0 is the least significant bit of ``i``.
+        """
+        ...
+
+    # ---- small integers against field vectors ----------------------------------------------
+    def contract(self, m: Ints, v: Vec) -> Vec:
+        """Bind the middle axis of a small-integer array.
+
+        ``m`` has shape (outer, n, inner), ``len(v) == n``; returns (outer * inner) elements
+        ``out[o, i] = sum_j m[o, j, i] v[j]``. A matrix-vector product is inner = 1, a
+        vector-matrix product outer = 1. Cost matters: one pass over a model's weights.
+        """
+        ...
+
+    # ---- sumcheck --------------------------------------------------------------------------
+    def fold(self, a: Vec, n: int, r: int) -> Vec:
+        """Bind variable 0 of an array of shape (len(a) // n, n) to ``r``.
+
+        ``out[o, i] = (1 - r) a[o, 2i] + r a[o, 2i+1]`` with shape (.., ceil(n / 2)); a missing
+        ``a[o, n]`` (odd ``n``) is zero.
+        """
+        ...
+
+    def product_round(self, a: Vec, b: Vec, n: int) -> tuple[int, int, int]:
+        """Coefficients ``(c0, c1, c2)`` of ``g(X) = sum_{o,i} a_X[o,i] b_X[o,i]``.
+
+        ``a_X[o, i] = (1 - X) a[o, 2i] + X a[o, 2i+1]`` (missing entries zero): the round
+        polynomial of an inner product before :meth:`fold` of both with the challenge.
+        """
+        ...
+
+    # ---- LogUp (fractional sumcheck), see docs/protocols/lookup.md ---------------------------
+    # A fraction p/q is stored as the pair (p, d) with q = 1 + d, so that padding, which stands
+    # for 0/1, is all zeros. An array of shape (outer, n) has missing entries beyond n.
+    def logup_denominators(
+        self, values: Ints, images: Ints | None, constants: Vec, beta: int
+    ) -> Vec:
+        """``out[b, i] = constants[b] - values[b, i] - beta * images[b, i]``.
+
+        ``values`` (and ``images``) have shape (len(constants), m).
+        """
+        ...
+
+    def logup_level(self, p: Vec | None, d: Vec, n: int) -> tuple[Vec, Vec]:
+        """Add neighbours: entries 2i and 2i+1 of the last axis of shape (len(d) // n, n).
+
+        ``p0/(1+d0) + p1/(1+d1)``: returns ``(p', d')`` of shape (.., ceil(n/2)) with
+        ``p' = p0 (1+d1) + p1 (1+d0)``, ``d' = d0 + d1 + d0 d1``. ``p = None`` means that every
+        present entry has numerator 1 (missing ones 0).
+        """
+        ...
+
+    def logup_round(
+        self,
+        even: tuple[Vec, Vec],
+        odd: tuple[Vec, Vec],
+        n: int,
+        outer: Vec,
+        inner: Vec,
+        lam: int,
+    ) -> tuple[int, int]:
+        """One round over even/odd halves, each ``(p, d)`` of shape (len(outer), n).
+
+        With ``F = lam (p0 (1+d1) + p1 (1+d0)) + d0 + d1 + d0 d1`` (0 = even, 1 = odd, each
+        linear in X along pairs of the last axis) and
+        ``h(X) = sum_{o,i} outer[o] inner[i] F(X; o, i)``, returns ``(h(0), leading coefficient
+        of X^2)``. ``len(inner) == ceil(n / 2)``. (The constant 1 of ``(1+d0)(1+d1)`` is left
+        out: the caller adds it, over the whole padded cube.)
+        """
+        ...
+
+    def logup_round_separable(
+        self,
+        even_p: Vec,
+        even_d: Vec,
+        odd_p: Vec,
+        odd_d: Vec,
+        n: int,
+        outer: Vec,
+        inner: Vec,
+        lam: int,
+    ) -> tuple[int, int]:
+        """:meth:`logup_round` where the numerators depend on the last axis only.
+
+        ``even_p`` and ``odd_p`` have length ``n`` (broadcast over outer). Used on the leaf layer,
+        where numerators are the indicator of present entries.
+        """
+        ...
+
+    # ---- group -----------------------------------------------------------------------------
+    def generators(self, label: str, n: int) -> Points:
+        """``n`` points by hash-to-curve; point ``i`` depends on ``label`` and ``i`` only."""
+        ...
+
+    def commit_rows(self, values: Ints, index: NDArray[np.int64], bases: Points) -> Points:
+        """``out[r] = sum_j values[r, j] * bases[index[j]]`` for small signed ``values`` (R, m).
+
+        Cost matters: this commits the weights and the witness. Zeros cost nothing.
+        """
+        ...
+
+    def msm(self, points: Points, scalars: Vec) -> Points:
+        """``sum_i scalars[i] points[i]`` as one point (a Points of length 1)."""
+        ...
+
+    def scale_points(self, points: Points, scalars: Vec) -> Points:
+        """``out[i] = scalars[i] * points[i]`` (used with one fixed point and a vector of blinds:
+        a ``points`` of length 1 is broadcast; use a fixed-base table)."""
+        ...
+
+    def add_points(self, a: Points, b: Points) -> Points:
+        """Element-wise sum."""
+        ...
+
+    def concat_points(self, parts: Sequence[Points]) -> Points: ...
+
+    def fold_points(self, points: Points, r: int) -> Points:
+        """``out[i] = points[i] + r * points[n/2 + i]`` for even ``n`` (an IPA round)."""
+        ...
+
+    def compress(self, points: Points) -> bytes:
+        """Canonical encoding, 32 bytes a point: x little-endian, top bit = parity of y; the
+        point at infinity is 32 zero bytes (as in pasta_curves)."""
+        ...
+
+    def decompress(self, data: bytes) -> Points:
+        """Inverse of :meth:`compress`; ``ValueError`` for any non-canonical or off-curve bytes."""
+        ...
