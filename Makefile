@@ -1,0 +1,77 @@
+# Everything a developer or a fresh machine needs; every target sets up .venv first.
+# Needs on the machine: Python 3.11 or newer (with venv), cargo (with clippy and rustfmt for `lint`).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+CONSTRAINTS := requirements/constraints.txt
+RUST := $(shell find rust -name target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.toml' \) -print 2>/dev/null)
+PYTEST_ARGS ?=
+
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
+
+.PHONY: help env demo test test-all lint format bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+env: $(VENV)/.built ## .venv with pinned dependencies and the Rust extension (release build)
+
+# The first interpreter that is new enough; `make env PYTHON=...` overrides.
+$(VENV)/.created:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+	  if "$$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    if test -x $(PY); then touch $@; else "$$python" -m venv $(VENV); fi; \
+	    touch $@; exit 0; \
+	  fi; \
+	done; echo "make: Python 3.11 or newer with venv is needed; install it or pass PYTHON=..." >&2; exit 1
+
+$(VENV)/.installed: $(VENV)/.created $(CONSTRAINTS)
+	$(PY) -m pip install --quiet 'maturin>=1.9,<2'
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
+	@command -v cargo >/dev/null || { echo "make: cargo is needed; install Rust first" >&2; exit 1; }
+	$(BIN)/maturin develop --release --locked --quiet --extras import,dev
+	@touch $@
+
+demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)
+	$(PY) examples/demo.py --dir build/demo
+
+test: env ## the test suite without the slow tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-all: env ## slow tests, too
+	$(BIN)/pytest -m "not gpu" $(PYTEST_ARGS)
+
+lint: env ## ruff, mypy, stub test, import contract, rustfmt, clippy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(PY) -m mypy.stubtest veracity.engine._cpu
+	$(BIN)/lint-imports --no-cache
+	cargo fmt --manifest-path rust/Cargo.toml --all --check
+	cargo clippy --manifest-path rust/Cargo.toml --workspace --all-targets --locked --quiet -- -D warnings
+
+format: env ## put Python and Rust into the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt --manifest-path rust/Cargo.toml --all
+
+bench: env ## measured workloads: stories260k with 64 tokens, SmolLM2 with 32
+	@mkdir -p build/bench
+	$(BIN)/veracity bench stories260k --tokens 64 --json | tee build/bench/stories260k.json
+	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
+
+lock: env ## rewrite the pins from what .venv holds
+	$(PY) -m pip freeze --exclude-editable --exclude veracity > $(CONSTRAINTS)
+
+clean: ## remove build outputs (keeps .venv)
+	rm -rf build dist rust/target .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

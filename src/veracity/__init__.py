@@ -1,0 +1,1 @@
+"""Zero-knowledge proofs that an answer came from a committed language model."""

@@ -1,0 +1,1 @@
+"""The command line: arguments in, text out; every decision is taken in :mod:`veracity.api`."""

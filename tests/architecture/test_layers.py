@@ -1,0 +1,64 @@
+"""The layer table of ARCHITECTURE.md is a failing test, not a wish."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "src" / "veracity").rglob("*.py"))
+
+
+def trees() -> list[tuple[Path, ast.Module]]:
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES]
+
+
+def test_import_contract_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+    assert status == EXIT_STATUS_SUCCESS
+
+
+def imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_nothing_below_the_cli_imports_the_package_root() -> None:
+    """The root re-exports ``api``; importing it from a lower layer would hide a cycle."""
+    inside = [(path, tree) for path, tree in trees() if "cli" not in path.parts]
+    offenders = [str(path) for path, tree in inside if "veracity" in imported(tree)]
+    assert offenders == []
+
+
+@pytest.mark.parametrize("banned", ["pickle", "dill", "marshal", "shelve"])
+def test_no_unsafe_serialisation(banned: str) -> None:
+    assert [str(path) for path, tree in trees() if banned in imported(tree)] == []
+
+
+def test_no_assert_guards_anything() -> None:
+    """Asserts vanish under ``python -O``; input must meet a typed error."""
+    offenders = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert)
+    ]
+    assert offenders == []
+
+
+def test_files_are_one_idea_each() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in SOURCES
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 450
+    }
+    assert long == {}
