@@ -1,0 +1,265 @@
+"""What a model's owner does: import, calibrate, commit, prove.
+
+Model formats and tokenizers are read through :mod:`veracity.frontends` only, and only here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity import frontends, zkml
+from veracity.api.commitment import Commitment, Metadata
+from veracity.api.progress import Progress, silent
+from veracity.api.proof import Proof, statement_context
+from veracity.api.secret import Secret
+from veracity.api.tokens import PromptFrame, TokenTable
+from veracity.engine import load_engine
+from veracity.errors import UsageError
+from veracity.frontends import ProgramFile
+from veracity.graph import Program, generate
+
+__all__ = ["ProvedAnswer", "calibrate", "commit", "import_model", "prove"]
+
+
+def import_model(
+    source: str | Path, out: str | Path, *, progress: Progress = silent
+) -> ProgramFile:
+    """Read a model and its tokenizer into a ``.vprog`` file.
+
+    Parameters
+    ----------
+    source : str or path
+        ``smollm2``, ``stories260k``, a folder of safetensors and ``config.json``, a GGUF file or
+        a llama2.c checkpoint.
+    out : path
+        The file to write.
+    progress : Progress
+        Called as the work advances.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The model is of a type that cannot be represented.
+    UsageError
+        The source cannot be had, or ``out`` cannot be written.
+    """
+    return frontends.import_model(source, out, progress=progress)
+
+
+def calibrate(
+    program: str | Path, *, text: str | Path | None = None, progress: Progress = silent
+) -> dict[str, Any]:
+    """Choose the scales of the integer program; rewrites the file.
+
+    Parameters
+    ----------
+    program : path
+        A ``.vprog`` file.
+    text : path, optional
+        Text to observe; the bundled text and chat prompts by default.
+    progress : Progress
+        Called as the work advances.
+
+    Returns
+    -------
+    dict
+        The accuracy report: perplexities, top-1 agreement, ranges.
+    """
+    return frontends.calibrate(program, text=text, progress=progress)
+
+
+def commit(
+    program: ProgramFile | str | Path,
+    *,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> tuple[Commitment, Secret]:
+    """Commit to every weight of a calibrated model.
+
+    Returns
+    -------
+    Commitment, Secret
+        What to publish, and what to keep.
+
+    Raises
+    ------
+    UsageError
+        The program was not calibrated yet.
+    """
+    progress("load", 0.0)
+    loaded = load_program(program)
+    engine = load_engine("cpu", threads=threads)
+    progress("load", 1.0)
+    model, opening = zkml.commit_model(engine, loaded.program, loaded.weights, progress=progress)
+    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids))
+    metadata = Metadata(
+        source=loaded.source,
+        parameters=loaded.parameters,
+        program_digest=loaded.program.digest,
+        tokenizer_digest=table.digest,
+        quantisation=loaded.quantisation,
+        calibration=loaded.calibration,
+        accuracy=loaded.accuracy,
+        frames=prompt_frames(loaded),
+        stop_ids=tuple(sorted(loaded.stop_ids)),
+        package_version=version("veracity"),
+    )
+    commitment = Commitment(metadata, loaded.program, table, model)
+    return commitment, Secret(commitment, weights_digest(loaded.weights), opening)
+
+
+@dataclass(frozen=True)
+class ProvedAnswer:
+    """An answer as text, and its proof."""
+
+    answer: str
+    proof: Proof
+
+
+def prove(
+    program: ProgramFile | str | Path,
+    secret: Secret | str | Path,
+    prompt: str,
+    *,
+    max_new_tokens: int = 32,
+    raw: bool = False,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> ProvedAnswer:
+    """Answer ``prompt`` with a committed model and prove the answer.
+
+    Parameters
+    ----------
+    program : ProgramFile or path
+        The calibrated model.
+    secret : Secret or path
+        The opening of its commitment.
+    prompt : str
+        The user's words; the model's chat template, where it has one, is put around them.
+    max_new_tokens : int
+        The answer ends there if the model does not end it before.
+    raw : bool
+        Give the words to the model without a template.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the work advances.
+
+    Raises
+    ------
+    UsageError
+        Secret and program do not belong together, or the prompt does not fit the model.
+    RangeError
+        A value left its calibrated range; no proof of this prompt can be made.
+    """
+    progress("load", 0.0)
+    opened = secret if isinstance(secret, Secret) else load_secret(secret)
+    loaded = load_program(program)
+    commitment = opened.commitment
+    check_pair(loaded, opened)
+    chat = not raw and "chat" in commitment.metadata.frames
+    name = "chat" if chat else "raw"
+    frame = commitment.metadata.frames[name]
+    ids = [*frame.before, *loaded.encode(prompt), *frame.after]
+    if not ids:
+        raise UsageError("the prompt is empty; give at least one word")
+    room = loaded.program.context + 1 - len(ids)
+    if room < 1:
+        raise UsageError(
+            f"the prompt has {len(ids)} tokens, the model's context holds "
+            f"{loaded.program.context}; shorten the prompt"
+        )
+    engine = load_engine("cpu", threads=threads)
+    progress("load", 1.0)
+    wanted = min(max_new_tokens, room)
+    answer = answer_tokens(loaded, ids, wanted, progress)
+    argument = zkml.prove(
+        engine,
+        loaded.program,
+        loaded.weights,
+        commitment.model,
+        opened.opening,
+        ids + answer,
+        len(ids),
+        statement_context(commitment.digest, name),
+        progress=progress,
+    )
+    proof = Proof(commitment.digest, name, tuple(ids + answer), len(ids), argument)
+    shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
+    return ProvedAnswer(commitment.table.decode(shown), proof)
+
+
+def answer_tokens(
+    loaded: ProgramFile, prompt: list[int], wanted: int, progress: Progress
+) -> list[int]:
+    """The greedy answer, one call of ``progress`` a token."""
+    done = 0
+
+    def count(token: int) -> None:
+        nonlocal done
+        done += 1
+        progress("evaluate", done / wanted)
+
+    progress("evaluate", 0.0)
+    return generate(
+        loaded.program, loaded.weights, prompt, wanted, frozenset(loaded.stop_ids), on_token=count
+    )
+
+
+def load_program(program: ProgramFile | str | Path) -> ProgramFile:
+    """Open a calibrated ``.vprog`` file; weights stay on disk, memory-mapped."""
+    loaded = program if isinstance(program, ProgramFile) else frontends.load_program_file(program)
+    if not isinstance(loaded.program, Program):
+        raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
+    return loaded
+
+
+def load_secret(path: str | Path) -> Secret:
+    """Read a ``.vsec`` file; says what to do where there is none."""
+    if not Path(path).exists():
+        raise UsageError(
+            f"no secret opening {Path(path).name!r}; give --secret, or run `veracity commit` first"
+        )
+    return Secret.load(path)
+
+
+def check_pair(loaded: ProgramFile, opened: Secret) -> None:
+    """Raise :class:`UsageError` unless ``opened`` opens a commitment to exactly this model."""
+    if opened.commitment.metadata.program_digest != loaded.program.digest:
+        raise UsageError(
+            "the secret belongs to another program (calibrated again since?); "
+            "run `veracity commit` for this one"
+        )
+    if opened.weights_digest != weights_digest(loaded.weights):
+        raise UsageError(
+            "the secret belongs to other weights of the same program; "
+            "use the program file that was committed"
+        )
+
+
+def prompt_frames(loaded: ProgramFile) -> dict[str, PromptFrame]:
+    """The frames the model's tokenizer knows, as pinned in a commitment."""
+    frames = {}
+    for name, chat in (("raw", False), ("chat", True)):
+        sides = loaded.frame(chat=chat)
+        if sides is not None:
+            frames[name] = PromptFrame(tuple(sides[0]), tuple(sides[1]))
+    return frames
+
+
+def weights_digest(weights: Mapping[str, NDArray[Any]]) -> bytes:
+    """SHA-256 over names, shapes and integers of all weights, in order of name."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        total.update(f"{name}:{array.dtype.str}:{array.shape}\n".encode())
+        total.update(array.view(np.uint8).reshape(-1).data)
+    return total.digest()

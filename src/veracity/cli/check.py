@@ -1,0 +1,100 @@
+"""The commands of those who trust nobody: verify and inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from veracity.api.commitment import Commitment
+from veracity.api.inspection import inspect_file
+from veracity.api.verification import NOT_PROVED, PROVED
+from veracity.api.verification import verify as verify_answer
+from veracity.cli.display import clock, emit_json, flatten, show_table, size
+from veracity.cli.faults import EXIT_FALSE, fail
+from veracity.cli.options import FILE, json_option, threads_option
+from veracity.errors import FormatError, VerificationError
+
+__all__ = ["inspect", "verify"]
+
+
+@click.command()
+@click.argument("proof", type=FILE)
+@click.option(
+    "--commitment",
+    required=True,
+    type=FILE,
+    help="The model you trust to be the right one (.vcom).",
+)
+@click.option("--prompt", help="Words you expect to have been asked.")
+@click.option("--answer", help="Words you expect to be the answer.")
+@click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
+@threads_option
+@json_option
+def verify(
+    proof: Path,
+    commitment: Path,
+    prompt: str | None,
+    answer: str | None,
+    raw: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Check a proved answer and print what it says.
+
+    The prompt and the answer are decoded from the proved token ids with the tokenizer that the
+    commitment pins. Exit code 0: proved; 1: false; 2: a file is missing or of the wrong kind.
+    """
+    pinned = Commitment.load(commitment)
+    try:
+        result = verify_answer(
+            proof, pinned, prompt=prompt, answer=answer, raw=raw, threads=threads
+        )
+    except (VerificationError, FormatError) as fault:
+        if as_json:
+            emit_json({"accepted": False, "kind": type(fault).__name__, "error": str(fault)})
+        fail(fault, EXIT_FALSE)
+        return
+    if as_json:
+        emit_json(result.to_plain())
+        return
+    model = result.metadata
+    ending = "ended by the model" if result.complete else "cut at the length asked for"
+    show_table(
+        [
+            ("prompt", result.prompt),
+            ("answer", result.answer),
+            ("", ""),
+            (
+                "result",
+                f"ACCEPTED in {clock(result.seconds)} ({size(result.proof_bytes)} of proof)",
+            ),
+            (
+                "tokens",
+                f"{result.prompt_tokens} prompt ({result.frame}), "
+                f"{result.answer_tokens} answer, {ending}",
+            ),
+            ("commitment", result.commitment_digest),
+            (
+                "model",
+                f"{model.source.get('name', '?')}, {model.parameters:,} parameters "
+                "(stated by its publisher)",
+            ),
+            ("weights file", f"{model.source.get('sha256', '?')} (stated)"),
+            ("program", model.program_digest),
+            ("proved", f"that {PROVED}"),
+            ("not proved", NOT_PROVED),
+        ]
+    )
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@json_option
+def inspect(file: Path, as_json: bool) -> None:
+    """Tell what a .vprog, .vcom, .vsec or .vproof file holds (nothing secret)."""
+    facts = inspect_file(file)
+    if as_json:
+        emit_json(facts)
+    else:
+        show_table(flatten(facts))

