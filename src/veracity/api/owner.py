@@ -177,24 +177,38 @@ def prove(
             f"the prompt has {len(ids)} tokens, the model's context holds "
             f"{loaded.program.context}; shorten the prompt"
         )
-    engine = load_engine("cpu", threads=threads)
     progress("load", 1.0)
-    wanted = min(max_new_tokens, room)
-    answer = answer_tokens(loaded, ids, wanted, progress)
+    answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
+    proof = prove_tokens(loaded, opened, ids, answer, name, threads=threads, progress=progress)
+    shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
+    return ProvedAnswer(commitment.table.decode(shown), proof)
+
+
+def prove_tokens(
+    loaded: ProgramFile,
+    opened: Secret,
+    prompt: list[int],
+    answer: list[int],
+    frame: str,
+    *,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Proof:
+    """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids."""
+    commitment = opened.commitment
+    tokens = prompt + answer
     argument = zkml.prove(
-        engine,
+        load_engine("cpu", threads=threads),
         loaded.program,
         loaded.weights,
         commitment.model,
         opened.opening,
-        ids + answer,
-        len(ids),
-        statement_context(commitment.digest, name),
+        tokens,
+        len(prompt),
+        statement_context(commitment.digest, frame),
         progress=progress,
     )
-    proof = Proof(commitment.digest, name, tuple(ids + answer), len(ids), argument)
-    shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
-    return ProvedAnswer(commitment.table.decode(shown), proof)
+    return Proof(commitment.digest, frame, tuple(tokens), len(prompt), argument)
 
 
 def answer_tokens(

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 
 import click
 
-from veracity.cli.bench import bench
-from veracity.cli.check import inspect, verify
 from veracity.cli.faults import CarefulGroup
-from veracity.cli.owner import calibrate, commit, estimate, import_, prove
 
 __all__ = ["main"]
 
+#: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
+COMMANDS = {
+    "import": "owner.import_",
+    "calibrate": "owner.calibrate",
+    "commit": "owner.commit",
+    "estimate": "owner.estimate",
+    "prove": "owner.prove",
+    "verify": "check.verify",
+    "inspect": "check.inspect",
+    "bench": "bench.bench",
+}
+
+
+class LazyGroup(CarefulGroup):
+    """Finds a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Commands in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        home = COMMANDS.get(cmd_name)
+        if home is None:
+            return None
+        module, name = home.split(".")
+        command: click.Command = getattr(importlib.import_module(f"veracity.cli.{module}"), name)
+        return command
+
 
 @click.group(
-    cls=CarefulGroup,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(importlib.metadata.version("veracity"), prog_name="veracity")
@@ -34,7 +61,3 @@ def main() -> None:
           --out answer.vproof
       veracity verify answer.vproof --commitment smollm2.vcom
     """  # noqa: D301 (click reads the backspace)
-
-
-for command in (import_, calibrate, commit, estimate, prove, verify, inspect, bench):
-    main.add_command(command)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from veracity.api import owner
+from veracity.api.estimation import Estimate
 from veracity.api.estimation import estimate as estimate_cost
 from veracity.api.progress import PHASES
 from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
@@ -18,6 +19,19 @@ __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
 IMPORT_SHARES = {"fetch": 0.5, "load": 0.2, "write": 0.3}
 CALIBRATE_SHARES = {"load": 0.05, "observe": 0.35, "write": 0.2, "compare": 0.4}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
+
+
+def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
+    """An estimate as rows of a table."""
+    return [
+        ("lookups", f"{cost.lookups:,}"),
+        ("committed values", f"{cost.committed_values:,}"),
+        ("time to commit (once)", f"about {clock(cost.commit_s)}"),
+        ("time to prove", f"about {clock(cost.prove_s)}"),
+        ("time to verify", f"about {clock(cost.verify_s)}"),
+        ("proof", f"about {size(cost.proof_bytes)}"),
+        ("peak memory", f"about {size(cost.peak_memory_bytes)}"),
+    ]
 
 
 @click.command("import")
@@ -82,7 +96,7 @@ def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> N
         emit_json(facts)
         return
     show_table(flatten({k: v for k, v in facts.items() if k != "cost_of_32_tokens"}))
-    show_table(cost.rows(size, clock), title="to prove 32 tokens")
+    show_table(cost_rows(cost), title="to prove 32 tokens")
 
 
 @click.command()
@@ -152,7 +166,7 @@ def estimate(program: Path, tokens: int, threads: int | None, as_json: bool) -> 
     if as_json:
         emit_json(cost.to_plain())
     else:
-        show_table(cost.rows(size, clock), title=f"to prove {tokens} tokens of {program.name}")
+        show_table(cost_rows(cost), title=f"to prove {tokens} tokens of {program.name}")
 
 
 @click.command()

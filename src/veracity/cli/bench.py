@@ -1,0 +1,57 @@
+"""The command that measures one workload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from veracity.api.benchmark import bench as run_bench
+from veracity.api.progress import PHASES
+from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
+from veracity.cli.options import json_option, quiet_option, threads_option
+
+__all__ = ["bench"]
+
+SHARES = {"fetch": 0.1, "observe": 0.1, "compare": 0.1, **PHASES, "verify": 0.05}
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--tokens",
+    default=32,
+    show_default=True,
+    type=click.IntRange(8),
+    help="Positions in all: a quarter prompt, the rest generated.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to leave model.vcom and answer.vproof in.",
+)
+@threads_option
+@quiet_option
+@json_option
+def bench(
+    model: str, tokens: int, keep: Path | None, threads: int | None, quiet: bool, as_json: bool
+) -> None:
+    """Measure one workload from import to verification.
+
+    MODEL is what `veracity import` takes, or a calibrated .vprog file (then import and calibration
+    count as zero). The proof is verified in a process of its own.
+    """
+    with Bar(SHARES, quiet=quiet) as bar:
+        measures = run_bench(model, tokens, keep=keep, threads=threads, progress=bar)
+    if as_json:
+        emit_json(measures)
+        return
+    shown = {
+        name: clock(value)
+        if name.endswith("_s")
+        else size(value)
+        if name.endswith("_bytes")
+        else value
+        for name, value in measures.items()
+    }
+    show_table(flatten(shown))
