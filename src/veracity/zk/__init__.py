@@ -1,0 +1,5 @@
+"""Argument systems over multilinear polynomials, with hiding.
+
+Nothing here knows what a tensor program is. Reading order: :mod:`transcript`, :mod:`ledger`,
+:mod:`columns`, :mod:`sumcheck`, :mod:`lookup`, :mod:`reduction`, :mod:`opening`.
+"""

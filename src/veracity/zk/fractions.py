@@ -1,0 +1,247 @@
+"""The tree of fractions under a lookup argument: blocks of different dims in one padded cube.
+
+Level 0 is the concatenation of all leaf arrays ("blocks"); level ``k + 1`` adds neighbours of level
+``k``. A block with ``n`` variables lies at an offset that is a multiple of ``2^n`` (blocks are sorted
+by size), so halving the cube halves every block along its own last axis. Everything that is not
+stored is the fraction 0/1. A fraction p/q is stored as ``(p, d = q - 1)``, so that absent means
+all zeros. Blocks that shrank to one entry are gathered, in order, in a one-dimensional *tail*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from veracity.engine.api import ORDER, Engine, Vec
+from veracity.zk.mle import eq_at, eq_range, kron, ones, variables
+
+__all__ = ["Halves", "Level", "Placement", "Run", "place"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the leaves of each block lie.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Indices of the blocks, largest first.
+    offsets : tuple of int
+        Offset of each block (in the caller's order of blocks).
+    variables : int
+        Variables of the whole cube.
+    """
+
+    order: tuple[int, ...]
+    offsets: tuple[int, ...]
+    variables: int
+
+
+def place(dims: Sequence[tuple[int, ...]]) -> Placement:
+    """Aligned offsets for blocks with these dims: sorted by padded size, without gaps."""
+    sizes = [variables(d) for d in dims]
+    order = tuple(sorted(range(len(dims)), key=lambda i: (-sizes[i], i)))
+    offsets = [0] * len(dims)
+    at = 0
+    for i in order:
+        offsets[i] = at
+        at += 1 << sizes[i]
+    return Placement(order, tuple(offsets), max(0, (at - 1).bit_length()))
+
+
+def _strip(dims: Sequence[int]) -> tuple[int, ...]:
+    """Drop axes of length 1 (they have no variables)."""
+    return tuple(d for d in dims if d > 1) or (1,)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Fractions of one block at one level of the tree.
+
+    Attributes
+    ----------
+    offset : int
+        Position of the first entry in its level.
+    dims : tuple of int
+        Dims without axes of length 1.
+    p : Vec or None
+        Numerators; None for all ones.
+    d : Vec
+        Denominators minus one.
+    """
+
+    offset: int
+    dims: tuple[int, ...]
+    p: Vec | None
+    d: Vec
+
+    @property
+    def single(self) -> bool:
+        """Whether one entry is left."""
+        return prod(self.dims) == 1
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the tree: large blocks, then the tail (None while nothing is in it)."""
+
+    runs: tuple[Run, ...]
+    tail: Run | None
+
+    @staticmethod
+    def of(engine: Engine, runs: Sequence[Run], tail: Run | None) -> Level:
+        """Gather single entries into the tail."""
+        big = tuple(r for r in runs if not r.single)
+        small = [r for r in runs if r.single]
+        if small:
+            rest = [*small, *([tail] if tail is not None else [])]
+            tail = Run(
+                rest[0].offset,
+                (sum(len(r.d) for r in rest),),
+                engine.concat([ones(engine, 1) if r.p is None else r.p for r in rest]),
+                engine.concat([r.d for r in rest]),
+            )
+        return Level(big, tail)
+
+    def next(self, engine: Engine) -> Level:
+        """Add neighbours."""
+
+        def up(run: Run) -> Run:
+            n = run.dims[-1]
+            p, d = engine.logup_level(run.p, run.d, n)
+            return Run(run.offset // 2, _strip((*run.dims[:-1], (n + 1) // 2)), p, d)
+
+        return Level.of(
+            engine, [up(r) for r in self.runs], None if self.tail is None else up(self.tail)
+        )
+
+    def halves(self, engine: Engine) -> Halves:
+        """The operands of the sumcheck that leads from the next level to this one."""
+        return Halves(engine, self)
+
+
+class _Half:
+    """Even and odd entries of a block while variables are bound, last axis first.
+
+    ``pe, po`` have the dims of the block, or, if ``separable``, depend on the last axis only.
+    """
+
+    def __init__(self, engine: Engine, run: Run) -> None:
+        n = run.dims[-1]
+        self.engine, self.offset = engine, run.offset // 2
+        self.de, self.do = engine.fold(run.d, n, 0), engine.fold(run.d, n, 1)
+        self.separable = run.p is None
+        if run.p is None:
+            self.pe = ones(engine, (n + 1) // 2)
+            self.po = ones(engine, n // 2) if n > 1 else engine.from_ints([0])
+            if n % 2 and n > 1:
+                self.po = engine.concat([self.po, engine.from_ints([0])])
+        else:
+            self.pe, self.po = engine.fold(run.p, n, 0), engine.fold(run.p, n, 1)
+        self.dims: tuple[int, ...] = ()
+        self._outer: Vec | None = None
+        self._shrink((*run.dims[:-1], (n + 1) // 2))
+
+    def _shrink(self, dims: tuple[int, ...]) -> None:
+        popped = len(dims) > 1 and dims[-1] == 1
+        self.dims = _strip(dims)
+        if popped or not self.dims[:-1]:
+            self._outer = None
+        if popped and self.separable:
+            n = self.dims[-1]
+            p = self.engine.to_ints(self.pe) + self.engine.to_ints(self.po)
+            self.pe = self.engine.scale(ones(self.engine, n), p[0])
+            self.po = self.engine.scale(ones(self.engine, n), p[1])
+
+    def round(self, point: Sequence[int], lam: int) -> tuple[int, int]:
+        """Contribution to ``(h(0), h_2)``; ``point`` = remaining coordinates, this one first."""
+        n = self.dims[-1]
+        width = (n - 1).bit_length()
+        if self._outer is None:
+            count = prod(self.dims[:-1])
+            if count == 1:
+                self._outer = ones(self.engine, 1)
+            else:
+                high = list(point[width:])
+                parts = []
+                for dim in reversed(self.dims[:-1]):
+                    bits = (dim - 1).bit_length()
+                    parts.append(self.engine.eq(high[:bits], dim))
+                    high = high[bits:]
+                table = kron(self.engine, parts[::-1])
+                position = self.offset >> sum((d - 1).bit_length() for d in self.dims)
+                self._outer = self.engine.scale(table, eq_at(high, position))
+        rest = list(point[1:])
+        if len(self.dims) > 1:
+            inner = self.engine.eq(rest[: width - 1], (n + 1) // 2)
+        else:
+            inner = eq_range(self.engine, rest, self.offset // 2, self.offset // 2 + (n + 1) // 2)
+        if self.separable:
+            return self.engine.logup_round_separable(
+                self.pe, self.de, self.po, self.do, n, self._outer, inner, lam
+            )
+        return self.engine.logup_round(
+            (self.pe, self.de), (self.po, self.do), n, self._outer, inner, lam
+        )
+
+    def bind(self, r: int) -> None:
+        """Bind the next variable."""
+        n = self.dims[-1]
+        fold = self.engine.fold
+        self.pe, self.po = fold(self.pe, n, r), fold(self.po, n, r)
+        self.de, self.do = fold(self.de, n, r), fold(self.do, n, r)
+        self.offset //= 2
+        self._shrink((*self.dims[:-1], (n + 1) // 2))
+
+    @property
+    def single(self) -> bool:
+        return prod(self.dims) == 1
+
+
+class Halves:
+    """The state of one layer's sumcheck over all blocks."""
+
+    def __init__(self, engine: Engine, level: Level) -> None:
+        self.engine = engine
+        self._big = [_Half(engine, r) for r in level.runs]
+        self._tail = None if level.tail is None else _Half(engine, level.tail)
+        self._gather()
+
+    def _gather(self) -> None:
+        small = [h for h in self._big if h.single]
+        if not small:
+            return
+        self._big = [h for h in self._big if not h.single]
+        rest = [*small, *([self._tail] if self._tail is not None else [])]
+        first = rest[0]
+        for name in ("pe", "de", "po", "do"):
+            setattr(first, name, self.engine.concat([getattr(h, name) for h in rest]))
+        first.separable = False
+        first.dims = (len(first.de),)
+        first._outer = None
+        self._tail = first
+
+    def round(self, point: Sequence[int], lam: int) -> tuple[int, int]:
+        """``(h(0), h_2)`` of the whole layer, the constant of absent entries included."""
+        h0, h2 = 1, 0
+        for half in [*self._big, *([self._tail] if self._tail is not None else [])]:
+            a, b = half.round(point, lam)
+            h0, h2 = (h0 + a) % ORDER, (h2 + b) % ORDER
+        return h0, h2
+
+    def bind(self, r: int) -> None:
+        """Bind the next variable in every block."""
+        for half in self._big:
+            half.bind(r)
+        if self._tail is not None:
+            self._tail.bind(r)
+        self._gather()
+
+    def ends(self) -> tuple[int, int, int, int]:
+        """``(p_even, q_even, p_odd, q_odd)`` once all variables are bound."""
+        tail = self._tail
+        if tail is None or self._big or len(tail.de) != 1:
+            raise ValueError("a layer is not bound to the end")
+        pe, de, po, do = (self.engine.to_ints(v)[0] for v in (tail.pe, tail.de, tail.po, tail.do))
+        return pe, (1 + de) % ORDER, po, (1 + do) % ORDER

@@ -1,0 +1,89 @@
+"""The commitment key: independent generators from public labels, no trusted set-up.
+
+``G_1 .. G_C`` carry matrix columns, ``K_1 .. K_M`` carry hidden messages, ``K_0`` products, ``H``
+blinds and ``U`` the value of the inner product. Nobody knows a discrete-log relation among them,
+because each is a hash-to-curve output of its label and index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from veracity.engine.api import Engine, Points
+
+__all__ = ["GENERATOR_LABEL", "CommitmentKey", "load_key"]
+
+#: Version of all generator labels; absorbed with every statement.
+GENERATOR_LABEL = "veracity-pallas-generators-v1"
+
+#: Slots derived for hidden messages; far above what any statement uses.
+_SLOTS = 1 << 13
+
+
+@dataclass(frozen=True)
+class CommitmentKey:
+    """Generators for rows of ``2**log_columns`` entries.
+
+    Attributes
+    ----------
+    log_columns : int
+        Logarithm of the row length C.
+    columns, message_slots : Points
+        ``G_1..G_C`` and ``K_1..K_M``.
+    product, blinder, inner : Points
+        ``K_0``, ``H`` and ``U``, one point each.
+    """
+
+    log_columns: int
+    columns: Points
+    message_slots: Points
+    product: Points
+    blinder: Points
+    inner: Points
+
+    @property
+    def row_length(self) -> int:
+        """C, the number of entries of a row."""
+        return 1 << self.log_columns
+
+    @property
+    def slot_count(self) -> int:
+        """M, the most hidden values of one proof."""
+        return len(self.message_slots)
+
+    def slots(self, start: int, stop: int) -> Points:
+        """Generators of the slots ``start .. stop-1``."""
+        return self.message_slots[start:stop]  # type: ignore[no-any-return]
+
+
+def load_key(
+    engine: Engine,
+    log_columns: int,
+    generators: Callable[[Engine, str, int], Points] | None = None,
+) -> CommitmentKey:
+    """Derive (or load from the cache) a commitment key.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend that will use the key.
+    log_columns : int
+        Logarithm of the row length.
+    generators : callable, optional
+        ``(engine, label, n) -> Points``; by default the disk-cached hash-to-curve derivation of
+        :mod:`veracity.engine.generators`.
+    """
+    if generators is None:
+        from veracity.engine.generators import cached_generators
+
+        generators = cached_generators
+    special = generators(engine, f"{GENERATOR_LABEL}/special", 3)
+    return CommitmentKey(
+        log_columns=log_columns,
+        columns=generators(engine, f"{GENERATOR_LABEL}/columns", 1 << log_columns),
+        message_slots=generators(engine, f"{GENERATOR_LABEL}/slots", _SLOTS),
+        product=special[0:1],
+        blinder=special[1:2],
+        inner=special[2:3],
+    )

@@ -1,0 +1,233 @@
+"""The ledger of hidden values: what the prover commits to, and what is still owed about it.
+
+Message ``k`` of the prover is a Pedersen vector commitment ``P_k = sum_s m_s K_s + sigma_k H`` over
+slots ``K_s`` that no other message uses. Nobody sees ``m_s``; both sides write down the linear
+equations with public coefficients, and the products, that the values must satisfy. The opening
+(:mod:`veracity.zk.opening`) proves all of them at once; an entry left out of it would be a check
+left out, so the ledger can be closed exactly once and everything in it is taken.
+
+Operands and results of every product are copied into ONE LAST message: see "Why the last
+message" in ``docs/protocols/hiding.md`` for the attack this stops. References: Hyrax (eprint
+2017/1132) section 5, Bulletproofs (2017/1066), BlindFold in Jolt, HyperNova (2023/573) section 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from veracity.engine.api import ORDER, Engine, Points, Vec
+from veracity.errors import FormatError, VerificationError
+from veracity.zk.keys import CommitmentKey
+from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+
+__all__ = ["Channel", "HiddenProver", "HiddenVerifier", "Ledger", "LinearForm", "Product"]
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """``constant + sum_s terms[s] * m_s`` over hidden slots, with public coefficients."""
+
+    constant: int = 0
+    terms: Mapping[int, int] = field(default_factory=dict)
+
+    def __add__(self, other: LinearForm | int) -> LinearForm:
+        if isinstance(other, int):
+            return LinearForm((self.constant + other) % ORDER, self.terms)
+        terms = dict(self.terms)
+        for s, c in other.terms.items():
+            terms[s] = (terms.get(s, 0) + c) % ORDER
+        return LinearForm((self.constant + other.constant) % ORDER, terms)
+
+    __radd__ = __add__
+
+    def __mul__(self, k: int) -> LinearForm:
+        k %= ORDER
+        return LinearForm(
+            self.constant * k % ORDER, {s: c * k % ORDER for s, c in self.terms.items()}
+        )
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: LinearForm | int) -> LinearForm:
+        return self + (-other if isinstance(other, int) else other * -1)
+
+    @staticmethod
+    def slot(s: int) -> LinearForm:
+        """The hidden value in slot ``s``."""
+        return LinearForm(0, {s: 1})
+
+
+@dataclass(frozen=True)
+class Product:
+    """Slots of the last message with ``m_left * m_right = m_result``."""
+
+    left: int
+    right: int
+    result: int
+
+
+@dataclass
+class Ledger:
+    """What is owed about the hidden values.
+
+    Attributes
+    ----------
+    message_of : list of int
+        For each slot the number (from 1) of the message that carries it.
+    zeros : list of LinearForm
+        Forms that must vanish.
+    products : list of (LinearForm, LinearForm, int)
+        Operands, and the *pending* slot of the result. Pending slots are negative until
+        :meth:`Channel.close` sends the last message.
+    """
+
+    message_of: list[int] = field(default_factory=list)
+    zeros: list[LinearForm] = field(default_factory=list)
+    products: list[tuple[LinearForm, LinearForm, int]] = field(default_factory=list)
+
+    def require_zero(self, form: LinearForm) -> None:
+        """Owe ``form = 0``."""
+        self.zeros.append(form)
+
+    def multiply(self, left: LinearForm, right: LinearForm) -> LinearForm:
+        """Owe a product; returns the form that stands for its result."""
+        pending = -1 - len(self.products)
+        self.products.append((left, right, pending))
+        return LinearForm.slot(pending)
+
+
+class Channel(Protocol):
+    """What prover and verifier of a sub-protocol share: challenges and the ledger."""
+
+    ledger: Ledger
+
+    def challenge(self, label: str) -> int: ...
+
+    def challenges(self, label: str, n: int) -> list[int]: ...
+
+
+def _copy_forms(ledger: Ledger) -> tuple[list[LinearForm], list[Product], int]:
+    """Layout of the last message: all left operands, all right operands, all results."""
+    n, base = len(ledger.products), len(ledger.message_of)
+    forms = [p[0] for p in ledger.products] + [p[1] for p in ledger.products]
+    forms += [LinearForm.slot(p[2]) for p in ledger.products]
+    gates = [Product(base + i, base + n + i, base + 2 * n + i) for i in range(n)]
+    return forms, gates, base
+
+
+def _settle(ledger: Ledger, forms: Sequence[LinearForm], gates: list[Product], base: int) -> None:
+    """Replace pending slots by slots of the last message; owe that copies equal originals."""
+    rename = {-1 - i: gate.result for i, gate in enumerate(gates)}
+
+    def renamed(form: LinearForm) -> LinearForm:
+        return LinearForm(form.constant, {rename.get(s, s): c for s, c in form.terms.items()})
+
+    ledger.zeros = [renamed(z) for z in ledger.zeros]
+    for i, form in enumerate(forms[: 2 * len(gates)]):
+        ledger.zeros.append(LinearForm.slot(base + i) - renamed(form))
+
+
+class HiddenProver:
+    """The prover's end of the channel: commits values, remembers them and their blinds."""
+
+    def __init__(self, engine: Engine, key: CommitmentKey, transcript: ProverTranscript) -> None:
+        self.engine = engine
+        self.key = key
+        self.transcript = transcript
+        self.ledger = Ledger()
+        self.values: list[int] = []
+        self.blinds: list[int] = []
+        self.gates: list[Product] = []
+
+    def challenge(self, label: str) -> int:
+        """See :class:`Channel`."""
+        return self.transcript.challenge(label)
+
+    def challenges(self, label: str, n: int) -> list[int]:
+        """See :class:`Channel`."""
+        return self.transcript.challenges(label, n)
+
+    def send(self, label: str, values: Sequence[int]) -> list[LinearForm]:
+        """Commit to ``values`` in fresh slots; returns the forms that stand for them."""
+        start = len(self.values)
+        blind = self.engine.to_ints(self.engine.random(1))[0]
+        points = self.engine.concat_points(
+            [self.key.slots(start, start + len(values)), self.key.blinder]
+        )
+        scalars = self.engine.from_ints([*values, blind])
+        self.values += [v % ORDER for v in values]
+        self.blinds.append(blind)
+        self.ledger.message_of += [len(self.blinds)] * len(values)
+        self.transcript.write(label, self.engine.compress(self.engine.msm(points, scalars)))
+        return [LinearForm.slot(start + i) for i in range(len(values))]
+
+    def value(self, form: LinearForm) -> int:
+        """The hidden value of a form (pending products included)."""
+        total = form.constant
+        for s, c in form.terms.items():
+            if s >= 0:
+                total += c * self.values[s]
+            else:
+                left, right, _ = self.ledger.products[-1 - s]
+                total += c * self.value(left) * self.value(right)
+        return total % ORDER
+
+    def close(self) -> list[Product]:
+        """Send the last message (copies of all operands and results of products)."""
+        forms, self.gates, base = _copy_forms(self.ledger)
+        values = [self.value(f) for f in forms]
+        if values:
+            self.send("products", values)
+        _settle(self.ledger, forms, self.gates, base)
+        return self.gates
+
+
+class HiddenVerifier:
+    """The verifier's end: reads commitments, writes the same ledger."""
+
+    def __init__(self, engine: Engine, key: CommitmentKey, transcript: VerifierTranscript) -> None:
+        self.engine = engine
+        self.key = key
+        self.transcript = transcript
+        self.ledger = Ledger()
+        self.messages: list[bytes] = []
+        self.gates: list[Product] = []
+
+    def challenge(self, label: str) -> int:
+        """See :class:`Channel`."""
+        return self.transcript.challenge(label)
+
+    def challenges(self, label: str, n: int) -> list[int]:
+        """See :class:`Channel`."""
+        return self.transcript.challenges(label, n)
+
+    def receive(self, label: str, n: int) -> list[LinearForm]:
+        """Read the commitment to ``n`` hidden values; returns the forms that stand for them."""
+        start = len(self.ledger.message_of)
+        if start + n > self.key.slot_count:
+            raise VerificationError("the statement needs more slots than the key has", label)
+        self.messages.append(self.transcript.read(label, 32))
+        self.ledger.message_of += [len(self.messages)] * n
+        return [LinearForm.slot(start + i) for i in range(n)]
+
+    def close(self) -> list[Product]:
+        """Read the last message."""
+        forms, self.gates, base = _copy_forms(self.ledger)
+        if forms:
+            self.receive("products", len(forms))
+        _settle(self.ledger, forms, self.gates, base)
+        return self.gates
+
+    def message_points(self) -> Points:
+        """All message commitments, decoded at once."""
+        try:
+            return self.engine.decompress(b"".join(self.messages))
+        except ValueError as error:
+            raise FormatError("proof, hidden messages", "not a point of the group") from error
+
+
+def blinds_vector(prover: HiddenProver) -> Vec:
+    """Blinds of all messages in order."""
+    return prover.engine.from_ints(prover.blinds)

@@ -1,0 +1,136 @@
+"""LogUp as a GKR fractional sumcheck, over all lookups of all tables at once, hidden.
+
+Relation. Blocks of fractions ``p/q``: lookups have ``p`` = 1 (or a public 0/1 mask) and
+``q = alpha - value - beta * image - beta^2 * tag``; tables have ``p = -multiplicity`` and the same
+``q`` of their entries. If the sum of all fractions is zero (and no ``q`` is), then except with
+probability about ``(N + sum of table sizes) / |F|`` over ``alpha, beta`` every looked-up tuple
+stands in its table.
+
+Messages. The root denominator and its inverse; per layer the round polynomials of
+``sum_x eq(rho, x) [lam (p0 q1 + p1 q0) + q0 q1]`` (0 = even child, 1 = odd child; each round sends
+the quadratic ``h`` with ``g(X) = eq(rho_j, X) h(X)``), and then ``p0, q0, p1, q1`` at the point.
+Checks (ledger). Root numerator zero; root denominator times inverse one; every round
+``(1-rho_j) h(0) + rho_j h(1) = claim``; the last claim equals the bracket at the four values.
+Owed. The numerators' and the denominators' multilinear extensions at the final point.
+Soundness error. ``O(n^2 / |F|)`` for ``2^n`` leaves, plus the LogUp error above.
+References: Haboeck, "Multivariate lookups based on logarithmic derivatives" (eprint 2022/1530);
+Papini-Haboeck, "Improving logarithmic-derivative lookup arguments using GKR" (2023/1284);
+round polynomials without the eq factor: Gruen (2024/108).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from veracity.engine.api import ORDER, Engine
+from veracity.zk.fractions import Level, Run
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.mle import inverse
+
+__all__ = ["LeafClaim", "prove_lookups", "verify_lookups"]
+
+
+@dataclass(frozen=True)
+class LeafClaim:
+    """What a lookup argument leaves to be checked.
+
+    Attributes
+    ----------
+    point : list of int
+        A point of the cube of all leaves.
+    numerator, denominator : LinearForm
+        Claimed values of the multilinear extensions of ``p`` and ``q`` there.
+    """
+
+    point: list[int]
+    numerator: LinearForm
+    denominator: LinearForm
+
+
+def _root(channel: Channel, root: LinearForm, root_inverse: LinearForm) -> LeafClaim:
+    """Owe that the root denominator is not zero; the root numerator is zero."""
+    channel.ledger.require_zero(channel.ledger.multiply(root, root_inverse) - 1)
+    return LeafClaim([], LinearForm(0), root)
+
+
+def _round(
+    channel: Channel, h: Sequence[LinearForm], rho: int, claim: LinearForm
+) -> tuple[int, LinearForm]:
+    """Owe ``(1 - rho) h(0) + rho h(1) = claim``; returns the challenge and ``h(r)``."""
+    h0, h1, h2 = h
+    channel.ledger.require_zero(h0 + rho * h1 + rho * h2 - claim)
+    r = channel.challenge("lookup round")
+    return r, h0 + r * h1 + (r * r % ORDER) * h2
+
+
+def _layer_end(
+    channel: Channel, ends: Sequence[LinearForm], lam: int, claim: LinearForm, point: list[int]
+) -> LeafClaim:
+    """Owe the bracket at the four values; join the two children."""
+    p0, q0, p1, q1 = ends
+    multiply = channel.ledger.multiply
+    cross = multiply(p0, q1) + multiply(p1, q0)
+    channel.ledger.require_zero(lam * cross + multiply(q0, q1) - claim)
+    x = channel.challenge("lookup child")
+    return LeafClaim([x, *point], p0 + x * (p1 - p0), q0 + x * (q1 - q0))
+
+
+def prove_lookups(
+    channel: HiddenProver,
+    runs: Sequence[Run],
+    variables: int,
+    progress: Callable[[float], None] = lambda _: None,
+) -> LeafClaim:
+    """Prove that the fractions of all blocks add up to zero.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Leaf blocks by falling size, at their offsets.
+    variables : int
+        Variables of the cube.
+    progress : callable
+        Receives the fraction of the work that is done.
+    """
+    engine = channel.engine
+    levels = _build(engine, runs, variables)
+    top = levels.pop()
+    root = 1 if top.tail is None else (1 + engine.to_ints(top.tail.d)[0]) % ORDER
+    claim = _root(channel, *channel.send("lookup root", [root, inverse(root)]))
+    for depth in range(variables):
+        halves = levels.pop().halves(engine)
+        lam = channel.challenge("lookup batch")
+        value = lam * claim.numerator + claim.denominator
+        point: list[int] = []
+        for j, rho in enumerate(claim.point):
+            h0, h2 = halves.round(claim.point[j:], lam)
+            # (1 - rho) h(0) + rho h(1) = claim determines h(1)
+            h1 = (channel.value(value) - (1 - rho) * h0) * inverse(rho) - h0 - h2
+            r, value = _round(channel, channel.send("lookup round", [h0, h1, h2]), rho, value)
+            halves.bind(r)
+            point.append(r)
+        claim = _layer_end(channel, channel.send("lookup ends", halves.ends()), lam, value, point)
+        progress(2.0 ** (depth + 1 - variables))
+    return claim
+
+
+def verify_lookups(channel: HiddenVerifier, variables: int) -> LeafClaim:
+    """Replay the argument over a cube of ``variables`` variables; returns what is owed."""
+    claim = _root(channel, *channel.receive("lookup root", 2))
+    for _ in range(variables):
+        lam = channel.challenge("lookup batch")
+        value = lam * claim.numerator + claim.denominator
+        point: list[int] = []
+        for rho in claim.point:
+            r, value = _round(channel, channel.receive("lookup round", 3), rho, value)
+            point.append(r)
+        claim = _layer_end(channel, channel.receive("lookup ends", 4), lam, value, point)
+    return claim
+
+
+def _build(engine: Engine, runs: Sequence[Run], variables: int) -> list[Level]:
+    levels = [Level.of(engine, runs, None)]
+    for _ in range(variables):
+        levels.append(levels[-1].next(engine))
+    return levels

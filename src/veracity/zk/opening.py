@@ -1,0 +1,340 @@
+"""Mask once, then prove in the clear: everything the ledger owes, in one opening.
+
+Relation. Hidden values ``m_s`` (message ``k(s)``) and the combined row ``t`` satisfy the ledger's
+linear equations, its products, and one equation ``<t, eq(r_low)> = form(m)``.
+
+1. ``delta`` is drawn. ``P = Com(t) + sum_k delta^k P_k`` commits to ``x = (t, delta^k(s) m_s)``.
+2. With powers of ``gamma`` all equations become ``<u, x> = const`` and all products
+   ``Q(x) = l(x)`` with ``Q(x) = sum_i g_i x_left(i) x_right(i) delta^-2K``, K the last message.
+3. The prover sends ``D = Com(d)`` for a uniform ``d``, ``beta = <u, d>`` and commitments ``T1, T2`` to
+   the coefficients of ``e, e^2`` in ``Q(x + e d) - l(x + e d)``.
+4. Challenge ``e``; ``z = x + e d`` is uniform, so everything about it may be shown:
+   ``Com(z) = P + e D``, ``<u, z> = const + e beta``, ``(Q(z) - l(z)) K_0 + z_tau H = e T1 + e^2 T2``.
+   ``Q(z)`` goes through a plain sumcheck, then all statements about ``z`` are linear and one
+   inner-product argument proves them.
+
+Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for ``D, beta, T2``.
+Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness extended by three
+values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax dot-product proofs
+(2017/1132), sigma protocol for quadratics: Attema-Cramer (2020/152).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Points, Vec
+from veracity.errors import FormatError, VerificationError
+from veracity.zk.columns import ColumnData, ColumnShape
+from veracity.zk.ipa import prove_inner_product, verify_inner_product
+from veracity.zk.ledger import (
+    Channel,
+    HiddenProver,
+    HiddenVerifier,
+    LinearForm,
+    Product,
+    blinds_vector,
+)
+from veracity.zk.mle import axis_bits, inverse, kron, powers, zeros
+from veracity.zk.reduction import RowEquation
+from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+
+__all__ = ["prove_opening", "verify_opening"]
+
+
+@dataclass(frozen=True)
+class _System:
+    """The ledger after ``delta`` and ``gamma``: one linear and one quadratic form in ``z``.
+
+    ``u_row`` and ``u_slots`` are the linear form's coefficients, ``constant`` its right-hand side.
+    Gate ``i`` reads ``square * z_left z_right = single * z_result``, weighed by ``gamma^i``.
+    """
+
+    u_row: Vec
+    u_slots: list[int]
+    constant: int
+    gamma: int
+    square: int
+    single: int
+    gates: Sequence[Product]
+
+    def gate_weights(self) -> list[int]:
+        return powers(self.gamma, len(self.gates))
+
+
+def _system(channel: Channel, engine: Engine, equation: RowEquation, log_columns: int,
+            gates: Sequence[Product]) -> tuple[_System, int]:
+    """Draw ``delta`` and ``gamma``, batch the ledger. Returns the system and ``delta``."""
+    delta = channel.challenge("opening delta")
+    gamma = channel.challenge("opening gamma")
+    ledger = channel.ledger
+    back = powers(inverse(delta), max(ledger.message_of, default=0) + 1)
+    u_slots = [0] * len(ledger.message_of)
+    constant, scale = 0, 1
+    for form in [*ledger.zeros, equation.value * -1]:
+        for s, c in form.terms.items():
+            u_slots[s] += scale * c % ORDER * back[ledger.message_of[s]]
+        constant -= scale * form.constant
+        last, scale = scale, scale * gamma % ORDER
+    # the row equation is the last one: <t, eq> - value = 0
+    u_row = engine.scale(engine.eq(equation.point[:log_columns], 1 << log_columns), last)
+    top = back[-1]
+    system = _System(
+        u_row, [u % ORDER for u in u_slots], constant % ORDER, gamma, top * top % ORDER, top, gates
+    )
+    return system, delta
+
+
+def _gate_value(system: _System, a: Sequence[int], b: Sequence[int]) -> int:
+    """The polarised quadratic form ``sum_i g_i (a_left b_right + b_left a_right)``."""
+    total = 0
+    for g, gate in zip(system.gate_weights(), system.gates, strict=True):
+        total += g * (a[gate.left] * b[gate.right] + b[gate.left] * a[gate.right])
+    return total % ORDER
+
+
+def _gate_linear(system: _System, a: Sequence[int]) -> int:
+    return sum(
+        g * a[gate.result] for g, gate in zip(system.gate_weights(), system.gates, strict=True)
+    ) % ORDER
+
+
+def _statements_about_z(
+    system: _System, point: Sequence[int], nus: Sequence[int], length: int
+) -> list[int]:
+    """Slot coefficients of ``<u, z> + nu_1 z_A(point) + nu_2 z_B(point) + nu_3 l(z)``."""
+    out = list(system.u_slots)
+    for i, (g, gate) in enumerate(zip(system.gate_weights(), system.gates, strict=True)):
+        e = 1
+        for j, r in enumerate(point):
+            e = e * (r if i >> j & 1 else 1 - r) % ORDER
+        out[gate.left] = (out[gate.left] + nus[0] * e) % ORDER
+        out[gate.right] = (out[gate.right] + nus[1] * e) % ORDER
+        out[gate.result] = (out[gate.result] + nus[2] * g) % ORDER
+    return out[:length]
+
+
+def _gates_point_weight(gamma: int, point: Sequence[int]) -> int:
+    """The multilinear extension of ``i -> gamma^i``."""
+    out, power = 1, gamma
+    for r in point:
+        out = out * (1 - r + r * power) % ORDER
+        power = power * power % ORDER
+    return out
+
+
+def _cubic_at(values: Sequence[int], r: int) -> int:
+    """Value at ``r`` of the cubic with these values at 0, 1, 2, 3."""
+    out = 0
+    for i, v in enumerate(values):
+        num, den = 1, 1
+        for j in range(4):
+            if j != i:
+                num, den = num * (r - j) % ORDER, den * (i - j)
+        out += v * num * inverse(den)
+    return out % ORDER
+
+
+def _combined_row(
+    channel: HiddenProver, columns: Mapping[str, ColumnData], equation: RowEquation
+) -> tuple[Vec, int]:
+    """``t`` and its blind."""
+    engine, key = channel.engine, channel.key
+    total, blind = zeros(engine, key.row_length), 0
+    for name, weight in equation.weights.items():
+        data = columns[name]
+        layout = data.shape.layout(key.log_columns)
+        rows = engine.scale(layout.row_weights(engine, equation.point), weight)
+        row = engine.contract(layout.matrix(data.values)[None, :, :], rows)
+        where = np.full(key.row_length, layout.width, dtype=np.int64)
+        where[layout.index] = np.arange(layout.width)
+        padded = engine.concat([row, engine.from_ints([0])])
+        total = engine.add(total, engine.gather(padded, where))
+        blind += engine.dot(rows, data.blinds)
+    return total, blind % ORDER
+
+
+def prove_opening(
+    channel: HiddenProver,
+    columns: Mapping[str, ColumnData],
+    equation: RowEquation,
+    progress: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Close the ledger and prove everything in it."""
+    engine, key, transcript = channel.engine, channel.key, channel.transcript
+    gates = channel.close()
+    system, delta = _system(channel, engine, equation, key.log_columns, gates)
+    row, row_blind = _combined_row(channel, columns, equation)
+    progress(0.3)
+    m = len(channel.values)
+    lift = powers(delta, len(channel.blinds) + 1)
+    x = [v * lift[k] % ORDER for v, k in zip(channel.values, channel.ledger.message_of, strict=True)]
+    blind = row_blind + engine.dot(blinds_vector(channel), engine.from_ints(lift[1:]))
+
+    d_row, secrets = engine.random(key.row_length), engine.to_ints(engine.random(m + 3))
+    d, (tau, tau1, tau2) = secrets[:m], secrets[m:]
+    bases = engine.concat_points([key.columns, key.slots(0, m)])
+    mask = engine.msm(
+        engine.concat_points([bases, key.blinder]),
+        engine.concat([d_row, engine.from_ints([*d, tau])]),
+    )
+    beta = engine.dot(system.u_row, d_row) + sum(u * v for u, v in zip(system.u_slots, d, strict=True))
+    t1 = system.square * _gate_value(system, x, d) - system.single * _gate_linear(system, d)
+    t2 = system.square * _gate_value(system, d, d) * inverse(2)
+    pair = engine.concat_points([key.product, key.blinder])
+    first = engine.msm(pair, engine.from_ints([t1, tau1]))
+    second = engine.msm(pair, engine.from_ints([t2, tau2]))
+    transcript.write("opening mask", engine.compress(engine.concat_points([mask, first, second])))
+    transcript.write_scalar("opening beta", beta)
+
+    e = transcript.challenge("opening e")
+    z_row = engine.lincomb([row, d_row], [1, e])
+    z = [(a + e * b) % ORDER for a, b in zip(x, d, strict=True)]
+    square = _gate_value(system, z, z) * inverse(2) % ORDER
+    transcript.write_scalar("opening square", square)
+    transcript.write_scalar("opening linear", _gate_linear(system, z))
+    transcript.write_scalar("opening blind", blind + e * tau)
+    transcript.write_scalar("opening product blind", e * tau1 + e * e * tau2)
+    point = _prove_square(transcript, system, z)
+    nus = transcript.challenges("opening join", 3)
+    slots = _statements_about_z(system, point, nus, m)
+    inner = engine.scale_points(
+        key.inner, engine.from_ints([transcript.challenge("opening inner")])
+    )
+    progress(0.5)
+    prove_inner_product(
+        engine, transcript, bases, inner,
+        engine.concat([z_row, engine.from_ints(z)]),
+        engine.concat([system.u_row, engine.from_ints(slots)]),
+        lambda f: progress(0.5 + f / 2),
+    )
+
+
+def _prove_square(transcript: ProverTranscript, system: _System, z: Sequence[int]) -> list[int]:
+    """Plain sumcheck of ``sum_i g_i z_left z_right``; writes the two bound operands."""
+    n = axis_bits(max(1, len(system.gates)))
+    pad = [0] * ((1 << n) - len(system.gates))
+    tables = [
+        system.gate_weights() + pad,
+        [z[g.left] for g in system.gates] + pad,
+        [z[g.right] for g in system.gates] + pad,
+    ]
+    # the weights' extension is taken over the whole cube: gamma^i also beyond the last gate
+    tables[0] = powers(system.gamma, 1 << n)
+    point: list[int] = []
+    for _ in range(n):
+        values = []
+        for t in range(4):
+            lines = [[(a + t * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
+                     for x in tables]
+            values.append(sum(g * a % ORDER * b for g, a, b in zip(*lines, strict=True)) % ORDER)
+        for v in values:
+            transcript.write_scalar("opening square round", v)
+        r = transcript.challenge("opening square")
+        tables = [[(a + r * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
+                  for x in tables]
+        point.append(r)
+    transcript.write_scalar("opening square left", tables[1][0])
+    transcript.write_scalar("opening square right", tables[2][0])
+    return point
+
+
+def verify_opening(
+    channel: HiddenVerifier,
+    shapes: Mapping[str, ColumnShape],
+    commitments: Mapping[str, Points],
+    equation: RowEquation,
+) -> None:
+    """Check the opening of everything the ledger owes.
+
+    Parameters
+    ----------
+    commitments : mapping
+        Row commitments by column name, as many as the layout has rows.
+
+    Raises
+    ------
+    VerificationError, FormatError
+    """
+    engine, key, transcript = channel.engine, channel.key, channel.transcript
+    gates = channel.close()
+    system, delta = _system(channel, engine, equation, key.log_columns, gates)
+    m = len(channel.ledger.message_of)
+    if m > key.slot_count:
+        raise VerificationError("the statement needs more slots than the key has", "opening")
+    head = transcript.read("opening mask", 96)
+    beta = transcript.read_scalar("opening beta")
+    e = transcript.challenge("opening e")
+    square = transcript.read_scalar("opening square")
+    linear = transcript.read_scalar("opening linear")
+    z_blind = transcript.read_scalar("opening blind")
+    product_blind = transcript.read_scalar("opening product blind")
+    point, left, right = _verify_square(transcript, system, square)
+    nus = transcript.challenges("opening join", 3)
+    slots = _statements_about_z(system, point, nus, m)
+    value = system.constant + e * beta + nus[0] * left + nus[1] * right + nus[2] * linear
+    xi = transcript.challenge("opening inner")
+    end = verify_inner_product(transcript, key.row_length + m)
+    transcript.finish()
+
+    try:
+        mask, first, second, cross = _split_points(engine, head, end.cross)
+    except ValueError as error:
+        raise FormatError("proof, opening", "not a point of the group") from error
+    product = (system.square * square - system.single * linear) % ORDER
+    residue = engine.msm(
+        engine.concat_points([key.product, key.blinder, first, second]),
+        engine.from_ints([product, product_blind, -e, -e * e]),
+    )
+    if engine.compress(residue) != bytes(32):
+        raise VerificationError("the product equations do not hold", "opening")
+
+    s = kron(engine, [engine.from_ints([1, x]) for x in end.challenges])[: key.row_length + m]
+    b_end = engine.dot(s, engine.concat([system.u_row, engine.from_ints(slots)]))
+    bases = engine.concat_points([key.columns, key.slots(0, m), key.blinder, key.inner, mask, cross])
+    inverses = [inverse(x) for x in end.challenges]
+    scalars = engine.concat([
+        engine.scale(s, -end.scalar),
+        engine.from_ints([-z_blind, xi * (value - end.scalar * b_end), e]),
+        engine.from_ints([c for pair in zip(end.challenges, inverses, strict=True) for c in pair]),
+    ])
+    points, weights = [bases], [scalars]
+    for name, weight in equation.weights.items():
+        layout = shapes[name].layout(key.log_columns)
+        points.append(commitments[name])
+        weights.append(engine.scale(layout.row_weights(engine, equation.point), weight))
+    if channel.messages:
+        points.append(channel.message_points())
+        weights.append(engine.from_ints(powers(delta, len(channel.messages) + 1)[1:]))
+    total = engine.msm(engine.concat_points(points), engine.concat(weights))
+    if engine.compress(total) != bytes(32):
+        raise VerificationError("the opening does not match the commitments", "opening")
+
+
+def _verify_square(
+    transcript: VerifierTranscript, system: _System, square: int
+) -> tuple[list[int], int, int]:
+    """Check the plain sumcheck; returns its point and the two bound operands (still owed)."""
+    claim, point = square, []
+    for _ in range(axis_bits(max(1, len(system.gates)))):
+        values = [transcript.read_scalar("opening square round") for _ in range(4)]
+        if (values[0] + values[1] - claim) % ORDER:
+            raise VerificationError("a round does not match its claim", "opening, square")
+        r = transcript.challenge("opening square")
+        claim = _cubic_at(values, r)
+        point.append(r)
+    left = transcript.read_scalar("opening square left")
+    right = transcript.read_scalar("opening square right")
+    if (_gates_point_weight(system.gamma, point) * left * right - claim) % ORDER:
+        raise VerificationError("the products' last claim does not hold", "opening, square")
+    return point, left, right
+
+
+def _split_points(
+    engine: Engine, head: bytes, cross: bytes
+) -> tuple[Points, Points, Points, Points]:
+    points = engine.decompress(head + cross)
+    return points[0:1], points[1:2], points[2:3], points[3:]

@@ -1,0 +1,146 @@
+"""A batched sumcheck for inner products of different sizes, with hidden round polynomials.
+
+Relation. Instances ``i`` with ``n_i`` variables and value ``S_i = sum_x sum_k a_ik(x) b_ik(x)``;
+the claim is ``sum_i lambda_i S_i = S`` for public ``lambda_i`` and a hidden ``S``.
+
+Messages. Round ``j``: a commitment to the coefficients of ``g_j(X) = c0 + c1 X + c2 X^2``.
+Checks (entries of the ledger). ``g_j(0) + g_j(1)`` equals the running claim; the next claim is
+``g_j(r_j)``.
+Owed. ``sum_i lambda_i pad_i(r) sum_k a_ik(r_i) b_ik(r_i) = claim`` where ``r_i`` is the first
+``n_i`` coordinates of ``r`` and ``pad_i(r) = prod_{j >= n_i} (1 - r_j)``: a shorter instance
+lives at the corner 0 of the variables it does not have.
+Soundness error. ``2 n / |F|`` for ``n`` rounds. Reference: Lund-Fortnow-Karloff-Nisan; Thaler,
+"Proofs, Arguments, and Zero-Knowledge", section 4.1; hiding as in Hyrax (eprint 2017/1132).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+from veracity.engine.api import ORDER, Engine, Vec
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+
+__all__ = ["Instance", "Pair", "SumcheckClaim", "pad_factor", "prove_sumcheck", "verify_sumcheck"]
+
+
+class Instance(Protocol):
+    """The prover's state of one instance."""
+
+    variables: int
+
+    def round(self) -> tuple[int, int, int]:
+        """Coefficients of the instance's round polynomial."""
+        ...
+
+    def bind(self, r: int) -> None:
+        """Bind the next variable."""
+        ...
+
+    def value(self) -> int:
+        """``sum_k a_k b_k`` once all variables are bound."""
+        ...
+
+
+@dataclass(frozen=True)
+class SumcheckClaim:
+    """What a sumcheck leaves to be checked: the batched value at ``point``."""
+
+    point: list[int]
+    value: LinearForm
+
+
+class Pair:
+    """An instance ``sum_x a(x) b(x)`` over an array with dims, folded along its last axis."""
+
+    def __init__(self, engine: Engine, a: Vec, b: Vec, dims: Sequence[int]) -> None:
+        self._engine = engine
+        self.a, self.b = a, b
+        self._dims = [d for d in dims if d > 1] or [1]
+        self.variables = sum((d - 1).bit_length() for d in self._dims)
+        if len(a) != prod(self._dims) or len(b) != len(a):
+            raise ValueError("operands of a product do not have the stated dims")
+
+    def round(self) -> tuple[int, int, int]:
+        """See :class:`Instance`."""
+        return self._engine.product_round(self.a, self.b, self._dims[-1])
+
+    def bind(self, r: int) -> None:
+        """See :class:`Instance`."""
+        n = self._dims[-1]
+        self.a = self._engine.fold(self.a, n, r)
+        self.b = self._engine.fold(self.b, n, r)
+        self._dims[-1] = (n + 1) // 2
+        if self._dims[-1] == 1 and len(self._dims) > 1:
+            self._dims.pop()
+
+    def value(self) -> int:
+        """See :class:`Instance`."""
+        return self._engine.dot(self.a, self.b)
+
+    def ends(self) -> tuple[int, int]:
+        """The bound operands ``a(r), b(r)``."""
+        return self._engine.to_ints(self.a)[0], self._engine.to_ints(self.b)[0]
+
+
+def pad_factor(point: Sequence[int], n: int) -> int:
+    """``prod_{j >= n} (1 - r_j)``."""
+    out = 1
+    for r in point[n:]:
+        out = out * (1 - r) % ORDER
+    return out
+
+
+def _step(
+    channel: Channel, coefficients: list[LinearForm], claim: LinearForm, label: str
+) -> tuple[int, LinearForm]:
+    """Owe ``g(0) + g(1) = claim``, draw the challenge, return it with the next claim."""
+    c0, c1, c2 = coefficients
+    channel.ledger.require_zero(2 * c0 + c1 + c2 - claim)
+    r = channel.challenge(label)
+    return r, c0 + r * c1 + (r * r % ORDER) * c2
+
+
+def prove_sumcheck(
+    channel: HiddenProver,
+    instances: Sequence[Instance],
+    coefficients: Sequence[int],
+    claim: LinearForm,
+    label: str,
+) -> SumcheckClaim:
+    """Prove ``sum_i coefficients[i] * S_i = claim``; leaves the instances bound."""
+    rounds = max((i.variables for i in instances), default=0)
+    point: list[int] = []
+    ended = 0
+    weights = list(coefficients)
+    for j in range(rounds):
+        total = [0, 0, 0]
+        for i, instance in enumerate(instances):
+            if instance.variables > j:
+                values = instance.round()
+                for k in range(3):
+                    total[k] += weights[i] * values[k]
+            elif instance.variables == j:
+                ended += weights[i] * instance.value()
+        total[0] += ended
+        total[1] -= ended
+        r, claim = _step(channel, channel.send(label, total), claim, label)
+        for instance in instances:
+            if instance.variables > j:
+                instance.bind(r)
+        ended = ended * (1 - r) % ORDER
+        point.append(r)
+    return SumcheckClaim(point, claim)
+
+
+def verify_sumcheck(
+    channel: HiddenVerifier, rounds: int, claim: LinearForm, label: str
+) -> SumcheckClaim:
+    """Replay ``rounds`` rounds; returns what is owed."""
+    point: list[int] = []
+    for _ in range(rounds):
+        r, claim = _step(channel, channel.receive(label, 3), claim, label)
+        point.append(r)
+    return SumcheckClaim(point, claim)

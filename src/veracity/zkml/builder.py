@@ -1,0 +1,220 @@
+"""Collects what the ops of a program commit to and must prove: the circuit of one execution.
+
+Prover and verifier run the same op code through a builder; the prover's carries values. Columns of
+equal role and shape are stacked over layers, and so are relations of equal form, so that all
+layers, heads and tokens are instances of a handful of batched arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from veracity.engine.api import Ints
+from veracity.errors import RangeError
+from veracity.zkml.tables import Table, signed, unsigned
+from veracity.zkml.tensor import ColumnSource, Tensor, WeightSource
+
+__all__ = ["Builder", "LookupUse", "ProductUse", "Stack"]
+
+
+@dataclass(frozen=True)
+class LookupUse:
+    """Every entry of ``value`` (with ``image``) stands in ``table``; masked entries are exempt."""
+
+    op: str
+    table: Table
+    value: Tensor
+    image: Tensor | None
+    causal: bool
+
+
+@dataclass(frozen=True)
+class ProductUse:
+    """``out = einsum(spec, a, b)``, spec such as ``tk,nk->tn``."""
+
+    spec: str
+    a: Tensor
+    b: Tensor
+    out: Tensor
+
+
+@dataclass
+class Stack:
+    """Columns of one role and shape, one per instance.
+
+    ``joint`` says that claims weigh the last two axes together, so they must stay adjacent.
+    """
+
+    name: str
+    dims: tuple[int, ...]
+    joint: bool
+    values: list[Ints] = field(default_factory=list)
+    count: int = 0
+
+
+class Builder:
+    """The circuit under construction.
+
+    Parameters
+    ----------
+    weight_dims : mapping
+        Shapes of the model's columns.
+    weights : mapping or None
+        Their integers; None for the verifier.
+    """
+
+    def __init__(
+        self, weight_dims: Mapping[str, tuple[int, ...]], weights: Mapping[str, Ints] | None
+    ) -> None:
+        self._weight_dims = weight_dims
+        self._weights = weights
+        self.proving = weights is not None
+        self.stacks: dict[str, Stack] = {}
+        self.lookups: list[LookupUse] = []
+        self.products: list[ProductUse] = []
+        self.zeros: list[Tensor] = []
+
+    def weight(self, name: str) -> Tensor:
+        """A tensor of the committed model."""
+        value = None if self._weights is None else self._weights[name]
+        return Tensor(self._weight_dims[name], {(WeightSource(name), ()): 1}, value)
+
+    def constant(self, c: int, dims: tuple[int, ...]) -> Tensor:
+        """A public integer everywhere."""
+        return Tensor.constant(c, dims, self.proving)
+
+    def column(
+        self, role: str, dims: tuple[int, ...], value: Ints | None, joint: bool = False
+    ) -> Tensor:
+        """Commit to an array of integers of at most 63 bits."""
+        name = f"{role}[{'x'.join(map(str, dims))}]"
+        stack = self.stacks.setdefault(name, Stack(name, dims, joint))
+        if stack.joint != joint:
+            raise ValueError(f"column role {role} is used both joint and not")
+        if self.proving:
+            if value is None or value.shape != dims:
+                raise ValueError(f"column role {role}: the witness has another shape")
+            stack.values.append(_compact(value))
+        stack.count += 1
+        return Tensor(dims, {(ColumnSource(name, stack.count - 1), ()): 1}, value)
+
+    def lookup(
+        self, op: str, table: Table, value: Tensor, image: Tensor | None = None,
+        causal: bool = False,
+    ) -> None:
+        """Owe that every (not hidden) entry stands in the table."""
+        if value.value is not None:
+            x = np.tril(value.value) if causal else value.value
+            if x.size and (int(x.min()) < table.low or int(x.max()) >= table.low + table.size):
+                raise RangeError(op, "calibrate again with text like this input (veracity calibrate --text)")
+        self.lookups.append(LookupUse(op, table, value, image, causal))
+
+    def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """Owe ``out = einsum(spec, a, b)``."""
+        self.products.append(ProductUse(spec, a, b, out))
+
+    def zero(self, tensor: Tensor) -> None:
+        """Owe that every entry vanishes."""
+        self.zeros.append(tensor)
+
+    # ---- recurring pieces --------------------------------------------------------------------
+    def ranged(
+        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, table: Table,
+        joint: bool = False, causal: bool = False,
+    ) -> Tensor:
+        """Commit to an array and owe its range."""
+        out = self.column(role, dims, value, joint)
+        self.lookup(op, table, out, causal=causal)
+        return out
+
+    def limbs(
+        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, count: int,
+        checked: bool = True,
+    ) -> Tensor:
+        """A non-negative integer as ``count`` 16-bit limbs; ``checked`` limbs have owed ranges.
+
+        The value may need more than 64 bits (object dtype).
+        """
+        total: Tensor | None = None
+        for i in range(count):
+            part = None
+            if value is not None:
+                wide = value.astype(object)
+                part = np.asarray((wide >> 16 * i) & 0xFFFF).astype(np.int64).reshape(dims)
+            limb = self.column(f"{role}.{i}", dims, part)
+            if checked:
+                self.lookup(op, unsigned(16), limb)
+            shifted = Tensor(
+                dims, limb.terms, None if part is None else part.astype(object)
+            ) * (1 << 16 * i)
+            total = shifted if total is None else total + shifted
+        if total is None:
+            raise ValueError("a number has at least one limb")
+        if value is not None and np.any(np.asarray(total.value != value.astype(object))):
+            raise RangeError(op, "the row statistics leave their static bound; calibrate again")
+        return Tensor(dims, total.terms, value)
+
+    def remainder(
+        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, shift: int,
+        joint: bool = False, causal: bool = False,
+    ) -> Tensor:
+        """The remainder of a rescale by ``2^shift``: in ``[0, 2^shift)`` by one or two digits."""
+        low_bits = min(shift, 16)
+        low = None if value is None else value & ((1 << low_bits) - 1)
+        out = self.ranged(op, f"{role}.low", dims, low, unsigned(low_bits), joint, causal)
+        if shift > 16:
+            high = None if value is None else value >> 16
+            digit = self.ranged(
+                op, f"{role}.high", dims, high, unsigned(shift - 16), joint, causal
+            )
+            out = out + digit * (1 << 16)
+        return out
+
+    def quotient(
+        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, bits: int,
+        checked: bool = True,
+    ) -> Tensor:
+        """A signed result of 16 or 24 bits. ``checked=False``: a function lookup checks it."""
+        if bits == 16:
+            if checked:
+                return self.ranged(op, role, dims, value, signed(16))
+            return self.column(role, dims, value)
+        low = None if value is None else value & 0xFFFF
+        high = None if value is None else value >> 16
+        digit = self.ranged(op, f"{role}.wide-low", dims, low, unsigned(16))
+        return digit + self.ranged(op, f"{role}.wide-high", dims, high, signed(bits - 16)) * (
+            1 << 16
+        )
+
+    def rescaled(
+        self, op: str, role: str, acc: Ints | None, dims: tuple[int, ...], shift: int, bits: int,
+        checked: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``.
+
+        Returns ``y`` and the accumulator it stands for, ``2^shift y + r - 2^(shift-1)``; the
+        caller owes that this equals the true one.
+        """
+        half = (1 << shift) >> 1
+        y_value = None if acc is None else (acc + half) >> shift
+        y = self.quotient(op, f"{role}.y", dims, y_value, bits, checked)
+        if shift == 0:
+            return y, y
+        r_value = None if acc is None else (acc + half) & ((1 << shift) - 1)
+        r = self.remainder(op, f"{role}.r", dims, r_value, shift)
+        return y, y * (1 << shift) + r - half
+
+
+def _compact(values: Ints) -> Ints:
+    """The smallest dtype of the engine that holds the values."""
+    if values.size == 0:
+        raise ValueError("a column is empty")
+    low, high = int(values.min()), int(values.max())
+    for dtype in (np.int8, np.int16, np.uint16, np.int32):
+        info = np.iinfo(dtype)
+        if info.min <= low and high <= info.max:
+            return np.ascontiguousarray(values, dtype=dtype)
+    return np.ascontiguousarray(values, dtype=np.int64)

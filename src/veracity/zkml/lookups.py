@@ -1,0 +1,236 @@
+"""The lookups of an execution as blocks of fractions, and the claims they leave.
+
+Block of a group of lookups: dims (instances, *shape), numerators 1 (or the causal mask),
+``q - 1 = (alpha - 1 - beta^2 tag_b) - value - beta image``. Block of a table: numerators minus its
+multiplicities. See :mod:`veracity.zk.lookup` for the argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.zk.columns import ColumnShape
+from veracity.zk.fractions import Placement, Run, place
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
+from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
+from veracity.zk.mle import axis_points, eq_at, ones, variables
+from veracity.zk.reduction import LinearClaim, Term, Weights
+from veracity.zkml.builder import LookupUse
+from veracity.zkml.relations import Resolver
+from veracity.zkml.tables import Table
+from veracity.zkml.views import Causal
+
+__all__ = ["LookupPlan", "count_multiplicities", "prove_all_lookups", "verify_all_lookups"]
+
+
+@dataclass(frozen=True)
+class LookupPlan:
+    """Blocks of the lookup argument; a function of public shapes only."""
+
+    groups: Sequence[Sequence[LookupUse]]
+    tables: tuple[Table, ...]
+
+    @staticmethod
+    def of(groups: Sequence[Sequence[LookupUse]]) -> LookupPlan:
+        """The plan for grouped lookups; tables sorted by name."""
+        names = {use.table.name: use.table for group in groups for use in group}
+        return LookupPlan(groups, tuple(names[n] for n in sorted(names)))
+
+    def tag(self, table: Table) -> int:
+        """The table's id inside the tuple, from 1."""
+        return self.tables.index(table) + 1
+
+    def dims(self) -> list[tuple[int, ...]]:
+        """Dims of all blocks: lookup groups, then tables."""
+        blocks = [(len(g), *g[0].value.dims) for g in self.groups]
+        return [*blocks, *[(t.size,) for t in self.tables]]
+
+    def placement(self) -> Placement:
+        """Offsets of all blocks."""
+        return place(self.dims())
+
+    def columns(self) -> list[ColumnShape]:
+        """The multiplicity columns."""
+        return [ColumnShape(multiplicity_column(t), (t.size,)) for t in self.tables]
+
+    def count(self) -> int:
+        """Number of lookups that count (hidden entries excluded)."""
+        total = 0
+        for g in self.groups:
+            dims = g[0].value.dims
+            square = dims[-1] * (dims[-1] + 1) // 2 * prod(dims[:-2]) if g[0].causal else 0
+            total += len(g) * (square if g[0].causal else prod(dims))
+        return total
+
+
+def multiplicity_column(table: Table) -> str:
+    """Column name of a table's multiplicities."""
+    return f"multiplicity:{table.name}"
+
+
+def count_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
+    """How often each entry of each table is looked up, by column name."""
+    counts = {t.name: np.zeros(t.size, dtype=np.int64) for t in plan.tables}
+    for group in plan.groups:
+        for use in group:
+            values = _values(use)
+            if use.causal:
+                size = values.shape[-1]
+                values = values[..., np.tril(np.ones((size, size), dtype=bool))]
+            index = values.reshape(-1).astype(np.int64) - use.table.low
+            counts[use.table.name] += np.bincount(index, minlength=use.table.size)
+    return {multiplicity_column(t): counts[t.name] for t in plan.tables}
+
+
+def _values(use: LookupUse) -> Ints:
+    if use.value.value is None:
+        raise ValueError("the prover's tensors carry values")
+    return use.value.value
+
+
+def _constants(
+    engine: Engine, plan: LookupPlan, group: Sequence[LookupUse], alpha: int, beta: int
+) -> Vec:
+    """``alpha - 1 - beta^2 tag`` per instance."""
+    return engine.from_ints([alpha - 1 - beta * beta * plan.tag(u.table) for u in group])
+
+
+def _small(arrays: Sequence[Ints]) -> Ints:
+    """Stack instances (I, m) as int32 if that suffices."""
+    stacked = np.stack([a.reshape(-1) for a in arrays])
+    low, high = int(stacked.min()), int(stacked.max())
+    fits = -(1 << 31) <= low and high < 1 << 31
+    return np.ascontiguousarray(stacked, dtype=np.int32 if fits else np.int64)
+
+
+def _runs(
+    engine: Engine, plan: LookupPlan, multiplicities: Mapping[str, Ints], alpha: int, beta: int
+) -> list[Run]:
+    place_ = plan.placement()
+    dims = plan.dims()
+    runs = []
+    for i in place_.order:
+        stripped = tuple(d for d in dims[i] if d > 1) or (1,)
+        if i < len(plan.groups):
+            group = plan.groups[i]
+            values = _small([_values(u) for u in group])
+            images = None
+            if group[0].image is not None:
+                found = [u.image.value for u in group if u.image is not None]
+                images = _small([x for x in found if x is not None])
+            constants = _constants(engine, plan, group, alpha, beta)
+            d = engine.logup_denominators(values, images, constants, beta)
+            p = None
+            if group[0].causal:
+                size = dims[i][-1]
+                mask = np.broadcast_to(Causal(size, visible=True).mask(), dims[i])
+                p = engine.from_small(np.ascontiguousarray(mask).reshape(-1))
+        else:
+            table = plan.tables[i - len(plan.groups)]
+            d = _table_denominators(engine, plan, table, alpha, beta)
+            counts = multiplicities[multiplicity_column(table)]
+            p = engine.from_small(np.ascontiguousarray(-counts))
+        runs.append(Run(place_.offsets[i], stripped, p, d))
+    return runs
+
+
+def _table_denominators(
+    engine: Engine, plan: LookupPlan, table: Table, alpha: int, beta: int
+) -> Vec:
+    constant = engine.from_ints([alpha - 1 - beta * beta * plan.tag(table)])
+    images = table.images()
+    return engine.logup_denominators(
+        table.values()[None, :], None if images is None else images[None, :], constant, beta
+    )
+
+
+def _claims(
+    engine: Engine, resolver: Resolver, plan: LookupPlan, leaf: LeafClaim, alpha: int, beta: int
+) -> list[LinearClaim]:
+    """The two linear claims that the leaves' extensions leave."""
+    placement, dims = plan.placement(), plan.dims()
+    numerator_terms: list[Term] = []
+    denominator_terms: list[Term] = []
+    numerator, denominator = 0, 1
+    for i, block in enumerate(dims):
+        n = variables(block)
+        prefix = eq_at(leaf.point[n:], placement.offsets[i] >> n)
+        vectors = [
+            engine.eq(p, d)
+            for p, d in zip(axis_points(leaf.point[:n], block), block, strict=True)
+        ]
+        if i >= len(plan.groups):
+            table = plan.tables[i - len(plan.groups)]
+            weights: Weights = ((1, vectors[0]),)
+            numerator_terms.append(Term(-prefix % ORDER, multiplicity_column(table), weights))
+            entries = _table_denominators(engine, plan, table, alpha, beta)
+            denominator += prefix * engine.dot(vectors[0], entries)
+            continue
+        group = plan.groups[i]
+        instances = engine.to_ints(vectors[0])
+        sums = [engine.dot(v, ones(engine, len(v))) for v in vectors]
+        rest = prod_mod(sums[1:])
+        if group[0].causal:
+            _, joined = Causal(block[-1], visible=True).pull(
+                engine, tuple((1, v) for v in vectors[1:])
+            )
+            inside = prod_mod(engine.dot(v, ones(engine, len(v))) for _, v in joined)
+        else:
+            inside = rest
+        numerator += prefix * sums[0] % ORDER * inside
+        constants = _constants(engine, plan, group, alpha, beta)
+        denominator += prefix * engine.dot(vectors[0], constants) % ORDER * rest
+        axes: Weights = tuple((1, v) for v in vectors[1:])
+        scale = [-prefix * w % ORDER for w in instances]
+        terms, public = resolver.resolve([u.value for u in group], scale, axes)
+        denominator_terms += terms
+        denominator += public
+        images = [u.image for u in group if u.image is not None]
+        if images:
+            terms, public = resolver.resolve(images, [beta * s % ORDER for s in scale], axes)
+            denominator_terms += terms
+            denominator += public
+    return [
+        LinearClaim(tuple(numerator_terms), leaf.numerator - numerator % ORDER),
+        LinearClaim(tuple(denominator_terms), leaf.denominator - denominator % ORDER),
+    ]
+
+
+def prod_mod(values: object) -> int:
+    """Product modulo the group order."""
+    out = 1
+    for v in values:  # type: ignore[attr-defined]
+        out = out * v % ORDER
+    return out
+
+
+def _challenges(channel: Channel) -> tuple[int, int]:
+    return channel.challenge("lookup alpha"), channel.challenge("lookup beta")
+
+
+def prove_all_lookups(
+    channel: HiddenProver,
+    resolver: Resolver,
+    plan: LookupPlan,
+    multiplicities: Mapping[str, Ints],
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[LinearClaim]:
+    """Prove every lookup; returns the claims about columns that are still owed."""
+    alpha, beta = _challenges(channel)
+    runs = _runs(channel.engine, plan, multiplicities, alpha, beta)
+    leaf = prove_lookups(channel, runs, plan.placement().variables, progress)
+    return _claims(channel.engine, resolver, plan, leaf, alpha, beta)
+
+
+def verify_all_lookups(
+    channel: HiddenVerifier, resolver: Resolver, plan: LookupPlan
+) -> list[LinearClaim]:
+    """Replay; returns the claims about columns that are still owed."""
+    alpha, beta = _challenges(channel)
+    leaf = verify_lookups(channel, plan.placement().variables)
+    return _claims(channel.engine, resolver, plan, leaf, alpha, beta)

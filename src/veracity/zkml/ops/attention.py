@@ -1,0 +1,133 @@
+"""Causal multi-head attention with an exact, deterministic softmax (after zkLLM's zkAttn).
+
+For head h, target t, visible source s <= t (zkAttn: arXiv 2404.16109, here without its tolerance):
+
+    q.k = 2^a (m - d) + r - 2^(a-1)    the score is z = m - d, m the row's maximum
+    (d, e) in the exponential table    so 0 <= d < 2^16 and e is pinned
+    sum_s b = 1,  b d = 0              some d in the row is 0, hence m is the maximum
+    I S = 2^31 - w, 0 <= w < S         S = sum_s e: the reciprocal I = floor(2^31 / S)
+    e I = 2^16 p + r' - 2^15           the probability
+    sum_s p v = 2^c y + r'' - 2^(c-1)  the result
+
+``m`` is range-checked, so the quotient ``m - d`` is small and unique. Entries hidden by the mask are
+exempt from lookups; ``b``, ``e`` and ``p`` are zero there, by one linear claim each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from veracity.engine.api import Ints
+from veracity.graph.ops import Attention
+from veracity.zkml.builder import Builder
+from veracity.zkml.ops import Context, rule
+from veracity.zkml.tables import exponential, signed, unsigned
+from veracity.zkml.tensor import Tensor
+
+
+@rule(Attention)
+def attention(context: Context, op: Attention) -> Tensor:
+    """See the module text."""
+    b, name = context.builder, op.name
+    q, k, v = (context.values[n] for n in (op.q, op.k, op.v))
+    tokens, heads = q.dims[0], op.kv_heads * op.group
+    square, row = (heads, tokens, tokens), (heads, tokens)
+    get = lambda key: context.detail(name, key)  # noqa: E731
+
+    m = b.ranged(name, "softmax.max", row, get("m"), signed(16))
+    d, e = _exponentials(context, op, m, q, k)
+    one_hot = b.column("softmax.pick", square, _first_zero(d.value), joint=True)
+    b.zero(one_hot.hidden_part())
+    b.zero(one_hot.sum(2) - 1)
+    b.product("hts,hts->hts", one_hot, d, b.constant(0, square))
+
+    total = e.sum(2)  # (heads, tokens)
+    inverse = _reciprocal(b, name, total, get("inv"))
+    p = _probabilities(b, name, e, inverse)
+
+    p_heads = p.split(0, op.kv_heads, op.group)
+    v_heads = v.split(1, op.kv_heads, op.head_dim).permute(1, 0, 2)  # (kv, s, c)
+    y, acc = b.rescaled(
+        name, "mix", get("acc_y"), (tokens, heads * op.head_dim), op.mix_shift, op.bits
+    )
+    acc_heads = acc.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3)
+    b.product("kgts,ksc->kgtc", p_heads, v_heads, acc_heads)
+    return y
+
+
+def _exponentials(
+    context: Context, op: Attention, m: Tensor, q: Tensor, k: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Distances ``d`` to the row's maximum and their exponentials ``e``."""
+    b, name = context.builder, op.name
+    heads, tokens = m.dims
+    square = (heads, tokens, tokens)
+    half = (1 << op.score_shift) >> 1
+    acc, e_value = context.detail(name, "acc_z"), context.detail(name, "e")
+    d_value = r_value = None
+    if acc is not None and m.value is not None:
+        d_value = m.value.astype(np.int64)[:, :, None] - ((acc + half) >> op.score_shift)
+        r_value = (acc + half) & ((1 << op.score_shift) - 1)
+    d = b.column("softmax.distance", square, d_value, joint=True)
+    e = b.column("softmax.exp", square, _int64(e_value), joint=True)
+    b.lookup(name, exponential(op.exp_k), d, e, causal=True)
+    b.zero(e.hidden_part())
+    score = (m.broadcast(2, tokens) - d) * (1 << op.score_shift)
+    if op.score_shift:
+        r = b.remainder(
+            name, "score.r", square, r_value, op.score_shift, joint=True, causal=True
+        )
+        score = score + r - half
+    q_heads = q.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3)  # (kv, g, t, c)
+    k_heads = k.split(1, op.kv_heads, op.head_dim).permute(1, 0, 2)  # (kv, s, c)
+    b.product("kgtc,ksc->kgts", q_heads, k_heads, score.split(0, op.kv_heads, op.group))
+    return d, e
+
+
+def _reciprocal(b: Builder, name: str, total: Tensor, value: Ints | None) -> Tensor:
+    """``I = floor(2^31 / S)`` for ``2^15 <= S``: ``1 <= I <= 2^16``, committed as ``I - 1``."""
+    w_value = gap_value = None
+    if value is not None and total.value is not None:
+        w_value = (1 << 31) - value.astype(np.int64) * total.value
+        gap_value = total.value - 1 - w_value
+    less = None if value is None else value.astype(np.int64) - 1
+    inverse = b.ranged(name, "softmax.inverse", total.dims, less, unsigned(16)) + 1
+    w = b.limbs(name, "softmax.rest", total.dims, w_value, 2)
+    gap = b.limbs(name, "softmax.gap", total.dims, gap_value, 2)
+    b.zero(gap - (total - 1 - w))
+    b.product("ht,ht->ht", inverse, total, b.constant(1 << 31, total.dims) - w)
+    return inverse
+
+
+def _probabilities(b: Builder, name: str, e: Tensor, inverse: Tensor) -> Tensor:
+    """``p = rescale(e I, 16)``, at most 2^15."""
+    acc = None
+    if e.value is not None and inverse.value is not None:
+        acc = e.value.astype(np.int64) * inverse.value[:, :, None].astype(np.int64) + (1 << 15)
+    p = b.ranged(
+        name, "softmax.p", e.dims, None if acc is None else acc >> 16, unsigned(16),
+        joint=True, causal=True,
+    )
+    r = b.ranged(
+        name, "softmax.r", e.dims, None if acc is None else acc & 0xFFFF, unsigned(16),
+        joint=True, causal=True,
+    )
+    b.zero(p.hidden_part())
+    b.product("ht,hts->hts", inverse, e, p * (1 << 16) + r - (1 << 15))
+    return p
+
+
+def _first_zero(d: Ints | None) -> Ints | None:
+    """One-hot of the first visible maximum of every row."""
+    if d is None:
+        return None
+    tokens = d.shape[-1]
+    visible = np.tril(np.ones((tokens, tokens), dtype=bool))
+    first = np.argmax((d == 0) & visible, axis=2)
+    out = np.zeros(d.shape, dtype=np.int8)
+    np.put_along_axis(out, first[..., None], 1, axis=2)
+    return out
+
+
+def _int64(x: Ints | None) -> Ints | None:
+    return None if x is None else x.astype(np.int64)

@@ -1,0 +1,66 @@
+"""RMSNorm and LayerNorm: the reciprocal root is pinned by a two-sided bracket per row.
+
+With ``c = x`` (rms) or ``d x - rowsum(x)`` (layer) and ``M = sum_j c_j^2 + eps``, ``rho`` is the largest
+integer with ``rho^2 M <= K``:
+
+    g = rho M,   u = K - rho g >= 0,   v = 2 g + M - u - 1 >= 0   (v = (rho+1)^2 M - K - 1)
+
+``g``, ``u``, ``v`` and ``rho`` are committed as limbs, ``M = v + u + 1 - 2 g`` is not. ``u``, ``v`` and
+``rho`` are range-checked far below the field's size, so the bracket holds over the integers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from veracity.graph.ops import Norm
+from veracity.zkml.ops import Context, rule
+from veracity.zkml.tensor import Tensor
+
+
+def _limb_count(bound: int) -> int:
+    return max(1, -(-bound.bit_length() // 16))
+
+
+@rule(Norm)
+def norm(context: Context, op: Norm) -> Tensor:
+    """See the module text."""
+    b, x = context.builder, context.values[op.x]
+    tokens, d = x.dims
+    c = x if op.kind == "rms" else x * d - x.sum(1).broadcast(1, d)
+    c_bound = (1 << op.x_bits) * (1 if op.kind == "rms" else 2 * d)
+    m_bound = d * c_bound * c_bound + op.eps
+    # u <= K and u < (2 rho + 1) M; v <= max(M, 2 rho M + M)
+    bracket = 2 * _isqrt_up(op.constant * m_bound) + m_bound
+
+    m = g = u = v = rho_value = acc_value = None
+    if c.value is not None:
+        wide = c.value.astype(object)
+        rho_value = np.asarray(context.detail(op.name, "rho")).reshape(tokens)
+        rho = rho_value.astype(object)
+        m = (wide * wide).sum(axis=1) + op.eps
+        g = rho * m
+        u = op.constant - rho * g
+        v = 2 * g + m - u - 1
+        acc_value = c.value.astype(np.int64) * rho_value[:, None].astype(np.int64)
+    row = (tokens,)
+    rho_t = b.limbs(op.name, "norm.rho", row, rho_value, 2)
+    g_t = b.limbs(op.name, "norm.g", row, g, _limb_count(bracket), checked=False)
+    u_t = b.limbs(op.name, "norm.u", row, u, _limb_count(min(op.constant, bracket)))
+    v_t = b.limbs(op.name, "norm.v", row, v, _limb_count(bracket))
+    m_t = Tensor(row, (v_t + u_t + 1 - g_t * 2).terms, m)
+    b.product("tc,tc->t", c, c, m_t - op.eps)
+    b.product("t,t->t", rho_t, m_t, g_t)
+    b.product("t,t->t", rho_t, g_t, b.constant(op.constant, row) - u_t)
+
+    y, acc = b.rescaled(
+        op.name, "norm", acc_value, x.dims, op.shift, op.bits, op.name not in context.covered
+    )
+    b.product("t,tc->tc", rho_t, c, acc)
+    return y
+
+
+def _isqrt_up(n: int) -> int:
+    from math import isqrt
+
+    return isqrt(n) + 1

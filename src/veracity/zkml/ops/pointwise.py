@@ -1,0 +1,60 @@
+"""Function tables, Hadamard products and rotary embeddings.
+
+A function lookup of ``(x, y)`` is the range check of both. RoPE is a public linear map, so only its
+rescale is proved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from veracity.graph.ops import Function, Mul, Rope, rope_tables
+from veracity.zkml.ops import Context, rule
+from veracity.zkml.tables import function
+from veracity.zkml.tensor import Tensor
+from veracity.zkml.views import Rotate
+
+
+@rule(Function)
+def apply_function(context: Context, op: Function) -> Tensor:
+    """``(x, y)`` stands in the table of the function."""
+    b, x = context.builder, context.values[op.x]
+    table = function(op.fn, op.k_in, op.k_out)
+    value = None
+    if x.value is not None:
+        images = table.images()
+        index = np.clip(x.value.astype(np.int64) - table.low, 0, table.size - 1)
+        value = None if images is None else images[index]
+    y = b.column("function.y", x.dims, value)
+    b.lookup(op.name, table, x, y)
+    return y
+
+
+@rule(Mul)
+def multiply(context: Context, op: Mul) -> Tensor:
+    """``a b = 2^s y + r - 2^(s-1)`` entry by entry."""
+    b, left, right = context.builder, context.values[op.a], context.values[op.b]
+    acc_value = None
+    if left.value is not None and right.value is not None:
+        acc_value = left.value.astype(np.int64) * right.value.astype(np.int64)
+    y, acc = b.rescaled(
+        op.name, "mul", acc_value, left.dims, op.shift, op.bits, op.name not in context.covered
+    )
+    b.product("tf,tf->tf", left, right, acc)
+    return y
+
+
+@rule(Rope)
+def rope(context: Context, op: Rope) -> Tensor:
+    """Rotation with public integer tables, then a rescale."""
+    b, x = context.builder, context.values[op.x]
+    cos, sin = rope_tables(op, x.dims[0])
+    rotated = x.view(
+        Rotate(
+            x.dims[0], op.heads, op.head_dim // 2, op.style == "interleaved",
+            tuple(cos.reshape(-1).tolist()), tuple(sin.reshape(-1).tolist()),
+        )
+    )
+    y, acc = b.rescaled(op.name, "rope", rotated.value, x.dims, op.frac, op.bits)
+    b.zero(acc - rotated)
+    return y

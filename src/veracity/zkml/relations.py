@@ -1,0 +1,152 @@
+"""From relations on tensors to claims on columns.
+
+Relations of equal form are stacked: instance ``b`` of a group is weighed by ``w(b)``. Resolving a
+group at weights pulls every view back once and gathers, per column, one vector over instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Ints
+from veracity.zk.columns import ColumnShape
+from veracity.zk.mle import axis_bits
+from veracity.zk.reduction import Term, Weights
+from veracity.zkml.builder import Builder, LookupUse, ProductUse, Stack
+from veracity.zkml.tensor import ColumnSource, PublicArray, Tensor, WeightSource
+from veracity.zkml.views import Step, pull_back
+
+__all__ = ["Layout", "Resolver", "group_lookups", "group_products", "group_zeros", "weight_column"]
+
+
+def weight_column(name: str) -> str:
+    """Column name of a weight."""
+    return f"weight:{name}"
+
+
+def _fill(dim: int) -> float:
+    return dim / (1 << axis_bits(dim))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Storage order of a stack: natural axes are (instance, *dims).
+
+    Axes that fill their padded length best come last (fastest), because the low variables index
+    the entries of a row commitment and padding there wastes row entries. Jointly weighed axes
+    stay adjacent, last.
+    """
+
+    order: tuple[int, ...]
+    shape: ColumnShape
+
+    @staticmethod
+    def of(stack: Stack) -> Layout:
+        """The layout of a stack; a function of public shapes only."""
+        natural = (stack.count, *stack.dims)
+        fixed = 2 if stack.joint else 0
+        free = list(range(len(natural) - fixed))
+        free.sort(key=lambda axis: (_fill(natural[axis]), axis))
+        order = (*free, *range(len(natural) - fixed, len(natural)))
+        return Layout(order, ColumnShape(stack.name, tuple(natural[i] for i in order)))
+
+    def store(self, values: Sequence[Ints]) -> Ints:
+        """Stack instances in storage order."""
+        kinds = [v.dtype for v in values]
+        dtype = np.result_type(*kinds)
+        if dtype.kind == "f" or dtype == np.uint32:
+            dtype = np.dtype(np.int64)
+        stacked = np.stack([v.astype(dtype, copy=False) for v in values])
+        return np.ascontiguousarray(stacked.transpose(self.order))
+
+    def weights(self, natural: Weights) -> Weights:
+        """Reorder weights over (instance, *dims) into storage order."""
+        groups: list[tuple[int, tuple[int, object]]] = []
+        axis = 0
+        for span, vector in natural:
+            groups.append((self.order.index(axis), (span, vector)))
+            axis += span
+        groups.sort(key=lambda g: g[0])
+        return tuple(g[1] for g in groups)  # type: ignore[return-value]
+
+
+class Resolver:
+    """Resolves tensors at weights into terms on columns, and public parts.
+
+    Parameters
+    ----------
+    layouts : mapping
+        Layout of every stack by name.
+    """
+
+    def __init__(self, engine: Engine, layouts: Mapping[str, Layout]) -> None:
+        self._engine = engine
+        self._layouts = layouts
+
+    def resolve(
+        self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Weights
+    ) -> tuple[list[Term], int]:
+        """``sum_b instance_weights[b] <weights, tensors[b]>`` as terms plus a public number."""
+        stacks: dict[tuple[str, tuple[Step, ...]], dict[int, int]] = {}
+        models: dict[tuple[str, tuple[Step, ...]], int] = {}
+        publics: dict[tuple[PublicArray, tuple[Step, ...]], int] = {}
+        for scale, tensor in zip(instance_weights, tensors, strict=True):
+            for (source, steps), coefficient in tensor.terms.items():
+                k = scale * coefficient % ORDER
+                if isinstance(source, ColumnSource):
+                    vector = stacks.setdefault((source.stack, steps), {})
+                    vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
+                elif isinstance(source, WeightSource):
+                    key = (source.name, steps)
+                    models[key] = (models.get(key, 0) + k) % ORDER
+                else:
+                    publics[source, steps] = (publics.get((source, steps), 0) + k) % ORDER
+        pulled: dict[tuple[Step, ...], tuple[int, Weights]] = {}
+
+        def pull(steps: tuple[Step, ...]) -> tuple[int, Weights]:
+            if steps not in pulled:
+                pulled[steps] = pull_back(self._engine, steps, weights)
+            return pulled[steps]
+
+        terms = []
+        for (name, steps), vector in stacks.items():
+            factor, inner = pull(steps)
+            layout = self._layouts[name]
+            count = layout.shape.dims[layout.order.index(0)]
+            instances = self._engine.from_ints([vector.get(i, 0) for i in range(count)])
+            terms.append(Term(factor, name, layout.weights(((1, instances), *inner))))
+        for (name, steps), k in models.items():
+            factor, inner = pull(steps)
+            terms.append(Term(factor * k % ORDER, weight_column(name), inner))
+        public = 0
+        for (source, steps), k in publics.items():
+            factor, inner = pull(steps)
+            public += k * factor % ORDER * source.evaluate(self._engine, inner)
+        return terms, public % ORDER
+
+
+def group_lookups(builder: Builder) -> list[list[LookupUse]]:
+    """Lookups of equal shape, with or without images, with or without mask."""
+    groups: dict[tuple[object, ...], list[LookupUse]] = {}
+    for use in builder.lookups:
+        groups.setdefault((use.value.dims, use.image is not None, use.causal), []).append(use)
+    return list(groups.values())
+
+
+def group_products(builder: Builder) -> list[list[ProductUse]]:
+    """Products of equal spec and shapes."""
+    groups: dict[tuple[object, ...], list[ProductUse]] = {}
+    for use in builder.products:
+        groups.setdefault((use.spec, use.a.dims, use.b.dims), []).append(use)
+    return list(groups.values())
+
+
+def group_zeros(builder: Builder) -> list[list[Tensor]]:
+    """Linear identities of equal shape."""
+    groups: dict[tuple[int, ...], list[Tensor]] = {}
+    for tensor in builder.zeros:
+        groups.setdefault(tensor.dims, []).append(tensor)
+    return list(groups.values())

@@ -1,0 +1,163 @@
+"""Tensors that are linear in committed columns, with the prover's integers beside them.
+
+Prover and verifier run the same code over these: for the verifier ``value`` is None. Adding,
+scaling by public integers and every view are free; products and range checks are relations that a
+:class:`veracity.zkml.builder.Builder` collects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.zk.mle import kron
+from veracity.zk.reduction import Weights
+from veracity.zkml.views import Broadcast, Causal, Permute, Slice, Split, Step, Sum
+
+__all__ = ["ColumnSource", "PublicArray", "Source", "Tensor", "WeightSource"]
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """A column of the model's commitment."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ColumnSource:
+    """Instance ``instance`` of a stacked column of the witness."""
+
+    stack: str
+    instance: int
+
+
+@dataclass(frozen=True, eq=False)
+class PublicArray:
+    """Public small integers that both sides know; dims ``()`` for a constant."""
+
+    values: Ints
+
+    def evaluate(self, engine: Engine, weights: Weights) -> int:
+        """``<weights, values>``."""
+        if not self.values.shape:
+            return int(self.values)
+        vector = kron(engine, [v for _, v in weights])
+        return engine.dot(vector, engine.from_small(np.ascontiguousarray(self.values).reshape(-1)))
+
+
+#: The constant 1.
+_ONE = PublicArray(np.asarray(1, dtype=np.int64))
+
+Source = WeightSource | ColumnSource | PublicArray
+Terms = Mapping[tuple[Source, tuple[Step, ...]], int]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """``sum of coefficient * steps(source)``.
+
+    Attributes
+    ----------
+    dims : tuple of int
+        Shape.
+    terms : mapping
+        Coefficients by (source, chain of views).
+    value : array or None
+        The prover's integers (int64, or object dtype where 64 bits do not suffice).
+    """
+
+    dims: tuple[int, ...]
+    terms: Terms = field(repr=False)
+    value: Ints | None = field(default=None, repr=False)
+
+    @staticmethod
+    def public(values: Ints, dims: tuple[int, ...] | None = None) -> Tensor:
+        """A tensor both sides know; with ``dims``, one constant everywhere."""
+        if dims is None:
+            return Tensor(values.shape, {(PublicArray(values), ()): 1}, values)
+        raise ValueError("use constant() for a repeated value")
+
+    @staticmethod
+    def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:
+        """The public integer ``c`` everywhere."""
+        steps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
+        dtype = np.int64 if abs(c) < 1 << 62 else object
+        value = np.full(dims, c, dtype=dtype) if proving else None
+        return Tensor(dims, {(_ONE, steps): c % ORDER}, value)
+
+    def view(self, *steps: Step) -> Tensor:
+        """Apply views in order."""
+        dims, value = self.dims, self.value
+        for step in steps:
+            dims = step.shape(dims)
+            value = None if value is None else step.forward(value)
+        terms: dict[tuple[Source, tuple[Step, ...]], int] = {}
+        for (source, chain), c in self.terms.items():
+            terms[source, (*chain, *steps)] = c
+        return Tensor(dims, terms, value)
+
+    def __add__(self, other: Tensor | int) -> Tensor:
+        if isinstance(other, int):
+            other = Tensor.constant(other, self.dims, self.value is not None)
+        if other.dims != self.dims:
+            raise ValueError(f"cannot add tensors of dims {self.dims} and {other.dims}")
+        terms = dict(self.terms)
+        for key, c in other.terms.items():
+            terms[key] = (terms.get(key, 0) + c) % ORDER
+        value = None
+        if self.value is not None and other.value is not None:
+            value = np.asarray(_wide(self.value) + _wide(other.value))
+        return Tensor(self.dims, terms, value)
+
+    def __mul__(self, k: int) -> Tensor:
+        terms = {key: c * k % ORDER for key, c in self.terms.items()}
+        value = None if self.value is None else np.asarray(_wide(self.value) * k)
+        return Tensor(self.dims, terms, value)
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Tensor | int) -> Tensor:
+        return self + (-other if isinstance(other, int) else other * -1)
+
+    # short names for the views
+    def broadcast(self, axis: int, size: int) -> Tensor:
+        """Repeat along a new axis."""
+        return self.view(Broadcast(axis, size))
+
+    def sum(self, axis: int) -> Tensor:
+        """Sum over an axis."""
+        return self.view(Sum(axis, self.dims[axis]))
+
+    def split(self, axis: int, *sizes: int) -> Tensor:
+        """Split an axis."""
+        return self.view(Split(axis, sizes))
+
+    def permute(self, *order: int) -> Tensor:
+        """Reorder axes."""
+        return self.view(Permute(order))
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Entries ``start .. stop-1`` of axis 0."""
+        return self.view(Slice(0, start, stop, self.dims[0]))
+
+    def hidden_part(self) -> Tensor:
+        """The entries that a causal mask hides (the others zero)."""
+        return self.view(Causal(self.dims[-1], visible=False))
+
+
+def _wide(x: Ints) -> Ints:
+    return x if x.dtype == object or x.dtype == np.int64 else x.astype(np.int64)
+
+
+def pulled_constant(engine: Engine, source: PublicArray, weights: Weights) -> int:
+    """Value of a public source under weights."""
+    return source.evaluate(engine, weights)
+
+
+def indicator(n: int, at: int, engine: Engine) -> Vec:
+    """The unit vector."""
+    return engine.from_ints([1 if i == at else 0 for i in range(n)])
