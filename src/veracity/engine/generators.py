@@ -1,0 +1,115 @@
+"""Generators by hash-to-curve, kept on disk because deriving many of them takes seconds.
+
+A cache file holds the compressed points ``0 .. count-1`` of one label; a longer file serves
+shorter requests, since point ``i`` depends on the label and ``i`` only. What is loaded is not
+trusted: its digest, the encoding of every point used and a random sample of derivations are
+checked, and a file that fails is derived again. File layout::
+
+    magic (16 bytes) | count (8, little-endian) | SHA-256 of label and points (32) | points
+
+The directory is that of the platform's user cache, or the environment variable
+``VERACITY_CACHE``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+from veracity.engine.api import POINT_BYTES, Engine, Points
+from veracity.engine.reference_group import ReferenceGroup, hash_to_curve
+
+__all__ = ["cache_file", "cached_generators"]
+
+_MAGIC = b"veracity-gens-1\n"
+_HEADER = len(_MAGIC) + 8 + 32
+#: Derivations repeated, at random indices, each time a file is loaded.
+_SAMPLES = 8
+
+
+def cache_file(label: str) -> Path:
+    """Path of the cache of ``label``; whether it exists is another matter."""
+    root = os.environ.get("VERACITY_CACHE") or user_cache_dir("veracity", appauthor=False)
+    name = hashlib.sha256(label.encode()).hexdigest()[:32]
+    return Path(root) / f"generators-{name}.bin"
+
+
+def cached_generators(engine: Engine, label: str, n: int) -> Points:
+    """``engine.generators(label, n)``, from the disk cache where possible.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend whose points are returned.
+    label : str
+        Domain of the hash-to-curve.
+    n : int
+        Number of points.
+
+    Returns
+    -------
+    Points
+        The same points on every backend, whatever the cache holds or held.
+    """
+    if n < 0:
+        raise ValueError("negative number of generators")
+    path = cache_file(label)
+    points = _load(engine, path, label, n)
+    if points is None:
+        points = engine.generators(label, n)
+        # A cache that cannot be written costs time, nothing else.
+        with contextlib.suppress(OSError):
+            _store(path, label, engine.compress(points))
+    return points
+
+
+def _digest(label: str, body: bytes) -> bytes:
+    name = label.encode()
+    return hashlib.sha256(len(name).to_bytes(8, "little") + name + body).digest()
+
+
+def _load(engine: Engine, path: Path, label: str, n: int) -> Points | None:
+    """Return the first ``n`` points of a cache file, or ``None`` unless all checks pass."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    header, body = data[:_HEADER], data[_HEADER:]
+    count, rest = divmod(len(body), POINT_BYTES)
+    expected = _MAGIC + count.to_bytes(8, "little") + _digest(label, body)
+    if rest or count < n or header != expected:
+        return None
+    used = body[: n * POINT_BYTES]
+    for _ in range(min(_SAMPLES, n)):
+        i = int.from_bytes(os.urandom(8), "little") % n
+        if used[i * POINT_BYTES : (i + 1) * POINT_BYTES] != _derive(label, i):
+            return None
+    try:
+        return engine.decompress(used)
+    except ValueError:
+        return None
+
+
+def _derive(label: str, i: int) -> bytes:
+    return ReferenceGroup().compress([hash_to_curve(label, i.to_bytes(8, "little"))])
+
+
+def _store(path: Path, label: str, body: bytes) -> None:
+    """Write to a temporary file and rename it, so that no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = len(body) // POINT_BYTES
+    # Not tempfile, which imports ``random``: the verifier runs without it.
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(_MAGIC + count.to_bytes(8, "little") + _digest(label, body) + body)
+        temporary.chmod(0o644)  # whatever the umask
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
