@@ -1,0 +1,243 @@
+//! Limb arithmetic modulo `p = 2^254 + c`.
+
+use super::{Limbs, Modulus};
+
+#[inline(always)]
+pub(super) const fn adc(a: u64, b: u64, carry: u64) -> (u64, u64) {
+    let t = a as u128 + b as u128 + carry as u128;
+    (t as u64, (t >> 64) as u64)
+}
+
+#[inline(always)]
+pub(super) const fn sbb(a: u64, b: u64, borrow: u64) -> (u64, u64) {
+    let t = (a as u128).wrapping_sub(b as u128 + borrow as u128);
+    (t as u64, (t >> 64) as u64 & 1)
+}
+
+/// `t + a b + carry` as (low, high); cannot overflow.
+#[inline(always)]
+pub(super) const fn mac(t: u64, a: u64, b: u64, carry: u64) -> (u64, u64) {
+    let t = t as u128 + a as u128 * b as u128 + carry as u128;
+    (t as u64, (t >> 64) as u64)
+}
+
+#[inline(always)]
+pub(super) const fn less(a: &Limbs, b: &Limbs) -> bool {
+    let mut borrow = 0;
+    let mut i = 0;
+    while i < 4 {
+        borrow = sbb(a[i], b[i], borrow).1;
+        i += 1;
+    }
+    borrow == 1
+}
+
+/// `a - p` where `a >= p`, else `a`.
+#[inline(always)]
+pub(super) const fn subtract_once(a: Limbs, p: &Limbs) -> Limbs {
+    let (d0, b) = sbb(a[0], p[0], 0);
+    let (d1, b) = sbb(a[1], p[1], b);
+    let (d2, b) = sbb(a[2], p[2], b);
+    let (d3, b) = sbb(a[3], p[3], b);
+    let keep = b.wrapping_neg();
+    [
+        d0 ^ (keep & (d0 ^ a[0])),
+        d1 ^ (keep & (d1 ^ a[1])),
+        d2 ^ (keep & (d2 ^ a[2])),
+        d3 ^ (keep & (d3 ^ a[3])),
+    ]
+}
+
+#[inline(always)]
+pub(super) const fn add4(a: &Limbs, b: &Limbs) -> Limbs {
+    let (s0, c) = adc(a[0], b[0], 0);
+    let (s1, c) = adc(a[1], b[1], c);
+    let (s2, c) = adc(a[2], b[2], c);
+    let (s3, _) = adc(a[3], b[3], c);
+    [s0, s1, s2, s3]
+}
+
+/// `a + b mod p`; two elements sum below 2^256, so no carry leaves the top.
+#[inline(always)]
+pub(super) fn add_mod<M: Modulus>(a: &Limbs, b: &Limbs) -> Limbs {
+    subtract_once(add4(a, b), &M::MODULUS)
+}
+
+/// `a - b mod p`.
+#[inline(always)]
+pub(super) fn sub_mod<M: Modulus>(a: &Limbs, b: &Limbs) -> Limbs {
+    let (d0, w) = sbb(a[0], b[0], 0);
+    let (d1, w) = sbb(a[1], b[1], w);
+    let (d2, w) = sbb(a[2], b[2], w);
+    let (d3, w) = sbb(a[3], b[3], w);
+    let p = M::MODULUS;
+    let mask = w.wrapping_neg();
+    let fix = [p[0] & mask, p[1] & mask, p[2] & mask, p[3] & mask];
+    add4(&[d0, d1, d2, d3], &fix)
+}
+
+#[inline(always)]
+pub(super) fn neg_mod<M: Modulus>(a: &Limbs) -> Limbs {
+    subtract_once(sub_mod::<M>(&[0; 4], a), &M::MODULUS)
+}
+
+/// The exact product, eight limbs.
+#[inline(always)]
+pub(super) fn product(a: &Limbs, b: &Limbs) -> [u64; 8] {
+    let mut t = [0; 8];
+    for i in 0..4 {
+        let mut carry = 0;
+        for j in 0..4 {
+            (t[i + j], carry) = mac(t[i + j], a[i], b[j], carry);
+        }
+        t[i + 4] = carry;
+    }
+    t
+}
+
+/// The exact square, eight limbs.
+#[inline(always)]
+fn square(a: &Limbs) -> [u64; 8] {
+    let mut t = [0; 8];
+    let mut carry;
+    (t[1], carry) = mac(0, a[0], a[1], 0);
+    (t[2], carry) = mac(0, a[0], a[2], carry);
+    (t[3], t[4]) = mac(0, a[0], a[3], carry);
+    (t[3], carry) = mac(t[3], a[1], a[2], 0);
+    (t[4], t[5]) = mac(t[4], a[1], a[3], carry);
+    (t[5], t[6]) = mac(t[5], a[2], a[3], 0);
+    t[7] = t[6] >> 63;
+    for i in (2..7).rev() {
+        t[i] = (t[i] << 1) | (t[i - 1] >> 63);
+    }
+    t[1] <<= 1;
+    carry = 0;
+    for i in 0..4 {
+        let s = a[i] as u128 * a[i] as u128;
+        (t[2 * i], carry) = adc(t[2 * i], s as u64, carry);
+        (t[2 * i + 1], carry) = adc(t[2 * i + 1], (s >> 64) as u64, carry);
+    }
+    t
+}
+
+/// One step of Montgomery's reduction: adds the multiple of p that clears `t[0]`, and returns the
+/// carry into `t[4]`. `p[2] = 0` and `p[3] = 2^62`.
+#[inline(always)]
+fn clear_word<M: Modulus>(t: &mut [u64; 4]) -> u64 {
+    let p = M::MODULUS;
+    let m = t[0].wrapping_mul(M::NEG_INV);
+    let (_, c) = mac(t[0], m, p[0], 0);
+    let (t1, c) = mac(t[1], m, p[1], c);
+    let (t2, c) = adc(t[2], c, 0);
+    let top = ((m as u128) << 62) + t[3] as u128 + c as u128;
+    *t = [t1, t2, top as u64, 0];
+    (top >> 64) as u64
+}
+
+/// `t / 16 mod p` for `t` below 2^256; the result is below `t / 16 + p`.
+#[inline(always)]
+pub(super) fn divide_by_16<M: Modulus>(t: &Limbs) -> Limbs {
+    let shifted = [
+        (t[0] >> 4) | (t[1] << 60),
+        (t[1] >> 4) | (t[2] << 60),
+        (t[2] >> 4) | (t[3] << 60),
+        t[3] >> 4,
+    ];
+    // (t >> 4) + (n + m p) / 16 with n = t mod 16: the fraction n / 16 is inside the table.
+    add4(&shifted, &M::NIBBLE[t[0] as usize & 15])
+}
+
+/// Low half of a reduction: `t / 2^256 mod p` where `t` has `4 + N` limbs; below `t/2^256 + p`.
+#[inline(always)]
+pub(super) fn reduce_low<M: Modulus>(low: Limbs, high: Limbs) -> (Limbs, u64) {
+    let mut t = low;
+    // Each step shifts by one word; the word that enters at the top is from `high`.
+    let mut carry = 0;
+    for word in high {
+        let top = clear_word::<M>(&mut t);
+        let (sum, c) = adc(word, top, carry);
+        t[3] = sum;
+        carry = c;
+    }
+    (t, carry)
+}
+
+/// `t / 2^260 mod p`, canonical, for a product of two elements.
+#[inline(always)]
+fn reduce<M: Modulus>(t: &[u64; 8]) -> Limbs {
+    // t < p^2 < 2^256 p / 3, so the quotient is below 4p/3 and fits.
+    let (r, _) = reduce_low::<M>([t[0], t[1], t[2], t[3]], [t[4], t[5], t[6], t[7]]);
+    subtract_once(divide_by_16::<M>(&r), &M::MODULUS)
+}
+
+#[inline(always)]
+pub(super) fn mont_mul<M: Modulus>(a: &Limbs, b: &Limbs) -> Limbs {
+    reduce::<M>(&product(a, b))
+}
+
+#[inline(always)]
+pub(super) fn mont_square<M: Modulus>(a: &Limbs) -> Limbs {
+    reduce::<M>(&square(a))
+}
+
+/// Any 256-bit number modulo p, which is above 2^254: at most three subtractions.
+pub(super) fn reduce_256<M: Modulus>(mut a: Limbs) -> Limbs {
+    for _ in 0..3 {
+        a = subtract_once(a, &M::MODULUS);
+    }
+    a
+}
+
+pub(super) fn limbs_of_bytes(bytes: &[u8; 32]) -> Limbs {
+    let mut limbs = [0; 4];
+    for (limb, chunk) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
+        *limb = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+    }
+    limbs
+}
+
+/// `-1 / p0 mod 2^64` by Newton's iteration; doubling the correct bits from one to 64.
+pub(super) const fn neg_inv(p0: u64) -> u64 {
+    let mut inv = 1u64;
+    let mut i = 0;
+    while i < 6 {
+        inv = inv.wrapping_mul(2u64.wrapping_sub(p0.wrapping_mul(inv)));
+        i += 1;
+    }
+    inv.wrapping_neg()
+}
+
+/// `2^k mod p` by doubling.
+pub(super) const fn pow2_mod(k: u32, p: Limbs) -> Limbs {
+    let mut a = [1, 0, 0, 0];
+    let mut i = 0;
+    while i < k {
+        a = subtract_once(add4(&a, &a), &p);
+        i += 1;
+    }
+    a
+}
+
+/// See [`Modulus::NIBBLE`].
+pub(super) const fn nibble_table(p: Limbs) -> [Limbs; 16] {
+    let mut table = [[0; 4]; 16];
+    let mut n = 0;
+    while n < 16 {
+        let m = (16 - n as u64) % 16; // p = 1 mod 16
+        let mut t = [0u64; 5];
+        let mut carry = n as u64;
+        let mut i = 0;
+        while i < 4 {
+            (t[i], carry) = mac(0, m, p[i], carry);
+            i += 1;
+        }
+        t[4] = carry;
+        i = 0;
+        while i < 4 {
+            table[n][i] = (t[i] >> 4) | (t[i + 1] << 60);
+            i += 1;
+        }
+        n += 1;
+    }
+    table
+}

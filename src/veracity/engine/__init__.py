@@ -1,0 +1,69 @@
+"""Vectors over the Pallas scalar field and over the Pallas group, on several backends.
+
+:func:`load_engine` gives an :class:`engine.api.Engine`; nothing else here is needed to use one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from veracity.engine.api import BASE, ORDER, POINT_BYTES, SCALAR_BYTES, Engine, Ints, Points, Vec
+from veracity.errors import BackendUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "BASE",
+    "ORDER",
+    "POINT_BYTES",
+    "SCALAR_BYTES",
+    "Engine",
+    "Ints",
+    "Points",
+    "Vec",
+    "load_engine",
+]
+
+
+def _reference(threads: int | None) -> Engine:
+    from veracity.engine.reference import ReferenceEngine
+
+    return ReferenceEngine(threads)
+
+
+def _cpu(threads: int | None) -> Engine:
+    try:
+        from veracity.engine.cpu import CpuEngine
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"the cpu engine is not built ({error}); run `make env`"
+        ) from error
+    return CpuEngine(threads)
+
+
+_BACKENDS: dict[str, Callable[[int | None], Engine]] = {"cpu": _cpu, "reference": _reference}
+
+
+def load_engine(name: str = "cpu", threads: int | None = None) -> Engine:
+    """The backend called ``name``.
+
+    Parameters
+    ----------
+    name : str
+        ``"cpu"`` (compiled kernels) or ``"reference"`` (Python integers, for tests).
+    threads : int, optional
+        How many threads a backend may use; all of the machine's cores where not given.
+
+    Raises
+    ------
+    BackendUnavailable
+        Where the extension module of the backend is missing.
+    UsageError
+        For a name or a number of threads that means nothing.
+    """
+    if name not in _BACKENDS:
+        raise UsageError(f"no engine is called {name!r}; choose from {sorted(_BACKENDS)}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"{threads} threads cannot compute; give at least one")
+    return _BACKENDS[name](threads)

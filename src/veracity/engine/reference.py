@@ -1,0 +1,235 @@
+"""The reference engine: Python integers, slow, obviously right. It is the definition.
+
+A ``Vec`` is a one-dimensional NumPy array of dtype object that holds Python ints in
+``[0, ORDER)``. Every other backend must give the same results; ``tests/conformance`` says so.
+"""
+
+# ruff: noqa: D102 (engine.api documents the operations)
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.api import ORDER, Ints
+from veracity.engine.checks import (
+    check_eq,
+    check_index,
+    check_leaves,
+    check_matrix_size,
+    check_round,
+    check_same_length,
+    check_small,
+)
+from veracity.engine.reference_group import ReferenceGroup
+
+__all__ = ["ReferenceEngine"]
+
+#: One-dimensional array of dtype object; ``Any`` since the interface keeps vectors opaque.
+ObjectVec: TypeAlias = Any
+
+
+def _vec(values: Sequence[Any]) -> ObjectVec:
+    out = np.empty(len(values), dtype=object)
+    out[:] = [int(value) % ORDER for value in values]
+    return out
+
+
+def _rows(a: ObjectVec, n: int) -> list[list[int]]:
+    """Rows of an array of shape (len(a) // n, n), each padded to an even length with zero."""
+    check_matrix_size(len(a), n)
+    if n == 0:
+        return []
+    padding = [0] * (n % 2)
+    return [list(a[start : start + n]) + padding for start in range(0, len(a), n)]
+
+
+def _pairs(row: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(row[0::2], row[1::2], strict=True))
+
+
+class ReferenceEngine(ReferenceGroup):
+    """Vectors over the Pallas scalar field in Python integers; see :class:`engine.api.Engine`.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Recorded and otherwise ignored.
+    """
+
+    name = "reference"
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = 1 if threads is None else threads
+
+    # ---- vectors: making and reading -------------------------------------------------------
+    def from_ints(self, values: Sequence[int]) -> ObjectVec:
+        return _vec(list(values))
+
+    def from_small(self, values: Ints) -> ObjectVec:
+        return _vec(check_small(values).reshape(-1).tolist())
+
+    def to_ints(self, v: ObjectVec) -> list[int]:
+        return list(v)
+
+    def random(self, n: int) -> ObjectVec:
+        return _vec([secrets.randbelow(ORDER) for _ in range(n)])
+
+    def concat(self, parts: Sequence[ObjectVec]) -> ObjectVec:
+        return _vec([value for part in parts for value in part])
+
+    # ---- vectors: element-wise -------------------------------------------------------------
+    def add(self, a: ObjectVec, b: ObjectVec) -> ObjectVec:
+        check_same_length(a, b)
+        return _vec(a + b)
+
+    def sub(self, a: ObjectVec, b: ObjectVec) -> ObjectVec:
+        check_same_length(a, b)
+        return _vec(a - b)
+
+    def mul(self, a: ObjectVec, b: ObjectVec) -> ObjectVec:
+        check_same_length(a, b)
+        return _vec(a * b)
+
+    def scale(self, a: ObjectVec, s: int) -> ObjectVec:
+        return _vec([value * s for value in a])
+
+    def lincomb(self, vectors: Sequence[ObjectVec], coefficients: Sequence[int]) -> ObjectVec:
+        check_same_length(vectors, coefficients)
+        out = [0] * max((len(vector) for vector in vectors), default=0)
+        for vector, coefficient in zip(vectors, coefficients, strict=True):
+            for i, value in enumerate(vector):
+                out[i] += coefficient * value
+        return _vec(out)
+
+    def outer(self, a: ObjectVec, b: ObjectVec) -> ObjectVec:
+        return _vec([x * y for x in a for y in b])
+
+    def dot(self, a: ObjectVec, b: ObjectVec) -> int:
+        check_same_length(a, b)
+        return int(sum(x * y for x, y in zip(a, b, strict=True))) % ORDER
+
+    def cumsum(self, a: ObjectVec) -> ObjectVec:
+        out: list[int] = []
+        total = 0
+        for value in a:
+            total += value
+            out.append(total)
+        return _vec(out)
+
+    def gather(self, a: ObjectVec, index: NDArray[np.int64]) -> ObjectVec:
+        return _vec(a[check_index(index, len(a))])
+
+    def eq(self, point: Sequence[int], n: int) -> ObjectVec:
+        check_eq(point, n)
+        out = []
+        for i in range(n):
+            value = 1
+            for j, p in enumerate(point):
+                value = value * (p if (i >> j) & 1 else 1 - p) % ORDER
+            out.append(value)
+        return _vec(out)
+
+    # ---- small integers against field vectors ----------------------------------------------
+    def contract(self, m: Ints, v: ObjectVec) -> ObjectVec:
+        check_small(m, shape=(None, len(v), None))
+        rows = m.tolist()
+        return _vec(
+            [
+                sum(rows[o][j][i] * v[j] for j in range(len(v)))
+                for o in range(m.shape[0])
+                for i in range(m.shape[2])
+            ]
+        )
+
+    # ---- sumcheck --------------------------------------------------------------------------
+    def fold(self, a: ObjectVec, n: int, r: int) -> ObjectVec:
+        return _vec([(1 - r) * low + r * high for row in _rows(a, n) for low, high in _pairs(row)])
+
+    def product_round(self, a: ObjectVec, b: ObjectVec, n: int) -> tuple[int, int, int]:
+        check_same_length(a, b)
+        c0 = c1 = c2 = 0
+        for row_a, row_b in zip(_rows(a, n), _rows(b, n), strict=True):
+            for (a0, a1), (b0, b1) in zip(_pairs(row_a), _pairs(row_b), strict=True):
+                # (a0 + X (a1 - a0)) (b0 + X (b1 - b0))
+                c0 += a0 * b0
+                c1 += a0 * (b1 - b0) + (a1 - a0) * b0
+                c2 += (a1 - a0) * (b1 - b0)
+        return c0 % ORDER, c1 % ORDER, c2 % ORDER
+
+    # ---- LogUp -----------------------------------------------------------------------------
+    def logup_denominators(
+        self, values: Ints, images: Ints | None, constants: ObjectVec, beta: int
+    ) -> ObjectVec:
+        check_leaves(values, images, len(constants))
+        out = []
+        for b, constant in enumerate(constants):
+            for i in range(values.shape[1]):
+                image = 0 if images is None else int(images[b, i])
+                out.append(constant - int(values[b, i]) - beta * image)
+        return _vec(out)
+
+    def logup_level(self, p: ObjectVec | None, d: ObjectVec, n: int) -> tuple[ObjectVec, ObjectVec]:
+        if p is None:
+            p = _vec([1] * len(d))
+        check_same_length(p, d)
+        out_p, out_d = [], []
+        for row_p, row_d in zip(_rows(p, n), _rows(d, n), strict=True):
+            for (p0, p1), (d0, d1) in zip(_pairs(row_p), _pairs(row_d), strict=True):
+                out_p.append(p0 * (1 + d1) + p1 * (1 + d0))
+                out_d.append(d0 + d1 + d0 * d1)
+        return _vec(out_p), _vec(out_d)
+
+    def logup_round(
+        self,
+        even: tuple[ObjectVec, ObjectVec],
+        odd: tuple[ObjectVec, ObjectVec],
+        n: int,
+        outer: ObjectVec,
+        inner: ObjectVec,
+        lam: int,
+    ) -> tuple[int, int]:
+        arrays = (*even, *odd)
+        check_round([len(x) for x in arrays], len(outer) * n, n, len(inner))
+        tables = [_rows(x, n) for x in arrays]
+        at_zero = leading = 0
+        for o, weight in enumerate(outer if n else []):
+            rows = [_pairs(table[o]) for table in tables]
+            for i, factor in enumerate(inner):
+                (p0, d0, p1, d1) = ((low, high - low) for low, high in (row[i] for row in rows))
+                value, square = _fraction_sum(p0, d0, p1, d1, lam)
+                at_zero += weight * factor * value
+                leading += weight * factor * square
+        return at_zero % ORDER, leading % ORDER
+
+    def logup_round_separable(
+        self,
+        even_p: ObjectVec,
+        even_d: ObjectVec,
+        odd_p: ObjectVec,
+        odd_d: ObjectVec,
+        n: int,
+        outer: ObjectVec,
+        inner: ObjectVec,
+        lam: int,
+    ) -> tuple[int, int]:
+        check_round([len(even_p), len(odd_p)], n, n, len(inner))
+        copies = [even_p] * len(outer), [odd_p] * len(outer)
+        even = self.concat(copies[0]), even_d
+        odd = self.concat(copies[1]), odd_d
+        return self.logup_round(even, odd, n, outer, inner, lam)
+
+
+Line = tuple[int, int]
+
+
+def _fraction_sum(p0: Line, d0: Line, p1: Line, d1: Line, lam: int) -> tuple[int, int]:
+    """``F`` of :meth:`Engine.logup_round` on lines ``(value at 0, slope)``: its value at 0 and
+    its coefficient of ``X^2``.
+    """
+    at_zero = lam * (p0[0] * (1 + d1[0]) + p1[0] * (1 + d0[0])) + d0[0] + d1[0] + d0[0] * d1[0]
+    square = lam * (p0[1] * d1[1] + p1[1] * d0[1]) + d0[1] * d1[1]
+    return at_zero % ORDER, square % ORDER
