@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def main() -> None:
         *("commit", other, "--out", outside / "other.vcom", "--secret", folder / "other.vsec"),
     )
     rejected(steps, "another model's commitment", outside, proof, "--commitment", "other.vcom")
-    forged = Proof(foreign["digest"], "raw", proof.tokens, proof.prompt_length, proof.argument)
+    forged = replace(proof, commitment_digest=foreign["digest"], frame="raw")
     rejected(steps, "the same, relabelled", outside, forged, "--commitment", "other.vcom")
 
     print("\n== In numbers ==")

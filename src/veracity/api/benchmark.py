@@ -30,8 +30,8 @@ Result = TypeVar("Result")
 
 TEXT = (
     "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. "
-    "One day, she saw a big, red ball. It was very high in the sky. She wanted to play with it, but "
-    "it was too high. She asked her mother to help her, and they looked for a long stick together. "
+    "One day, she saw a big, red ball. It was very high in the sky. She wanted to play with it, "
+    "but it was too high. She asked her mother to help her, and they looked for a long stick. "
 )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "ByteWriter",
     "atomic_output",
     "canonical_json",
+    "check_target",
     "parse_json",
     "read_file",
     "sniff",
@@ -198,6 +199,20 @@ def sniff(path: str | Path) -> bytes | None:
     return start[len(MAGIC) :]
 
 
+def check_target(path: str | Path) -> None:
+    """Raise :class:`UsageError` if ``path`` cannot become a file: asked before long work begins."""
+    target = Path(path)
+    folder = target.parent
+    if not folder.is_dir():
+        raise UsageError(
+            f"cannot write {target.name!r}: there is no folder {str(folder)!r}; make it"
+        )
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {target.name!r}: the folder {str(folder)!r} is read-only")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"cannot write {target.name!r}: it exists and is not an ordinary file")
+
+
 @contextlib.contextmanager
 def atomic_output(path: str | Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A file that appears under ``path`` complete or not at all.
@@ -211,6 +226,7 @@ def atomic_output(path: str | Path, mode: int = 0o644) -> Iterator[BinaryIO]:
         The folder is missing or not writable, or the disk is full.
     """
     target = Path(path)
+    check_target(target)
     temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.part")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

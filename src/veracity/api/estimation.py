@@ -1,14 +1,14 @@
 """What a proof would cost, told before it is made.
 
-Counts are exact: they follow from the program and the number of tokens. Times come from two short
-measurements of this machine (a field multiplication, a committed value), multiplied by how many of
-each a lookup, a committed value and a weight take.
+Counts and sizes follow from the program and the number of tokens. Times are counts multiplied by
+two short measurements of this machine (a field multiplication, a committed 16-bit value) and by how
+many of each the prover was seen to take per lookup, per committed value and per weight.
 """
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.frontends import ProgramFile
-from veracity.graph import Program
 
 __all__ = ["Estimate", "estimate"]
 
@@ -44,6 +43,14 @@ class Estimate:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Seconds for one field multiplication and for committing to one 16-bit value."""
+
+    multiplication: float
+    committed_value: float
+
+
 def estimate(
     program: ProgramFile | str | Path, tokens: int, *, threads: int | None = None
 ) -> Estimate:
@@ -57,4 +64,55 @@ def estimate(
     loaded = load_program(program)
     if not 2 <= tokens <= loaded.program.context + 1:
         raise UsageError(f"tokens must lie between 2 and {loaded.program.context + 1}")
-    return cost(loaded.program, tokens, load_engine("cpu", threads=threads))
+    counts = zkml.count(loaded.program, tokens, max(1, tokens // 4))
+    speed = measure_speed(load_engine("cpu", threads=threads))
+    weights, lookups, values = loaded.parameters, counts["lookups"], counts["committed_values"]
+    return Estimate(
+        tokens=tokens,
+        lookups=lookups,
+        committed_values=values,
+        proof_bytes=counts["proof_bytes"],
+        commit_s=round(weights * speed.committed_value, 1),
+        prove_s=round(
+            lookups * LOOKUP_MULTIPLICATIONS * speed.multiplication
+            + values * speed.committed_value
+            + weights * WEIGHT_MULTIPLICATIONS * speed.multiplication
+            + FIXED_SECONDS,
+            1,
+        ),
+        verify_s=VERIFY_SECONDS,
+        peak_memory_bytes=FIXED_BYTES + lookups * LOOKUP_BYTES + weights * WEIGHT_BYTES,
+    )
+
+
+# Fitted to `make bench` on two cores; see docs/performance.md.
+LOOKUP_MULTIPLICATIONS = 16
+WEIGHT_MULTIPLICATIONS = 0.2
+FIXED_SECONDS = 1.0
+VERIFY_SECONDS = 2.0
+FIXED_BYTES = 300_000_000
+LOOKUP_BYTES = 200
+WEIGHT_BYTES = 2
+
+
+def measure_speed(engine: Engine) -> Speed:
+    """Time both operations on this machine, for about a tenth of a second each."""
+    count = 1 << 16
+    vector = engine.random(count)
+    rows, width = 32, 1 << 11
+    values = np.resize(np.arange(-30_000, 30_000, 7, dtype=np.int16), (rows, width))
+    index = np.arange(width, dtype=np.int64)
+    bases = engine.generators("veracity speed", width)
+    return Speed(
+        multiplication=_best(lambda: engine.mul(vector, vector)) / count,
+        committed_value=_best(lambda: engine.commit_rows(values, index, bases)) / values.size,
+    )
+
+
+def _best(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)

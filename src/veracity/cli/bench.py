@@ -8,7 +8,7 @@ import click
 
 from veracity.api.benchmark import bench as run_bench
 from veracity.api.progress import PHASES
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
+from veracity.cli.display import Bar, clock, emit_json, show_table, size
 from veracity.cli.options import json_option, quiet_option, threads_option
 
 __all__ = ["bench"]
@@ -46,12 +46,13 @@ def bench(
     if as_json:
         emit_json(measures)
         return
-    shown = {
-        name: clock(value)
-        if name.endswith("_s")
-        else size(value)
-        if name.endswith("_bytes")
-        else value
-        for name, value in measures.items()
-    }
-    show_table(flatten(shown))
+    show_table((name.replace("_", " "), shown(name, value)) for name, value in measures.items())
+
+
+def shown(name: str, value: object) -> object:
+    """A measure in the unit its name tells."""
+    if isinstance(value, int | float) and name.endswith("_s"):
+        return clock(value)
+    if isinstance(value, int) and name.endswith("_bytes"):
+        return size(value)
+    return f"{value:,}" if isinstance(value, int) else value

@@ -53,8 +53,7 @@ def verify(
     except (VerificationError, FormatError) as fault:
         if as_json:
             emit_json({"accepted": False, "kind": type(fault).__name__, "error": str(fault)})
-        fail(fault, EXIT_FALSE)
-        return
+        fail(fault, EXIT_FALSE, "verify")
     if as_json:
         emit_json(result.to_plain())
         return
@@ -92,7 +91,10 @@ def verify(
 @click.argument("file", type=FILE)
 @json_option
 def inspect(file: Path, as_json: bool) -> None:
-    """Tell what a .vprog, .vcom, .vsec or .vproof file holds (nothing secret)."""
+    """Tell what a file of this package holds.
+
+    Takes .vprog, .vcom, .vsec and .vproof files; shows nothing secret.
+    """
     facts = inspect_file(file)
     if as_json:
         emit_json(facts)

@@ -59,13 +59,23 @@ def emit_json(value: Mapping[str, Any]) -> None:
 
 
 def show_table(rows: Iterable[tuple[str, object]], title: str | None = None) -> None:
-    """Two columns on standard output: what, and how much."""
-    table = Table(title=title, show_header=False, box=None, title_justify="left", padding=(0, 1))
+    """Two columns on standard output: what, and how much.
+
+    In a pipe nothing is wrapped, so that digests stay whole.
+    """
+    table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), Text(printable(str(value))))
-    Console(file=sys.stdout, highlight=False).print(table)
+    terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, highlight=False, width=None if terminal else 10_000)
+    with console.capture() as capture:
+        if title:
+            console.print(Text(f"\n{title}", style="bold underline"))
+        console.print(table)
+    lines = capture.get().splitlines()
+    click.echo("\n".join(line if terminal else line.rstrip() for line in lines))
 
 
 class Bar:

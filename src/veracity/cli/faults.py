@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -37,20 +37,21 @@ HINTS: tuple[tuple[type[VeracityError], str], ...] = (
     (RangeError, "calibrate on text that is more like this prompt: `veracity calibrate -h`"),
     (UnsupportedModelError, "GPT-2 and LLaMA type decoders can be imported: `veracity import -h`"),
     (BackendUnavailable, "build the extension with `make env`"),
-    (UsageError, "`veracity COMMAND -h` explains the options"),
+    (UsageError, "`veracity{} -h` explains the options"),
 )
 
 
-def hint(fault: VeracityError) -> str:
+def hint(fault: VeracityError, command: str = "") -> str:
     """What to do next about ``fault``."""
-    return next((text for kind, text in HINTS if isinstance(fault, kind)), "")
+    text = next((text for kind, text in HINTS if isinstance(fault, kind)), "")
+    return text.format(f" {command}" if command else "")
 
 
-def fail(fault: VeracityError, code: int) -> None:
+def fail(fault: VeracityError, code: int, command: str = "") -> NoReturn:
     """Print the fault and its hint on standard error, and leave with ``code``."""
     line = " ".join(printable(str(fault)).split())
     click.echo(f"error: {line}", err=True)
-    if advice := hint(fault):
+    if advice := hint(fault, command):
         click.echo(f"hint: {advice}", err=True)
     sys.exit(code)
 
@@ -65,6 +66,8 @@ class CarefulGroup(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command and turn faults into exit codes."""
         extra["standalone_mode"] = False
+        given = list(args[0] if args and args[0] else extra.get("args") or sys.argv[1:])
+        command = given[0] if given and given[0] in self.list_commands(click.Context(self)) else ""
         try:
             left = super().main(*args, **extra)
         except click.exceptions.Exit as leave:
@@ -76,9 +79,9 @@ class CarefulGroup(click.Group):
             fault.show()
             sys.exit(EXIT_USAGE)
         except VerificationError as fault:
-            fail(fault, EXIT_FALSE)
+            fail(fault, EXIT_FALSE, command)
         except VeracityError as fault:
-            fail(fault, EXIT_USAGE)
+            fail(fault, EXIT_USAGE, command)
         except MemoryError:
             fail(
                 UsageError("not enough memory; ask for fewer tokens or see `veracity estimate`"),

@@ -8,11 +8,13 @@ from pathlib import Path
 import click
 
 from veracity.api import owner
+from veracity.api.container import check_target
 from veracity.api.estimation import Estimate
 from veracity.api.estimation import estimate as estimate_cost
 from veracity.api.progress import PHASES
 from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
 from veracity.cli.options import FILE, json_option, quiet_option, threads_option
+from veracity.errors import UsageError
 
 __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
 
@@ -47,6 +49,7 @@ def import_(source: str, out: Path | None, quiet: bool, as_json: bool) -> None:
     GGUF file, or a llama2.c checkpoint.
     """
     target = out or Path(f"{Path(source).stem or 'model'}.vprog")
+    check_target(target)
     started = time.perf_counter()
     with Bar(IMPORT_SHARES, quiet=quiet) as bar:
         model = owner.import_model(source, target, progress=bar)
@@ -77,7 +80,7 @@ def import_(source: str, out: Path | None, quiet: bool, as_json: bool) -> None:
 @quiet_option
 @json_option
 def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> None:
-    """Choose the scales of the integer program, and say how good it is.
+    """Choose the scales of the integer program.
 
     Runs the float model over a text, picks a power of two for every tensor, and compares the
     integer program with the float model on other text. Rewrites PROGRAM.
@@ -103,6 +106,7 @@ def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> N
 @click.argument("program", type=FILE)
 @click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
 @click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
+@click.option("--force", is_flag=True, help="Replace an existing secret (see below).")
 @threads_option
 @quiet_option
 @json_option
@@ -110,6 +114,7 @@ def commit(
     program: Path,
     out: Path | None,
     secret: Path | None,
+    force: bool,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -117,12 +122,20 @@ def commit(
     """Commit to every weight of a model, once.
 
     Publish the .vcom file (say where: it is the identity of your model). Keep the .vsec file: it
-    is needed to prove, and it must not leave your hands.
+    is needed to prove, and it must not leave your hands. Committing again makes another identity;
+    replacing the secret of a published commitment ends that one for good, hence --force.
     """
     public_path, secret_path = (
         out or program.with_suffix(".vcom"),
         secret or program.with_suffix(".vsec"),
     )
+    for path in (public_path, secret_path):
+        check_target(path)
+    if secret_path.exists() and not force:
+        raise UsageError(
+            f"{secret_path.name!r} exists and opens an earlier commitment; "
+            "choose another --secret, or --force to replace it"
+        )
     started = time.perf_counter()
     with Bar(COMMIT_SHARES, quiet=quiet) as bar:
         public, opening = owner.commit(program, threads=threads, progress=bar)
@@ -193,6 +206,7 @@ def prove(
     as_json: bool,
 ) -> None:
     """Answer a prompt and prove the answer."""
+    check_target(out)
     started = time.perf_counter()
     with Bar(PHASES, quiet=quiet) as bar:
         result = owner.prove(

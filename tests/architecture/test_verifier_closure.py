@@ -1,0 +1,85 @@
+"""The verifier runs where nothing but NumPy and the standard library can be imported.
+
+What people have to trust is what verification imports. A child process makes model formats, device
+libraries, terminals and sources of randomness unimportable, then imports the verifier (and, where
+the files are given, verifies). NumPy itself imports ``secrets`` and ``random``, so it is loaded
+first; every later import of them, by anyone, fails.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FORBIDDEN = (
+    "cupy",
+    "gguf",
+    "huggingface_hub",
+    "onnx",
+    "random",
+    "safetensors",
+    "secrets",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+
+GUARD = f"""
+import sys
+import numpy
+FORBIDDEN = {FORBIDDEN!r}
+class Guard:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in FORBIDDEN:
+            raise ImportError(f"{{name}} is not for verifiers")
+for name in [m for m in sys.modules if m.partition(".")[0] in FORBIDDEN]:
+    del sys.modules[name]
+sys.meta_path.insert(0, Guard())
+"""
+
+
+def run_guarded(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", GUARD + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_the_guard_guards(name: str) -> None:
+    done = run_guarded(f"import {name}")
+    assert done.returncode != 0
+    assert "is not for verifiers" in done.stderr
+
+
+def test_the_verifier_imports_without_them() -> None:
+    done = run_guarded("import veracity; veracity.verify; veracity.Commitment; veracity.Proof")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_verifier_reaches_no_owner_code() -> None:
+    done = run_guarded(
+        "import veracity; veracity.verify\n"
+        "print(*sorted(m for m in sys.modules if m.startswith('veracity')))"
+    )
+    loaded = set(done.stdout.split())
+    assert "veracity.api.verification" in loaded
+    foreign = {
+        name
+        for name in loaded
+        if name.startswith(("veracity.frontends", "veracity.cli", "veracity.api.owner"))
+    }
+    assert foreign == set()
+
+
+def test_the_verify_command_needs_no_owner_code(tmp_path: Path) -> None:
+    """``veracity verify`` itself: terminals may use randomness, model formats stay away."""
+    formats = tuple(set(FORBIDDEN) - {"random", "secrets"})
+    guard = GUARD.replace(repr(FORBIDDEN), repr(formats))
+    code = "from veracity.cli import main\nmain(['verify', '-h'])"
+    done = subprocess.run(
+        [sys.executable, "-c", guard + code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--commitment" in done.stdout
