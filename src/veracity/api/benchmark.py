@@ -113,13 +113,13 @@ def _measure(
     progress("verify", 0.0)
     verdict = _verify_elsewhere(folder, threads)
     progress("verify", 1.0)
-    counts = zkml.count(loaded.program, tokens, len(prompt))
+    costs = zkml.count(loaded.program, prompt + answer, len(prompt))
     return {
         "model": loaded.source["name"],
         "parameters": loaded.parameters,
         "tokens": tokens,
-        "lookups": counts["lookups"],
-        "committed_values": counts["committed_values"],
+        "lookups": costs.lookups,
+        "committed_values": costs.committed_values,
         "import_s": round(import_s, 3),
         "calibrate_s": round(calibrate_s, 3),
         "commit_s": round(commit_s, 3),

@@ -64,14 +64,15 @@ def estimate(
     loaded = load_program(program)
     if not 2 <= tokens <= loaded.program.context + 1:
         raise UsageError(f"tokens must lie between 2 and {loaded.program.context + 1}")
-    counts = zkml.count(loaded.program, tokens, max(1, tokens // 4))
+    # Token ids do not change the cost, only how many there are.
+    costs = zkml.count(loaded.program, [0] * tokens, max(1, tokens // 4))
     speed = measure_speed(load_engine("cpu", threads=threads))
-    weights, lookups, values = loaded.parameters, counts["lookups"], counts["committed_values"]
+    weights, lookups, values = loaded.parameters, costs.lookups, costs.committed_values
     return Estimate(
         tokens=tokens,
         lookups=lookups,
         committed_values=values,
-        proof_bytes=counts["proof_bytes"],
+        proof_bytes=costs.proof_bytes,
         commit_s=round(weights * speed.committed_value, 1),
         prove_s=round(
             lookups * LOOKUP_MULTIPLICATIONS * speed.multiplication
