@@ -78,7 +78,7 @@ def _layer_end(
 
 def prove_lookups(
     channel: HiddenProver,
-    runs: Sequence[Run],
+    runs: list[Run],
     variables: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> LeafClaim:
@@ -86,8 +86,9 @@ def prove_lookups(
 
     Parameters
     ----------
-    runs : sequence of Run
-        Leaf blocks by falling size, at their offsets.
+    runs : list of Run
+        Leaf blocks by falling size, at their offsets; emptied, so that the leaves' memory is
+        given back as soon as they are folded.
     variables : int
         Variables of the cube.
     progress : callable
@@ -129,8 +130,9 @@ def verify_lookups(channel: HiddenVerifier, variables: int) -> LeafClaim:
     return claim
 
 
-def _build(engine: Engine, runs: Sequence[Run], variables: int) -> list[Level]:
+def _build(engine: Engine, runs: list[Run], variables: int) -> list[Level]:
     levels = [Level.of(engine, runs, None)]
+    runs.clear()
     for _ in range(variables):
         levels.append(levels[-1].next(engine))
     return levels

@@ -53,7 +53,7 @@ from veracity.zkml.relations import (
 )
 from veracity.zkml.tables import tables_digest
 
-__all__ = ["PROTOCOL", "Circuit", "build_circuit", "prove", "prove_with_spans", "verify"]
+__all__ = ["PROTOCOL", "Circuit", "build_circuit", "prove", "prove_circuit", "prove_with_spans", "verify"]
 
 #: Name and version of the protocol; absorbed first.
 PROTOCOL = "veracity inference v1"
@@ -236,10 +236,27 @@ def prove_with_spans(
     circuit = build_circuit(program, tokens, prompt_length, weights, trace)
     statement = _statement(program, commitment, circuit, tokens, prompt_length, context)
     transcript = ProverTranscript(PROTOCOL, statement)
+    model = weight_data(engine, program, weights, commitment, opening)
+    prove_circuit(engine, key, circuit, model, transcript, progress)
+    return transcript.finish(), transcript.spans
+
+
+def prove_circuit(
+    engine: Engine,
+    key: CommitmentKey,
+    circuit: Circuit,
+    model: Mapping[str, ColumnData],
+    transcript: ProverTranscript,
+    progress: Progress = _silent,
+) -> None:
+    """Write the proof of a circuit whose columns carry values.
+
+    Nothing is checked here: a prover who puts false values into the circuit gets a proof that
+    does not verify. That is what the soundness tests do.
+    """
     columns, multiplicities = _commit_witness(engine, key, circuit, transcript, progress)
     channel = HiddenProver(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
-
     claims = prove_all_lookups(
         channel, resolver, circuit.plan, multiplicities, lambda f: progress("lookups", f)
     )
@@ -247,14 +264,13 @@ def prove_with_spans(
     claims += prove_products(channel, resolver, group_products(circuit.builder))
     progress("products", 0.5)
     claims += _linear_claims(channel, resolver, engine, circuit)
-    columns |= weight_data(engine, program, weights, commitment, opening)
+    columns |= model
     shapes = {name: data.shape for name, data in columns.items()}
     values = {name: data.values for name, data in columns.items()}
     equation = reduce_prover(channel, shapes, values, claims)
     progress("products", 1.0)
     prove_opening(channel, columns, equation, lambda f: progress("opening", f))
     progress("opening", 1.0)
-    return transcript.finish(), transcript.spans
 
 
 def _commit_witness(

@@ -58,7 +58,7 @@ class ModelCommitment:
         where = "model commitment"
         if len(data) < 41 or data[:4] != _MAGIC:
             raise FormatError(where, "not a model commitment of this version")
-        if not 4 <= data[4] <= 20:
+        if not 4 <= data[4] <= 16:
             raise FormatError(where, "row length out of bounds")
         count = int.from_bytes(data[37:41], "little")
         if len(data) != 41 + POINT_BYTES * count:

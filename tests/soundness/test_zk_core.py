@@ -1,0 +1,111 @@
+"""The zk layer against provers who cheat, on a toy statement (see tests/toy.py)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tests.toy import DIMS, TABLE, Toy, make_toy, prove_toy, verify_toy
+
+from veracity.engine.api import ORDER
+from veracity.errors import FormatError, VerificationError
+
+REJECTED = (FormatError, VerificationError)
+
+
+@pytest.fixture(scope="module")
+def toy() -> Toy:
+    return make_toy()
+
+
+def witness() -> tuple[np.ndarray, np.ndarray]:
+    values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
+    return values, np.bincount(values.reshape(-1), minlength=len(TABLE))
+
+
+def test_honest_proof_is_accepted(toy: Toy) -> None:
+    proof, spans = prove_toy(toy, *witness())
+    verify_toy(toy, proof)
+    assert spans[-1].stop == len(proof)
+
+
+def test_value_outside_the_table_is_rejected(toy: Toy) -> None:
+    values, counts = witness()
+    values[1, 3] = 6
+    with pytest.raises(VerificationError):
+        verify_toy(toy, prove_toy(toy, values, counts)[0])
+
+
+def test_wrong_multiplicities_are_rejected(toy: Toy) -> None:
+    values, counts = witness()
+    counts[0] += 1
+    counts[1] -= 1
+    with pytest.raises(VerificationError):
+        verify_toy(toy, prove_toy(toy, values, counts)[0])
+
+
+def test_every_message_of_the_proof_is_bound(toy: Toy) -> None:
+    proof, spans = prove_toy(toy, *witness())
+    for span in spans:
+        broken = bytearray(proof)
+        broken[(span.start + span.stop) // 2] ^= 4
+        with pytest.raises(REJECTED):
+            verify_toy(toy, bytes(broken))
+
+
+def test_scalars_are_canonical(toy: Toy) -> None:
+    proof, spans = prove_toy(toy, *witness())
+    span = next(s for s in spans if s.label == "opening beta")
+    value = int.from_bytes(proof[span.start : span.stop], "little") + ORDER
+    other = proof[: span.start] + value.to_bytes(32, "little") + proof[span.stop :]
+    with pytest.raises(FormatError):
+        verify_toy(toy, other)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 31, 33, -1, -32])
+def test_truncated_proofs_are_rejected(toy: Toy, cut: int) -> None:
+    proof, _ = prove_toy(toy, *witness())
+    with pytest.raises(FormatError):
+        verify_toy(toy, proof[:cut])
+
+
+def test_left_over_bytes_are_rejected(toy: Toy) -> None:
+    with pytest.raises(FormatError):
+        verify_toy(toy, prove_toy(toy, *witness())[0] + b"\0")
+
+
+def test_another_statement_is_rejected(toy: Toy) -> None:
+    proof, _ = prove_toy(toy, *witness())
+    with pytest.raises(VerificationError):
+        verify_toy(dataclasses.replace(toy, statement=b"other"), proof)
+
+
+def test_every_hidden_message_is_checked(toy: Toy) -> None:
+    """Change one hidden value of one message, for every message and position."""
+    sizes: list[int] = []
+    prove_toy(toy, *witness(), sabotage=lambda _, v: sizes.append(len(v)) or v)
+    for target, size in enumerate(sizes):
+        for position in {0, size // 2, size - 1}:
+            seen = iter(range(len(sizes)))
+
+            def change(_: str, values: list[int]) -> list[int]:
+                if next(seen) == target:  # noqa: B023
+                    values[position] += 1  # noqa: B023
+                return values
+
+            with pytest.raises(VerificationError):
+                verify_toy(toy, prove_toy(toy, *witness(), sabotage=change)[0])
+
+
+def test_random_bytes_are_rejected(toy: Toy) -> None:
+    size = len(prove_toy(toy, *witness())[0])
+    for seed in range(5):
+        with pytest.raises(REJECTED):
+            verify_toy(toy, np.random.default_rng(seed).bytes(size))
+
+
+def test_two_proofs_share_no_message(toy: Toy) -> None:
+    (one, spans), (two, _) = prove_toy(toy, *witness()), prove_toy(toy, *witness())
+    for span in spans:
+        assert one[span.start : span.stop] != two[span.start : span.stop], span.label

@@ -1,0 +1,118 @@
+"""A small statement over the zk layer alone: every entry of a hidden array stands in a public table.
+
+It goes through every sub-protocol: row commitments, lookup, products of the ledger, evaluation,
+opening. The tests cheat with it in all ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.api import ORDER, Engine
+from veracity.engine.reference import ReferenceEngine
+from veracity.zk.columns import ColumnData, ColumnShape, commit_column
+from veracity.zk.fractions import Run, place
+from veracity.zk.keys import CommitmentKey, load_key
+from veracity.zk.ledger import HiddenProver, HiddenVerifier
+from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
+from veracity.zk.mle import axis_points, eq_at, eq_dense, ones
+from veracity.zk.opening import prove_opening, verify_opening
+from veracity.zk.reduction import LinearClaim, Term, reduce_prover, reduce_verifier
+from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
+
+DIMS = (3, 7)
+TABLE = np.arange(5, dtype=np.int64)
+SHAPES = {"x": ColumnShape("x", DIMS), "m": ColumnShape("m", (len(TABLE),))}
+PLACE = place([DIMS, (len(TABLE),)])
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Engine, key and the statement's name."""
+
+    engine: Engine
+    key: CommitmentKey
+    statement: bytes = b"toy"
+
+
+def make_toy() -> Toy:
+    """Rows of 8 entries, 256 slots, on the reference engine."""
+    engine = ReferenceEngine()
+    return Toy(engine, load_key(engine, 3, lambda e, label, n: e.generators(label, min(n, 256))))
+
+
+def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
+    """What the leaves' extensions leave, as in :mod:`veracity.zkml.lookups`."""
+    dx = eq_dense(engine, leaf.point[:5], DIMS)
+    dm = eq_dense(engine, leaf.point[:3], (len(TABLE),))
+    at_x = eq_at(leaf.point[5:], PLACE.offsets[0] >> 5)
+    at_m = eq_at(leaf.point[3:], PLACE.offsets[1] >> 3)
+    present = engine.dot(dx, ones(engine, DIMS[0] * DIMS[1]))
+    table = engine.logup_denominators(TABLE[None, :], None, engine.from_ints([alpha - 1]), 0)
+    denominator = 1 + at_x * (alpha - 1) * present + at_m * engine.dot(dm, table)
+    points = axis_points(leaf.point[:5], DIMS)
+    weights = tuple((1, engine.eq(p, d)) for p, d in zip(points, DIMS, strict=True))
+    return [
+        LinearClaim(
+            (Term(-at_m % ORDER, "m", ((1, dm),)),), leaf.numerator - at_x * present % ORDER
+        ),
+        LinearClaim((Term(-at_x % ORDER, "x", weights),), leaf.denominator - denominator % ORDER),
+    ]
+
+
+def prove_toy(
+    toy: Toy,
+    values: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    sabotage: Callable[[str, list[int]], list[int]] | None = None,
+) -> tuple[bytes, list[Span]]:
+    """Prove; ``sabotage(label, values)`` may change hidden messages before they are committed."""
+    engine, key = toy.engine, toy.key
+    transcript = ProverTranscript("toy", toy.statement)
+    data = {"x": values, "m": counts}
+    columns = {}
+    for name, shape in SHAPES.items():
+        blinds = engine.random(shape.layout(key.log_columns).rows)
+        points = commit_column(engine, key, shape, data[name], blinds)
+        transcript.write(name, engine.compress(points))
+        columns[name] = ColumnData(shape, data[name], blinds)
+    channel = HiddenProver(engine, key, transcript)
+    if sabotage is not None:
+        honest, change = channel.send, sabotage
+        channel.send = lambda label, v: honest(label, change(label, list(v)))  # type: ignore[method-assign]
+    alpha = channel.challenge("alpha")
+    one = engine.from_ints([alpha - 1])
+    runs = [
+        Run(PLACE.offsets[0], DIMS, None,
+            engine.logup_denominators(values, None, engine.from_ints([alpha - 1] * DIMS[0]), 0)),
+        Run(PLACE.offsets[1], (len(TABLE),), engine.from_small(-counts),
+            engine.logup_denominators(TABLE[None, :], None, one, 0)),
+    ]
+    leaf = prove_lookups(channel, runs, PLACE.variables)
+    equation = reduce_prover(channel, SHAPES, data, claims_of(engine, leaf, alpha))
+    prove_opening(channel, columns, equation)
+    return transcript.finish(), transcript.spans
+
+
+def verify_toy(toy: Toy, proof: bytes) -> None:
+    """Verify; raises FormatError or VerificationError."""
+    engine, key = toy.engine, toy.key
+    transcript = VerifierTranscript("toy", toy.statement, proof)
+    points = {}
+    for name, shape in SHAPES.items():
+        data = transcript.read(name, 32 * shape.layout(key.log_columns).rows)
+        try:
+            points[name] = engine.decompress(data)
+        except ValueError as error:
+            from veracity.errors import FormatError
+
+            raise FormatError("toy", "not a point") from error
+    channel = HiddenVerifier(engine, key, transcript)
+    alpha = channel.challenge("alpha")
+    leaf = verify_lookups(channel, PLACE.variables)
+    equation = reduce_verifier(channel, SHAPES, claims_of(engine, leaf, alpha))
+    verify_opening(channel, SHAPES, points, equation)
