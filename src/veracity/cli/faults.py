@@ -87,6 +87,11 @@ class CarefulGroup(click.Group):
                 UsageError("not enough memory; ask for fewer tokens or see `veracity estimate`"),
                 EXIT_USAGE,
             )
+        except ModuleNotFoundError as fault:
+            if fault.name is None or fault.name.startswith("veracity"):
+                raise
+            advice = f"the Python package {fault.name!r} is missing; install 'veracity[import]'"
+            fail(UsageError(advice), EXIT_USAGE, command)
         except BrokenPipeError:
             # The reader of our output has left; nothing more can be said to it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

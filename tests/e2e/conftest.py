@@ -1,0 +1,22 @@
+"""One committed model and one proved answer, made once for all tests of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.house import PROMPT, House, done
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> House:
+    made = House(tmp_path_factory.mktemp("house"))
+    done("import", "stories260k", "--out", made.program, "-q")
+    done("calibrate", made.program, "-q")
+    done("commit", made.program, "--out", made.commitment, "--secret", made.secret, "-q")
+    done(
+        *("prove", made.program, "--secret", made.secret, "--prompt", PROMPT, "-q"),
+        *("--max-new-tokens", 12, "--out", made.proof),
+    )
+    return made
