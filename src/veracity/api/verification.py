@@ -154,7 +154,7 @@ def verify(
 
     engine = load_engine("cpu", threads=threads)
     context = statement_context(pinned.digest, given.frame)
-    progress("load", 1.0)
+    progress("verify", 0.0)
     zkml.verify(
         engine,
         program,
@@ -164,6 +164,7 @@ def verify(
         context,
         given.argument,
     )
+    progress("verify", 1.0)
     # Words are compared last: "not what you expected" is said of true proofs only.
     if prompt is not None:
         expected = "raw" if raw or "chat" not in metadata.frames else "chat"

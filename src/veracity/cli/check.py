@@ -10,9 +10,9 @@ from veracity.api.commitment import Commitment
 from veracity.api.inspection import inspect_file
 from veracity.api.verification import NOT_PROVED, PROVED
 from veracity.api.verification import verify as verify_answer
-from veracity.cli.display import clock, emit_json, flatten, show_table, size
+from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
 from veracity.cli.faults import EXIT_FALSE, fail
-from veracity.cli.options import FILE, json_option, threads_option
+from veracity.cli.options import FILE, json_option, quiet_option, threads_option
 from veracity.errors import FormatError, VerificationError
 
 __all__ = ["inspect", "verify"]
@@ -30,6 +30,7 @@ __all__ = ["inspect", "verify"]
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @threads_option
+@quiet_option
 @json_option
 def verify(
     proof: Path,
@@ -38,6 +39,7 @@ def verify(
     answer: str | None,
     raw: bool,
     threads: int | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Check a proved answer and print what it says.
@@ -47,9 +49,16 @@ def verify(
     """
     pinned = Commitment.load(commitment)
     try:
-        result = verify_answer(
-            proof, pinned, prompt=prompt, answer=answer, raw=raw, threads=threads
-        )
+        with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
+            result = verify_answer(
+                proof,
+                pinned,
+                prompt=prompt,
+                answer=answer,
+                raw=raw,
+                threads=threads,
+                progress=bar,
+            )
     except (VerificationError, FormatError) as fault:
         if as_json:
             emit_json({"accepted": False, "kind": type(fault).__name__, "error": str(fault)})

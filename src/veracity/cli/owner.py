@@ -220,12 +220,13 @@ def prove(
         )
         result.proof.save(out)
     took = time.perf_counter() - started
+    proof_bytes = out.stat().st_size
     facts = {
         "file": str(out),
         "answer": result.answer,
         "prompt_tokens": result.proof.prompt_length,
         "answer_tokens": len(result.proof.answer),
-        "proof_bytes": out.stat().st_size,
+        "proof_bytes": proof_bytes,
         "commitment": result.proof.commitment_digest,
         "prove_s": round(took, 3),
     }
@@ -237,7 +238,7 @@ def prove(
             ("prompt", prompt),
             ("answer", result.answer),
             ("", ""),
-            ("proof", f"{out} ({size(facts['proof_bytes'])}) in {clock(took)}"),
+            ("proof", f"{out} ({size(proof_bytes)}) in {clock(took)}"),
             ("tokens", f"{facts['prompt_tokens']} prompt, {facts['answer_tokens']} answer"),
             ("commitment", result.proof.commitment_digest),
         ]
