@@ -9,9 +9,24 @@ use pyo3::prelude::*;
 mod arrays;
 mod field;
 mod group;
+mod logup;
 
 #[pymodule]
 fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(use_threads, module)?)?;
     field::register(module)?;
+    logup::register(module)?;
     group::register(module)
+}
+
+/// Makes the pool of threads, once for the process; 0 stands for one thread a core.
+///
+/// Returns how many threads there are.
+#[pyfunction]
+fn use_threads(threads: usize) -> usize {
+    // An error says that the pool exists already, with its own number of threads.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global();
+    rayon::current_num_threads()
 }

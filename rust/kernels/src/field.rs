@@ -113,6 +113,22 @@ impl<M: Modulus> Fe<M> {
         &self.limbs
     }
 
+    /// The element whose Montgomery form is `low + high 2^256` modulo the modulus;
+    /// `high < 2^62`.
+    #[inline(always)]
+    pub fn from_montgomery_overflow(low: Limbs, high: u64) -> Self {
+        debug_assert!(high < 1 << 62);
+        let t = arith::reduce_overflow::<M>(&low, high);
+        Self::from_montgomery(arith::subtract_once(t, &M::MODULUS))
+    }
+
+    /// `x self` for `x <= 2^63`: a quarter of a multiplication.
+    #[inline(always)]
+    pub fn times_u64(&self, x: u64) -> Self {
+        debug_assert!(x <= 1 << 63);
+        Self::from_montgomery(arith::mul_small::<M>(&self.limbs, x))
+    }
+
     /// Elements in Montgomery form, seen in place. Limbs at or above the modulus break no memory
     /// safety, but the arithmetic on them is wrong.
     #[inline]

@@ -3,4 +3,18 @@
 //!
 //! Pure Rust; what Python sees is the crate `veracity-bindings`.
 
+pub mod contract;
+pub mod curve;
+pub mod curve_batch;
+pub mod curve_glv;
+pub mod curve_scale;
 pub mod field;
+pub mod hash_to_curve;
+pub mod logup;
+pub mod msm;
+pub mod msm_buckets;
+mod parallel;
+pub mod pedersen;
+pub mod small;
+pub mod sumcheck;
+pub mod vector;

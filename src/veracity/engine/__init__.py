@@ -26,13 +26,13 @@ __all__ = [
 ]
 
 
-def _reference(threads: int | None) -> Engine:
+def _load_reference(threads: int | None) -> Engine:
     from veracity.engine.reference import ReferenceEngine
 
     return ReferenceEngine(threads)
 
 
-def _cpu(threads: int | None) -> Engine:
+def _load_cpu(threads: int | None) -> Engine:
     try:
         from veracity.engine.cpu import CpuEngine
     except ImportError as error:
@@ -42,7 +42,10 @@ def _cpu(threads: int | None) -> Engine:
     return CpuEngine(threads)
 
 
-_BACKENDS: dict[str, Callable[[int | None], Engine]] = {"cpu": _cpu, "reference": _reference}
+_BACKENDS: dict[str, Callable[[int | None], Engine]] = {
+    "cpu": _load_cpu,
+    "reference": _load_reference,
+}
 
 
 def load_engine(name: str = "cpu", threads: int | None = None) -> Engine:

@@ -170,6 +170,34 @@ fn reduce<M: Modulus>(t: &[u64; 8]) -> Limbs {
     subtract_once(divide_by_16::<M>(&r), &M::MODULUS)
 }
 
+/// `low + high 2^256 mod p`, below `2^254 + p`, for `high < 2^62`.
+#[inline(always)]
+pub(super) fn reduce_overflow<M: Modulus>(low: &Limbs, high: u64) -> Limbs {
+    // 2^254 = -c mod p, so that h 2^254 + l = l - h c; h < 2^64 and c < 2^126: h c < 2^190.
+    let p = M::MODULUS;
+    let h = (high << 2) | (low[3] >> 62);
+    let t0 = h as u128 * p[0] as u128;
+    let t1 = h as u128 * p[1] as u128 + (t0 >> 64);
+    let (d0, b) = sbb(low[0], t0 as u64, 0);
+    let (d1, b) = sbb(low[1], t1 as u64, b);
+    let (d2, b) = sbb(low[2], (t1 >> 64) as u64, b);
+    let (d3, b) = sbb(low[3] & ((1 << 62) - 1), 0, b);
+    // p more where that went below zero.
+    let mask = b.wrapping_neg();
+    let fix = [p[0] & mask, p[1] & mask, p[2] & mask, p[3] & mask];
+    add4(&[d0, d1, d2, d3], &fix)
+}
+
+/// `x a mod p`, canonical, for `x <= 2^63`.
+#[inline(always)]
+pub(super) fn mul_small<M: Modulus>(a: &Limbs, x: u64) -> Limbs {
+    let (t0, c) = mac(0, a[0], x, 0);
+    let (t1, c) = mac(0, a[1], x, c);
+    let (t2, c) = mac(0, a[2], x, c);
+    let (t3, c) = mac(0, a[3], x, c);
+    subtract_once(reduce_overflow::<M>(&[t0, t1, t2, t3], c), &M::MODULUS)
+}
+
 #[inline(always)]
 pub(super) fn mont_mul<M: Modulus>(a: &Limbs, b: &Limbs) -> Limbs {
     reduce::<M>(&product(a, b))

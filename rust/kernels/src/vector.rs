@@ -1,0 +1,160 @@
+//! Element-wise operations on vectors.
+
+use crate::field::{Fq, Wide};
+use crate::parallel::{CHUNK, for_parts, sum_parts};
+use crate::small::{Small, SmallMultiplier};
+
+/// The elements of small integers.
+pub fn from_small<T: Small>(values: &[T]) -> Vec<Fq> {
+    let one = SmallMultiplier::new(Fq::ONE);
+    let mut out = Fq::zeros(values.len());
+    for_parts(&mut out, CHUNK, |start, part| {
+        for (o, x) in part.iter_mut().zip(&values[start..]) {
+            *o = one.times(x.to_i64());
+        }
+    });
+    out
+}
+
+/// `f(a_i, b_i)` for vectors of one length.
+fn zip(a: &[Fq], b: &[Fq], f: impl Fn(Fq, Fq) -> Fq + Sync) -> Vec<Fq> {
+    debug_assert_eq!(a.len(), b.len());
+    let mut out = Fq::zeros(a.len());
+    for_parts(&mut out, CHUNK, |start, part| {
+        for ((o, a), b) in part.iter_mut().zip(&a[start..]).zip(&b[start..]) {
+            *o = f(*a, *b);
+        }
+    });
+    out
+}
+
+/// `a + b`.
+pub fn add(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
+    zip(a, b, |a, b| a + b)
+}
+
+/// `a - b`.
+pub fn sub(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
+    zip(a, b, |a, b| a - b)
+}
+
+/// `a_i b_i`.
+pub fn mul(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
+    zip(a, b, |a, b| a * b)
+}
+
+/// `s a`.
+pub fn scale(a: &[Fq], s: Fq) -> Vec<Fq> {
+    outer(&[s], a)
+}
+
+/// `out[i len(b) + j] = a_i b_j`.
+pub fn outer(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
+    let mut out = Fq::zeros(a.len() * b.len());
+    for_parts(&mut out, CHUNK, |start, part| {
+        let range = start..start + part.len();
+        let mut rest = part;
+        for (row, columns) in crate::parallel::row_parts(range, b.len()) {
+            let (now, later) = rest.split_at_mut(columns.len());
+            scale_into(now, a[row], &b[columns]);
+            rest = later;
+        }
+    });
+    out
+}
+
+fn scale_into(out: &mut [Fq], s: Fq, b: &[Fq]) {
+    for (o, b) in out.iter_mut().zip(b) {
+        *o = s * *b;
+    }
+}
+
+/// `sum_k c_k v_k`; shorter vectors count as padded with zeros.
+pub fn lincomb(vectors: &[&[Fq]], coefficients: &[Fq]) -> Vec<Fq> {
+    let n = vectors.iter().map(|v| v.len()).max().unwrap_or(0);
+    let mut out = Fq::zeros(n);
+    for_parts(&mut out, CHUNK, |start, part| {
+        for (i, o) in (start..).zip(part) {
+            let mut sum = Wide::ZERO;
+            for (v, c) in vectors.iter().zip(coefficients) {
+                if let Some(x) = v.get(i) {
+                    sum.add_product(x, c);
+                }
+            }
+            *o = sum.reduce();
+        }
+    });
+    out
+}
+
+/// `sum_i a_i b_i`.
+pub fn dot(a: &[Fq], b: &[Fq]) -> Fq {
+    debug_assert_eq!(a.len(), b.len());
+    let part = |range: std::ops::Range<usize>| {
+        let mut sum = Wide::ZERO;
+        for (a, b) in a[range.clone()].iter().zip(&b[range]) {
+            sum.add_product(a, b);
+        }
+        sum.reduce()
+    };
+    sum_parts(a.len(), CHUNK, Fq::ZERO, part, |a, b| a + b)
+}
+
+/// Inclusive prefix sums.
+pub fn cumsum(a: &[Fq]) -> Vec<Fq> {
+    let mut total = Fq::ZERO;
+    a.iter()
+        .map(|x| {
+            total += *x;
+            total
+        })
+        .collect()
+}
+
+/// `a[index_i]`, or `None` where an index is out of range.
+pub fn gather(a: &[Fq], index: &[i64]) -> Option<Vec<Fq>> {
+    if index.iter().any(|&i| i < 0 || i as usize >= a.len()) {
+        return None;
+    }
+    let mut out = Fq::zeros(index.len());
+    for_parts(&mut out, CHUNK, |start, part| {
+        for (o, &i) in part.iter_mut().zip(&index[start..]) {
+            *o = a[i as usize];
+        }
+    });
+    Some(out)
+}
+
+/// First `n` entries of `out[i] = prod_j (p_j if bit j of i else 1 - p_j)`.
+pub fn eq(point: &[Fq], n: usize) -> Vec<Fq> {
+    // Two short tables whose outer product is the long one: it is written once, in order.
+    let split = point.len().min(11);
+    let (low_point, high_point) = point.split_at(split);
+    let low = eq_by_doubling(low_point, n);
+    if high_point.is_empty() || n == 0 {
+        return low;
+    }
+    let high = eq_by_doubling(high_point, n.div_ceil(low.len()));
+    let mut out = Fq::zeros(n);
+    for_parts(&mut out, low.len(), |start, part| {
+        scale_into(part, high[start / low.len()], &low[..part.len()]);
+    });
+    out
+}
+
+fn eq_by_doubling(point: &[Fq], n: usize) -> Vec<Fq> {
+    let mut out = Vec::with_capacity(n.min(1 << point.len()));
+    if n > 0 {
+        out.push(Fq::ONE);
+    }
+    for p in point {
+        for i in 0..out.len() {
+            let high = out[i] * *p;
+            out[i] -= high;
+            if out.len() < n {
+                out.push(high);
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,170 @@
+"""The CPU engine: Rust kernels on all cores.
+
+A ``Vec`` is a NumPy array of dtype uint64 and shape (n, 4): elements in Montgomery form with
+R = 2^260, 32 bytes each. Scalars cross to Rust as 32 little-endian bytes.
+"""
+
+# ruff: noqa: D102 (engine.api documents the operations)
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine import _cpu
+from veracity.engine.api import ORDER, SCALAR_BYTES, Ints
+from veracity.engine.checks import (
+    check_eq,
+    check_index,
+    check_leaves,
+    check_matrix_size,
+    check_round,
+    check_same_length,
+    check_small,
+)
+from veracity.engine.cpu_group import CpuGroup
+
+__all__ = ["CpuEngine"]
+
+#: Array of dtype uint64 and shape (n, 4); ``Any`` since the interface keeps vectors opaque.
+LimbVec: TypeAlias = Any
+
+
+def _bytes(value: int) -> bytes:
+    return int(value % ORDER).to_bytes(SCALAR_BYTES, "little")
+
+
+def _join(values: Iterable[int]) -> bytes:
+    return b"".join(map(_bytes, values))
+
+
+def _ints(data: bytes) -> list[int]:
+    starts = range(0, len(data), SCALAR_BYTES)
+    return [int.from_bytes(data[i : i + SCALAR_BYTES], "little") for i in starts]
+
+
+class CpuEngine(CpuGroup):
+    """Vectors over the Pallas scalar field in Rust; see :class:`engine.api.Engine`.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many threads to use; all cores where not given. The pool belongs to the process, so
+        the first engine that is made decides.
+    """
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = _cpu.use_threads(threads or 0)
+
+    # ---- vectors: making and reading -------------------------------------------------------
+    def from_ints(self, values: Sequence[int]) -> LimbVec:
+        return _cpu.vec_from_bytes(_join(values))
+
+    def from_small(self, values: Ints) -> LimbVec:
+        return _cpu.vec_from_small(check_small(values))
+
+    def to_ints(self, v: LimbVec) -> list[int]:
+        return _ints(_cpu.vec_to_bytes(v))
+
+    def random(self, n: int) -> LimbVec:
+        # 512 bits an element: the reduced value is uniform up to 2^-256.
+        return _cpu.vec_from_wide_bytes(os.urandom(2 * SCALAR_BYTES * n))
+
+    def concat(self, parts: Sequence[LimbVec]) -> LimbVec:
+        return np.concatenate([np.empty((0, 4), dtype=np.uint64), *parts])
+
+    # ---- vectors: element-wise -------------------------------------------------------------
+    def add(self, a: LimbVec, b: LimbVec) -> LimbVec:
+        return _cpu.vec_add(a, b)
+
+    def sub(self, a: LimbVec, b: LimbVec) -> LimbVec:
+        return _cpu.vec_sub(a, b)
+
+    def mul(self, a: LimbVec, b: LimbVec) -> LimbVec:
+        return _cpu.vec_mul(a, b)
+
+    def scale(self, a: LimbVec, s: int) -> LimbVec:
+        return _cpu.vec_outer(_cpu.vec_from_bytes(_bytes(s)), a)
+
+    def lincomb(self, vectors: Sequence[LimbVec], coefficients: Sequence[int]) -> LimbVec:
+        check_same_length(vectors, coefficients)
+        return _cpu.vec_lincomb(list(vectors), _join(coefficients))
+
+    def outer(self, a: LimbVec, b: LimbVec) -> LimbVec:
+        return _cpu.vec_outer(a, b)
+
+    def dot(self, a: LimbVec, b: LimbVec) -> int:
+        return int.from_bytes(_cpu.vec_dot(a, b), "little")
+
+    def cumsum(self, a: LimbVec) -> LimbVec:
+        return _cpu.vec_cumsum(a)
+
+    def gather(self, a: LimbVec, index: NDArray[np.int64]) -> LimbVec:
+        return _cpu.vec_gather(a, np.ascontiguousarray(check_index(index, len(a))))
+
+    def eq(self, point: Sequence[int], n: int) -> LimbVec:
+        check_eq(point, n)
+        return _cpu.vec_eq(_join(point), n)
+
+    # ---- small integers against field vectors ----------------------------------------------
+    def contract(self, m: Ints, v: LimbVec) -> LimbVec:
+        check_small(m, shape=(None, len(v), None))
+        return _cpu.small_contract(m, m.shape[0], m.shape[2], v)
+
+    # ---- sumcheck --------------------------------------------------------------------------
+    def fold(self, a: LimbVec, n: int, r: int) -> LimbVec:
+        check_matrix_size(len(a), n)
+        return _cpu.sumcheck_fold(a, n, _bytes(r))
+
+    def product_round(self, a: LimbVec, b: LimbVec, n: int) -> tuple[int, int, int]:
+        check_matrix_size(len(a), n)
+        c0, c1, c2 = _ints(_cpu.sumcheck_product_round(a, b, n))
+        return c0, c1, c2
+
+    # ---- LogUp -----------------------------------------------------------------------------
+    def logup_denominators(
+        self, values: Ints, images: Ints | None, constants: LimbVec, beta: int
+    ) -> LimbVec:
+        check_leaves(values, images, len(constants))
+        return _cpu.logup_denominators(values, images, constants, _bytes(beta))
+
+    def logup_level(self, p: LimbVec | None, d: LimbVec, n: int) -> tuple[LimbVec, LimbVec]:
+        check_matrix_size(len(d), n)
+        return _cpu.logup_level(p, d, n)
+
+    def logup_round(
+        self,
+        even: tuple[LimbVec, LimbVec],
+        odd: tuple[LimbVec, LimbVec],
+        n: int,
+        outer: LimbVec,
+        inner: LimbVec,
+        lam: int,
+    ) -> tuple[int, int]:
+        check_round([len(x) for x in (*even, *odd)], len(outer) * n, n, len(inner))
+        out = _cpu.logup_round(even, odd, n, outer, inner, _bytes(lam))
+        at_zero, leading = _ints(out)
+        return at_zero, leading
+
+    def logup_round_separable(
+        self,
+        even_p: LimbVec,
+        even_d: LimbVec,
+        odd_p: LimbVec,
+        odd_d: LimbVec,
+        n: int,
+        outer: LimbVec,
+        inner: LimbVec,
+        lam: int,
+    ) -> tuple[int, int]:
+        check_round([len(even_p), len(odd_p)], n, n, len(inner))
+        check_round([len(even_d), len(odd_d)], len(outer) * n, n, len(inner))
+        even, odd = (even_p, even_d), (odd_p, odd_d)
+        out = _cpu.logup_round_separable(even, odd, n, outer, inner, _bytes(lam))
+        at_zero, leading = _ints(out)
+        return at_zero, leading

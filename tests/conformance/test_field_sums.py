@@ -1,0 +1,161 @@
+"""Contractions and sumcheck rounds: every backend gives what the reference engine gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.conformance.values import DTYPES
+from veracity.engine import ORDER
+
+# (rows, n): odd and even rows, rows shorter than a vector register, one row longer than a chunk.
+ROWS = [(0, 0), (0, 5), (1, 1), (1, 2), (1, 3), (5, 1), (3, 2), (7, 3), (4, 9), (2, 16)]
+ROWS += [(9, 17), (3, 64), (2, 129), (1, 4095), (1, 4100), (700, 7)]
+
+SHAPES = [(0, 3, 2), (2, 0, 3), (2, 3, 0), (1, 1, 1), (1, 5, 1), (3, 1, 1), (1, 1, 9)]
+SHAPES += [(4, 37, 1), (1, 37, 4), (3, 8, 5), (2, 130, 3), (1, 3, 700), (5, 9, 17), (2, 16, 32)]
+SHAPES += [(1, 3000, 1), (33, 70, 1), (1, 70, 33), (40, 2, 40), (1, 24, 64), (600, 3, 1)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_contract(engine, reference, scalars, small, dtype, shape):
+    m, v = small(dtype, *shape), scalars(shape[1])
+    found = engine.contract(m, engine.from_ints(v))
+    expected = reference.contract(m, reference.from_ints(v))
+    assert engine.to_ints(found) == reference.to_ints(expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 70000, 1), (1, 35000, 2)])
+def test_contract_extremes(engine, dtype, shape):
+    """The largest integers against the largest elements, long enough to overflow short sums."""
+    info = np.iinfo(dtype)
+    v = engine.from_ints([ORDER - 1] * shape[1])
+    for value in {int(info.min), int(info.max)}:
+        m = np.full(shape, value, dtype=dtype)
+        expected = -value * shape[1] % ORDER
+        assert engine.to_ints(engine.contract(m, v)) == [expected] * shape[2]
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 300_000), (1, 300_000, 2), (3, 100_001, 2)])
+def test_contract_on_all_threads(engine, small, shape):
+    m = small("int16", *shape)
+    powers = [pow(3, j, 1 << 20) for j in range(shape[1])]
+    expected = np.einsum("ojk,j->ok", m.astype(np.int64), np.array(powers)).reshape(-1)
+    found = engine.contract(m, engine.from_ints(powers))
+    assert engine.to_ints(found) == [int(x) % ORDER for x in expected]
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+def test_fold(engine, reference, scalars, rows, n):
+    a, r = scalars(rows * n), scalars(1)[0]
+    found = engine.fold(engine.from_ints(a), n, r)
+    expected = reference.fold(reference.from_ints(a), n, r)
+    assert engine.to_ints(found) == reference.to_ints(expected)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+def test_product_round(engine, reference, scalars, rows, n):
+    a, b = scalars(rows * n), scalars(rows * n)
+    found = engine.product_round(engine.from_ints(a), engine.from_ints(b), n)
+    expected = reference.product_round(reference.from_ints(a), reference.from_ints(b), n)
+    assert found == expected
+
+
+def test_sumcheck_of_an_inner_product(engine, scalars):
+    """Rounds and folds together reduce an inner product of odd length to one product."""
+    n = 1000
+    a, b = engine.from_ints(scalars(n)), engine.from_ints(scalars(n))
+    claim = engine.dot(a, b)
+    while n > 1:
+        c0, c1, c2 = engine.product_round(a, b, n)
+        assert claim == (c0 + c0 + c1 + c2) % ORDER
+        r = scalars(1)[0]
+        claim = (c0 + r * (c1 + r * c2)) % ORDER
+        a, b, n = engine.fold(a, n, r), engine.fold(b, n, r), (n + 1) // 2
+    assert claim == engine.to_ints(a)[0] * engine.to_ints(b)[0] % ORDER
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("images", [None, *DTYPES])
+@pytest.mark.parametrize(("rows", "n"), [(0, 4), (3, 0), (1, 1), (3, 5), (2, 1030)])
+def test_logup_denominators(engine, reference, scalars, small, dtype, images, rows, n):
+    values = small(dtype, rows, n)
+    image = None if images is None else small(images, rows, n)
+    constants, beta = scalars(rows), scalars(1)[0]
+    found = engine.logup_denominators(values, image, engine.from_ints(constants), beta)
+    expected = reference.logup_denominators(values, image, reference.from_ints(constants), beta)
+    assert engine.to_ints(found) == reference.to_ints(expected)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+@pytest.mark.parametrize("with_numerators", [False, True])
+def test_logup_level(engine, reference, scalars, rows, n, with_numerators):
+    p, d = scalars(rows * n), scalars(rows * n)
+
+    def run(e):
+        numerators = e.from_ints(p) if with_numerators else None
+        return [e.to_ints(x) for x in e.logup_level(numerators, e.from_ints(d), n)]
+
+    assert run(engine) == run(reference)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+def test_logup_round(engine, reference, scalars, rows, n):
+    tables = [scalars(rows * n) for _ in range(4)]
+    outer, inner, lam = scalars(rows), scalars((n + 1) // 2), scalars(1)[0]
+
+    def run(e):
+        p0, d0, p1, d1 = map(e.from_ints, tables)
+        weights = e.from_ints(outer), e.from_ints(inner)
+        return e.logup_round((p0, d0), (p1, d1), n, *weights, lam)
+
+    assert run(engine) == run(reference)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+def test_logup_round_separable(engine, reference, scalars, rows, n):
+    numerators = [scalars(n) for _ in range(2)]
+    denominators = [scalars(rows * n) for _ in range(2)]
+    outer, inner, lam = scalars(rows), scalars((n + 1) // 2), scalars(1)[0]
+
+    def run(e):
+        (p0, p1), (d0, d1) = map(e.from_ints, numerators), map(e.from_ints, denominators)
+        weights = e.from_ints(outer), e.from_ints(inner)
+        return e.logup_round_separable(p0, d0, p1, d1, n, *weights, lam)
+
+    assert run(engine) == run(reference)
+
+
+def test_bad_shapes(engine):
+    a = engine.from_ints(range(6))
+    one, three = engine.from_ints([1]), engine.from_ints([1, 2, 3])
+    for n in (-1, 0, 4, 5, 7):
+        with pytest.raises(ValueError):
+            engine.fold(a, n, 3)
+        with pytest.raises(ValueError):
+            engine.product_round(a, a, n)
+        with pytest.raises(ValueError):
+            engine.logup_level(None, a, n)
+        with pytest.raises(ValueError):
+            engine.logup_round((a, a), (a, a), n, one, three, 5)
+    with pytest.raises(ValueError):
+        engine.product_round(a, a[:4], 2)
+    with pytest.raises(ValueError):
+        engine.logup_level(a[:4], a, 2)
+    with pytest.raises(ValueError):
+        engine.logup_round((a, a), (a, a[:4]), 6, one, three, 5)
+    with pytest.raises(ValueError):
+        engine.logup_round_separable(three, a, a, a, 6, one, three, 5)
+    m = np.zeros((2, 3, 4), dtype=np.int16)
+    with pytest.raises(ValueError):
+        engine.contract(m, a)
+    with pytest.raises(ValueError):
+        engine.contract(m.astype(np.float64), three)
+    with pytest.raises(ValueError):
+        engine.contract(m.swapaxes(0, 2), three)
+    with pytest.raises(ValueError):
+        engine.logup_denominators(m[0], m[0, :2], three, 1)
+    with pytest.raises(ValueError):
+        engine.logup_denominators(m[0], None, a, 1)
