@@ -1,7 +1,64 @@
-"""The group part of the CPU engine."""
+"""The group part of the CPU engine: shape checks around the compiled kernels.
 
+A ``Points`` is a NumPy array of dtype uint64 and shape (n, 8): both coordinates in Montgomery
+form with R = 2^260; the identity is all zeros.
+"""
+
+# ruff: noqa: D102 (engine.api documents the operations)
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine import _cpu
+from veracity.engine.api import ORDER, SCALAR_BYTES, Ints
+from veracity.engine.checks import check_index, check_same_length, check_small
+
+__all__ = ["CpuGroup"]
+
+#: Array of dtype uint64 and shape (n, 8); ``Any`` since the interface keeps points opaque.
+LimbPoints: TypeAlias = Any
 
 
 class CpuGroup:
-    """Operations of :class:`engine.api.Engine` on points."""
+    """Operations on points in Rust; see :class:`engine.api.Engine`. A mix-in."""
+
+    def generators(self, label: str, n: int) -> LimbPoints:
+        if n < 0:
+            raise ValueError(f"{n} generators")
+        return _cpu.points_generators(label, n)
+
+    def commit_rows(self, values: Ints, index: NDArray[np.int64], bases: LimbPoints) -> LimbPoints:
+        check_small(values, shape=(None, len(index)))
+        check_index(index, len(bases))
+        return _cpu.points_commit_rows(values, values.shape[0], np.ascontiguousarray(index), bases)
+
+    def msm(self, points: LimbPoints, scalars: Any) -> LimbPoints:
+        check_same_length(points, scalars)
+        return _cpu.points_msm(points, scalars)
+
+    def scale_points(self, points: LimbPoints, scalars: Any) -> LimbPoints:
+        if len(points) != 1:
+            check_same_length(points, scalars)
+        return _cpu.points_scale(points, scalars)
+
+    def add_points(self, a: LimbPoints, b: LimbPoints) -> LimbPoints:
+        check_same_length(a, b)
+        return _cpu.points_add(a, b)
+
+    def concat_points(self, parts: Sequence[LimbPoints]) -> LimbPoints:
+        return np.concatenate([np.empty((0, 8), dtype=np.uint64), *parts])
+
+    def fold_points(self, points: LimbPoints, r: int) -> LimbPoints:
+        if len(points) % 2:
+            raise ValueError(f"cannot fold an odd number of points, {len(points)}")
+        return _cpu.points_fold(points, int(r % ORDER).to_bytes(SCALAR_BYTES, "little"))
+
+    def compress(self, points: LimbPoints) -> bytes:
+        return _cpu.points_compress(points)
+
+    def decompress(self, data: bytes) -> LimbPoints:
+        return _cpu.points_decompress(data)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import BASE, ORDER, POINT_BYTES, Ints
+from veracity.engine.checks import check_index, check_same_length, check_small
 
 __all__ = ["ReferenceGroup", "hash_to_curve"]
 
@@ -261,16 +262,14 @@ class ReferenceGroup:
 
     def commit_rows(self, values: Ints, index: NDArray[np.int64], bases: Any) -> NDArray[Any]:
         """``out[r] = sum_j values[r, j] * bases[index[j]]``."""
-        if values.ndim != 2 or index.ndim != 1 or values.shape[1] != len(index):
-            raise ValueError("commit_rows: values must have shape (rows, len(index))")
-        if len(index) and not (index.min() >= 0 and index.max() < len(bases)):
-            raise ValueError("commit_rows: index out of range")
+        check_small(values, shape=(None, len(index)))
+        check_index(index, len(bases))
         chosen = [bases[int(j)] for j in index]
         return _array(_sum(zip(map(int, row), chosen, strict=True)) for row in values)
 
     def msm(self, points: Any, scalars: Any) -> NDArray[Any]:
         """``sum_i scalars[i] points[i]`` as one point."""
-        _same_length("msm", points, scalars)
+        check_same_length(points, scalars)
         return _array([_sum(zip(self.to_ints(scalars), points, strict=True))])
 
     def scale_points(self, points: Any, scalars: Any) -> NDArray[Any]:
@@ -278,12 +277,12 @@ class ReferenceGroup:
         values = self.to_ints(scalars)
         if len(points) == 1:
             return _array(_sum([(k, points[0])]) for k in values)
-        _same_length("scale_points", points, scalars)
+        check_same_length(points, scalars)
         return _array(_sum([(k, p)]) for k, p in zip(values, points, strict=True))
 
     def add_points(self, a: Any, b: Any) -> NDArray[Any]:
         """Element-wise sum."""
-        _same_length("add_points", a, b)
+        check_same_length(a, b)
         return _array(_sum([(1, p), (1, q)]) for p, q in zip(a, b, strict=True))
 
     def concat_points(self, parts: Sequence[Any]) -> NDArray[Any]:
@@ -314,8 +313,3 @@ class ReferenceGroup:
         if len(data) % POINT_BYTES:
             raise ValueError("decompress: length is not a multiple of 32")
         return _array(_decode(data[i : i + POINT_BYTES]) for i in range(0, len(data), POINT_BYTES))
-
-
-def _same_length(operation: str, a: Any, b: Any) -> None:
-    if len(a) != len(b):
-        raise ValueError(f"{operation}: lengths {len(a)} and {len(b)} differ")

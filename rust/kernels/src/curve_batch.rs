@@ -1,0 +1,220 @@
+//! Many affine additions or doublings that share one inversion.
+//!
+//! An affine addition costs 2 multiplications, a square and the inverse of `x_b - x_a`; with
+//! Montgomery's trick an inverse costs 3 multiplications and a share of one real inversion.
+//! Additions where that difference is zero, or with the identity, are found and done apart.
+
+use crate::curve::Affine;
+use crate::field::Fp;
+
+/// Additions that share an inversion, which costs as much as about 320 multiplications.
+pub const BATCH: usize = 2048;
+
+/// A reference to a point of a slice, perhaps negated: index and sign in one word.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Signed(u32);
+
+impl Signed {
+    /// Point `index`, negated where `negative`.
+    #[inline(always)]
+    pub fn new(index: usize, negative: bool) -> Self {
+        debug_assert!(index < 1 << 31);
+        Self((index as u32) << 1 | negative as u32)
+    }
+
+    /// The index.
+    #[inline(always)]
+    pub fn index(self) -> usize {
+        (self.0 >> 1) as usize
+    }
+
+    /// Whether the point is negated.
+    #[inline(always)]
+    pub fn negative(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// The point itself.
+    #[inline(always)]
+    pub fn get(self, points: &[Affine]) -> Affine {
+        points[self.index()].negate_if(self.negative())
+    }
+}
+
+/// `out[self.out] = a[self.a] + b[self.b]`.
+#[derive(Copy, Clone, Debug)]
+pub struct Job {
+    /// Left operand.
+    pub a: Signed,
+    /// Right operand.
+    pub b: Signed,
+    /// Where the sum goes.
+    pub out: u32,
+}
+
+/// Buffers of batched additions, kept from call to call; one per thread.
+#[derive(Default)]
+pub struct Adder {
+    denominators: Vec<Fp>,
+    prefixes: Vec<Fp>,
+    exceptions: Vec<usize>,
+}
+
+impl Adder {
+    /// Buffers for batches of [`BATCH`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All `jobs`; operands from `a` and `b`, which may be the same slice, sums into `out`.
+    pub fn add(&mut self, a: &[Affine], b: &[Affine], jobs: &[Job], out: &mut [Affine]) {
+        for batch in jobs.chunks(BATCH) {
+            self.run(&mut Jobs {
+                a,
+                b,
+                jobs: batch,
+                out,
+            });
+        }
+    }
+
+    /// `a[i] += b[i]`, or `a[i] -= b[i]` where `negative`.
+    pub fn add_assign(&mut self, a: &mut [Affine], b: &[Affine], negative: bool) {
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.chunks_mut(BATCH).zip(b.chunks(BATCH)) {
+            self.run(&mut InPlace { a, b, negative });
+        }
+    }
+
+    fn run(&mut self, batch: &mut impl Additions) {
+        self.begin();
+        let mut product = Fp::ONE;
+        for i in 0..batch.len() {
+            let (xa, xb) = batch.abscissas(i);
+            let mut d = xb - xa;
+            if d.is_zero() || xa.is_zero() || xb.is_zero() {
+                self.exceptions.push(i);
+                d = Fp::ONE;
+            }
+            self.denominators.push(d);
+            self.prefixes.push(product);
+            product *= d;
+        }
+        let mut inverse = product.invert_vartime().expect("a product of non-zeros");
+        for i in (0..batch.len()).rev() {
+            let (p, q) = batch.operands(i);
+            if self.exceptions.last() == Some(&i) {
+                self.exceptions.pop();
+                batch.store(i, p + q);
+                continue;
+            }
+            let slope = (q.y - p.y) * (self.prefixes[i] * inverse);
+            inverse *= self.denominators[i];
+            let x = slope.square() - p.x - q.x;
+            let y = slope * (p.x - x) - p.y;
+            batch.store(i, Affine { x, y });
+        }
+    }
+
+    /// Doubles every point in place; the identity stays.
+    pub fn double(&mut self, points: &mut [Affine]) {
+        for batch in points.chunks_mut(BATCH) {
+            self.begin();
+            let mut product = Fp::ONE;
+            for p in batch.iter() {
+                // 2y = 0 for the identity only.
+                let d = if p.is_identity() {
+                    Fp::ONE
+                } else {
+                    p.y.double()
+                };
+                self.denominators.push(d);
+                self.prefixes.push(product);
+                product *= d;
+            }
+            let mut inverse = product.invert_vartime().expect("a product of non-zeros");
+            for (i, p) in batch.iter_mut().enumerate().rev() {
+                let xx = p.x.square();
+                // With x = y = 0 the slope is zero, and (0, 0) comes out again.
+                let slope = (xx.double() + xx) * (self.prefixes[i] * inverse);
+                inverse *= self.denominators[i];
+                let x = slope.square() - p.x.double();
+                p.y = slope * (p.x - x) - p.y;
+                p.x = x;
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.denominators.clear();
+        self.prefixes.clear();
+        self.exceptions.clear();
+    }
+}
+
+/// Additions of one batch. Operand `i` is not read after result `i` was stored.
+trait Additions {
+    fn len(&self) -> usize;
+    fn abscissas(&self, i: usize) -> (Fp, Fp);
+    fn operands(&self, i: usize) -> (Affine, Affine);
+    fn store(&mut self, i: usize, sum: Affine);
+}
+
+struct Jobs<'a> {
+    a: &'a [Affine],
+    b: &'a [Affine],
+    jobs: &'a [Job],
+    out: &'a mut [Affine],
+}
+
+impl Additions for Jobs<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    #[inline(always)]
+    fn abscissas(&self, i: usize) -> (Fp, Fp) {
+        let job = self.jobs[i];
+        (self.a[job.a.index()].x, self.b[job.b.index()].x)
+    }
+
+    #[inline(always)]
+    fn operands(&self, i: usize) -> (Affine, Affine) {
+        let job = self.jobs[i];
+        (job.a.get(self.a), job.b.get(self.b))
+    }
+
+    #[inline(always)]
+    fn store(&mut self, i: usize, sum: Affine) {
+        self.out[self.jobs[i].out as usize] = sum;
+    }
+}
+
+struct InPlace<'a> {
+    a: &'a mut [Affine],
+    b: &'a [Affine],
+    negative: bool,
+}
+
+impl Additions for InPlace<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.a.len()
+    }
+
+    #[inline(always)]
+    fn abscissas(&self, i: usize) -> (Fp, Fp) {
+        (self.a[i].x, self.b[i].x)
+    }
+
+    #[inline(always)]
+    fn operands(&self, i: usize) -> (Affine, Affine) {
+        (self.a[i], self.b[i].negate_if(self.negative))
+    }
+
+    #[inline(always)]
+    fn store(&mut self, i: usize, sum: Affine) {
+        self.a[i] = sum;
+    }
+}
