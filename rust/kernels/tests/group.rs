@@ -246,9 +246,9 @@ proptest! {
         prop_assert_eq!(to_pasta(&products[1]), to_pasta(&p) * scalar_to_pasta(&l));
 
         let folded = fold_points(&points()[..2 * n], &k);
-        for j in 0..n {
+        for (j, point) in folded.iter().enumerate() {
             let expected = to_pasta(&points()[j]) + to_pasta(&points()[n + j]) * scalar_to_pasta(&k);
-            prop_assert_eq!(to_pasta(&folded[j]), expected);
+            prop_assert_eq!(to_pasta(point), expected);
         }
     }
 

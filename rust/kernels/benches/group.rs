@@ -1,0 +1,114 @@
+//! Nanoseconds per unit of the group kernels on one thread, beside the floor of a C++ prototype
+//! with AVX-512 IFMA on a 2.9 GHz server core: `cargo bench --bench group`.
+
+use std::hint::black_box;
+use std::time::Instant;
+use veracity_kernels::curve::{compress, decompress};
+use veracity_kernels::curve_scale::{add_points, fold_points, scale_point};
+use veracity_kernels::field::Fq;
+use veracity_kernels::hash_to_curve::generators;
+use veracity_kernels::msm::msm;
+use veracity_kernels::pedersen::commit_rows;
+
+/// Prints the best of a few runs of `f`, divided by `units`.
+fn report<T>(name: &str, units: usize, floor: &str, mut f: impl FnMut() -> T) {
+    let mut best = f64::INFINITY;
+    for _ in 0..4 {
+        let start = Instant::now();
+        black_box(f());
+        best = best.min(start.elapsed().as_secs_f64());
+        if best > 1.0 {
+            break;
+        }
+    }
+    println!(
+        "{name:<44} {:>10.1} ns   floor {floor}",
+        best * 1e9 / units as f64
+    );
+}
+
+/// Pseudo-random 64-bit numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Roughly normal: a sum of twelve uniform numbers.
+    fn normal(&mut self, deviation: f64) -> i16 {
+        let uniform = |r: &mut Self| (r.next() >> 11) as f64 / (1u64 << 53) as f64;
+        let sum: f64 = (0..12).map(|_| uniform(self)).sum();
+        ((sum - 6.0) * deviation) as i16
+    }
+}
+
+fn main() {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build_global()
+        .expect("the first use of the pool");
+    let mut random = Random(1);
+    let points = generators("bench", 1 << 16);
+    let scalars: Vec<Fq> = (0..1 << 16)
+        .map(|_| {
+            let words: [u64; 8] = std::array::from_fn(|_| random.next());
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            Fq::from_wide_bytes(bytes.as_slice().try_into().expect("64 bytes"))
+        })
+        .collect();
+
+    for (columns, rows, floor) in [(1 << 12, 64, "90-105"), (1 << 14, 16, "-"), (576, 400, "-")] {
+        let index: Vec<i64> = (0..columns).collect();
+        let n = columns as usize * rows;
+        let uniform: Vec<i16> = (0..n).map(|_| random.next() as i16).collect();
+        report(
+            &format!("commit 16-bit uniform, rows of {columns}"),
+            n,
+            floor,
+            || commit_rows(&uniform, rows, &index, &points),
+        );
+        let weights: Vec<i16> = (0..n).map(|_| random.normal(3000.0)).collect();
+        report(
+            &format!("commit 16-bit normal, rows of {columns}"),
+            n,
+            "-",
+            || commit_rows(&weights, rows, &index, &points),
+        );
+        let bytes: Vec<i8> = (0..n).map(|_| random.next() as i8).collect();
+        let floor = if columns == 1 << 12 { "47-58" } else { "-" };
+        report(
+            &format!("commit 8-bit uniform, rows of {columns}"),
+            n,
+            floor,
+            || commit_rows(&bytes, rows, &index, &points),
+        );
+    }
+    for (log, floor) in [(8, "-"), (12, "1430"), (16, "1060")] {
+        let n = 1 << log;
+        report(&format!("msm, full scalars, 2^{log}"), n, floor, || {
+            msm(&points[..n], &scalars[..n])
+        });
+    }
+    for log in [5, 8, 13] {
+        let n = 1 << log;
+        report(&format!("fold, 2^{log} results"), n, "-", || {
+            fold_points(&points[..2 * n], &scalars[0])
+        });
+    }
+    let n = 1 << 14;
+    report("add", n, "28-43", || {
+        add_points(&points[..n], &points[n..2 * n])
+    });
+    report("scale one point by 2^13 scalars", n / 2, "-", || {
+        scale_point(&points[0], &scalars[..n / 2])
+    });
+    let mut data = vec![0; n * 32];
+    report("compress", n, "-", || compress(&points[..n], &mut data));
+    report("decompress", n, "-", || decompress(&data));
+    report("hash to curve", n / 8, "-", || generators("bench", n / 8));
+}
