@@ -23,7 +23,7 @@ from veracity.api.container import (
     write_file,
 )
 from veracity.api.tokens import MAX_TABLE_BYTES, PromptFrame, TokenTable
-from veracity.errors import FormatError, VeracityError
+from veracity.errors import FormatError
 from veracity.graph import Program
 from veracity.zkml import ModelCommitment
 
@@ -141,7 +141,7 @@ class Commitment:
         writer = ByteWriter()
         writer.header(KIND, VERSION)
         writer.blob(canonical_json(self.metadata.to_plain()))
-        writer.deflated(_text(self.program.to_json()))
+        writer.deflated(self.program.to_json().encode("utf-8"))
         writer.deflated(self.table.to_bytes())
         writer.blob(self.model.to_bytes())
         body = writer.getvalue()
@@ -195,16 +195,9 @@ class Commitment:
 
 def read_program(data: bytes, where: str) -> Program:
     """Parse and check a program from outside; raises :class:`FormatError` only."""
-    parse_json(data, where)
     try:
-        program = Program.from_json(data.decode("utf-8"))
-        program.validate()
-    except FormatError:
-        raise
-    except VeracityError as fault:
-        raise FormatError(where, str(fault)) from None
-    return program
-
-
-def _text(value: str | bytes) -> bytes:
-    return value.encode("utf-8") if isinstance(value, str) else value
+        return Program.from_json(data.decode("utf-8"))
+    except (UnicodeDecodeError, RecursionError):
+        raise FormatError(where, "not a canonical program") from None
+    except FormatError as fault:
+        raise FormatError(where, fault.reason) from None
