@@ -16,9 +16,11 @@ SOURCES = sorted((Path(errors.__file__).parent).rglob("*.py"))
 #: Built-in exceptions that may be raised: by the engine on invalid shapes (its interface says so),
 #: by Python's own protocols (attributes, mappings), and for states that no input can reach.
 BUILTINS = {
+    "ArithmeticError",
     "AttributeError",
     "IndexError",
     "KeyError",
+    "NotImplementedError",
     "RuntimeError",
     "StopIteration",
     "SystemExit",

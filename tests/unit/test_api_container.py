@@ -158,7 +158,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
 
 def test_missing_folder_and_missing_file_are_usage_errors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(UsageError, match="no folder"):
         write_file(tmp_path / "nowhere" / "file", b"")
     with pytest.raises(UsageError, match="cannot read the proof 'gone'"):
         read_file(tmp_path / "gone", 10, "proof")
