@@ -20,7 +20,7 @@ import numpy as np
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import Program, Trace, execute
-from veracity.graph.ops import Function
+from veracity.graph.ops import Function, Rope
 from veracity.zk.columns import ColumnData, ColumnShape, commit_column
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
@@ -114,6 +114,7 @@ def build_circuit(
         answer=tuple(tokens[prompt_length:]),
         prompt_length=prompt_length,
         covered=covered,
+        rotated=frozenset(op.x for op in program.ops if isinstance(op, Rope)),
         details=None if trace is None else trace.details,
     )
     for op in program.ops:

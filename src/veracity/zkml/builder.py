@@ -175,32 +175,34 @@ class Builder:
 
     def quotient(
         self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, bits: int,
-        checked: bool = True,
+        checked: bool = True, joint: bool = False,
     ) -> Tensor:
         """A signed result of 16 or 24 bits. ``checked=False``: a function lookup checks it."""
         if bits == 16:
             if checked:
-                return self.ranged(op, role, dims, value, signed(16))
-            return self.column(role, dims, value)
+                return self.ranged(op, role, dims, value, signed(16), joint)
+            return self.column(role, dims, value, joint)
         low = None if value is None else value & 0xFFFF
         high = None if value is None else value >> 16
-        digit = self.ranged(op, f"{role}.wide-low", dims, low, unsigned(16))
-        return digit + self.ranged(op, f"{role}.wide-high", dims, high, signed(bits - 16)) * (
-            1 << 16
-        )
+        digit = self.ranged(op, f"{role}.wide-low", dims, low, unsigned(16), joint)
+        high_table = signed(bits - 16)
+        return digit + self.ranged(
+            op, f"{role}.wide-high", dims, high, high_table, joint
+        ) * (1 << 16)
 
     def rescaled(
         self, op: str, role: str, acc: Ints | None, dims: tuple[int, ...], shift: int, bits: int,
-        checked: bool = True,
+        checked: bool = True, joint: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``.
 
+        ``joint``: claims will weigh the last two axes of ``y`` together.
         Returns ``y`` and the accumulator it stands for, ``2^shift y + r - 2^(shift-1)``; the
         caller owes that this equals the true one.
         """
         half = (1 << shift) >> 1
         y_value = None if acc is None else (acc + half) >> shift
-        y = self.quotient(op, f"{role}.y", dims, y_value, bits, checked)
+        y = self.quotient(op, f"{role}.y", dims, y_value, bits, checked, joint)
         if shift == 0:
             return y, y
         r_value = None if acc is None else (acc + half) & ((1 << shift) - 1)

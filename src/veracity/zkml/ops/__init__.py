@@ -36,6 +36,8 @@ class Context:
         P; head rows are ``P-1 .. T-1``.
     covered : frozenset of str
         Values whose range a function lookup checks.
+    rotated : frozenset of str
+        Values that a rotary embedding reads: claims weigh their tokens and features together.
     details : dict or None
         The prover's intermediate integers by op name.
     """
@@ -46,6 +48,7 @@ class Context:
     answer: tuple[int, ...]
     prompt_length: int
     covered: frozenset[str]
+    rotated: frozenset[str]
     details: dict[str, dict[str, Ints]] | None
 
     def detail(self, op: str, key: str) -> Ints | None:

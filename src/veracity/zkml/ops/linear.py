@@ -56,9 +56,10 @@ def linear(context: Context, op: Linear) -> Tensor:
     """One product per weight matrix."""
     b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
     dims = (x.dims[0], w.dims[0])
+    rotated = op.name in context.rotated
     y, acc = b.rescaled(
-        op.name, "linear", context.detail(op.name, "acc"), dims, op.shift, op.bits,
-        op.name not in context.covered,
+        op.name, "rotary" if rotated else "linear", context.detail(op.name, "acc"), dims,
+        op.shift, op.bits, op.name not in context.covered, rotated,
     )
     if op.bias is not None:
         acc = acc - b.weight(op.bias).broadcast(0, dims[0])

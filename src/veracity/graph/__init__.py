@@ -1,0 +1,7 @@
+"""Fixed-point tensor programs: a closed op set, a canonical digest, and their integer meaning."""
+
+from veracity.graph.evaluate import State, Trace, execute, step
+from veracity.graph.generate import generate
+from veracity.graph.program import Program, WeightSpec
+
+__all__ = ["Program", "State", "Trace", "WeightSpec", "execute", "generate", "step"]

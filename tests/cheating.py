@@ -1,0 +1,111 @@
+"""A prover who commits to wrong values: hooks into the circuit's builder, checks switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from veracity.engine.api import Engine, Ints
+from veracity.graph import execute
+from veracity.zk.keys import CommitmentKey
+from veracity.zk.transcript import ProverTranscript
+from veracity.zkml import argument
+from veracity.zkml.builder import Builder, LookupUse
+from veracity.zkml.lookups import LookupPlan, multiplicity_column
+from veracity.zkml.model import ModelCommitment, ModelOpening, weight_data
+from veracity.zkml.tables import Table
+from veracity.zkml.tensor import Tensor
+
+Change = Callable[[str, int, np.ndarray], np.ndarray | None]
+"""(role, instance, values) -> other values, or None to leave them."""
+
+
+class CheatingBuilder(Builder):
+    """Commits to what ``change`` makes of every column and never complains about ranges."""
+
+    def __init__(self, *args: Any, change: Change) -> None:
+        super().__init__(*args)
+        self._change = change
+
+    def column(
+        self, role: str, dims: tuple[int, ...], value: Ints | None, joint: bool = False
+    ) -> Tensor:
+        name = f"{role}[{'x'.join(map(str, dims))}]"
+        instance = self.stacks[name].count if name in self.stacks else 0
+        if value is not None:
+            other = self._change(name, instance, np.array(value))
+            value = value if other is None else other
+        return super().column(role, dims, value, joint)
+
+    def lookup(
+        self, op: str, table: Table, value: Tensor, image: Tensor | None = None,
+        causal: bool = False,
+    ) -> None:
+        self.lookups.append(LookupUse(op, table, value, image, causal))
+
+    def limbs(
+        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, count: int,
+        checked: bool = True,
+    ) -> Tensor:
+        if value is not None:  # keep what fits; whatever does not is the lie
+            value = np.asarray(value.astype(object) % (1 << 16 * count))
+        return super().limbs(op, role, dims, value, count, checked)
+
+
+def lenient_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
+    """Honest counts for entries that exist; entries that do not are dropped."""
+    out = {}
+    for table in plan.tables:
+        counts = np.zeros(table.size, dtype=np.int64)
+        for group in plan.groups:
+            for use in group:
+                if use.table != table or use.value.value is None:
+                    continue
+                x = use.value.value
+                if use.causal:
+                    x = x[..., np.tril(np.ones((x.shape[-1],) * 2, dtype=bool))]
+                index = x.reshape(-1).astype(np.int64) - table.low
+                index = index[(index >= 0) & (index < table.size)]
+                counts += np.bincount(index, minlength=table.size)
+        out[multiplicity_column(table)] = counts
+    return out
+
+
+@contextmanager
+def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
+    """Make :func:`veracity.zkml.argument.build_circuit` build a cheater's circuit."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            argument, "Builder", lambda *args: CheatingBuilder(*args, change=change)
+        )
+        patch.setattr(argument, "count_multiplicities", lenient_multiplicities)
+        yield
+
+
+def cheat(
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    key: CommitmentKey,
+    example: Any,
+    files: tuple[ModelCommitment, ModelOpening],
+    change: Change,
+    tokens: list[int] | None = None,
+    details: Callable[[dict[str, dict[str, Ints]]], None] | None = None,
+) -> bytes:
+    """The proof of a cheating prover for ``tokens`` (by default the true ones)."""
+    tokens = example.tokens if tokens is None else tokens
+    program, weights, p = example.program, example.weights, example.prompt_length
+    trace = execute(program, weights, tokens[:-1], p)
+    if details is not None:
+        details(trace.details)
+    with cheating(monkeypatch, change):
+        circuit = argument.build_circuit(program, tokens, p, weights, trace)
+        statement = argument._statement(program, files[0], circuit, tokens, p, b"")
+        transcript = ProverTranscript(argument.PROTOCOL, statement)
+        model = weight_data(engine, program, weights, *files)
+        argument.prove_circuit(engine, key, circuit, model, transcript)
+    return transcript.finish()

@@ -1,0 +1,113 @@
+"""Small programs with every op, LLaMA and GPT-2 style, for tests of the whole argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from veracity.graph import Program, WeightSpec, execute
+from veracity.graph.ops import (
+    Add,
+    Attention,
+    Embed,
+    Function,
+    Head,
+    Linear,
+    Mul,
+    Norm,
+    Positions,
+    Rescale,
+    Rope,
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A program, its weights, and an answer it really gives."""
+
+    program: Program
+    weights: dict[str, np.ndarray]
+    tokens: list[int]
+    prompt_length: int
+
+
+def small_model(style: str = "llama", layers: int = 2, seed: int = 0, answer: int = 2) -> Example:
+    """A decoder with odd dims (6, 5, 11) and every op of its style.
+
+    Parameters
+    ----------
+    style : {"llama", "gpt2"}
+        RMSNorm, RoPE and SwiGLU, or LayerNorm, positions, biases and GELU.
+    """
+    d, kv, group, hd, ff, vocab = 6, 1 + (seed % 2), 2, 4, 5, 11
+    rng = np.random.default_rng(seed)
+    weights: dict[str, np.ndarray] = {}
+    specs: dict[str, WeightSpec] = {}
+    ops: list[Any] = []
+    gpt2 = style == "gpt2"
+
+    def w(name: str, *shape: int, scale: int = 60) -> str:
+        weights[name] = rng.integers(-scale, scale + 1, shape).astype(np.int16)
+        specs[name] = WeightSpec(shape=shape, dtype="int16", exponent=10, bits=16)
+        return name
+
+    def linear(name: str, x: str, n: int, k: int, shift: int) -> str:
+        bias = w(name + ".bias", n, scale=3000) if gpt2 else None
+        ops.append(Linear(name=name, x=x, weight=w(name + ".weight", n, k), bias=bias,
+                          shift=shift, bits=16))
+        return name
+
+    def norm(name: str, x: str, shift: int, x_bits: int) -> str:
+        ops.append(Norm(name=name, x=x, kind="layer" if gpt2 else "rms",
+                        constant=d << 2 * (10 + shift), eps=7, shift=shift, bits=16,
+                        x_bits=x_bits))
+        return name
+
+    ops.append(Embed(name="embed", table=w("embedding", vocab, d, scale=2000)))
+    x = "embed"
+    if gpt2:
+        ops.append(Positions(name="positions", table=w("position", 32, d, scale=500)))
+        ops.append(Add(name="embed.sum", a=x, b="positions", shift_a=0, shift_b=1))
+        ops.append(Rescale(name="embed.scaled", x="embed.sum", shift=1, bits=16))
+        x = "embed.scaled"
+    for i in range(layers):
+        at = f"layers.{i}"
+        n = norm(f"{at}.attn_norm", x, 14, 18)
+        q = linear(f"{at}.attn.q", n, kv * group * hd, d, 8)
+        k = linear(f"{at}.attn.k", n, kv * hd, d, 8)
+        v = linear(f"{at}.attn.v", n, kv * hd, d, 7 + i % 2)
+        if not gpt2:
+            for name, heads in ((q, kv * group), (k, kv)):
+                ops.append(Rope(name=name + ".rope", x=name, heads=heads, head_dim=hd,
+                                style="interleaved" if i == 0 else "half", base="10000",
+                                frac=14, bits=16))
+            q, k = q + ".rope", k + ".rope"
+        ops.append(Attention(name=f"{at}.attn", q=q, k=k, v=v, kv_heads=kv, group=group,
+                             head_dim=hd, score_shift=9, exp_k=6, mix_shift=15, bits=16))
+        o = linear(f"{at}.attn.o", f"{at}.attn", d, kv * group * hd, 7)
+        ops.append(Add(name=f"{at}.mid", a=x, b=o, shift_a=0, shift_b=1))
+        n = norm(f"{at}.mlp_norm", f"{at}.mid", 14 if i else 17, 18)
+        up = linear(f"{at}.mlp.up", n, ff, d, 6)
+        if gpt2:
+            ops.append(Function(name=f"{at}.mlp.act", x=up, fn="gelu_tanh", k_in=9, k_out=9))
+            inner = f"{at}.mlp.act"
+        else:
+            gate = linear(f"{at}.mlp.gate", n, ff, d, 6)
+            ops.append(Function(name=f"{at}.mlp.act", x=gate, fn="silu", k_in=9, k_out=9))
+            ops.append(Mul(name=f"{at}.mlp.prod", a=f"{at}.mlp.act", b=up, shift=8,
+                           bits=24 if i else 16))
+            inner = f"{at}.mlp.prod"
+        down = linear(f"{at}.mlp.down", inner, d, ff, 8)
+        ops.append(Add(name=f"{at}.out", a=f"{at}.mid", b=down, shift_a=0, shift_b=0))
+        x = f"{at}.out"
+    n = norm("final_norm", x, 14, 20)
+    ops.append(Head(name="head", x=n, weight="embedding", shift=9))
+    program = Program(name=f"small-{style}", arch={}, vocab=vocab, context=32, ops=tuple(ops),
+                      weights=specs, exponents={})
+    tokens = [1, 2, 3]
+    for _ in range(answer):
+        trace = execute(program, weights, tokens, len(tokens))
+        tokens.append(int(trace.output[-1]))
+    return Example(program, weights, tokens, 3)

@@ -1,0 +1,313 @@
+"""The whole argument on small programs: completeness, wrong statements, malicious provers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.cheating import cheat
+from tests.programs import Example, small_model
+
+from veracity.engine import load_engine
+from veracity.engine.api import Engine
+from veracity.errors import FormatError, RangeError, UsageError, VerificationError
+from veracity.graph.tables import exp_table
+from veracity.zk.keys import CommitmentKey, load_key
+from veracity.zkml import ModelCommitment, ModelOpening, commit_model, count, prove, verify
+from veracity.zkml.argument import build_circuit, prove_with_spans
+
+REJECTED = (FormatError, VerificationError)
+LOG_COLUMNS = 9
+
+
+@dataclass(frozen=True)
+class Setting:
+    engine: Engine
+    key: CommitmentKey
+    example: Example
+    commitment: ModelCommitment
+    opening: ModelOpening
+    proof: bytes
+
+    @property
+    def files(self) -> tuple[ModelCommitment, ModelOpening]:
+        return self.commitment, self.opening
+
+    def verify(self, proof: bytes, tokens: list[int] | None = None, context: bytes = b"") -> None:
+        e = self.example
+        verify(self.engine, e.program, self.commitment, e.tokens if tokens is None else tokens,
+               e.prompt_length, context, proof, key=self.key)
+
+
+def make_setting(style: str) -> Setting:
+    engine = load_engine("cpu")
+    key = load_key(engine, LOG_COLUMNS)
+    example = small_model(style)
+    commitment, opening = commit_model(
+        engine, example.program, example.weights, log_columns=LOG_COLUMNS, key=key
+    )
+    proof = prove(engine, example.program, example.weights, commitment, opening, example.tokens,
+                  example.prompt_length, key=key)
+    return Setting(engine, key, example, commitment, opening, proof)
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2"])
+def setting(request: pytest.FixtureRequest) -> Setting:
+    return make_setting(request.param)
+
+
+@pytest.fixture(scope="module")
+def llama() -> Setting:
+    return make_setting("llama")
+
+
+def test_honest_proof_is_accepted_and_its_size_foretold(setting: Setting) -> None:
+    setting.verify(setting.proof)
+    e = setting.example
+    costs = count(e.program, e.tokens, e.prompt_length, LOG_COLUMNS)
+    assert len(setting.proof) == costs.proof_bytes
+    assert len(setting.commitment.rows) == costs.commitment_bytes
+
+
+@pytest.mark.parametrize("answer", [1, 3])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_other_shapes(seed: int, answer: int) -> None:
+    engine = load_engine("cpu")
+    key = load_key(engine, LOG_COLUMNS)
+    e = small_model("llama", layers=1 + seed, seed=seed, answer=answer)
+    files = commit_model(engine, e.program, e.weights, log_columns=LOG_COLUMNS, key=key)
+    proof = prove(engine, e.program, e.weights, *files, e.tokens, e.prompt_length, key=key)
+    verify(engine, e.program, files[0], e.tokens, e.prompt_length, b"", proof, key=key)
+
+
+# ---- wrong statements ------------------------------------------------------------------------
+def test_every_token_is_bound(llama: Setting) -> None:
+    for i in range(len(llama.example.tokens)):
+        tokens = list(llama.example.tokens)
+        tokens[i] = (tokens[i] + 1) % llama.example.program.vocab
+        with pytest.raises(REJECTED):
+            llama.verify(llama.proof, tokens)
+
+
+def test_context_prompt_length_program_and_commitment_are_bound(llama: Setting) -> None:
+    e = llama.example
+    with pytest.raises(REJECTED):
+        llama.verify(llama.proof, context=b"another file")
+    with pytest.raises(REJECTED):
+        verify(llama.engine, e.program, llama.commitment, e.tokens, 2, b"", llama.proof,
+               key=llama.key)
+    other = replace(e.program, name="another name")
+    with pytest.raises(REJECTED):
+        verify(llama.engine, other, llama.commitment, e.tokens, e.prompt_length, b"",
+               llama.proof, key=llama.key)
+    second, _ = commit_model(llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS,
+                             key=llama.key)
+    with pytest.raises(REJECTED):
+        verify(llama.engine, e.program, second, e.tokens, e.prompt_length, b"", llama.proof,
+               key=llama.key)
+
+
+def test_bad_statements_are_not_crashes(llama: Setting) -> None:
+    for tokens in ([], [1], [1, 2, 3], [1, 2, 3, 99], [1, 2, 3, -1], [0] * 200):
+        with pytest.raises(REJECTED):
+            llama.verify(llama.proof, tokens)
+
+
+# ---- changed proofs --------------------------------------------------------------------------
+def test_every_message_is_bound(llama: Setting) -> None:
+    """Flip one bit in every kind of message (first and last of each label)."""
+    e = llama.example
+    proof, spans = prove_with_spans(
+        llama.engine, e.program, e.weights, *llama.files, e.tokens, e.prompt_length, key=llama.key
+    )
+    chosen = {s.label: s for s in spans} | {s.label + "/first": s for s in reversed(spans)}
+    for span in chosen.values():
+        broken = bytearray(proof)
+        broken[(span.start + span.stop) // 2] ^= 1
+        with pytest.raises(REJECTED):
+            llama.verify(bytes(broken))
+
+
+def test_truncation_and_garbage(llama: Setting) -> None:
+    for bad in (b"", llama.proof[:-1], llama.proof + b"x", bytes(len(llama.proof))):
+        with pytest.raises(REJECTED):
+            llama.verify(bad)
+
+
+def test_two_proofs_share_no_message(llama: Setting) -> None:
+    e = llama.example
+    args = (llama.engine, e.program, e.weights, *llama.files, e.tokens, e.prompt_length)
+    (one, spans), (two, _) = (prove_with_spans(*args, key=llama.key) for _ in range(2))
+    for span in spans:
+        assert one[span.start : span.stop] != two[span.start : span.stop], span.label
+
+
+# ---- malicious provers -----------------------------------------------------------------------
+def _roles(setting: Setting) -> list[str]:
+    e = setting.example
+    return list(build_circuit(e.program, e.tokens, e.prompt_length).builder.stacks)
+
+
+def test_one_wrong_value_in_any_column_is_rejected(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For every column of the circuit: one entry of one instance off by one."""
+    rng = np.random.default_rng(7)
+    for target in _roles(setting):
+        def change(name: str, instance: int, values: np.ndarray) -> np.ndarray | None:
+            if name != target or instance:  # noqa: B023
+                return None
+            flat = values.reshape(-1).astype(np.int64)
+            # entry 0 is visible under every causal mask
+            at = 0 if values.ndim == 3 else int(rng.integers(flat.size))
+            flat[at] += 1 if flat[at] <= 0 else -1
+            return flat.reshape(values.shape)
+
+        proof = cheat(monkeypatch, setting.engine, setting.key, setting.example, setting.files,
+                      change)
+        with pytest.raises(VerificationError):
+            setting.verify(proof)
+
+
+def _nothing(_name: str, _instance: int, _values: np.ndarray) -> None:
+    return None
+
+
+def _cheat_details(setting: Setting, monkeypatch: pytest.MonkeyPatch, details: Any) -> None:
+    proof = cheat(monkeypatch, setting.engine, setting.key, setting.example, setting.files,
+                  _nothing, details=details)
+    with pytest.raises(VerificationError):
+        setting.verify(proof)
+
+
+def test_wrong_activation_with_matching_remainder(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every op with an accumulator: one result off by one, all ranges still in order."""
+    for op in setting.example.program.ops:
+        shift = getattr(op, "shift", getattr(op, "mix_shift", 0))
+        key = "acc_y" if hasattr(op, "mix_shift") else "acc"
+        if type(op).__name__ not in ("Linear", "Attention"):
+            continue
+
+        def details(found: dict[str, Any], op: Any = op, key: str = key, s: int = shift) -> None:
+            acc = np.array(found[op.name][key], dtype=np.int64)
+            acc.reshape(-1)[0] += 1 << s
+            found[op.name][key] = acc
+
+        _cheat_details(setting, monkeypatch, details)
+
+
+@pytest.mark.parametrize("delta", [1, -1])
+def test_norm_reciprocal_off_by_one(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, delta: int
+) -> None:
+    def details(found: dict[str, Any]) -> None:
+        rho = np.array(found["layers.0.attn_norm"]["rho"], dtype=np.int64)
+        rho.reshape(-1)[1] += delta
+        found["layers.0.attn_norm"]["rho"] = rho
+
+    _cheat_details(setting, monkeypatch, details)
+
+
+@pytest.mark.parametrize("delta", [1, -1])
+def test_softmax_normaliser_off_by_one(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, delta: int
+) -> None:
+    def details(found: dict[str, Any]) -> None:
+        inverse = np.array(found["layers.0.attn"]["inv"], dtype=np.int64)
+        inverse[0, 2] += delta
+        found["layers.0.attn"]["inv"] = inverse
+
+    _cheat_details(setting, monkeypatch, details)
+
+
+def test_softmax_shift_is_not_free(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row maximum that is one too large, everything after it recomputed to match."""
+    op = next(o for o in setting.example.program.ops if type(o).__name__ == "Attention")
+
+    def details(found: dict[str, Any]) -> None:
+        trace = found[op.name]
+        m = np.array(trace["m"], dtype=np.int64)
+        m[0, 2] += 1
+        half = (1 << op.score_shift) >> 1
+        z = (np.asarray(trace["acc_z"], dtype=np.int64) + half) >> op.score_shift
+        visible = np.tril(np.ones(z.shape[1:], dtype=bool))
+        d = np.where(visible, m[:, :, None] - z, 0)
+        e = np.where(visible, exp_table(op.exp_k)[d], 0)
+        trace["m"], trace["e"], trace["inv"] = m, e, (1 << 31) // e.sum(axis=2)
+
+    _cheat_details(setting, monkeypatch, details)
+
+
+def test_quotient_without_its_remainder(
+    llama: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """y - 1 with r + 2^s satisfies the equation; only the range of r stops it."""
+    shift = next(o.shift for o in llama.example.program.ops if o.name == "layers.0.attn.q")
+
+    def change(name: str, instance: int, values: np.ndarray) -> np.ndarray | None:
+        out = values.astype(np.int64)
+        if instance == 0 and name.startswith("linear.y["):
+            out.reshape(-1)[0] -= 1
+        elif instance == 0 and name.startswith("linear.r.low["):
+            out.reshape(-1)[0] += 1 << shift
+        else:
+            return None
+        return out
+
+    proof = cheat(monkeypatch, llama.engine, llama.key, llama.example, llama.files, change)
+    with pytest.raises(VerificationError):
+        llama.verify(proof)
+
+
+def test_wrong_answer_token(llama: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    e = llama.example
+    for wrong in range(e.program.vocab):
+        tokens = [*e.tokens[:-1], wrong]
+        if wrong == e.tokens[-1]:
+            continue
+        proof = cheat(monkeypatch, llama.engine, llama.key, e, llama.files, _nothing, tokens)
+        with pytest.raises(VerificationError):
+            llama.verify(proof, tokens)
+
+
+def test_other_weights_than_committed(llama: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    e = llama.example
+    for name in sorted(e.weights):
+        weights = dict(e.weights)
+        weights[name] = weights[name].copy()
+        weights[name].reshape(-1)[-1] += 1
+        forged = replace(e, weights=weights)
+        proof = cheat(monkeypatch, llama.engine, llama.key, forged, llama.files, _nothing)
+        with pytest.raises(VerificationError):
+            llama.verify(proof)
+
+
+# ---- honest provers are told -----------------------------------------------------------------
+def test_prover_refuses_a_wrong_answer(llama: Setting) -> None:
+    e = llama.example
+    wrong = [*e.tokens[:-1], (e.tokens[-1] + 1) % e.program.vocab]
+    with pytest.raises(UsageError):
+        prove(llama.engine, e.program, e.weights, *llama.files, wrong, e.prompt_length,
+              key=llama.key)
+
+
+def test_foreign_secret_is_refused(llama: Setting) -> None:
+    e = llama.example
+    _, other = commit_model(llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS,
+                            key=llama.key)
+    with pytest.raises(UsageError):
+        prove(llama.engine, e.program, e.weights, llama.commitment, other, e.tokens,
+              e.prompt_length, key=llama.key)
+
+
+def test_out_of_range_activation_names_the_op(llama: Setting) -> None:
+    e = llama.example
+    weights = {k: v.copy() for k, v in e.weights.items()}
+    weights["layers.0.attn.q.weight"][:] = 32000
+    with pytest.raises(RangeError, match=r"layers\.0\.attn\.q"):
+        prove(llama.engine, e.program, weights, *llama.files, e.tokens, e.prompt_length,
+              key=llama.key)
