@@ -13,6 +13,7 @@ from veracity.graph.ops import (
     Attention,
     Embed,
     Function,
+    Gain,
     Head,
     Linear,
     Mul,
@@ -33,15 +34,24 @@ class Example:
     prompt_length: int
 
 
-def small_model(style: str = "llama", layers: int = 2, seed: int = 0, answer: int = 2) -> Example:
+def small_model(
+    style: str = "llama",
+    layers: int = 2,
+    seed: int = 0,
+    answer: int = 2,
+    shape: tuple[int, int, int, int, int, int] | None = None,
+    prompt: int = 3,
+) -> Example:
     """A decoder with odd dims (6, 5, 11) and every op of its style.
 
     Parameters
     ----------
     style : {"llama", "gpt2"}
         RMSNorm, RoPE and SwiGLU, or LayerNorm, positions, biases and GELU.
+    shape : tuple, optional
+        (d, kv heads, group, head dim, hidden, vocabulary).
     """
-    d, kv, group, hd, ff, vocab = 6, 1 + (seed % 2), 2, 4, 5, 11
+    d, kv, group, hd, ff, vocab = shape or (6, 1 + (seed % 2), 2, 4, 5, 11)
     rng = np.random.default_rng(seed)
     weights: dict[str, np.ndarray] = {}
     specs: dict[str, WeightSpec] = {}
@@ -55,8 +65,9 @@ def small_model(style: str = "llama", layers: int = 2, seed: int = 0, answer: in
 
     def linear(name: str, x: str, n: int, k: int, shift: int) -> str:
         bias = w(name + ".bias", n, scale=3000) if gpt2 else None
-        ops.append(Linear(name=name, x=x, weight=w(name + ".weight", n, k), bias=bias,
-                          shift=shift, bits=16))
+        scale = min(60, round(60 * (6 / k) ** 0.5))
+        ops.append(Linear(name=name, x=x, weight=w(name + ".weight", n, k, scale=scale),
+                          bias=bias, shift=shift, bits=16))
         return name
 
     def norm(name: str, x: str, shift: int, x_bits: int) -> str:
@@ -68,7 +79,7 @@ def small_model(style: str = "llama", layers: int = 2, seed: int = 0, answer: in
     ops.append(Embed(name="embed", table=w("embedding", vocab, d, scale=2000)))
     x = "embed"
     if gpt2:
-        ops.append(Positions(name="positions", table=w("position", 32, d, scale=500)))
+        ops.append(Positions(name="positions", table=w("position", 64, d, scale=500)))
         ops.append(Add(name="embed.sum", a=x, b="positions", shift_a=0, shift_b=1))
         ops.append(Rescale(name="embed.scaled", x="embed.sum", shift=1, bits=16))
         x = "embed.scaled"
@@ -97,17 +108,20 @@ def small_model(style: str = "llama", layers: int = 2, seed: int = 0, answer: in
             gate = linear(f"{at}.mlp.gate", n, ff, d, 6)
             ops.append(Function(name=f"{at}.mlp.act", x=gate, fn="silu", k_in=9, k_out=9))
             ops.append(Mul(name=f"{at}.mlp.prod", a=f"{at}.mlp.act", b=up, shift=8,
-                           bits=24 if i else 16))
+                           bits=24 if i or shape else 16))
             inner = f"{at}.mlp.prod"
         down = linear(f"{at}.mlp.down", inner, d, ff, 8)
         ops.append(Add(name=f"{at}.out", a=f"{at}.mid", b=down, shift_a=0, shift_b=0))
         x = f"{at}.out"
     n = norm("final_norm", x, 14, 20)
-    ops.append(Head(name="head", x=n, weight="embedding", shift=9))
-    program = Program(name=f"small-{style}", arch={}, vocab=vocab, context=32, ops=tuple(ops),
+    if not gpt2:
+        ops.append(Gain(name="final_gain", x=n, weight=w("final_gain", d), shift=6, bits=16))
+        n = "final_gain"
+    ops.append(Head(name="head", x=n, weight="embedding", shift=13 if shape else 9))
+    program = Program(name=f"small-{style}", arch={}, vocab=vocab, context=64, ops=tuple(ops),
                       weights=specs, exponents={})
-    tokens = [1, 2, 3]
+    tokens = list(range(1, 1 + prompt))
     for _ in range(answer):
         trace = execute(program, weights, tokens, len(tokens))
         tokens.append(int(trace.output[-1]))
-    return Example(program, weights, tokens, 3)
+    return Example(program, weights, tokens, prompt)

@@ -22,6 +22,7 @@ from veracity.graph.ops import (
     Attention,
     Embed,
     Function,
+    Gain,
     Head,
     Linear,
     Mul,
@@ -179,6 +180,9 @@ def _apply(
         return function_table(op.fn, op.k_in, op.k_out)[x + (1 << 15)], {}
     if isinstance(op, Mul):
         return _in_range(op, rhu(values[op.a] * values[op.b], op.shift), op.bits), {}
+    if isinstance(op, Gain):
+        acc = values[op.x] * weights[op.weight].astype(np.int64)
+        return _in_range(op, rhu(acc, op.shift), op.bits), {"acc": acc}
     raise UsageError(f"{op.name}: op {type(op).__name__} has no meaning here")
 
 

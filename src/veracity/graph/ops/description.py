@@ -9,8 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "OPS", "Add", "Attention", "Embed", "Function", "Head", "Linear", "Mul", "Norm", "Op",
-    "Positions", "Rescale", "Rope",
+    "OPS",
+    "Add",
+    "Attention",
+    "Embed",
+    "Function",
+    "Gain",
+    "Head",
+    "Linear",
+    "Mul",
+    "Norm",
+    "Op",
+    "Positions",
+    "Rescale",
+    "Rope",
 ]
 
 
@@ -143,6 +155,16 @@ class Mul(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain(Op):
+    """``rhu(x * weight, shift)``, weight (features,): the gain of a norm before a tied head."""
+
+    x: str
+    weight: str
+    shift: int
+    bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Head(Op):
     """Arg max of ``rhu(x W^T, shift)`` on the head rows; ties go to the lowest index."""
 
@@ -154,5 +176,7 @@ class Head(Op):
 #: All ops by name.
 OPS: dict[str, type[Op]] = {
     c.__name__: c
-    for c in (Embed, Positions, Add, Rescale, Linear, Norm, Rope, Attention, Function, Mul, Head)
+    for c in (
+        Embed, Positions, Add, Rescale, Linear, Norm, Rope, Attention, Function, Mul, Gain, Head
+    )
 }

@@ -1,4 +1,4 @@
-"""Function tables, Hadamard products and rotary embeddings.
+"""Function tables, gains, Hadamard products and rotary embeddings.
 
 A function lookup of ``(x, y)`` is the range check of both. RoPE is a public linear map, so only its
 rescale is proved.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from veracity.graph.ops import Function, Mul, Rope, rope_tables
+from veracity.graph.ops import Function, Gain, Mul, Rope, rope_tables
 from veracity.zkml.ops import Context, rule
 from veracity.zkml.tables import function
 from veracity.zkml.tensor import Tensor
@@ -41,6 +41,18 @@ def multiply(context: Context, op: Mul) -> Tensor:
         op.name, "mul", acc_value, left.dims, op.shift, op.bits, op.name not in context.covered
     )
     b.product("tf,tf->tf", left, right, acc)
+    return y
+
+
+@rule(Gain)
+def gain(context: Context, op: Gain) -> Tensor:
+    """``x(t, c) w(c) = 2^s y + r - 2^(s-1)``."""
+    b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
+    y, acc = b.rescaled(
+        op.name, "gain", context.detail(op.name, "acc"), x.dims, op.shift, op.bits,
+        op.name not in context.covered,
+    )
+    b.product("tc,c->tc", x, w, acc)
     return y
 
 
