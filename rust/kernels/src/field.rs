@@ -148,6 +148,7 @@ impl<M: Modulus> Fe<M> {
     /// A vector of zeros, from memory that the system hands out zeroed.
     pub fn zeros(n: usize) -> Vec<Self> {
         let mut limbs = std::mem::ManuallyDrop::new(vec![[0u64; 4]; n]);
+        crate::pages::prefer_huge(&mut limbs);
         // SAFETY: as in `into_limbs`; zero limbs are the element zero.
         unsafe { Vec::from_raw_parts(limbs.as_mut_ptr().cast(), limbs.len(), limbs.capacity()) }
     }

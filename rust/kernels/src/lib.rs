@@ -10,9 +10,12 @@ pub mod curve_glv;
 pub mod curve_scale;
 pub mod field;
 pub mod hash_to_curve;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 pub mod logup;
 pub mod msm;
 pub mod msm_buckets;
+mod pages;
 mod parallel;
 pub mod pedersen;
 pub mod small;

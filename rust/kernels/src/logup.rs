@@ -1,10 +1,17 @@
 //! Fractional sums: p/q as (p, d) with q = 1 + d, so that zeros stand for the fraction 0/1.
 
-use crate::field::{Fq, Wide};
+use crate::field::Fq;
+#[cfg(target_arch = "x86_64")]
+use crate::ifma;
 use crate::parallel::{CHUNK, for_parts, row_parts, sum_parts};
-use crate::small::{Small, SmallMultiplier};
-use crate::sumcheck::{Pairs, add_each, pair};
+use crate::small::{Small, affine};
+use crate::sumcheck::{Pairs, add_each};
+use crate::vector::{add, mul, scale, scale_into};
 use rayon::prelude::*;
+use std::ops::Range;
+
+/// Rows with fewer pairs are handled many at a time.
+const SHORT: usize = 64;
 
 /// `out[b, i] = constants[b] - values[b, i] - beta images[b, i]`.
 pub fn denominators<T: Small, U: Small>(
@@ -15,74 +22,55 @@ pub fn denominators<T: Small, U: Small>(
 ) -> Vec<Fq> {
     let width = values.len().checked_div(constants.len()).unwrap_or(0);
     let mut out = Fq::zeros(values.len());
-    let (minus_one, minus_beta) = (SmallMultiplier::new(-Fq::ONE), SmallMultiplier::new(-beta));
     for_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();
         let mut rest = part;
         for (row, columns) in row_parts(range, width) {
             let (now, later) = rest.split_at_mut(columns.len());
             rest = later;
-            let from = row * width + columns.start;
-            for (o, x) in now.iter_mut().zip(&values[from..]) {
-                *o = constants[row] + minus_one.times(x.to_i64());
-            }
-            if let Some(images) = images {
-                for (o, x) in now.iter_mut().zip(&images[from..]) {
-                    *o += minus_beta.times(x.to_i64());
-                }
-            }
+            let here = row * width + columns.start..row * width + columns.end;
+            let images = images.map(|images| (&images[here.clone()], -beta));
+            affine(now, constants[row], (&values[here], -Fq::ONE), images);
         }
     });
     out
 }
 
-/// `p0 q1 + p1 q0` with `q = 1 + d`.
-#[inline(always)]
-fn numerator(p0: Fq, d0: Fq, p1: Fq, d1: Fq) -> Fq {
-    cross(p0, d0, p1, d1) + p0 + p1
-}
-
-/// `p0 d1 + p1 d0`.
-#[inline(always)]
-fn cross(p0: Fq, d0: Fq, p1: Fq, d1: Fq) -> Fq {
-    let mut sum = Wide::ZERO;
-    sum.add_product(&p0, &d1);
-    sum.add_product(&p1, &d0);
-    sum.reduce()
-}
-
 /// Adds neighbours: `(p', d')`; `p = None` stands for numerators 1.
 pub fn level(p: Option<&[Fq]>, d: &[Fq], n: usize) -> (Vec<Fq>, Vec<Fq>) {
-    let pairs = Pairs::new(d.len(), n);
-    let mut out_p = Fq::zeros(pairs.total());
-    let mut out_d = Fq::zeros(pairs.total());
+    let pairs = Pairs::new(n);
+    let total = pairs.count(d.len());
+    let mut out_p = Fq::zeros(total);
+    let mut out_d = Fq::zeros(total);
+    let part = |start: usize, out_p: &mut [Fq], out_d: &mut [Fq]| {
+        let range = start..start + out_p.len();
+        let mut scratch = [Vec::new(), Vec::new()];
+        let [for_p, for_d] = &mut scratch;
+        let p = p.map(|p| pairs.elements(p, range.clone(), for_p));
+        level_into(out_p, out_d, p, pairs.elements(d, range.clone(), for_d));
+        if p.is_none() && pairs.odd() {
+            // The missing fraction that ends a row has numerator 0.
+            let half = n.div_ceil(2);
+            for end in (range.start / half * half + half - 1..range.end).step_by(half) {
+                out_p[end - range.start] = Fq::ONE;
+            }
+        }
+    };
     out_p
         .par_chunks_mut(CHUNK)
         .zip(out_d.par_chunks_mut(CHUNK))
         .enumerate()
-        .for_each(|(k, (out_p, out_d))| {
-            let start = k * CHUNK;
-            let mut outs = out_p.iter_mut().zip(out_d);
-            for elements in pairs.parts(start..start + outs.len()) {
-                let here = elements.start;
-                for (i, d) in d[elements].chunks(2).enumerate() {
-                    let Some((out_p, out_d)) = outs.next() else {
-                        return;
-                    };
-                    let (d0, d1) = pair(d);
-                    *out_d = d0 * d1 + d0 + d1;
-                    *out_p = match p {
-                        None if d.len() == 1 => Fq::ONE,
-                        None => d0 + d1 + Fq::ONE.double(),
-                        Some(p) => {
-                            let (p0, p1) = pair(&p[here + 2 * i..][..d.len()]);
-                            numerator(p0, d0, p1, d1)
-                        }
-                    };
-                }
-            }
-        });
+        .for_each(|(k, (out_p, out_d))| part(k * CHUNK, out_p, out_d));
     (out_p, out_d)
+}
+
+fn level_into(out_p: &mut [Fq], out_d: &mut [Fq], p: Option<&[Fq]>, d: &[Fq]) {
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { ifma::level(out_p, out_d, p, d) };
+    }
+    portable::level(out_p, out_d, p, d);
 }
 
 /// The fractions of one half: numerators and denominators minus one, of shape (rows, n).
@@ -106,31 +94,69 @@ pub fn round(
     inner: &[Fq],
     lam: Fq,
 ) -> [Fq; 2] {
-    let half = inner.len();
-    let part = |range| {
+    let (pairs, half) = (Pairs::new(n), inner.len());
+    let arrays = [even.p, even.d, odd.p, odd.d];
+    let part = |range: Range<usize>| {
+        let mut scratch: [Vec<Fq>; 4] = Default::default();
+        if half < SHORT {
+            let weights = joint_weights(outer, inner, range.clone());
+            let [p0, d0, p1, d1] = pick(&mut scratch, |k, scratch| {
+                pairs.elements(arrays[k], range.clone(), scratch)
+            });
+            return round_part(p0, d0, p1, d1, &weights, lam);
+        }
         let mut total = [Fq::ZERO; 2];
-        for (o, columns) in row_parts(range, half) {
-            let elements = o * n + 2 * columns.start..o * n + n.min(2 * columns.end);
-            let [p0, d0, p1, d1] =
-                [even.p, even.d, odd.p, odd.d].map(|x| x[elements.clone()].chunks(2));
-            // Numerators and denominators apart, at 0 and leading; lam joins them at the end.
-            let mut sums = [Wide::ZERO; 4];
-            let factors = inner[columns].iter();
-            for ((((p0, d0), p1), d1), w) in p0.zip(d0).zip(p1).zip(d1).zip(factors) {
-                let [p0, d0, p1, d1] = [pair(p0), pair(d0), pair(p1), pair(d1)];
-                sums[0].add_product(w, &numerator(p0.0, d0.0, p1.0, d1.0));
-                sums[1].add_product(w, &(d0.0 * d1.0 + d0.0 + d1.0));
-                let [p0, d0, p1, d1] = [p0, d0, p1, d1].map(|x| x.1 - x.0);
-                sums[2].add_product(w, &cross(p0, d0, p1, d1));
-                sums[3].add_product(w, &(d0 * d1));
-            }
-            let [p_zero, d_zero, p_lead, d_lead] = sums.map(|s| s.reduce());
-            let row = [lam * p_zero + d_zero, lam * p_lead + d_lead];
-            total = add_each(total, row.map(|x| x * outer[o]));
+        for (row, columns) in row_parts(range, half) {
+            let here = row * half + columns.start..row * half + columns.end;
+            let [p0, d0, p1, d1] = pick(&mut scratch, |k, scratch| {
+                pairs.elements(arrays[k], here.clone(), scratch)
+            });
+            let sums = round_part(p0, d0, p1, d1, &inner[columns], lam);
+            total = add_each(total, sums.map(|x| x * outer[row]));
         }
         total
     };
     sum_parts(outer.len() * half, CHUNK, [Fq::ZERO; 2], part, add_each)
+}
+
+/// `f(k, scratch[k])` for each array of a round.
+fn pick<'a>(
+    scratch: &'a mut [Vec<Fq>; 4],
+    mut f: impl FnMut(usize, &'a mut Vec<Fq>) -> &'a [Fq],
+) -> [&'a [Fq]; 4] {
+    let mut out = [&[][..]; 4];
+    for ((k, out), scratch) in out.iter_mut().enumerate().zip(scratch) {
+        *out = f(k, scratch);
+    }
+    out
+}
+
+/// `outer[o] inner[i]` over a range of the index space.
+fn joint_weights(outer: &[Fq], inner: &[Fq], range: Range<usize>) -> Vec<Fq> {
+    let mut weights = Fq::zeros(range.len());
+    let mut rest = &mut weights[..];
+    for (row, columns) in row_parts(range, inner.len()) {
+        let (now, later) = rest.split_at_mut(columns.len());
+        rest = later;
+        scale_into(now, outer[row], &inner[columns]);
+    }
+    weights
+}
+
+/// One round over pairs with weights `w`.
+fn round_part(p0: &[Fq], d0: &[Fq], p1: &[Fq], d1: &[Fq], w: &[Fq], lam: Fq) -> [Fq; 2] {
+    let (even, odd) = (Fractions { p: p0, d: d0 }, Fractions { p: p1, d: d1 });
+    let sums = |even, odd, w| {
+        #[cfg(target_arch = "x86_64")]
+        if ifma::available() {
+            // SAFETY: the machine has the instructions.
+            return unsafe { ifma::round(even, odd, w) };
+        }
+        portable::round(even, odd, w)
+    };
+    // Numerators and denominators were summed apart; lam joins them here.
+    let [p_zero, d_zero, p_lead, d_lead] = sums(even, odd, w);
+    [lam * p_zero + d_zero, lam * p_lead + d_lead]
 }
 
 /// [`round`] with numerators of shape (n), the same in every row.
@@ -142,61 +168,200 @@ pub fn round_separable(
     inner: &[Fq],
     lam: Fq,
 ) -> [Fq; 2] {
-    let half = inner.len();
-    // The sum is linear in the numerators, so `lam inner[i] p[i]` is computed once per column:
-    // h(0) = sum_o outer[o] (sum_i w d0 d1 + u1 d0 + u0 d1) + sum_o outer[o] sum_i (u0 + u1 - 2w)
-    // with u = w + lam w p.
-    let columns: Vec<Column> = inner
-        .par_iter()
-        .zip(even.p.par_chunks(2))
-        .zip(odd.p.par_chunks(2))
-        .with_min_len(CHUNK)
-        .map(|((w, p0), p1)| Column::new(*w, pair(p0), pair(p1), lam))
-        .collect();
-    let constant: Fq = columns.iter().map(|c| c.u0 + c.u1 - c.w.double()).sum();
-    let part = |range| {
+    let (pairs, half) = (Pairs::new(n), inner.len());
+    if half < SHORT || outer.len() == 1 {
+        return round_broadcast(even, odd, n, outer, inner, lam);
+    }
+    let weights = NumeratorWeights::new(even.p, odd.p, inner, lam);
+    let part = |range: Range<usize>| {
+        let mut scratch = [Vec::new(), Vec::new()];
         let mut total = [Fq::ZERO; 2];
-        for (o, part) in row_parts(range, half) {
-            let elements = o * n + 2 * part.start..o * n + n.min(2 * part.end);
-            let (d0, d1) = (&even.d[elements.clone()], &odd.d[elements]);
-            let mut sums = [Wide::ZERO; 2];
-            for ((d0, d1), c) in d0.chunks(2).zip(d1.chunks(2)).zip(&columns[part]) {
-                let (d0, d1) = (pair(d0), pair(d1));
-                sums[0].add_product(&c.w, &(d0.0 * d1.0));
-                sums[0].add_product(&c.u1, &d0.0);
-                sums[0].add_product(&c.u0, &d1.0);
-                let (d0, d1) = (d0.1 - d0.0, d1.1 - d1.0);
-                sums[1].add_product(&c.w, &(d0 * d1));
-                sums[1].add_product(&c.v1, &d0);
-                sums[1].add_product(&c.v0, &d1);
-            }
-            total = add_each(total, sums.map(|s| s.reduce() * outer[o]));
+        for (row, columns) in row_parts(range, half) {
+            let here = row * half + columns.start..row * half + columns.end;
+            let [for_even, for_odd] = &mut scratch;
+            let d0 = pairs.elements(even.d, here.clone(), for_even);
+            let d1 = pairs.elements(odd.d, here, for_odd);
+            let sums = separable_part(d0, d1, weights.part(columns));
+            total = add_each(total, sums.map(|x| x * outer[row]));
         }
         total
     };
     let [at_zero, leading] = sum_parts(outer.len() * half, CHUNK, [Fq::ZERO; 2], part, add_each);
-    [at_zero + constant * outer.iter().copied().sum(), leading]
+    let rows: Fq = outer.iter().copied().sum();
+    [at_zero + rows * weights.constant(), leading]
 }
 
-/// What a column of [`round_separable`] needs of its numerators: `w = inner[i]`,
-/// `u = w (1 + lam p(0))`, `v = lam w (p(1) - p(0))`.
-struct Column {
-    w: Fq,
-    u0: Fq,
-    u1: Fq,
-    v0: Fq,
-    v1: Fq,
+/// [`round_separable`] by copies of the numerators: for short rows, and for a single one.
+fn round_broadcast(
+    even: Fractions<'_>,
+    odd: Fractions<'_>,
+    n: usize,
+    outer: &[Fq],
+    inner: &[Fq],
+    lam: Fq,
+) -> [Fq; 2] {
+    if outer.len() == 1 {
+        return round(even, odd, n, outer, inner, lam);
+    }
+    let (pairs, half) = (Pairs::new(n), inner.len());
+    let part = |range: Range<usize>| {
+        let weights = joint_weights(outer, inner, range.clone());
+        let mut scratch: [Vec<Fq>; 4] = Default::default();
+        let [p0, d0, p1, d1] = pick(&mut scratch, |k, scratch| match k {
+            0 | 2 => {
+                for (_, columns) in row_parts(range.clone(), half) {
+                    pairs.copy_part([even.p, odd.p][k / 2], columns, scratch);
+                }
+                scratch
+            }
+            _ => pairs.elements([even.d, odd.d][k / 2], range.clone(), scratch),
+        });
+        round_part(p0, d0, p1, d1, &weights, lam)
+    };
+    sum_parts(outer.len() * half, CHUNK, [Fq::ZERO; 2], part, add_each)
 }
 
-impl Column {
-    fn new(w: Fq, p0: (Fq, Fq), p1: (Fq, Fq), lam: Fq) -> Self {
-        let scaled = lam * w;
-        Self {
-            w,
-            u0: w + scaled * p0.0,
-            u1: w + scaled * p1.0,
-            v0: scaled * (p0.1 - p0.0),
-            v1: scaled * (p1.1 - p1.0),
+fn separable_part(d0: &[Fq], d1: &[Fq], weights: Weights<'_>) -> [Fq; 2] {
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { ifma::round_separable(d0, d1, weights) };
+    }
+    portable::round_separable(d0, d1, weights)
+}
+
+/// What [`round_separable`] needs of its numerators.
+///
+/// The sum is linear in them, so `lam inner[i] p[i]` is computed once per column: with
+/// `w = inner[i]`, `u = w (1 + lam p(0))` and `v = lam w (p(1) - p(0))`,
+/// `h(0) = sum w d0 d1 + u1 d0 + u0 d1 + (u0 + u1 - 2 w)` and the leading coefficient is
+/// `sum w d0' d1' + v1 d0' + v0 d1'`, where the prime is a slope.
+pub(crate) struct NumeratorWeights<'a> {
+    w: &'a [Fq],
+    /// u0, u1, v0, v1.
+    uv: [Vec<Fq>; 4],
+}
+
+/// A part of [`NumeratorWeights`].
+#[derive(Copy, Clone)]
+pub(crate) struct Weights<'a> {
+    pub(crate) w: &'a [Fq],
+    uv: [&'a [Fq]; 4],
+}
+
+impl<'a> Weights<'a> {
+    /// w, u0, u1, v0, v1.
+    pub(crate) fn arrays(&self) -> [&'a [Fq]; 5] {
+        let [u0, u1, v0, v1] = self.uv;
+        [self.w, u0, u1, v0, v1]
+    }
+}
+
+impl<'a> NumeratorWeights<'a> {
+    pub(crate) fn new(p0: &[Fq], p1: &[Fq], w: &'a [Fq], lam: Fq) -> Self {
+        // Even entries, and differences of pairs, times lam w.
+        let scaled = scale(w, lam);
+        let times_start = |p: &[Fq]| {
+            let starts: Vec<Fq> = p.iter().step_by(2).copied().collect();
+            mul(&scaled, &starts)
+        };
+        let times_slope = |p: &[Fq]| {
+            let slope = |pair: &[Fq]| pair.get(1).copied().unwrap_or(Fq::ZERO) - pair[0];
+            let slopes: Vec<Fq> = p.chunks(2).map(slope).collect();
+            mul(&scaled, &slopes)
+        };
+        let uv = [
+            add(w, &times_start(p0)),
+            add(w, &times_start(p1)),
+            times_slope(p0),
+            times_slope(p1),
+        ];
+        Self { w, uv }
+    }
+
+    pub(crate) fn part(&self, columns: Range<usize>) -> Weights<'_> {
+        Weights {
+            w: &self.w[columns.clone()],
+            uv: std::array::from_fn(|k| &self.uv[k][columns.clone()]),
         }
+    }
+
+    /// `sum u0 + u1 - 2 w`.
+    fn constant(&self) -> Fq {
+        let [u0, u1, ..] = &self.uv;
+        let sum = |range: Range<usize>| range.map(|i| u0[i] + u1[i] - self.w[i].double()).sum();
+        sum_parts(self.w.len(), CHUNK, Fq::ZERO, sum, |a, b| a + b)
+    }
+}
+
+/// The kernels without vector instructions, on slices of whole pairs.
+pub(crate) mod portable {
+    use super::{Fractions, Weights};
+    use crate::field::{Fq, Wide};
+
+    /// `p0 d1 + p1 d0`.
+    fn cross(p0: Fq, d0: Fq, p1: Fq, d1: Fq) -> Fq {
+        let mut sum = Wide::ZERO;
+        sum.add_product(&p0, &d1);
+        sum.add_product(&p1, &d0);
+        sum.reduce()
+    }
+
+    pub(crate) fn level(out_p: &mut [Fq], out_d: &mut [Fq], p: Option<&[Fq]>, d: &[Fq]) {
+        let d = d.as_chunks().0;
+        for (o, [d0, d1]) in out_d.iter_mut().zip(d) {
+            *o = *d0 * *d1 + *d0 + *d1;
+        }
+        match p {
+            None => {
+                for (o, [d0, d1]) in out_p.iter_mut().zip(d) {
+                    *o = *d0 + *d1 + Fq::ONE.double();
+                }
+            }
+            Some(p) => {
+                for ((o, [d0, d1]), [p0, p1]) in out_p.iter_mut().zip(d).zip(p.as_chunks().0) {
+                    *o = cross(*p0, *d0, *p1, *d1) + *p0 + *p1;
+                }
+            }
+        }
+    }
+
+    /// Numerators and denominators at 0, and leading.
+    pub(crate) fn round(even: Fractions<'_>, odd: Fractions<'_>, w: &[Fq]) -> [Fq; 4] {
+        let mut sums = [Wide::ZERO; 4];
+        let [p0, d0, p1, d1] = [even.p, even.d, odd.p, odd.d].map(|x| x.as_chunks::<2>().0);
+        for ((((p0, d0), p1), d1), w) in p0.iter().zip(d0).zip(p1).zip(d1).zip(w) {
+            let numerator = cross(p0[0], d0[0], p1[0], d1[0]) + p0[0] + p1[0];
+            sums[0].add_product(w, &numerator);
+            sums[1].add_product(w, &(d0[0] * d1[0] + d0[0] + d1[0]));
+            let [p0, d0, p1, d1] = [p0, d0, p1, d1].map(|x| x[1] - x[0]);
+            sums[2].add_product(w, &cross(p0, d0, p1, d1));
+            sums[3].add_product(w, &(d0 * d1));
+        }
+        sums.map(|sum| sum.reduce())
+    }
+
+    /// At 0, and leading.
+    pub(crate) fn round_separable(d0: &[Fq], d1: &[Fq], weights: Weights<'_>) -> [Fq; 2] {
+        let mut sums = [Wide::ZERO; 2];
+        let [w, u0, u1, v0, v1] = weights.arrays();
+        for (i, (d0, d1)) in d0
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .zip(d1.as_chunks().0)
+            .enumerate()
+        {
+            let [start0, end0] = *d0;
+            let [start1, end1]: [Fq; 2] = *d1;
+            sums[0].add_product(&w[i], &(start0 * start1));
+            sums[0].add_product(&u1[i], &start0);
+            sums[0].add_product(&u0[i], &start1);
+            let (slope0, slope1) = (end0 - start0, end1 - start1);
+            sums[1].add_product(&w[i], &(slope0 * slope1));
+            sums[1].add_product(&v1[i], &slope0);
+            sums[1].add_product(&v0[i], &slope1);
+        }
+        sums.map(|sum| sum.reduce())
     }
 }

@@ -1,17 +1,18 @@
 //! Element-wise operations on vectors.
 
-use crate::field::{Fq, Wide};
-use crate::parallel::{CHUNK, for_parts, sum_parts};
-use crate::small::{Small, SmallMultiplier};
+use crate::field::Fq;
+#[cfg(target_arch = "x86_64")]
+use crate::ifma;
+use crate::parallel::{CHUNK, for_parts, row_parts, sum_parts};
+use crate::small::{Small, affine};
+use std::ops::Range;
 
 /// The elements of small integers.
 pub fn from_small<T: Small>(values: &[T]) -> Vec<Fq> {
-    let one = SmallMultiplier::new(Fq::ONE);
     let mut out = Fq::zeros(values.len());
     for_parts(&mut out, CHUNK, |start, part| {
-        for (o, x) in part.iter_mut().zip(&values[start..]) {
-            *o = one.times(x.to_i64());
-        }
+        let values = &values[start..start + part.len()];
+        affine(part, Fq::ZERO, (values, Fq::ONE), None::<(&[i8], Fq)>);
     });
     out
 }
@@ -40,7 +41,22 @@ pub fn sub(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
 
 /// `a_i b_i`.
 pub fn mul(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
-    zip(a, b, |a, b| a * b)
+    debug_assert_eq!(a.len(), b.len());
+    let mut out = Fq::zeros(a.len());
+    for_parts(&mut out, CHUNK, |start, part| {
+        let range = start..start + part.len();
+        mul_into(part, &a[range.clone()], &b[range]);
+    });
+    out
+}
+
+fn mul_into(out: &mut [Fq], a: &[Fq], b: &[Fq]) {
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { ifma::mul(out, a, b) };
+    }
+    portable::mul(out, a, b);
 }
 
 /// `s a`.
@@ -54,7 +70,7 @@ pub fn outer(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
     for_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();
         let mut rest = part;
-        for (row, columns) in crate::parallel::row_parts(range, b.len()) {
+        for (row, columns) in row_parts(range, b.len()) {
             let (now, later) = rest.split_at_mut(columns.len());
             scale_into(now, a[row], &b[columns]);
             rest = later;
@@ -63,10 +79,14 @@ pub fn outer(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
     out
 }
 
-fn scale_into(out: &mut [Fq], s: Fq, b: &[Fq]) {
-    for (o, b) in out.iter_mut().zip(b) {
-        *o = s * *b;
+/// `out = s b`.
+pub(crate) fn scale_into(out: &mut [Fq], s: Fq, b: &[Fq]) {
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { ifma::scale(out, s, b) };
     }
+    portable::scale(out, s, b);
 }
 
 /// `sum_k c_k v_k`; shorter vectors count as padded with zeros.
@@ -74,15 +94,12 @@ pub fn lincomb(vectors: &[&[Fq]], coefficients: &[Fq]) -> Vec<Fq> {
     let n = vectors.iter().map(|v| v.len()).max().unwrap_or(0);
     let mut out = Fq::zeros(n);
     for_parts(&mut out, CHUNK, |start, part| {
-        for (i, o) in (start..).zip(part) {
-            let mut sum = Wide::ZERO;
-            for (v, c) in vectors.iter().zip(coefficients) {
-                if let Some(x) = v.get(i) {
-                    sum.add_product(x, c);
-                }
-            }
-            *o = sum.reduce();
+        #[cfg(target_arch = "x86_64")]
+        if ifma::available() {
+            // SAFETY: the machine has the instructions.
+            return unsafe { ifma::lincomb(part, vectors, coefficients, start) };
         }
+        portable::lincomb(part, vectors, coefficients, start);
     });
     out
 }
@@ -90,12 +107,14 @@ pub fn lincomb(vectors: &[&[Fq]], coefficients: &[Fq]) -> Vec<Fq> {
 /// `sum_i a_i b_i`.
 pub fn dot(a: &[Fq], b: &[Fq]) -> Fq {
     debug_assert_eq!(a.len(), b.len());
-    let part = |range: std::ops::Range<usize>| {
-        let mut sum = Wide::ZERO;
-        for (a, b) in a[range.clone()].iter().zip(&b[range]) {
-            sum.add_product(a, b);
+    let part = |range: Range<usize>| {
+        let (a, b) = (&a[range.clone()], &b[range]);
+        #[cfg(target_arch = "x86_64")]
+        if ifma::available() {
+            // SAFETY: the machine has the instructions.
+            return unsafe { ifma::dot(a, b) };
         }
-        sum.reduce()
+        portable::dot(a, b)
     };
     sum_parts(a.len(), CHUNK, Fq::ZERO, part, |a, b| a + b)
 }
@@ -157,4 +176,41 @@ fn eq_by_doubling(point: &[Fq], n: usize) -> Vec<Fq> {
         }
     }
     out
+}
+
+/// The kernels without vector instructions.
+pub(crate) mod portable {
+    use crate::field::{Fq, Wide};
+
+    pub(crate) fn mul(out: &mut [Fq], a: &[Fq], b: &[Fq]) {
+        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
+            *o = *a * *b;
+        }
+    }
+
+    pub(crate) fn scale(out: &mut [Fq], s: Fq, b: &[Fq]) {
+        for (o, b) in out.iter_mut().zip(b) {
+            *o = s * *b;
+        }
+    }
+
+    pub(crate) fn dot(a: &[Fq], b: &[Fq]) -> Fq {
+        let mut sum = Wide::ZERO;
+        for (a, b) in a.iter().zip(b) {
+            sum.add_product(a, b);
+        }
+        sum.reduce()
+    }
+
+    pub(crate) fn lincomb(out: &mut [Fq], vectors: &[&[Fq]], coefficients: &[Fq], start: usize) {
+        for (i, o) in (start..).zip(out) {
+            let mut sum = Wide::ZERO;
+            for (v, c) in vectors.iter().zip(coefficients) {
+                if let Some(x) = v.get(i) {
+                    sum.add_product(x, c);
+                }
+            }
+            *o = sum.reduce();
+        }
+    }
 }

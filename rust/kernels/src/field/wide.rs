@@ -24,6 +24,27 @@ impl<M: Modulus> Wide<M> {
         modulus: PhantomData,
     };
 
+    /// The sum of columns of weight `2^(52 k)`, each below 2^68, in all below 2^572.
+    pub(crate) fn from_columns(columns: [u128; 10]) -> Self {
+        let mut limbs = [0u64; 9];
+        let mut carry = 0u128;
+        for k in 0..11 {
+            carry += columns.get(k).copied().unwrap_or(0);
+            let digit = carry as u64 & ((1 << 52) - 1);
+            carry >>= 52;
+            let (word, shift) = (52 * k / 64, 52 * k % 64);
+            limbs[word] |= digit << shift;
+            if shift > 12 {
+                limbs[word + 1] |= digit >> (64 - shift);
+            }
+        }
+        debug_assert_eq!(carry, 0);
+        Self {
+            limbs,
+            modulus: PhantomData,
+        }
+    }
+
     /// Adds `a b`.
     #[inline(always)]
     pub fn add_product(&mut self, a: &Fe<M>, b: &Fe<M>) {

@@ -1,0 +1,249 @@
+//! Nanoseconds per unit of the field kernels, beside the floors of the design.
+//!
+//! `cargo bench --bench field`; `VERACITY_PORTABLE=1` times the path without AVX-512.
+
+use std::hint::black_box;
+use std::time::Instant;
+use veracity_kernels::contract::{Tensor, contract};
+use veracity_kernels::field::{Fp, Fq};
+use veracity_kernels::logup::{self, Fractions};
+use veracity_kernels::{sumcheck, vector};
+
+/// Prints the best of some runs over `units` units.
+fn time<T>(name: &str, floor: &str, units: usize, mut f: impl FnMut() -> T) {
+    let mut best = f64::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        black_box(f());
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    println!(
+        "{name:44} {:9.2} ns   floor {floor}",
+        best * 1e9 / units as f64
+    );
+}
+
+fn vector_of(n: usize) -> Vec<Fq> {
+    let seed = Fq::from_u64(0x9e37_79b9_7f4a_7c15).square();
+    let mut x = seed;
+    (0..n)
+        .map(|_| {
+            x = x * seed + Fq::ONE;
+            x
+        })
+        .collect()
+}
+
+fn main() {
+    // One thread: the floors are for one core.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build_global()
+        .expect("a first pool");
+    let n = 1 << 18;
+    let (a, b) = (vector_of(n), vector_of(n));
+    let r = a[5];
+    field(&a);
+    time("mul", "2.7", n, || vector::mul(&a, &b));
+    time("eq table, per entry", "2.7", n, || vector::eq(&a[..18], n));
+    time("dot", "1.1", n, || vector::dot(&a, &b));
+    time("fold, per input", "-", n, || sumcheck::fold(&a, n, r));
+    for k in [12, 15] {
+        time("fold, short", "-", 1 << k, || {
+            sumcheck::fold(&a[..1 << k], 1 << k, r)
+        });
+    }
+    time("product_round, per input", "-", n, || {
+        sumcheck::product_round(&a, &b, n)
+    });
+    time("whole a*b sumcheck, per entry", "17", n, || {
+        let (mut x, mut y, mut n) = (a.clone(), b.clone(), n);
+        while n > 1 {
+            black_box(sumcheck::product_round(&x, &y, n));
+            (x, y) = (sumcheck::fold(&x, n, r), sumcheck::fold(&y, n, r));
+            n /= 2;
+        }
+    });
+    fractions(&a, &b, r);
+    contractions(&a);
+}
+
+fn field(a: &[Fq]) {
+    let mut x = a[0];
+    time("scalar multiplication, dependent", "17-19", 1 << 16, || {
+        for _ in 0..1 << 16 {
+            x *= a[1];
+        }
+        x
+    });
+    let mut x = Fp::from_u64(7);
+    time("scalar squaring, dependent", "17-19", 1 << 16, || {
+        for _ in 0..1 << 16 {
+            x = x.square();
+        }
+        x
+    });
+    time("scalar inversion", "6400", 64, || x.invert_vartime());
+    let square = x.square();
+    time("scalar square root", "-", 1, || square.sqrt());
+}
+
+fn fractions(a: &[Fq], b: &[Fq], r: Fq) {
+    let n = a.len();
+    let (half, quarter) = (n / 2, n / 4);
+    let values: Vec<i16> = (0..n).map(|i| (i * 40503) as i16).collect();
+    time("logup_denominators, int16, per leaf", "-", n, || {
+        logup::denominators(&values, None::<&[i16]>, &a[..1], r)
+    });
+    time("logup_denominators, int16 pairs, per leaf", "-", n, || {
+        logup::denominators(&values, Some(&values), &a[..1], r)
+    });
+    time("logup_level, numerators 1, per input", "-", n, || {
+        logup::level(None, a, n)
+    });
+    time("logup_level, per input", "-", n, || {
+        logup::level(Some(b), a, n)
+    });
+    let even = Fractions {
+        p: &a[..half],
+        d: &b[..half],
+    };
+    let odd = Fractions {
+        p: &a[half..],
+        d: &b[half..],
+    };
+    time("logup_round, per fraction", "-", n, || {
+        logup::round(even, odd, half, &a[..1], &b[..quarter], r)
+    });
+    let (rows, width) = (4, half / 4);
+    let even_rows = Fractions {
+        p: &a[..width],
+        d: &b[..half],
+    };
+    let odd_rows = Fractions {
+        p: &a[width..2 * width],
+        d: &b[half..],
+    };
+    time("logup_round_separable, per fraction", "-", n, || {
+        logup::round_separable(even_rows, odd_rows, width, &a[..rows], &b[..width / 2], r)
+    });
+    time(
+        "whole fractional sum, numerators 1, per leaf",
+        "53",
+        n,
+        || {
+            let mut levels = vec![logup::level(None, a, n)];
+            let mut m = half;
+            while m > 1 {
+                let (p, d) = levels.last().expect("not empty");
+                levels.push(logup::level(Some(p), d, m));
+                m /= 2;
+            }
+            for (p, d) in levels {
+                let half = p.len() / 2;
+                if half < 2 {
+                    continue;
+                }
+                let split = |x: &[Fq]| {
+                    let even: Vec<Fq> = x.iter().step_by(2).copied().collect();
+                    let odd: Vec<Fq> = x.iter().skip(1).step_by(2).copied().collect();
+                    (even, odd)
+                };
+                let ((mut p0, mut p1), (mut d0, mut d1)) = (split(&p), split(&d));
+                let mut m = half;
+                let mut weights = vector::eq(&a[..half.ilog2() as usize - 1], half / 2);
+                while m > 1 {
+                    let (even, odd) = (Fractions { p: &p0, d: &d0 }, Fractions { p: &p1, d: &d1 });
+                    black_box(logup::round(even, odd, m, &a[..1], &weights[..m / 2], r));
+                    for x in [&mut p0, &mut d0, &mut p1, &mut d1] {
+                        *x = sumcheck::fold(x, m, r);
+                    }
+                    m /= 2;
+                    weights.truncate(m.div_ceil(2));
+                }
+            }
+        },
+    );
+}
+
+fn contractions(a: &[Fq]) {
+    let (rows, n) = (1536, 576);
+    let v = &a[..rows];
+    let int8: Vec<i8> = (0..rows * n).map(|i| (i * 40503) as i8).collect();
+    let int16: Vec<i16> = (0..rows * n).map(|i| (i * 40503) as i16).collect();
+    let int32: Vec<i32> = (0..rows * n).map(|i| (i * 2654435761) as i32).collect();
+    let int64: Vec<i64> = (0..rows * n).map(|i| (i as i64) << 20).collect();
+    macro_rules! both {
+        ($data:expr, $name:expr, $row:expr, $column:expr) => {
+            time(
+                &format!("contract {}, W e, per weight", $name),
+                $row,
+                rows * n,
+                || {
+                    contract(
+                        Tensor {
+                            data: &$data,
+                            n,
+                            inner: 1,
+                        },
+                        rows,
+                        &v[..n],
+                    )
+                },
+            );
+            time(
+                &format!("contract {}, e W, per weight", $name),
+                $column,
+                rows * n,
+                || {
+                    contract(
+                        Tensor {
+                            data: &$data,
+                            n: rows,
+                            inner: n,
+                        },
+                        1,
+                        v,
+                    )
+                },
+            );
+        };
+    }
+    both!(int8, "int8", "0.20", "0.24");
+    both!(int16, "int16", "0.41", "0.49");
+    both!(int32, "int32", "-", "-");
+    both!(int64, "int64", "-", "-");
+    time(
+        "contract int16, one long row, per weight",
+        "-",
+        a.len(),
+        || {
+            contract(
+                Tensor {
+                    data: &int16[..a.len()],
+                    n: a.len(),
+                    inner: 1,
+                },
+                1,
+                a,
+            )
+        },
+    );
+    let heads = 9;
+    time(
+        "contract int16, (64, 1536, 9), per weight",
+        "-",
+        rows * n,
+        || {
+            contract(
+                Tensor {
+                    data: &int16,
+                    n: rows,
+                    inner: heads,
+                },
+                n / heads,
+                v,
+            )
+        },
+    );
+}
