@@ -42,13 +42,22 @@ class CheatingBuilder(Builder):
         return super().column(role, dims, value, joint)
 
     def lookup(
-        self, op: str, table: Table, value: Tensor, image: Tensor | None = None,
+        self,
+        op: str,
+        table: Table,
+        value: Tensor,
+        image: Tensor | None = None,
         causal: bool = False,
     ) -> None:
         self.lookups.append(LookupUse(op, table, value, image, causal))
 
     def limbs(
-        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, count: int,
+        self,
+        op: str,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        count: int,
         checked: bool = True,
     ) -> Tensor:
         if value is not None:  # keep what fits; whatever does not is the lie
@@ -79,9 +88,7 @@ def lenient_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
 def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
     """Make :func:`veracity.zkml.argument.build_circuit` build a cheater's circuit."""
     with monkeypatch.context() as patch:
-        patch.setattr(
-            argument, "Builder", lambda *args: CheatingBuilder(*args, change=change)
-        )
+        patch.setattr(argument, "Builder", lambda *args: CheatingBuilder(*args, change=change))
         patch.setattr(argument, "count_multiplicities", lenient_multiplicities)
         yield
 

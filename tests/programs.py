@@ -66,14 +66,31 @@ def small_model(
     def linear(name: str, x: str, n: int, k: int, shift: int) -> str:
         bias = w(name + ".bias", n, scale=3000) if gpt2 else None
         scale = min(60, round(60 * (6 / k) ** 0.5))
-        ops.append(Linear(name=name, x=x, weight=w(name + ".weight", n, k, scale=scale),
-                          bias=bias, shift=shift, bits=16))
+        ops.append(
+            Linear(
+                name=name,
+                x=x,
+                weight=w(name + ".weight", n, k, scale=scale),
+                bias=bias,
+                shift=shift,
+                bits=16,
+            )
+        )
         return name
 
     def norm(name: str, x: str, shift: int, x_bits: int) -> str:
-        ops.append(Norm(name=name, x=x, kind="layer" if gpt2 else "rms",
-                        constant=d << 2 * (10 + shift), eps=7, shift=shift, bits=16,
-                        x_bits=x_bits))
+        ops.append(
+            Norm(
+                name=name,
+                x=x,
+                kind="layer" if gpt2 else "rms",
+                constant=d << 2 * (10 + shift),
+                eps=7,
+                shift=shift,
+                bits=16,
+                x_bits=x_bits,
+            )
+        )
         return name
 
     ops.append(Embed(name="embed", table=w("embedding", vocab, d, scale=2000)))
@@ -91,12 +108,34 @@ def small_model(
         v = linear(f"{at}.attn.v", n, kv * hd, d, 7 + i % 2)
         if not gpt2:
             for name, heads in ((q, kv * group), (k, kv)):
-                ops.append(Rope(name=name + ".rope", x=name, heads=heads, head_dim=hd,
-                                style="interleaved" if i == 0 else "half", base="10000",
-                                frac=14, bits=16))
+                ops.append(
+                    Rope(
+                        name=name + ".rope",
+                        x=name,
+                        heads=heads,
+                        head_dim=hd,
+                        style="interleaved" if i == 0 else "half",
+                        base="10000",
+                        frac=14,
+                        bits=16,
+                    )
+                )
             q, k = q + ".rope", k + ".rope"
-        ops.append(Attention(name=f"{at}.attn", q=q, k=k, v=v, kv_heads=kv, group=group,
-                             head_dim=hd, score_shift=9, exp_k=6, mix_shift=15, bits=16))
+        ops.append(
+            Attention(
+                name=f"{at}.attn",
+                q=q,
+                k=k,
+                v=v,
+                kv_heads=kv,
+                group=group,
+                head_dim=hd,
+                score_shift=9,
+                exp_k=6,
+                mix_shift=15,
+                bits=16,
+            )
+        )
         o = linear(f"{at}.attn.o", f"{at}.attn", d, kv * group * hd, 7)
         ops.append(Add(name=f"{at}.mid", a=x, b=o, shift_a=0, shift_b=1))
         n = norm(f"{at}.mlp_norm", f"{at}.mid", 14 if i else 17, 18)
@@ -107,8 +146,15 @@ def small_model(
         else:
             gate = linear(f"{at}.mlp.gate", n, ff, d, 6)
             ops.append(Function(name=f"{at}.mlp.act", x=gate, fn="silu", k_in=9, k_out=9))
-            ops.append(Mul(name=f"{at}.mlp.prod", a=f"{at}.mlp.act", b=up, shift=8,
-                           bits=24 if i or shape else 16))
+            ops.append(
+                Mul(
+                    name=f"{at}.mlp.prod",
+                    a=f"{at}.mlp.act",
+                    b=up,
+                    shift=8,
+                    bits=24 if i or shape else 16,
+                )
+            )
             inner = f"{at}.mlp.prod"
         down = linear(f"{at}.mlp.down", inner, d, ff, 8)
         ops.append(Add(name=f"{at}.out", a=f"{at}.mid", b=down, shift_a=0, shift_b=0))
@@ -118,8 +164,15 @@ def small_model(
         ops.append(Gain(name="final_gain", x=n, weight=w("final_gain", d), shift=6, bits=16))
         n = "final_gain"
     ops.append(Head(name="head", x=n, weight="embedding", shift=13 if shape else 9))
-    program = Program(name=f"small-{style}", arch={}, vocab=vocab, context=64, ops=tuple(ops),
-                      weights=specs, exponents={})
+    program = Program(
+        name=f"small-{style}",
+        arch={},
+        vocab=vocab,
+        context=64,
+        ops=tuple(ops),
+        weights=specs,
+        exponents={},
+    )
     tokens = list(range(1, 1 + prompt))
     for _ in range(answer):
         trace = execute(program, weights, tokens, len(tokens))

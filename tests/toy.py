@@ -1,4 +1,5 @@
-"""A small statement over the zk layer alone: every entry of a hidden array stands in a public table.
+"""A small statement over the zk layer alone: every entry of a hidden array stands in a public
+table.
 
 It goes through every sub-protocol: row commitments, lookup, products of the ledger, evaluation,
 opening. The tests cheat with it in all ways.
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine
-from veracity.engine.reference import ReferenceEngine
 from veracity.zk.columns import ColumnData, ColumnShape, commit_column
 from veracity.zk.fractions import Run, place
 from veracity.zk.keys import CommitmentKey, load_key
@@ -39,9 +40,9 @@ class Toy:
     statement: bytes = b"toy"
 
 
-def make_toy() -> Toy:
-    """Rows of 8 entries, 256 slots, on the reference engine."""
-    engine = ReferenceEngine()
+def make_toy(name: str = "cpu") -> Toy:
+    """Rows of 8 entries and 256 slots."""
+    engine = load_engine(name)
     return Toy(engine, load_key(engine, 3, lambda e, label, n: e.generators(label, min(n, 256))))
 
 
@@ -83,14 +84,22 @@ def prove_toy(
     channel = HiddenProver(engine, key, transcript)
     if sabotage is not None:
         honest, change = channel.send, sabotage
-        channel.send = lambda label, v: honest(label, change(label, list(v)))  # type: ignore[method-assign]
+        setattr(channel, "send", lambda label, v: honest(label, change(label, list(v))))  # noqa: B010
     alpha = channel.challenge("alpha")
     one = engine.from_ints([alpha - 1])
     runs = [
-        Run(PLACE.offsets[0], DIMS, None,
-            engine.logup_denominators(values, None, engine.from_ints([alpha - 1] * DIMS[0]), 0)),
-        Run(PLACE.offsets[1], (len(TABLE),), engine.from_small(-counts),
-            engine.logup_denominators(TABLE[None, :], None, one, 0)),
+        Run(
+            PLACE.offsets[0],
+            DIMS,
+            None,
+            engine.logup_denominators(values, None, engine.from_ints([alpha - 1] * DIMS[0]), 0),
+        ),
+        Run(
+            PLACE.offsets[1],
+            (len(TABLE),),
+            engine.from_small(-counts),
+            engine.logup_denominators(TABLE[None, :], None, one, 0),
+        ),
     ]
     leaf = prove_lookups(channel, runs, PLACE.variables)
     equation = reduce_prover(channel, SHAPES, data, claims_of(engine, leaf, alpha))

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.toy import DIMS, TABLE, Toy, make_toy, prove_toy, verify_toy
 
+from tests.toy import DIMS, TABLE, Toy, make_toy, prove_toy, verify_toy
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, VerificationError
 
@@ -28,6 +28,13 @@ def test_honest_proof_is_accepted(toy: Toy) -> None:
     proof, spans = prove_toy(toy, *witness())
     verify_toy(toy, proof)
     assert spans[-1].stop == len(proof)
+
+
+def test_backends_accept_each_other(toy: Toy) -> None:
+    """The slow definition verifies what the kernels prove, and the other way round."""
+    reference = make_toy("reference")
+    verify_toy(reference, prove_toy(toy, *witness())[0])
+    verify_toy(toy, prove_toy(reference, *witness())[0])
 
 
 def test_value_outside_the_table_is_rejected(toy: Toy) -> None:

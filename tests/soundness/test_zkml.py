@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.cheating import cheat
 from tests.programs import Example, small_model
-
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import FormatError, RangeError, UsageError, VerificationError
@@ -37,8 +37,16 @@ class Setting:
 
     def verify(self, proof: bytes, tokens: list[int] | None = None, context: bytes = b"") -> None:
         e = self.example
-        verify(self.engine, e.program, self.commitment, e.tokens if tokens is None else tokens,
-               e.prompt_length, context, proof, key=self.key)
+        verify(
+            self.engine,
+            e.program,
+            self.commitment,
+            e.tokens if tokens is None else tokens,
+            e.prompt_length,
+            context,
+            proof,
+            key=self.key,
+        )
 
 
 def make_setting(style: str) -> Setting:
@@ -48,8 +56,16 @@ def make_setting(style: str) -> Setting:
     commitment, opening = commit_model(
         engine, example.program, example.weights, log_columns=LOG_COLUMNS, key=key
     )
-    proof = prove(engine, example.program, example.weights, commitment, opening, example.tokens,
-                  example.prompt_length, key=key)
+    proof = prove(
+        engine,
+        example.program,
+        example.weights,
+        commitment,
+        opening,
+        example.tokens,
+        example.prompt_length,
+        key=key,
+    )
     return Setting(engine, key, example, commitment, opening, proof)
 
 
@@ -96,17 +112,35 @@ def test_context_prompt_length_program_and_commitment_are_bound(llama: Setting) 
     with pytest.raises(REJECTED):
         llama.verify(llama.proof, context=b"another file")
     with pytest.raises(REJECTED):
-        verify(llama.engine, e.program, llama.commitment, e.tokens, 2, b"", llama.proof,
-               key=llama.key)
+        verify(
+            llama.engine, e.program, llama.commitment, e.tokens, 2, b"", llama.proof, key=llama.key
+        )
     other = replace(e.program, name="another name")
     with pytest.raises(REJECTED):
-        verify(llama.engine, other, llama.commitment, e.tokens, e.prompt_length, b"",
-               llama.proof, key=llama.key)
-    second, _ = commit_model(llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS,
-                             key=llama.key)
+        verify(
+            llama.engine,
+            other,
+            llama.commitment,
+            e.tokens,
+            e.prompt_length,
+            b"",
+            llama.proof,
+            key=llama.key,
+        )
+    second, _ = commit_model(
+        llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS, key=llama.key
+    )
     with pytest.raises(REJECTED):
-        verify(llama.engine, e.program, second, e.tokens, e.prompt_length, b"", llama.proof,
-               key=llama.key)
+        verify(
+            llama.engine,
+            e.program,
+            second,
+            e.tokens,
+            e.prompt_length,
+            b"",
+            llama.proof,
+            key=llama.key,
+        )
 
 
 def test_bad_statements_are_not_crashes(llama: Setting) -> None:
@@ -156,6 +190,7 @@ def test_one_wrong_value_in_any_column_is_rejected(
     """For every column of the circuit: one entry of one instance off by one."""
     rng = np.random.default_rng(7)
     for target in _roles(setting):
+
         def change(name: str, instance: int, values: np.ndarray) -> np.ndarray | None:
             if name != target or instance:  # noqa: B023
                 return None
@@ -165,8 +200,9 @@ def test_one_wrong_value_in_any_column_is_rejected(
             flat[at] += 1 if flat[at] <= 0 else -1
             return flat.reshape(values.shape)
 
-        proof = cheat(monkeypatch, setting.engine, setting.key, setting.example, setting.files,
-                      change)
+        proof = cheat(
+            monkeypatch, setting.engine, setting.key, setting.example, setting.files, change
+        )
         with pytest.raises(VerificationError):
             setting.verify(proof)
 
@@ -176,8 +212,15 @@ def _nothing(_name: str, _instance: int, _values: np.ndarray) -> None:
 
 
 def _cheat_details(setting: Setting, monkeypatch: pytest.MonkeyPatch, details: Any) -> None:
-    proof = cheat(monkeypatch, setting.engine, setting.key, setting.example, setting.files,
-                  _nothing, details=details)
+    proof = cheat(
+        monkeypatch,
+        setting.engine,
+        setting.key,
+        setting.example,
+        setting.files,
+        _nothing,
+        details=details,
+    )
     with pytest.raises(VerificationError):
         setting.verify(proof)
 
@@ -242,9 +285,7 @@ def test_softmax_shift_is_not_free(setting: Setting, monkeypatch: pytest.MonkeyP
     _cheat_details(setting, monkeypatch, details)
 
 
-def test_quotient_without_its_remainder(
-    llama: Setting, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_quotient_without_its_remainder(llama: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """y - 1 with r + 2^s satisfies the equation; only the range of r stops it."""
     shift = next(o.shift for o in llama.example.program.ops if o.name == "layers.0.attn.q")
 
@@ -291,17 +332,27 @@ def test_prover_refuses_a_wrong_answer(llama: Setting) -> None:
     e = llama.example
     wrong = [*e.tokens[:-1], (e.tokens[-1] + 1) % e.program.vocab]
     with pytest.raises(UsageError):
-        prove(llama.engine, e.program, e.weights, *llama.files, wrong, e.prompt_length,
-              key=llama.key)
+        prove(
+            llama.engine, e.program, e.weights, *llama.files, wrong, e.prompt_length, key=llama.key
+        )
 
 
 def test_foreign_secret_is_refused(llama: Setting) -> None:
     e = llama.example
-    _, other = commit_model(llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS,
-                            key=llama.key)
+    _, other = commit_model(
+        llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS, key=llama.key
+    )
     with pytest.raises(UsageError):
-        prove(llama.engine, e.program, e.weights, llama.commitment, other, e.tokens,
-              e.prompt_length, key=llama.key)
+        prove(
+            llama.engine,
+            e.program,
+            e.weights,
+            llama.commitment,
+            other,
+            e.tokens,
+            e.prompt_length,
+            key=llama.key,
+        )
 
 
 def test_out_of_range_activation_names_the_op(llama: Setting) -> None:
@@ -309,5 +360,6 @@ def test_out_of_range_activation_names_the_op(llama: Setting) -> None:
     weights = {k: v.copy() for k, v in e.weights.items()}
     weights["layers.0.attn.q.weight"][:] = 32000
     with pytest.raises(RangeError, match=r"layers\.0\.attn\.q"):
-        prove(llama.engine, e.program, weights, *llama.files, e.tokens, e.prompt_length,
-              key=llama.key)
+        prove(
+            llama.engine, e.program, weights, *llama.files, e.tokens, e.prompt_length, key=llama.key
+        )

@@ -84,12 +84,12 @@ def _norm(op: Norm, x: Array) -> tuple[Array, Array]:
     if c.size and int(np.abs(x).max()) >= 1 << op.x_bits:
         raise RangeError(op.name, _REMEDY)
     largest = int(np.abs(c).max()) if c.size else 0
-    squares = (c * c).sum(axis=1) if d * largest * largest < 1 << 62 else (
-        (c.astype(object) ** 2).sum(axis=1)
+    squares = (
+        (c * c).sum(axis=1)
+        if d * largest * largest < 1 << 62
+        else ((c.astype(object) ** 2).sum(axis=1))
     )
-    rho = np.asarray(
-        [isqrt(op.constant // (int(m) + op.eps)) for m in squares], dtype=np.int64
-    )
+    rho = np.asarray([isqrt(op.constant // (int(m) + op.eps)) for m in squares], dtype=np.int64)
     if rho.size and int(rho.max()) * max(1, largest) >= 1 << 62:
         raise RangeError(op.name, _REMEDY)
     return rhu(c * rho[:, None], op.shift), rho
@@ -145,8 +145,11 @@ def _head(op: Head, x: Array, weight: NDArray[np.integer]) -> tuple[list[int], A
 
 
 def _apply(
-    op: Op, values: Mapping[str, Array], weights: Mapping[str, NDArray[np.integer]],
-    tokens: Array, state: State,
+    op: Op,
+    values: Mapping[str, Array],
+    weights: Mapping[str, NDArray[np.integer]],
+    tokens: Array,
+    state: State,
 ) -> tuple[Array, dict[str, Array]]:
     """One op on the rows at positions ``state.position ..``; not for Head."""
     if isinstance(op, Embed):

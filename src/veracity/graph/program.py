@@ -200,10 +200,21 @@ def _width(program: Program, op: Op, widths: Mapping[str, int]) -> int:
     shape = {n: program.weights[n].shape for n in op.weight_names()}
     inputs = [widths[i] for i in op.inputs()]
     for name, low, high in (
-        ("shift", 0, 32), ("shift_a", 0, 32), ("shift_b", 0, 32), ("score_shift", 0, 32),
-        ("mix_shift", 0, 32), ("frac", 1, 16), ("exp_k", 0, 16), ("k_in", 0, 16), ("k_out", 0, 16),
-        ("eps", 1, 1 << 64), ("constant", 1, 1 << 128), ("x_bits", 1, 40),
-        ("kv_heads", 1, 1 << 12), ("group", 1, 1 << 12), ("head_dim", 1, 1 << 12),
+        ("shift", 0, 32),
+        ("shift_a", 0, 32),
+        ("shift_b", 0, 32),
+        ("score_shift", 0, 32),
+        ("mix_shift", 0, 32),
+        ("frac", 1, 16),
+        ("exp_k", 0, 16),
+        ("k_in", 0, 16),
+        ("k_out", 0, 16),
+        ("eps", 1, 1 << 64),
+        ("constant", 1, 1 << 128),
+        ("x_bits", 1, 40),
+        ("kv_heads", 1, 1 << 12),
+        ("group", 1, 1 << 12),
+        ("head_dim", 1, 1 << 12),
         ("heads", 1, 1 << 12),
     ):
         if hasattr(op, name):

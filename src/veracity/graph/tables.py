@@ -1,14 +1,15 @@
 """Function tables on 16 bits, bit-identical on every machine.
 
 Entries are computed in float64; an entry whose exact value might lie nearer than 2^-20 to a
-rounding tie is recomputed with 50 decimal digits, so that the last bits of a platform's ``exp`` cannot
+rounding tie is recomputed with 50 decimal digits, so that the last bits of a platform's ``exp``
+cannot
 matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import ROUND_FLOOR, Decimal, getcontext, localcontext
+from decimal import ROUND_FLOOR, Decimal, localcontext
 from functools import lru_cache
 
 import numpy as np
@@ -40,10 +41,8 @@ def round_exactly(
 def exp_table(exp_k: int) -> NDArray[np.int64]:
     """``round(exp(-d 2^-exp_k) 2^15)`` for ``d`` in ``[0, 2^16)``; int64[65536], read-only."""
     d = np.arange(1 << 16)
-    approximate = np.exp(-d * 2.0**-exp_k) * 2.0**15
-    out = round_exactly(
-        approximate, lambda i: (-Decimal(i) / Decimal(2**exp_k)).exp() * 2**15
-    )
+    approximate = np.asarray(np.exp(-d * 2.0**-exp_k) * 2.0**15, dtype=np.float64)
+    out = round_exactly(approximate, lambda i: (-Decimal(i) / Decimal(2**exp_k)).exp() * 2**15)
     out.setflags(write=False)
     return out
 
@@ -108,9 +107,9 @@ def function_table(fn: str, k_in: int, k_out: int) -> NDArray[np.int64]:
     if fn not in FUNCTIONS:
         raise UsageError(f"no function {fn!r}; known: {', '.join(FUNCTIONS)}")
     approximate_fn, exact_fn = FUNCTIONS[fn]
-    getcontext()
     x = np.arange(-(1 << 15), 1 << 15)
-    approximate = approximate_fn(x * 2.0**-k_in) * 2.0**k_out
+    grid = np.asarray(x * 2.0**-k_in, dtype=np.float64)
+    approximate = np.asarray(approximate_fn(grid) * 2.0**k_out, dtype=np.float64)
     out = round_exactly(
         approximate, lambda i: exact_fn(Decimal(i - (1 << 15)) / Decimal(2**k_in)) * 2**k_out
     )

@@ -1,7 +1,8 @@
 """The tree of fractions under a lookup argument: blocks of different dims in one padded cube.
 
 Level 0 is the concatenation of all leaf arrays ("blocks"); level ``k + 1`` adds neighbours of level
-``k``. A block with ``n`` variables lies at an offset that is a multiple of ``2^n`` (blocks are sorted
+``k``. A block with ``n`` variables lies at an offset that is a multiple of ``2^n`` (blocks are
+sorted
 by size), so halving the cube halves every block along its own last axis. Everything that is not
 stored is the fraction 0/1. A fraction p/q is stored as ``(p, d = q - 1)``, so that absent means
 all zeros. Blocks that shrank to one entry are gathered, in order, in a one-dimensional *tail*.

@@ -6,7 +6,8 @@ both sent before the challenge ``x`` of the round (a challenge known before its 
 any value); at the end the folded ``a``.
 Folding. ``a' = a_lo + x^-1 a_hi``, ``b' = b_lo + x b_hi``, ``G' = G_lo + x G_hi``, so that
 ``P' = P + x L + x^-1 R``.
-Check. ``P + sum x L + x^-1 R = a (<s, G> + <s, b> U)``, ``s_i = prod x_j^(bit of i)``; the caller adds the
+Check. ``P + sum x L + x^-1 R = a (<s, G> + <s, b> U)``, ``s_i = prod x_j^(bit of i)``; the caller
+adds the
 terms of this one equation to its own.
 Not hiding by itself: here the vector is already masked. Lengths are padded to a power of two with
 absent generators, which cost nothing. Knowledge error ``O(log n / |F|)`` plus discrete log.
@@ -79,9 +80,7 @@ def prove_inner_product(
         ):
             value = engine.from_ints([engine.dot(scalars, other)])
             cross.append(
-                engine.msm(
-                    engine.concat_points([points, inner]), engine.concat([scalars, value])
-                )
+                engine.msm(engine.concat_points([points, inner]), engine.concat([scalars, value]))
             )
         transcript.write("inner product cross", engine.compress(engine.concat_points(cross)))
         x = transcript.challenge("inner product")

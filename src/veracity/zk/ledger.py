@@ -103,9 +103,13 @@ class Channel(Protocol):
 
     ledger: Ledger
 
-    def challenge(self, label: str) -> int: ...
+    def challenge(self, label: str) -> int:
+        """A uniform field element that binds everything sent so far."""
+        ...
 
-    def challenges(self, label: str, n: int) -> list[int]: ...
+    def challenges(self, label: str, n: int) -> list[int]:
+        """``n`` independent challenges."""
+        ...
 
 
 def _copy_forms(ledger: Ledger) -> tuple[list[LinearForm], list[Product], int]:

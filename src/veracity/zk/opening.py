@@ -6,15 +6,19 @@ linear equations, its products, and one equation ``<t, eq(r_low)> = form(m)``.
 1. ``delta`` is drawn. ``P = Com(t) + sum_k delta^k P_k`` commits to ``x = (t, delta^k(s) m_s)``.
 2. With powers of ``gamma`` all equations become ``<u, x> = const`` and all products
    ``Q(x) = l(x)`` with ``Q(x) = sum_i g_i x_left(i) x_right(i) delta^-2K``, K the last message.
-3. The prover sends ``D = Com(d)`` for a uniform ``d``, ``beta = <u, d>`` and commitments ``T1, T2`` to
+3. The prover sends ``D = Com(d)`` for a uniform ``d``, ``beta = <u, d>`` and commitments ``T1,
+T2`` to
    the coefficients of ``e, e^2`` in ``Q(x + e d) - l(x + e d)``.
 4. Challenge ``e``; ``z = x + e d`` is uniform, so everything about it may be shown:
-   ``Com(z) = P + e D``, ``<u, z> = const + e beta``, ``(Q(z) - l(z)) K_0 + z_tau H = e T1 + e^2 T2``.
+   ``Com(z) = P + e D``, ``<u, z> = const + e beta``, ``(Q(z) - l(z)) K_0 + z_tau H = e T1 + e^2
+   T2``.
    ``Q(z)`` goes through a plain sumcheck, then all statements about ``z`` are linear and one
    inner-product argument proves them.
 
-Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for ``D, beta, T2``.
-Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness extended by three
+Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for ``D, beta,
+T2``.
+Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness extended by
+three
 values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax dot-product proofs
 (2017/1132), sigma protocol for quadratics: Attema-Cramer (2020/152).
 """
@@ -34,7 +38,6 @@ from veracity.zk.ledger import (
     Channel,
     HiddenProver,
     HiddenVerifier,
-    LinearForm,
     Product,
     blinds_vector,
 )
@@ -65,8 +68,13 @@ class _System:
         return powers(self.gamma, len(self.gates))
 
 
-def _system(channel: Channel, engine: Engine, equation: RowEquation, log_columns: int,
-            gates: Sequence[Product]) -> tuple[_System, int]:
+def _system(
+    channel: Channel,
+    engine: Engine,
+    equation: RowEquation,
+    log_columns: int,
+    gates: Sequence[Product],
+) -> tuple[_System, int]:
     """Draw ``delta`` and ``gamma``, batch the ledger. Returns the system and ``delta``."""
     delta = channel.challenge("opening delta")
     gamma = channel.challenge("opening gamma")
@@ -97,9 +105,10 @@ def _gate_value(system: _System, a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _gate_linear(system: _System, a: Sequence[int]) -> int:
-    return sum(
-        g * a[gate.result] for g, gate in zip(system.gate_weights(), system.gates, strict=True)
-    ) % ORDER
+    return (
+        sum(g * a[gate.result] for g, gate in zip(system.gate_weights(), system.gates, strict=True))
+        % ORDER
+    )
 
 
 def _statements_about_z(
@@ -171,7 +180,9 @@ def prove_opening(
     progress(0.3)
     m = len(channel.values)
     lift = powers(delta, len(channel.blinds) + 1)
-    x = [v * lift[k] % ORDER for v, k in zip(channel.values, channel.ledger.message_of, strict=True)]
+    x = [
+        v * lift[k] % ORDER for v, k in zip(channel.values, channel.ledger.message_of, strict=True)
+    ]
     blind = row_blind + engine.dot(blinds_vector(channel), engine.from_ints(lift[1:]))
 
     d_row, secrets = engine.random(key.row_length), engine.to_ints(engine.random(m + 3))
@@ -181,7 +192,9 @@ def prove_opening(
         engine.concat_points([bases, key.blinder]),
         engine.concat([d_row, engine.from_ints([*d, tau])]),
     )
-    beta = engine.dot(system.u_row, d_row) + sum(u * v for u, v in zip(system.u_slots, d, strict=True))
+    beta = engine.dot(system.u_row, d_row) + sum(
+        u * v for u, v in zip(system.u_slots, d, strict=True)
+    )
     t1 = system.square * _gate_value(system, x, d) - system.single * _gate_linear(system, d)
     t2 = system.square * _gate_value(system, d, d) * inverse(2)
     pair = engine.concat_points([key.product, key.blinder])
@@ -206,7 +219,10 @@ def prove_opening(
     )
     progress(0.5)
     prove_inner_product(
-        engine, transcript, bases, inner,
+        engine,
+        transcript,
+        bases,
+        inner,
         engine.concat([z_row, engine.from_ints(z)]),
         engine.concat([system.u_row, engine.from_ints(slots)]),
         lambda f: progress(0.5 + f / 2),
@@ -228,14 +244,18 @@ def _prove_square(transcript: ProverTranscript, system: _System, z: Sequence[int
     for _ in range(n):
         values = []
         for t in range(4):
-            lines = [[(a + t * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
-                     for x in tables]
+            lines = [
+                [(a + t * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
+                for x in tables
+            ]
             values.append(sum(g * a % ORDER * b for g, a, b in zip(*lines, strict=True)) % ORDER)
         for v in values:
             transcript.write_scalar("opening square round", v)
         r = transcript.challenge("opening square")
-        tables = [[(a + r * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
-                  for x in tables]
+        tables = [
+            [(a + r * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
+            for x in tables
+        ]
         point.append(r)
     transcript.write_scalar("opening square left", tables[1][0])
     transcript.write_scalar("opening square right", tables[2][0])
@@ -294,13 +314,19 @@ def verify_opening(
 
     s = kron(engine, [engine.from_ints([1, x]) for x in end.challenges])[: key.row_length + m]
     b_end = engine.dot(s, engine.concat([system.u_row, engine.from_ints(slots)]))
-    bases = engine.concat_points([key.columns, key.slots(0, m), key.blinder, key.inner, mask, cross])
+    bases = engine.concat_points(
+        [key.columns, key.slots(0, m), key.blinder, key.inner, mask, cross]
+    )
     inverses = [inverse(x) for x in end.challenges]
-    scalars = engine.concat([
-        engine.scale(s, -end.scalar),
-        engine.from_ints([-z_blind, xi * (value - end.scalar * b_end), e]),
-        engine.from_ints([c for pair in zip(end.challenges, inverses, strict=True) for c in pair]),
-    ])
+    scalars = engine.concat(
+        [
+            engine.scale(s, -end.scalar),
+            engine.from_ints([-z_blind, xi * (value - end.scalar * b_end), e]),
+            engine.from_ints(
+                [c for pair in zip(end.challenges, inverses, strict=True) for c in pair]
+            ),
+        ]
+    )
     points, weights = [bases], [scalars]
     for name, weight in equation.weights.items():
         layout = shapes[name].layout(key.log_columns)

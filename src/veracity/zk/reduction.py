@@ -9,7 +9,8 @@ The prover never expands a column to field elements: for the inner axes it folds
 axes ``x' = X eq(r_inner)`` (one more pass).
 
 Messages and checks. Those of :mod:`veracity.zk.sumcheck`.
-Owed. ``sum_X weight_X X(r) = claim``: since the ``weight_X`` are public, this is one linear equation
+Owed. ``sum_X weight_X X(r) = claim``: since the ``weight_X`` are public, this is one linear
+equation
 on ``t = sum_X weight_X sum_row eq(r_high, row) X[row]``, namely ``<t, eq(r_low)> = claim``.
 Soundness error. ``(claims + 2 n) / |F|``.
 Reference: batch evaluation by sumcheck as in Spartan (eprint 2019/550) section 7 and HyperPlonk
@@ -128,7 +129,9 @@ class _Column:
         split = _split_axis(dims, terms)
         self._outer_dims, self._inner_dims = dims[:split], dims[split:]
         self._matrix = values.reshape(prod(self._outer_dims), prod(self._inner_dims))
-        self._outers, inners, folded = [], [], []
+        self._outers: list[Vec] = []
+        inners: list[Vec] = []
+        folded: list[Vec] = []
         for term in terms:
             outer, inner = _halves(engine, term.weights, split)
             y = engine.contract(self._matrix[None, :, :], outer)
@@ -138,14 +141,15 @@ class _Column:
         self.variables = variables(dims)
         self._inner_left = variables(self._inner_dims)
         self._bound: list[int] = []
-        self._k = len(terms)
-        self._pair = _Stack(engine, engine.concat(folded), engine.concat(inners), self._inner_dims)
+        self._pair = Pair(
+            engine, engine.concat(folded), engine.concat(inners), self._inner_dims, len(terms)
+        )
         self._coefficients = [t.coefficient for t in terms]
         if self._inner_left == 0:
             self._to_outer()
 
     def _to_outer(self) -> None:
-        weights = self._pair.weights()
+        weights = self._engine.to_ints(self._pair.b)
         table = eq_dense(self._engine, self._bound, self._inner_dims)
         bound = self._engine.contract(self._matrix[:, :, None], table)
         scaled = [c * w for c, w in zip(self._coefficients, weights, strict=True)]
@@ -168,38 +172,23 @@ class _Column:
         return self._pair.value()
 
 
-class _Stack(Pair):
-    """Several pairs with equal dims, folded together."""
-
-    def __init__(self, engine: Engine, a: Vec, b: Vec, dims: Sequence[int]) -> None:
-        count = len(a) // prod(dims)
-        super().__init__(engine, a, b, (count, *dims))
-        self._dims = [count, *[d for d in dims if d > 1]]
-
-    def weights(self) -> list[int]:
-        """The bound ``b`` of every pair."""
-        return self._engine.to_ints(self.b)
-
-
 def _split_axis(dims: tuple[int, ...], terms: Sequence[Term]) -> int:
-    """Where outer axes end: a boundary of all weights, inner part about the square root."""
+    """Where outer axes end: a boundary of all weights that best balances both sides."""
     boundaries = set(range(1, len(dims)))
     for term in terms:
-        at, own = 0, set()
+        at = 0
+        own: set[int] = set()
         for span, _ in term.weights:
             at += span
             own.add(at)
         boundaries &= own
-    target = prod(dims)
-    best = min(
-        boundaries | {0},
-        key=lambda k: (abs(prod(dims[:k]) - prod(dims[k:])), k) if target else (0, k),
-    )
-    return best
+    return min(boundaries | {0}, key=lambda k: (abs(prod(dims[:k]) - prod(dims[k:])), k))
 
 
 def _halves(engine: Engine, weights: Weights, split: int) -> tuple[Vec, Vec]:
-    outer, inner, at = [], [], 0
+    outer: list[Vec] = []
+    inner: list[Vec] = []
+    at = 0
     for span, vector in weights:
         (outer if at < split else inner).append(vector)
         at += span

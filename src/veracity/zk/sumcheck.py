@@ -22,6 +22,7 @@ from typing import Protocol
 
 from veracity.engine.api import ORDER, Engine, Vec
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.mle import variables
 
 __all__ = ["Instance", "Pair", "SumcheckClaim", "pad_factor", "prove_sumcheck", "verify_sumcheck"]
 
@@ -53,13 +54,14 @@ class SumcheckClaim:
 
 
 class Pair:
-    """An instance ``sum_x a(x) b(x)`` over an array with dims, folded along its last axis."""
+    """An instance ``sum_k sum_x a_k(x) b_k(x)``, k below ``count``; x is folded last axis first."""
 
-    def __init__(self, engine: Engine, a: Vec, b: Vec, dims: Sequence[int]) -> None:
+    def __init__(self, engine: Engine, a: Vec, b: Vec, dims: Sequence[int], count: int = 1) -> None:
         self._engine = engine
         self.a, self.b = a, b
-        self._dims = [d for d in dims if d > 1] or [1]
-        self.variables = sum((d - 1).bit_length() for d in self._dims)
+        self.variables = variables(dims)
+        # the leading axis is only summed over, never folded
+        self._dims = [count, *[d for d in dims if d > 1]]
         if len(a) != prod(self._dims) or len(b) != len(a):
             raise ValueError("operands of a product do not have the stated dims")
 

@@ -53,7 +53,15 @@ from veracity.zkml.relations import (
 )
 from veracity.zkml.tables import tables_digest
 
-__all__ = ["PROTOCOL", "Circuit", "build_circuit", "prove", "prove_circuit", "prove_with_spans", "verify"]
+__all__ = [
+    "PROTOCOL",
+    "Circuit",
+    "build_circuit",
+    "prove",
+    "prove_circuit",
+    "prove_with_spans",
+    "verify",
+]
 
 #: Name and version of the protocol; absorbed first.
 PROTOCOL = "veracity inference v1"
@@ -128,15 +136,20 @@ def _check_statement(program: Program, tokens: Sequence[int], prompt_length: int
         raise UsageError("a statement needs at least one prompt token and one answer token")
     if len(tokens) - 1 > program.context:
         raise UsageError(
-            f"{len(tokens)} tokens exceed the model's context of {program.context}; shorten the prompt"
+            f"{len(tokens)} tokens exceed the model's context of {program.context}; "
+            "shorten the prompt"
         )
     if any(not 0 <= t < program.vocab for t in tokens):
         raise UsageError("a token id is outside the model's vocabulary")
 
 
 def _statement(
-    program: Program, commitment: ModelCommitment, circuit: Circuit, tokens: Sequence[int],
-    prompt_length: int, context: bytes,
+    program: Program,
+    commitment: ModelCommitment,
+    circuit: Circuit,
+    tokens: Sequence[int],
+    prompt_length: int,
+    context: bytes,
 ) -> bytes:
     """Canonical encoding of everything that is claimed."""
     parts = [
@@ -151,7 +164,9 @@ def _statement(
     return b"".join(len(p).to_bytes(8, "little") + hashlib.sha256(p).digest() for p in parts)
 
 
-def _linear_claims(channel: Channel, resolver: Resolver, engine: Engine, circuit: Circuit) -> list[LinearClaim]:
+def _linear_claims(
+    channel: Channel, resolver: Resolver, engine: Engine, circuit: Circuit
+) -> list[LinearClaim]:
     """All linear identities at random points, one claim per shape."""
     claims = []
     for tensors in group_zeros(circuit.builder):
@@ -205,8 +220,17 @@ def prove(
         If the answer is not the model's, or files do not belong together.
     """
     return prove_with_spans(
-        engine, program, weights, commitment, opening, tokens, prompt_length, context, progress,
-        trace, key,
+        engine,
+        program,
+        weights,
+        commitment,
+        opening,
+        tokens,
+        prompt_length,
+        context,
+        progress,
+        trace,
+        key,
     )[0]
 
 
@@ -275,7 +299,10 @@ def prove_circuit(
 
 
 def _commit_witness(
-    engine: Engine, key: CommitmentKey, circuit: Circuit, transcript: ProverTranscript,
+    engine: Engine,
+    key: CommitmentKey,
+    circuit: Circuit,
+    transcript: ProverTranscript,
     progress: Progress,
 ) -> tuple[dict[str, ColumnData], dict[str, Ints]]:
     """Commit to every column of the witness."""

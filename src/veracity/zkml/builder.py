@@ -102,14 +102,20 @@ class Builder:
         return Tensor(dims, {(ColumnSource(name, stack.count - 1), ()): 1}, value)
 
     def lookup(
-        self, op: str, table: Table, value: Tensor, image: Tensor | None = None,
+        self,
+        op: str,
+        table: Table,
+        value: Tensor,
+        image: Tensor | None = None,
         causal: bool = False,
     ) -> None:
         """Owe that every (not hidden) entry stands in the table."""
         if value.value is not None:
             x = np.tril(value.value) if causal else value.value
             if x.size and (int(x.min()) < table.low or int(x.max()) >= table.low + table.size):
-                raise RangeError(op, "calibrate again with text like this input (veracity calibrate --text)")
+                raise RangeError(
+                    op, "calibrate again with text like this input (veracity calibrate --text)"
+                )
         self.lookups.append(LookupUse(op, table, value, image, causal))
 
     def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
@@ -122,8 +128,14 @@ class Builder:
 
     # ---- recurring pieces --------------------------------------------------------------------
     def ranged(
-        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, table: Table,
-        joint: bool = False, causal: bool = False,
+        self,
+        op: str,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        table: Table,
+        joint: bool = False,
+        causal: bool = False,
     ) -> Tensor:
         """Commit to an array and owe its range."""
         out = self.column(role, dims, value, joint)
@@ -131,7 +143,12 @@ class Builder:
         return out
 
     def limbs(
-        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, count: int,
+        self,
+        op: str,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        count: int,
         checked: bool = True,
     ) -> Tensor:
         """A non-negative integer as ``count`` 16-bit limbs; ``checked`` limbs have owed ranges.
@@ -147,9 +164,9 @@ class Builder:
             limb = self.column(f"{role}.{i}", dims, part)
             if checked:
                 self.lookup(op, unsigned(16), limb)
-            shifted = Tensor(
-                dims, limb.terms, None if part is None else part.astype(object)
-            ) * (1 << 16 * i)
+            shifted = Tensor(dims, limb.terms, None if part is None else part.astype(object)) * (
+                1 << 16 * i
+            )
             total = shifted if total is None else total + shifted
         if total is None:
             raise ValueError("a number has at least one limb")
@@ -158,8 +175,14 @@ class Builder:
         return Tensor(dims, total.terms, value)
 
     def remainder(
-        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, shift: int,
-        joint: bool = False, causal: bool = False,
+        self,
+        op: str,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        shift: int,
+        joint: bool = False,
+        causal: bool = False,
     ) -> Tensor:
         """The remainder of a rescale by ``2^shift``: in ``[0, 2^shift)`` by one or two digits."""
         low_bits = min(shift, 16)
@@ -167,15 +190,19 @@ class Builder:
         out = self.ranged(op, f"{role}.low", dims, low, unsigned(low_bits), joint, causal)
         if shift > 16:
             high = None if value is None else value >> 16
-            digit = self.ranged(
-                op, f"{role}.high", dims, high, unsigned(shift - 16), joint, causal
-            )
+            digit = self.ranged(op, f"{role}.high", dims, high, unsigned(shift - 16), joint, causal)
             out = out + digit * (1 << 16)
         return out
 
     def quotient(
-        self, op: str, role: str, dims: tuple[int, ...], value: Ints | None, bits: int,
-        checked: bool = True, joint: bool = False,
+        self,
+        op: str,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        bits: int,
+        checked: bool = True,
+        joint: bool = False,
     ) -> Tensor:
         """A signed result of 16 or 24 bits. ``checked=False``: a function lookup checks it."""
         if bits == 16:
@@ -186,13 +213,20 @@ class Builder:
         high = None if value is None else value >> 16
         digit = self.ranged(op, f"{role}.wide-low", dims, low, unsigned(16), joint)
         high_table = signed(bits - 16)
-        return digit + self.ranged(
-            op, f"{role}.wide-high", dims, high, high_table, joint
-        ) * (1 << 16)
+        return digit + self.ranged(op, f"{role}.wide-high", dims, high, high_table, joint) * (
+            1 << 16
+        )
 
     def rescaled(
-        self, op: str, role: str, acc: Ints | None, dims: tuple[int, ...], shift: int, bits: int,
-        checked: bool = True, joint: bool = False,
+        self,
+        op: str,
+        role: str,
+        acc: Ints | None,
+        dims: tuple[int, ...],
+        shift: int,
+        bits: int,
+        checked: bool = True,
+        joint: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``.
 

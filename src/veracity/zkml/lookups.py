@@ -104,7 +104,7 @@ def _small(arrays: Sequence[Ints]) -> Ints:
     """Stack instances (I, m) as int32 if that suffices."""
     stacked = np.stack([a.reshape(-1) for a in arrays])
     low, high = int(stacked.min()), int(stacked.max())
-    fits = -(1 << 31) <= low and high < 1 << 31
+    fits = low >= -(1 << 31) and high < 1 << 31
     return np.ascontiguousarray(stacked, dtype=np.int32 if fits else np.int64)
 
 
@@ -161,8 +161,7 @@ def _claims(
         n = variables(block)
         prefix = eq_at(leaf.point[n:], placement.offsets[i] >> n)
         vectors = [
-            engine.eq(p, d)
-            for p, d in zip(axis_points(leaf.point[:n], block), block, strict=True)
+            engine.eq(p, d) for p, d in zip(axis_points(leaf.point[:n], block), block, strict=True)
         ]
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]

@@ -103,7 +103,9 @@ def weight_shapes(program: Program) -> list[ColumnShape]:
 
 def _row_blinds(engine: Engine, seed: bytes, shape: ColumnShape, log_columns: int) -> Vec:
     rows = shape.layout(log_columns).rows
-    stream = hashlib.shake_256(b"veracity row blinds" + seed + shape.name.encode()).digest(64 * rows)
+    stream = hashlib.shake_256(b"veracity row blinds" + seed + shape.name.encode()).digest(
+        64 * rows
+    )
     return engine.from_ints(
         [int.from_bytes(stream[i : i + 64], "little") % ORDER for i in range(0, len(stream), 64)]
     )
@@ -163,7 +165,10 @@ def _weight(weights: Mapping[str, Ints], shape: ColumnShape) -> Ints:
 
 
 def weight_data(
-    engine: Engine, program: Program, weights: Mapping[str, Ints], commitment: ModelCommitment,
+    engine: Engine,
+    program: Program,
+    weights: Mapping[str, Ints],
+    commitment: ModelCommitment,
     opening: ModelOpening,
 ) -> dict[str, ColumnData]:
     """The prover's columns of the model."""

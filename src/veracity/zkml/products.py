@@ -1,7 +1,9 @@
 """All products of an execution in one sumcheck.
 
-Relation. Groups of ``out_b = einsum(spec, a_b, b_b)``, ``b`` over instances. Letters only in ``a`` or
-only in ``b`` are bound at random points first (Thaler's matrix multiplication, eprint 2013/351); what
+Relation. Groups of ``out_b = einsum(spec, a_b, b_b)``, ``b`` over instances. Letters only in ``a``
+or
+only in ``b`` are bound at random points first (Thaler's matrix multiplication, eprint 2013/351);
+what
 is left is an inner product over (instance, batch letters, contracted letters):
 
     Out(tau) = sum_{i, l, k} [eq(tau_0, i) eq(tau_l, l) A(i, l, k)] B(i, l, k)
@@ -72,10 +74,15 @@ def _draw(channel: Channel, engine: Engine, uses: Sequence[ProductUse]) -> _Grou
     instances = channel.challenges("product instances", axis_bits(len(uses)))
     shared = [c for c in left if c in right]
     return _Group(
-        uses, left, right, out, sizes,
+        uses,
+        left,
+        right,
+        out,
+        sizes,
         "".join(c for c in shared if c in out),
         "".join(c for c in shared if c not in out),
-        tau, engine.eq(instances, len(uses)),
+        tau,
+        engine.eq(instances, len(uses)),
     )
 
 
@@ -189,9 +196,7 @@ def prove_products(
     groups = [_draw(channel, engine, uses) for uses in grouped]
     lambdas = channel.challenges("product batch", len(groups))
     pairs = [_pair(engine, g) for g in groups]
-    value = sum(
-        lam * engine.dot(p.a, p.b) for lam, p in zip(lambdas, pairs, strict=True)
-    )
+    value = sum(lam * engine.dot(p.a, p.b) for lam, p in zip(lambdas, pairs, strict=True))
     (total,) = channel.send("product outputs", [value])
     terms, public = _outputs(engine, resolver, groups, lambdas)
     end = prove_sumcheck(channel, pairs, lambdas, total, "products")

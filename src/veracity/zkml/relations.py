@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Engine, Ints
+from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.columns import ColumnShape
 from veracity.zk.mle import axis_bits
 from veracity.zk.reduction import Term, Weights
@@ -64,13 +64,13 @@ class Layout:
 
     def weights(self, natural: Weights) -> Weights:
         """Reorder weights over (instance, *dims) into storage order."""
-        groups: list[tuple[int, tuple[int, object]]] = []
+        groups: list[tuple[int, tuple[int, Vec]]] = []
         axis = 0
         for span, vector in natural:
             groups.append((self.order.index(axis), (span, vector)))
             axis += span
         groups.sort(key=lambda g: g[0])
-        return tuple(g[1] for g in groups)  # type: ignore[return-value]
+        return tuple(g[1] for g in groups)
 
 
 class Resolver:

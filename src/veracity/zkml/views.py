@@ -1,8 +1,9 @@
 """Wiring costs nothing: a view of a tensor rewrites claims instead of proving anything.
 
 A step maps an array to an array linearly. ``forward`` does it on the prover's integers; ``pull``
-does the transpose on weights: ``<w, step(X)> = factor * <pull(w), X>``. Weights are Kronecker products
-over axes (:data:`veracity.zk.reduction.Weights`); a step whose weights do not factor joins two axes.
+does the transpose on weights: ``<w, step(X)> = factor * <pull(w), X>``. Weights are Kronecker
+products over axes (:data:`veracity.zk.reduction.Weights`); a step whose weights do not factor joins
+two axes.
 Steps are hashable, so that equal wirings of many layers are pulled back once.
 """
 
@@ -79,12 +80,15 @@ class Broadcast:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return (*dims[: self.axis], self.size, *dims[self.axis :])
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         return np.broadcast_to(np.expand_dims(x, self.axis), self.shape(x.shape))
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vectors = _vectors(weights)
         gone = vectors.pop(self.axis)
         return engine.dot(gone, ones(engine, self.size)), _weights(vectors)
@@ -98,12 +102,15 @@ class Sum:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return (*dims[: self.axis], *dims[self.axis + 1 :])
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         return np.asarray(x.sum(axis=self.axis))
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vectors = _vectors(weights)
         vectors.insert(self.axis, ones(engine, self.size))
         return 1, _weights(vectors)
@@ -116,12 +123,15 @@ class Permute:
     order: tuple[int, ...]
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return tuple(dims[i] for i in self.order)
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         return x.transpose(self.order)
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vectors = _vectors(weights)
         out = list(vectors)
         for i, axis in enumerate(self.order):
@@ -137,12 +147,15 @@ class Split:
     sizes: tuple[int, ...]
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return (*dims[: self.axis], *self.sizes, *dims[self.axis + 1 :])
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         return x.reshape(self.shape(x.shape))
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vectors = _vectors(weights)
         end = self.axis + len(self.sizes)
         merged = kron(engine, vectors[self.axis : end])
@@ -159,12 +172,15 @@ class Slice:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return (*dims[: self.axis], self.stop - self.start, *dims[self.axis + 1 :])
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         return x.take(range(self.start, self.stop), axis=self.axis)
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vectors = _vectors(weights)
         low, high = zeros(engine, self.start), zeros(engine, self.size - self.stop)
         vectors[self.axis] = engine.concat([low, vectors[self.axis], high])
@@ -179,12 +195,15 @@ class Gather:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return (len(self.indices), *dims[1:])
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         return x[np.asarray(self.indices, dtype=np.int64)]
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vectors = _vectors(weights)
         totals: dict[int, int] = {}
         for i, w in zip(self.indices, engine.to_ints(vectors[0]), strict=True):
@@ -211,12 +230,15 @@ class Causal:
         return lower if self.visible else (1 - lower).astype(np.int8)
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return dims
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         return x * self.mask()
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vectors = _vectors(weights)
         joint = engine.mul(
             engine.outer(vectors[-2], vectors[-1]), engine.from_small(self.mask().reshape(-1))
@@ -240,6 +262,7 @@ class Rotate:
     sin: tuple[int, ...]
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`Step`."""
         return dims
 
     def _partners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -261,6 +284,7 @@ class Rotate:
         return np.broadcast_to(cos, size).reshape(flat), np.broadcast_to(sin, size).reshape(flat)
 
     def forward(self, x: Values) -> Values:
+        """See :class:`Step`."""
         first, second = self._partners()
         cos, sin = self._tables()
         a, b = x[:, first].astype(np.int64), x[:, second].astype(np.int64)
@@ -270,6 +294,7 @@ class Rotate:
         return out
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`Step`."""
         vt, vf = _vectors(weights)
         features = 2 * self.heads * self.pairs
         first, second = self._partners()

@@ -1,4 +1,4 @@
-"""The closed set of ops: frozen descriptions; their meaning is in :mod:`veracity.graph.evaluate`."""
+"""The closed set of ops; their meaning is in :mod:`veracity.graph.evaluate`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What an op is: a name (also that of its result), its inputs, and every integer of its meaning.
 
-``rhu(x, s) = floor((x + 2^(s-1)) / 2^s)`` is the one rounding rule. ``bits`` is 16 or 24: a signed result
+``rhu(x, s) = floor((x + 2^(s-1)) / 2^s)`` is the one rounding rule. ``bits`` is 16 or 24: a signed
+result
 outside is a :class:`veracity.errors.RangeError`. Values are arrays (tokens, features).
 """
 
@@ -34,9 +35,7 @@ class Op:
 
     def inputs(self) -> tuple[str, ...]:
         """Names of the values it reads."""
-        return tuple(
-            getattr(self, f) for f in ("x", "a", "b", "q", "k", "v") if hasattr(self, f)
-        )
+        return tuple(getattr(self, f) for f in ("x", "a", "b", "q", "k", "v") if hasattr(self, f))
 
     def weight_names(self) -> tuple[str, ...]:
         """Names of the weights it reads."""
@@ -92,7 +91,8 @@ class Linear(Op):
 class Norm(Op):
     """``rhu(c rho, shift)`` with ``c = x`` ("rms") or ``d x - rowsum(x)`` ("layer").
 
-    ``rho`` is the largest integer with ``rho^2 (sum c^2 + eps) <= constant``. ``constant = d 2^(2 (k +
+    ``rho`` is the largest integer with ``rho^2 (sum c^2 + eps) <= constant``. ``constant = d 2^(2
+    (k +
     shift))`` gives ``c / rms(c)`` at scale ``2^-k``. ``|x| < 2^x_bits`` is a static bound.
     """
 
@@ -177,6 +177,17 @@ class Head(Op):
 OPS: dict[str, type[Op]] = {
     c.__name__: c
     for c in (
-        Embed, Positions, Add, Rescale, Linear, Norm, Rope, Attention, Function, Mul, Gain, Head
+        Embed,
+        Positions,
+        Add,
+        Rescale,
+        Linear,
+        Norm,
+        Rope,
+        Attention,
+        Function,
+        Mul,
+        Gain,
+        Head,
     )
 }

@@ -47,8 +47,10 @@ def _tables(
     for which, values in enumerate((np.cos(angle), np.sin(angle))):
         table = round_exactly(
             values.reshape(-1) * 2.0**frac,
-            lambda i, w=which: _cos_sin(_angle(i // pairs, i % pairs, head_dim, base))[w]  # type: ignore[misc]
-            * 2**frac,
+            lambda i, w=which: (
+                _cos_sin(_angle(i // pairs, i % pairs, head_dim, base))[w]  # type: ignore[misc]
+                * 2**frac
+            ),
         ).reshape(tokens, pairs)
         table.setflags(write=False)
         out.append(table)

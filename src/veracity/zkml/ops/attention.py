@@ -9,7 +9,8 @@ For head h, target t, visible source s <= t (zkAttn: arXiv 2404.16109, here with
     e I = 2^16 p + r' - 2^15           the probability
     sum_s p v = 2^c y + r'' - 2^(c-1)  the result
 
-``m`` is range-checked, so the quotient ``m - d`` is small and unique. Entries hidden by the mask are
+``m`` is range-checked, so the quotient ``m - d`` is small and unique. Entries hidden by the mask
+are
 exempt from lookups; ``b``, ``e`` and ``p`` are zero there, by one linear claim each.
 """
 
@@ -32,9 +33,8 @@ def attention(context: Context, op: Attention) -> Tensor:
     q, k, v = (context.values[n] for n in (op.q, op.k, op.v))
     tokens, heads = q.dims[0], op.kv_heads * op.group
     square, row = (heads, tokens, tokens), (heads, tokens)
-    get = lambda key: context.detail(name, key)  # noqa: E731
 
-    m = b.ranged(name, "softmax.max", row, get("m"), signed(16))
+    m = b.ranged(name, "softmax.max", row, context.detail(name, "m"), signed(16))
     d, e = _exponentials(context, op, m, q, k)
     one_hot = b.column("softmax.pick", square, _first_zero(d.value), joint=True)
     b.zero(one_hot.hidden_part())
@@ -42,13 +42,18 @@ def attention(context: Context, op: Attention) -> Tensor:
     b.product("hts,hts->hts", one_hot, d, b.constant(0, square))
 
     total = e.sum(2)  # (heads, tokens)
-    inverse = _reciprocal(b, name, total, get("inv"))
+    inverse = _reciprocal(b, name, total, context.detail(name, "inv"))
     p = _probabilities(b, name, e, inverse)
 
     p_heads = p.split(0, op.kv_heads, op.group)
     v_heads = v.split(1, op.kv_heads, op.head_dim).permute(1, 0, 2)  # (kv, s, c)
     y, acc = b.rescaled(
-        name, "mix", get("acc_y"), (tokens, heads * op.head_dim), op.mix_shift, op.bits
+        name,
+        "mix",
+        context.detail(name, "acc_y"),
+        (tokens, heads * op.head_dim),
+        op.mix_shift,
+        op.bits,
     )
     acc_heads = acc.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3)
     b.product("kgts,ksc->kgtc", p_heads, v_heads, acc_heads)
@@ -74,9 +79,7 @@ def _exponentials(
     b.zero(e.hidden_part())
     score = (m.broadcast(2, tokens) - d) * (1 << op.score_shift)
     if op.score_shift:
-        r = b.remainder(
-            name, "score.r", square, r_value, op.score_shift, joint=True, causal=True
-        )
+        r = b.remainder(name, "score.r", square, r_value, op.score_shift, joint=True, causal=True)
         score = score + r - half
     q_heads = q.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3)  # (kv, g, t, c)
     k_heads = k.split(1, op.kv_heads, op.head_dim).permute(1, 0, 2)  # (kv, s, c)
@@ -105,12 +108,22 @@ def _probabilities(b: Builder, name: str, e: Tensor, inverse: Tensor) -> Tensor:
     if e.value is not None and inverse.value is not None:
         acc = e.value.astype(np.int64) * inverse.value[:, :, None].astype(np.int64) + (1 << 15)
     p = b.ranged(
-        name, "softmax.p", e.dims, None if acc is None else acc >> 16, unsigned(16),
-        joint=True, causal=True,
+        name,
+        "softmax.p",
+        e.dims,
+        None if acc is None else acc >> 16,
+        unsigned(16),
+        joint=True,
+        causal=True,
     )
     r = b.ranged(
-        name, "softmax.r", e.dims, None if acc is None else acc & 0xFFFF, unsigned(16),
-        joint=True, causal=True,
+        name,
+        "softmax.r",
+        e.dims,
+        None if acc is None else acc & 0xFFFF,
+        unsigned(16),
+        joint=True,
+        causal=True,
     )
     b.zero(p.hidden_part())
     b.product("ht,hts->hts", inverse, e, p * (1 << 16) + r - (1 << 15))

@@ -58,8 +58,14 @@ def linear(context: Context, op: Linear) -> Tensor:
     dims = (x.dims[0], w.dims[0])
     rotated = op.name in context.rotated
     y, acc = b.rescaled(
-        op.name, "rotary" if rotated else "linear", context.detail(op.name, "acc"), dims,
-        op.shift, op.bits, op.name not in context.covered, rotated,
+        op.name,
+        "rotary" if rotated else "linear",
+        context.detail(op.name, "acc"),
+        dims,
+        op.shift,
+        op.bits,
+        op.name not in context.covered,
+        rotated,
     )
     if op.bias is not None:
         acc = acc - b.weight(op.bias).broadcast(0, dims[0])

@@ -49,7 +49,12 @@ def gain(context: Context, op: Gain) -> Tensor:
     """``x(t, c) w(c) = 2^s y + r - 2^(s-1)``."""
     b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
     y, acc = b.rescaled(
-        op.name, "gain", context.detail(op.name, "acc"), x.dims, op.shift, op.bits,
+        op.name,
+        "gain",
+        context.detail(op.name, "acc"),
+        x.dims,
+        op.shift,
+        op.bits,
         op.name not in context.covered,
     )
     b.product("tc,c->tc", x, w, acc)
@@ -63,8 +68,12 @@ def rope(context: Context, op: Rope) -> Tensor:
     cos, sin = rope_tables(op, x.dims[0])
     rotated = x.view(
         Rotate(
-            x.dims[0], op.heads, op.head_dim // 2, op.style == "interleaved",
-            tuple(cos.reshape(-1).tolist()), tuple(sin.reshape(-1).tolist()),
+            x.dims[0],
+            op.heads,
+            op.head_dim // 2,
+            op.style == "interleaved",
+            tuple(cos.reshape(-1).tolist()),
+            tuple(sin.reshape(-1).tolist()),
         )
     )
     y, acc = b.rescaled(op.name, "rope", rotated.value, x.dims, op.frac, op.bits)
