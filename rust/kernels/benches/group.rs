@@ -10,8 +10,13 @@ use veracity_kernels::hash_to_curve::generators;
 use veracity_kernels::msm::msm;
 use veracity_kernels::pedersen::commit_rows;
 
-/// Prints the best of a few runs of `f`, divided by `units`.
+/// Prints the best of a few runs of `f`, divided by `units`, where the name contains the
+/// arguments of the command line.
 fn report<T>(name: &str, units: usize, floor: &str, mut f: impl FnMut() -> T) {
+    let filters = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
+    if !filters.into_iter().all(|f| name.contains(&f)) {
+        return;
+    }
     let mut best = f64::INFINITY;
     for _ in 0..4 {
         let start = Instant::now();

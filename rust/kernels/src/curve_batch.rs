@@ -6,9 +6,14 @@
 
 use crate::curve::Affine;
 use crate::field::Fp;
+#[cfg(target_arch = "x86_64")]
+use crate::ifma::{self, Places};
 
 /// Additions that share an inversion, which costs as much as about 320 multiplications.
-pub const BATCH: usize = 2048;
+pub const BATCH: usize = 4096;
+/// Fewest additions worth the eight-way path.
+#[cfg(target_arch = "x86_64")]
+const WIDE: usize = 4;
 
 /// A reference to a point of a slice, perhaps negated: index and sign in one word.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub struct Adder {
     denominators: Vec<Fp>,
     prefixes: Vec<Fp>,
     exceptions: Vec<usize>,
+    #[cfg(target_arch = "x86_64")]
+    scratch: ifma::Scratch,
 }
 
 impl Adder {
@@ -86,7 +93,18 @@ impl Adder {
         }
     }
 
-    fn run(&mut self, batch: &mut impl Additions) {
+    fn run(&mut self, batch: &mut (impl Additions + Places)) {
+        #[cfg(target_arch = "x86_64")]
+        if Places::len(batch) >= WIDE && ifma::available() {
+            // SAFETY: the instructions exist.
+            if unsafe { ifma::add_batch(batch, &mut self.scratch) } {
+                return;
+            }
+        }
+        self.run_portable(batch);
+    }
+
+    fn run_portable(&mut self, batch: &mut impl Additions) {
         self.begin();
         let mut product = Fp::ONE;
         for i in 0..batch.len() {
@@ -119,6 +137,13 @@ impl Adder {
     /// Doubles every point in place; the identity stays.
     pub fn double(&mut self, points: &mut [Affine]) {
         for batch in points.chunks_mut(BATCH) {
+            #[cfg(target_arch = "x86_64")]
+            if batch.len() >= WIDE && ifma::available() {
+                // SAFETY: the instructions exist.
+                if unsafe { ifma::double_batch(batch, &mut self.scratch) } {
+                    continue;
+                }
+            }
             self.begin();
             let mut product = Fp::ONE;
             for p in batch.iter() {
@@ -216,5 +241,128 @@ impl Additions for InPlace<'_> {
     #[inline(always)]
     fn store(&mut self, i: usize, sum: Affine) {
         self.a[i] = sum;
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Places for Jobs<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    #[inline(always)]
+    fn left(&self, i: usize) -> (*const Affine, bool) {
+        let a = self.jobs[i].a;
+        (&self.a[a.index()], a.negative())
+    }
+
+    #[inline(always)]
+    fn right(&self, i: usize) -> (*const Affine, bool) {
+        let b = self.jobs[i].b;
+        (&self.b[b.index()], b.negative())
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, i: usize) -> *mut Affine {
+        &mut self.out[self.jobs[i].out as usize]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Places for InPlace<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.a.len()
+    }
+
+    #[inline(always)]
+    fn left(&self, i: usize) -> (*const Affine, bool) {
+        (&self.a[i], false)
+    }
+
+    #[inline(always)]
+    fn right(&self, i: usize) -> (*const Affine, bool) {
+        (&self.b[i], self.negative)
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, i: usize) -> *mut Affine {
+        &mut self.a[i]
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::hash_to_curve::generators;
+
+    /// Sums by the portable path and by whatever [`Adder::add`] chooses.
+    fn both(points: &[Affine], jobs: &[Job]) -> [Vec<Affine>; 2] {
+        let mut out = [vec![Affine::IDENTITY; jobs.len()], vec![]];
+        out[1] = out[0].clone();
+        let [portable, chosen] = &mut out;
+        Adder::new().run_portable(&mut Jobs {
+            a: points,
+            b: points,
+            jobs,
+            out: portable,
+        });
+        Adder::new().add(points, points, jobs, chosen);
+        out
+    }
+
+    fn jobs(n: usize, m: usize) -> Vec<Job> {
+        (0..n)
+            .map(|i| Job {
+                a: Signed::new(7 * i % m, i % 3 == 0),
+                b: Signed::new((11 * i + 1) % m, i % 5 < 2),
+                out: (n - 1 - i) as u32,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn paths_agree_byte_for_byte() {
+        let points = generators("paths", 64);
+        for n in (1..70).chain([500, BATCH, BATCH + 1]) {
+            let [portable, chosen] = both(&points, &jobs(n, 64));
+            assert_eq!(portable, chosen, "{n}");
+        }
+    }
+
+    #[test]
+    fn exceptional_batches_are_done_apart() {
+        let mut points = generators("paths", 64);
+        points[5] = Affine::IDENTITY;
+        points[9] = points[8];
+        points[10] = -points[8];
+        let exceptional = [(8, 9), (8, 10), (5, 5), (5, 3), (3, 5), (7, 7)];
+        for (a, b) in exceptional {
+            for place in [0, 1, 7, 8, 15, 16, 39] {
+                let mut jobs = jobs(40, 5);
+                jobs[place].a = Signed::new(a, false);
+                jobs[place].b = Signed::new(b, false);
+                let [portable, chosen] = both(&points, &jobs);
+                assert_eq!(portable, chosen);
+                assert_eq!(chosen[39 - place], points[a] + points[b]);
+            }
+        }
+    }
+
+    #[test]
+    fn doublings_agree() {
+        let mut points = generators("paths", 50);
+        for n in [1, 4, 15, 16, 17, 50] {
+            let mut doubles = points[..n].to_vec();
+            Adder::new().double(&mut doubles);
+            let expected: Vec<_> = points[..n].iter().map(|&p| p + p).collect();
+            assert_eq!(doubles, expected);
+        }
+        points[20] = Affine::IDENTITY;
+        let mut doubles = points.clone();
+        Adder::new().double(&mut doubles);
+        assert_eq!(doubles[20], Affine::IDENTITY);
+        assert_eq!(doubles[21], points[21] + points[21]);
     }
 }

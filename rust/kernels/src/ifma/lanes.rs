@@ -48,7 +48,7 @@ pub(super) struct Constants<M>(PhantomData<M>);
 
 impl<M: Modulus> Constants<M> {
     pub(super) const P: [u64; 5] = limbs52(M::MODULUS);
-    const NEG_INV: u64 = M::NEG_INV & MASK52;
+    pub(super) const NEG_INV: u64 = M::NEG_INV & MASK52;
     const EXCESS: [[u64; 8]; 3] = [
         excess_table::<M>(0),
         excess_table::<M>(1),
