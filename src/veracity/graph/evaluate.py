@@ -36,7 +36,7 @@ from veracity.graph.ops import (
 from veracity.graph.program import Program
 from veracity.graph.tables import exp_table, function_table
 
-__all__ = ["State", "Trace", "execute", "step"]
+__all__ = ["State", "Trace", "execute", "scores", "step"]
 
 Array = NDArray[np.int64]
 _REMEDY = "calibrate again with text like this input (veracity calibrate --text FILE)"
@@ -225,6 +225,24 @@ def execute(
         else:
             values[op.name], details[op.name] = _apply(op, values, weights, array, state)
     return Trace(values, details, output)
+
+
+def scores(
+    program: Program, weights: Mapping[str, NDArray[np.integer]], tokens: Sequence[int]
+) -> Array:
+    """The rescaled logits at every position, (T, vocab); keeps no intermediates."""
+    _check_tokens(program, tokens)
+    array, state = np.asarray(tokens, dtype=np.int64), State()
+    last = {name: i for i, op in enumerate(program.ops) for name in op.inputs()}
+    values: dict[str, Array] = {}
+    for i, op in enumerate(program.ops):
+        if isinstance(op, Head):
+            return _in_range(op, rhu(matmul(values[op.x], weights[op.weight].T), op.shift), 16)
+        values[op.name], _ = _apply(op, values, weights, array, state)
+        for name in op.inputs():
+            if last[name] == i:
+                values.pop(name, None)
+    raise UsageError("the program has no head")
 
 
 def step(

