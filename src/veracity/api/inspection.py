@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from veracity.api.commitment import KIND as COMMITMENT
 from veracity.api.commitment import Commitment
@@ -13,6 +13,9 @@ from veracity.api.proof import KIND as PROOF
 from veracity.api.proof import Proof
 from veracity.api.secret import KIND as SECRET
 from veracity.api.secret import Secret
+
+if TYPE_CHECKING:
+    from veracity.frontends import ProgramFile
 
 __all__ = ["inspect_file", "load"]
 
@@ -71,7 +74,31 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
-    return {"kind": "program", "bytes": size, **content.facts()}
+    return {
+        "kind": "program (private: it holds the weights)",
+        "bytes": size,
+        **program_facts(content),
+    }
+
+
+def program_facts(content: ProgramFile) -> dict[str, Any]:
+    """What is known of an imported model, and of its scales where it has them."""
+    facts: dict[str, Any] = {
+        "source": content.source,
+        "parameters": content.parameters,
+        "architecture": content.model.config.as_dict(),
+        "calibrated": content.program is not None,
+    }
+    if content.program is not None:
+        facts["program"] = {
+            "digest": content.program.digest,
+            "ops": len(content.program.ops),
+            "context": content.program.context,
+        }
+        facts["quantisation"] = content.quantisation
+        facts["calibration"] = content.calibration
+        facts["accuracy"] = content.accuracy
+    return facts
 
 
 def commitment_facts(commitment: Commitment) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from veracity.cli.options import json_option, quiet_option, threads_option
 
 __all__ = ["bench"]
 
-SHARES = {"fetch": 0.1, "observe": 0.1, "compare": 0.1, **PHASES, "verify": 0.05}
+SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0.05}
 
 
 @click.command()

@@ -70,8 +70,8 @@ def verify(
     ending = "ended by the model" if result.complete else "cut at the length asked for"
     show_table(
         [
-            ("prompt", result.prompt),
-            ("answer", result.answer),
+            ("prompt", result.prompt.strip()),
+            ("answer", result.answer.strip()),
             ("", ""),
             (
                 "result",

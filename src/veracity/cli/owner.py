@@ -18,8 +18,8 @@ from veracity.errors import UsageError
 
 __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
 
-IMPORT_SHARES = {"fetch": 0.5, "load": 0.2, "write": 0.3}
-CALIBRATE_SHARES = {"load": 0.05, "observe": 0.35, "write": 0.2, "compare": 0.4}
+IMPORT_SHARES = {"load": 1.0}
+CALIBRATE_SHARES = {"observe": 0.5, "scales": 0.1, "accuracy": 0.4}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
 
 
@@ -236,7 +236,7 @@ def prove(
     show_table(
         [
             ("prompt", prompt),
-            ("answer", result.answer),
+            ("answer", result.answer.strip()),
             ("", ""),
             ("proof", f"{out} ({size(proof_bytes)}) in {clock(took)}"),
             ("tokens", f"{facts['prompt_tokens']} prompt, {facts['answer_tokens']} answer"),
