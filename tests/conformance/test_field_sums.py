@@ -15,6 +15,7 @@ ROWS += [(9, 17), (3, 64), (2, 129), (1, 4095), (1, 4100), (700, 7)]
 SHAPES = [(0, 3, 2), (2, 0, 3), (2, 3, 0), (1, 1, 1), (1, 5, 1), (3, 1, 1), (1, 1, 9)]
 SHAPES += [(4, 37, 1), (1, 37, 4), (3, 8, 5), (2, 130, 3), (1, 3, 700), (5, 9, 17), (2, 16, 32)]
 SHAPES += [(1, 3000, 1), (33, 70, 1), (1, 70, 33), (40, 2, 40), (1, 24, 64), (600, 3, 1)]
+SHAPES += [(2, 45, 300), (1, 257, 40), (5, 70, 4), (17, 2000, 1), (1, 33, 17)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -27,15 +28,19 @@ def test_contract(engine, reference, scalars, small, dtype, shape):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 70000, 1), (1, 35000, 2)])
+@pytest.mark.parametrize("shape", [(1, 70000, 1), (1, 35000, 2), (16, 4000, 1), (1, 4000, 32)])
 def test_contract_extremes(engine, dtype, shape):
     """The largest integers against the largest elements, long enough to overflow short sums."""
     info = np.iinfo(dtype)
-    v = engine.from_ints([ORDER - 1] * shape[1])
-    for value in {int(info.min), int(info.max)}:
-        m = np.full(shape, value, dtype=dtype)
-        expected = -value * shape[1] % ORDER
-        assert engine.to_ints(engine.contract(m, v)) == [expected] * shape[2]
+    # The last one: every signed digit of 10 bits of the Montgomery form R x is -512.
+    digits = sum(-512 << (10 * k) for k in range(25))
+    for element in (ORDER - 1, digits * pow(2, -260, ORDER) % ORDER):
+        v = engine.from_ints([element] * shape[1])
+        for value in {int(info.min), int(info.max)}:
+            m = np.full(shape, value, dtype=dtype)
+            expected = element * value * shape[1] % ORDER
+            found = engine.to_ints(engine.contract(m, v))
+            assert found == [expected] * (shape[0] * shape[2])
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 300_000), (1, 300_000, 2), (3, 100_001, 2)])

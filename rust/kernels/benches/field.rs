@@ -11,6 +11,11 @@ use veracity_kernels::{sumcheck, vector};
 
 /// Prints the best of some runs over `units` units.
 fn time<T>(name: &str, floor: &str, units: usize, mut f: impl FnMut() -> T) {
+    // `cargo bench --bench field -- WORD` runs what has the word in its name.
+    let chosen = |word: String| word.starts_with("--") || name.contains(&word);
+    if !std::env::args().skip(1).all(chosen) {
+        return;
+    }
     let mut best = f64::MAX;
     for _ in 0..5 {
         let start = Instant::now();

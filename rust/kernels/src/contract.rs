@@ -1,6 +1,8 @@
 //! Small-integer arrays against field vectors: the pass over a model's weights.
 
 use crate::field::{Fq, Limbs};
+#[cfg(target_arch = "x86_64")]
+use crate::ifma;
 use crate::parallel::{for_parts, row_parts};
 use crate::small::Small;
 use rayon::prelude::*;
@@ -10,6 +12,11 @@ use std::ops::Range;
 const BLOCK: usize = 512;
 /// Steps of the bound axis between two loads of an accumulator.
 const UNROLL: usize = 8;
+/// From so many outputs and products an output on, it pays to cut the vector into digits.
+#[cfg(target_arch = "x86_64")]
+const MANY: usize = 16;
+#[cfg(target_arch = "x86_64")]
+const LONG: usize = 32;
 
 /// An array of shape (outer, n, inner), row-major.
 #[derive(Copy, Clone)]
@@ -68,21 +75,58 @@ fn contract_range<T: Small>(
     range: Range<usize>,
 ) -> Vec<Fq> {
     let v = &v[range.clone()];
-    let correction = v.iter().copied().sum::<Fq>() * Fq::from_u64(T::BIAS);
     let mut out = Fq::zeros(outputs);
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() && outputs >= MANY && range.len() >= LONG {
+        // SAFETY: the machine has the instructions, in each of the calls.
+        if m.inner < 32 {
+            let digits = unsafe { ifma::RowDigits::new(v) };
+            let chunk = ((1 << 16) / range.len()).max(8);
+            for_parts(&mut out, chunk, |start, part| unsafe {
+                ifma::rows(m, range.clone(), &digits, start, part);
+            });
+        } else {
+            let digits = unsafe { ifma::ColumnDigits::new(v) };
+            for_parts(&mut out, ifma::COLUMNS, |start, part| {
+                for_row_parts(start, m.inner, part, |at, part| unsafe {
+                    ifma::columns(m, range.clone(), &digits, at, part);
+                });
+            });
+        }
+        return out;
+    }
     // At least 2^14 products a task, at most BLOCK outputs.
-    let chunk = (1 << 14) / range.len();
-    for_parts(&mut out, chunk.clamp(1, BLOCK), |start, part| {
+    let chunk = ((1 << 14) / range.len()).clamp(1, BLOCK);
+    let correction = v.iter().copied().sum::<Fq>() * Fq::from_u64(T::BIAS);
+    for_parts(&mut out, chunk, |start, part| {
         if m.inner == 1 {
             rows(m, range.start, v, start, part);
         } else {
-            columns(m, range.start, v, start, part);
+            for_row_parts(start, m.inner, part, |at, part| {
+                columns(m, range.start, v, at, part);
+            });
         }
         for o in part {
             *o -= correction;
         }
     });
     out
+}
+
+/// Cuts outputs `start..` by rows of the output: `f((o, first i), outputs)`.
+fn for_row_parts(
+    start: usize,
+    inner: usize,
+    out: &mut [Fq],
+    mut f: impl FnMut((usize, usize), &mut [Fq]),
+) {
+    let range = start..start + out.len();
+    let mut rest = out;
+    for (o, columns) in row_parts(range, inner) {
+        let (now, later) = rest.split_at_mut(columns.len());
+        rest = later;
+        f((o, columns.start), now);
+    }
 }
 
 /// A sum of products of biased integers with the Montgomery limbs of elements.
@@ -151,30 +195,29 @@ fn rows<T: Small>(m: Tensor<'_, T>, j0: usize, v: &[Fq], start: usize, out: &mut
     }
 }
 
-/// Outputs `start..` of any tensor: blocks of accumulators, `UNROLL` steps at a time.
-fn columns<T: Small>(m: Tensor<'_, T>, j0: usize, v: &[Fq], start: usize, out: &mut [Fq]) {
-    let mut sums = [(Columns::ZERO, Columns::ZERO); BLOCK];
-    let range = start..start + out.len();
-    let mut rest = out;
-    for (o, columns) in row_parts(range, m.inner) {
-        let (now, later) = rest.split_at_mut(columns.len());
-        rest = later;
-        let sums = &mut sums[..columns.len()];
-        sums.fill((Columns::ZERO, Columns::ZERO));
-        for (k, v) in v.chunks(UNROLL).enumerate() {
-            let from = (o * m.n + j0 + k * UNROLL) * m.inner + columns.start;
-            for (i, (low, high)) in sums.iter_mut().enumerate() {
-                for (j, v) in v.iter().enumerate() {
-                    let (l, h) = halves(m.data[from + j * m.inner + i]);
-                    low.add(l, v.montgomery());
-                    if T::BITS > 32 {
-                        high.add(h, v.montgomery());
-                    }
+/// Outputs of one `o`, from column `column` on: accumulators side by side, `UNROLL` steps at a
+/// time.
+fn columns<T: Small>(
+    m: Tensor<'_, T>,
+    j0: usize,
+    v: &[Fq],
+    (o, column): (usize, usize),
+    out: &mut [Fq],
+) {
+    let mut sums = vec![(Columns::ZERO, Columns::ZERO); out.len()];
+    for (k, v) in v.chunks(UNROLL).enumerate() {
+        let from = (o * m.n + j0 + k * UNROLL) * m.inner + column;
+        for (i, (low, high)) in sums.iter_mut().enumerate() {
+            for (j, v) in v.iter().enumerate() {
+                let (l, h) = halves(m.data[from + j * m.inner + i]);
+                low.add(l, v.montgomery());
+                if T::BITS > 32 {
+                    high.add(h, v.montgomery());
                 }
             }
         }
-        for (o, (low, high)) in now.iter_mut().zip(sums) {
-            *o = total::<T>(low, high);
-        }
+    }
+    for (o, (low, high)) in out.iter_mut().zip(&sums) {
+        *o = total::<T>(low, high);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+mod contract;
 mod curve;
 mod lanes;
 mod logup;
@@ -16,6 +17,7 @@ mod tests;
 mod transpose;
 mod vector;
 
+pub(crate) use contract::{COLUMNS, ColumnDigits, RowDigits, columns, rows};
 pub(crate) use curve::{Places, Scratch, add_batch, double_batch};
 pub(crate) use logup::{level, round, round_separable};
 pub(crate) use small::{LIMIT, affine};
