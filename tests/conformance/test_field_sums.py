@@ -32,9 +32,10 @@ def test_contract(engine, reference, scalars, small, dtype, shape):
 def test_contract_extremes(engine, dtype, shape):
     """The largest integers against the largest elements, long enough to overflow short sums."""
     info = np.iinfo(dtype)
-    # The last one: every signed digit of 10 bits of the Montgomery form R x is -512.
-    digits = sum(-512 << (10 * k) for k in range(25))
-    for element in (ORDER - 1, digits * pow(2, -260, ORDER) % ORDER):
+    # The second one: all signed digits of 10 bits of its Montgomery form, but the top one, are
+    # the smallest there are.
+    montgomery = (8 << 250) - sum(512 << (10 * k) for k in range(25))
+    for element in (ORDER - 1, montgomery * pow(2, -260, ORDER) % ORDER):
         v = engine.from_ints([element] * shape[1])
         for value in {int(info.min), int(info.max)}:
             m = np.full(shape, value, dtype=dtype)
