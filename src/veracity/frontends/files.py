@@ -30,6 +30,9 @@ __all__ = ["ProgramFile", "load_program_file", "save_program_file"]
 
 _FORMAT = 1
 _JSON_LIMIT = 1 << 28
+_ALIGNMENT = 64
+#: Id of the extra field that Android's zipalign uses for padding.
+_PADDING_FIELD = 0xD935
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ def _write_members(file: zipfile.ZipFile, content: ProgramFile) -> None:
         put("report.json", content.report)
     for folder, arrays in (("float", content.model.tensors), ("int", content.weights)):
         for name, array in sorted(arrays.items()):
-            with file.open(f"weights/{folder}/{name}.npy", "w", force_zip64=True) as out:
+            info = _aligned(file, f"weights/{folder}/{name}.npy")
+            with file.open(info, "w", force_zip64=True) as out:
                 contiguous = np.ascontiguousarray(array)
                 header = io.BytesIO()
                 np.lib.format.write_array_header_1_0(
@@ -153,6 +157,18 @@ def _write_members(file: zipfile.ZipFile, content: ProgramFile) -> None:
                 )
                 out.write(header.getvalue())
                 out.write(contiguous.reshape(-1).view(np.uint8).data)
+
+
+def _aligned(file: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """A member whose data begins at a multiple of 64 bytes, so that its array can be mapped."""
+    if file.fp is None:
+        raise ValueError("the archive is closed")
+    # local header, name, zip64 field of 20 bytes, and the padding field with its 4-byte header
+    start = file.fp.tell() + 30 + len(name.encode()) + 20 + 4
+    pad = -start % _ALIGNMENT
+    info = zipfile.ZipInfo(name)
+    info.extra = struct.pack("<HH", _PADDING_FIELD, pad) + bytes(pad)
+    return info
 
 
 def load_program_file(path: str | Path) -> ProgramFile:
