@@ -146,6 +146,19 @@ pub struct Weighted {
     /// Buckets of all tasks, one after the other; bucket 0 of a task is empty.
     buckets: Vec<Affine>,
     tasks: Vec<usize>,
+    halving: Halving,
+}
+
+/// Buffers of [`Weighted::finish`].
+#[derive(Default)]
+struct Halving {
+    jobs: Vec<Job>,
+    /// Odd entries that are not empty, level by level and task by task.
+    entries: Vec<Signed>,
+    offsets: Vec<u32>,
+    /// The task of each segment of `entries`.
+    owner: Vec<usize>,
+    sums: Vec<Affine>,
 }
 
 impl Weighted {
@@ -216,69 +229,69 @@ impl Weighted {
     /// There is a part for each bit of the task's `largest`.
     pub fn finish(&mut self, points: &[Affine], mut visit: impl FnMut(usize, &[Affine])) {
         self.flush(points);
-        // `odds` collects, level by level, the odd entries of every task: a segment each.
-        let mut odds = Vec::with_capacity(self.buckets.len());
-        let mut entries = Vec::with_capacity(self.buckets.len());
-        let mut offsets = vec![0u32];
-        let mut owner = Vec::new();
-        let mut level = std::mem::take(&mut self.buckets);
+        let h = &mut self.halving;
+        h.entries.clear();
+        h.offsets.clear();
+        h.owner.clear();
         let mut sizes = self.tasks.clone();
-        let mut next = Vec::new();
-        let mut jobs = Vec::new();
+        // The levels of all tasks are appended to the buckets, which are the first level.
+        let mut start = 0;
         while sizes.iter().any(|&n| n > 1) {
-            jobs.clear();
-            next.clear();
-            next.resize(
-                sizes.iter().map(|n| n.div_ceil(2)).sum::<usize>(),
-                Affine::IDENTITY,
-            );
-            let (mut read, mut made) = (0, 0);
+            let end = self.buckets.len();
+            let length: usize = sizes.iter().map(|n| n.div_ceil(2)).sum();
+            self.buckets.resize(end + length, Affine::IDENTITY);
+            let (nodes, next) = self.buckets.split_at_mut(end);
+            h.jobs.clear();
+            let (mut read, mut made) = (start, 0);
             for (task, n) in sizes.iter_mut().enumerate() {
-                for p in level[read..read + *n].iter().skip(1).step_by(2) {
-                    if !p.is_identity() {
-                        entries.push(Signed::new(odds.len(), false));
-                        odds.push(*p);
-                    }
-                }
                 if *n > 1 {
-                    offsets.push(odds.len() as u32);
-                    owner.push(task);
+                    h.offsets.push(h.entries.len() as u32);
+                    h.owner.push(task);
                 }
-                // Entry 0 has weight zero on every level: its sums are not made.
-                for j in 1..n.div_ceil(2) {
-                    let (a, b) = (read + 2 * j, read + 2 * j + 1);
-                    let b_present = 2 * j + 1 < *n && !level[b].is_identity();
-                    if !b_present {
-                        next[made + j] = level[a];
-                    } else if level[a].is_identity() {
-                        next[made + j] = level[b];
+                for (j, pair) in nodes[read..read + *n].chunks(2).enumerate() {
+                    let even = Signed::new(read + 2 * j, false);
+                    let odd = Signed::new(read + 2 * j + 1, false);
+                    let odd_present = pair.get(1).is_some_and(|p| !p.is_identity());
+                    if odd_present {
+                        h.entries.push(odd);
+                    }
+                    // Entry 0 has weight zero on every level: its sums are not made.
+                    if j == 0 {
+                        continue;
+                    }
+                    if !odd_present {
+                        next[made + j] = pair[0];
+                    } else if pair[0].is_identity() {
+                        next[made + j] = pair[1];
                     } else {
-                        jobs.push(Job {
-                            a: Signed::new(a, false),
-                            b: Signed::new(b, false),
+                        h.jobs.push(Job {
+                            a: even,
+                            b: odd,
                             out: (made + j) as u32,
                         });
                     }
                 }
                 read += *n;
-                made += n.div_ceil(2);
                 *n = n.div_ceil(2);
+                made += *n;
             }
-            self.reducer.adder().add(&level, &level, &jobs, &mut next);
-            std::mem::swap(&mut level, &mut next);
+            self.reducer.adder().add(nodes, nodes, &h.jobs, next);
+            start = end;
         }
-        let mut sums = vec![Affine::IDENTITY; owner.len()];
-        self.reducer.reduce(&odds, &entries, &offsets, &mut sums);
+        h.offsets.push(h.entries.len() as u32);
+        h.sums.clear();
+        h.sums.resize(h.owner.len(), Affine::IDENTITY);
+        self.reducer
+            .reduce(&self.buckets, &h.entries, &h.offsets, &mut h.sums);
         let mut parts = vec![Vec::new(); self.tasks.len()];
-        for (task, sum) in owner.into_iter().zip(sums) {
+        for (&task, &sum) in h.owner.iter().zip(&h.sums) {
             parts[task].push(sum);
         }
         for (task, parts) in parts.iter().enumerate() {
             visit(task, parts);
         }
         self.tasks.clear();
-        level.clear();
-        self.buckets = level;
+        self.buckets.clear();
     }
 }
 

@@ -7,9 +7,11 @@ use crate::curve::{Affine, Xyzz};
 use crate::msm_buckets::{Weighted, horner};
 use crate::small::Small;
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Values summed together by one thread: enough to fill the batches of the last, short levels.
-const GROUP: usize = 1 << 17;
+/// Values summed together by one thread: enough to fill batches of additions, few enough for the
+/// buckets to stay in cache.
+const GROUP: usize = 1 << 15;
 /// A row is cut into pieces (for more threads than rows) no shorter than this.
 const PIECE: usize = 1 << 12;
 
@@ -32,56 +34,50 @@ pub fn commit_rows<T: Small>(
     let blanks: Vec<usize> = (0..columns).filter(|&j| points[j].is_identity()).collect();
 
     let threads = rayon::current_num_threads();
-    let wanted = (4 * threads).div_ceil(rows).min(columns.div_ceil(PIECE));
-    let piece = columns.div_ceil(wanted);
-    let pieces_per_row = columns.div_ceil(piece);
-    let pieces = rows * pieces_per_row;
+    // More threads than rows: each row in pieces, over pieces of the points.
+    let pieces = (4 * threads).div_ceil(rows).min(columns.div_ceil(PIECE));
+    let width = columns.div_ceil(pieces);
     let group = (values.len() / (4 * threads))
         .min(GROUP)
-        .div_ceil(piece)
+        .div_ceil(width)
         .max(1);
+    let groups: Vec<(usize, usize)> = (0..columns)
+        .step_by(width)
+        .flat_map(|column| (0..rows).step_by(group).map(move |row| (column, row)))
+        .collect();
 
-    let sums: Vec<Vec<Xyzz>> = (0..pieces.div_ceil(group))
+    // A worker keeps its buffers from group to group.
+    let taken = AtomicUsize::new(0);
+    let done: Vec<(usize, Vec<Xyzz>)> = (0..threads)
         .into_par_iter()
-        .map_init(Committer::default, |committer, g| {
-            let mut out = Vec::with_capacity(group);
-            // Pieces of different columns use different points: one run for each.
-            for start in (g * group..pieces.min((g + 1) * group)).step_by(match pieces_per_row {
-                1 => group,
-                _ => 1,
-            }) {
-                let end = match pieces_per_row {
-                    1 => pieces.min((g + 1) * group),
-                    _ => start + 1,
-                };
-                let column = start % pieces_per_row * piece;
-                let width = piece.min(columns - column);
-                for p in start..end {
-                    let from = p / pieces_per_row * columns + column;
+        .with_max_len(1)
+        .flat_map_iter(|_| {
+            let mut committer = Committer::default();
+            let mut done = Vec::new();
+            while let Some(&(column, row)) = groups.get(taken.fetch_add(1, Ordering::Relaxed)) {
+                let end = columns.min(column + width);
+                let blanks = blanks
+                    .iter()
+                    .filter(|&&j| column <= j && j < end)
+                    .map(|j| j - column);
+                for r in row..rows.min(row + group) {
                     committer.push(
-                        &values[from..from + width],
-                        &points[column..column + width],
-                        blanks
-                            .iter()
-                            .filter(|&&j| column <= j && j < column + width)
-                            .map(|j| j - column),
+                        &values[r * columns + column..r * columns + end],
+                        &points[column..end],
+                        blanks.clone(),
                     );
                 }
-                committer.finish(&points[column..column + width], &mut out);
+                done.push((row, committer.finish(&points[column..end])));
             }
-            out
+            done
         })
         .collect();
-    let sums: Vec<Xyzz> = sums
-        .concat()
-        .chunks(pieces_per_row)
-        .map(|parts| {
-            parts.iter().skip(1).fold(parts[0], |mut sum, part| {
-                sum.add(part);
-                sum
-            })
-        })
-        .collect();
+    let mut sums = vec![Xyzz::IDENTITY; rows];
+    for (row, parts) in done {
+        for (sum, part) in sums[row..].iter_mut().zip(parts) {
+            sum.add(&part);
+        }
+    }
     Xyzz::batch_to_affine(&sums)
 }
 
@@ -196,27 +192,29 @@ impl Committer {
         }
     }
 
-    fn finish(&mut self, points: &[Affine], out: &mut Vec<Xyzz>) {
+    /// The sums of the rows since the last call.
+    fn finish(&mut self, points: &[Affine]) -> Vec<Xyzz> {
         let mut windows = Vec::new();
         self.weighted
             .finish(points, |_, parts| windows.push(parts.to_vec()));
         let mut windows = windows.into_iter();
-        for row in self.rows.drain(..) {
-            let row_windows: Vec<_> = windows.by_ref().take(row.count as usize).collect();
-            let sum =
-                row_windows
-                    .iter()
-                    .enumerate()
-                    .rev()
-                    .fold(Xyzz::IDENTITY, |high, (w, parts)| {
-                        let shift = if w + 1 == row.count as usize {
-                            parts.len()
-                        } else {
-                            row.width as usize
-                        };
-                        horner(parts, high, shift)
-                    });
-            out.push(sum);
-        }
+        self.rows
+            .drain(..)
+            .map(|row| {
+                let parts: Vec<_> = windows.by_ref().take(row.count as usize).collect();
+                let mut high = Xyzz::IDENTITY;
+                for (w, parts) in parts.iter().enumerate().rev() {
+                    // Only the last window may have more parts than bits.
+                    let last = w + 1 == row.count as usize;
+                    let shift = if last {
+                        parts.len()
+                    } else {
+                        row.width as usize
+                    };
+                    high = horner(parts, high, shift);
+                }
+                high
+            })
+            .collect()
     }
 }
