@@ -1,11 +1,11 @@
 //! Field vectors, small integers and single elements on their way between Python and Rust.
 
-use numpy::{
-    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn, PyUntypedArrayMethods,
-};
+use numpy::ndarray::ArrayView2;
+use numpy::{PyArray2, PyReadonlyArray2, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use veracity_kernels::buffers;
 use veracity_kernels::field::{Fe, Fq, Modulus};
 
 /// A vector of elements as Python passes it.
@@ -24,10 +24,28 @@ pub(crate) fn elements<'a, M: Modulus>(array: &'a VecIn<'_>) -> PyResult<&'a [Fe
     Ok(Fe::slice_of_limbs(words.as_chunks().0))
 }
 
+/// Keeps the memory of an array, and hands it on when Python drops the array.
+#[pyclass(frozen)]
+struct Owner(Option<Vec<Fq>>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(values) = self.0.take() {
+            buffers::recycle(values);
+        }
+    }
+}
+
 /// A vector as a new array of shape (n, 4); nothing is copied.
-pub(crate) fn give<M: Modulus>(py: Python<'_>, values: Vec<Fe<M>>) -> PyResult<VecOut<'_>> {
-    let n = values.len();
-    PyArray1::from_vec(py, Fe::into_limbs(values).into_flattened()).reshape([n, 4])
+pub(crate) fn give(py: Python<'_>, values: Vec<Fq>) -> PyResult<VecOut<'_>> {
+    let shape = (values.len(), 4);
+    let owner = Bound::new(py, Owner(Some(values)))?;
+    let words = Fq::limbs_of_slice(owner.get().0.as_deref().unwrap_or_default()).as_flattened();
+    let view = ArrayView2::from_shape(shape, words)
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    // SAFETY: the owner keeps the vector, whose memory does not move, as long as the array lives,
+    // and nobody else refers to it.
+    Ok(unsafe { PyArray2::borrow_from_array(&view, owner.clone().into_any()) })
 }
 
 /// Elements from 32 canonical bytes each.

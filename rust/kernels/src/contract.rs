@@ -1,5 +1,6 @@
 //! Small-integer arrays against field vectors: the pass over a model's weights.
 
+use crate::buffers::take;
 use crate::field::{Fq, Limbs};
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
@@ -35,7 +36,7 @@ pub fn contract<T: Small>(m: Tensor<'_, T>, outer: usize, v: &[Fq]) -> Vec<Fq> {
     debug_assert_eq!(m.data.len(), outer * m.n * m.inner);
     let outputs = outer * m.inner;
     if outputs == 0 || m.n == 0 {
-        return Fq::zeros(outputs);
+        return vec![Fq::ZERO; outputs];
     }
     // Few outputs leave threads idle: cut the bound axis as well.
     let threads = rayon::current_num_threads();
@@ -75,7 +76,7 @@ fn contract_range<T: Small>(
     range: Range<usize>,
 ) -> Vec<Fq> {
     let v = &v[range.clone()];
-    let mut out = Fq::zeros(outputs);
+    let mut out = take(outputs);
     #[cfg(target_arch = "x86_64")]
     if ifma::available() && outputs >= MANY && range.len() >= LONG {
         // SAFETY: the machine has the instructions, in each of the calls.

@@ -146,12 +146,18 @@ impl<M: Modulus> Fe<M> {
         unsafe { Vec::from_raw_parts(values.as_mut_ptr().cast(), values.len(), values.capacity()) }
     }
 
-    /// A vector of zeros, from memory that the system hands out zeroed.
-    pub fn zeros(n: usize) -> Vec<Self> {
-        let mut limbs = std::mem::ManuallyDrop::new(vec![[0u64; 4]; n]);
-        crate::pages::prefer_huge(&mut limbs);
-        // SAFETY: as in `into_limbs`; zero limbs are the element zero.
+    /// A vector of Montgomery forms, which must be below the modulus; nothing is copied.
+    pub fn from_limbs(limbs: Vec<Limbs>) -> Vec<Self> {
+        let mut limbs = std::mem::ManuallyDrop::new(limbs);
+        // SAFETY: as in `into_limbs`.
         unsafe { Vec::from_raw_parts(limbs.as_mut_ptr().cast(), limbs.len(), limbs.capacity()) }
+    }
+
+    /// Montgomery forms, seen in place.
+    #[inline]
+    pub fn limbs_of_slice(values: &[Self]) -> &[Limbs] {
+        // SAFETY: `Fe` is a transparent wrapper of `Limbs`.
+        unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
     }
 
     /// The element of canonical limbs, or `None` where they are not below the modulus.

@@ -3,6 +3,7 @@
 //!
 //! Pure Rust; what Python sees is the crate `veracity-bindings`.
 
+pub mod buffers;
 pub mod contract;
 pub mod curve;
 pub mod curve_batch;
@@ -15,7 +16,6 @@ mod ifma;
 pub mod logup;
 pub mod msm;
 pub mod msm_buckets;
-mod pages;
 mod parallel;
 pub mod pedersen;
 pub mod small;

@@ -1,5 +1,6 @@
 //! Fractional sums: p/q as (p, d) with q = 1 + d, so that zeros stand for the fraction 0/1.
 
+use crate::buffers::take;
 use crate::field::Fq;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
@@ -21,7 +22,7 @@ pub fn denominators<T: Small, U: Small>(
     beta: Fq,
 ) -> Vec<Fq> {
     let width = values.len().checked_div(constants.len()).unwrap_or(0);
-    let mut out = Fq::zeros(values.len());
+    let mut out = take(values.len());
     for_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();
         let mut rest = part;
@@ -40,8 +41,8 @@ pub fn denominators<T: Small, U: Small>(
 pub fn level(p: Option<&[Fq]>, d: &[Fq], n: usize) -> (Vec<Fq>, Vec<Fq>) {
     let pairs = Pairs::new(n);
     let total = pairs.count(d.len());
-    let mut out_p = Fq::zeros(total);
-    let mut out_d = Fq::zeros(total);
+    let mut out_p = take(total);
+    let mut out_d = take(total);
     let part = |start: usize, out_p: &mut [Fq], out_d: &mut [Fq]| {
         let range = start..start + out_p.len();
         let mut scratch = [Vec::new(), Vec::new()];
@@ -56,6 +57,10 @@ pub fn level(p: Option<&[Fq]>, d: &[Fq], n: usize) -> (Vec<Fq>, Vec<Fq>) {
             }
         }
     };
+    if total <= CHUNK {
+        part(0, &mut out_p, &mut out_d);
+        return (out_p, out_d);
+    }
     out_p
         .par_chunks_mut(CHUNK)
         .zip(out_d.par_chunks_mut(CHUNK))
@@ -133,7 +138,7 @@ fn pick<'a>(
 
 /// `outer[o] inner[i]` over a range of the index space.
 fn joint_weights(outer: &[Fq], inner: &[Fq], range: Range<usize>) -> Vec<Fq> {
-    let mut weights = Fq::zeros(range.len());
+    let mut weights = take(range.len());
     let mut rest = &mut weights[..];
     for (row, columns) in row_parts(range, inner.len()) {
         let (now, later) = rest.split_at_mut(columns.len());

@@ -1,5 +1,6 @@
 //! Element-wise operations on vectors.
 
+use crate::buffers::take;
 use crate::field::Fq;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
@@ -9,7 +10,7 @@ use std::ops::Range;
 
 /// The elements of small integers.
 pub fn from_small<T: Small>(values: &[T]) -> Vec<Fq> {
-    let mut out = Fq::zeros(values.len());
+    let mut out = take(values.len());
     for_parts(&mut out, CHUNK, |start, part| {
         let values = &values[start..start + part.len()];
         affine(part, Fq::ZERO, (values, Fq::ONE), None::<(&[i8], Fq)>);
@@ -20,7 +21,7 @@ pub fn from_small<T: Small>(values: &[T]) -> Vec<Fq> {
 /// `f(a_i, b_i)` for vectors of one length.
 fn zip(a: &[Fq], b: &[Fq], f: impl Fn(Fq, Fq) -> Fq + Sync) -> Vec<Fq> {
     debug_assert_eq!(a.len(), b.len());
-    let mut out = Fq::zeros(a.len());
+    let mut out = take(a.len());
     for_parts(&mut out, CHUNK, |start, part| {
         for ((o, a), b) in part.iter_mut().zip(&a[start..]).zip(&b[start..]) {
             *o = f(*a, *b);
@@ -42,7 +43,7 @@ pub fn sub(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
 /// `a_i b_i`.
 pub fn mul(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
     debug_assert_eq!(a.len(), b.len());
-    let mut out = Fq::zeros(a.len());
+    let mut out = take(a.len());
     for_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();
         mul_into(part, &a[range.clone()], &b[range]);
@@ -66,7 +67,7 @@ pub fn scale(a: &[Fq], s: Fq) -> Vec<Fq> {
 
 /// `out[i len(b) + j] = a_i b_j`.
 pub fn outer(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
-    let mut out = Fq::zeros(a.len() * b.len());
+    let mut out = take(a.len() * b.len());
     for_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();
         let mut rest = part;
@@ -92,7 +93,7 @@ pub(crate) fn scale_into(out: &mut [Fq], s: Fq, b: &[Fq]) {
 /// `sum_k c_k v_k`; shorter vectors count as padded with zeros.
 pub fn lincomb(vectors: &[&[Fq]], coefficients: &[Fq]) -> Vec<Fq> {
     let n = vectors.iter().map(|v| v.len()).max().unwrap_or(0);
-    let mut out = Fq::zeros(n);
+    let mut out = take(n);
     for_parts(&mut out, CHUNK, |start, part| {
         #[cfg(target_arch = "x86_64")]
         if ifma::available() {
@@ -135,7 +136,7 @@ pub fn gather(a: &[Fq], index: &[i64]) -> Option<Vec<Fq>> {
     if index.iter().any(|&i| i < 0 || i as usize >= a.len()) {
         return None;
     }
-    let mut out = Fq::zeros(index.len());
+    let mut out = take(index.len());
     for_parts(&mut out, CHUNK, |start, part| {
         for (o, &i) in part.iter_mut().zip(&index[start..]) {
             *o = a[i as usize];
@@ -154,7 +155,7 @@ pub fn eq(point: &[Fq], n: usize) -> Vec<Fq> {
         return low;
     }
     let high = eq_by_doubling(high_point, n.div_ceil(low.len()));
-    let mut out = Fq::zeros(n);
+    let mut out = take(n);
     for_parts(&mut out, low.len(), |start, part| {
         scale_into(part, high[start / low.len()], &low[..part.len()]);
     });
@@ -167,13 +168,15 @@ fn eq_by_doubling(point: &[Fq], n: usize) -> Vec<Fq> {
         out.push(Fq::ONE);
     }
     for p in point {
-        for i in 0..out.len() {
-            let high = out[i] * *p;
-            out[i] -= high;
-            if out.len() < n {
-                out.push(high);
-            }
+        let half = out.len();
+        let present = half.min(n - half);
+        out.resize(half + half, Fq::ZERO);
+        let (low, high) = out.split_at_mut(half);
+        scale_into(high, *p, low);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low -= *high;
         }
+        out.truncate(half + present);
     }
     out
 }

@@ -38,7 +38,7 @@ fn vectors(count: usize) -> impl Strategy<Value = Vec<Vec<Fq>>> {
 }
 
 fn zeros(n: usize) -> Vec<Fq> {
-    Fq::zeros(n)
+    vec![Fq::ZERO; n]
 }
 
 macro_rules! same {

@@ -1,0 +1,95 @@
+//! Memory for large vectors, used again instead of given back.
+//!
+//! A round of a proof makes vectors as long as those it consumes. Fresh memory costs a page fault
+//! per 128 elements, more time than a multiplication of each; so results are kept here when
+//! Python drops them, up to a limit, and the first touch of new ones is of huge pages.
+
+use crate::field::{Fe, Limbs, Modulus};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// Vectors from this size on, in bytes, are worth it.
+const LARGE: usize = 1 << 20;
+/// Bytes kept at most.
+const KEPT: usize = 1 << 30;
+const HUGE_PAGE: usize = 2 << 20;
+
+#[derive(Default)]
+struct Pool {
+    /// By length.
+    free: BTreeMap<usize, Vec<Vec<Limbs>>>,
+    bytes: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    free: BTreeMap::new(),
+    bytes: 0,
+});
+
+fn bytes(limbs: &Vec<Limbs>) -> usize {
+    limbs.capacity() * size_of::<Limbs>()
+}
+
+/// A vector of `n` elements, for the caller to overwrite: what they are is not specified.
+pub fn take<M: Modulus>(n: usize) -> Vec<Fe<M>> {
+    if n * size_of::<Limbs>() < LARGE {
+        return Fe::from_limbs(vec![[0; 4]; n]);
+    }
+    if let Ok(mut pool) = POOL.lock() {
+        let found = pool
+            .free
+            .range_mut(n..=n + n / 4)
+            .find_map(|(_, v)| v.pop());
+        if let Some(mut limbs) = found {
+            pool.bytes -= bytes(&limbs);
+            limbs.truncate(n);
+            return Fe::from_limbs(limbs);
+        }
+    }
+    let mut limbs = vec![[0; 4]; n];
+    prefer_huge(&mut limbs);
+    Fe::from_limbs(limbs)
+}
+
+/// Gives a vector up, for [`take`] to use again.
+///
+/// Secrets may be in it, as in any memory that is freed: elements are not erased.
+pub fn recycle<M: Modulus>(values: Vec<Fe<M>>) {
+    let limbs = Fe::into_limbs(values);
+    let size = bytes(&limbs);
+    if !(LARGE..=KEPT).contains(&size) {
+        return;
+    }
+    if let Ok(mut pool) = POOL.lock() {
+        if pool.bytes + size > KEPT {
+            // Lengths that nobody asks for any more must not stay for ever.
+            *pool = Pool::default();
+        }
+        pool.bytes += size;
+        pool.free.entry(limbs.len()).or_default().push(limbs);
+    }
+}
+
+/// Advises the system to back the whole huge pages inside fresh memory by huge pages. Only
+/// advice: failure changes nothing.
+fn prefer_huge(memory: &mut [Limbs]) {
+    let start = memory.as_mut_ptr() as usize;
+    let end = start + size_of_val(memory);
+    let (first, last) = (
+        start.next_multiple_of(HUGE_PAGE),
+        end / HUGE_PAGE * HUGE_PAGE,
+    );
+    if first >= last {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the range lies inside memory that the caller owns, and the advice does not change
+    // its contents.
+    unsafe {
+        libc::madvise(
+            first as *mut libc::c_void,
+            last - first,
+            libc::MADV_HUGEPAGE,
+        );
+    }
+}
