@@ -16,6 +16,7 @@ from veracity.frontends.scales import Range, build_program
 from veracity.frontends.tokenizer import Tokenizer
 from veracity.graph import Program
 from veracity.graph.evaluate import scores
+from veracity.graph.exact import PreparedWeights
 
 __all__ = ["accuracy", "bundled_text", "calibrate_model", "observe_ranges"]
 
@@ -60,11 +61,12 @@ def accuracy(
 ) -> dict[str, Any]:
     """Perplexity of both models, their ratio and top-1 agreement on token windows."""
     loss = {"float": 0.0, "integer": 0.0}
+    prepared = PreparedWeights(weights)
     agree = total = counted = 0
     scale = 2.0 ** -program.exponents[program.ops[-1].name]
     for i, window in enumerate(windows):
         exact = model.logits(window)
-        ours = scores(program, weights, window)
+        ours = scores(program, prepared, window)
         agree += int((exact.argmax(axis=1) == ours.argmax(axis=1)).sum())
         total += len(window)
         targets = np.asarray(window[1:])

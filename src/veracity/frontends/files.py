@@ -1,7 +1,9 @@
 """The program file (``.vprog``): a zip container with uncompressed members.
 
-``meta.json`` (format, source, parameters), ``tokenizer.json``, ``weights/float/*.npy`` and ``config.json``;
-after calibration also ``program.json``, ``report.json`` and ``weights/int/*.npy``. Members are stored, not
+``meta.json`` (format, source, parameters), ``tokenizer.json``, ``weights/float/*.npy`` and
+``config.json``;
+after calibration also ``program.json``, ``report.json`` and ``weights/int/*.npy``. Members are
+stored, not
 deflated, so arrays are memory-mapped in place.
 """
 
@@ -131,7 +133,9 @@ def save_program_file(path: Path, content: ProgramFile) -> None:
         part.replace(path)
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise UsageError(f"cannot write {path.name}: {reason}; free space or choose --out") from error
+        raise UsageError(
+            f"cannot write {path.name}: {reason}; free space or choose --out"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -188,8 +192,14 @@ def load_program_file(path: str | Path) -> ProgramFile:
         with zipfile.ZipFile(path) as file:
             return _read(path, file)
     except (
-        zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError, NotImplementedError,
-        struct.error, RecursionError,
+        zipfile.BadZipFile,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        struct.error,
+        RecursionError,
     ) as error:
         raise FormatError(path.name, f"not a program file ({type(error).__name__})") from error
 

@@ -91,8 +91,18 @@ def read_checkpoint(path: Path) -> FloatModel:
     else:
         tensors["final_gain"] = final_gain
     config = Config(
-        "llama", dim, layers, kv, heads // kv, head_dim, hidden, abs(vocab), context, 1e-5,
-        "10000", "interleaved",
+        "llama",
+        dim,
+        layers,
+        kv,
+        heads // kv,
+        head_dim,
+        hidden,
+        abs(vocab),
+        context,
+        1e-5,
+        "10000",
+        "interleaved",
     )
     return FloatModel(config, tensors)
 

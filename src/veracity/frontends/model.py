@@ -1,7 +1,8 @@
 """A decoder in floating point: what importers produce and calibration observes.
 
 Gains of norms are folded into the linear maps that read them (except the last one of a tied
-model), ``1/sqrt(head_dim)`` into the query projection, LayerNorm biases into the next biases: a norm
+model), ``1/sqrt(head_dim)`` into the query projection, LayerNorm biases into the next biases: a
+norm
 here only normalises.
 """
 
@@ -62,8 +63,10 @@ class FloatModel:
     """Weights by canonical name.
 
     Names: ``embed`` (vocab, dim); ``position`` (context, dim) for gpt2; per layer i
-    ``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` as (out, in), biases with suffix
-    ``.bias``; ``final_gain`` (dim,) for a tied llama; ``head`` (vocab, dim) and ``head.bias`` never.
+    ``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` as (out, in), biases with
+    suffix
+    ``.bias``; ``final_gain`` (dim,) for a tied llama; ``head`` (vocab, dim) and ``head.bias``
+    never.
     A model without ``head`` uses ``embed``.
     """
 

