@@ -113,7 +113,7 @@ def _measure(
     progress("verify", 0.0)
     verdict = _verify_elsewhere(folder, threads)
     progress("verify", 1.0)
-    costs = zkml.count(loaded.program, prompt + answer, len(prompt))
+    costs = zkml.count(owner.integer_program(loaded), prompt + answer, len(prompt))
     return {
         "model": loaded.source["name"],
         "parameters": loaded.parameters,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from veracity import zkml
-from veracity.api.owner import load_program
+from veracity.api.owner import integer_program, load_program
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import UsageError
@@ -62,10 +62,11 @@ def estimate(
         The program is not calibrated, or ``tokens`` is beyond its context.
     """
     loaded = load_program(program)
-    if not 2 <= tokens <= loaded.program.context + 1:
-        raise UsageError(f"tokens must lie between 2 and {loaded.program.context + 1}")
+    integers = integer_program(loaded)
+    if not 2 <= tokens <= integers.context + 1:
+        raise UsageError(f"tokens must lie between 2 and {integers.context + 1}")
     # Token ids do not change the cost, only how many there are.
-    costs = zkml.count(loaded.program, [0] * tokens, max(1, tokens // 4))
+    costs = zkml.count(integers, [0] * tokens, max(1, tokens // 4))
     speed = measure_speed(load_engine("cpu", threads=threads))
     weights, lookups, values = loaded.parameters, costs.lookups, costs.committed_values
     return Estimate(

@@ -96,23 +96,24 @@ def commit(
     """
     progress("load", 0.0)
     loaded = load_program(program)
+    integers = integer_program(loaded)
     engine = load_engine("cpu", threads=threads)
     progress("load", 1.0)
-    model, opening = zkml.commit_model(engine, loaded.program, loaded.weights, progress=progress)
+    model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
     table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids))
     metadata = Metadata(
         source=loaded.source,
         parameters=loaded.parameters,
-        program_digest=loaded.program.digest,
+        program_digest=integers.digest,
         tokenizer_digest=table.digest,
         quantisation=loaded.quantisation,
-        calibration=loaded.calibration,
-        accuracy=loaded.accuracy,
+        calibration=loaded.calibration or {},
+        accuracy=loaded.accuracy or {},
         frames=prompt_frames(loaded),
         stop_ids=tuple(sorted(loaded.stop_ids)),
         package_version=version("veracity"),
     )
-    commitment = Commitment(metadata, loaded.program, table, model)
+    commitment = Commitment(metadata, integers, table, model)
     return commitment, Secret(commitment, weights_digest(loaded.weights), opening)
 
 
@@ -171,11 +172,12 @@ def prove(
     ids = [*frame.before, *loaded.encode(prompt), *frame.after]
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
-    room = loaded.program.context + 1 - len(ids)
+    context = integer_program(loaded).context
+    room = context + 1 - len(ids)
     if room < 1:
         raise UsageError(
             f"the prompt has {len(ids)} tokens, the model's context holds "
-            f"{loaded.program.context}; shorten the prompt"
+            f"{context}; shorten the prompt"
         )
     progress("load", 1.0)
     answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
@@ -199,7 +201,7 @@ def prove_tokens(
     tokens = prompt + answer
     argument = zkml.prove(
         load_engine("cpu", threads=threads),
-        loaded.program,
+        integer_program(loaded),
         loaded.weights,
         commitment.model,
         opened.opening,
@@ -224,16 +226,27 @@ def answer_tokens(
 
     progress("evaluate", 0.0)
     return generate(
-        loaded.program, loaded.weights, prompt, wanted, frozenset(loaded.stop_ids), on_token=count
+        integer_program(loaded),
+        loaded.weights,
+        prompt,
+        wanted,
+        frozenset(loaded.stop_ids),
+        on_token=count,
     )
 
 
 def load_program(program: ProgramFile | str | Path) -> ProgramFile:
     """Open a calibrated ``.vprog`` file; weights stay on disk, memory-mapped."""
     loaded = program if isinstance(program, ProgramFile) else frontends.load_program_file(program)
-    if not isinstance(loaded.program, Program):
-        raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
+    integer_program(loaded)
     return loaded
+
+
+def integer_program(loaded: ProgramFile) -> Program:
+    """The integer program of a calibrated model; :class:`UsageError` before calibration."""
+    if loaded.program is None:
+        raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
+    return loaded.program
 
 
 def load_secret(path: str | Path) -> Secret:
@@ -247,7 +260,7 @@ def load_secret(path: str | Path) -> Secret:
 
 def check_pair(loaded: ProgramFile, opened: Secret) -> None:
     """Raise :class:`UsageError` unless ``opened`` opens a commitment to exactly this model."""
-    if opened.commitment.metadata.program_digest != loaded.program.digest:
+    if opened.commitment.metadata.program_digest != integer_program(loaded).digest:
         raise UsageError(
             "the secret belongs to another program (calibrated again since?); "
             "run `veracity commit` for this one"

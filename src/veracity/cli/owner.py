@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -74,6 +77,21 @@ def import_(source: str, out: Path | None, quiet: bool, as_json: bool) -> None:
     )
 
 
+def range_rows(ranges: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, object]]:
+    """Observed ranges as rows of a table, one for each kind of op."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for name, observed in ranges.items():
+        kinds.setdefault(re.sub(r"^layers\.\d+\.", "", name), []).append(observed)
+    rows: list[tuple[str, object]] = []
+    for kind, group in kinds.items():
+        largest = max(float(one["largest"]) for one in group)
+        usual = max(float(one["p99.9"]) for one in group)
+        wide = sum(bool(one["massive"]) for one in group)
+        note = f"; 24 bits in {wide} of {len(group)}" if wide else ""
+        rows.append((kind, f"{largest:.4g} (99.9 % are below {usual:.4g}{note})"))
+    return rows
+
+
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--text", type=FILE, help="Text to observe [default: the bundled text and prompts].")
@@ -98,7 +116,9 @@ def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> N
     if as_json:
         emit_json(facts)
         return
-    show_table(flatten({k: v for k, v in facts.items() if k != "cost_of_32_tokens"}))
+    apart = ("cost_of_32_tokens", "ranges")
+    show_table(flatten({name: value for name, value in facts.items() if name not in apart}))
+    show_table(range_rows(report["ranges"]), title="largest magnitudes, over all layers")
     show_table(cost_rows(cost), title="to prove 32 tokens")
 
 
