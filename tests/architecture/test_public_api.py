@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from pathlib import Path
 
 import veracity
@@ -35,7 +36,8 @@ def describe(name: str) -> list[str]:
 
 
 def face() -> str:
-    return "\n".join(line for name in sorted(veracity.__all__) for line in describe(name)) + "\n"
+    lines = [line for name in sorted(veracity.__all__) for line in describe(name)]
+    return re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", "\n".join(lines)) + "\n"
 
 
 def test_public_api_is_the_one_written_down() -> None:

@@ -32,7 +32,7 @@ def test_bench_measures_everything(house: House, tmp_path: Path) -> None:
     measures = json.loads(done(*run).stdout)
     assert set(FIELDS) <= measures.keys()
     assert measures["tokens"] == 16
-    assert measures["parameters"] == 260_032
+    assert measures["model"] == "stories260K"
     assert measures["proof_bytes"] == (tmp_path / "answer.vproof").stat().st_size
     for name in ("lookups", "committed_values", "prove_s", "verify_s", "peak_memory_bytes"):
         assert measures[name] > 0, name

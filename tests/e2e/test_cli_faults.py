@@ -210,7 +210,7 @@ def test_an_existing_secret_is_not_replaced_by_accident(house: House, tmp_path: 
 
 def test_the_secret_of_another_program_is_refused(house: House, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
-    text.write_text("The dog ran to the big tree. " * 40, encoding="utf-8")
+    text.write_text("The dog ran to the big tree. " * 100, encoding="utf-8")
     program = tmp_path / "again.vprog"
     shutil.copy(house.program, program)
     done("calibrate", program, "--text", text, "-q")

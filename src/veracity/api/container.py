@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import zlib
@@ -138,6 +139,13 @@ class ByteReader:
         if len(data) != size or not inflater.eof or inflater.unused_data:
             self.fail(what, "compressed data does not match its stated length")
         return data
+
+    def checksum(self) -> None:
+        """Check and take off the SHA-256 that ends the data; asked for after the header."""
+        body, stated = self.data[:-DIGEST_BYTES], self.data[-DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != stated:
+            self.fail("checksum", "the file is damaged or incomplete; fetch or make it again")
+        self.data = body
 
     def finish(self) -> None:
         """Reject trailing bytes."""

@@ -19,7 +19,6 @@ from veracity.api.container import (
     read_file,
     write_file,
 )
-from veracity.errors import FormatError
 from veracity.zkml import ModelOpening
 
 __all__ = ["Secret"]
@@ -58,13 +57,11 @@ class Secret:
         """Parse a ``.vsec`` file; raises :class:`FormatError` on anything but an exact one."""
         reader = ByteReader(data, where)
         reader.header(KIND, VERSION)
+        reader.checksum()
         public = reader.blob("commitment", MAX_FILE)
         weights_digest = reader.raw(DIGEST_BYTES, "weights digest")
         opening = reader.blob("opening", MAX_ROWS)
-        stated = reader.raw(DIGEST_BYTES, "digest")
         reader.finish()
-        if hashlib.sha256(data[:-DIGEST_BYTES]).digest() != stated:
-            raise FormatError(where, "the checksum does not match; the file is damaged")
         return cls(
             Commitment.from_bytes(public, where), weights_digest, ModelOpening.from_bytes(opening)
         )
