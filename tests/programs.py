@@ -161,7 +161,9 @@ def small_model(
         x = f"{at}.out"
     n = norm("final_norm", x, 14, 20)
     if not gpt2:
-        ops.append(Gain(name="final_gain", x=n, weight=w("final_gain", d), shift=6, bits=16))
+        ops.append(
+            Gain(name="final_gain", x=n, weight=w("final_gain", d), bias=None, shift=6, bits=16)
+        )
         n = "final_gain"
     ops.append(Head(name="head", x=n, weight="embedding", shift=13 if shape else 9))
     program = Program(

@@ -66,8 +66,8 @@ class ProgramFile:
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
-        return self.model.parameters
+        """Number of weights in the source file."""
+        return int(self.source["parameters"])
 
     @property
     def quantisation(self) -> dict[str, Any]:

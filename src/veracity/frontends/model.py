@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Config", "FloatModel", "fold_norm"]
+__all__ = ["Config", "FloatModel", "decimal", "fold_norm"]
 
 Floats = NDArray[np.float32]
 Observer = Callable[[str, Floats], None]
@@ -64,19 +64,12 @@ class FloatModel:
 
     Names: ``embed`` (vocab, dim); ``position`` (context, dim) for gpt2; per layer i
     ``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` as (out, in), biases with
-    suffix
-    ``.bias``; ``final_gain`` (dim,) for a tied llama; ``head`` (vocab, dim) and ``head.bias``
-    never.
-    A model without ``head`` uses ``embed``.
+    suffix ``.bias``; ``final_gain`` (dim,) where the last norm's gain is not folded; ``head``
+    (vocab, dim), or ``embed`` where the head is tied.
     """
 
     config: Config
     tensors: Mapping[str, Floats] = field(repr=False)
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(int(t.size) for t in self.tensors.values())
 
     def logits(self, tokens: Sequence[int], observe: Observer | None = None) -> Floats:
         """Scores of the next token at every position, (T, vocab).
@@ -119,6 +112,8 @@ class FloatModel:
         n = self._norm(x)
         if "final_gain" in w:
             n = n * w["final_gain"]
+            if "final_gain.bias" in w:
+                n = n + w["final_gain.bias"]
             see("final_gain", n)
         out = np.asarray(n @ w.get("head", w["embed"]).T, dtype=np.float32)
         see("head", out)
@@ -177,6 +172,11 @@ class FloatModel:
         mixed = (e / e.sum(axis=-1, keepdims=True)) @ values[:, None]
         out = mixed.transpose(2, 0, 1, 3).reshape(count, -1)
         return np.ascontiguousarray(out, dtype=np.float32)
+
+
+def decimal(x: float) -> str:
+    """A positive number as plain decimal text, for a rotary base."""
+    return str(int(x)) if x == int(x) else repr(x)
 
 
 def fold_norm(

@@ -262,8 +262,11 @@ def _head(b: _Builder, n: _Scaled) -> None:
         gain = b.weight_exponent("final_gain")
         out, bits = b.result("final_gain", limit=_ONE_DIGIT + logits - w)
         gain = min(gain, _ONE_DIGIT + out - n.exponent)
+        bias = None
+        if "final_gain.bias" in b.model.tensors:
+            bias = b.quantise("final_gain.bias", n.exponent + gain, "int64")
         op = Gain(
-            name="final_gain", x=n.name, weight=b.quantise("final_gain", gain),
+            name="final_gain", x=n.name, weight=b.quantise("final_gain", gain), bias=bias,
             shift=n.exponent + gain - out, bits=bits,
         )  # fmt: skip
         n = b.value(op, out)

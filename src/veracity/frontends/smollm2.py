@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from veracity.errors import UnsupportedModelError, UsageError
-from veracity.frontends.model import Config, FloatModel, Floats, fold_norm
+from veracity.frontends.model import Config, FloatModel, Floats, decimal, fold_norm
 from veracity.frontends.tokenizer import Tokenizer, byte_level_bytes
 
 __all__ = ["fetch_smollm2", "read_gguf"]
@@ -113,7 +113,7 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
         int(fact("llama.feed_forward_length")), embed.shape[0],
         int(fact("llama.context_length")),
         float(fact("llama.attention.layer_norm_rms_epsilon")),
-        _decimal(float(base or 10000.0)),
+        decimal(float(base or 10000.0)),
         "interleaved",
     )  # fmt: skip
     return (
@@ -121,10 +121,6 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
         _tokenizer(path, fact),
         str(fact("general.name") or path.stem),
     )
-
-
-def _decimal(x: float) -> str:
-    return str(int(x)) if x == int(x) else repr(x)
 
 
 def _tokenizer(path: Path, fact: Any) -> Tokenizer:

@@ -15,6 +15,7 @@ from veracity.errors import UnsupportedModelError, UsageError
 from veracity.frontends.calibration import calibrate_model
 from veracity.frontends.files import ProgramFile, load_program_file, save_program_file
 from veracity.frontends.llama2c import is_checkpoint, read_checkpoint, read_pieces
+from veracity.frontends.model import FloatModel
 from veracity.frontends.smollm2 import fetch_smollm2, read_gguf
 from veracity.frontends.synthetic import SYNTHETIC, synthetic_model
 from veracity.frontends.tokenizer import from_pieces
@@ -38,14 +39,24 @@ def _llama2c(checkpoint: Path, tokenizer: Path, name: str) -> ProgramFile:
     pieces, scores = read_pieces(tokenizer, model.config.vocab)
     source = {
         "name": name, "kind": "llama2.c", "file": checkpoint.name, "sha256": _sha256(checkpoint),
+        "parameters": stored_parameters(model),
     }  # fmt: skip
     return ProgramFile(source, model, from_pieces(pieces, scores))
+
+
+def stored_parameters(model: FloatModel) -> int:
+    """Weights in the file: those of the model and the folded gains of two norms a layer."""
+    folded = 2 * model.config.layers * model.config.dim
+    if "final_gain" not in model.tensors:
+        folded += model.config.dim
+    return folded + sum(int(t.size) for t in model.tensors.values())
 
 
 def _gguf(path: Path, name: str | None) -> ProgramFile:
     model, tokenizer, stated = read_gguf(path)
     source = {
         "name": name or stated, "kind": "gguf", "file": path.name, "sha256": _sha256(path),
+        "parameters": stored_parameters(model),
     }  # fmt: skip
     return ProgramFile(source, model, tokenizer)
 

@@ -53,7 +53,10 @@ def synthetic_model(name: str) -> ProgramFile:
             tensors[f"{at}.{key}"] = normal(scale, n, k)
             tensors[f"{at}.{key}.bias"] = normal(0.01, n)
     digest = hashlib.sha256(b"".join(tensors[n].tobytes() for n in sorted(tensors))).hexdigest()
-    source = {"name": name, "kind": "synthetic", "file": f"seed {shape.seed}", "sha256": digest}
+    source = {
+        "name": name, "kind": "synthetic", "file": f"seed {shape.seed}", "sha256": digest,
+        "parameters": sum(int(t.size) for t in tensors.values()),
+    }  # fmt: skip
     return ProgramFile(source, FloatModel(c, tensors), _words(c.vocab))
 
 

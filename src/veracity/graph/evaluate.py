@@ -185,6 +185,8 @@ def _apply(
         return _in_range(op, rhu(values[op.a] * values[op.b], op.shift), op.bits), {}
     if isinstance(op, Gain):
         acc = values[op.x] * weights[op.weight].astype(np.int64)
+        if op.bias is not None:
+            acc += weights[op.bias].astype(np.int64)
         return _in_range(op, rhu(acc, op.shift), op.bits), {"acc": acc}
     raise UsageError(f"{op.name}: op {type(op).__name__} has no meaning here")
 

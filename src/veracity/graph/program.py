@@ -247,7 +247,8 @@ def _width(program: Program, op: Op, widths: Mapping[str, int]) -> int:
         _require(op.kind in ("rms", "layer"), op, "unknown kind")
         _require(op.constant // op.eps < 1 << 64, op, "the reciprocal root may exceed 32 bits")
     if isinstance(op, Gain):
-        _require(shape[op.weight] == (inputs[0],), op, "the gain does not fit its input")
+        for weight in op.weight_names():
+            _require(shape[weight] == (inputs[0],), op, "the gain does not fit its input")
     if isinstance(op, Function):
         _require(op.fn in FUNCTIONS, op, "unknown function")
     _require(len(set(inputs)) == 1, op, "inputs of different widths")

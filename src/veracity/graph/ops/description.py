@@ -156,10 +156,11 @@ class Mul(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Gain(Op):
-    """``rhu(x * weight, shift)``, weight (features,): the gain of a norm before a tied head."""
+    """``rhu(x * weight + bias, shift)``, both (features,): a norm's gain before a tied head."""
 
     x: str
     weight: str
+    bias: str | None
     shift: int
     bits: int
 

@@ -46,7 +46,7 @@ def multiply(context: Context, op: Mul) -> Tensor:
 
 @rule(Gain)
 def gain(context: Context, op: Gain) -> Tensor:
-    """``x(t, c) w(c) = 2^s y + r - 2^(s-1)``."""
+    """``x(t, c) w(c) = 2^s y + r - 2^(s-1) - bias(c)``."""
     b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
     y, acc = b.rescaled(
         op.name,
@@ -57,6 +57,8 @@ def gain(context: Context, op: Gain) -> Tensor:
         op.bits,
         op.name not in context.covered,
     )
+    if op.bias is not None:
+        acc = acc - b.weight(op.bias).broadcast(0, x.dims[0])
     b.product("tc,c->tc", x, w, acc)
     return y
 
