@@ -16,9 +16,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from pathlib import Path
-
-from platformdirs import user_cache_dir
 
 from veracity.engine.api import POINT_BYTES, Engine, Points
 from veracity.engine.reference_group import ReferenceGroup, hash_to_curve
@@ -33,9 +32,18 @@ _SAMPLES = 8
 
 def cache_file(label: str) -> Path:
     """Path of the cache of ``label``; whether it exists is another matter."""
-    root = os.environ.get("VERACITY_CACHE") or user_cache_dir("veracity", appauthor=False)
     name = hashlib.sha256(label.encode()).hexdigest()[:32]
-    return Path(root) / f"generators-{name}.bin"
+    return _cache_root() / f"generators-{name}.bin"
+
+
+def _cache_root() -> Path:
+    """The user's cache; not by platformdirs, which imports ``random`` (verifiers run without)."""
+    if named := os.environ.get("VERACITY_CACHE"):
+        return Path(named)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "veracity"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "veracity"
 
 
 def cached_generators(engine: Engine, label: str, n: int) -> Points:
