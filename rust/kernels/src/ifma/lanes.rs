@@ -220,6 +220,17 @@ impl<M: Modulus> Fe8<M> {
         }
     }
 
+    /// Two products at once; see [`Sum8::reduce_all`].
+    #[inline(always)]
+    pub(super) unsafe fn times2(a: [Self; 2], b: [Self; 2]) -> [Self; 2] {
+        unsafe {
+            let mut sums = [Sum8::zero(); 2];
+            sums[0].add_product(a[0], b[0]);
+            sums[1].add_product(a[1], b[1]);
+            Sum8::reduce_all(sums)
+        }
+    }
+
     /// The canonical representative of a value below 2^257.
     #[inline(always)]
     pub(super) unsafe fn canonical(self) -> Self {
@@ -280,25 +291,44 @@ impl<M: Modulus> Sum8<M> {
     /// `sum / R`, below `sum / R + p`.
     #[inline(always)]
     pub(super) unsafe fn reduce(self) -> Fe8<M> {
-        let mut z = self.columns;
+        unsafe { Self::reduce_all([self])[0] }
+    }
+
+    /// [`Self::reduce`] of several sums at once: each step waits for the one before, so that two
+    /// side by side take little longer than one.
+    #[inline(always)]
+    pub(super) unsafe fn reduce_all<const N: usize>(sums: [Self; N]) -> [Fe8<M>; N] {
         unsafe {
             let p = set5(Constants::<M>::P);
             let neg_inv = set1(Constants::<M>::NEG_INV);
             let zero = _mm512_setzero_si512();
+            let mut sums = sums;
+            let mut m = [zero; N];
             for i in 0..5 {
-                let m = mac_low(zero, z[i], neg_inv);
-                // z[i] + low(m p0) = 0 mod 2^52: the carry is that of rounding z[i] up.
-                z[i + 1] = add(z[i + 1], _mm512_srli_epi64::<52>(add(z[i], set1(MASK52))));
-                z[i + 1] = mac_high(z[i + 1], m, p[0]);
-                z[i + 1] = mac_low(z[i + 1], m, p[1]);
-                z[i + 2] = mac_high(z[i + 2], m, p[1]);
-                z[i + 2] = mac_low(z[i + 2], m, p[2]);
-                z[i + 3] = mac_high(z[i + 3], m, p[2]);
-                // p[3] = 0.
-                z[i + 4] = mac_low(z[i + 4], m, p[4]);
-                z[i + 5] = mac_high(z[i + 5], m, p[4]);
+                for (m, sum) in m.iter_mut().zip(&sums) {
+                    *m = mac_low(zero, sum.columns[i], neg_inv);
+                }
+                for (&m, sum) in m.iter().zip(&mut sums) {
+                    let z = &mut sum.columns;
+                    // z[i] + low(m p0) = 0 mod 2^52: the carry is that of rounding z[i] up.
+                    let carry = _mm512_srli_epi64::<52>(add(z[i], set1(MASK52)));
+                    z[i + 1] = add(z[i + 1], carry);
+                    z[i + 1] = mac_high(z[i + 1], m, p[0]);
+                    z[i + 1] = mac_low(z[i + 1], m, p[1]);
+                    z[i + 2] = mac_high(z[i + 2], m, p[1]);
+                    z[i + 2] = mac_low(z[i + 2], m, p[2]);
+                    z[i + 3] = mac_high(z[i + 3], m, p[2]);
+                    // p[3] = 0.
+                    z[i + 4] = mac_low(z[i + 4], m, p[4]);
+                    z[i + 5] = mac_high(z[i + 5], m, p[4]);
+                }
             }
-            Fe8::carry([z[5], z[6], z[7], z[8], z[9]])
+            let mut out = [Fe8::from_limbs([zero; 5]); N];
+            for (out, sum) in out.iter_mut().zip(&sums) {
+                let z = &sum.columns;
+                *out = Fe8::carry([z[5], z[6], z[7], z[8], z[9]]);
+            }
+            out
         }
     }
 

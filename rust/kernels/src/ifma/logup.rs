@@ -9,14 +9,16 @@ use crate::logup::{Fractions, Weights};
 
 type F8 = Fe8<Order>;
 
-/// `p0 d1 + p1 d0`.
+/// `(p0 d1 + p1 d0, d0 d1)`.
 #[inline(always)]
-unsafe fn cross(p0: F8, d0: F8, p1: F8, d1: F8) -> F8 {
+unsafe fn join(p0: F8, d0: F8, p1: F8, d1: F8) -> (F8, F8) {
     unsafe {
-        let mut sum = Sum8::zero();
-        sum.add_product(p0, d1);
-        sum.add_product(p1, d0);
-        sum.reduce()
+        let mut sums = [Sum8::zero(); 2];
+        sums[0].add_product(p0, d1);
+        sums[0].add_product(p1, d0);
+        sums[1].add_product(d0, d1);
+        let [numerator, denominator] = Sum8::reduce_all(sums);
+        (numerator, denominator)
     }
 }
 
@@ -33,15 +35,16 @@ kernel! {
             let two = F8::broadcast(&Fq::ONE.double());
             for k in 0..out_d.len().div_ceil(8) {
                 let (d0, d1) = eight_pairs(d, k);
-                put(out_d, k, d0.times(d1).plus2(d0, d1).canonical());
-                let sum = match p {
-                    None => two.plus2(d0, d1),
+                let (numerator, denominator) = match p {
+                    None => (two.plus2(d0, d1), d0.times(d1)),
                     Some(p) => {
                         let (p0, p1) = eight_pairs(p, k);
-                        cross(p0, d0, p1, d1).plus2(p0, p1)
+                        let (cross, product) = join(p0, d0, p1, d1);
+                        (cross.plus2(p0, p1), product)
                     }
                 };
-                put(out_p, k, sum.canonical());
+                put(out_p, k, numerator.canonical());
+                put(out_d, k, denominator.plus2(d0, d1).canonical());
             }
         }
     }
@@ -58,13 +61,14 @@ kernel! {
                     let w = eight(w, k);
                     let (p0, d0) = (eight_pairs(p0, k), eight_pairs(d0, k));
                     let (p1, d1) = (eight_pairs(p1, k), eight_pairs(d1, k));
-                    let numerator = cross(p0.0, d0.0, p1.0, d1.0);
-                    sums[0].add_product(w, numerator.plus2(p0.0, p1.0));
-                    sums[1].add_product(w, d0.0.times(d1.0).plus2(d0.0, d1.0));
+                    let (cross, product) = join(p0.0, d0.0, p1.0, d1.0);
+                    sums[0].add_product(w, cross.plus2(p0.0, p1.0));
+                    sums[1].add_product(w, product.plus2(d0.0, d1.0));
                     let (p0, d0) = (p0.1.minus(p0.0), d0.1.minus(d0.0));
                     let (p1, d1) = (p1.1.minus(p1.0), d1.1.minus(d1.0));
-                    sums[2].add_product(w, cross(p0, d0, p1, d1));
-                    sums[3].add_product(w, d0.times(d1));
+                    let (cross, product) = join(p0, d0, p1, d1);
+                    sums[2].add_product(w, cross);
+                    sums[3].add_product(w, product);
                 }
                 for (total, sum) in totals.iter_mut().zip(sums) {
                     total.add_wide(&sum.across());
@@ -86,13 +90,14 @@ kernel! {
                 for k in 0..part.len().div_ceil(8) {
                     let (d0, d1) = (eight_pairs(d0, k), eight_pairs(d1, k));
                     let w = eight(w, k);
-                    sums[0].add_product(w, d0.0.times(d1.0));
+                    let slopes = [d0.1.minus(d0.0), d1.1.minus(d1.0)];
+                    let products = F8::times2([d0.0, slopes[0]], [d1.0, slopes[1]]);
+                    sums[0].add_product(w, products[0]);
                     sums[0].add_product(eight(u1, k), d0.0);
                     sums[0].add_product(eight(u0, k), d1.0);
-                    let (d0, d1) = (d0.1.minus(d0.0), d1.1.minus(d1.0));
-                    sums[1].add_product(w, d0.times(d1));
-                    sums[1].add_product(eight(v1, k), d0);
-                    sums[1].add_product(eight(v0, k), d1);
+                    sums[1].add_product(w, products[1]);
+                    sums[1].add_product(eight(v1, k), slopes[0]);
+                    sums[1].add_product(eight(v0, k), slopes[1]);
                 }
                 for (total, sum) in totals.iter_mut().zip(sums) {
                     total.add_wide(&sum.across());

@@ -13,9 +13,17 @@ kernel! {
     pub(crate) unsafe fn fold(out: &mut [Fq], a: &[Fq], r: Fq) {
         unsafe {
             let r = Fe8::<Order>::broadcast(&r);
-            for k in 0..out.len().div_ceil(8) {
-                let (a0, a1) = eight_pairs(a, k);
-                put(out, k, r.times(a1.minus(a0)).plus(a0).canonical());
+            let blocks = out.len().div_ceil(8);
+            for k in (1..blocks).step_by(2) {
+                let (x, y) = (eight_pairs(a, k - 1), eight_pairs(a, k));
+                let slopes = [x.1.minus(x.0), y.1.minus(y.0)];
+                let products = Fe8::times2([r; 2], slopes);
+                put(out, k - 1, products[0].plus(x.0).canonical());
+                put(out, k, products[1].plus(y.0).canonical());
+            }
+            if blocks % 2 == 1 {
+                let (a0, a1) = eight_pairs(a, blocks - 1);
+                put(out, blocks - 1, r.times(a1.minus(a0)).plus(a0).canonical());
             }
         }
     }

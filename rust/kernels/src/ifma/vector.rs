@@ -60,10 +60,17 @@ pub(super) unsafe fn put(out: &mut [Fq], k: usize, value: F8) {
 kernel! {
     /// `out = a b`.
     pub(crate) unsafe fn mul(out: &mut [Fq], a: &[Fq], b: &[Fq]) {
-        for k in 0..out.len().div_ceil(8) {
-            unsafe {
-                let product = eight(a, k).times(eight(b, k));
-                put(out, k, product.canonical());
+        let blocks = out.len().div_ceil(8);
+        unsafe {
+            for k in (1..blocks).step_by(2) {
+                let a = [eight(a, k - 1), eight(a, k)];
+                let [x, y] = F8::times2(a, [eight(b, k - 1), eight(b, k)]);
+                put(out, k - 1, x.canonical());
+                put(out, k, y.canonical());
+            }
+            if blocks % 2 == 1 {
+                let k = blocks - 1;
+                put(out, k, eight(a, k).times(eight(b, k)).canonical());
             }
         }
     }
@@ -72,8 +79,14 @@ kernel! {
     pub(crate) unsafe fn scale(out: &mut [Fq], s: Fq, b: &[Fq]) {
         unsafe {
             let s = F8::broadcast(&s);
-            for k in 0..out.len().div_ceil(8) {
-                put(out, k, s.times(eight(b, k)).canonical());
+            let blocks = out.len().div_ceil(8);
+            for k in (1..blocks).step_by(2) {
+                let [x, y] = F8::times2([s; 2], [eight(b, k - 1), eight(b, k)]);
+                put(out, k - 1, x.canonical());
+                put(out, k, y.canonical());
+            }
+            if blocks % 2 == 1 {
+                put(out, blocks - 1, s.times(eight(b, blocks - 1)).canonical());
             }
         }
     }
