@@ -1,7 +1,8 @@
-"""Hugging Face folders: ``config.json``, ``*.safetensors``, ``tokenizer.json`` (GPT-2 and LLaMA types).
+"""Hugging Face folders of GPT-2 and LLaMA type.
 
-LLaMA checkpoints of this kind pair rotary features (i, i + head_dim / 2): style "half". GPT-2 stores
-linear maps as (in, out) and q, k, v in one matrix; both are undone here.
+A folder holds ``config.json``, ``*.safetensors`` and ``tokenizer.json``. LLaMA checkpoints of this
+kind pair rotary features (i, i + head_dim / 2): style "half". GPT-2 stores linear maps as (in, out)
+and q, k, v in one matrix; both are undone here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,240 @@
+"""The integer meaning of every op against Python integers, one element at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from math import floor, isqrt
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.programs import Example, small_model
+from veracity.errors import FormatError, RangeError, UsageError
+from veracity.graph import Program, execute, generate
+from veracity.graph.evaluate import scores
+from veracity.graph.exact import PreparedWeights, matmul, rhu
+from veracity.graph.ops import Head, Rope, rope_tables
+from veracity.graph.tables import exp_table, function_table, round_exactly
+
+
+def round_half_up(x: int, shift: int) -> int:
+    return floor(Fraction(x, 1 << shift) + Fraction(1, 2)) if shift else x
+
+
+def define(op: Any, v: dict[str, list[list[int]]], w: dict[str, np.ndarray], ids: list[int]) -> Any:
+    """What an op means, in plain Python; rows of lists."""
+    kind, rows = type(op).__name__, range(len(ids))
+    weight = {n: w[n].tolist() for n in op.weight_names()}
+    if kind == "Embed":
+        return [weight[op.table][t] for t in ids]
+    if kind == "Positions":
+        return [weight[op.table][t] for t in rows]
+    if kind == "Add":
+        return [
+            [(x << op.shift_a) + (y << op.shift_b) for x, y in zip(a, b, strict=True)]
+            for a, b in zip(v[op.a], v[op.b], strict=True)
+        ]
+    if kind == "Mul":
+        return [
+            [round_half_up(x * y, op.shift) for x, y in zip(a, b, strict=True)]
+            for a, b in zip(v[op.a], v[op.b], strict=True)
+        ]
+    if kind == "Rescale":
+        return [[round_half_up(x, op.shift) for x in row] for row in v[op.x]]
+    if kind in ("Linear", "Gain"):
+        out = []
+        for row in v[op.x]:
+            if kind == "Linear":
+                acc = [sum(x * y for x, y in zip(row, k, strict=True)) for k in weight[op.weight]]
+            else:
+                acc = [x * y for x, y in zip(row, weight[op.weight], strict=True)]
+            bias = weight[op.bias] if op.bias else [0] * len(acc)
+            out.append([round_half_up(a + b, op.shift) for a, b in zip(acc, bias, strict=True)])
+        return out
+    if kind == "Norm":
+        out = []
+        for row in v[op.x]:
+            c = row if op.kind == "rms" else [len(row) * x - sum(row) for x in row]
+            rho = isqrt(op.constant // (sum(x * x for x in c) + op.eps))
+            out.append([round_half_up(x * rho, op.shift) for x in c])
+        return out
+    if kind == "Function":
+        table = function_table(op.fn, op.k_in, op.k_out).tolist()
+        return [[table[x + 32768] for x in row] for row in v[op.x]]
+    if kind == "Rope":
+        cos, sin = (t.tolist() for t in rope_tables(op, len(ids)))
+        half, out = op.head_dim // 2, []
+        for t, row in enumerate(v[op.x]):
+            new = list(row)
+            for h in range(op.heads):
+                for i in range(half):
+                    base = h * op.head_dim
+                    first = base + (2 * i if op.style == "interleaved" else i)
+                    second = base + (2 * i + 1 if op.style == "interleaved" else i + half)
+                    a, b = row[first], row[second]
+                    new[first] = round_half_up(a * cos[t][i] - b * sin[t][i], op.frac)
+                    new[second] = round_half_up(a * sin[t][i] + b * cos[t][i], op.frac)
+            out.append(new)
+        return out
+    if kind == "Attention":
+        table, d, out = exp_table(op.exp_k).tolist(), op.head_dim, []
+        for t in rows:
+            new = []
+            for h in range(op.kv_heads * op.group):
+                g = h // op.group * d
+                q = v[op.q][t][h * d : h * d + d]
+                z = [
+                    round_half_up(
+                        sum(x * y for x, y in zip(q, v[op.k][s][g : g + d], strict=True)),
+                        op.score_shift,
+                    )
+                    for s in range(t + 1)
+                ]
+                e = [table[max(z) - x] for x in z]
+                p = [round_half_up(x * ((1 << 31) // sum(e)), 16) for x in e]
+                new += [
+                    round_half_up(sum(p[s] * v[op.v][s][g + c] for s in range(t + 1)), op.mix_shift)
+                    for c in range(d)
+                ]
+            out.append(new)
+        return out
+    raise AssertionError(kind)
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2"])
+def example(request: pytest.FixtureRequest) -> Example:
+    return small_model(request.param, seed=1)
+
+
+def test_every_op_means_what_its_definition_says(example: Example) -> None:
+    ids = example.tokens[:-1]
+    trace = execute(example.program, example.weights, ids, example.prompt_length)
+    values: dict[str, Any] = {}
+    for op in example.program.ops:
+        if isinstance(op, Head):
+            table = example.weights[op.weight].tolist()
+            for row, chosen in zip(
+                values[op.x][example.prompt_length - 1 :], trace.output, strict=True
+            ):
+                z = [
+                    round_half_up(sum(x * y for x, y in zip(row, k, strict=True)), op.shift)
+                    for k in table
+                ]
+                assert chosen == z.index(max(z))
+            continue
+        values[op.name] = define(op, values, example.weights, ids)
+        assert trace.values[op.name].tolist() == values[op.name], op.name
+
+
+def test_generation_equals_one_pass(example: Example) -> None:
+    p, prompt = example.program, example.tokens[: example.prompt_length]
+    answer = generate(p, example.weights, prompt, 6)
+    assert execute(p, example.weights, [*prompt, *answer[:-1]], len(prompt)).output == answer
+    assert generate(p, example.weights, prompt, 6, stop_ids={answer[0]}) == answer[:1]
+
+
+def test_scores_are_those_of_the_head(example: Example) -> None:
+    ids = example.tokens[:-1]
+    z = scores(example.program, PreparedWeights(example.weights), ids)
+    assert z.argmax(axis=1).tolist() == execute(example.program, example.weights, ids, 1).output
+
+
+def test_out_of_range_and_wrong_tokens(example: Example) -> None:
+    big = {k: np.full_like(v, 32000) for k, v in example.weights.items()}
+    with pytest.raises(RangeError):
+        execute(example.program, big, [1, 2, 3], 2)
+    for tokens, prompt in (([], 1), ([99], 1), ([-1], 1), ([1], 2), ([1], 0), ([1] * 65, 1)):
+        with pytest.raises(UsageError):
+            execute(example.program, example.weights, tokens, prompt)
+
+
+@pytest.mark.parametrize("bits", [10, 30, 40])
+def test_matrix_products_are_exact(bits: int) -> None:
+    rng = np.random.default_rng(bits)
+    a = rng.integers(-(1 << bits), 1 << bits, (3, 7))
+    b = rng.integers(-(1 << 15), 1 << 15, (7, 5))
+    want = [[sum(int(x) * int(y) for x, y in zip(r, c, strict=True)) for c in b.T] for r in a]
+    assert matmul(a, b).tolist() == want
+    with pytest.raises(UsageError):
+        matmul(a << 20, b << 20)
+
+
+def test_rounding_is_half_up() -> None:
+    assert rhu(np.array([-3, -2, -1, 0, 1, 2, 3]), 1).tolist() == [-1, -1, 0, 0, 1, 1, 2]
+
+
+# ---- programs as text --------------------------------------------------------------------------
+def test_canonical_text_and_digest(example: Example) -> None:
+    text = example.program.to_json()
+    again = Program.from_json(text)
+    assert again == example.program
+    assert again.digest == example.program.digest
+    assert replace(again, name="x").digest != again.digest
+
+
+def _changes(text: str) -> list[str]:
+    body = json.loads(text)
+    out = ["", "{}", "[]", "null", text[:-1], text + " ", json.dumps(body)]
+    for key in body:
+        out.append(json.dumps({k: v for k, v in body.items() if k != key}))
+        out.append(json.dumps({**body, key: None}))
+    for i, op in enumerate(body["ops"]):
+        for name in op:
+            for value in (None, "?", -1, 1 << 200, 1.5, []):
+                if op[name] == value or (name == "bias" and value is None):
+                    continue
+                changed = [*body["ops"]]
+                changed[i] = {**op, name: value}
+                out.append(
+                    json.dumps({**body, "ops": changed}, sort_keys=True, separators=(",", ":"))
+                )
+    return out
+
+
+def test_malformed_programs_are_format_errors(example: Example) -> None:
+    original = example.program
+    for text in _changes(original.to_json()):
+        try:
+            parsed = Program.from_json(text)
+        except FormatError:
+            continue
+        # the rest are other programs, well formed: names that nothing reads, other statements
+        assert parsed != original
+        parsed.validate()
+
+
+# ---- tables --------------------------------------------------------------------------------------
+def test_tables_round_their_exact_values() -> None:
+    exp = exp_table(6)
+    assert exp[0] == 1 << 15
+    assert exp[65535] == 0
+    for i in (1, 2, 17, 300, 709):
+        exact = (-Decimal(i) / 64).exp() * 2**15
+        assert abs(exact - int(exp[i])) <= Decimal("0.5")
+    silu = function_table("silu", 10, 10)
+    assert silu[32768] == 0
+    assert silu[32768 + 20480] == 20480
+    gelu = function_table("gelu", 10, 10)
+    assert gelu[32768 + 1024] == round(1024 * 0.8413447)
+    with pytest.raises(UsageError):
+        function_table("sine", 1, 1)
+
+
+def test_near_ties_are_decided_exactly() -> None:
+    near = np.array([0.5 - 1e-9, 0.5 + 1e-9, 2.25])
+    below = round_exactly(near, lambda i: [Decimal("0.4999999"), Decimal("0.4999999")][i])
+    assert below.tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize("style", ["interleaved", "half"])
+def test_rotary_tables(style: str) -> None:
+    op = Rope(name="r", x="x", heads=1, head_dim=8, style=style, base="10000", frac=14, bits=16)
+    cos, sin = rope_tables(op, 50)
+    assert cos.shape == sin.shape == (50, 4)
+    assert cos[0].tolist() == [1 << 14] * 4
+    assert not sin[0].any()
+    assert np.abs(cos**2 + sin**2 - (1 << 28)).max() < 1 << 15
