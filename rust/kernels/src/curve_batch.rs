@@ -7,7 +7,7 @@
 use crate::curve::Affine;
 use crate::field::Fp;
 #[cfg(target_arch = "x86_64")]
-use crate::ifma::{self, Places};
+use crate::ifma::{self, Place, Places, Tagged};
 
 /// Additions that share an inversion, which costs as much as about 320 multiplications.
 pub const BATCH: usize = 4096;
@@ -244,51 +244,56 @@ impl Additions for InPlace<'_> {
     }
 }
 
+// SAFETY: the places are within slices that live as long as the batch, and `out` is another one
+// than `a` and `b`.
 #[cfg(target_arch = "x86_64")]
-impl Places for Jobs<'_> {
+unsafe impl Places for Jobs<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.jobs.len()
     }
 
     #[inline(always)]
-    fn left(&self, i: usize) -> (*const Affine, bool) {
-        let a = self.jobs[i].a;
-        (&self.a[a.index()], a.negative())
+    fn sums(&mut self) -> *mut Affine {
+        self.out.as_mut_ptr()
     }
 
     #[inline(always)]
-    fn right(&self, i: usize) -> (*const Affine, bool) {
-        let b = self.jobs[i].b;
-        (&self.b[b.index()], b.negative())
-    }
-
-    #[inline(always)]
-    fn sum(&mut self, i: usize) -> *mut Affine {
-        &mut self.out[self.jobs[i].out as usize]
+    fn place(&self, i: usize, sums: *mut Affine) -> Place {
+        let job = self.jobs[i];
+        let sum = job.out as usize;
+        assert!(sum < self.out.len());
+        Place {
+            left: Tagged::new(&self.a[job.a.index()], job.a.negative()),
+            right: Tagged::new(&self.b[job.b.index()], job.b.negative()),
+            sum: sums.wrapping_add(sum),
+        }
     }
 }
 
+// SAFETY: the places are within slices that live as long as the batch; sum `i` takes the place
+// of operand `i`.
 #[cfg(target_arch = "x86_64")]
-impl Places for InPlace<'_> {
+unsafe impl Places for InPlace<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.a.len()
     }
 
     #[inline(always)]
-    fn left(&self, i: usize) -> (*const Affine, bool) {
-        (&self.a[i], false)
+    fn sums(&mut self) -> *mut Affine {
+        self.a.as_mut_ptr()
     }
 
     #[inline(always)]
-    fn right(&self, i: usize) -> (*const Affine, bool) {
-        (&self.b[i], self.negative)
-    }
-
-    #[inline(always)]
-    fn sum(&mut self, i: usize) -> *mut Affine {
-        &mut self.a[i]
+    fn place(&self, i: usize, sums: *mut Affine) -> Place {
+        assert!(i < self.a.len());
+        let sum = sums.wrapping_add(i);
+        Place {
+            left: Tagged::new(sum, false),
+            right: Tagged::new(&self.b[i], self.negative),
+            sum,
+        }
     }
 }
 

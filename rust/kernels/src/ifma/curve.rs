@@ -15,37 +15,114 @@ type Lanes = Fe8<Base>;
 
 /// Independent running products: enough to hide the latency of a multiplication.
 const CHAINS: usize = 2;
-/// Additions ahead of the current one whose operands are fetched into the cache.
-const AHEAD: usize = 32;
+/// Pairs ahead of the current one whose operands are fetched into the cache.
+const AHEAD: usize = 2;
 
-/// Where the operands and results of a batch of additions are. All pointers are valid, and no
-/// result overlaps an operand of an earlier addition.
-pub(crate) trait Places {
+/// Where a batch of additions takes its operands and puts its sums.
+///
+/// # Safety
+/// All pointers are valid throughout the batch, and no sum overlaps an operand of an addition
+/// with a smaller number.
+pub(crate) unsafe trait Places {
     /// Number of additions.
     fn len(&self) -> usize;
-    /// The left operand and whether it is negated.
-    fn left(&self, i: usize) -> (*const Affine, bool);
-    /// The right operand and whether it is negated.
-    fn right(&self, i: usize) -> (*const Affine, bool);
-    /// Where the sum goes.
-    fn sum(&mut self, i: usize) -> *mut Affine;
+    /// The slice that the sums go to. Asked for once a batch: all pointers into it derive from
+    /// this one, so that none invalidates another.
+    fn sums(&mut self) -> *mut Affine;
+    /// Operands and sum of an addition; `sums` is that slice.
+    fn place(&self, i: usize, sums: *mut Affine) -> Place;
 }
 
-/// Differences and prefix products of a batch, a pair of groups of eight at a time.
+/// Operands and sum of an addition.
+pub(crate) struct Place {
+    pub(crate) left: Tagged,
+    pub(crate) right: Tagged,
+    pub(crate) sum: *mut Affine,
+}
+
+/// A pointer to a point whose lowest bit says that the point is negated; points are aligned to
+/// eight bytes.
+#[derive(Copy, Clone)]
+#[repr(transparent)]
+pub(crate) struct Tagged(*const Affine);
+
+impl Tagged {
+    #[inline(always)]
+    pub(crate) fn new(point: *const Affine, negative: bool) -> Self {
+        Self(point.wrapping_byte_add(negative as usize))
+    }
+
+    #[inline(always)]
+    fn point(self) -> *const Affine {
+        self.0.map_addr(|a| a & !1)
+    }
+}
+
+/// Eight additions.
+#[derive(Copy, Clone)]
+struct Group {
+    left: [Tagged; 8],
+    right: [Tagged; 8],
+    sums: [*mut Affine; 8],
+}
+
+/// Pointers, differences and prefix products of a batch, a pair of groups at a time.
 #[derive(Default)]
 pub(crate) struct Scratch {
+    groups: Vec<[Group; 2]>,
     pairs: Vec<[Pair; 2]>,
 }
 
-// SAFETY: plain data.
+// SAFETY: the pointers are used during a call only, the rest is plain data.
 unsafe impl Send for Scratch {}
+
+impl Scratch {
+    /// Room for `n` additions.
+    fn reserve(&mut self, n: usize) {
+        if self.pairs.len() < n.div_ceil(16) {
+            // SAFETY: all bits zero is the element zero.
+            self.pairs
+                .resize(n.div_ceil(16), unsafe { std::mem::zeroed() });
+        }
+        self.groups.clear();
+    }
+
+    /// Looks up the next sixteen additions and begins to fetch their operands.
+    #[inline(always)]
+    fn look_up(&mut self, batch: &impl Places, sums: *mut Affine, sink: *mut Affine) {
+        let start = 16 * self.groups.len();
+        let n = batch.len();
+        if start >= n {
+            return;
+        }
+        let idle = Group {
+            left: [Tagged::new(&IDLE[0], false); 8],
+            right: [Tagged::new(&IDLE[1], false); 8],
+            sums: [sink; 8],
+        };
+        let mut pair = [idle; 2];
+        for k in 0..16.min(n - start) {
+            let place = batch.place(start + k, sums);
+            let group = &mut pair[k / 8];
+            group.left[k % 8] = place.left;
+            group.right[k % 8] = place.right;
+            group.sums[k % 8] = place.sum;
+            // SAFETY: fetching has no effect that a program can see.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(place.left.point().cast());
+                _mm_prefetch::<_MM_HINT_T0>(place.right.point().cast());
+            }
+        }
+        self.groups.push(pair);
+    }
+}
 
 /// Two groups of eight elements. Their multiplications are interleaved: alone, each waits for
 /// its own results half of the time.
 type Pair = [Lanes; 2];
 
 /// Two points with different abscissas, for lanes without work.
-const IDLE: [Affine; 2] = [
+static IDLE: [Affine; 2] = [
     Affine {
         x: Fp::from_montgomery([1, 0, 0, 0]),
         y: Fp::from_montgomery([1, 0, 0, 0]),
@@ -60,84 +137,60 @@ kernel! {
     /// All additions of a batch; false where one is exceptional, and then nothing is written.
     pub(crate) unsafe fn add_batch(batch: &mut impl Places, scratch: &mut Scratch) -> bool {
         let n = batch.len();
-        let idle = &IDLE;
+        let sums = batch.sums();
+        let mut sink = Affine::IDENTITY;
+        // SAFETY: the instructions exist, here and below.
         let one = unsafe { Lanes::broadcast(&Fp::ONE) };
         let mut products = [[one; 2]; CHAINS];
         let mut identities = 0;
         scratch.reserve(n);
-        for (pair, slot) in scratch.pairs.iter_mut().take(n.div_ceil(16)).enumerate() {
-            let [differences, prefix] = slot;
-            for (w, difference) in differences.iter_mut().enumerate() {
-                let start = 16 * pair + 8 * w;
-                let (mut left, mut right) = ([&raw const idle[0]; 8], [&raw const idle[1]; 8]);
-                for k in 0..8.min(n.saturating_sub(start)) {
-                    left[k] = batch.left(start + k).0;
-                    right[k] = batch.right(start + k).0;
-                }
-                for i in start + AHEAD..n.min(start + AHEAD + 8) {
-                    _mm_prefetch::<_MM_HINT_T0>(batch.left(i).0.cast());
-                    _mm_prefetch::<_MM_HINT_T0>(batch.right(i).0.cast());
-                }
-                // SAFETY: valid pointers, and the instructions exist.
+        for _ in 0..AHEAD {
+            scratch.look_up(batch, sums, &raw mut sink);
+        }
+        for pair in 0..n.div_ceil(16) {
+            scratch.look_up(batch, sums, &raw mut sink);
+            let groups = &scratch.groups[pair];
+            let [differences, prefix] = &mut scratch.pairs[pair];
+            for w in 0..2 {
+                // SAFETY: the pointers are valid.
                 unsafe {
-                    let (a, b) = (load_x(&left), load_x(&right));
+                    let (a, b) = (load_x(&groups[w].left), load_x(&groups[w].right));
                     identities |= zeros(a) | zeros(b);
-                    *difference = Lanes::unpack(b).minus(Lanes::unpack(a));
+                    differences[w] = Lanes::unpack(b).minus(Lanes::unpack(a));
                 }
             }
             let product = &mut products[pair % CHAINS];
             *prefix = *product;
-            // SAFETY: the instructions exist.
             *product = unsafe { times(product, differences) };
         }
         if identities != 0 {
             return false;
         }
-        // SAFETY: the instructions exist.
         let Some(mut inverses) = (unsafe { invert(&products) }) else {
             return false;
         };
-        let mut sink = Affine::IDENTITY;
         for pair in (0..n.div_ceil(16)).rev() {
+            let groups = &scratch.groups[pair];
             let [mut xa, mut ya, mut xb, mut rise] = [[one; 2]; 4];
             for w in 0..2 {
-                let start = 16 * pair + 8 * w;
-                let (mut left, mut right) = ([&raw const idle[0]; 8], [&raw const idle[1]; 8]);
-                let (mut left_signs, mut right_signs) = (0u8, 0u8);
-                for k in 0..8.min(n.saturating_sub(start)) {
-                    let (p, negative) = batch.left(start + k);
-                    left[k] = p;
-                    left_signs |= (negative as u8) << k;
-                    let (q, negative) = batch.right(start + k);
-                    right[k] = q;
-                    right_signs |= (negative as u8) << k;
-                }
-                // SAFETY: valid pointers, and the instructions exist.
+                // SAFETY: the pointers are valid.
                 unsafe {
                     let yb;
-                    (xa[w], ya[w]) = load_points(&left);
-                    (xb[w], yb) = load_points(&right);
-                    ya[w] = negate_where(ya[w], left_signs);
-                    rise[w] = negate_where(yb, right_signs).minus(ya[w]);
+                    (xa[w], ya[w]) = load_points(&groups[w].left);
+                    (xb[w], yb) = load_points(&groups[w].right);
+                    ya[w] = negate_where(ya[w], signs(&groups[w].left));
+                    rise[w] = negate_where(yb, signs(&groups[w].right)).minus(ya[w]);
                 }
             }
             let inverse = &mut inverses[pair % CHAINS];
             let [differences, prefixes] = &scratch.pairs[pair];
-            // SAFETY: the instructions exist.
-            let (x, y) = unsafe {
+            // SAFETY: the pointers are valid.
+            unsafe {
                 let slope = times(&times(inverse, prefixes), &rise);
                 *inverse = times(inverse, differences);
-                third_point(&slope, &xa, &xb, &ya)
-            };
-            for w in 0..2 {
-                // Only now, since a place may be that of an operand just read.
-                let start = 16 * pair + 8 * w;
-                let mut out = [&raw mut sink; 8];
-                for (k, out) in out.iter_mut().enumerate().take(n.saturating_sub(start)) {
-                    *out = batch.sum(start + k);
-                }
-                // SAFETY: valid pointers, and the instructions exist.
-                unsafe { store_points(&out, x[w], y[w]) };
+                let (x, y) = third_point(&slope, &xa, &xb, &ya);
+                store_points(&groups[0].sums, x[0], y[0]);
+                store_points(&groups[1].sums, x[1], y[1]);
             }
         }
         true
@@ -146,77 +199,93 @@ kernel! {
     /// Doubles all points in place; false where one is the identity, and then nothing is written.
     pub(crate) unsafe fn double_batch(points: &mut [Affine], scratch: &mut Scratch) -> bool {
         let n = points.len();
-        let idle = &IDLE;
+        let mut sink = IDLE[0];
+        // SAFETY: the instructions exist, here and below.
         let one = unsafe { Lanes::broadcast(&Fp::ONE) };
         let mut products = [[one; 2]; CHAINS];
         let mut identities = 0;
         scratch.reserve(n);
-        for (pair, slot) in scratch.pairs.iter_mut().take(n.div_ceil(16)).enumerate() {
-            let [doubles, prefix] = slot;
-            for (w, twice) in doubles.iter_mut().enumerate() {
-                let mut places = [&raw const idle[0]; 8];
-                for (place, p) in places.iter_mut().zip(points.iter().skip(16 * pair + 8 * w)) {
-                    *place = p;
-                }
-                // SAFETY: valid pointers, and the instructions exist.
+        let mut doubling = Doubling(points);
+        let sums = doubling.sums();
+        for pair in 0..n.div_ceil(16) {
+            scratch.look_up(&doubling, sums, &raw mut sink);
+            let groups = &scratch.groups[pair];
+            let [doubles, prefix] = &mut scratch.pairs[pair];
+            for w in 0..2 {
+                // SAFETY: the pointers are valid.
                 unsafe {
-                    let words = load_words(&places);
+                    let words = load_words(&groups[w].left);
                     identities |= zeros([words[0], words[1], words[2], words[3]]);
                     let y = Lanes::unpack([words[4], words[5], words[6], words[7]]);
-                    *twice = y.plus(y);
+                    doubles[w] = y.plus(y);
                 }
             }
             let product = &mut products[pair % CHAINS];
             *prefix = *product;
-            // SAFETY: the instructions exist.
             *product = unsafe { times(product, doubles) };
         }
         if identities != 0 {
             return false;
         }
-        // SAFETY: the instructions exist.
         let Some(mut inverses) = (unsafe { invert(&products) }) else {
             return false;
         };
-        let mut sink = Affine::IDENTITY;
         for pair in (0..n.div_ceil(16)).rev() {
+            let groups = &scratch.groups[pair];
             let [mut x, mut y, mut rise] = [[one; 2]; 3];
-            let mut out = [[&raw mut sink; 8]; 2];
-            let places = out.as_flattened_mut();
-            for (place, p) in places.iter_mut().zip(points.iter_mut().skip(16 * pair)) {
-                *place = p;
-            }
-            let (inverse, [doubles, prefixes]) =
-                (&mut inverses[pair % CHAINS], &scratch.pairs[pair]);
-            // SAFETY: valid pointers, and the instructions exist. Idle lanes read the sink.
+            let inverse = &mut inverses[pair % CHAINS];
+            let [doubles, prefixes] = &scratch.pairs[pair];
+            // SAFETY: the pointers are valid.
             unsafe {
-                for w in 0..2 {
-                    (x[w], y[w]) = load_points(&out[w].map(|p| p.cast_const()));
-                }
-                let squares = times(&x, &x);
-                for w in 0..2 {
-                    rise[w] = squares[w].plus2(squares[w], squares[w]);
-                }
+                (x[0], y[0]) = load_points(&groups[0].left);
+                (x[1], y[1]) = load_points(&groups[1].left);
+                let squares = square(&x);
+                rise[0] = squares[0].plus2(squares[0], squares[0]);
+                rise[1] = squares[1].plus2(squares[1], squares[1]);
                 let slope = times(&times(inverse, prefixes), &rise);
                 *inverse = times(inverse, doubles);
                 let (x, y) = third_point(&slope, &x, &x, &y);
-                for w in 0..2 {
-                    store_points(&out[w], x[w], y[w]);
-                }
+                store_points(&groups[0].sums, x[0], y[0]);
+                store_points(&groups[1].sums, x[1], y[1]);
             }
         }
         true
     }
 }
 
-impl Scratch {
-    /// Room for `n` additions.
-    fn reserve(&mut self, n: usize) {
-        if self.pairs.len() < n.div_ceil(16) {
-            // SAFETY: all bits zero is the element zero.
-            self.pairs
-                .resize(n.div_ceil(16), unsafe { std::mem::zeroed() });
+/// Points to double where they are.
+struct Doubling<'a>(&'a mut [Affine]);
+
+// SAFETY: each point is read and then written; others are not touched.
+unsafe impl Places for Doubling<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    fn sums(&mut self) -> *mut Affine {
+        self.0.as_mut_ptr()
+    }
+
+    #[inline(always)]
+    fn place(&self, i: usize, sums: *mut Affine) -> Place {
+        assert!(i < self.0.len());
+        let sum = sums.wrapping_add(i);
+        Place {
+            left: Tagged::new(sum, false),
+            right: Tagged::new(sum, false),
+            sum,
         }
+    }
+}
+
+/// Which points are negated.
+#[inline(always)]
+unsafe fn signs(places: &[Tagged; 8]) -> u8 {
+    unsafe {
+        let pointers = _mm512_loadu_si512(places.as_ptr().cast());
+        _mm512_test_epi64_mask(pointers, set1(1))
     }
 }
 
@@ -296,13 +365,98 @@ unsafe fn rows<const I: usize>(y: &mut [V; 6], z: &mut [V; 6], a: &Pair, b: &Pai
     }
 }
 
+/// Squares lane by lane, below 2p for numbers below 8p.
+#[inline(always)]
+unsafe fn square(a: &Pair) -> Pair {
+    unsafe {
+        let mut y = square_columns(&a[0].limbs);
+        let mut z = square_columns(&a[1].limbs);
+        reduce_column::<0>(&mut y, &mut z);
+        reduce_column::<1>(&mut y, &mut z);
+        reduce_column::<2>(&mut y, &mut z);
+        reduce_column::<3>(&mut y, &mut z);
+        reduce_column::<4>(&mut y, &mut z);
+        [
+            Lanes::carry([y[5], y[6], y[7], y[8], y[9]]),
+            Lanes::carry([z[5], z[6], z[7], z[8], z[9]]),
+        ]
+    }
+}
+
+/// Columns of the square: products of different limbs count twice.
+#[inline(always)]
+unsafe fn square_columns(a: &[V; 5]) -> [V; 10] {
+    unsafe {
+        let zero = _mm512_setzero_si512();
+        let mut z = [zero; 10];
+        z[1] = mac_low(z[1], a[0], a[1]);
+        z[2] = mac_high(z[2], a[0], a[1]);
+        z[3] = mac_low(z[3], a[0], a[3]);
+        z[4] = mac_high(z[4], a[0], a[3]);
+        z[5] = mac_low(z[5], a[1], a[4]);
+        z[6] = mac_high(z[6], a[1], a[4]);
+        z[7] = mac_low(z[7], a[3], a[4]);
+        z[8] = mac_high(z[8], a[3], a[4]);
+        z[2] = mac_low(z[2], a[0], a[2]);
+        z[3] = mac_high(z[3], a[0], a[2]);
+        z[4] = mac_low(z[4], a[0], a[4]);
+        z[5] = mac_high(z[5], a[0], a[4]);
+        z[6] = mac_low(z[6], a[2], a[4]);
+        z[7] = mac_high(z[7], a[2], a[4]);
+        z[3] = mac_low(z[3], a[1], a[2]);
+        z[4] = mac_high(z[4], a[1], a[2]);
+        z[5] = mac_low(z[5], a[2], a[3]);
+        z[6] = mac_high(z[6], a[2], a[3]);
+        z[4] = mac_low(z[4], a[1], a[3]);
+        z[5] = mac_high(z[5], a[1], a[3]);
+        for column in &mut z[1..9] {
+            *column = add(*column, *column);
+        }
+        for i in 0..5 {
+            z[2 * i] = mac_low(z[2 * i], a[i], a[i]);
+            z[2 * i + 1] = mac_high(z[2 * i + 1], a[i], a[i]);
+        }
+        z
+    }
+}
+
+/// One step of a reduction: clears column `I` and carries into the next.
+#[inline(always)]
+unsafe fn reduce_column<const I: usize>(y: &mut [V; 10], z: &mut [V; 10]) {
+    unsafe {
+        let p = Constants::<Base>::P;
+        let (p0, p1, p2, p4) = (set1(p[0]), set1(p[1]), set1(p[2]), set1(p[4]));
+        let zero = _mm512_setzero_si512();
+        let negative_inverse = set1(Constants::<Base>::NEG_INV);
+        let m = mac_low(zero, y[I], negative_inverse);
+        let n = mac_low(zero, z[I], negative_inverse);
+        let up = set1(MASK52);
+        y[I + 1] = add(y[I + 1], _mm512_srli_epi64::<52>(add(y[I], up)));
+        z[I + 1] = add(z[I + 1], _mm512_srli_epi64::<52>(add(z[I], up)));
+        y[I + 1] = mac_high(y[I + 1], m, p0);
+        z[I + 1] = mac_high(z[I + 1], n, p0);
+        y[I + 2] = mac_high(y[I + 2], m, p1);
+        z[I + 2] = mac_high(z[I + 2], n, p1);
+        y[I + 3] = mac_high(y[I + 3], m, p2);
+        z[I + 3] = mac_high(z[I + 3], n, p2);
+        y[I + 4] = mac_low(y[I + 4], m, p4);
+        z[I + 4] = mac_low(z[I + 4], n, p4);
+        y[I + 5] = mac_high(y[I + 5], m, p4);
+        z[I + 5] = mac_high(z[I + 5], n, p4);
+        y[I + 1] = mac_low(y[I + 1], m, p1);
+        z[I + 1] = mac_low(z[I + 1], n, p1);
+        y[I + 2] = mac_low(y[I + 2], m, p2);
+        z[I + 2] = mac_low(z[I + 2], n, p2);
+    }
+}
+
 /// `(x, y)` of the sum, canonical, for a line of this slope through points with abscissas `xa`
 /// and `xb`, the first with ordinate `ya`; these are at most p.
 #[inline(always)]
 unsafe fn third_point(slope: &Pair, xa: &Pair, xb: &Pair, ya: &Pair) -> (Pair, Pair) {
     let p = Constants::<Base>::P;
     unsafe {
-        let mut x = times(slope, slope);
+        let mut x = square(slope);
         for w in 0..2 {
             let mut limbs = x[w].limbs;
             for i in 0..5 {
@@ -372,12 +526,12 @@ unsafe fn zeros(w: [V; 4]) -> u8 {
 
 /// The words of eight abscissas: register `k` holds word `k` of each.
 #[inline(always)]
-unsafe fn load_x(places: &[*const Affine; 8]) -> [V; 4] {
+unsafe fn load_x(places: &[Tagged; 8]) -> [V; 4] {
     unsafe {
         let pair = |i: usize| {
             _mm512_inserti64x4::<1>(
-                _mm512_castsi256_si512(_mm256_loadu_si256(places[i].cast())),
-                _mm256_loadu_si256(places[i + 4].cast()),
+                _mm512_castsi256_si512(_mm256_loadu_si256(places[i].point().cast())),
+                _mm256_loadu_si256(places[i + 4].point().cast()),
             )
         };
         let r = [pair(0), pair(1), pair(2), pair(3)];
@@ -397,18 +551,18 @@ unsafe fn load_x(places: &[*const Affine; 8]) -> [V; 4] {
 }
 
 #[inline(always)]
-unsafe fn load_words(places: &[*const Affine; 8]) -> [V; 8] {
+unsafe fn load_words(places: &[Tagged; 8]) -> [V; 8] {
     unsafe {
         let mut rows = [_mm512_setzero_si512(); 8];
         for (row, place) in rows.iter_mut().zip(places) {
-            *row = _mm512_loadu_si512(place.cast());
+            *row = _mm512_loadu_si512(place.point().cast());
         }
         transpose(rows)
     }
 }
 
 #[inline(always)]
-unsafe fn load_points(places: &[*const Affine; 8]) -> (Lanes, Lanes) {
+unsafe fn load_points(places: &[Tagged; 8]) -> (Lanes, Lanes) {
     unsafe {
         let w = load_words(places);
         (
