@@ -6,6 +6,8 @@ use crate::field::{Fq, Limbs};
 use crate::ifma;
 use crate::parallel::{for_parts, row_parts};
 use crate::small::Small;
+#[cfg(target_arch = "x86_64")]
+use crate::small::fits;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -94,6 +96,23 @@ fn contract_range<T: Small>(
                 });
             });
         }
+        return out;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() && range.len() >= LONG && (T::BITS <= 32 || fits(m.data)) {
+        for_parts(&mut out, 1, |output, part| {
+            let (o, i) = (output / m.inner, output % m.inner);
+            let x = &m.data[(o * m.n + range.start) * m.inner + i..];
+            let gathered: Vec<T>;
+            let x = if m.inner == 1 {
+                &x[..v.len()]
+            } else {
+                gathered = x.iter().step_by(m.inner).take(v.len()).copied().collect();
+                &gathered
+            };
+            // SAFETY: the machine has the instructions.
+            part[0] = unsafe { ifma::weigh(x, v) };
+        });
         return out;
     }
     // At least 2^14 products a task, at most BLOCK outputs.

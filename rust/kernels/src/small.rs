@@ -81,7 +81,7 @@ pub(crate) fn affine<T: Small, U: Small>(
 
 /// Whether all values are in the range of the vector kernel; short types always are.
 #[cfg(target_arch = "x86_64")]
-fn fits<T: Small>(x: &[T]) -> bool {
+pub(crate) fn fits<T: Small>(x: &[T]) -> bool {
     T::BITS <= 32 || x.iter().all(|x| x.to_i64().unsigned_abs() <= ifma::LIMIT)
 }
 

@@ -8,6 +8,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "logup_denominators",
+    "logup_level",
+    "logup_round",
+    "logup_round_separable",
+    "points_add",
+    "points_commit_rows",
+    "points_compress",
+    "points_decompress",
+    "points_fold",
+    "points_generators",
+    "points_msm",
+    "points_scale",
+    "small_contract",
+    "sumcheck_fold",
+    "sumcheck_product_round",
+    "use_threads",
+    "vec_add",
+    "vec_cumsum",
+    "vec_dot",
+    "vec_eq",
+    "vec_from_bytes",
+    "vec_from_small",
+    "vec_from_wide_bytes",
+    "vec_gather",
+    "vec_lincomb",
+    "vec_mul",
+    "vec_outer",
+    "vec_sub",
+    "vec_to_bytes",
+]
+
 _Vec = NDArray[np.uint64]
 _Ints = NDArray[Any]
 _Fractions = tuple[_Vec, _Vec]
@@ -40,9 +72,7 @@ def logup_round_separable(
     even: _Fractions, odd: _Fractions, n: int, outer: _Vec, inner: _Vec, lam: bytes
 ) -> bytes: ...
 def points_generators(label: str, n: int) -> _Vec: ...
-def points_commit_rows(
-    values: _Ints, rows: int, index: NDArray[np.int64], bases: _Vec
-) -> _Vec: ...
+def points_commit_rows(values: _Ints, rows: int, index: NDArray[np.int64], bases: _Vec) -> _Vec: ...
 def points_msm(points_in: _Vec, scalars: _Vec) -> _Vec: ...
 def points_scale(points_in: _Vec, scalars: _Vec) -> _Vec: ...
 def points_add(a: _Vec, b: _Vec) -> _Vec: ...

@@ -106,22 +106,22 @@ const fn planes<T: Small>() -> usize {
     }
 }
 
-/// Signed 16-bit digit `PLANE` of an integer.
+/// Signed 16-bit digit `PLANE` of an integer, and whether higher ones are not zero.
 #[inline(always)]
-fn digit<T: Small, const PLANE: usize>(x: T) -> i16 {
+fn digit<T: Small, const PLANE: usize>(x: T) -> (i16, bool) {
     if T::BITS == 64 {
         let mut x = x.to_i64();
         for _ in 0..PLANE {
             x = (x >> 16) + i64::from((x as i16) < 0);
         }
-        return x as i16;
+        return (x as i16, x != i64::from(x as i16));
     }
     // The same; the compiler handles twice as many of the shorter ones at a time.
     let mut x = x.to_i64() as i32;
     for _ in 0..PLANE {
         x = (x >> 16) + i32::from((x as i16) < 0);
     }
-    x as i16
+    (x as i16, x != i32::from(x as i16))
 }
 
 /// Sums of products of digits, for one plane, in two halves.
@@ -194,17 +194,38 @@ fn entries(lines: &mut [Line]) -> &mut [i16] {
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
 
-/// Copies a plane of integers and tells whether any digit is not zero.
+/// What a part of a plane holds.
+#[derive(Copy, Clone, Default)]
+struct Found {
+    /// A digit that is not zero.
+    digits: bool,
+    /// An integer with digits in higher planes.
+    higher: bool,
+}
+
+impl std::ops::BitOrAssign for Found {
+    fn bitor_assign(&mut self, other: Self) {
+        self.digits |= other.digits;
+        self.higher |= other.higher;
+    }
+}
+
+/// Copies a plane of integers.
 #[inline(always)]
-fn copy_plane<T: Small>(out: &mut [i16], plane: usize, x: impl Iterator<Item = T>) -> bool {
+fn copy_plane<T: Small>(out: &mut [i16], plane: usize, x: impl Iterator<Item = T>) -> Found {
     #[inline(always)]
-    fn copy<T: Small, const PLANE: usize>(out: &mut [i16], x: impl Iterator<Item = T>) -> bool {
-        let mut any = 0;
+    fn copy<T: Small, const PLANE: usize>(out: &mut [i16], x: impl Iterator<Item = T>) -> Found {
+        let (mut digits, mut higher) = (0, false);
         for (o, x) in out.iter_mut().zip(x) {
-            *o = digit::<T, PLANE>(x);
-            any |= *o;
+            let (digit, more) = digit::<T, PLANE>(x);
+            *o = digit;
+            digits |= digit;
+            higher |= more;
         }
-        any != 0
+        Found {
+            digits: digits != 0,
+            higher,
+        }
     }
     // One loop for each, so that none has a loop inside.
     match plane {
@@ -412,25 +433,27 @@ kernel! {
                 let width = WIDTH.min(range.len() - from);
                 let steps = width.div_ceil(LANES);
                 for (plane, sums) in sums[..planes].iter_mut().enumerate() {
-                    let mut any = false;
+                    let mut found = Found::default();
                     for (output, row) in (output..output + out.len()).zip(&mut pair) {
                         let (o, i) = (output / m.inner, output % m.inner);
                         let x = &m.data[(o * m.n + range.start + from) * m.inner + i..];
                         let row = entries(&mut row[..steps]);
-                        any |= if m.inner == 1 {
+                        found |= if m.inner == 1 {
                             copy_plane(row, plane, x[..width].iter().copied())
                         } else {
                             copy_plane(row, plane, x.iter().step_by(m.inner).take(width).copied())
                         };
                         row[width..].fill(0);
                     }
-                    if !any {
-                        continue;
+                    if found.digits {
+                        let rows = [&pair[0][..steps], &pair[1][..steps]];
+                        let [first, second] = sums;
+                        for ((digits, x), y) in digits.0.iter().zip(first).zip(second) {
+                            unsafe { row_pair(rows, &digits[from / LANES..], [x, y]) };
+                        }
                     }
-                    let rows = [&pair[0][..steps], &pair[1][..steps]];
-                    let [first, second] = sums;
-                    for ((digits, x), y) in digits.0.iter().zip(first).zip(second) {
-                        unsafe { row_pair(rows, &digits[from / LANES..], [x, y]) };
+                    if !found.higher {
+                        break;
                     }
                 }
             }
@@ -458,13 +481,13 @@ kernel! {
         for from in (0..range.len()).step_by(2 * STEPS) {
             let rows = (2 * STEPS).min(range.len() - from);
             for (plane, sums) in sums.chunks_mut(tiles).enumerate() {
-                let mut any = false;
+                let mut found = Found::default();
                 for step in 0..rows.div_ceil(2) {
                     for (j, row) in (from + 2 * step..).zip(&mut pair) {
                         if j < range.len() {
                             let first = (o * m.n + range.start + j) * m.inner + column;
                             let x = &m.data[first..first + out.len()];
-                            any |= copy_plane(entries(row), plane, x.iter().copied());
+                            found |= copy_plane(entries(row), plane, x.iter().copied());
                         } else {
                             row.fill(Line::ZERO);
                         }
@@ -474,14 +497,16 @@ kernel! {
                         unsafe { interleave(&mut packed[t * STEPS + step], &x[t], &y[t]) };
                     }
                 }
-                if !any {
-                    continue;
-                }
-                for (t, sums) in sums.iter_mut().enumerate() {
-                    let rows = &packed[t * STEPS..][..rows.div_ceil(2)];
-                    for (digits, sums) in digits.0.iter().zip(sums) {
-                        unsafe { tile(rows, &digits[from / 2..], sums) };
+                if found.digits {
+                    for (t, sums) in sums.iter_mut().enumerate() {
+                        let rows = &packed[t * STEPS..][..rows.div_ceil(2)];
+                        for (digits, sums) in digits.0.iter().zip(sums) {
+                            unsafe { tile(rows, &digits[from / 2..], sums) };
+                        }
                     }
+                }
+                if !found.higher {
+                    break;
                 }
             }
         }

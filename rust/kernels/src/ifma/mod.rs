@@ -20,7 +20,7 @@ mod vector;
 pub(crate) use contract::{COLUMNS, ColumnDigits, RowDigits, columns, rows};
 pub(crate) use curve::{Place, Places, Scratch, Tagged, add_batch, double_batch};
 pub(crate) use logup::{level, round, round_separable};
-pub(crate) use small::{LIMIT, affine};
+pub(crate) use small::{LIMIT, affine, weigh};
 pub(crate) use sumcheck::{fold, product};
 pub(crate) use vector::{dot, lincomb, mul, scale};
 

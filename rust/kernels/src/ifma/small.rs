@@ -2,8 +2,8 @@
 
 use super::kernel;
 use super::lanes::{Constants, Fe8, V, add, mac_high, mac_low, set1};
-use super::vector::put;
-use crate::field::{Fq, Order};
+use super::vector::{eight, put};
+use crate::field::{Fq, Modulus, Order, Wide};
 use crate::small::Small;
 use std::arch::x86_64::*;
 
@@ -12,9 +12,9 @@ type F8 = Fe8<Order>;
 /// Largest absolute value that [`affine`] takes.
 pub(crate) const LIMIT: u64 = 1 << 50;
 
-/// Eight integers in the order of lanes, as absolute values and signs.
+/// Eight integers in the order of lanes.
 #[inline(always)]
-unsafe fn integers<T: Small>(x: &[T], k: usize) -> (V, __mmask8) {
+unsafe fn signed<T: Small>(x: &[T], k: usize) -> V {
     let rest = &x[8 * k..];
     let block: [i64; 8] = match rest.first_chunk::<8>() {
         Some(block) => block.map(|x| x.to_i64()),
@@ -22,9 +22,30 @@ unsafe fn integers<T: Small>(x: &[T], k: usize) -> (V, __mmask8) {
     };
     unsafe {
         let order = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
-        let x = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(block.as_ptr().cast()));
+        _mm512_permutexvar_epi64(order, _mm512_loadu_si512(block.as_ptr().cast()))
+    }
+}
+
+/// Eight integers in the order of lanes, as absolute values and signs.
+#[inline(always)]
+unsafe fn integers<T: Small>(x: &[T], k: usize) -> (V, __mmask8) {
+    unsafe {
+        let x = signed(x, k);
         (_mm512_abs_epi64(x), _mm512_movepi64_mask(x))
     }
+}
+
+/// Columns of weight 2^(52 k) in all lanes, as the Montgomery form of an element.
+#[inline(always)]
+unsafe fn across(columns: &[V]) -> Fq {
+    let mut sums = [0u128; 10];
+    for (sum, column) in sums.iter_mut().zip(columns) {
+        let mut lanes = [0u64; 8];
+        unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), *column) };
+        *sum = lanes.iter().map(|&x| x as u128).sum();
+    }
+    // The reduction divides by R; multiplying by the Montgomery form of R undoes it.
+    Wide::from_columns(sums).reduce() * Fq::from_montgomery(Order::R2)
 }
 
 /// A fixed element and its negative.
@@ -117,5 +138,31 @@ kernel! {
                 put(out, k, reduce(z));
             }
         }
+    }
+
+    /// `sum_j x[j] v[j]` for integers of at most [`LIMIT`].
+    pub(crate) unsafe fn weigh<T: Small>(x: &[T], v: &[Fq]) -> Fq {
+        // Biased integers of at most 51 bits, and the sum of v to take the bias away again.
+        let bias = T::BIAS.min(LIMIT);
+        // A step adds less than 2^53 to a column.
+        const SPAN: usize = 8 << 10;
+        let mut total = Fq::ZERO;
+        for (x, v) in x.chunks(SPAN).zip(v.chunks(SPAN)) {
+            unsafe {
+                let zero = _mm512_setzero_si512();
+                let (mut products, mut sums) = ([zero; 6], [zero; 5]);
+                for k in 0..v.len().div_ceil(8) {
+                    let x = add(signed(x, k), set1(bias));
+                    let v = eight(v, k);
+                    for i in 0..5 {
+                        products[i] = mac_low(products[i], x, v.limbs[i]);
+                        products[i + 1] = mac_high(products[i + 1], x, v.limbs[i]);
+                        sums[i] = add(sums[i], v.limbs[i]);
+                    }
+                }
+                total += across(&products) - across(&sums) * Fq::from_u64(bias);
+            }
+        }
+        total
     }
 }

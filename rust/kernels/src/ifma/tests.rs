@@ -137,5 +137,10 @@ proptest! {
             |o| super::affine(o, c, (y, a), None::<(&[i8], Fq)>),
             small::portable::affine(o, c, (y, a), None::<(&[i8], Fq)>)
         );
+        let v = [a, b, c].into_iter().cycle().take(x.len()).collect::<Vec<_>>();
+        let product = |(x, v): (&i64, &Fq)| Fq::from_i64(*x) * *v;
+        // SAFETY: see above.
+        let found = unsafe { super::weigh(&x, &v) };
+        prop_assert_eq!(found, x.iter().zip(&v).map(product).sum::<Fq>());
     }
 }
