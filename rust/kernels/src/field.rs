@@ -310,7 +310,17 @@ impl<M: Modulus> Fe<M> {
 
     /// A square root, or `None` for a non-residue. Which of the two is not specified.
     pub fn sqrt(&self) -> Option<Self> {
-        sqrt::sqrt(self)
+        sqrt::from_power(self, &self.pow_vartime(&sqrt::exponent::<M>()))
+    }
+
+    /// The power that makes up most of [`Fe::sqrt`], for many elements at once.
+    pub(crate) fn sqrt_exponent() -> Limbs {
+        sqrt::exponent::<M>()
+    }
+
+    /// [`Fe::sqrt`], given the power [`Fe::sqrt_exponent`] of this element.
+    pub(crate) fn sqrt_from_power(&self, power: &Self) -> Option<Self> {
+        sqrt::from_power(self, power)
     }
 }
 

@@ -78,8 +78,17 @@ fn bad_encodings_are_refused() {
     let mut modulus = [0; 32];
     modulus[..16].copy_from_slice(&0x2246_98fc_094c_f91b_992d_30ed_0000_0001u128.to_le_bytes());
     modulus[31] = 0x40;
-    for bad in [sign_of_identity, modulus, [0xff; 32]] {
+    let mut no_square = [0; 32];
+    no_square[0] = 2;
+    let mut good = vec![0; 50 * 32];
+    compress(&points()[..50], &mut good);
+    for bad in [sign_of_identity, modulus, [0xff; 32], no_square] {
         assert!(Affine::from_bytes(&bad).is_none());
+        for place in [0, 15, 16, 47, 48, 49] {
+            let mut data = good.clone();
+            data[32 * place..][..32].copy_from_slice(&bad);
+            assert!(decompress(&data).is_none());
+        }
     }
 }
 

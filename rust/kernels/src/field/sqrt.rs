@@ -61,14 +61,19 @@ impl<M: Modulus> Default for SqrtTables<M> {
     }
 }
 
-pub(super) fn sqrt<M: Modulus>(a: &Fe<M>) -> Option<Fe<M>> {
+/// `(t - 1) / 2`, for [`from_power`].
+pub(super) fn exponent<M: Modulus>() -> Limbs {
+    M::sqrt_tables().half_odd_part
+}
+
+/// A square root of `a`, given `w = a^((t-1)/2)`.
+pub(super) fn from_power<M: Modulus>(a: &Fe<M>, w: &Fe<M>) -> Option<Fe<M>> {
     if a.is_zero() {
         return Some(*a);
     }
     let tables = M::sqrt_tables();
-    let w = a.pow_vartime(&tables.half_odd_part);
-    let x = *a * w;
-    let mut b = x * w;
+    let x = *a * *w;
+    let mut b = x * *w;
     let mut e = 0u32;
     for k in 0..4 {
         let mut top = b;

@@ -8,7 +8,7 @@ use super::kernel;
 use super::lanes::{Constants, Fe8, MASK52, V, add, mac_high, mac_low, set1, sub};
 use super::transpose::lane_transpose;
 use crate::curve::Affine;
-use crate::field::{Base, Fp};
+use crate::field::{Base, Fp, Limbs};
 use std::arch::x86_64::*;
 
 type Lanes = Fe8<Base>;
@@ -194,6 +194,34 @@ kernel! {
             }
         }
         true
+    }
+
+    /// Powers with one exponent.
+    pub(crate) unsafe fn power(bases: &[Fp; 16], exponent: &Limbs) -> [Fp; 16] {
+        let (chunks, _) = bases.as_chunks::<8>();
+        // SAFETY: the instructions exist.
+        unsafe {
+            let base = [Lanes::load(&chunks[0]), Lanes::load(&chunks[1])];
+            let one = Lanes::broadcast(&Fp::ONE);
+            let mut table = [[one; 2]; 16];
+            for i in 1..16 {
+                table[i] = times(&table[i - 1], &base);
+            }
+            let mut power = [one; 2];
+            // Windows of four bits, most significant first.
+            for window in (0..64).rev() {
+                for _ in 0..4 {
+                    power = square(&power);
+                }
+                let digit = exponent[window / 16] >> (4 * (window % 16)) & 15;
+                power = times(&power, &table[digit as usize]);
+            }
+            let mut out = [Fp::ZERO; 16];
+            let (chunks, _) = out.as_chunks_mut::<8>();
+            power[0].canonical().store(&mut chunks[0]);
+            power[1].canonical().store(&mut chunks[1]);
+            out
+        }
     }
 
     /// Doubles all points in place; false where one is the identity, and then nothing is written.

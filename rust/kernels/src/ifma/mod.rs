@@ -18,7 +18,7 @@ mod transpose;
 mod vector;
 
 pub(crate) use contract::{COLUMNS, ColumnDigits, RowDigits, columns, rows};
-pub(crate) use curve::{Place, Places, Scratch, Tagged, add_batch, double_batch};
+pub(crate) use curve::{Place, Places, Scratch, Tagged, add_batch, double_batch, power};
 pub(crate) use logup::{level, round, round_separable};
 pub(crate) use small::{LIMIT, affine, weigh};
 pub(crate) use sumcheck::{fold, product};
