@@ -68,33 +68,32 @@ def estimate(
     # Token ids do not change the cost, only how many there are.
     costs = zkml.count(integers, [0] * tokens, max(1, tokens // 4))
     speed = measure_speed(load_engine("cpu", threads=threads))
-    weights, lookups, values = loaded.parameters, costs.lookups, costs.committed_values
+    weights, lookups, values = costs.parameters, costs.lookups, costs.committed_values
+    multiplications = lookups * PER_LOOKUP + weights * PER_WEIGHT
     return Estimate(
         tokens=tokens,
         lookups=lookups,
         committed_values=values,
         proof_bytes=costs.proof_bytes,
-        commit_s=round(weights * speed.committed_value, 1),
+        commit_s=round(0.1 + weights * speed.committed_value, 1),
         prove_s=round(
-            lookups * LOOKUP_MULTIPLICATIONS * speed.multiplication
-            + values * speed.committed_value
-            + weights * WEIGHT_MULTIPLICATIONS * speed.multiplication
-            + FIXED_SECONDS,
+            1.0
+            + multiplications * speed.multiplication
+            + values * PER_VALUE * speed.committed_value,
             1,
         ),
-        verify_s=VERIFY_SECONDS,
-        peak_memory_bytes=FIXED_BYTES + lookups * LOOKUP_BYTES + weights * WEIGHT_BYTES,
+        verify_s=round(0.2 + 3e-5 * (costs.model_rows + costs.witness_rows), 1),
+        peak_memory_bytes=BASE_BYTES + lookups * LOOKUP_BYTES + weights * WEIGHT_BYTES,
     )
 
 
-# Fitted to `make bench` on two cores; see docs/performance.md.
-LOOKUP_MULTIPLICATIONS = 16
-WEIGHT_MULTIPLICATIONS = 0.2
-FIXED_SECONDS = 1.0
-VERIFY_SECONDS = 2.0
-FIXED_BYTES = 300_000_000
-LOOKUP_BYTES = 200
-WEIGHT_BYTES = 2
+# Seen on two cores with SmolLM2-135M and stories260K; docs/performance.md says how.
+PER_LOOKUP = 20  # field multiplications' worth of time a lookup
+PER_WEIGHT = 13  # the same a weight: answering, executing, binding
+PER_VALUE = 2.5  # a witness value against one of long rows of 16-bit values
+BASE_BYTES = 250_000_000
+LOOKUP_BYTES = 90
+WEIGHT_BYTES = 11
 
 
 def measure_speed(engine: Engine) -> Speed:
@@ -113,7 +112,7 @@ def measure_speed(engine: Engine) -> Speed:
 
 def _best(work: Callable[[], object]) -> float:
     times = []
-    for _ in range(3):
+    for _ in range(5):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)

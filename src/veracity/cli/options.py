@@ -18,7 +18,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 def quiet_option(command: Command) -> Command:
     """``--quiet``: no progress bar."""
-    return click.option("-q", "--quiet", is_flag=True, help="No progress bar, no remarks.")(command)
+    return click.option("-q", "--quiet", is_flag=True, help="No progress bar.")(command)
 
 
 def json_option(command: Command) -> Command:
