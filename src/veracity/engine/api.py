@@ -76,13 +76,21 @@ class Engine(Protocol):
         ...
 
     # ---- vectors: element-wise -------------------------------------------------------------
-    def add(self, a: Vec, b: Vec) -> Vec: ...
+    def add(self, a: Vec, b: Vec) -> Vec:
+        """``a + b``."""
+        ...
 
-    def sub(self, a: Vec, b: Vec) -> Vec: ...
+    def sub(self, a: Vec, b: Vec) -> Vec:
+        """``a - b``."""
+        ...
 
-    def mul(self, a: Vec, b: Vec) -> Vec: ...
+    def mul(self, a: Vec, b: Vec) -> Vec:
+        """Element-wise product."""
+        ...
 
-    def scale(self, a: Vec, s: int) -> Vec: ...
+    def scale(self, a: Vec, s: int) -> Vec:
+        """``s * a``."""
+        ...
 
     def lincomb(self, vectors: Sequence[Vec], coefficients: Sequence[int]) -> Vec:
         """``sum_i coefficients[i] * vectors[i]``; shorter vectors count as padded with zeros."""
@@ -92,7 +100,9 @@ class Engine(Protocol):
         """``out[i * len(b) + j] = a[i] * b[j]`` (Kronecker product)."""
         ...
 
-    def dot(self, a: Vec, b: Vec) -> int: ...
+    def dot(self, a: Vec, b: Vec) -> int:
+        """Inner product."""
+        ...
 
     def cumsum(self, a: Vec) -> Vec:
         """Inclusive prefix sums."""
@@ -212,14 +222,17 @@ class Engine(Protocol):
 
     def scale_points(self, points: Points, scalars: Vec) -> Points:
         """``out[i] = scalars[i] * points[i]`` (used with one fixed point and a vector of blinds:
-        a ``points`` of length 1 is broadcast; use a fixed-base table)."""
+        a ``points`` of length 1 is broadcast; use a fixed-base table).
+        """
         ...
 
     def add_points(self, a: Points, b: Points) -> Points:
         """Element-wise sum."""
         ...
 
-    def concat_points(self, parts: Sequence[Points]) -> Points: ...
+    def concat_points(self, parts: Sequence[Points]) -> Points:
+        """Concatenation."""
+        ...
 
     def fold_points(self, points: Points, r: int) -> Points:
         """``out[i] = points[i] + r * points[n/2 + i]`` for even ``n`` (an IPA round)."""
@@ -227,7 +240,8 @@ class Engine(Protocol):
 
     def compress(self, points: Points) -> bytes:
         """Canonical encoding, 32 bytes a point: x little-endian, top bit = parity of y; the
-        point at infinity is 32 zero bytes (as in pasta_curves)."""
+        point at infinity is 32 zero bytes (as in pasta_curves).
+        """
         ...
 
     def decompress(self, data: bytes) -> Points:
