@@ -9,12 +9,14 @@ use pyo3::prelude::*;
 mod arrays;
 mod field;
 mod group;
+mod integers;
 mod logup;
 
 #[pymodule]
 fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(use_threads, module)?)?;
     field::register(module)?;
+    integers::register(module)?;
     logup::register(module)?;
     group::register(module)
 }

@@ -18,21 +18,21 @@ const DIGITS: usize = 26;
 /// Digits whose sums are in registers at a time, for two rows or two vectors of columns.
 const HALF: usize = 13;
 /// Steps of `vpdpwssd` between two emptyings: 2 * 2^15 * 2^9 * 63 < 2^31.
-const STEPS: usize = 60;
+pub(super) const STEPS: usize = 60;
 /// Integers a step takes from a row.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 /// Planes of 64-bit integers.
-const MAX_PLANES: usize = 5;
+pub(super) const MAX_PLANES: usize = 5;
 /// Columns side by side.
 pub(crate) const COLUMNS: usize = 256;
 
 /// What a step takes, in one line of the cache: unaligned loads halve the speed.
 #[derive(Copy, Clone)]
 #[repr(C, align(64))]
-struct Line([i16; LANES]);
+pub(super) struct Line(pub(super) [i16; LANES]);
 
 impl Line {
-    const ZERO: Self = Self([0; LANES]);
+    pub(super) const ZERO: Self = Self([0; LANES]);
 }
 
 /// The digits of a vector for [`rows`]: for 32 elements, 13 digits, each of all of them.
@@ -98,7 +98,7 @@ fn add_offset(v: &Limbs) -> [u64; 5] {
 }
 
 /// Digits of 16 bits that integers of a type can have.
-const fn planes<T: Small>() -> usize {
+pub(super) const fn planes<T: Small>() -> usize {
     match T::BITS {
         8 => 1,
         // Unsigned, or with a carry out of the top digit.
@@ -189,18 +189,18 @@ unsafe fn load(line: &Line) -> V {
 
 /// Lines as one row.
 #[inline(always)]
-fn entries(lines: &mut [Line]) -> &mut [i16] {
+pub(super) fn entries(lines: &mut [Line]) -> &mut [i16] {
     // SAFETY: a line is `LANES` integers without padding.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
 
 /// What a part of a plane holds.
 #[derive(Copy, Clone, Default)]
-struct Found {
+pub(super) struct Found {
     /// A digit that is not zero.
-    digits: bool,
+    pub(super) digits: bool,
     /// An integer with digits in higher planes.
-    higher: bool,
+    pub(super) higher: bool,
 }
 
 impl std::ops::BitOrAssign for Found {
@@ -212,7 +212,11 @@ impl std::ops::BitOrAssign for Found {
 
 /// Copies a plane of integers.
 #[inline(always)]
-fn copy_plane<T: Small>(out: &mut [i16], plane: usize, x: impl Iterator<Item = T>) -> Found {
+pub(super) fn copy_plane<T: Small>(
+    out: &mut [i16],
+    plane: usize,
+    x: impl Iterator<Item = T>,
+) -> Found {
     #[inline(always)]
     fn copy<T: Small, const PLANE: usize>(out: &mut [i16], x: impl Iterator<Item = T>) -> Found {
         let (mut digits, mut higher) = (0, false);
@@ -265,14 +269,14 @@ unsafe fn add_across(sums: &mut [i64], x: [V; 8]) {
     }
 }
 
-/// Adds the lanes of 13 vectors to 13 sums.
+/// Adds the lanes of up to 13 vectors to as many sums.
 #[inline(always)]
-unsafe fn empty_row(sums: &mut [i64; 16], x: [V; HALF]) {
+unsafe fn empty_row<const K: usize>(sums: &mut [i64; 16], x: [V; K]) {
     unsafe {
         let zero = _mm512_setzero_si512();
         let (low, high) = sums.split_at_mut(8);
         let mut wide = [zero; 16];
-        for k in 0..HALF {
+        for k in 0..K {
             wide[k] = widen(x[k]);
         }
         add_across(
@@ -290,19 +294,19 @@ unsafe fn empty_row(sums: &mut [i64; 16], x: [V; HALF]) {
     }
 }
 
-/// Adds to `sums` the products of two rows of integers with half of the digits.
+/// Adds to `sums` the products of two rows of integers with `K` rows of digits, at most 13.
 #[inline(always)]
-unsafe fn row_pair(
+pub(super) unsafe fn row_pair<const K: usize>(
     [x, y]: [&[Line]; 2],
-    digits: &[[Line; HALF]],
+    digits: &[[Line; K]],
     [sums0, sums1]: [&mut [i64; 16]; 2],
 ) {
     unsafe {
-        let mut first = [_mm512_setzero_si512(); HALF];
+        let mut first = [_mm512_setzero_si512(); K];
         let mut second = first;
         for ((x, y), digits) in x.iter().zip(y).zip(digits) {
             let (x, y) = (load(x), load(y));
-            for k in 0..HALF {
+            for k in 0..K {
                 let d = load(&digits[k]);
                 first[k] = dot(first[k], x, d);
                 second[k] = dot(second[k], y, d);

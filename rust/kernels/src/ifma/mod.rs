@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 mod contract;
 mod curve;
+mod integers;
 mod lanes;
 mod logup;
 mod small;
@@ -19,6 +20,7 @@ mod vector;
 
 pub(crate) use contract::{COLUMNS, ColumnDigits, RowDigits, columns, rows};
 pub(crate) use curve::{Place, Places, Scratch, Tagged, add_batch, double_batch, power};
+pub(crate) use integers::{Operand, digits_of, products};
 pub(crate) use logup::{level, round, round_separable};
 pub(crate) use small::{LIMIT, affine, weigh};
 pub(crate) use sumcheck::{fold, product};

@@ -1,0 +1,31 @@
+//! Products of integer matrices.
+
+use crate::arrays::{SmallIn, require, with_small};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use veracity_kernels::integers::products;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(integer_products, module)?)
+}
+
+/// `out[i, r] = sum_j w[i, j] x[r, j]` modulo 2^64, for `w` of shape (count, width).
+#[pyfunction]
+fn integer_products<'py>(
+    py: Python<'py>,
+    w: SmallIn<'py>,
+    x: PyReadonlyArray2<'py, i64>,
+) -> PyResult<Bound<'py, PyArray2<i64>>> {
+    let (rows, width) = (x.shape()[0], x.shape()[1]);
+    require(rows > 0 && width > 0, "an operand of a product is empty")?;
+    let x = x.as_slice()?;
+    let out = with_small!(&w, |w| {
+        require(
+            w.len().is_multiple_of(width),
+            "w must have shape (count, width)",
+        )?;
+        Ok(py.detach(|| products(w, x, rows)))
+    })?;
+    let count = out.len() / rows;
+    PyArray1::from_vec(py, out).reshape([count, rows])
+}
