@@ -10,7 +10,7 @@ from tests.e2e.house import PROMPT, House, done
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> House:
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     made = House(tmp_path_factory.mktemp("house"))
     done("import", "stories260k", "--out", made.program, "-q")
     done("calibrate", made.program, "-q")

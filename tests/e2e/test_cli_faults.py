@@ -193,7 +193,7 @@ def test_missing_files(house: House, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_without_scales_cannot_be_committed(tmp_path: Path, data_dir: Path) -> None:
+def test_a_model_without_scales_cannot_be_committed(tmp_path: Path) -> None:
     program = tmp_path / "fresh.vprog"
     done("import", "stories260k", "--out", program, "-q")
     expect(USAGE, "commit", program, says="veracity calibrate")
