@@ -6,12 +6,12 @@
 
 use crate::field::{Fe, Limbs, Modulus};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Vectors from this size on, in bytes, are worth it.
 const LARGE: usize = 1 << 20;
-/// Bytes kept at most.
-const KEPT: usize = 1 << 30;
+/// Bytes kept at most, on a machine with much memory; an eighth of it on a smaller one.
+const KEPT: usize = 4 << 30;
 const HUGE_PAGE: usize = 2 << 20;
 
 #[derive(Default)]
@@ -55,19 +55,48 @@ pub fn take<M: Modulus>(n: usize) -> Vec<Fe<M>> {
 ///
 /// Secrets may be in it, as in any memory that is freed: elements are not erased.
 pub fn recycle<M: Modulus>(values: Vec<Fe<M>>) {
-    let limbs = Fe::into_limbs(values);
-    let size = bytes(&limbs);
-    if !(LARGE..=KEPT).contains(&size) {
+    let mut limbs = Fe::into_limbs(values);
+    let (size, limit) = (bytes(&limbs), limit());
+    if !(LARGE..=limit).contains(&size) {
         return;
     }
+    limbs.resize(limbs.capacity(), [0; 4]);
+    let mut evicted = Vec::new();
     if let Ok(mut pool) = POOL.lock() {
-        if pool.bytes + size > KEPT {
-            // Lengths that nobody asks for any more must not stay for ever.
-            *pool = Pool::default();
-        }
         pool.bytes += size;
         pool.free.entry(limbs.len()).or_default().push(limbs);
+        // The shortest are the cheapest to make again.
+        while pool.bytes > limit {
+            let Some(mut entry) = pool.free.first_entry() else {
+                break;
+            };
+            match entry.get_mut().pop() {
+                Some(old) => {
+                    pool.bytes -= bytes(&old);
+                    evicted.push(old);
+                }
+                None => {
+                    entry.remove();
+                }
+            }
+        }
     }
+    // Given back to the system here, where nobody waits for the lock.
+    drop(evicted);
+}
+
+/// Bytes to keep.
+fn limit() -> usize {
+    static LIMIT: OnceLock<usize> = OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        #[cfg(target_os = "linux")]
+        // SAFETY: asks for two numbers.
+        let memory =
+            unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) * libc::sysconf(libc::_SC_PAGESIZE) };
+        #[cfg(not(target_os = "linux"))]
+        let memory = 0;
+        usize::try_from(memory / 8).map_or(0, |memory| memory.min(KEPT))
+    })
 }
 
 /// Advises the system to back the whole huge pages inside fresh memory by huge pages. Only
