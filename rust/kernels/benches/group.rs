@@ -85,7 +85,7 @@ fn main() {
             floor,
             || commit_rows(&uniform, rows, &index, &points),
         );
-        let weights: Vec<i16> = (0..n).map(|_| random.normal(3000.0)).collect();
+        let weights: Vec<i16> = (0..n).map(|_| random.normal(600.0)).collect();
         report(
             &format!("commit 16-bit normal, rows of {columns}"),
             n,

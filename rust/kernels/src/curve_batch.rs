@@ -10,7 +10,7 @@ use crate::field::Fp;
 use crate::ifma::{self, Place, Places, Tagged};
 
 /// Additions that share an inversion, which costs as much as about 320 multiplications.
-pub const BATCH: usize = 4096;
+pub const BATCH: usize = 2048;
 /// Fewest additions worth the eight-way path.
 #[cfg(target_arch = "x86_64")]
 const WIDE: usize = 4;

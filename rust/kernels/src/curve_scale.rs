@@ -5,7 +5,7 @@ use crate::curve::{Affine, Xyzz};
 use crate::curve_batch::{Adder, Signed};
 use crate::curve_glv::{self, ODD_MULTIPLES, endomorphism};
 use crate::field::Fq;
-use crate::msm_buckets::Reducer;
+use crate::msm_buckets::with_buffers;
 use rayon::prelude::*;
 
 /// Below this many points, batched inversions cost more than coordinates without inversion.
@@ -25,8 +25,8 @@ pub fn add_points(a: &[Affine], b: &[Affine]) -> Vec<Affine> {
     let mut out = a.to_vec();
     out.par_chunks_mut(STEP)
         .zip(b.par_chunks(STEP))
-        .for_each_init(Adder::new, |adder, (out, b)| {
-            adder.add_assign(out, b, false);
+        .for_each(|(out, b)| {
+            with_buffers(|buffers| buffers.reducer().adder().add_assign(out, b, false));
         });
     out
 }
@@ -53,9 +53,12 @@ pub fn fold_points(points: &[Affine], r: &Fq) -> Vec<Affine> {
     let mut out = high.to_vec();
     out.par_chunks_mut(step)
         .zip(low.par_chunks(step))
-        .for_each_init(Adder::new, |adder, (out, low)| {
-            multiply_in_step(adder, out, &digits);
-            adder.add_assign(out, low, false);
+        .for_each(|(out, low)| {
+            with_buffers(|buffers| {
+                let adder = buffers.reducer().adder();
+                multiply_in_step(adder, out, &digits);
+                adder.add_assign(out, low, false);
+            });
         });
     out
 }
@@ -121,7 +124,7 @@ pub fn scale_point(point: &Affine, scalars: &[Fq]) -> Vec<Affine> {
     let table = fixed_base_table(point);
     scalars
         .par_chunks(STEP)
-        .map_init(Reducer::new, |reducer, scalars| {
+        .map(|scalars| {
             let mut entries = Vec::with_capacity(scalars.len() * DIGITS);
             let mut offsets = vec![0];
             for k in scalars {
@@ -134,7 +137,11 @@ pub fn scale_point(point: &Affine, scalars: &[Fq]) -> Vec<Affine> {
                 offsets.push(entries.len() as u32);
             }
             let mut out = vec![Affine::IDENTITY; scalars.len()];
-            reducer.reduce(&table, &entries, &offsets, &mut out);
+            with_buffers(|buffers| {
+                buffers
+                    .reducer()
+                    .reduce(&table, &entries, &offsets, &mut out);
+            });
             out
         })
         .collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 
 use crate::curve::{Affine, Xyzz};
 use crate::field::{Fq, Limbs};
-use crate::msm_buckets::{Weighted, horner};
+use crate::msm_buckets::{horner, with_buffers};
 use rayon::prelude::*;
 
 /// Scalars are below 2^255; one bit more makes room for signed digits.
@@ -99,18 +99,21 @@ pub fn msm(points: &[Affine], scalars: &[Fq]) -> Affine {
         .collect();
     let sums: Vec<Vec<Xyzz>> = items
         .par_iter()
-        .map_init(Weighted::new, |weighted, &(from, first)| {
-            let to = n.min(from + piece);
-            let last = recoding.count.min(first + windows_each);
-            let mut digits = Vec::with_capacity(to - from);
-            for w in first..last {
-                digits.clear();
-                digits.extend(shifted[from..to].iter().map(|s| recoding.digit(s, w)));
-                weighted.push(&points[from..to], &digits, 1 << (recoding.width - 1));
-            }
-            let mut out = Vec::with_capacity(last - first);
-            weighted.finish(&points[from..to], |_, parts| {
-                out.push(horner(parts, Xyzz::IDENTITY, parts.len()));
+        .map(|&(from, first)| {
+            let points = &points[from..n.min(from + piece)];
+            let shifted = &shifted[from..from + points.len()];
+            let windows = first..recoding.count.min(first + windows_each);
+            let mut digits = Vec::with_capacity(points.len());
+            let mut out = Vec::with_capacity(windows.len());
+            with_buffers(|weighted| {
+                for w in windows {
+                    digits.clear();
+                    digits.extend(shifted.iter().map(|s| recoding.digit(s, w)));
+                    weighted.push(points, &digits, 1 << (recoding.width - 1));
+                }
+                weighted.finish(points, |_, parts| {
+                    out.push(horner(parts, Xyzz::IDENTITY, parts.len()));
+                });
             });
             out
         })

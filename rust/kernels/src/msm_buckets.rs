@@ -5,10 +5,24 @@
 
 use crate::curve::{Affine, Xyzz};
 use crate::curve_batch::{Adder, Job, Signed};
+use std::cell::RefCell;
 
 /// Points reduced together: large enough to fill batches of additions far down the tree, small
 /// enough for the partial sums to stay in the second-level cache.
 const CHUNK: usize = 1 << 14;
+
+/// Calls `f` with the buffers of this thread, which keep their memory from call to call: asking
+/// the system for a few megabytes each time costs as much as a short multiplication.
+pub fn with_buffers<R>(f: impl FnOnce(&mut Weighted) -> R) -> R {
+    thread_local! {
+        static BUFFERS: RefCell<Weighted> = RefCell::default();
+    }
+    // Taken out meanwhile: a call inside a call gets buffers of its own.
+    let mut buffers = BUFFERS.take();
+    let result = f(&mut buffers);
+    BUFFERS.set(buffers);
+    result
+}
 
 /// Sums segments of points; owns its buffers.
 #[derive(Default)]
@@ -21,11 +35,6 @@ pub struct Reducer {
 }
 
 impl Reducer {
-    /// A reducer with empty buffers.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// The adder, for additions of other shapes.
     pub fn adder(&mut self) -> &mut Adder {
         &mut self.adder
@@ -162,11 +171,6 @@ struct Halving {
 }
 
 impl Weighted {
-    /// No tasks.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// The reducer, for sums without weights.
     pub fn reducer(&mut self) -> &mut Reducer {
         &mut self.reducer

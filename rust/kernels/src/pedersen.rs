@@ -4,10 +4,9 @@
 //! of the windows is chosen row by row, from the row's distribution of bit lengths.
 
 use crate::curve::{Affine, Xyzz};
-use crate::msm_buckets::{Weighted, horner};
+use crate::msm_buckets::{Weighted, horner, with_buffers};
 use crate::small::Small;
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Values summed together by one thread: enough to fill batches of additions, few enough for the
 /// buckets to stay in cache.
@@ -46,20 +45,21 @@ pub fn commit_rows<T: Small>(
         .flat_map(|column| (0..rows).step_by(group).map(move |row| (column, row)))
         .collect();
 
-    // A worker keeps its buffers from group to group.
-    let taken = AtomicUsize::new(0);
-    let done: Vec<(usize, Vec<Xyzz>)> = (0..threads)
+    let done: Vec<(usize, Vec<Xyzz>)> = groups
         .into_par_iter()
         .with_max_len(1)
-        .flat_map_iter(|_| {
-            let mut committer = Committer::default();
-            let mut done = Vec::new();
-            while let Some(&(column, row)) = groups.get(taken.fetch_add(1, Ordering::Relaxed)) {
-                let end = columns.min(column + width);
-                let blanks = blanks
-                    .iter()
-                    .filter(|&&j| column <= j && j < end)
-                    .map(|j| j - column);
+        .map(|(column, row)| {
+            let end = columns.min(column + width);
+            let blanks = blanks
+                .iter()
+                .filter(|&&j| column <= j && j < end)
+                .map(|j| j - column);
+            let sums = with_buffers(|weighted| {
+                let mut committer = Committer {
+                    weighted,
+                    digits: Vec::with_capacity(width),
+                    rows: Vec::with_capacity(group),
+                };
                 for r in row..rows.min(row + group) {
                     committer.push(
                         &values[r * columns + column..r * columns + end],
@@ -67,9 +67,9 @@ pub fn commit_rows<T: Small>(
                         blanks.clone(),
                     );
                 }
-                done.push((row, committer.finish(&points[column..end])));
-            }
-            done
+                committer.finish(&points[column..end])
+            });
+            (row, sums)
         })
         .collect();
     let mut sums = vec![Xyzz::IDENTITY; rows];
@@ -125,15 +125,14 @@ impl Windows {
     }
 }
 
-/// Sums rows over the same points; one per thread.
-#[derive(Default)]
-struct Committer {
-    weighted: Weighted,
+/// Sums rows over the same points.
+struct Committer<'a> {
+    weighted: &'a mut Weighted,
     digits: Vec<i32>,
     rows: Vec<Windows>,
 }
 
-impl Committer {
+impl Committer<'_> {
     fn push<T: Small>(
         &mut self,
         values: &[T],

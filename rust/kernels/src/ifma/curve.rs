@@ -519,28 +519,27 @@ unsafe fn negate_where(y: Lanes, which: u8) -> Lanes {
 /// Only the product of all is inverted.
 #[inline(always)]
 unsafe fn invert(products: &[Pair; CHAINS]) -> Option<[Pair; CHAINS]> {
-    const N: usize = 16 * CHAINS;
-    let mut elements = [Fp::ZERO; N];
-    let (chunks, _) = elements.as_chunks_mut::<8>();
-    for (out, product) in chunks.iter_mut().zip(products.as_flattened()) {
-        unsafe { product.canonical().store(out) };
+    unsafe {
+        let [a, b] = products;
+        let ab = times(a, b);
+        let [c, d] = ab;
+        let [all, _] = times(&[c, c], &[d, d]);
+        let mut elements = [Fp::ZERO; 8];
+        all.canonical().store(&mut elements);
+        let mut prefixes = [Fp::ONE; 8];
+        for i in 1..8 {
+            prefixes[i] = prefixes[i - 1] * elements[i - 1];
+        }
+        let mut inverse = (prefixes[7] * elements[7]).invert_vartime()?;
+        for i in (0..8).rev() {
+            let this = prefixes[i] * inverse;
+            inverse *= elements[i];
+            elements[i] = this;
+        }
+        let inverse = Lanes::load(&elements);
+        let inverse_ab = times(&[inverse, inverse], &[d, c]);
+        Some([times(&inverse_ab, b), times(&inverse_ab, a)])
     }
-    let mut prefixes = [Fp::ONE; N];
-    for i in 1..N {
-        prefixes[i] = prefixes[i - 1] * elements[i - 1];
-    }
-    let mut inverse = (prefixes[N - 1] * elements[N - 1]).invert_vartime()?;
-    for i in (0..N).rev() {
-        let this = prefixes[i] * inverse;
-        inverse *= elements[i];
-        elements[i] = this;
-    }
-    let mut inverses = *products;
-    let (chunks, _) = elements.as_chunks::<8>();
-    for (out, chunk) in inverses.as_flattened_mut().iter_mut().zip(chunks) {
-        *out = unsafe { Lanes::load(chunk) };
-    }
-    Some(inverses)
 }
 
 /// Lanes where all four words are zero.
