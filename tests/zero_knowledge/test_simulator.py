@@ -1,0 +1,183 @@
+"""A simulator without a witness produces transcripts that the verifier accepts.
+
+It programs the random oracle at one place, the opening's challenge ``e``; everything else in a proof
+is a uniformly random point, a function of the uniform ``z``, or solved for. The argument is in
+docs/protocols/hiding.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.toy import DIMS, PLACE, SHAPES, TABLE, Toy, claims_of, make_toy, prove_toy
+from veracity.engine.api import ORDER
+from veracity.errors import VerificationError
+from veracity.zk import opening
+from veracity.zk.ipa import prove_inner_product
+from veracity.zk.ledger import HiddenVerifier
+from veracity.zk.lookup import verify_lookups
+from veracity.zk.mle import inverse, powers
+from veracity.zk.opening import verify_opening
+from veracity.zk.reduction import reduce_verifier
+from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+
+E = 0x1234567890ABCDEF1234567890ABCDEF
+
+
+class Programmed(ProverTranscript):
+    """An oracle that answers the opening's challenge with E."""
+
+    def challenge(self, label: str) -> int:
+        answer = super().challenge(label)
+        return E if label == "opening e" else answer
+
+    def read(self, label: str, size: int) -> bytes:
+        """Lets the verifier's replay run while the proof is being invented: random points."""
+        engine = make_toy().engine
+        count = size // 32
+        base = engine.generators("simulator", 1)
+        data = engine.compress(engine.scale_points(base, engine.random(count)))
+        self.write(label, data)
+        return data
+
+
+class ProgrammedReader(VerifierTranscript):
+    """The same oracle for the verifier."""
+
+    def challenge(self, label: str) -> int:
+        answer = super().challenge(label)
+        return E if label == "opening e" else answer
+
+
+@dataclass
+class Replay:
+    """The verifier's replay up to the opening."""
+
+    channel: HiddenVerifier
+    points: dict[str, Any] = field(default_factory=dict)
+    equation: Any = None
+
+
+def replay(toy: Toy, transcript: Any) -> Replay:
+    engine, key = toy.engine, toy.key
+    out = Replay(HiddenVerifier(engine, key, transcript))
+    for name, shape in SHAPES.items():
+        rows = shape.layout(key.log_columns).rows
+        out.points[name] = engine.decompress(transcript.read(name, 32 * rows))
+    alpha = out.channel.challenge("alpha")
+    leaf = verify_lookups(out.channel, PLACE.variables)
+    out.equation = reduce_verifier(out.channel, SHAPES, claims_of(engine, leaf, alpha))
+    return out
+
+
+def combined_commitment(toy: Toy, state: Replay, delta: int) -> Any:
+    """``P``: all rows and messages."""
+    engine = toy.engine
+    points, scalars = [state.channel.message_points()], []
+    scalars.append(engine.from_ints(powers(delta, len(state.channel.messages) + 1)[1:]))
+    for name, weight in state.equation.weights.items():
+        layout = SHAPES[name].layout(toy.key.log_columns)
+        points.append(state.points[name])
+        scalars.append(engine.scale(layout.row_weights(engine, state.equation.point), weight))
+    return engine.msm(engine.concat_points(points), engine.concat(scalars))
+
+
+def simulate(toy: Toy) -> bytes:
+    """A proof of the toy statement from public data alone."""
+    engine, key = toy.engine, toy.key
+    transcript = Programmed("toy", toy.statement)
+    state = replay(toy, transcript)
+    channel = state.channel
+    gates = channel.close()
+    system, delta = opening._system(channel, engine, state.equation, key.log_columns, gates)
+    m = len(channel.ledger.message_of)
+    z_row = engine.random(key.row_length)
+    z, (z_blind, product_blind, t1) = (
+        engine.to_ints(engine.random(m)),
+        engine.to_ints(engine.random(3)),
+    )
+    square = opening._gate_value(system, z, z) * inverse(2) % ORDER
+    linear = opening._gate_linear(system, z)
+    bases = engine.concat_points([key.columns, key.slots(0, m)])
+    whole = engine.concat([z_row, engine.from_ints(z)])
+    p = combined_commitment(toy, state, delta)
+    mask = engine.msm(
+        engine.concat_points([bases, key.blinder, p]),
+        engine.scale(engine.concat([whole, engine.from_ints([z_blind, -1])]), inverse(E)),
+    )
+    value = engine.dot(system.u_row, z_row)
+    value += sum(u * v for u, v in zip(system.u_slots, z, strict=True))
+    beta = (value - system.constant) * inverse(E) % ORDER
+    first = engine.scale_points(key.blinder, engine.from_ints([t1]))
+    product = (system.square * square - system.single * linear) % ORDER
+    second = engine.msm(
+        engine.concat_points([key.product, key.blinder, first]),
+        engine.scale(engine.from_ints([product, product_blind, -E]), inverse(E * E)),
+    )
+    transcript.write("opening mask", engine.compress(engine.concat_points([mask, first, second])))
+    transcript.write_scalar("opening beta", beta)
+    transcript.challenge("opening e")
+    for label, scalar in (
+        ("square", square), ("linear", linear), ("blind", z_blind),
+        ("product blind", product_blind),
+    ):  # fmt: skip
+        transcript.write_scalar(f"opening {label}", scalar)
+    point = opening._prove_square(transcript, system, z)
+    nus = transcript.challenges("opening join", 3)
+    slots = opening._statements_about_z(system, point, nus, m)
+    xi = engine.from_ints([transcript.challenge("opening inner")])
+    prove_inner_product(
+        engine, transcript, bases, engine.scale_points(key.inner, xi), whole,
+        engine.concat([system.u_row, engine.from_ints(slots)]),
+    )  # fmt: skip
+    return transcript.finish()
+
+
+@pytest.fixture(scope="module")
+def toy() -> Toy:
+    return make_toy()
+
+
+def test_simulated_proof_is_accepted_under_the_programmed_oracle(toy: Toy) -> None:
+    proof = simulate(toy)
+    reader = ProgrammedReader("toy", toy.statement, proof)
+    state = replay(toy, reader)
+    verify_opening(state.channel, SHAPES, state.points, state.equation)
+
+
+def test_it_needs_the_programmed_oracle(toy: Toy) -> None:
+    reader = VerifierTranscript("toy", toy.statement, simulate(toy))
+    state = replay(toy, reader)
+    with pytest.raises(VerificationError):
+        verify_opening(state.channel, SHAPES, state.points, state.equation)
+
+
+def _scalars(toy: Toy, values: np.ndarray, count: int) -> list[int]:
+    """All scalars in clear of several proofs of one witness."""
+    counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
+    out: list[int] = []
+    for _ in range(count):
+        proof, spans = prove_toy(toy, values, counts)
+        clear: Sequence[bytes] = [
+            proof[s.start : s.stop]
+            for s in spans
+            if s.stop - s.start == 32 and s.label.startswith(("opening", "inner product end"))
+        ]
+        out += [int.from_bytes(c, "little") for c in clear]
+    return out
+
+
+def test_scalars_in_clear_are_uniform_for_different_witnesses(toy: Toy) -> None:
+    """Top bits of everything in clear: chi-squared against uniform, for two unlike witnesses."""
+    for values in (np.zeros(DIMS, dtype=np.int64), np.full(DIMS, 4, dtype=np.int64)):
+        scalars = _scalars(toy, values, 12)
+        bins = np.bincount([s * 16 // ORDER for s in scalars], minlength=16)
+        expected = len(scalars) / 16
+        # 15 degrees of freedom: 60 is beyond the 10^-6 quantile
+        assert ((bins - expected) ** 2 / expected).sum() < 60
+        assert len(set(scalars)) == len(scalars)
