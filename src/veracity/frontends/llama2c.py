@@ -45,7 +45,8 @@ def read_checkpoint(path: Path) -> FloatModel:
         raise FormatError(path.name, "not a llama2.c checkpoint")
     data = path.read_bytes()
     dim, hidden, layers, heads, kv, vocab, context = _header(data)
-    values = np.frombuffer(data, dtype="<f4", offset=_HEADER.size)
+    count = (len(data) - _HEADER.size) // 4  # a truncated file may end inside a number
+    values = np.frombuffer(data, dtype="<f4", count=count, offset=_HEADER.size)
     at = 0
 
     def take(*shape: int) -> Floats:

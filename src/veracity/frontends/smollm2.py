@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from veracity.errors import UnsupportedModelError, UsageError
+from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.frontends.model import Config, FloatModel, Floats, decimal, fold_norm
 from veracity.frontends.tokenizer import Tokenizer, byte_level_bytes
 
@@ -69,7 +69,12 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
         from gguf import GGUFReader, dequantize
     except ImportError as error:
         raise UsageError("reading GGUF needs: pip install 'veracity[import]'") from error
-    reader = GGUFReader(str(path))
+    try:
+        reader = GGUFReader(str(path))
+    except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
+        raise FormatError(
+            path.name, "not a GGUF file, or a truncated one; fetch it again"
+        ) from error
 
     def fact(name: str) -> Any:
         found = reader.get_field(name)
