@@ -16,7 +16,7 @@ from tests.programs import Example, small_model
 from veracity.errors import FormatError, RangeError, UsageError
 from veracity.graph import Program, execute, generate
 from veracity.graph.evaluate import scores
-from veracity.graph.exact import PreparedWeights, matmul, rhu
+from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.ops import Head, Rope, rope_tables
 from veracity.graph.tables import exp_table, function_table, round_exactly
 
@@ -139,7 +139,7 @@ def test_generation_equals_one_pass(example: Example) -> None:
 
 def test_scores_are_those_of_the_head(example: Example) -> None:
     ids = example.tokens[:-1]
-    z = scores(example.program, PreparedWeights(example.weights), ids)
+    z = scores(example.program, example.weights, ids)
     assert z.argmax(axis=1).tolist() == execute(example.program, example.weights, ids, 1).output
 
 
@@ -159,6 +159,7 @@ def test_matrix_products_are_exact(bits: int) -> None:
     b = rng.integers(-(1 << 15), 1 << 15, (7, 5))
     want = [[sum(int(x) * int(y) for x, y in zip(r, c, strict=True)) for c in b.T] for r in a]
     assert matmul(a, b).tolist() == want
+    assert linear(a, np.ascontiguousarray(b.T.astype(np.int16))).tolist() == want
     with pytest.raises(UsageError):
         matmul(a << 20, b << 20)
 

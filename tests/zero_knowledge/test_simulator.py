@@ -1,8 +1,8 @@
 """A simulator without a witness produces transcripts that the verifier accepts.
 
-It programs the random oracle at one place, the opening's challenge ``e``; everything else in a proof
-is a uniformly random point, a function of the uniform ``z``, or solved for. The argument is in
-docs/protocols/hiding.md.
+It programs the random oracle at one place, the opening's challenge ``e``; everything else in a
+proof is a uniformly random point, a function of the uniform ``z``, or solved for. The argument is
+in docs/protocols/hiding.md.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import RangeError, UsageError
-from veracity.graph.exact import Prepared, matmul, rhu, transposed
+from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.ops import (
     Add,
     Attention,
@@ -138,8 +138,8 @@ def _attention(
     return y, detail
 
 
-def _head(op: Head, x: Array, weight: NDArray[np.integer] | Prepared) -> tuple[list[int], Array]:
-    acc = matmul(x, weight)
+def _head(op: Head, x: Array, weight: NDArray[np.integer]) -> tuple[list[int], Array]:
+    acc = linear(x, weight)
     z = _in_range(op, rhu(acc, op.shift), 16)
     return [int(t) for t in z.argmax(axis=1)], acc
 
@@ -162,7 +162,7 @@ def _apply(
     if isinstance(op, Rescale):
         return _in_range(op, rhu(values[op.x], op.shift), op.bits), {}
     if isinstance(op, Linear):
-        acc = matmul(values[op.x], transposed(weights, op.weight))
+        acc = linear(values[op.x], weights[op.weight])
         if op.bias is not None:
             acc += weights[op.bias].astype(np.int64)
         return _in_range(op, rhu(acc, op.shift), op.bits), {"acc": acc}
@@ -222,9 +222,7 @@ def execute(
     output: list[int] = []
     for op in program.ops:
         if isinstance(op, Head):
-            output, acc = _head(
-                op, values[op.x][prompt_length - 1 :], transposed(weights, op.weight)
-            )
+            output, acc = _head(op, values[op.x][prompt_length - 1 :], weights[op.weight])
             details[op.name] = {"acc": acc}
         else:
             values[op.name], details[op.name] = _apply(op, values, weights, array, state)
@@ -241,9 +239,7 @@ def scores(
     values: dict[str, Array] = {}
     for i, op in enumerate(program.ops):
         if isinstance(op, Head):
-            return _in_range(
-                op, rhu(matmul(values[op.x], transposed(weights, op.weight)), op.shift), 16
-            )
+            return _in_range(op, rhu(linear(values[op.x], weights[op.weight]), op.shift), 16)
         values[op.name], _ = _apply(op, values, weights, array, state)
         for name in op.inputs():
             if last[name] == i:
@@ -263,7 +259,7 @@ def step(
     answer = -1
     for op in program.ops:
         if isinstance(op, Head):
-            answer = _head(op, values[op.x][-1:], transposed(weights, op.weight))[0][0]
+            answer = _head(op, values[op.x][-1:], weights[op.weight])[0][0]
         else:
             values[op.name], _ = _apply(op, values, weights, array, state)
     state.position += len(tokens)

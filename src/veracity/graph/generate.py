@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph.evaluate import State, step
-from veracity.graph.exact import PreparedWeights
 from veracity.graph.program import Program
 
 __all__ = ["generate"]
@@ -42,7 +41,6 @@ def generate(
     """
     if not 1 <= len(prompt) <= program.context:
         raise UsageError(f"{len(prompt)} tokens do not fit the context of {program.context}")
-    weights = PreparedWeights(weights)
     state, answer, feed = State(), [], list(prompt)
     for _ in range(max_new_tokens):
         token = step(program, weights, feed, state)
