@@ -22,7 +22,7 @@ from veracity.errors import UsageError
 __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
 
 IMPORT_SHARES = {"load": 1.0}
-CALIBRATE_SHARES = {"observe": 0.5, "scales": 0.1, "accuracy": 0.4}
+CALIBRATE_SHARES = {"observe": 0.65, "scales": 0.2, "accuracy": 0.15}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
 
 
