@@ -1,0 +1,52 @@
+"""Frozen bytes: challenges, and a proof made once that must verify for ever (protocol v1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.toy import make_toy, verify_toy
+from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+
+FIRST = 0x1CA90A939BB6FF18D0F16934A5FEE49C9FD16776D75172CB2359F91A74B842D2
+SECOND = 0x216E7D32789B1CF5E4C63410DB25EDD78190017C64B64E2893BBE89C606F60BA
+
+
+def test_challenges() -> None:
+    transcript = ProverTranscript("vector", b"statement")
+    transcript.write("message", bytes(range(40)))
+    transcript.write_scalar("scalar", 7)
+    assert transcript.challenge("first") == FIRST
+    assert transcript.challenge("second") == SECOND
+    reader = VerifierTranscript("vector", b"statement", transcript.finish())
+    reader.read("message", 40)
+    assert reader.read_scalar("scalar") == 7
+    assert reader.challenges("first", 1) == [FIRST]
+    reader.finish()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "statement", "label", "data"),
+    [
+        ("vectos", b"statement", "message", bytes(40)),
+        ("vector", b"statemens", "message", bytes(40)),
+        ("vector", b"statement", "messagf", bytes(40)),
+        ("vector", b"statement", "message", bytes(41)),
+        ("vector", b"statement", "message", bytes(39) + b"\1"),
+    ],
+)
+def test_everything_absorbed_changes_the_challenge(
+    protocol: str, statement: bytes, label: str, data: bytes
+) -> None:
+    plain = ProverTranscript("vector", b"statement")
+    plain.write("message", bytes(40))
+    other = ProverTranscript(protocol, statement)
+    other.write(label, data)
+    assert plain.challenge("x") != other.challenge("x")
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_frozen_proof_verifies(backend: str) -> None:
+    text = (Path(__file__).parent / "toy_proof_v1.hex").read_text(encoding="ascii")
+    verify_toy(make_toy(backend), bytes.fromhex(text.replace("\n", "")))
