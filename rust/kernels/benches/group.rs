@@ -85,9 +85,9 @@ fn main() {
             floor,
             || commit_rows(&uniform, rows, &index, &points),
         );
-        let weights: Vec<i16> = (0..n).map(|_| random.normal(600.0)).collect();
+        let weights: Vec<i16> = (0..n).map(|_| random.normal(1000.0)).collect();
         report(
-            &format!("commit 16-bit normal, rows of {columns}"),
+            &format!("commit normal, deviation 1000, rows of {columns}"),
             n,
             "-",
             || commit_rows(&weights, rows, &index, &points),

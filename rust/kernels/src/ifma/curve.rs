@@ -5,7 +5,7 @@
 //! before anything is written.
 
 use super::kernel;
-use super::lanes::{Constants, Fe8, MASK52, V, add, mac_high, mac_low, set1, sub};
+use super::lanes::{Constants, Fe8, V, add, set1, sub};
 use super::transpose::lane_transpose;
 use crate::curve::Affine;
 use crate::field::{Base, Fp, Limbs};
@@ -320,162 +320,13 @@ unsafe fn signs(places: &[Tagged; 8]) -> u8 {
 /// Products lane by lane, below 2p for factors below 8p.
 #[inline(always)]
 unsafe fn times(a: &Pair, b: &Pair) -> Pair {
-    unsafe {
-        let zero = _mm512_setzero_si512();
-        let (mut y, mut z) = ([zero; 6], [zero; 6]);
-        rows::<0>(&mut y, &mut z, a, b);
-        rows::<1>(&mut y, &mut z, a, b);
-        rows::<2>(&mut y, &mut z, a, b);
-        rows::<3>(&mut y, &mut z, a, b);
-        rows::<4>(&mut y, &mut z, a, b);
-        [
-            Lanes::carry([y[0], y[1], y[2], y[3], y[4]]),
-            Lanes::carry([z[0], z[1], z[2], z[3], z[4]]),
-        ]
-    }
-}
-
-/// Adds limb `I` of `b` times `a` to both columns of sums, and divides them by 2^52.
-///
-/// Unrolled by hand: the compiler stops at half of this.
-#[inline(always)]
-unsafe fn rows<const I: usize>(y: &mut [V; 6], z: &mut [V; 6], a: &Pair, b: &Pair) {
-    unsafe {
-        let p = Constants::<Base>::P;
-        let (p0, p1, p2, p4) = (set1(p[0]), set1(p[1]), set1(p[2]), set1(p[4]));
-        let (c, d) = (&a[0].limbs, &a[1].limbs);
-        let (e, f) = (b[0].limbs[I], b[1].limbs[I]);
-        let zero = _mm512_setzero_si512();
-        y[0] = mac_low(y[0], c[0], e);
-        z[0] = mac_low(z[0], d[0], f);
-        let negative_inverse = set1(Constants::<Base>::NEG_INV);
-        let m = mac_low(zero, y[0], negative_inverse);
-        let n = mac_low(zero, z[0], negative_inverse);
-        y[1] = mac_low(y[1], c[1], e);
-        z[1] = mac_low(z[1], d[1], f);
-        y[2] = mac_low(y[2], c[2], e);
-        z[2] = mac_low(z[2], d[2], f);
-        y[3] = mac_low(y[3], c[3], e);
-        z[3] = mac_low(z[3], d[3], f);
-        y[4] = mac_low(y[4], c[4], e);
-        z[4] = mac_low(z[4], d[4], f);
-        // The low product m p0 clears the low 52 bits: a carry of one if there were any.
-        let up = set1(MASK52);
-        let y1 = add(y[1], _mm512_srli_epi64::<52>(add(y[0], up)));
-        let z1 = add(z[1], _mm512_srli_epi64::<52>(add(z[0], up)));
-        // From here on one limb further down.
-        y[0] = mac_high(y1, c[0], e);
-        z[0] = mac_high(z1, d[0], f);
-        y[1] = mac_high(y[2], c[1], e);
-        z[1] = mac_high(z[2], d[1], f);
-        y[2] = mac_high(y[3], c[2], e);
-        z[2] = mac_high(z[3], d[2], f);
-        y[3] = mac_high(y[4], c[3], e);
-        z[3] = mac_high(z[4], d[3], f);
-        y[4] = mac_high(y[5], c[4], e);
-        z[4] = mac_high(z[5], d[4], f);
-        y[0] = mac_high(y[0], m, p0);
-        z[0] = mac_high(z[0], n, p0);
-        y[1] = mac_high(y[1], m, p1);
-        z[1] = mac_high(z[1], n, p1);
-        y[2] = mac_high(y[2], m, p2);
-        z[2] = mac_high(z[2], n, p2);
-        y[3] = mac_low(y[3], m, p4);
-        z[3] = mac_low(z[3], n, p4);
-        y[4] = mac_high(y[4], m, p4);
-        z[4] = mac_high(z[4], n, p4);
-        y[0] = mac_low(y[0], m, p1);
-        z[0] = mac_low(z[0], n, p1);
-        y[1] = mac_low(y[1], m, p2);
-        z[1] = mac_low(z[1], n, p2);
-        y[5] = zero;
-        z[5] = zero;
-    }
+    unsafe { Lanes::times2(*a, *b) }
 }
 
 /// Squares lane by lane, below 2p for numbers below 8p.
 #[inline(always)]
 unsafe fn square(a: &Pair) -> Pair {
-    unsafe {
-        let mut y = square_columns(&a[0].limbs);
-        let mut z = square_columns(&a[1].limbs);
-        reduce_column::<0>(&mut y, &mut z);
-        reduce_column::<1>(&mut y, &mut z);
-        reduce_column::<2>(&mut y, &mut z);
-        reduce_column::<3>(&mut y, &mut z);
-        reduce_column::<4>(&mut y, &mut z);
-        [
-            Lanes::carry([y[5], y[6], y[7], y[8], y[9]]),
-            Lanes::carry([z[5], z[6], z[7], z[8], z[9]]),
-        ]
-    }
-}
-
-/// Columns of the square: products of different limbs count twice.
-#[inline(always)]
-unsafe fn square_columns(a: &[V; 5]) -> [V; 10] {
-    unsafe {
-        let zero = _mm512_setzero_si512();
-        let mut z = [zero; 10];
-        z[1] = mac_low(z[1], a[0], a[1]);
-        z[2] = mac_high(z[2], a[0], a[1]);
-        z[3] = mac_low(z[3], a[0], a[3]);
-        z[4] = mac_high(z[4], a[0], a[3]);
-        z[5] = mac_low(z[5], a[1], a[4]);
-        z[6] = mac_high(z[6], a[1], a[4]);
-        z[7] = mac_low(z[7], a[3], a[4]);
-        z[8] = mac_high(z[8], a[3], a[4]);
-        z[2] = mac_low(z[2], a[0], a[2]);
-        z[3] = mac_high(z[3], a[0], a[2]);
-        z[4] = mac_low(z[4], a[0], a[4]);
-        z[5] = mac_high(z[5], a[0], a[4]);
-        z[6] = mac_low(z[6], a[2], a[4]);
-        z[7] = mac_high(z[7], a[2], a[4]);
-        z[3] = mac_low(z[3], a[1], a[2]);
-        z[4] = mac_high(z[4], a[1], a[2]);
-        z[5] = mac_low(z[5], a[2], a[3]);
-        z[6] = mac_high(z[6], a[2], a[3]);
-        z[4] = mac_low(z[4], a[1], a[3]);
-        z[5] = mac_high(z[5], a[1], a[3]);
-        for column in &mut z[1..9] {
-            *column = add(*column, *column);
-        }
-        for i in 0..5 {
-            z[2 * i] = mac_low(z[2 * i], a[i], a[i]);
-            z[2 * i + 1] = mac_high(z[2 * i + 1], a[i], a[i]);
-        }
-        z
-    }
-}
-
-/// One step of a reduction: clears column `I` and carries into the next.
-#[inline(always)]
-unsafe fn reduce_column<const I: usize>(y: &mut [V; 10], z: &mut [V; 10]) {
-    unsafe {
-        let p = Constants::<Base>::P;
-        let (p0, p1, p2, p4) = (set1(p[0]), set1(p[1]), set1(p[2]), set1(p[4]));
-        let zero = _mm512_setzero_si512();
-        let negative_inverse = set1(Constants::<Base>::NEG_INV);
-        let m = mac_low(zero, y[I], negative_inverse);
-        let n = mac_low(zero, z[I], negative_inverse);
-        let up = set1(MASK52);
-        y[I + 1] = add(y[I + 1], _mm512_srli_epi64::<52>(add(y[I], up)));
-        z[I + 1] = add(z[I + 1], _mm512_srli_epi64::<52>(add(z[I], up)));
-        y[I + 1] = mac_high(y[I + 1], m, p0);
-        z[I + 1] = mac_high(z[I + 1], n, p0);
-        y[I + 2] = mac_high(y[I + 2], m, p1);
-        z[I + 2] = mac_high(z[I + 2], n, p1);
-        y[I + 3] = mac_high(y[I + 3], m, p2);
-        z[I + 3] = mac_high(z[I + 3], n, p2);
-        y[I + 4] = mac_low(y[I + 4], m, p4);
-        z[I + 4] = mac_low(z[I + 4], n, p4);
-        y[I + 5] = mac_high(y[I + 5], m, p4);
-        z[I + 5] = mac_high(z[I + 5], n, p4);
-        y[I + 1] = mac_low(y[I + 1], m, p1);
-        z[I + 1] = mac_low(z[I + 1], n, p1);
-        y[I + 2] = mac_low(y[I + 2], m, p2);
-        z[I + 2] = mac_low(z[I + 2], n, p2);
-    }
+    unsafe { Lanes::square2(*a) }
 }
 
 /// `(x, y)` of the sum, canonical, for a line of this slope through points with abscissas `xa`

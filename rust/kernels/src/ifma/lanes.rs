@@ -231,6 +231,12 @@ impl<M: Modulus> Fe8<M> {
         }
     }
 
+    /// Two squares; see [`Self::times2`].
+    #[inline(always)]
+    pub(super) unsafe fn square2(a: [Self; 2]) -> [Self; 2] {
+        unsafe { Sum8::reduce_all([Sum8::square(a[0]), Sum8::square(a[1])]) }
+    }
+
     /// The canonical representative of a value below 2^257.
     #[inline(always)]
     pub(super) unsafe fn canonical(self) -> Self {
@@ -271,6 +277,46 @@ impl<M: Modulus> Sum8<M> {
         Self {
             columns: [unsafe { _mm512_setzero_si512() }; 10],
             modulus: PhantomData,
+        }
+    }
+
+    /// The square of `a`: products of different limbs are made once and doubled.
+    #[inline(always)]
+    unsafe fn square(a: Fe8<M>) -> Self {
+        let a = a.limbs;
+        unsafe {
+            let mut z = Self::zero().columns;
+            z[1] = mac_low(z[1], a[0], a[1]);
+            z[2] = mac_high(z[2], a[0], a[1]);
+            z[3] = mac_low(z[3], a[0], a[3]);
+            z[4] = mac_high(z[4], a[0], a[3]);
+            z[5] = mac_low(z[5], a[1], a[4]);
+            z[6] = mac_high(z[6], a[1], a[4]);
+            z[7] = mac_low(z[7], a[3], a[4]);
+            z[8] = mac_high(z[8], a[3], a[4]);
+            z[2] = mac_low(z[2], a[0], a[2]);
+            z[3] = mac_high(z[3], a[0], a[2]);
+            z[4] = mac_low(z[4], a[0], a[4]);
+            z[5] = mac_high(z[5], a[0], a[4]);
+            z[6] = mac_low(z[6], a[2], a[4]);
+            z[7] = mac_high(z[7], a[2], a[4]);
+            z[3] = mac_low(z[3], a[1], a[2]);
+            z[4] = mac_high(z[4], a[1], a[2]);
+            z[5] = mac_low(z[5], a[2], a[3]);
+            z[6] = mac_high(z[6], a[2], a[3]);
+            z[4] = mac_low(z[4], a[1], a[3]);
+            z[5] = mac_high(z[5], a[1], a[3]);
+            for column in &mut z[1..9] {
+                *column = add(*column, *column);
+            }
+            for i in 0..5 {
+                z[2 * i] = mac_low(z[2 * i], a[i], a[i]);
+                z[2 * i + 1] = mac_high(z[2 * i + 1], a[i], a[i]);
+            }
+            Self {
+                columns: z,
+                modulus: PhantomData,
+            }
         }
     }
 
