@@ -8,6 +8,8 @@ use crate::curve::Affine;
 use crate::field::Fp;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma::{self, Place, Places, Tagged};
+#[cfg(not(target_arch = "x86_64"))]
+use Additions as Places;
 
 /// Additions that share an inversion, which costs as much as about 320 multiplications.
 pub const BATCH: usize = 2048;
