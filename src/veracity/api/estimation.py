@@ -89,11 +89,11 @@ def estimate(
 
 # Seen on two cores with SmolLM2-135M and stories260K; docs/performance.md says how.
 PER_LOOKUP = 20  # field multiplications' worth of time a lookup
-PER_WEIGHT = 13  # the same a weight: answering, executing, binding
+PER_WEIGHT = 3  # the same a weight: answering, executing, binding
 PER_VALUE = 2.5  # a witness value against one of long rows of 16-bit values
 BASE_BYTES = 250_000_000
-LOOKUP_BYTES = 90
-WEIGHT_BYTES = 11
+LOOKUP_BYTES = 95
+WEIGHT_BYTES = 13
 
 
 def measure_speed(engine: Engine) -> Speed:
