@@ -314,11 +314,13 @@ impl<M: Modulus> Fe<M> {
     }
 
     /// The power that makes up most of [`Fe::sqrt`], for many elements at once.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn sqrt_exponent() -> Limbs {
         sqrt::exponent::<M>()
     }
 
     /// [`Fe::sqrt`], given the power [`Fe::sqrt_exponent`] of this element.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn sqrt_from_power(&self, power: &Self) -> Option<Self> {
         sqrt::from_power(self, power)
     }

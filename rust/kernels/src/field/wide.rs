@@ -25,6 +25,7 @@ impl<M: Modulus> Wide<M> {
     };
 
     /// The sum of columns of weight `2^(52 k)`, each below 2^68, in all below 2^572.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn from_columns(columns: [u128; 10]) -> Self {
         let mut limbs = [0u64; 9];
         let mut carry = 0u128;
