@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -73,27 +75,31 @@ def verify(
             ("prompt", result.prompt.strip()),
             ("answer", result.answer.strip()),
             ("", ""),
-            (
-                "result",
-                f"ACCEPTED in {clock(result.seconds)} ({size(result.proof_bytes)} of proof)",
-            ),
+            ("result", f"ACCEPTED in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
             (
                 "tokens",
                 f"{result.prompt_tokens} prompt ({result.frame}), "
                 f"{result.answer_tokens} answer, {ending}",
             ),
             ("commitment", result.commitment_digest),
-            (
-                "model",
-                f"{model.source.get('name', '?')}, {model.parameters:,} parameters "
-                "(stated by its publisher)",
-            ),
-            ("weights file", f"{model.source.get('sha256', '?')} (stated)"),
             ("program", model.program_digest),
             ("proved", f"that {PROVED}"),
             ("not proved", NOT_PROVED),
         ]
     )
+    stated = {
+        "model": f"{model.source.get('name', '?')}, {model.parameters:,} parameters",
+        "weights file": model.source.get("sha256", "?"),
+        "quantisation": one_line(model.quantisation),
+        "calibration": one_line(model.calibration),
+        "accuracy": one_line(model.accuracy),
+    }
+    show_table(stated.items(), title="stated by the publisher, not proved")
+
+
+def one_line(facts: Mapping[str, Any]) -> str:
+    """Nested facts on one line."""
+    return "; ".join(f"{name} {value}" for name, value in flatten(facts))
 
 
 @click.command()
