@@ -37,7 +37,9 @@ class CheatingBuilder(Builder):
         name = f"{role}[{'x'.join(map(str, dims))}]"
         instance = self.stacks[name].count if name in self.stacks else 0
         if value is not None:
-            other = self._change(name, instance, np.array(value))
+            other = self._change(name, instance, np.array(value, order="C"))
+            if other is not None and np.array_equal(other, value):
+                raise AssertionError(f"the cheat on {name} changes nothing")
             value = value if other is None else other
         return super().column(role, dims, value, joint)
 

@@ -101,7 +101,7 @@ def prove_toy(
             engine.logup_denominators(TABLE[None, :], None, one, 0),
         ),
     ]
-    leaf = prove_lookups(channel, runs, PLACE.variables)
+    leaf = prove_lookups(channel, [lambda r=r: r for r in runs], PLACE.variables)
     equation = reduce_prover(channel, SHAPES, data, claims_of(engine, leaf, alpha))
     prove_opening(channel, columns, equation)
     return transcript.finish(), transcript.spans

@@ -236,7 +236,7 @@ def test_wrong_activation_with_matching_remainder(
             continue
 
         def details(found: dict[str, Any], op: Any = op, key: str = key, s: int = shift) -> None:
-            acc = np.array(found[op.name][key], dtype=np.int64)
+            acc = np.array(found[op.name][key], dtype=np.int64, order="C")
             acc.reshape(-1)[0] += 1 << s
             found[op.name][key] = acc
 
@@ -248,7 +248,7 @@ def test_norm_reciprocal_off_by_one(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, delta: int
 ) -> None:
     def details(found: dict[str, Any]) -> None:
-        rho = np.array(found["layers.0.attn_norm"]["rho"], dtype=np.int64)
+        rho = np.array(found["layers.0.attn_norm"]["rho"], dtype=np.int64, order="C")
         rho.reshape(-1)[1] += delta
         found["layers.0.attn_norm"]["rho"] = rho
 

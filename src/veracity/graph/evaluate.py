@@ -36,7 +36,7 @@ from veracity.graph.ops import (
 from veracity.graph.program import Program
 from veracity.graph.tables import exp_table, function_table
 
-__all__ = ["State", "Trace", "execute", "scores", "step"]
+__all__ = ["State", "Trace", "check_tokens", "execute", "scores", "step"]
 
 Array = NDArray[np.int64]
 _REMEDY = "calibrate again with text like this input (veracity calibrate --text FILE)"
@@ -213,7 +213,7 @@ def execute(
     UsageError
         If the tokens do not fit the program.
     """
-    _check_tokens(program, tokens)
+    check_tokens(program, tokens)
     if not 1 <= prompt_length <= len(tokens):
         raise UsageError("the prompt needs at least one token")
     array, state = np.asarray(tokens, dtype=np.int64), State()
@@ -233,7 +233,7 @@ def scores(
     program: Program, weights: Mapping[str, NDArray[np.integer]], tokens: Sequence[int]
 ) -> Array:
     """The rescaled logits at every position, (T, vocab); keeps no intermediates."""
-    _check_tokens(program, tokens)
+    check_tokens(program, tokens)
     array, state = np.asarray(tokens, dtype=np.int64), State()
     last = {name: i for i, op in enumerate(program.ops) for name in op.inputs()}
     values: dict[str, Array] = {}
@@ -266,7 +266,8 @@ def step(
     return answer
 
 
-def _check_tokens(program: Program, tokens: Sequence[int]) -> None:
+def check_tokens(program: Program, tokens: Sequence[int]) -> None:
+    """Raise UsageError unless the tokens fit the context and the vocabulary."""
     if not 1 <= len(tokens) <= program.context:
         raise UsageError(f"{len(tokens)} tokens do not fit the context of {program.context}")
     if any(not 0 <= t < program.vocab for t in tokens):

@@ -41,7 +41,8 @@ def linear(x: NDArray[np.int64], w: NDArray[np.integer]) -> NDArray[np.int64]:
         If a result might exceed 62 bits.
     """
     _bounded(x.shape[-1], _magnitude(x), 1 << (8 * w.dtype.itemsize - 1))
-    return matmul_transposed(np.ascontiguousarray(x), np.ascontiguousarray(w))
+    out = matmul_transposed(np.ascontiguousarray(x), np.ascontiguousarray(w))
+    return np.ascontiguousarray(out)
 
 
 def matmul(a: NDArray[np.int64], b: NDArray[np.integer]) -> NDArray[np.int64]:

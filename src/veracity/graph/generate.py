@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import UsageError
-from veracity.graph.evaluate import State, step
+from veracity.graph.evaluate import State, check_tokens, step
 from veracity.graph.program import Program
 
 __all__ = ["generate"]
@@ -39,8 +38,7 @@ def generate(
     ------
     RangeError, UsageError
     """
-    if not 1 <= len(prompt) <= program.context:
-        raise UsageError(f"{len(prompt)} tokens do not fit the context of {program.context}")
+    check_tokens(program, prompt)
     state, answer, feed = State(), [], list(prompt)
     for _ in range(max_new_tokens):
         token = step(program, weights, feed, state)

@@ -27,6 +27,8 @@ from veracity.graph.tables import FUNCTIONS
 __all__ = ["Program", "WeightSpec"]
 
 _FORMAT = 1
+_DTYPES = ("int8", "int16", "int32", "int64")
+_LARGEST_EXPONENT = 64
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,14 @@ class Program:
                     for k, v in _typed(body["exponents"], dict).items()
                 },
             )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise FormatError("program", f"malformed ({type(error).__name__})") from error
-        if program.to_json() != text:
-            raise FormatError("program", "the encoding is not canonical")
-        try:
+            canonical = program.to_json()
             program.validate()
         except UsageError as error:
             raise FormatError("program", str(error)) from error
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise FormatError("program", f"malformed ({type(error).__name__})") from error
+        if canonical != text:
+            raise FormatError("program", "the encoding is not canonical")
         return program
 
     def validate(self) -> None:
@@ -143,6 +145,15 @@ class Program:
                 if weight not in self.weights:
                     raise UsageError(f"{op.name}: weight {weight} has no spec")
             widths[op.name] = _width(self, op, widths)
+        if not set(self.exponents) <= set(widths):
+            raise UsageError("an exponent belongs to no value")
+        if any(abs(e) > _LARGEST_EXPONENT for e in self.exponents.values()):
+            raise UsageError("an exponent is out of bounds")
+        for name, spec in self.weights.items():
+            if spec.dtype not in _DTYPES or not 1 <= spec.bits <= 64:
+                raise UsageError(f"{name}: no such integers")
+            if abs(spec.exponent) > _LARGEST_EXPONENT:
+                raise UsageError(f"{name}: exponent out of bounds")
         used = {w for op in self.ops for w in op.weight_names()}
         if used != set(self.weights):
             raise UsageError(f"weights that no op reads: {sorted(set(self.weights) - used)[:3]}")
@@ -261,4 +272,5 @@ def _matrix(op: Op, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _positive_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit() and len(text) <= 32 and float(text) > 0
+    digits = text.replace(".", "", 1)  # isdigit alone would let superscripts pass
+    return digits.isascii() and digits.isdigit() and len(text) <= 32 and float(text) > 0

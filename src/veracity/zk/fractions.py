@@ -10,14 +10,14 @@ all zeros. Blocks that shrank to one entry are gathered, in order, in a one-dime
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from veracity.engine.api import ORDER, Engine, Vec
 from veracity.zk.mle import eq_at, eq_range, kron, ones, variables
 
-__all__ = ["Halves", "Level", "Placement", "Run", "place"]
+__all__ = ["Halves", "Leaves", "Level", "Placement", "Run", "place"]
 
 
 @dataclass(frozen=True)
@@ -107,19 +107,46 @@ class Level:
 
     def next(self, engine: Engine) -> Level:
         """Add neighbours."""
-
-        def up(run: Run) -> Run:
-            n = run.dims[-1]
-            p, d = engine.logup_level(run.p, run.d, n)
-            return Run(run.offset // 2, _strip((*run.dims[:-1], (n + 1) // 2)), p, d)
-
         return Level.of(
-            engine, [up(r) for r in self.runs], None if self.tail is None else up(self.tail)
+            engine,
+            [_up(engine, r) for r in self.runs],
+            None if self.tail is None else _up(engine, self.tail),
         )
 
     def halves(self, engine: Engine) -> Halves:
         """The operands of the sumcheck that leads from the next level to this one."""
-        return Halves(engine, self)
+        return Halves(
+            engine,
+            [_Half(engine, r) for r in self.runs],
+            None if self.tail is None else _Half(engine, self.tail),
+        )
+
+
+def _up(engine: Engine, run: Run) -> Run:
+    n = run.dims[-1]
+    p, d = engine.logup_level(run.p, run.d, n)
+    return Run(run.offset // 2, _strip((*run.dims[:-1], (n + 1) // 2)), p, d)
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Level 0, made afresh block by block whenever it is needed: it is half of the tree's memory.
+
+    Attributes
+    ----------
+    blocks : sequence of callables
+        Make the blocks, by falling size; blocks have more than one entry, except perhaps the last.
+    """
+
+    blocks: Sequence[Callable[[], Run]]
+
+    def next(self, engine: Engine) -> Level:
+        """Level 1, without keeping the leaves."""
+        return Level.of(engine, [_up(engine, make()) for make in self.blocks], None)
+
+    def halves(self, engine: Engine) -> Halves:
+        """The operands of the last layer's sumcheck."""
+        return Halves(engine, [_Half(engine, make()) for make in self.blocks], None)
 
 
 class _Half:
@@ -203,10 +230,10 @@ class _Half:
 class Halves:
     """The state of one layer's sumcheck over all blocks."""
 
-    def __init__(self, engine: Engine, level: Level) -> None:
+    def __init__(self, engine: Engine, blocks: list[_Half], tail: _Half | None) -> None:
         self.engine = engine
-        self._big = [_Half(engine, r) for r in level.runs]
-        self._tail = None if level.tail is None else _Half(engine, level.tail)
+        self._big = blocks
+        self._tail = tail
         self._gather()
 
     def _gather(self) -> None:

@@ -23,8 +23,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from veracity.engine.api import ORDER, Engine
-from veracity.zk.fractions import Level, Run
+from veracity.engine.api import ORDER
+from veracity.zk.fractions import Leaves, Run
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import inverse
 
@@ -78,7 +78,7 @@ def _layer_end(
 
 def prove_lookups(
     channel: HiddenProver,
-    runs: list[Run],
+    leaves: Sequence[Callable[[], Run]],
     variables: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> LeafClaim:
@@ -86,21 +86,23 @@ def prove_lookups(
 
     Parameters
     ----------
-    runs : list of Run
-        Leaf blocks by falling size, at their offsets; emptied, so that the leaves' memory is
-        given back as soon as they are folded.
+    leaves : sequence of callables
+        Make the leaf blocks, by falling size, at their offsets; each is called twice.
     variables : int
         Variables of the cube.
     progress : callable
         Receives the fraction of the work that is done.
     """
     engine = channel.engine
-    levels = _build(engine, runs, variables)
+    bottom = Leaves(leaves)
+    levels = [bottom.next(engine)]
+    for _ in range(variables - 1):
+        levels.append(levels[-1].next(engine))
     top = levels.pop()
     root = 1 if top.tail is None else (1 + engine.to_ints(top.tail.d)[0]) % ORDER
     claim = _root(channel, *channel.send("lookup root", [root, inverse(root)]))
     for depth in range(variables):
-        halves = levels.pop().halves(engine)
+        halves = (levels.pop() if levels else bottom).halves(engine)
         lam = channel.challenge("lookup batch")
         value = lam * claim.numerator + claim.denominator
         point: list[int] = []
@@ -128,11 +130,3 @@ def verify_lookups(channel: HiddenVerifier, variables: int) -> LeafClaim:
             point.append(r)
         claim = _layer_end(channel, channel.receive("lookup ends", 4), lam, value, point)
     return claim
-
-
-def _build(engine: Engine, runs: list[Run], variables: int) -> list[Level]:
-    levels = [Level.of(engine, runs, None)]
-    runs.clear()
-    for _ in range(variables):
-        levels.append(levels[-1].next(engine))
-    return levels

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -108,35 +109,46 @@ def _small(arrays: Sequence[Ints]) -> Ints:
     return np.ascontiguousarray(stacked, dtype=np.int32 if fits else np.int64)
 
 
-def _runs(
+def _leaves(
     engine: Engine, plan: LookupPlan, multiplicities: Mapping[str, Ints], alpha: int, beta: int
-) -> list[Run]:
-    place_ = plan.placement()
-    dims = plan.dims()
-    runs = []
-    for i in place_.order:
+) -> list[Callable[[], Run]]:
+    """Makers of all blocks, by falling size."""
+    placement, dims = plan.placement(), plan.dims()
+
+    def make(i: int) -> Run:
         stripped = tuple(d for d in dims[i] if d > 1) or (1,)
         if i < len(plan.groups):
-            group = plan.groups[i]
-            values = _small([_values(u) for u in group])
-            images = None
-            if group[0].image is not None:
-                found = [u.image.value for u in group if u.image is not None]
-                images = _small([x for x in found if x is not None])
-            constants = _constants(engine, plan, group, alpha, beta)
-            d = engine.logup_denominators(values, images, constants, beta)
-            p = None
-            if group[0].causal:
-                size = dims[i][-1]
-                mask = np.broadcast_to(Causal(size, visible=True).mask(), dims[i])
-                p = engine.from_small(np.ascontiguousarray(mask).reshape(-1))
+            p, d = _lookup_block(engine, plan, plan.groups[i], dims[i], alpha, beta)
         else:
             table = plan.tables[i - len(plan.groups)]
             d = _table_denominators(engine, plan, table, alpha, beta)
             counts = multiplicities[multiplicity_column(table)]
             p = engine.from_small(np.ascontiguousarray(-counts))
-        runs.append(Run(place_.offsets[i], stripped, p, d))
-    return runs
+        return Run(placement.offsets[i], stripped, p, d)
+
+    return [partial(make, i) for i in placement.order]
+
+
+def _lookup_block(
+    engine: Engine,
+    plan: LookupPlan,
+    group: Sequence[LookupUse],
+    dims: tuple[int, ...],
+    alpha: int,
+    beta: int,
+) -> tuple[Vec | None, Vec]:
+    """Numerators (None for ones) and denominators minus one of a group of lookups."""
+    images = None
+    if group[0].image is not None:
+        found = [u.image.value for u in group if u.image is not None]
+        images = _small([x for x in found if x is not None])
+    constants = _constants(engine, plan, group, alpha, beta)
+    values = _small([_values(u) for u in group])
+    d = engine.logup_denominators(values, images, constants, beta)
+    if not group[0].causal:
+        return None, d
+    mask = np.broadcast_to(Causal(dims[-1], visible=True).mask(), dims)
+    return engine.from_small(np.ascontiguousarray(mask).reshape(-1)), d
 
 
 def _table_denominators(
@@ -221,8 +233,8 @@ def prove_all_lookups(
 ) -> list[LinearClaim]:
     """Prove every lookup; returns the claims about columns that are still owed."""
     alpha, beta = _challenges(channel)
-    runs = _runs(channel.engine, plan, multiplicities, alpha, beta)
-    leaf = prove_lookups(channel, runs, plan.placement().variables, progress)
+    leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
+    leaf = prove_lookups(channel, leaves, plan.placement().variables, progress)
     return _claims(channel.engine, resolver, plan, leaf, alpha, beta)
 
 
