@@ -12,7 +12,14 @@ from tests.cheating import cheat
 from tests.programs import Example, small_model
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
-from veracity.errors import FormatError, RangeError, UsageError, VerificationError
+from veracity.errors import (
+    FormatError,
+    RangeError,
+    UnsupportedModelError,
+    UsageError,
+    VerificationError,
+)
+from veracity.graph.ops import Add
 from veracity.graph.tables import exp_table
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import ModelCommitment, ModelOpening, commit_model, count, prove, verify
@@ -147,6 +154,25 @@ def test_bad_statements_are_not_crashes(llama: Setting) -> None:
     for tokens in ([], [1], [1, 2, 3], [1, 2, 3, 99], [1, 2, 3, -1], [0] * 200):
         with pytest.raises(REJECTED):
             llama.verify(llama.proof, tokens)
+
+
+def test_programs_without_an_argument_are_told(llama: Setting) -> None:
+    """A rotary embedding of a sum parses, but has no argument: no crash, on either side."""
+    e = llama.example
+    ops = [
+        replace(o, x="embed.sum") if o.name == "layers.0.attn.k.rope" else o for o in e.program.ops
+    ]
+    wide = next(o for o in ops if o.name == "layers.0.attn.k")
+    ops.insert(ops.index(wide) + 1, Add(name="embed.sum", a=wide.name, b=wide.name, shift_a=0,
+                                        shift_b=0))  # fmt: skip
+    program = replace(e.program, ops=tuple(ops))
+    program.validate()
+    commitment = replace(llama.commitment, program_digest=bytes.fromhex(program.digest))
+    with pytest.raises(VerificationError):
+        verify(llama.engine, program, commitment, e.tokens, e.prompt_length, b"", llama.proof,
+               key=llama.key)  # fmt: skip
+    with pytest.raises(UnsupportedModelError):
+        count(program, e.tokens, e.prompt_length)
 
 
 # ---- changed proofs --------------------------------------------------------------------------

@@ -18,7 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
-from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.errors import (
+    FormatError,
+    UnsupportedModelError,
+    UsageError,
+    VerificationError,
+)
 from veracity.graph import Program, Trace, execute
 from veracity.graph.ops import Function, Rope
 from veracity.zk.columns import ColumnData, ColumnShape, commit_column
@@ -348,7 +353,10 @@ def verify(
     if commitment.program_digest.hex() != program.digest:
         raise VerificationError("the commitment belongs to another program", "statement")
     key = load_key(engine, commitment.log_columns) if key is None else key
-    circuit = build_circuit(program, tokens, prompt_length)
+    try:
+        circuit = build_circuit(program, tokens, prompt_length)
+    except (UnsupportedModelError, UsageError) as error:
+        raise VerificationError(str(error), "program") from error
     statement = _statement(program, commitment, circuit, tokens, prompt_length, context)
     transcript = VerifierTranscript(PROTOCOL, statement, proof)
     points = weight_points(engine, program, commitment)

@@ -126,6 +126,13 @@ class Builder:
         """Owe that every entry vanishes."""
         self.zeros.append(tensor)
 
+    def is_joint(self, tensor: Tensor) -> bool:
+        """Whether the tensor is made of columns whose last two axes may be weighed together."""
+        return all(
+            isinstance(source, ColumnSource) and not steps and self.stacks[source.stack].joint
+            for source, steps in tensor.terms
+        )
+
     # ---- recurring pieces --------------------------------------------------------------------
     def ranged(
         self,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.engine.api import ORDER, Engine, Ints
 from veracity.zk.mle import kron
 from veracity.zk.reduction import Weights
 from veracity.zkml.views import Broadcast, Causal, Permute, Slice, Split, Step, Sum
@@ -75,11 +75,9 @@ class Tensor:
     value: Ints | None = field(default=None, repr=False)
 
     @staticmethod
-    def public(values: Ints, dims: tuple[int, ...] | None = None) -> Tensor:
-        """A tensor both sides know; with ``dims``, one constant everywhere."""
-        if dims is None:
-            return Tensor(values.shape, {(PublicArray(values), ()): 1}, values)
-        raise ValueError("use constant() for a repeated value")
+    def public(values: Ints) -> Tensor:
+        """A tensor both sides know."""
+        return Tensor(values.shape, {(PublicArray(values), ()): 1}, values)
 
     @staticmethod
     def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:
@@ -151,13 +149,3 @@ class Tensor:
 
 def _wide(x: Ints) -> Ints:
     return x if x.dtype == object or x.dtype == np.int64 else x.astype(np.int64)
-
-
-def pulled_constant(engine: Engine, source: PublicArray, weights: Weights) -> int:
-    """Value of a public source under weights."""
-    return source.evaluate(engine, weights)
-
-
-def indicator(n: int, at: int, engine: Engine) -> Vec:
-    """The unit vector."""
-    return engine.from_ints([1 if i == at else 0 for i in range(n)])

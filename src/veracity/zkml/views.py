@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -313,8 +312,3 @@ class Rotate:
         where[:, second] = count + np.arange(count).reshape(self.tokens, -1)
         joint = engine.gather(engine.concat([to_first, to_second]), where.reshape(-1))
         return 1, ((2, joint),)
-
-
-def size_of(dims: Sequence[int]) -> int:
-    """Number of entries."""
-    return prod(dims)

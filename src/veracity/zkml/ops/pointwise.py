@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Function, Gain, Mul, Rope, rope_tables
 from veracity.zkml.ops import Context, rule
 from veracity.zkml.tables import function
@@ -67,6 +68,10 @@ def gain(context: Context, op: Gain) -> Tensor:
 def rope(context: Context, op: Rope) -> Tensor:
     """Rotation with public integer tables, then a rescale."""
     b, x = context.builder, context.values[op.x]
+    if not b.is_joint(x):
+        raise UnsupportedModelError(
+            op.name, "a rotary embedding of a computed value", "rotate the result of a linear map"
+        )
     cos, sin = rope_tables(op, x.dims[0])
     rotated = x.view(
         Rotate(
