@@ -147,6 +147,9 @@ def test_out_of_range_and_wrong_tokens(example: Example) -> None:
     big = {k: np.full_like(v, 32000) for k, v in example.weights.items()}
     with pytest.raises(RangeError):
         execute(example.program, big, [1, 2, 3], 2)
+    for prompt_ids in ([], [99], [-1], [1 << 70], [1] * 65):
+        with pytest.raises(UsageError):
+            generate(example.program, example.weights, prompt_ids, 1)
     for tokens, prompt in (([], 1), ([99], 1), ([-1], 1), ([1], 2), ([1], 0), ([1] * 65, 1)):
         with pytest.raises(UsageError):
             execute(example.program, example.weights, tokens, prompt)
@@ -206,6 +209,45 @@ def test_malformed_programs_are_format_errors(example: Example) -> None:
         # the rest are other programs, well formed: names that nothing reads, other statements
         assert parsed != original
         parsed.validate()
+
+
+def _canonical(body: dict[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exponents": {"embed": 10**30}},
+        {"exponents": {"of no value": 1}},
+        {"arch": json.loads('{"a":' * 700 + "1" + "}" * 700)},
+        {"format": 2},
+        {"vocab": True},
+    ],
+)
+def test_programs_out_of_bounds(example: Example, change: dict[str, Any]) -> None:
+    body = json.loads(example.program.to_json())
+    with pytest.raises(FormatError):
+        Program.from_json(_canonical({**body, **change}))
+
+
+@pytest.mark.parametrize(
+    "change", [{"dtype": "object"}, {"bits": 0}, {"exponent": 65}, {"exponent": 1.0}, {"shape": []}]
+)
+def test_weight_specs_out_of_bounds(example: Example, change: dict[str, Any]) -> None:
+    body = json.loads(example.program.to_json())
+    body["weights"]["embedding"].update(change)
+    with pytest.raises(FormatError):
+        Program.from_json(_canonical(body))
+
+
+def test_a_rotary_base_is_written_in_plain_digits() -> None:
+    body = json.loads(small_model("llama").program.to_json())
+    for op in body["ops"]:
+        if op["op"] == "Rope":
+            op["base"] = "\u00b2"
+    with pytest.raises(FormatError):
+        Program.from_json(_canonical(body))
 
 
 # ---- tables --------------------------------------------------------------------------------------

@@ -15,16 +15,18 @@ import json
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import FormatError, UsageError
-from veracity.frontends.model import Config, FloatModel
+from veracity.frontends.model import Config, FloatModel, check_model
 from veracity.frontends.tokenizer import Tokenizer
 from veracity.graph import Program
 
@@ -196,10 +198,14 @@ def load_program_file(path: str | Path) -> ProgramFile:
         KeyError,
         TypeError,
         ValueError,
+        OverflowError,
         EOFError,
-        NotImplementedError,
+        OSError,  # offsets beyond the file
+        RuntimeError,  # a member that claims to be encrypted; recursion; missing compression
+        SyntaxError,
+        TokenError,
         struct.error,
-        RecursionError,
+        zlib.error,
     ) as error:
         raise FormatError(path.name, f"not a program file ({type(error).__name__})") from error
 
@@ -210,7 +216,10 @@ def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
     def get(name: str) -> Any:
         if file.getinfo(name).file_size > _JSON_LIMIT:
             raise FormatError(path.name, f"{name} is too large")
-        return json.loads(file.read(name))
+        body = json.loads(file.read(name))
+        if not isinstance(body, dict):
+            raise FormatError(path.name, f"{name} is not a JSON object")
+        return body
 
     meta = get("meta.json")
     if meta.get("format") != _FORMAT:
@@ -218,7 +227,9 @@ def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
     config = dict(get("config.json"))
     config["norm_eps"] = float(config["norm_eps"])
     model = FloatModel(Config(**config), _arrays(path, file, "float", ("f4",)))
+    check_model(model, path.name, values=False)
     tokenizer = Tokenizer(get("tokenizer.json"))
+    tokenizer.check()
     if len(tokenizer.token_bytes) != model.config.vocab:
         raise FormatError(path.name, "the tokenizer does not fit the vocabulary")
     if "program.json" not in names:
@@ -228,6 +239,8 @@ def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
     for name, spec in program.weights.items():
         if name not in weights or weights[name].shape != spec.shape:
             raise FormatError(path.name, f"weight {name} is missing or has another shape")
+        if weights[name].dtype != np.dtype(spec.dtype):
+            raise FormatError(path.name, f"weight {name} has another type")
     return ProgramFile(meta["source"], model, tokenizer, program, weights, get("report.json"))
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Config", "FloatModel", "decimal", "fold_norm"]
+from veracity.errors import FormatError
+
+__all__ = ["Config", "FloatModel", "check_model", "decimal", "fold_norm"]
 
 Floats = NDArray[np.float32]
 Observer = Callable[[str, Floats], None]
@@ -172,6 +174,69 @@ class FloatModel:
         mixed = (e / e.sum(axis=-1, keepdims=True)) @ values[:, None]
         out = mixed.transpose(2, 0, 1, 3).reshape(count, -1)
         return np.ascontiguousarray(out, dtype=np.float32)
+
+
+_COUNTS = ("dim", "layers", "kv_heads", "group", "head_dim", "hidden", "vocab", "context")
+
+
+def check_model(model: FloatModel, where: str, *, values: bool = True) -> None:
+    """Check that the configuration is sound and that every tensor has the shape it asks for.
+
+    Parameters
+    ----------
+    where : str
+        File to blame.
+    values : bool
+        Also look for entries that are not finite, which reads every tensor.
+
+    Raises
+    ------
+    FormatError
+        Names ``where`` and the first thing that is wrong.
+    """
+    c = model.config
+    for name in _COUNTS:
+        count = getattr(c, name)
+        if type(count) is not int or not 1 <= count < 1 << 20:
+            raise FormatError(where, f"{name} is not a sensible number")
+    if c.family not in ("llama", "gpt2") or c.rope_style not in ("", "interleaved", "half"):
+        raise FormatError(where, "unknown family or rotary style")
+    if c.activation not in ("silu", "gelu_tanh", "gelu"):
+        raise FormatError(where, "unknown activation")
+    if not 0 < c.norm_eps < 1 or (c.rope_style and (c.head_dim % 2 or not c.rope_base)):
+        raise FormatError(where, "norm epsilon or rotary embedding out of bounds")
+    for name, shape in _shapes(model).items():
+        if name not in model.tensors:
+            raise FormatError(where, f"tensor {name} is missing")
+        if model.tensors[name].shape != shape:
+            found = model.tensors[name].shape
+            raise FormatError(where, f"tensor {name} has shape {found}, {shape} was expected")
+        if values and not np.isfinite(model.tensors[name]).all():
+            raise FormatError(where, f"tensor {name} has entries that are not finite")
+
+
+def _shapes(model: FloatModel) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors that a model must have, and of those it may have and does."""
+    c = model.config
+    heads, kv = c.kv_heads * c.group * c.head_dim, c.kv_heads * c.head_dim
+    out: dict[str, tuple[int, ...]] = {"embed": (c.vocab, c.dim)}
+    if c.family == "gpt2":
+        out["position"] = (c.context, c.dim)
+    inner = {
+        "attn.q": (heads, c.dim), "attn.k": (kv, c.dim), "attn.v": (kv, c.dim),
+        "attn.o": (c.dim, heads), "mlp.up": (c.hidden, c.dim), "mlp.down": (c.dim, c.hidden),
+    }  # fmt: skip
+    if c.family == "llama":
+        inner["mlp.gate"] = (c.hidden, c.dim)
+    for i in range(c.layers):
+        for name, shape in inner.items():
+            out[f"layers.{i}.{name}"] = shape
+            if f"layers.{i}.{name}.bias" in model.tensors:
+                out[f"layers.{i}.{name}.bias"] = shape[:1]
+    optional = {
+        "head": (c.vocab, c.dim), "final_gain": (c.dim,), "final_gain.bias": (c.dim,)
+    }  # fmt: skip
+    return out | {n: s for n, s in optional.items() if n in model.tensors}
 
 
 def decimal(x: float) -> str:

@@ -41,6 +41,37 @@ class Tokenizer:
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError("tokenizer", "malformed token table") from error
 
+    def check(self) -> None:
+        """Check the parts of the body.
+
+        Raises
+        ------
+        FormatError
+        """
+        kind, count = self.body.get("kind"), len(self.token_bytes)
+        lists = [self.body.get("special"), self.body.get("stop")]
+        for name in ("raw", "chat"):
+            frame = self.body.get(name)
+            if frame is None and name == "chat":
+                continue
+            if not isinstance(frame, list) or len(frame) != 2:
+                raise FormatError("tokenizer", f"malformed {name} frame")
+            lists += frame
+        for ids in lists:
+            if not isinstance(ids, list) or any(
+                type(i) is not int or not 0 <= i < count for i in ids
+            ):
+                raise FormatError("tokenizer", "malformed list of token ids")
+        if kind == "pieces":
+            try:
+                scores = self._scores
+            except (KeyError, TypeError, ValueError) as error:
+                raise FormatError("tokenizer", "malformed scores") from error
+            if len(scores) != count:
+                raise FormatError("tokenizer", "not one score for every token")
+        elif kind != "bytes" or not isinstance(self.body.get("json"), str):
+            raise FormatError("tokenizer", "unknown kind")
+
     @property
     def special_ids(self) -> set[int]:
         """Control tokens."""
