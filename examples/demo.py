@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dir", type=Path, default=Path("build/demo"))
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--tokens", type=int, default=32, help="new tokens at most")
+    parser.add_argument("--tokens", type=int, default=28, help="new tokens at most")
     parser.add_argument("--prompt", default=PROMPT)
     chosen = parser.parse_args()
     folder = chosen.dir.resolve()
