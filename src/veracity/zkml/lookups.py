@@ -103,10 +103,12 @@ def _constants(
 
 def _small(arrays: Sequence[Ints]) -> Ints:
     """Stack instances (I, m) as int32 if that suffices."""
-    stacked = np.stack([a.reshape(-1) for a in arrays])
-    low, high = int(stacked.min()), int(stacked.max())
-    fits = low >= -(1 << 31) and high < 1 << 31
-    return np.ascontiguousarray(stacked, dtype=np.int32 if fits else np.int64)
+    fits = all(int(a.min()) >= -(1 << 31) and int(a.max()) < 1 << 31 for a in arrays)
+    size = arrays[0].size
+    out = np.empty((len(arrays), size), dtype=np.int32 if fits else np.int64)
+    for row, array in zip(out, arrays, strict=True):
+        row.reshape(array.shape)[...] = array
+    return out
 
 
 def _leaves(
@@ -114,11 +116,15 @@ def _leaves(
 ) -> list[Callable[[], Run]]:
     """Makers of all blocks, by falling size."""
     placement, dims = plan.placement(), plan.dims()
+    stacked = [_stacked(group) for group in plan.groups]
 
     def make(i: int) -> Run:
         stripped = tuple(d for d in dims[i] if d > 1) or (1,)
         if i < len(plan.groups):
-            p, d = _lookup_block(engine, plan, plan.groups[i], dims[i], alpha, beta)
+            values, images = stacked[i]
+            constants = _constants(engine, plan, plan.groups[i], alpha, beta)
+            d = engine.logup_denominators(values, images, constants, beta)
+            p = _mask(engine, dims[i]) if plan.groups[i][0].causal else None
         else:
             table = plan.tables[i - len(plan.groups)]
             d = _table_denominators(engine, plan, table, alpha, beta)
@@ -129,26 +135,19 @@ def _leaves(
     return [partial(make, i) for i in placement.order]
 
 
-def _lookup_block(
-    engine: Engine,
-    plan: LookupPlan,
-    group: Sequence[LookupUse],
-    dims: tuple[int, ...],
-    alpha: int,
-    beta: int,
-) -> tuple[Vec | None, Vec]:
-    """Numerators (None for ones) and denominators minus one of a group of lookups."""
+def _stacked(group: Sequence[LookupUse]) -> tuple[Ints, Ints | None]:
+    """Values and images of all instances, (I, m) each."""
     images = None
     if group[0].image is not None:
         found = [u.image.value for u in group if u.image is not None]
         images = _small([x for x in found if x is not None])
-    constants = _constants(engine, plan, group, alpha, beta)
-    values = _small([_values(u) for u in group])
-    d = engine.logup_denominators(values, images, constants, beta)
-    if not group[0].causal:
-        return None, d
+    return _small([_values(u) for u in group]), images
+
+
+def _mask(engine: Engine, dims: tuple[int, ...]) -> Vec:
+    """The causal mask for every instance."""
     mask = np.broadcast_to(Causal(dims[-1], visible=True).mask(), dims)
-    return engine.from_small(np.ascontiguousarray(mask).reshape(-1)), d
+    return engine.from_small(np.ascontiguousarray(mask).reshape(-1))
 
 
 def _table_denominators(

@@ -55,12 +55,14 @@ class Layout:
 
     def store(self, values: Sequence[Ints]) -> Ints:
         """Stack instances in storage order."""
-        kinds = [v.dtype for v in values]
-        dtype = np.result_type(*kinds)
-        if dtype.kind == "f" or dtype == np.uint32:
+        dtype = np.result_type(*[v.dtype for v in values])
+        if dtype.kind != "i" and dtype != np.uint16:
             dtype = np.dtype(np.int64)
-        stacked = np.stack([v.astype(dtype, copy=False) for v in values])
-        return np.ascontiguousarray(stacked.transpose(self.order))
+        out = np.empty(self.shape.dims, dtype=dtype)
+        natural = out.transpose(np.argsort(self.order))
+        for instance, array in enumerate(values):
+            natural[instance] = array
+        return out
 
     def weights(self, natural: Weights) -> Weights:
         """Reorder weights over (instance, *dims) into storage order."""
