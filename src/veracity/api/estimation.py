@@ -77,12 +77,12 @@ def estimate(
         proof_bytes=costs.proof_bytes,
         commit_s=round(0.1 + weights * speed.committed_value, 1),
         prove_s=round(
-            1.0
+            0.5
             + multiplications * speed.multiplication
             + values * PER_VALUE * speed.committed_value,
             1,
         ),
-        verify_s=round(0.2 + 3e-5 * (costs.model_rows + costs.witness_rows), 1),
+        verify_s=round(0.1 + 1.5e-5 * (costs.model_rows + costs.witness_rows), 1),
         peak_memory_bytes=BASE_BYTES + lookups * LOOKUP_BYTES + weights * WEIGHT_BYTES,
     )
 
