@@ -46,7 +46,8 @@ $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)
 	$(PY) examples/demo.py --dir build/demo
 
-test: env ## the test suite without the slow tests
+test: env ## the test suite without the slow tests; kernels also without their AVX-512 paths
+	VERACITY_PORTABLE=1 $(BIN)/pytest -q tests/conformance
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 test-all: env ## slow tests, too
