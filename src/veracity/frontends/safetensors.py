@@ -1,0 +1,80 @@
+"""The safetensors format: a 64-bit header length, a JSON header, then raw tensors.
+
+Read here directly, because bfloat16 has no NumPy type. Format: huggingface.co/docs/safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from veracity.errors import FormatError, UnsupportedModelError
+from veracity.frontends.model import Floats
+
+__all__ = ["read_safetensors"]
+
+_HEADER_LIMIT = 100_000_000
+_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+#: Stored masks of old checkpoints, read by no model.
+_IGNORED = ("BOOL", "U8", "I64")
+
+
+def read_safetensors(path: Path) -> dict[str, Floats]:
+    """All floating-point tensors of a file, as float32.
+
+    Raises
+    ------
+    FormatError
+        If the file is malformed or truncated.
+    UnsupportedModelError
+        If a tensor is stored in another type.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(_HEADER_LIMIT, size - 8):
+            raise FormatError(path.name, "not a safetensors file, or a truncated one")
+        head = file.read(length)
+    try:
+        header = json.loads(head)
+        entries = {n: e for n, e in header.items() if n != "__metadata__"}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise FormatError(path.name, "not a safetensors file, or a truncated one") from error
+    out: dict[str, Floats] = {}
+    for name, entry in entries.items():
+        tensor = _tensor(path, name, entry, 8 + length, size)
+        if tensor is not None:
+            out[name] = tensor
+    return out
+
+
+def _tensor(path: Path, name: str, entry: Any, base: int, size: int) -> Floats | None:
+    try:
+        kind, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        well_formed = isinstance(kind, str) and all(
+            type(n) is int and n >= 0 for n in (*shape, start, end)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(path.name, f"malformed entry of {name}") from error
+    if not well_formed:
+        raise FormatError(path.name, f"malformed entry of {name}")
+    if kind in _IGNORED:
+        return None
+    if kind not in _SIZES:
+        raise UnsupportedModelError(
+            name, f"tensor type {kind}", "save the model as float32, float16 or bfloat16"
+        )
+    if end - start != math.prod(shape) * _SIZES[kind] or base + end > size:
+        raise FormatError(path.name, f"{name} does not fit the file; fetch it again")
+    with path.open("rb") as file:
+        file.seek(base + start)
+        raw = file.read(end - start)
+    if kind == "BF16":  # the upper half of a float32
+        bits = np.frombuffer(raw, dtype="<u2").astype(np.uint32) << 16
+        return bits.view(np.float32).reshape(shape)
+    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+    return np.frombuffer(raw, dtype=kinds[kind]).astype(np.float32).reshape(shape)
