@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from math import floor, isqrt
 from typing import Any
@@ -18,7 +18,8 @@ from veracity.graph import Program, execute, generate
 from veracity.graph.evaluate import scores
 from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.ops import Head, Rope, rope_tables
-from veracity.graph.tables import exp_table, function_table, round_exactly
+from veracity.graph.ops.rotary import _angle, _cos_sin
+from veracity.graph.tables import FUNCTIONS, exp_table, function_table, round_exactly
 
 
 def round_half_up(x: int, shift: int) -> int:
@@ -265,6 +266,33 @@ def test_tables_round_their_exact_values() -> None:
     assert gelu[32768 + 1024] == round(1024 * 0.8413447)
     with pytest.raises(UsageError):
         function_table("sine", 1, 1)
+
+
+@pytest.mark.parametrize("fn", sorted(FUNCTIONS))
+def test_exact_and_fast_functions_agree(fn: str) -> None:
+    fast, exact = FUNCTIONS[fn]
+    grid = np.array([-31.5, -9.25, -4.0, -1.0, -0.001, 0.0, 0.001, 0.7, 3.0, 8.75, 31.5])
+    for x, y in zip(grid, fast(grid), strict=True):
+        assert abs(float(exact(Decimal(float(x)))) - y) < 1e-12
+
+
+def test_exact_and_fast_rotations_agree() -> None:
+    for position, pair in ((0, 0), (1, 0), (511, 3), (40000, 31)):
+        angle = position * 10000.0 ** (-2 * pair / 64)
+        cos, sin = _cos_sin(_angle(position, pair, 64, "10000"))
+        assert abs(float(cos) - np.cos(angle)) < 1e-9
+        assert abs(float(sin) - np.sin(angle)) < 1e-9
+
+
+def test_tables_agree_with_decimals() -> None:
+    for fn, table in ((None, exp_table(6)), ("silu", function_table("silu", 11, 11))):
+        for i in range(0, 1 << 16, 997):
+            if fn is None:
+                exact = (-Decimal(i) / 64).exp() * 2**15
+            else:
+                exact = FUNCTIONS[fn][1](Decimal(i - 32768) / 2**11) * 2**11
+            rounded = int((exact + Decimal("0.5")).to_integral_value(rounding=ROUND_FLOOR))
+            assert table[i] == (rounded if fn is None else max(-32768, min(32767, rounded)))
 
 
 def test_near_ties_are_decided_exactly() -> None:
