@@ -41,7 +41,7 @@ from veracity.zk.ledger import (
     Product,
     blinds_vector,
 )
-from veracity.zk.mle import axis_bits, inverse, kron, powers, zeros
+from veracity.zk.mle import axis_bits, eq_at, inverse, kron, powers, zeros
 from veracity.zk.reduction import RowEquation
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 
@@ -117,9 +117,7 @@ def _statements_about_z(
     """Slot coefficients of ``<u, z> + nu_1 z_A(point) + nu_2 z_B(point) + nu_3 l(z)``."""
     out = list(system.u_slots)
     for i, (g, gate) in enumerate(zip(system.gate_weights(), system.gates, strict=True)):
-        e = 1
-        for j, r in enumerate(point):
-            e = e * (r if i >> j & 1 else 1 - r) % ORDER
+        e = eq_at(point, i)
         out[gate.left] = (out[gate.left] + nus[0] * e) % ORDER
         out[gate.right] = (out[gate.right] + nus[1] * e) % ORDER
         out[gate.result] = (out[gate.result] + nus[2] * g) % ORDER
@@ -233,13 +231,12 @@ def _prove_square(transcript: ProverTranscript, system: _System, z: Sequence[int
     """Plain sumcheck of ``sum_i g_i z_left z_right``; writes the two bound operands."""
     n = axis_bits(max(1, len(system.gates)))
     pad = [0] * ((1 << n) - len(system.gates))
+    # the weights' extension is taken over the whole cube: gamma^i also beyond the last gate
     tables = [
-        system.gate_weights() + pad,
+        powers(system.gamma, 1 << n),
         [z[g.left] for g in system.gates] + pad,
         [z[g.right] for g in system.gates] + pad,
     ]
-    # the weights' extension is taken over the whole cube: gamma^i also beyond the last gate
-    tables[0] = powers(system.gamma, 1 << n)
     point: list[int] = []
     for _ in range(n):
         values = []
