@@ -1,6 +1,6 @@
 """The safetensors format: a 64-bit header length, a JSON header, then raw tensors.
 
-Read here directly, because bfloat16 has no NumPy type. Format: the README of the safetensors project.
+Read here directly, because bfloat16 has no NumPy type. Format: README of the safetensors project.
 """
 
 from __future__ import annotations
