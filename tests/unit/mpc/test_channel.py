@@ -98,6 +98,21 @@ def test_traffic_counts_payload_messages_and_hops() -> None:
     assert a.framing_bytes == 5 * HEADER_BYTES
 
 
+def test_an_exchange_is_one_hop_whoever_is_first() -> None:
+    async def parties() -> None:
+        a, b = pair()
+        for tag in range(4):
+            first, second = (a, b) if tag % 2 else (b, a)
+            begun = asyncio.create_task(first.exchange(tag, b"x"))
+            for _ in range(10):
+                await asyncio.sleep(0)  # the first message has arrived when the other is sent
+            await second.exchange(tag, b"y")
+            await begun
+        assert a.traffic.hops == b.traffic.hops == 4
+
+    run(parties())
+
+
 def test_hops_are_the_longest_chain_of_both() -> None:
     """Messages in parallel are one hop, a message and its answer are two."""
 
@@ -226,9 +241,12 @@ def test_an_interrupted_wait_ends_the_channel() -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        with pytest.raises(PeerError, match="interrupted"):
-            await a.receive(1, 1)
-        with pytest.raises(PeerError):
+        for call in (a.receive(1, 1), a.send(1, b"x"), a.exchange(1, b"x")):
+            with pytest.raises(PeerError, match="interrupted"):
+                await call
+        await b.send(1, b"too late")
+        await a.refuse("no time")
+        with pytest.raises(PeerError, match="refused: no time"):
             await b.receive(1, 1)
 
     run(parties())

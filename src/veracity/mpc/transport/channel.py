@@ -29,6 +29,8 @@ TIMEOUT = 60.0
 SLOWEST = 1 << 18
 #: Longest wait for a party that is refused to take the refusal (seconds).
 PARTING = 2.0
+#: First message in both directions.
+GREETING = b"veracity private"
 _WORD = np.dtype("<u8")
 
 #: What can be sent: bytes, or a contiguous array as its bytes.
@@ -98,10 +100,14 @@ class Channel:
         self._received_bytes = 0
         self._sent_messages = 0
         self._received_messages = 0
+        self._start = Traffic(0, 0, 0, 0, 0)
 
     @property
     def traffic(self) -> Traffic:
-        """What has gone over this channel so far."""
+        """What has gone over this channel so far, the greeting apart."""
+        return self._total() - self._start
+
+    def _total(self) -> Traffic:
         return Traffic(
             self._sent_bytes,
             self._received_bytes,
@@ -109,6 +115,22 @@ class Channel:
             self._received_messages,
             self._link.hop,
         )
+
+    async def greet(self) -> None:
+        """Exchange greetings, so that both know that the other is there and lets them in.
+
+        Under TLS 1.3 a client is done before the server has seen its certificate: only with the
+        server's greeting is it sure to be welcome. Counts start afterwards.
+
+        Raises
+        ------
+        PeerError
+            Where the other party refuses or speaks something else.
+        """
+        if await self.exchange(0, GREETING) != GREETING:
+            raise PeerError("the other party speaks another protocol")
+        self._link.hop = 0
+        self._start = self._total()
 
     # Messages.
 
@@ -130,13 +152,13 @@ class Channel:
         UsageError
             For a payload or tag that cannot be sent, or on a closed channel.
         """
-        await self._send(tag, _octets(tag, data))
+        await self._send(tag, _octets(tag, data), self._link.hop + 1)
 
-    async def _send(self, tag: int, payload: memoryview) -> None:
+    async def _send(self, tag: int, payload: memoryview, hop: int) -> None:
         self._usable()
         try:
             async with self._sending, asyncio.timeout(self.timeout + len(payload) / SLOWEST):
-                await self._link.write(Kind.DATA, tag, payload, self.timeout)
+                await self._link.write(Kind.DATA, tag, payload, hop, self.timeout)
         except TimeoutError:
             raise self._gone("takes", self.timeout) from None
         except asyncio.CancelledError:
@@ -204,8 +226,10 @@ class Channel:
         """
         payload = _octets(tag, data)
         due = len(payload) if size is None else size
+        # What the other party may have sent already is no cause of what is sent now.
+        hop = self._link.hop + 1
         expected = self._expect(tag, due, due)
-        await self._send(tag, payload)
+        await self._send(tag, payload, hop)
         return await self._arrival(expected, timeout)
 
     # The same for arrays of ring elements.
@@ -260,7 +284,9 @@ class Channel:
         try:
             async with asyncio.timeout(patience):
                 async with self._sending:
-                    await self._link.write(kind, 0, memoryview(payload), patience)
+                    await self._link.write(
+                        kind, 0, memoryview(payload), self._link.hop + 1, patience
+                    )
                 await self._link.close()
         except (PeerError, TimeoutError):
             pass  # whom to tell is gone
@@ -294,7 +320,8 @@ class Channel:
                 await asyncio.wait((arrival,), timeout=min(patience, latest - now()))
         except asyncio.CancelledError:
             # The message would otherwise be taken for the next one.
-            self._link.fail(PeerError("a wait was interrupted; open another connection"))
+            fault = PeerError("a wait was interrupted; open another connection")
+            self._link.fail(fault, drop=False)
             raise
         payload = arrival.result()
         self._received_bytes += len(payload)

@@ -12,8 +12,8 @@ call raises the same :class:`PeerError`.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -39,16 +39,9 @@ class Expectation:
 
 
 class Link(asyncio.BufferedProtocol):
-    """The bytes of one connection.
+    """The bytes of one connection; made without arguments, as asyncio's protocol factories are."""
 
-    Parameters
-    ----------
-    opened : callable, optional
-        Called with the link when the connection (and its TLS handshake) stands.
-    """
-
-    def __init__(self, opened: Callable[[Link], None] | None = None) -> None:
-        self._opened = opened
+    def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._staging = memoryview(bytearray(STAGING))
         self._start = 0
@@ -78,8 +71,11 @@ class Link(asyncio.BufferedProtocol):
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=2 * CHUNK, low=CHUNK // 2)
-        if self._opened is not None:
-            self._opened(self)
+        wire = self._transport.get_extra_info("socket")
+        if wire is not None and wire.family in (socket.AF_INET, socket.AF_INET6):
+            # Small messages leave at once, and a machine that has gone silently is noticed.
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: into the payload itself, or into the staging buffer."""
@@ -232,8 +228,11 @@ class Link(asyncio.BufferedProtocol):
             else:
                 self._transport.resume_reading()
 
-    def fail(self, fault: PeerError) -> None:
-        """End the link: every waiting and later call raises ``fault``."""
+    def fail(self, fault: PeerError, *, drop: bool = True) -> None:
+        """End the link: every waiting and later call raises ``fault``.
+
+        With ``drop`` false a last word can still be written.
+        """
         if self._fault is not None:
             return
         self._fault = fault
@@ -245,11 +244,14 @@ class Link(asyncio.BufferedProtocol):
                 expected.arrival.set_exception(fault)
                 expected.arrival.exception()  # mark as seen: not every waiter may look
         self._expected.clear()
-        self.abort()
+        if drop:
+            self.abort()
 
     # Sending.
 
-    async def write(self, kind: Kind, tag: int, payload: memoryview, patience: float) -> None:
+    async def write(
+        self, kind: Kind, tag: int, payload: memoryview, hop: int, patience: float
+    ) -> None:
         """Send one frame; returns when the transport holds at most a little of it.
 
         Raises
@@ -261,7 +263,9 @@ class Link(asyncio.BufferedProtocol):
         UsageError
             For a tag or size that no frame can have.
         """
-        header = Header(kind, tag, self.frames_sent, self.hop + 1, len(payload)).encode()
+        header = Header(kind, tag, self.frames_sent, hop, len(payload)).encode()
+        if kind is Kind.DATA and self._fault is not None:
+            raise self._fault
         transport = self._open()
         self.frames_sent += 1
         if len(payload) <= STAGING:
@@ -275,12 +279,8 @@ class Link(asyncio.BufferedProtocol):
 
     def _open(self) -> asyncio.Transport:
         """The transport, if it can still be written to."""
-        if self._fault is not None:
-            raise self._fault
-        if self._ended is not None:
-            raise self._ended
         if self._transport is None or self._transport.is_closing():
-            raise PeerError("the connection is closed")
+            raise self._fault or self._ended or PeerError("the connection is closed")
         return self._transport
 
     async def _drain(self, patience: float) -> None:
@@ -303,6 +303,6 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def extra(self, name: str) -> object:
+    def info(self, name: str) -> object:
         """What the transport knows about itself, such as ``"peercert"``."""
         return None if self._transport is None else self._transport.get_extra_info(name)
