@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "check.verify",
     "inspect": "check.inspect",
     "bench": "bench.bench",
+    "private": "private.private",
 }
 
 

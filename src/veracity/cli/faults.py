@@ -13,6 +13,7 @@ from veracity.cli.display import printable
 from veracity.errors import (
     BackendUnavailable,
     FormatError,
+    PeerError,
     RangeError,
     UnsupportedModelError,
     UsageError,
@@ -36,9 +37,13 @@ HINTS: tuple[tuple[type[VeracityError], str], ...] = (
     (FormatError, "`veracity inspect FILE` tells what a file is; fetch or make it again"),
     (RangeError, "calibrate on text that is more like this prompt: `veracity calibrate -h`"),
     (UnsupportedModelError, "GPT-2 and LLaMA type decoders can be imported: `veracity import -h`"),
+    (PeerError, "see what the other party says; when it runs again, begin a new session"),
     (BackendUnavailable, "build the extension with `make env`"),
     (UsageError, "`veracity{} -h` explains the options"),
 )
+
+#: The extra that brings a package, where it is not `import`.
+EXTRAS = {"cryptography": "private"}
 
 
 def hint(fault: VeracityError, command: str = "") -> str:
@@ -90,7 +95,8 @@ class CarefulGroup(click.Group):
         except ModuleNotFoundError as fault:
             if fault.name is None or fault.name.startswith("veracity"):
                 raise
-            advice = f"the Python package {fault.name!r} is missing; install 'veracity[import]'"
+            brings = EXTRAS.get(fault.name.partition(".")[0], "import")
+            advice = f"the Python package {fault.name!r} is missing; install 'veracity[{brings}]'"
             fail(UsageError(advice), EXIT_USAGE, command)
         except BrokenPipeError:
             # The reader of our output has left; nothing more can be said to it.
