@@ -111,3 +111,51 @@ def test_whatever_a_peer_writes_is_its_fault(data: bytes, words: str, step: int)
             await channel.send(1, b"")
 
     asyncio.run(asyncio.wait_for(parties(), 10))
+
+
+async def play(data: bytes) -> list[bytes | PeerError]:
+    """What a receiver of three messages makes of ``data`` and the end of the connection."""
+    link, other = linked()
+    channel = Channel(link, timeout=5)
+    other._transport.write(data)
+    other._transport.close()
+    got: list[bytes | PeerError] = []
+    for tag, size in ((1, 4), (2, 0), (3, 9)):
+        try:
+            got.append(bytes(await channel.receive(tag, size)))
+        except PeerError as fault:
+            got.append(fault)
+    return got
+
+
+RECORD = frame(1, 0, 1) + frame(2, 1, 1, b"") + frame(3, 2, 1, b"last word")
+#: Places of the record where a change is not seen here: payloads (TLS sees them), and the hop
+#: where it becomes another possible one.
+UNSEEN = {"payload": [*range(24, 28), *range(76, 85)], "hop": [12, 40, 64]}
+
+
+@pytest.mark.parametrize("place", range(len(RECORD)))
+def test_a_changed_byte_is_noticed(place: int) -> None:
+    async def parties() -> None:
+        for change in (1, 2, 0x80, 0xFF):
+            data = bytearray(RECORD)
+            data[place] ^= change
+            got = await play(bytes(data))
+            whole = not any(isinstance(part, PeerError) for part in got)
+            if place in UNSEEN["payload"]:
+                assert whole
+            elif place not in UNSEEN["hop"]:
+                assert not whole
+
+    asyncio.run(asyncio.wait_for(parties(), 10))
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (1, 0, 2), (0, 0, 1, 2), (0, 2), (1, 2), (0, 1, 1)])
+def test_frames_are_neither_moved_nor_dropped_nor_repeated(order: tuple[int, ...]) -> None:
+    frames = (RECORD[:28], RECORD[28:52], RECORD[52:])
+
+    async def parties() -> None:
+        got = await play(b"".join(frames[i] for i in order))
+        assert isinstance(got[-1], PeerError)
+
+    asyncio.run(asyncio.wait_for(parties(), 10))

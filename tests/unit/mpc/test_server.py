@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import stat
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -329,19 +330,82 @@ def test_callers_on_their_way_are_limited(
     run(session())
 
 
-def test_a_client_that_takes_nothing_is_dropped() -> None:
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_client_that_takes_nothing_is_dropped(identities: Identities, secure: bool) -> None:
+    """And what is held for it in the meantime is little."""
     ended = asyncio.Event()
 
     async def handler(channel: Channel) -> None:
+        sending = asyncio.create_task(channel.send(1, bytes(50_000_000)))
+        await asyncio.sleep(0.1)
+        assert channel._link._transport.get_write_buffer_size() < 2**20
         with pytest.raises(PeerError, match="takes nothing"):
-            await channel.send(1, bytes(50_000_000))
+            await sending
         ended.set()
 
     async def session() -> None:
-        async with Server(handler, **PLAIN, timeout=0.2) as server:
-            channel = await connect("127.0.0.1", server.port, peer="owner", **PLAIN)
+        mine = {"identity": identities["owner"]} if secure else PLAIN
+        yours = {"identity": identities["user"]} if secure else PLAIN
+        async with Server(handler, **mine, timeout=0.2) as server:
+            channel = await connect("127.0.0.1", server.port, peer="owner", **yours)
             await ended.wait()
             channel.abort()
+
+    run(session())
+
+
+CLIENT = """
+import asyncio, sys
+from pathlib import Path
+from veracity.mpc.transport import Identity, connect
+async def main():
+    identity = Identity(Path(sys.argv[2]))
+    channel = await connect("127.0.0.1", int(sys.argv[1]), peer="owner", identity=identity)
+    await channel.send(1, bytes(1000))
+    await channel.receive(1, 1000)
+    await channel.send(1, bytes(1000))
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_dies_or_freezes(identities: Identities, number: signal.Signals) -> None:
+    faults: list[PeerError] = []
+    ready = asyncio.Event()
+
+    async def handler(channel: Channel) -> None:
+        await channel.send(1, await channel.receive(1, 1000))
+        await channel.receive(1, 1000)
+        ready.set()
+        try:
+            await channel.receive(1, 1000)
+        except PeerError as fault:
+            faults.append(fault)
+            raise
+
+    async def session() -> None:
+        loop = asyncio.get_running_loop()
+        async with Server(handler, identity=identities["owner"], timeout=1) as server:
+            client = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", CLIENT, str(server.port), identities["user"].folder
+            )
+            try:
+                await ready.wait()
+                client.send_signal(number)
+                begun = loop.time()
+                while not faults:
+                    await asyncio.sleep(0.01)
+                assert loop.time() - begun < 5
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    client.kill()
+                await client.wait()
+            ready.clear()
+            async with await connect(
+                "127.0.0.1", server.port, peer="owner", identity=identities["user"]
+            ) as channel:
+                await asks(channel)
 
     run(session())
 

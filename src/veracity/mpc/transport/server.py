@@ -40,7 +40,8 @@ class Server:
     ----------
     handler : callable
         ``await handler(channel)`` is one session; the channel is closed afterwards. A fault that
-        it raises ends the session, never the server.
+        it raises ends the session, never the server. What computes for long belongs into a thread
+        (``asyncio.to_thread``): other sessions wait meanwhile, and then look silent.
     host, port
         Where to listen; port 0 lets the system choose (see :attr:`port`).
     identity : Identity or None
