@@ -36,7 +36,17 @@ from veracity.graph.ops import (
 from veracity.graph.program import Program
 from veracity.graph.tables import exp_table, function_table
 
-__all__ = ["State", "Trace", "check_tokens", "execute", "scores", "step"]
+__all__ = [
+    "State",
+    "Trace",
+    "check_tokens",
+    "execute",
+    "pointwise",
+    "rescaled",
+    "scores",
+    "softmax",
+    "step",
+]
 
 Array = NDArray[np.int64]
 _REMEDY = "calibrate again with text like this input (veracity calibrate --text FILE)"
@@ -108,6 +118,69 @@ def _rope(op: Rope, x: Array, start: int) -> Array:
     return rhu(out.reshape(tokens, -1), op.frac)
 
 
+def softmax(
+    op: Attention, acc_z: Array, visible: NDArray[np.bool_]
+) -> tuple[Array, dict[str, Array]]:
+    """Attention's weights from its scores, row by row.
+
+    Parameters
+    ----------
+    acc_z : int64 array, shape (..., sources)
+        Accumulators ``q . k``.
+    visible : bool array, broadcast to ``acc_z``
+        Which sources a row may see, at least one each.
+
+    Returns
+    -------
+    p : int64 array, shape of ``acc_z``
+        Zero where not visible.
+    details : dict
+        ``m``, ``e``, ``inv`` and ``p``.
+
+    Raises
+    ------
+    RangeError
+        Where a greatest score needs more than 16 bits, or a row spans more than 2^16.
+    """
+    z = rhu(acc_z, op.score_shift)
+    m = np.where(visible, z, np.iinfo(np.int64).min).max(axis=-1)
+    _in_range(op, m, 16)
+    d = np.where(visible, m[..., None] - z, 0)
+    if d.size and int(d.max()) >= 1 << 16:
+        raise RangeError(op.name, _REMEDY)
+    e = np.where(visible, exp_table(op.exp_k)[d], 0)
+    inverse = (1 << 31) // e.sum(axis=-1)
+    p = rhu(e * inverse[..., None], 16)
+    return p, {"m": m, "e": e, "inv": inverse, "p": p}
+
+
+def rescaled(op: Linear | Head, acc: Array) -> Array:
+    """What an accumulator means: ``rhu(acc, shift)`` in its range.
+
+    Raises
+    ------
+    RangeError
+    """
+    return _in_range(op, rhu(acc, op.shift), 16 if isinstance(op, Head) else op.bits)
+
+
+def pointwise(op: Op, values: Mapping[str, Array]) -> Array:
+    """The result of an op that needs no weights and no positions.
+
+    These act on single elements (Add, Rescale, Mul, Function) or on single rows (Norm) and do not
+    depend on the order of either.
+
+    Raises
+    ------
+    RangeError
+    UsageError
+        For any other op.
+    """
+    if not isinstance(op, Add | Rescale | Mul | Function | Norm):
+        raise UsageError(f"{op.name}: {type(op).__name__} is more than a function of each row")
+    return _apply(op, values, {}, np.zeros(0, dtype=np.int64), State())[0]
+
+
 def _attention(
     op: Attention, q: Array, k: Array, v: Array, start: int
 ) -> tuple[Array, dict[str, Array]]:
@@ -119,29 +192,19 @@ def _attention(
     keys = k.reshape(sources, op.kv_heads, op.head_dim).transpose(1, 2, 0)
     acc_z = matmul(q_rows.reshape(op.kv_heads, -1, op.head_dim), keys)
     acc_z = acc_z.reshape(heads, tokens, sources)
-    z = rhu(acc_z, op.score_shift)
     visible = np.arange(sources)[None, :] <= start + np.arange(tokens)[:, None]
-    m = np.where(visible, z, np.iinfo(np.int64).min).max(axis=2)
-    _in_range(op, m, 16)
-    d = np.where(visible, m[:, :, None] - z, 0)
-    if d.size and int(d.max()) >= 1 << 16:
-        raise RangeError(op.name, _REMEDY)
-    e = np.where(visible, exp_table(op.exp_k)[d], 0)
-    inverse = (1 << 31) // e.sum(axis=2)
-    p = rhu(e * inverse[:, :, None], 16)
+    p, detail = softmax(op, acc_z, visible)
     values = v.reshape(sources, op.kv_heads, op.head_dim).transpose(1, 0, 2)
     mixed = matmul(p.reshape(op.kv_heads, -1, sources), values)
     mixed = mixed.reshape(op.kv_heads, op.group, tokens, op.head_dim).transpose(2, 0, 1, 3)
     acc_y = np.ascontiguousarray(mixed).reshape(tokens, heads * op.head_dim)
     y = _in_range(op, rhu(acc_y, op.mix_shift), op.bits)
-    detail = {"acc_z": acc_z, "m": m, "e": e, "inv": inverse, "p": p, "acc_y": acc_y}
-    return y, detail
+    return y, {"acc_z": acc_z, **detail, "acc_y": acc_y}
 
 
 def _head(op: Head, x: Array, weight: NDArray[np.integer]) -> tuple[list[int], Array]:
     acc = linear(x, weight)
-    z = _in_range(op, rhu(acc, op.shift), 16)
-    return [int(t) for t in z.argmax(axis=1)], acc
+    return [int(t) for t in rescaled(op, acc).argmax(axis=1)], acc
 
 
 def _apply(
@@ -165,7 +228,7 @@ def _apply(
         acc = linear(values[op.x], weights[op.weight])
         if op.bias is not None:
             acc += weights[op.bias].astype(np.int64)
-        return _in_range(op, rhu(acc, op.shift), op.bits), {"acc": acc}
+        return rescaled(op, acc), {"acc": acc}
     if isinstance(op, Norm):
         y, rho = _norm(op, values[op.x])
         return _in_range(op, y, op.bits), {"rho": rho}
@@ -239,7 +302,7 @@ def scores(
     values: dict[str, Array] = {}
     for i, op in enumerate(program.ops):
         if isinstance(op, Head):
-            return _in_range(op, rhu(linear(values[op.x], weights[op.weight]), op.shift), 16)
+            return rescaled(op, linear(values[op.x], weights[op.weight]))
         values[op.name], _ = _apply(op, values, weights, array, state)
         for name in op.inputs():
             if last[name] == i:
