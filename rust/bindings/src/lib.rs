@@ -8,16 +8,20 @@ use pyo3::prelude::*;
 
 mod arrays;
 mod field;
+mod fss;
 mod group;
 mod integers;
 mod logup;
+mod ring;
 
 #[pymodule]
 fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(use_threads, module)?)?;
     field::register(module)?;
+    fss::register(module)?;
     integers::register(module)?;
     logup::register(module)?;
+    ring::register(module)?;
     group::register(module)
 }
 

@@ -10,6 +10,7 @@ pub mod curve_batch;
 pub mod curve_glv;
 pub mod curve_scale;
 pub mod field;
+pub mod fss;
 pub mod hash_to_curve;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
@@ -19,6 +20,8 @@ pub mod msm;
 pub mod msm_buckets;
 mod parallel;
 pub mod pedersen;
+pub mod prg;
+pub mod ring;
 pub mod small;
 pub mod sumcheck;
 pub mod vector;

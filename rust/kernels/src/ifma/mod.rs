@@ -11,6 +11,7 @@ mod curve;
 mod integers;
 mod lanes;
 mod logup;
+mod ring;
 mod small;
 mod sumcheck;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub(crate) use contract::{COLUMNS, ColumnDigits, RowDigits, columns, rows};
 pub(crate) use curve::{Place, Places, Scratch, Tagged, add_batch, double_batch, power};
 pub(crate) use integers::{Operand, digits_of, products};
 pub(crate) use logup::{level, round, round_separable};
+pub(crate) use ring::ring_product;
 pub(crate) use small::{LIMIT, affine, weigh};
 pub(crate) use sumcheck::{fold, product};
 pub(crate) use vector::{dot, lincomb, mul, scale};

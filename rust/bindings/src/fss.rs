@@ -1,0 +1,153 @@
+//! Function secret sharing: keys and their evaluation.
+
+use crate::arrays::require;
+use numpy::{
+    PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArrayMethods,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use veracity_kernels::fss::{self, Function, Shape};
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(fss_key_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(fss_keys, module)?)?;
+    module.add_function(wrap_pyfunction!(fss_bits, module)?)?;
+    module.add_function(wrap_pyfunction!(fss_evaluate, module)?)?;
+    module.add_function(wrap_pyfunction!(fss_weighted, module)?)?;
+    module.add_function(wrap_pyfunction!(fss_table, module)?)
+}
+
+type Keys<'py> = PyReadonlyArray2<'py, u8>;
+type KeysOut<'py> = Bound<'py, PyArray2<u8>>;
+
+fn function(comparison: bool) -> Function {
+    if comparison {
+        Function::Comparison
+    } else {
+        Function::Point
+    }
+}
+
+fn shape(comparison: bool, bits: u32, payload: usize) -> PyResult<Shape> {
+    Shape::new(function(comparison), bits, payload)
+        .ok_or_else(|| PyValueError::new_err("no keys have so many bits or words of payload"))
+}
+
+/// Checks that a party has a key of the right length for each of so many rows of inputs.
+fn check(shape: &Shape, party: usize, keys: &Keys<'_>, rows: usize) -> PyResult<()> {
+    require(party < 2, "a party is 0 or 1")?;
+    require(keys.shape()[0] == rows, "keys and inputs differ in number")?;
+    require(keys.shape()[1] == shape.bytes(), "keys of another length")
+}
+
+/// Bytes of a key.
+#[pyfunction]
+fn fss_key_bytes(comparison: bool, bits: u32, payload: usize) -> PyResult<usize> {
+    Ok(shape(comparison, bits, payload)?.bytes())
+}
+
+/// A pair of keys for every `alpha`.
+#[pyfunction]
+fn fss_keys<'py>(
+    py: Python<'py>,
+    comparison: bool,
+    seed: [u8; 32],
+    bits: u32,
+    alpha: PyReadonlyArray1<'py, u64>,
+    payload: PyReadonlyArray2<'py, u64>,
+) -> PyResult<(KeysOut<'py>, KeysOut<'py>)> {
+    let shape = shape(comparison, bits, payload.shape()[1])?;
+    let (alpha, count) = (alpha.as_slice()?, payload.shape()[0]);
+    require(alpha.len() == count, "keys and payloads differ in number")?;
+    let payload = payload.as_slice()?;
+    let [first, second] = py.detach(|| fss::make(&shape, &seed, alpha, payload));
+    let array = |keys| PyArray1::from_vec(py, keys).reshape([count, shape.bytes()]);
+    Ok((array(first)?, array(second)?))
+}
+
+/// Shares of bits, by exclusive or, of comparison keys without payload.
+#[pyfunction]
+fn fss_bits<'py>(
+    py: Python<'py>,
+    party: usize,
+    bits: u32,
+    keys: Keys<'py>,
+    points: PyReadonlyArray2<'py, u64>,
+) -> PyResult<Bound<'py, PyArray2<u8>>> {
+    let shape = shape(true, bits, 0)?;
+    check(&shape, party, &keys, points.shape()[0])?;
+    let dims = [points.shape()[0], points.shape()[1]];
+    let (keys, points) = (keys.as_slice()?, points.as_slice()?);
+    let out = py.detach(|| fss::evaluate_bits(&shape, party, keys, points));
+    PyArray1::from_vec(py, out).reshape(dims)
+}
+
+/// Shares of the values at points, of shape (keys, points, payload).
+#[pyfunction]
+fn fss_evaluate<'py>(
+    py: Python<'py>,
+    comparison: bool,
+    party: usize,
+    bits: u32,
+    keys: Keys<'py>,
+    points: PyReadonlyArray2<'py, u64>,
+    payload: usize,
+) -> PyResult<Bound<'py, PyArray3<u64>>> {
+    require(payload > 0, "a bit is not a word")?;
+    let shape = shape(comparison, bits, payload)?;
+    check(&shape, party, &keys, points.shape()[0])?;
+    let dims = [points.shape()[0], points.shape()[1], shape.payload()];
+    let (keys, points) = (keys.as_slice()?, points.as_slice()?);
+    let out = py.detach(|| fss::evaluate(&shape, party, keys, points));
+    PyArray1::from_vec(py, out).reshape(dims)
+}
+
+/// Shares of weighted sums over the points of a key, of shape (keys, payload, columns).
+#[pyfunction]
+fn fss_weighted<'py>(
+    py: Python<'py>,
+    party: usize,
+    bits: u32,
+    keys: Keys<'py>,
+    points: PyReadonlyArray2<'py, u64>,
+    weights: PyReadonlyArray2<'py, u64>,
+) -> PyResult<Bound<'py, PyArray3<u64>>> {
+    let shape = Shape::of_bytes(Function::Comparison, bits, keys.shape()[1])
+        .ok_or_else(|| PyValueError::new_err("no keys for so many bits have this length"))?;
+    check(&shape, party, &keys, points.shape()[0])?;
+    require(
+        points.shape()[1] == weights.shape()[0],
+        "points and weights differ in number",
+    )?;
+    let columns = weights.shape()[1];
+    let dims = [points.shape()[0], shape.payload(), columns];
+    let (keys, points) = (keys.as_slice()?, points.as_slice()?);
+    let weights = weights.as_slice()?;
+    let out = py.detach(|| fss::weighted(&shape, party, keys, points, weights, columns));
+    PyArray1::from_vec(py, out).reshape(dims)
+}
+
+/// Shares of `payload table[(shift - alpha) mod 2^bits]`, of shape (keys, columns).
+#[pyfunction]
+fn fss_table<'py>(
+    py: Python<'py>,
+    party: usize,
+    bits: u32,
+    keys: Keys<'py>,
+    shift: PyReadonlyArray1<'py, u64>,
+    table: PyReadonlyArray2<'py, u64>,
+) -> PyResult<Bound<'py, PyArray2<u64>>> {
+    let shape = shape(false, bits, 1)?;
+    check(&shape, party, &keys, shift.len())?;
+    require(bits <= fss::MAX_TABLE_BITS, "the table is too large")?;
+    require(
+        table.shape()[0] == 1 << bits,
+        "a table has an entry for every number of so many bits",
+    )?;
+    let dims = [shift.len(), table.shape()[1]];
+    let (keys, shift) = (keys.as_slice()?, shift.as_slice()?);
+    let table = table.as_slice()?;
+    let out = py.detach(|| fss::table(&shape, party, keys, shift, table, dims[1]));
+    PyArray1::from_vec(py, out).reshape(dims)
+}
