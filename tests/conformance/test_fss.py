@@ -1,0 +1,292 @@
+"""Function secret sharing: the shared functions, the bytes of the keys, what one key shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from veracity.engine import fss, reference_fss
+from veracity.engine.reference_fss import Kind
+
+SEED = bytes(range(32, 64))
+ALL_BITS = range(1, 65)
+
+
+def mask(bits: int) -> np.uint64:
+    return np.uint64((1 << bits) - 1)
+
+
+@pytest.fixture
+def draw(rng):
+    generator = np.random.default_rng(rng.getrandbits(64))
+    return lambda *shape: generator.integers(0, 2**64, size=shape, dtype=np.uint64)
+
+
+@pytest.fixture
+def cases(draw):
+    """Thresholds, edges among them, and points on and around them and at the ends."""
+
+    def cases(count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
+        alpha = draw(count)
+        alpha[:3] = 0, mask(bits), 1
+        points = draw(count, 9)
+        points[:, 0] = alpha
+        points[:, 1] = alpha - np.uint64(1)
+        points[:, 2] = alpha + np.uint64(1)
+        points[:, 3] = 0
+        points[:, 4] = mask(bits)
+        points[:, 5] = alpha ^ np.uint64(1 << (bits - 1))
+        return alpha, points
+
+    return cases
+
+
+def below(points: np.ndarray, alpha: np.ndarray, bits: int) -> np.ndarray:
+    return (points & mask(bits)) < (alpha & mask(bits))[:, None]
+
+
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_comparison_bits(cases, bits):
+    alpha, points = cases(40, bits)
+    keys = fss.dcf_keys(SEED, bits, alpha, np.zeros((40, 0), dtype=np.uint64))
+    shares = [fss.dcf_bits(party, bits, keys[party], points) for party in (0, 1)]
+    np.testing.assert_array_equal(shares[0] ^ shares[1], below(points, alpha, bits))
+    assert keys[0].shape == (40, 32 + 16 * max(bits - 7, 0)) == (40, fss.dcf_key_bytes(bits, 0))
+
+
+@pytest.mark.parametrize("P", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_comparison(cases, draw, bits, P):
+    alpha, points = cases(40, bits)
+    payload = draw(40, P)
+    keys = fss.dcf_keys(SEED, bits, alpha, payload)
+    assert keys[0].shape[1] == fss.dcf_key_bytes(bits, P)
+    if bits >= 2:
+        assert keys[0].shape[1] == 16 + (16 + 8 * P) * (bits - 2) + 32 * P
+    shares = [fss.dcf_evaluate(party, bits, keys[party], points, P) for party in (0, 1)]
+    expected = below(points, alpha, bits)[:, :, None] * payload[:, None, :]
+    np.testing.assert_array_equal(shares[0] + shares[1], expected)
+    weights = draw(9, 3)
+    sums = [fss.dcf_weighted(party, bits, keys[party], points, weights) for party in (0, 1)]
+    np.testing.assert_array_equal(sums[0], np.einsum("nmp,mq->npq", shares[0], weights))
+    np.testing.assert_array_equal(sums[1], np.einsum("nmp,mq->npq", shares[1], weights))
+
+
+@pytest.mark.parametrize("P", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", ALL_BITS)
+def test_point(cases, draw, bits, P):
+    alpha, points = cases(40, bits)
+    payload = draw(40, P)
+    keys = fss.dpf_keys(SEED, bits, alpha, payload)
+    assert keys[0].shape[1] == fss.dpf_key_bytes(bits, P)
+    if bits >= 3:
+        leaf = 16 * (bits - 3) + 64 if P == 1 else 16 * (bits - 2) + 32 * P
+        assert keys[0].shape[1] == 16 + leaf
+    shares = [fss.dpf_evaluate(party, bits, keys[party], points, P) for party in (0, 1)]
+    equal = (points & mask(bits)) == (alpha & mask(bits))[:, None]
+    np.testing.assert_array_equal(shares[0] + shares[1], equal[:, :, None] * payload[:, None, :])
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 8, 11, 12])
+def test_table(draw, bits, columns):
+    alpha, shift, payload = draw(20), draw(20), draw(20, 1)
+    shift[:4] = alpha[:4]
+    shift[4] = alpha[4] - np.uint64(1)
+    entries = draw(1 << bits, columns)
+    keys = fss.dpf_keys(SEED, bits, alpha, payload)
+    shares = [fss.dpf_table(party, bits, keys[party], shift, entries) for party in (0, 1)]
+    expected = payload * entries[((shift - alpha) & mask(bits)).astype(np.int64)]
+    np.testing.assert_array_equal(shares[0] + shares[1], expected)
+
+
+@pytest.mark.parametrize(("count", "each"), [(1, 1), (1, 700), (2, 64), (37, 3), (700, 1)])
+@pytest.mark.parametrize("P", [0, 1, 2])
+def test_many_points_and_many_keys(draw, count, each, P):
+    """Whatever is computed together, a share is that of its key and its point."""
+    bits = 21
+    alpha, payload = draw(count), draw(count, P)
+    points = np.sort(draw(each) & mask(bits)) + alpha[:, None]  # knots under a mask
+    points[:, each // 2] = alpha
+    points[:, each // 3] = points[:, 0]
+    for party, keys in enumerate(fss.dcf_keys(SEED, bits, alpha, payload)):
+        for k, m in ((0, 0), (count - 1, each - 1), (count // 2, each // 2)):
+            one = keys[k : k + 1], points[k : k + 1, m : m + 1]
+            if P == 0:
+                share = fss.dcf_bits(party, bits, keys, points)[k, m]
+                assert share == fss.dcf_bits(party, bits, *one)
+            else:
+                share = fss.dcf_evaluate(party, bits, keys, points, P)[k, m]
+                np.testing.assert_array_equal(share, fss.dcf_evaluate(party, bits, *one, P)[0, 0])
+    first, second = fss.dcf_keys(SEED, bits, alpha, payload)
+    if P == 0:
+        got = fss.dcf_bits(0, bits, first, points) ^ fss.dcf_bits(1, bits, second, points)
+        np.testing.assert_array_equal(got, below(points, alpha, bits))
+    else:
+        got = fss.dcf_evaluate(0, bits, first, points, P)
+        got = got + fss.dcf_evaluate(1, bits, second, points, P)
+        expected = below(points, alpha, bits)[:, :, None] * payload[:, None, :]
+        np.testing.assert_array_equal(got, expected)
+
+
+kinds = st.one_of(
+    st.builds(Kind, st.just(True), st.integers(1, 20), st.integers(0, 4)),
+    st.builds(Kind, st.just(False), st.integers(1, 20), st.integers(1, 4)),
+)
+word = st.integers(0, 2**64 - 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(kinds, st.binary(min_size=32, max_size=32), st.data())
+def test_the_reference_byte_for_byte(kind, seed, data):
+    count = 2
+    alpha = np.array([data.draw(word) for _ in range(count)], dtype=np.uint64)
+    values = [data.draw(word) for _ in range(count * kind.words)]
+    payload = np.array(values, dtype=np.uint64).reshape(count, kind.words)
+    points = np.array([[data.draw(word), int(a)] for a in alpha], dtype=np.uint64)
+    make = fss.dcf_keys if kind.comparison else fss.dpf_keys
+    expected = reference_fss.make(kind, seed, alpha, payload)
+    for party, keys in enumerate(make(seed, kind.bits, alpha, payload)):
+        np.testing.assert_array_equal(keys, expected[party])
+        if kind.words == 0:
+            shares = fss.dcf_bits(party, kind.bits, keys, points)[:, :, None]
+        elif kind.comparison:
+            shares = fss.dcf_evaluate(party, kind.bits, keys, points, kind.words)
+        else:
+            shares = fss.dpf_evaluate(party, kind.bits, keys, points, kind.words)
+        for key, row, out in zip(keys, points.tolist(), shares.tolist(), strict=True):
+            for point, share in zip(row, out, strict=True):
+                if kind.words == 0:
+                    assert share == [reference_fss.evaluate_bit(kind, party, key.tobytes(), point)]
+                else:
+                    assert share == reference_fss.evaluate(kind, party, key.tobytes(), point)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5])
+def test_the_reference_table(draw, bits):
+    alpha, shift, payload, entries = draw(2), draw(2), draw(2, 1), draw(1 << bits, 2)
+    kind = Kind(comparison=False, bits=bits, words=1)
+    for party, keys in enumerate(fss.dpf_keys(SEED, bits, alpha, payload)):
+        shares = fss.dpf_table(party, bits, keys, shift, entries)
+        for key, turn, share in zip(keys, shift.tolist(), shares.tolist(), strict=True):
+            assert share == reference_fss.table(kind, party, key.tobytes(), turn, entries)
+
+
+#: Functions, with the payload's words, that one key must not tell apart.
+SHAPES = [(True, 16, 0), (True, 7, 0), (True, 12, 1), (True, 9, 2), (False, 10, 1), (False, 8, 3)]
+
+
+@pytest.mark.parametrize("party", [0, 1])
+@pytest.mark.parametrize(("comparison", "bits", "P"), SHAPES)
+def test_one_key_is_uniform(comparison, bits, P, party):
+    """Each bit of a key is as often one as zero, whatever is shared; so is each bit's sum with
+    its neighbour. Bits that are always zero are the same for all alpha and payloads.
+    """
+    count = 4000
+    make = fss.dcf_keys if comparison else fss.dpf_keys
+    for k, (alpha, value) in enumerate(((0, 0), ((1 << bits) - 1, 1), (5, (1 << 64) - 1))):
+        alphas = np.full(count, alpha, dtype=np.uint64)
+        payload = np.full((count, P), value, dtype=np.uint64)
+        keys = make(bytes([k]) * 32, bits, alphas, payload)[party]
+        found = np.unpackbits(keys, axis=1, bitorder="little")
+        fixed = np.zeros(found.shape[1], dtype=bool)
+        fixed[:3] = True  # control bits of the root
+        levels = bits - Kind(comparison=comparison, bits=bits, words=P).low
+        level_bits = 8 * (16 + 8 * P * comparison)
+        for level in range(levels):
+            start = 128 + level * level_bits
+            # The output bit belongs to comparisons without payload.
+            fixed[start + 2] = P > 0
+        assert not found[:, fixed].any()
+        free = found[:, ~fixed].astype(np.int64)
+        sigma = 0.5 / np.sqrt(count)
+        for bit in (free, free[:, 1:] ^ free[:, :-1]):
+            means = bit.mean(axis=0)
+            assert np.abs(means - 0.5).max() < 6 * sigma
+            assert abs(means.mean() - 0.5) < 6 * sigma / np.sqrt(bit.shape[1])
+
+
+@pytest.mark.parametrize("party", [0, 1])
+def test_one_share_is_uniform(draw, party):
+    """A party's outputs say nothing of the values they share."""
+    count, bits = 4000, 9
+    alpha, payload = np.full(count, 200, np.uint64), np.full((count, 2), 7, np.uint64)
+    points = np.tile(np.array([0, 199, 200, 511], dtype=np.uint64), (count, 1))
+    outputs = [
+        fss.dcf_evaluate(party, bits, fss.dcf_keys(SEED, bits, alpha, payload)[party], points, 2),
+        fss.dpf_evaluate(party, bits, fss.dpf_keys(SEED, bits, alpha, payload)[party], points, 2),
+    ]
+    for out in outputs:
+        bits_of = np.unpackbits(np.ascontiguousarray(out).view(np.uint8), axis=-1)
+        assert np.abs(bits_of.mean(axis=0) - 0.5).max() < 6 * 0.5 / np.sqrt(count)
+    keys = fss.dcf_keys(SEED, bits, alpha, payload[:, :0])[party]
+    shares = fss.dcf_bits(party, bits, keys, points)
+    assert np.abs(shares.mean(axis=0) - 0.5).max() < 6 * 0.5 / np.sqrt(count)
+
+
+def test_keys_of_a_pair_differ_in_their_roots_alone(draw):
+    for keys in (
+        fss.dcf_keys(SEED, 20, draw(5), draw(5, 2)),
+        fss.dpf_keys(SEED, 20, draw(5), draw(5, 1)),
+    ):
+        shared = fss.SHARED_FROM
+        np.testing.assert_array_equal(keys[0][:, shared:], keys[1][:, shared:])
+        assert (keys[0][:, :shared] != keys[1][:, :shared]).any(axis=1).all()
+
+
+def test_empty(draw):
+    none = draw(0)
+    first, second = fss.dcf_keys(SEED, 12, none, draw(0, 2))
+    assert first.shape == second.shape == (0, fss.dcf_key_bytes(12, 2))
+    assert fss.dcf_evaluate(0, 12, first, draw(0, 5), 2).shape == (0, 5, 2)
+    keys, _ = fss.dcf_keys(SEED, 12, draw(3), draw(3, 2))
+    assert fss.dcf_evaluate(0, 12, keys, draw(3, 0), 2).shape == (3, 0, 2)
+    assert not fss.dcf_weighted(0, 12, keys, draw(3, 0), draw(0, 2)).any()
+    bits, _ = fss.dcf_keys(SEED, 12, none, draw(0, 0))
+    assert fss.dcf_bits(0, 12, bits, draw(0, 5)).shape == (0, 5)
+    points, _ = fss.dpf_keys(SEED, 3, none, draw(0, 1))
+    assert fss.dpf_table(0, 3, points, none, draw(8, 2)).shape == (0, 2)
+
+
+def test_bad(draw):
+    alpha, payload, points = draw(3), draw(3, 1), draw(3, 2)
+    for bits in (0, 65):
+        with pytest.raises(ValueError):
+            fss.dcf_keys(SEED, bits, alpha, payload)
+    for bad in (
+        (SEED[:31], 8, alpha, payload),
+        (SEED, 8, alpha[:2], payload),
+        (SEED, 8, alpha, payload[:, 0]),
+        (SEED, 8, alpha, draw(3, 5)),
+        (SEED, 8, alpha.astype(np.int64), payload),
+    ):
+        with pytest.raises(ValueError):
+            fss.dcf_keys(*bad)
+    with pytest.raises(ValueError):
+        fss.dpf_keys(SEED, 8, alpha, payload[:, :0])
+    keys, _ = fss.dcf_keys(SEED, 8, alpha, payload)
+    for bad in (
+        (2, 8, keys, points, 1),
+        (0, 9, keys, points, 1),
+        (0, 8, keys, points, 2),
+        (0, 8, keys, points, 0),
+        (0, 8, keys[:2], points, 1),
+        (0, 8, keys[:, 1:], points, 1),
+        (0, 8, keys, points[0], 1),
+        (0, 8, keys.astype(np.int8), points, 1),
+    ):
+        with pytest.raises(ValueError):
+            fss.dcf_evaluate(*bad)
+    with pytest.raises(ValueError):
+        fss.dcf_bits(0, 8, keys, points)
+    with pytest.raises(ValueError):
+        fss.dcf_weighted(0, 8, keys, points, draw(3, 1))
+    with pytest.raises(ValueError):
+        fss.dcf_weighted(0, 8, keys[:, 1:], points, draw(2, 1))
+    keys, _ = fss.dpf_keys(SEED, 8, alpha, payload)
+    with pytest.raises(ValueError):
+        fss.dpf_table(0, 8, keys, alpha, draw(255, 1))
+    with pytest.raises(ValueError):
+        fss.dpf_evaluate(0, 8, keys, points, 2)
