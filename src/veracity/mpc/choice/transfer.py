@@ -1,7 +1,7 @@
 """1-of-V oblivious transfer with pads from the dealer.
 
-Offline the dealer gives the owner V random pads (a seed) and the user a random place ``k`` with the
-pad at that place (an explicit piece of a few bytes). Online, for each wanted place ``j``::
+Offline the dealer gives the owner V random pads (a seed) and the user a random place ``k`` (a seed)
+with the pad at that place (b bits). Online, for each wanted place ``j``::
 
     user  -> owner   d = j - k mod V                        (4 bytes)
     owner -> user    token[i] xor pad[i - d mod V], all i    (V words of b bits)
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import expand, pack, unpack
+from veracity.engine.ring import expand, pack, packed_bytes, unpack
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.cost import Cost
 from veracity.mpc.shuffled.permutation import uniform_below
@@ -38,6 +38,7 @@ __all__ = [
     "hold",
     "holder_pads",
     "take",
+    "taker_places",
     "token_bits",
 ]
 
@@ -75,21 +76,26 @@ def cost(size: int, choices: int) -> Cost:
     return Cost(
         one_way=2,
         bytes_to_owner=choices * _PLACE.itemsize,
-        bytes_to_user=_packed(choices * size, token_bits(size)),
-        offline_bytes_user=choices * 2 * _PLACE.itemsize,
+        bytes_to_user=packed_bytes(choices * size, token_bits(size)),
+        offline_bytes_user=packed_bytes(choices, token_bits(size)),
     )
 
 
 def holder_pads(seed: bytes, size: int, choices: int) -> HolderPads:
-    """The owner's piece from its 32-byte seed."""
+    """The owner's piece, from the owner's 32-byte seed."""
     words = expand(seed, 0, choices * size) >> np.uint64(64 - token_bits(size))
     return HolderPads(words.reshape(choices, size))
 
 
-def deal(owner_seed: bytes, place_seed: bytes, size: int, choices: int) -> TakerPads:
-    """The user's piece: the dealer's part, who knows both seeds (32 bytes each)."""
-    places = uniform_below(place_seed, size, choices)
-    pads = holder_pads(owner_seed, size, choices).pads[np.arange(choices), places]
+def taker_places(seed: bytes, size: int, choices: int) -> Array:
+    """The user's places, from the user's 32-byte seed."""
+    return uniform_below(seed, size, choices)
+
+
+def deal(holder_seed: bytes, taker_seed: bytes, size: int, choices: int) -> TakerPads:
+    """The user's piece: made by the dealer, who knows both seeds."""
+    places = taker_places(taker_seed, size, choices)
+    pads = holder_pads(holder_seed, size, choices).pads[np.arange(choices), places]
     return TakerPads(places, pads, size)
 
 
@@ -126,13 +132,9 @@ async def take(channel: Channel, tag: int, piece: TakerPads, wanted: NDArray[np.
         raise UsageError("the places do not fit the piece")
     turns = (wanted.astype(np.int64) - piece.places.astype(np.int64)) % size
     await channel.send(tag, turns.astype(_PLACE))
-    data = await channel.receive(tag + 1, _packed(choices * size, bits))
+    data = await channel.receive(tag + 1, packed_bytes(choices * size, bits))
     hidden = unpack(bytes(data), bits, choices * size).reshape(choices, size)
     tokens = hidden[np.arange(choices), wanted.astype(np.int64)] ^ piece.pads
     if choices and int(tokens.max()) >= size:
         raise PeerError("the other party sent a token outside the vocabulary")
     return tokens
-
-
-def _packed(count: int, bits: int) -> int:
-    return (count * bits + 7) // 8

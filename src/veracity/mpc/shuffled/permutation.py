@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from veracity.engine.ring import expand
 from veracity.errors import UsageError
 
-__all__ = ["invert", "of_rows", "uniform", "uniform_below"]
+__all__ = ["Order", "invert", "of_rows", "uniform", "uniform_below"]
 
 Order = NDArray[np.int64]
 #: Draws of one array with the same seed use labels in steps of this.
@@ -24,7 +24,7 @@ _ATTEMPTS = 1 << 16
 
 def uniform(seed: bytes, count: int) -> Order:
     """A uniform permutation of ``count`` places from a fresh 32-byte seed."""
-    return _orders(seed, 1, count, 0)[0]
+    return _orders(seed, 1, count, 0).reshape(-1)
 
 
 def of_rows(seed: bytes, rows: int, columns: int) -> Order:

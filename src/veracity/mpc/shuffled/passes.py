@@ -1,0 +1,199 @@
+"""One pass, from the dealer's pieces to a token, for each of the three roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.ring import expand
+from veracity.errors import FormatError, PeerError, UsageError
+from veracity.mpc.choice.homomorphic import Holder, Taker
+from veracity.mpc.shuffled.head import greedy
+from veracity.mpc.shuffled.pieces import Array, Size, Stream, join, split, total
+from veracity.mpc.shuffled.plan import Plan, Secret
+from veracity.mpc.shuffled.steps import Dealer, Online, Owner, Pick, Shape, User
+
+__all__ = [
+    "ahead_bytes",
+    "deal_pass",
+    "mask_weight",
+    "masked_weight",
+    "owner_weights",
+    "piece_bytes",
+    "prepare_owner",
+    "prepare_user",
+    "run_owner",
+    "run_user",
+]
+
+
+# Once per model.
+
+
+def mask_weight(seed: bytes, label: int, secret: Secret) -> Array:
+    """U of one weight, the dealer's and the owner's, from a 32-byte seed and a label of its own."""
+    count = int(np.prod(secret.shape))
+    return expand(seed, label, count).reshape(secret.shape)
+
+
+def owner_weights(
+    plan: Plan, weights: Mapping[str, NDArray[np.integer]]
+) -> dict[str, NDArray[np.integer]]:
+    """The owner's weights by name, and turned tables by key."""
+    out = dict(weights)
+    for secret in plan.secrets:
+        if secret.turned:
+            out[secret.key] = np.ascontiguousarray(weights[secret.weight].T)
+    return out
+
+
+def masked_weight(weights: Mapping[str, NDArray[np.integer]], secret: Secret, mask: Array) -> Array:
+    """``W - U``, which the owner sends the user."""
+    return weights[secret.key].astype(np.int64).view(np.uint64) - mask
+
+
+# Once per pass, before the prompt.
+
+
+def piece_bytes(plan: Plan, shape: Shape) -> tuple[int, int]:
+    """Bytes of the dealer's pieces, ``(owner, user)``."""
+    return (
+        sum(total(step.owner_pieces(shape)) for step in plan.steps),
+        sum(total(step.user_pieces(shape)) for step in plan.steps),
+    )
+
+
+def ahead_bytes(plan: Plan, shape: Shape) -> int:
+    """Bytes that the user sends the owner before the prompt exists."""
+    return sum(total(step.sent_ahead(shape)) for step in plan.steps)
+
+
+def deal_pass(
+    plan: Plan,
+    shape: Shape,
+    seeds: tuple[bytes, bytes],
+    masks: Mapping[str, Array],
+    memory: dict[str, Array],
+) -> tuple[bytes, bytes]:
+    """The dealer's part of one pass.
+
+    Parameters
+    ----------
+    seeds : tuple of bytes
+        Fresh, 32 bytes each: the owner's and the user's.
+    masks : dict
+        U by key.
+    memory : dict
+        The session's masks of keys and values; grows.
+
+    Returns
+    -------
+    tuple of bytes
+        Explicit pieces for the owner and for the user.
+    """
+    _check_seeds(*seeds)
+    dealer = Dealer(shape, Stream(seeds[0]), Stream(seeds[1]), masks, memory)
+    for step in plan.steps:
+        step.deal(dealer)
+    return join(dealer.to_owner), join(dealer.to_user)
+
+
+def prepare_user(
+    plan: Plan,
+    shape: Shape,
+    seed: bytes,
+    pieces: bytes,
+    masked: Mapping[str, Array],
+    memory: dict[str, Array],
+    *,
+    pick: Pick = greedy,
+    taker: Taker | None = None,
+) -> tuple[User, bytes]:
+    """All of the user's part of a pass that needs no input; the bytes go to the owner.
+
+    Raises
+    ------
+    FormatError
+        Where the pieces are not those of this pass.
+    """
+    _check_seeds(seed)
+    parts = _by_step([step.user_pieces(shape) for step in plan.steps], pieces)
+    user = User(shape, Stream(seed), masked, parts, memory, pick, taker)
+    for step in plan.steps:
+        step.prepare(user)
+    return user, join(user.ahead)
+
+
+def prepare_owner(
+    plan: Plan,
+    shape: Shape,
+    seed: bytes,
+    pieces: bytes,
+    ahead: bytes,
+    weights: Mapping[str, NDArray[np.integer]],
+    memory: dict[str, Array],
+    peer: Online,
+    holder: Holder | None = None,
+) -> Owner:
+    """The owner's part of a pass, ready to run.
+
+    Raises
+    ------
+    FormatError
+        Where the pieces are not those of this pass.
+    PeerError
+        Where what the user sent ahead is not.
+    """
+    _check_seeds(seed)
+    parts = _by_step([step.owner_pieces(shape) for step in plan.steps], pieces)
+    try:
+        early = _by_step([step.sent_ahead(shape) for step in plan.steps], ahead)
+    except FormatError as error:
+        raise PeerError(str(error)) from error
+    return Owner(shape, Stream(seed), weights, parts, early, memory, peer, holder)
+
+
+# Online.
+
+
+async def run_owner(plan: Plan, owner: Owner) -> None:
+    """The owner's side of a prepared pass.
+
+    Raises
+    ------
+    PeerError
+    """
+    for step in plan.steps:
+        await step.owner(owner)
+
+
+async def run_user(plan: Plan, user: User, peer: Online, tokens: Sequence[int]) -> int:
+    """The user's side of a prepared pass: feeds tokens, returns the next one.
+
+    Raises
+    ------
+    PeerError
+    RangeError
+        Where a value leaves the range it was calibrated for.
+    UsageError
+        Where the tokens do not fit the pass.
+    """
+    if len(tokens) != user.shape.rows or any(not 0 <= t < plan.program.vocab for t in tokens):
+        raise UsageError("the tokens do not fit the pass that was prepared")
+    user.tokens = np.asarray(tokens, dtype=np.int64)
+    for step in plan.steps:
+        await step.user(user, peer)
+    return user.answer
+
+
+def _by_step(sizes: Sequence[tuple[Size, ...]], data: bytes) -> dict[int, list[Array]]:
+    """Arrays by step, of bytes in the order of steps."""
+    arrays = iter(split(data, [size for step in sizes for size in step]))
+    return {i: [next(arrays) for _ in step] for i, step in enumerate(sizes)}
+
+
+def _check_seeds(*seeds: bytes) -> None:
+    if any(len(seed) != 32 for seed in seeds):
+        raise UsageError("a pass needs fresh seeds of 32 bytes")
