@@ -12,6 +12,8 @@
 //! but the seed is the same in both keys of a pair.
 
 use crate::prg::{Hash, expand};
+#[cfg(target_arch = "x86_64")]
+use crate::vaes;
 use rayon::prelude::*;
 
 /// Words of a payload at most: a seed grows into eight blocks.
@@ -19,7 +21,7 @@ pub const MAX_PAYLOAD: usize = 4;
 /// Bits of the domain of a table at most.
 pub const MAX_TABLE_BITS: u32 = 20;
 /// Bits of a block that are not part of the seed.
-const CONTROL: u128 = 7;
+pub(crate) const CONTROL: u128 = 7;
 /// Keys that are made at a time.
 const MADE: usize = 32;
 /// Points that are evaluated at a time, at least.
@@ -77,15 +79,16 @@ impl Shape {
 
     /// Bytes of a key.
     pub fn bytes(&self) -> usize {
-        16 + self.levels() * self.level_bytes() + 8 * self.leaf_words()
+        self.leaf_at() + 8 * self.leaf_words()
     }
 
-    fn levels(&self) -> usize {
+    /// Levels above the leaves.
+    pub(crate) fn levels(&self) -> usize {
         (self.bits - self.low) as usize
     }
 
     /// Words of payload that a level corrects.
-    fn values(&self) -> usize {
+    pub(crate) fn values(&self) -> usize {
         match self.function {
             Function::Comparison => self.payload,
             Function::Point => 0,
@@ -104,21 +107,37 @@ impl Shape {
         }
     }
 
-    /// Bit of a point that chooses the child on a level.
+    /// Where the correction of a level is in a key.
+    pub(crate) fn level_at(&self, level: usize) -> usize {
+        16 + level * self.level_bytes()
+    }
+
+    /// Where the correction of the leaf is in a key.
+    pub(crate) fn leaf_at(&self) -> usize {
+        self.level_at(self.levels())
+    }
+
+    /// Place of the bit of a point that chooses the child on a level.
+    pub(crate) fn shift(&self, level: usize) -> u32 {
+        self.bits - 1 - level as u32
+    }
+
     fn side(&self, point: u64, level: usize) -> usize {
-        (point >> (self.bits as usize - 1 - level) & 1) as usize
+        (point >> self.shift(level) & 1) as usize
     }
 
     fn low_part(&self, point: u64) -> usize {
         (point & ((1 << self.low) - 1)) as usize
     }
 
-    fn level<'a>(&self, key: &'a [u8], level: usize) -> &'a [u8] {
-        &key[16 + level * self.level_bytes()..][..self.level_bytes()]
+    /// The first block of a leaf that holds the value at a point.
+    pub(crate) fn first_block(&self, point: u64) -> usize {
+        self.low_part(point) * self.payload / 2
     }
 
-    fn leaf<'a>(&self, key: &'a [u8]) -> &'a [u8] {
-        &key[16 + self.levels() * self.level_bytes()..]
+    /// How many blocks of a leaf hold the value at a point.
+    pub(crate) fn point_blocks(&self) -> usize {
+        self.payload.div_ceil(2).max(1)
     }
 }
 
@@ -247,7 +266,7 @@ impl<'a> Maker<'a> {
                     correction |= corrected << 2;
                     parity[k] ^= output(keep) ^ corrected;
                 }
-                let out = &mut key[16 + level * shape.level_bytes()..][..shape.level_bytes()];
+                let out = &mut key[shape.level_at(level)..shape.level_at(level + 1)];
                 out[..16].copy_from_slice(&correction.to_le_bytes());
                 let minus = self.nodes[k][1] & 1 == 1;
                 for p in 0..values {
@@ -273,7 +292,7 @@ impl<'a> Maker<'a> {
         self.grow(blocks);
         for (k, key) in keys.chunks_mut(bytes).enumerate() {
             let (zero, one) = self.x[2 * blocks * k..][..2 * blocks].split_at(blocks);
-            let out = &mut key[bytes - 8 * shape.leaf_words()..];
+            let out = &mut key[shape.leaf_at()..];
             let low = shape.low_part(alpha[k]);
             if words == 0 {
                 let below = (1u128 << low) - 1;
@@ -302,15 +321,15 @@ impl<'a> Maker<'a> {
 
 /// A node that some points of one key pass.
 #[derive(Copy, Clone)]
-struct Node<const P: usize> {
+pub(crate) struct Node<const P: usize> {
     /// The seed; the control bit in bit 0; the sum of the output bits in bit 2.
-    seed: u128,
+    pub(crate) seed: u128,
     /// The sum of the values on the way.
-    sum: [u64; P],
+    pub(crate) sum: [u64; P],
     /// Which points, in the order of the walk.
-    from: u32,
+    pub(crate) from: u32,
     to: u32,
-    key: u32,
+    pub(crate) key: u32,
 }
 
 /// Walks down the trees of a few keys together, past each node once, and calls
@@ -348,7 +367,28 @@ fn walk<const P: usize>(
     let mut next: Vec<Node<P>> = Vec::with_capacity(order.len());
     let mut x: Vec<u128> = Vec::with_capacity(order.len() * (1 + P.div_ceil(2)));
     let values = shape.values().div_ceil(2);
+    let mut descended = false;
     for level in 0..shape.levels() {
+        #[cfg(target_arch = "x86_64")]
+        if vaes::available() && 2 * nodes.len() > order.len() {
+            // Few paths are left to share: each point goes on alone.
+            next.clear();
+            for node in &nodes {
+                let each = |from| Node {
+                    from,
+                    to: from + 1,
+                    ..*node
+                };
+                next.extend((node.from..node.to).map(each));
+            }
+            std::mem::swap(&mut nodes, &mut next);
+            x.clear();
+            x.resize(nodes.len() * shape.point_blocks(), 0);
+            // SAFETY: the machine has the instructions.
+            unsafe { vaes::descend(shape, level, keys, &order, &mut nodes, &mut x) };
+            descended = true;
+            break;
+        }
         next.clear();
         x.clear();
         for node in &nodes {
@@ -375,7 +415,7 @@ fn walk<const P: usize>(
         }
         hash.apply(&mut x);
         for (i, node) in next.iter_mut().enumerate() {
-            let correction = shape.level(&keys[node.key as usize * bytes..], level);
+            let correction = &keys[node.key as usize * bytes + shape.level_at(level)..];
             let control = spread(node.seed);
             let change = block(correction);
             let side = shape.side(order[node.from as usize].0, level);
@@ -395,38 +435,52 @@ fn walk<const P: usize>(
         std::mem::swap(&mut nodes, &mut next);
     }
     // Of a leaf, only the blocks that hold the points are made.
-    x.clear();
-    let blocks = P.div_ceil(2).max(1);
-    for node in &nodes {
-        for lane in &order[node.from as usize..node.to as usize] {
-            let first = shape.low_part(lane.0) * P / 2;
-            x.extend((first..first + blocks).map(|j| (node.seed & !CONTROL) ^ j as u128));
+    let wide = shape.point_blocks();
+    if !descended {
+        x.clear();
+        for node in &nodes {
+            for lane in &order[node.from as usize..node.to as usize] {
+                let first = shape.first_block(lane.0);
+                x.extend((first..first + wide).map(|j| (node.seed & !CONTROL) ^ j as u128));
+            }
+        }
+        hash.apply(&mut x);
+        let mut grown = x.chunks_mut(wide);
+        for node in &nodes {
+            let leaf = &keys[node.key as usize * bytes + shape.leaf_at()..];
+            let control = spread(node.seed);
+            let lanes = &order[node.from as usize..node.to as usize];
+            for (lane, grown) in lanes.iter().zip(&mut grown) {
+                for (j, grown) in grown.iter_mut().enumerate() {
+                    let change = block(&leaf[16 * (shape.first_block(lane.0) + j)..]) & control;
+                    *grown = if P == 0 {
+                        *grown ^ change
+                    } else {
+                        add_words(*grown, change)
+                    };
+                }
+            }
         }
     }
-    hash.apply(&mut x);
-    let mut grown = x.chunks(blocks);
+    let mut leaves = x.chunks(wide);
     for node in &nodes {
-        let correction = shape.leaf(&keys[node.key as usize * bytes..][..bytes]);
-        let control = spread(node.seed);
         let lanes = &order[node.from as usize..node.to as usize];
-        for ((point, index), grown) in lanes.iter().zip(&mut grown) {
+        for ((point, index), leaf) in lanes.iter().zip(&mut leaves) {
             let low = shape.low_part(*point);
-            let bit = if P == 0 {
-                let leaf = grown[0] ^ (block(correction) & control);
-                (leaf >> low ^ node.seed >> 2) & 1 == 1
-            } else {
-                false
-            };
+            let bit = P == 0 && (leaf[0] >> low ^ node.seed >> 2) & 1 == 1;
             let share = std::array::from_fn(|p| {
-                let value = word_of(grown, low * P % 2 + p);
-                let change = word(correction, low * P + p) & control as u64;
-                let sum = node.sum[p].wrapping_add(value).wrapping_add(change);
+                let sum = node.sum[p].wrapping_add(word_of(leaf, low * P % 2 + p));
                 signed(sum, party == 1)
             });
-            let index = *index as usize;
-            found(node.key as usize, index, share, bit);
+            found(node.key as usize, *index as usize, share, bit);
         }
     }
+}
+
+/// The sums of both words.
+fn add_words(a: u128, b: u128) -> u128 {
+    let high = ((a >> 64) as u64).wrapping_add((b >> 64) as u64);
+    u128::from(high) << 64 | u128::from((a as u64).wrapping_add(b as u64))
 }
 
 /// Calls an expression with the number of words of the payload as a constant.
@@ -551,30 +605,48 @@ pub fn table(
         return out;
     }
     let size = 1usize << shape.bits;
-    // Backwards and twice: every look-up reads a run of it, forwards.
-    let reversed: Vec<u64> = (0..2 * size)
-        .rev()
-        .flat_map(|j| &table[(j + 1) % size * columns..][..columns])
-        .copied()
+    // By columns, each backwards and twice: every look-up reads a run of it, forwards.
+    let reversed: Vec<u64> = (0..columns)
+        .flat_map(|q| (0..2 * size).map(move |j| table[(2 * size - j) % size * columns + q]))
         .collect();
     out.par_chunks_mut(columns)
         .zip(shift)
         .zip(keys.par_chunks(shape.bytes()))
         .for_each(|((out, shift), key)| {
             let start = (shift.wrapping_neg() & (size as u64 - 1)) as usize;
-            look_up(shape, party, key, &reversed[start * columns..], out);
+            let columns = reversed.chunks(2 * size).map(|column| &column[start..]);
+            look_up(shape, party, key, columns, out);
+            for out in out {
+                *out = signed(*out, party == 1);
+            }
         });
     out
 }
 
-/// `out = sum_j f(j) table[j]`.
-fn look_up(shape: &Shape, party: usize, key: &[u8], table: &[u64], out: &mut [u64]) {
+/// `out[q] = sum_j f(j) columns[q][j]`, without the sign of the party.
+fn look_up<'a>(
+    shape: &Shape,
+    party: usize,
+    key: &[u8],
+    columns: impl Iterator<Item = &'a [u64]> + Clone,
+    out: &mut [u64],
+) {
+    let root = (block(key) & !CONTROL) | party as u128;
+    let changes: Vec<u128> = (0..shape.levels())
+        .map(|level| block(&key[shape.level_at(level)..]))
+        .collect();
+    let leaf: Vec<u64> = (0..shape.leaf_words())
+        .map(|k| word(&key[shape.leaf_at()..], k))
+        .collect();
+    #[cfg(target_arch = "x86_64")]
+    if let (true, Ok(leaf)) = (shape.bits >= 6 && vaes::available(), leaf[..].try_into()) {
+        // SAFETY: the machine has the instructions.
+        unsafe { vaes::look_up(root, &changes, leaf, columns, out) };
+        return;
+    }
     let hash = Hash::new();
-    let columns = out.len();
-    let mut nodes = vec![(block(key) & !CONTROL) | party as u128];
-    let mut x: Vec<u128> = Vec::new();
-    for level in 0..shape.levels() {
-        let change = block(shape.level(key, level));
+    let (mut nodes, mut x) = (vec![root], Vec::new());
+    for change in changes {
         x.clear();
         for node in &nodes {
             x.extend([0, 1].map(|side| (node & !CONTROL) ^ side));
@@ -587,25 +659,17 @@ fn look_up(shape: &Shape, party: usize, key: &[u8], table: &[u64], out: &mut [u6
         }
         std::mem::swap(&mut nodes, &mut x);
     }
-    let words = shape.leaf_words();
+    let words = leaf.len();
     x.clear();
     for node in &nodes {
         x.extend((0..words / 2).map(|j| (node & !CONTROL) ^ j as u128));
     }
     hash.apply(&mut x);
-    let leaf: Vec<u64> = (0..words).map(|k| word(shape.leaf(key), k)).collect();
-    for (i, node) in nodes.iter().enumerate() {
-        let control = spread64(*node);
-        let grown = &x[i * words / 2..];
-        for (j, leaf) in leaf.iter().enumerate() {
-            let share = word_of(grown, j).wrapping_add(leaf & control);
-            let table = &table[(i * words + j) * columns..];
-            for (out, table) in out.iter_mut().zip(table) {
-                *out = out.wrapping_add(share.wrapping_mul(*table));
-            }
+    for (out, column) in out.iter_mut().zip(columns) {
+        for (j, entry) in column[..nodes.len() * words].iter().enumerate() {
+            let change = leaf[j % words] & spread64(nodes[j / words]);
+            let share = word_of(&x, j).wrapping_add(change);
+            *out = out.wrapping_add(share.wrapping_mul(*entry));
         }
-    }
-    for out in out {
-        *out = signed(*out, party == 1);
     }
 }

@@ -24,4 +24,6 @@ pub mod prg;
 pub mod ring;
 pub mod small;
 pub mod sumcheck;
+#[cfg(target_arch = "x86_64")]
+mod vaes;
 pub mod vector;

@@ -10,7 +10,7 @@ const BATCH: usize = 64;
 /// Words of a stream a task makes.
 const PART: usize = 1 << 14;
 /// The public key of [`Hash`].
-const FIXED_KEY: [u8; 16] = *b"Veracity FSS v01";
+pub(crate) const FIXED_KEY: [u8; 16] = *b"Veracity FSS v01";
 
 /// Words `first..first + out.len()` of the stream of a seed and a label: AES-256 in counter
 /// mode, the key the seed, the block number `k` the cipher of `k + 2^64 label`. Two words a
