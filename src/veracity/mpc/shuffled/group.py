@@ -11,15 +11,17 @@ results back: no error at all against the program.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph.evaluate import pointwise, rescaled
 from veracity.graph.ops import Linear, Op
 from veracity.mpc.shuffled.permutation import Order, of_rows, uniform
-from veracity.mpc.shuffled.pieces import Size, Stream, signed, total
+from veracity.mpc.shuffled.pieces import Array, Size, Stream, signed, total
 from veracity.mpc.shuffled.reveal import (
     deal_restore,
     deal_reveal,
@@ -157,12 +159,7 @@ class Group(Step):
         RangeError
             Where a value leaves the range it was calibrated for.
         """
-        messages = await peer.receive(self.index, 0, self._revealed(user.shape))
-        values = {}
-        for i, (x, message) in enumerate(zip(self.inputs, messages, strict=True)):
-            clear = revealed(user.stream, (self.index, _INPUTS + 2 * i), message)
-            value = signed(clear, x.bits).reshape(-1, self.width)
-            values[x.name] = value if x.layer is None else rescaled(x.layer, value)
+        values = self.clear(user, await peer.receive(self.index, 0, self._revealed(user.shape)))
         for op in self.ops:
             values[op.name] = pointwise(op, values)
         sent = []
@@ -170,6 +167,15 @@ class Group(Step):
             result = np.ascontiguousarray(values[y.name]).view(np.uint64)
             sent.append((sent_back(user.stream, (self.index, _RESULTS + 2 * i), result), y.bits))
         await peer.send(self.index, 1, *sent)
+
+    def clear(self, user: User, messages: Sequence[Array]) -> dict[str, NDArray[np.int64]]:
+        """What the user sees: every input, permuted, by name, int64 (rows, width)."""
+        values = {}
+        for i, (x, message) in enumerate(zip(self.inputs, messages, strict=True)):
+            found = revealed(user.stream, (self.index, _INPUTS + 2 * i), message)
+            value = signed(found, x.bits).reshape(-1, self.width)
+            values[x.name] = value if x.layer is None else rescaled(x.layer, value)
+        return values
 
     def __post_init__(self) -> None:
         if len(self.inputs) > 56 or len(self.results) > 64:
