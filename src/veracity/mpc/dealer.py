@@ -1,0 +1,88 @@
+"""The dealer's role: runs every operation on masks alone and writes the parties' material."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine import fss
+from veracity.engine.ring import expand
+from veracity.mpc.material import Writer
+from veracity.mpc.party import Array, Role, hollow
+
+__all__ = ["Dealer", "masks"]
+
+
+def masks(seed: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """The masks U of all weights, from the seed that the owner shares with the dealer."""
+    found = {}
+    for label, (name, shape) in enumerate(sorted(shapes.items())):
+        found[name] = expand(seed, label, int(np.prod(shape))).reshape(shape)
+    return found
+
+
+@dataclass(eq=False)
+class Dealer(Role):
+    """The dealer during a pass.
+
+    Parameters
+    ----------
+    owner, user : Writer
+        Material of the parties.
+    weights : mapping
+        Masks U of the weights.
+    dry : bool
+        Count only: no randomness, no keys, no products.
+
+    Attributes
+    ----------
+    wraps : float
+        Expected number of masks that wrap around where they must not.
+    prepare : list
+        ``(label, shape, shift, uses)`` of every mask V of a linear layer's input.
+    """
+
+    owner: Writer
+    user: Writer
+    weights: Mapping[str, Array]
+    dry: bool = False
+    wraps: float = 0.0
+    prepare: list[tuple[int, tuple[int, ...], int, tuple[tuple[str, str], ...]]] = field(
+        default_factory=list
+    )
+
+    def both(self, shape: tuple[int, ...]) -> Array:
+        """A mask: the sum of a draw of the owner and one of the user."""
+        return self.draw(self.owner, shape) + self.draw(self.user, shape)
+
+    def draw(self, writer: Writer, shape: tuple[int, ...]) -> Array:
+        """What a party draws."""
+        if self.dry:
+            writer.skip()
+            return hollow(shape)
+        return writer.draw(shape)
+
+    def split(self, value: Array) -> None:
+        """Share a value: a draw to the owner, the difference to the user."""
+        if self.dry:
+            self.owner.skip()
+            self.user.count(value.size * 8)
+        else:
+            self.user.put(value - self.owner.draw(value.shape))
+
+    def comparison_keys(self, bits: int, alpha: Array, payload: Array) -> None:
+        """Keys of ``payload [x < alpha]`` for both parties."""
+        if self.dry:
+            size = len(alpha) * fss.dcf_key_bytes(bits, payload.shape[1])
+            self.owner.count(size)
+            self.user.count(size)
+            return
+        keys: tuple[NDArray[np.uint8], ...] = fss.dcf_keys(
+            secrets.token_bytes(32), bits, alpha, np.ascontiguousarray(payload)
+        )
+        self.owner.put(keys[0])
+        self.user.put(keys[1])

@@ -1,0 +1,248 @@
+"""What the dealer hands out for one pass: a seed for each party and explicit pieces in order.
+
+Whatever a party's material is that is uniform on its own comes from its seed; only what is
+correlated with it is explicit. Both are read strictly in order, so that material and protocol
+cannot get out of step unnoticed: a reader must end exactly where the writer did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.ring import SEED_BYTES, expand
+from veracity.errors import FormatError, PeerError, UsageError
+
+__all__ = ["Label", "Ledger", "Material", "MemorySink", "Sink", "Words", "Writer"]
+
+Array = NDArray[np.uint64]
+Words = NDArray[np.uint64]
+_WORD = np.dtype("<u8")
+_LABEL = struct.Struct("<8s32s16sIIIB7x")
+_MAGIC = b"VERAMAT1"
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a piece of material is for; both parties must agree on all of it.
+
+    Parameters
+    ----------
+    model : bytes
+        SHA-256 of the program, 32 bytes.
+    session : bytes
+        Fresh for every session, 16 bytes.
+    number : int
+        Counts the passes of a session, repeated ones included.
+    start, rows : int
+        Position of the pass's first token, and how many it feeds.
+    party : int
+        0 owner, 1 user.
+    """
+
+    model: bytes
+    session: bytes
+    number: int
+    start: int
+    rows: int
+    party: int
+
+    SIZE = _LABEL.size
+
+    def encode(self) -> bytes:
+        """Fixed-size header."""
+        return _LABEL.pack(
+            _MAGIC, self.model, self.session, self.number, self.start, self.rows, self.party
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Label:
+        """Read a header.
+
+        Raises
+        ------
+        FormatError
+        """
+        if len(data) != _LABEL.size:
+            raise FormatError("material", "truncated header")
+        magic, model, session, number, start, rows, party = _LABEL.unpack(data)
+        if magic != _MAGIC or party not in (0, 1) or data[-7:] != bytes(7):
+            raise FormatError("material", "not a file of material")
+        return cls(model, session, number, start, rows, party)
+
+
+class Ledger:
+    """Material that has been used; the same label is refused a second time.
+
+    Parameters
+    ----------
+    path : path, optional
+        A file that keeps the ledger across processes.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._used: set[bytes] = set()
+        if path is not None and path.exists():
+            data = path.read_bytes()
+            if len(data) % 32:
+                raise FormatError("ledger", "damaged; remove it and all stored material")
+            self._used = {data[i : i + 32] for i in range(0, len(data), 32)}
+
+    def use(self, label: Label, seed: bytes) -> None:
+        """Mark as used.
+
+        Raises
+        ------
+        UsageError
+            If a label or a seed was used before: the same masks twice would reveal values.
+        """
+        marks = [hashlib.sha256(b"label" + label.encode()).digest()]
+        marks.append(hashlib.sha256(b"seed" + seed).digest())
+        if any(mark in self._used for mark in marks):
+            raise UsageError("this material was used before; ask the dealer for more")
+        self._used.update(marks)
+        if self._path is not None:
+            with self._path.open("ab") as out:
+                out.write(b"".join(marks))
+
+
+class Sink(Protocol):
+    """Where explicit pieces go."""
+
+    def write(self, data: bytes) -> object:
+        """Append."""
+
+
+class MemorySink:
+    """Pieces in memory."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        self.parts.append(data)
+
+    def join(self) -> bytes:
+        """All of it."""
+        return b"".join(self.parts)
+
+
+class Writer:
+    """The dealer's side of one party's material.
+
+    Parameters
+    ----------
+    seed : bytes
+        32 fresh bytes.
+    sink : Sink, optional
+        Receives the explicit pieces; without, they are only counted.
+    """
+
+    def __init__(self, seed: bytes, sink: Sink | None = None) -> None:
+        if len(seed) != SEED_BYTES:
+            raise UsageError("a seed has 32 bytes")
+        self.seed = seed
+        self.bytes = 0
+        self._sink = sink
+        self.label = 0
+
+    def draw(self, shape: int | tuple[int, ...]) -> Array:
+        """The same uniform words that the party draws next."""
+        words = expand(self.seed, self.label, _count(shape))
+        self.label += 1
+        return words.reshape(shape)
+
+    def skip(self) -> None:
+        """Advance as :meth:`draw` does, without the words."""
+        self.label += 1
+
+    def put(self, array: NDArray[np.uint64] | NDArray[np.uint8]) -> None:
+        """Append an explicit piece."""
+        self.bytes += array.nbytes
+        if self._sink is not None:
+            if array.dtype == np.uint64:
+                array = array.astype(_WORD, copy=False)
+            self._sink.write(np.ascontiguousarray(array).tobytes())
+
+    def count(self, size: int) -> None:
+        """Count a piece without writing it."""
+        self.bytes += size
+
+
+class Material:
+    """A party's side: draws words from its seed, takes explicit pieces in order.
+
+    Parameters
+    ----------
+    seed : bytes
+        32 bytes.
+    pieces : iterator of bytes-like, or bytes
+        Explicit pieces, in chunks of any size.
+    """
+
+    def __init__(self, seed: bytes, pieces: bytes | bytearray | Iterator[bytes]) -> None:
+        self.seed = seed
+        self.label = 0
+        self.taken = 0
+        whole = isinstance(pieces, bytes | bytearray)
+        self._chunks: Iterator[bytes] = iter((pieces,)) if whole else pieces  # type: ignore[assignment]
+        self._current = memoryview(b"")
+
+    def draw(self, shape: int | tuple[int, ...]) -> Array:
+        """Uniform words nobody but the dealer knows as well."""
+        words = expand(self.seed, self.label, _count(shape))
+        self.label += 1
+        return words.reshape(shape)
+
+    def take(self, shape: int | tuple[int, ...]) -> Array:
+        """Explicit ring elements."""
+        data = self._read(8 * _count(shape))
+        return np.frombuffer(data, dtype=_WORD).astype(np.uint64, copy=False).reshape(shape)
+
+    def take_keys(self, count: int, length: int) -> NDArray[np.uint8]:
+        """Explicit keys, (count, length)."""
+        data = self._read(count * length)
+        return np.frombuffer(data, dtype=np.uint8).reshape(count, length)
+
+    def finish(self) -> None:
+        """Check that nothing is left.
+
+        Raises
+        ------
+        PeerError
+            If the dealer gave more than the pass takes.
+        """
+        if len(self._current) or next(self._chunks, b""):
+            raise PeerError("the dealer's material does not fit this program")
+
+    def _read(self, size: int) -> memoryview:
+        self.taken += size
+        if size <= len(self._current):
+            head, self._current = self._current[:size], self._current[size:]
+            return head
+        out, filled = bytearray(size), 0
+        while filled < size:
+            if not len(self._current):
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    raise PeerError("the dealer's material ends early")
+                self._current = memoryview(chunk)
+            part = self._current[: size - filled]
+            out[filled : filled + len(part)] = part
+            filled += len(part)
+            self._current = self._current[len(part) :]
+        return memoryview(out)
+
+
+def _count(shape: int | tuple[int, ...]) -> int:
+    return math.prod(shape) if isinstance(shape, tuple) else shape

@@ -1,0 +1,1 @@
+"""Mode ``secure``: nothing but the answer is revealed, and that to the user alone."""

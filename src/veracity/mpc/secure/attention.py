@@ -1,0 +1,148 @@
+"""Causal attention with a cache of keys and values under the masks they were opened with.
+
+For head h, target t, visible sources s, from the opened, rotated q, k and the opened v:
+
+    z = q . k               product              opened, truncated by score_shift
+    m = max_s z             tournament           opened; within a nat of the maximum
+    e = exp(m - z)          pieces               opened; m - z is already, under both masks
+    A = sum_s e v           product              opened
+    I = 1 / sum_s e         powers               opened with A; sum_s e is already
+    y = A I                 product
+
+The program rounds ``p = e / sum e`` to 15 bits, then sums ``p v``; here the division comes last,
+which saves opening p and its rounding. A maximum that is off multiplies e and its sum alike.
+
+* Exchanges: 3 and ``ceil(log2 S)`` for the tournament, and the one that opens q, k, v.
+* Error: see :func:`exp_pieces`, powers; every opening rounds stochastically.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, log2
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.ring import matmul_dense
+from veracity.graph.ops import Attention
+from veracity.mpc.party import Array, Masked, Role, Secret
+from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
+from veracity.mpc.secure.pieces import Pieces, fit, piecewise
+from veracity.mpc.secure.powers import Group, groups, openings, total
+from veracity.mpc.secure.product import product
+from veracity.mpc.secure.tournament import join, maximum
+
+__all__ = ["attention", "exp_pieces"]
+
+#: Bits beyond the program's: of scores, of e, of the reciprocal.
+_Z_GUARD, _E_GUARD, _INVERSE_GUARD = 3, 1, 3
+#: Bits that sum_s e v is truncated by: a quarter of a unit of v where sum_s e is smallest.
+_MIX_SHIFT = 13
+
+
+@lru_cache(maxsize=16)
+def exp_pieces(exp_k: int) -> Pieces:
+    """``exp(-d) 2^15`` for d from -2 to 12 at 2^-(exp_k + guard), 0 beyond."""
+    unit = 2 ** (exp_k + _Z_GUARD)
+    edges, x = [], -2.0
+    while x < 12.0:
+        edges.append(round(x * unit))
+        x += 0.25 * float(np.exp(max(0.0, x) / 3))
+    knots = sorted({*edges, 12 * unit})
+
+    def f(d: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.exp(-d / unit) * 2.0**15)
+
+    low = -4 * unit
+    bits = (int((1 << 16) * 2**_Z_GUARD) - low).bit_length()
+    return fit(f, knots, low, bits, max(4, 2 * (exp_k + _Z_GUARD - 3)))
+
+
+@lru_cache(maxsize=64)
+def _inverse(sources: int) -> tuple[Group, ...]:
+    """``2^31 / S`` for the sum S of e at 2^guard."""
+
+    def f(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(2.0 ** (31 + _E_GUARD) / x)
+
+    low = 14 + _E_GUARD
+    high = 15 + _E_GUARD + 4 + ceil(log2(sources + 1))
+    return groups(f, low, high, high)
+
+
+async def attention(
+    role: Role,
+    op: Attention,
+    q: Masked,
+    k: Masked,
+    v: Masked,
+    guards: tuple[int, int],
+    start: int,
+    cache: tuple[Masked, Masked] | None,
+) -> tuple[tuple[Secret, int, int], tuple[Masked, Masked]]:
+    """Shares of the mixed values, pending shift and bits; and the cache with the new rows.
+
+    ``guards`` are the guard bits of q and k together, and of v.
+    """
+    for x in (q, k, v):
+        share_of_mask(role, x)
+    if cache is not None:
+        k, v = join([cache[0], k]), join([cache[1], v])
+    tokens, sources = q.shape[0], k.shape[0]
+    kv, group, dim = op.kv_heads, op.group, op.head_dim
+    heads = kv * group
+    visible = np.arange(sources)[None, :] <= start + np.arange(tokens)[:, None]
+    seen = np.flatnonzero(np.broadcast_to(visible, (heads, tokens, sources)))
+    lengths = np.tile(visible.sum(axis=1), heads)  # of rows (head, token)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+
+    def queries(x: Array) -> Array:
+        return x.reshape(tokens, kv, group, dim).transpose(1, 2, 0, 3).reshape(kv, -1, dim)
+
+    def dots(a: Array, b: Array) -> Array:
+        keys = b.reshape(sources, kv, dim).transpose(1, 0, 2)
+        found = matmul_dense(np.ascontiguousarray(queries(a)), np.ascontiguousarray(keys))
+        return found.reshape(-1)[seen]
+
+    def mix(a: Array, b: Array) -> Array:
+        full = np.zeros(heads * tokens * sources, dtype=np.uint64)
+        full[seen] = a
+        values = np.ascontiguousarray(b.reshape(sources, kv, dim).transpose(1, 2, 0))
+        mixed = matmul_dense(full.reshape(kv, group * tokens, sources), values)
+        return mixed.reshape(heads, tokens, dim)
+
+    count = len(seen)
+    acc_z = product(role, dots, q, k, (count,))
+    down = op.score_shift + guards[0] - _Z_GUARD
+    bits = 19 + op.score_shift + guards[0]
+    (z,) = await open_values(role, [Opening(acc_z, down, bits)])
+
+    coarse = max(0, op.exp_k + _Z_GUARD - 3)
+    m = await maximum(role, z, lengths, coarse, 20 + _Z_GUARD - coarse)
+    if not isinstance(m, Masked):
+        raise TypeError("the maximum is opened")
+    pieces = exp_pieces(op.exp_k)
+    e_secret = piecewise(role, m.map(lambda x: x[row]) - z, pieces)
+    (e,) = await open_values(
+        role, [Opening(e_secret, pieces.scale - _E_GUARD, 20 + pieces.scale)]
+    )
+
+    acc = product(role, mix, e, v, (heads, tokens, dim))
+    s = e.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))
+    wide = ceil(log2(sources + 1))
+    scaled = Opening(
+        acc, _MIX_SHIFT + _E_GUARD + guards[1], 34 + wide + _E_GUARD + guards[1]
+    )
+    parts = openings(role, s, _inverse(sources), _INVERSE_GUARD)
+    mixed, *inverse = await open_values(role, [scaled, *parts])
+    y = product(
+        role,
+        lambda a, b: a * b.reshape(heads, tokens, 1),
+        mixed,
+        total(inverse),
+        (heads, tokens, dim),
+    )
+    y = y.map(lambda x: x.transpose(1, 0, 2).reshape(tokens, heads * dim))
+    shift = 16 + op.mix_shift - _MIX_SHIFT + _INVERSE_GUARD
+    return (y, shift, op.bits + shift + 1), (k, v)

@@ -1,0 +1,68 @@
+"""RMSNorm and LayerNorm.
+
+From the opened x: ``S = sum x^2`` ("rms") or ``S = d sum x^2 - (sum x)^2`` ("layer") by a product;
+S is opened; ``rho = sqrt(K / (S + eps))`` by :mod:`veracity.mpc.secure.powers`, opened; ``x rho`` or
+``(d x - sum x) rho`` by a product.
+
+* Exchanges: 2 (S; rho), and that of x, which other ops share.
+* Error: relative 2^-13 of rho, as powers; the program takes the floor of rho.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UnsupportedModelError
+from veracity.graph.ops import Norm
+from veracity.mpc.party import Array, Masked, Role, Secret
+from veracity.mpc.secure.opening import Opening, open_values, plus
+from veracity.mpc.secure.powers import Group, groups, openings, total
+from veracity.mpc.secure.product import product
+
+__all__ = ["norm"]
+
+#: Bits of rho beyond the program's.
+GUARD = 2
+
+
+@lru_cache(maxsize=64)
+def _root(constant: int, eps: int, scale: int, bits: int) -> tuple[Group, ...]:
+    def f(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.sqrt(float(constant) / (x * scale)) - 0.5)
+
+    return groups(f, max(0, (eps // scale).bit_length() - 1), bits, bits)
+
+
+async def norm(role: Role, op: Norm, x: Masked, guard: int) -> tuple[Secret, int, int]:
+    """Shares of the normed rows, the pending shift and the bits; x is (tokens, d) at 2^guard."""
+    if guard:
+        raise UnsupportedModelError(op.name, "norm of a value with guard bits", "report this")
+    tokens, d = x.shape
+    wide = d.bit_length()
+    rms = op.kind == "rms"
+    bits = min(62, 2 * op.x_bits + (wide if rms else 2 * wide))
+
+    def squares(a: Array, b: Array) -> Array:
+        summed = (a * b).sum(axis=1, dtype=np.uint64)
+        if rms:
+            return np.asarray(summed)
+        return np.asarray(np.uint64(d) * summed - a.sum(axis=1) * b.sum(axis=1))
+
+    scale = 1 if rms else d
+    s = product(role, squares, x, x, (tokens,))
+    (opened,) = await open_values(role, [Opening(s)])
+    shifted = plus(role, opened, max(1, op.eps // scale))
+    over = _root(op.constant, op.eps, scale, bits)
+    rho = total(await open_values(role, openings(role, shifted, over, GUARD)))
+
+    def centred(v: Array) -> Array:
+        return np.uint64(d) * v - v.sum(axis=1, keepdims=True, dtype=np.uint64)
+
+    c = x if rms else x.map(centred)
+    y = product(role, lambda a, b: a * b[:, None], c, rho, (tokens, d))
+    shift = op.shift + GUARD
+    return y, shift, op.bits + shift + 1
+

@@ -1,0 +1,129 @@
+"""The maximum of rows of opened values: rounds of comparisons in pairs, one exchange a round.
+
+For opened ``a, b`` the difference ``d = a - b`` is opened as well, under the difference of the
+masks. A comparison key with payload ``(1, r_d)`` gives shares of ``w = [d < 0]`` and ``w r_d``, so
+of the greater one, ``a - w d``, without a message; it is opened for the next round. The comparison
+may look at ``d / 2^s`` only, which is what a coarse maximum needs.
+
+* Exchanges: ``ceil(log2 n)`` for the longest row of n values (the last opens the maximum).
+* Bytes: 8 a winner to each party. Offline: a key of ``16 + 32 (b - 2) + 64`` bytes a pair for
+  differences of b bits to each party.
+* Error: the winner is less than ``2^(s+1)`` units below the greatest, in each round; 0 for s = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine import fss
+from veracity.mpc.cost import Cost
+from veracity.mpc.dealer import Dealer
+from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.secure.opening import Opening, open_values, share_of, share_of_mask
+
+__all__ = ["cost", "greater", "join", "maximum"]
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Who meets whom: indices into the flat values, and where winners and byes go."""
+
+    first: Index
+    second: Index
+    byes: Index
+    order: Index
+    lengths: Index
+
+
+def _round(lengths: Index) -> _Round:
+    """One round of rows that follow each other in a flat array."""
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    pairs = lengths // 2
+    row = np.repeat(np.arange(len(lengths)), pairs)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(pairs) - pairs, pairs)
+    first = starts[row] + 2 * place
+    odd = np.flatnonzero(lengths % 2)
+    byes = starts[odd] + lengths[odd] - 1
+    # Winners of a row come first, then its bye.
+    owner = np.concatenate([row, odd])
+    order = np.argsort(owner, kind="stable")
+    return _Round(first, first + 1, byes, order, pairs + lengths % 2)
+
+
+def join(parts: list[Masked]) -> Masked:
+    """Values one after the other along the first axis."""
+    value = np.concatenate([p.value for p in parts])
+    shares = [p.share for p in parts if p.share is not None]
+    return Masked(value, np.concatenate(shares) if len(shares) == len(parts) else None)
+
+
+def cost(count: int, bits: int) -> Cost:
+    """Of ``count`` comparisons of ``bits`` bits, the opening of the winners apart."""
+    key = count * fss.dcf_key_bytes(bits, 2)
+    return Cost(offline_bytes_owner=key, offline_bytes_user=key)
+
+
+def greater(role: Role, a: Masked, b: Masked, shift: int, bits: int) -> Secret:
+    """Shares of ``max(a, b)``, compared by ``(a - b) / 2^shift`` of ``bits`` signed bits."""
+    d = a - b
+    count, half = len(d.value), np.uint64(1 << (bits - 1))
+    role.charge("comparison", cost(count, bits))
+    mask, low = share_of_mask(role, d), np.uint64((1 << bits) - 1)
+    top = share_of(role, a)
+    if isinstance(role, Dealer):
+        r = d.value
+        payload = hollow((count, 2)) if role.dry else np.stack([np.ones_like(r), r], axis=1)
+        alpha = hollow(count) if role.dry else (r >> np.uint64(shift)) & low
+        role.comparison_keys(bits, alpha, payload)
+        return Secret(hollow(count))
+    if not isinstance(role, Party):
+        raise TypeError("a role is a party or the dealer")
+    keys = role.material.take_keys(count, fss.dcf_key_bytes(bits, 2))
+    c = ((d.value >> np.uint64(shift)) + half) & low
+    points = np.stack([c - half, c], axis=1)
+    found = fss.dcf_evaluate(role.index, bits, keys, points, 2)  # (N, 2, 2)
+    w = found[:, 0] - found[:, 1]
+    one = np.full(count, 1 if role.index == OWNER else 0, dtype=np.uint64)
+    wraps = c < half
+    w[:, 0] += np.where(wraps, one, np.uint64(0))
+    w[:, 1] += np.where(wraps, mask, np.uint64(0))
+    return Secret(top.share - (d.value * w[:, 0] - w[:, 1]))
+
+
+async def maximum(
+    role: Role, x: Masked, lengths: Index, shift: int, bits: int, open_last: bool = True
+) -> Masked | Secret:
+    """The maximum of each row, opened, or shared only.
+
+    Parameters
+    ----------
+    x : Masked
+        Rows one after the other, (sum of lengths,).
+    lengths : int array
+        Length of each row, at least 1.
+    shift, bits : int
+        As for :func:`greater`.
+    open_last : bool
+        Whether to open the result; if not, all rows must have the same length, a power of 2.
+    """
+    share_of_mask(role, x)
+    while int(lengths.max()) > 1:
+        r = _round(lengths)
+
+        def pick(index: Index, x: Masked = x) -> Masked:
+            return x.map(lambda v: v[index])
+
+        won = greater(role, pick(r.first), pick(r.second), shift, bits)
+        lengths = r.lengths
+        if int(lengths.max()) == 1 and not open_last:
+            return won
+        (opened,) = await open_values(role, [Opening(won)])
+        x = join([opened, pick(r.byes)]).map(lambda v, order=r.order: v[order])  # type: ignore[misc]
+    return x
+
+
