@@ -1,4 +1,4 @@
-"""Owner, user and dealer of the shuffled mode in one process, with everything they see written down."""
+"""Owner, user and dealer of the shuffled mode in one process, with what each of them sees."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.head import greedy
 from veracity.mpc.shuffled.plan import Plan, compile_plan
-from veracity.mpc.shuffled.steps import Message, Online, Shape, User
+from veracity.mpc.shuffled.steps import Message, Online, Owner, Shape, User
 from veracity.mpc.transport import Channel, Traffic, pair
 
 
@@ -48,6 +48,11 @@ class Pass:
     user_seen: dict[tuple[int, int], list[tuple[NDArray[np.uint64], int]]]
     ahead: bytes
     user: User
+    owner: Owner
+
+    def order(self, group: Group) -> NDArray[np.int64]:
+        """The order that only the owner and the dealer know."""
+        return group._order(self.owner.stream, self.shape)
 
     def clear(self, group: Group) -> dict[str, NDArray[np.int64]]:
         """What the user saw of a group's inputs: permuted, in the clear."""
@@ -127,6 +132,7 @@ class Parties:
             tap_user.seen,
             ahead,
             user,
+            owner,
         )
 
     def group_of(self, op: str) -> Group:

@@ -106,7 +106,7 @@ def uniform(counts: Any) -> bool:
     expected_count = counts.sum() / counts.size
     statistic = ((counts - expected_count) ** 2 / expected_count).sum()
     freedom = counts.size - 1
-    return bool(abs(statistic - freedom) < 5 * np.sqrt(2 * freedom))
+    return bool(abs(statistic - freedom) < 7 * np.sqrt(2 * freedom))
 
 
 def top_bytes(array: Any, bits: int) -> Any:
@@ -156,7 +156,7 @@ def test_attention_opens_masked_values_only() -> None:
                 found.setdefault((part, i), []).append(int(array[0]) >> (bits - 4))
     for tops in found.values():
         counts = np.bincount(tops, minlength=16)
-        assert ((counts - 300 / 16) ** 2 / (300 / 16)).sum() < 45  # 15 degrees: 1e-4
+        assert ((counts - 300 / 16) ** 2 / (300 / 16)).sum() < 60  # 15 degrees: 2e-7
 
 
 def test_rotation_of_shares_is_the_programs() -> None:
