@@ -1,23 +1,13 @@
 //! All leaves of a tree of points, against a table.
 
-use super::{Keys, V, controlled, four, kernel};
+use super::{Keys, V, four, grow, kernel, load};
 use crate::fss::CONTROL;
 use std::arch::x86_64::*;
 
 /// Vectors of four nodes that grow together.
 const VECTORS: usize = 4;
 /// Nodes above the leaves, at least; the leaves of each are one vector of eight words.
-pub(super) const NODES: usize = 8;
-
-#[inline(always)]
-unsafe fn load(from: &[u128]) -> V {
-    unsafe { _mm512_loadu_si512(from[..4].as_ptr().cast()) }
-}
-
-#[inline(always)]
-unsafe fn store(to: &mut [u128], v: V) {
-    unsafe { _mm512_storeu_si512(to[..4].as_mut_ptr().cast(), v) }
-}
+const NODES: usize = 8;
 
 kernel! {
     /// `out[q] = sum_j f(j) columns[q][j]` without the sign of a party, for leaves of eight words
@@ -31,41 +21,15 @@ kernel! {
     ) {
         unsafe {
             let hash = Keys::new();
-            let (one, clean) = (four(1), four(!CONTROL));
-            let kept = _mm512_or_si512(clean, one);
             let count = 1 << changes.len();
             // Vectors are grown whole, whether all their nodes exist or not.
             let room = count + 8 * VECTORS;
             let (mut nodes, mut next) = (vec![0u128; room], vec![0u128; room]);
             nodes[0] = root;
-            // Left children of two nodes and their right children, by turns.
-            let turns = [
-                _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
-                _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15),
-            ];
-            for (level, change) in changes.iter().enumerate() {
-                let sides = [change & 1, change >> 1 & 1];
-                let changes = sides.map(|side| four(change & !CONTROL | side));
+            for (level, &change) in changes.iter().enumerate() {
                 for from in (0..1 << level).step_by(4 * VECTORS) {
-                    let mut controls = [0; VECTORS];
-                    let mut x = [one; 2 * VECTORS];
-                    for v in 0..VECTORS {
-                        let node = load(&nodes[from + 4 * v..]);
-                        controls[v] = controlled(node);
-                        x[v] = _mm512_and_si512(node, clean);
-                        x[v + VECTORS] = _mm512_xor_si512(x[v], one);
-                    }
-                    let grown = hash.hash(x);
-                    for v in 0..VECTORS {
-                        let children = [0, 1].map(|side| {
-                            let child = _mm512_and_si512(grown[v + side * VECTORS], kept);
-                            _mm512_mask_xor_epi64(child, controls[v], child, changes[side])
-                        });
-                        for (half, turn) in turns.into_iter().enumerate() {
-                            let pair = _mm512_permutex2var_epi64(children[0], turn, children[1]);
-                            store(&mut next[2 * (from + 4 * v) + 4 * half..], pair);
-                        }
-                    }
+                    let seeds = (&nodes[from..], &mut next[2 * from..]);
+                    grow::<VECTORS, { 2 * VECTORS }>(&hash, change, false, seeds);
                 }
                 std::mem::swap(&mut nodes, &mut next);
             }

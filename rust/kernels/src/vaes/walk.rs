@@ -1,74 +1,83 @@
-//! Paths from nodes to leaves, sixteen at a time.
+//! Paths from roots to leaves: of keys with many points first the top of the tree, whole, then
+//! sixteen paths at a time.
 
-use super::{Keys, V, controlled, four, kernel};
-use crate::fss::{CONTROL, Node, Shape};
+use super::{Keys, V, controlled, four, grow, kernel, load, store};
+use crate::fss::{CONTROL, Path, Shape};
 use std::arch::x86_64::*;
 
 /// Vectors of four paths: enough to fill the pipeline of AES rounds.
 const VECTORS: usize = 4;
 const PATHS: usize = 4 * VECTORS;
+/// Points of a key from which on the top of its tree is made: fewer than the paths it spares.
+const MANY: usize = 24;
 
 /// A block from each of four keys, all of them the same if so said.
 #[inline(always)]
 unsafe fn blocks<const SAME: bool>(from: &[*const u8], offset: [usize; 4]) -> V {
     unsafe {
-        let load = |i: usize| _mm_loadu_si128(from[i].add(offset[i]).cast());
-        if SAME {
-            return _mm512_broadcast_i32x4(load(0));
+        let mut blocks = [_mm_setzero_si128(); 4];
+        for (i, block) in blocks.iter_mut().enumerate() {
+            *block = _mm_loadu_si128(from[i].add(offset[i]).cast());
         }
-        let mut out = _mm512_castsi128_si512(load(0));
-        out = _mm512_inserti32x4::<1>(out, load(1));
-        out = _mm512_inserti32x4::<2>(out, load(2));
-        _mm512_inserti32x4::<3>(out, load(3))
+        if SAME {
+            return _mm512_broadcast_i32x4(blocks[0]);
+        }
+        let mut out = _mm512_castsi128_si512(blocks[0]);
+        out = _mm512_inserti32x4::<1>(out, blocks[1]);
+        out = _mm512_inserti32x4::<2>(out, blocks[2]);
+        _mm512_inserti32x4::<3>(out, blocks[3])
     }
 }
 
+/// Words `2 block` and `2 block + 1` of a sum.
 #[inline(always)]
-unsafe fn load(from: &[u128]) -> V {
-    unsafe { _mm512_loadu_si512(from[..4].as_ptr().cast()) }
+fn pair<const P: usize>(sum: &[u64; P], block: usize) -> u128 {
+    let high = sum.get(2 * block + 1).map_or(0, |&x| u128::from(x) << 64);
+    u128::from(sum[2 * block]) | high
 }
 
 #[inline(always)]
-unsafe fn store(to: &mut [u128], v: V) {
-    unsafe { _mm512_storeu_si512(to[..4].as_mut_ptr().cast(), v) }
+fn set_pair<const P: usize>(sum: &mut [u64; P], block: usize, value: u128) {
+    sum[2 * block] = value as u64;
+    if let Some(sum) = sum.get_mut(2 * block + 1) {
+        *sum = (value >> 64) as u64;
+    }
 }
 
-/// Sixteen paths. `GROWN` is how many vectors a level hashes, those of the values last.
+/// Moves sixteen paths from level `first` to the leaves. A level hashes `GROWN` vectors: those
+/// of the children, then those of the values.
 #[inline(always)]
-unsafe fn paths<const P: usize, const GROWN: usize, const SAME: bool>(
+unsafe fn sixteen<const P: usize, const GROWN: usize, const SAME: bool>(
     hash: &Keys,
     shape: &Shape,
     first: usize,
     keys: &[*const u8; PATHS],
-    nodes: &mut [Node<P>; PATHS],
-    points: &[u128; PATHS],
+    paths: &mut [Path<P>; PATHS],
     leaves: &mut [u128],
 ) {
     unsafe {
-        let (one, four_, clean) = (four(1), four(4), four(!CONTROL));
+        let (one, output_bit, clean) = (four(1), four(4), four(!CONTROL));
         let kept = _mm512_or_si512(clean, one);
-        let mut seeds: [V; VECTORS] = std::array::from_fn(|v| {
-            let seeds: [u128; 4] = std::array::from_fn(|i| nodes[4 * v + i].seed);
-            load(&seeds)
-        });
+        // No closures around instructions: they would not have them.
+        let (mut seeds, mut points) = ([one; VECTORS], [one; VECTORS]);
+        for v in 0..VECTORS {
+            let four: &[_; 4] = &std::array::from_fn(|i| paths[4 * v + i]);
+            seeds[v] = load(&four.map(|path| path.seed));
+            points[v] = load(&four.map(|path| path.point.into()));
+        }
         let mut sums = [four(0); GROWN];
         for (at, sums) in sums.iter_mut().enumerate().skip(VECTORS) {
             let (v, block) = (at % VECTORS, at / VECTORS - 1);
-            let values: [u128; 4] = std::array::from_fn(|i| {
-                let sum = &nodes[4 * v + i].sum;
-                let high = sum.get(2 * block + 1).map_or(0, |&x| u128::from(x) << 64);
-                u128::from(sum[2 * block]) | high
-            });
-            *sums = load(&values);
+            let pairs: [u128; 4] = std::array::from_fn(|i| pair(&paths[4 * v + i].sum, block));
+            *sums = load(&pairs);
         }
         for level in first..shape.levels() {
             let offset = shape.level_at(level);
-            let shift = _mm_cvtsi64_si128(shape.shift(level) as i64);
+            let shift = _mm_cvtsi64_si128(shape.shift(level).into());
             let mut x = [four(0); GROWN];
             let mut sides = [four(0); VECTORS];
             for v in 0..VECTORS {
-                let points = load(&points[4 * v..]);
-                sides[v] = _mm512_and_si512(_mm512_srl_epi64(points, shift), one);
+                sides[v] = _mm512_and_si512(_mm512_srl_epi64(points[v], shift), one);
                 x[v] = _mm512_xor_si512(_mm512_and_si512(seeds[v], clean), sides[v]);
             }
             for at in VECTORS..GROWN {
@@ -90,7 +99,7 @@ unsafe fn paths<const P: usize, const GROWN: usize, const SAME: bool>(
                 seeds[v] = if P == 0 {
                     let output = _mm512_xor_si512(_mm512_slli_epi64::<1>(child), change);
                     let output = _mm512_xor_si512(output, seeds[v]);
-                    _mm512_xor_si512(seed, _mm512_and_si512(output, four_))
+                    _mm512_xor_si512(seed, _mm512_and_si512(output, output_bit))
                 } else {
                     seed
                 };
@@ -104,28 +113,25 @@ unsafe fn paths<const P: usize, const GROWN: usize, const SAME: bool>(
         }
         for (at, sums) in sums.iter().enumerate().skip(VECTORS) {
             let (v, block) = (at % VECTORS, at / VECTORS - 1);
-            let mut values = [0u128; 4];
-            store(&mut values, *sums);
-            for (i, value) in values.iter().enumerate() {
-                let sum = &mut nodes[4 * v + i].sum;
-                sum[2 * block] = *value as u64;
-                if let Some(sum) = sum.get_mut(2 * block + 1) {
-                    *sum = (value >> 64) as u64;
-                }
+            let mut pairs = [0; 4];
+            store(&mut pairs, *sums);
+            for (i, value) in pairs.into_iter().enumerate() {
+                set_pair(&mut paths[4 * v + i].sum, block, value);
             }
         }
         let wide = shape.point_blocks();
         for block in 0..wide {
             let mut places = [[0usize; 4]; VECTORS];
-            let x: [V; VECTORS] = std::array::from_fn(|v| {
+            let mut x = [one; VECTORS];
+            for v in 0..VECTORS {
                 let mut tweaks = [0u128; 4];
                 for (i, tweak) in tweaks.iter_mut().enumerate() {
-                    let place = shape.first_block(points[4 * v + i] as u64) + block;
+                    let place = shape.first_block(paths[4 * v + i].point) + block;
                     places[v][i] = shape.leaf_at() + 16 * place;
                     *tweak = place as u128;
                 }
-                _mm512_xor_si512(_mm512_and_si512(seeds[v], clean), load(&tweaks))
-            });
+                x[v] = _mm512_xor_si512(_mm512_and_si512(seeds[v], clean), load(&tweaks));
+            }
             let grown = hash.hash(x);
             for v in 0..VECTORS {
                 let control = controlled(seeds[v]);
@@ -135,71 +141,145 @@ unsafe fn paths<const P: usize, const GROWN: usize, const SAME: bool>(
                 } else {
                     _mm512_mask_add_epi64(grown[v], control, grown[v], change)
                 };
-                let mut values = [0u128; 4];
+                let mut values = [0; 4];
                 store(&mut values, leaf);
-                for (i, value) in values.iter().enumerate() {
-                    leaves[(4 * v + i) * wide + block] = *value;
+                for (i, value) in values.into_iter().enumerate() {
+                    leaves[(4 * v + i) * wide + block] = value;
                 }
             }
         }
         for v in 0..VECTORS {
-            let mut values = [0u128; 4];
+            let mut values = [0; 4];
             store(&mut values, seeds[v]);
-            for (i, value) in values.iter().enumerate() {
-                nodes[4 * v + i].seed = *value;
+            for (i, value) in values.into_iter().enumerate() {
+                paths[4 * v + i].seed = value;
             }
         }
     }
 }
 
+/// The nodes of a level of one tree, in order, and the sums of their values: two words a block,
+/// the blocks of all nodes one after the other.
+struct Top {
+    seeds: Vec<u128>,
+    sums: [Vec<u128>; 2],
+}
+
+impl Top {
+    /// Room for the level, in whole vectors.
+    fn new(depth: usize, values: usize) -> Self {
+        let room = (1 << depth) + 2 * PATHS;
+        Self {
+            seeds: vec![0; room],
+            sums: std::array::from_fn(|k| vec![0; if k < values.div_ceil(2) { room } else { 0 }]),
+        }
+    }
+}
+
+/// The level `depth` of the tree of a key, from its root in `top`.
+#[inline(always)]
+unsafe fn grow_top(
+    hash: &Keys,
+    shape: &Shape,
+    key: &[u8],
+    depth: usize,
+    (top, next): (&mut Top, &mut Top),
+) {
+    unsafe {
+        let clean = four(!CONTROL);
+        for level in 0..depth {
+            let correction = &key[shape.level_at(level)..];
+            let change = u128::from_le_bytes(*correction.first_chunk().unwrap_or(&[0; 16]));
+            for from in (0..1usize << level).step_by(PATHS) {
+                for block in 0..shape.values().div_ceil(2) {
+                    let change = _mm512_broadcast_i32x4(_mm_loadu_si128(
+                        correction[16 * (block + 1)..].as_ptr().cast(),
+                    ));
+                    let mut x = [clean; 2 * VECTORS];
+                    for v in 0..VECTORS {
+                        let seeds = _mm512_and_si512(load(&top.seeds[from + 4 * v..]), clean);
+                        x[v] = _mm512_xor_si512(seeds, four(2 + 2 * block as u128));
+                        x[v + VECTORS] = _mm512_xor_si512(seeds, four(3 + 2 * block as u128));
+                    }
+                    let grown = hash.hash(x);
+                    for v in 0..VECTORS {
+                        let at = from + 4 * v;
+                        let control = controlled(load(&top.seeds[at..]));
+                        let sum = load(&top.sums[block][at..]);
+                        let sum = _mm512_mask_add_epi64(sum, control, sum, change);
+                        let left = _mm512_add_epi64(sum, grown[v]);
+                        let right = _mm512_add_epi64(sum, grown[v + VECTORS]);
+                        super::interleave(&mut next.sums[block][2 * at..], left, right);
+                    }
+                }
+                let seeds = (&top.seeds[from..], &mut next.seeds[2 * from..]);
+                grow::<VECTORS, { 2 * VECTORS }>(hash, change, shape.payload() == 0, seeds);
+            }
+            std::mem::swap(top, next);
+        }
+    }
+}
+
 kernel! {
-    /// Moves nodes, each on the way to one point, from a level down to the leaves, and writes
-    /// the corrected blocks of the leaves that hold the points.
+    /// Moves paths, `each` of every key, from the roots to the leaves, and writes the corrected
+    /// blocks of the leaves that hold the points.
     pub(crate) unsafe fn descend<const P: usize>(
         shape: &Shape,
-        first: usize,
         keys: &[u8],
-        order: &[(u64, u32)],
-        nodes: &mut [Node<P>],
+        each: usize,
+        paths: &mut [Path<P>],
         leaves: &mut [u128],
     ) {
         let hash = unsafe { Keys::new() };
+        let depth = match each {
+            0..MANY => 0,
+            _ => shape.levels().min(each.ilog2() as usize),
+        };
+        if depth > 0 {
+            let mut tops = [0; 2].map(|_| Top::new(depth, shape.values()));
+            for (paths, key) in paths.chunks_mut(each).zip(keys.chunks(shape.bytes())) {
+                let [top, next] = &mut tops;
+                top.seeds[0] = paths[0].seed;
+                for sums in top.sums.iter_mut().filter(|sums| !sums.is_empty()) {
+                    sums[0] = 0;
+                }
+                unsafe { grow_top(&hash, shape, key, depth, (&mut *top, next)) };
+                for path in paths {
+                    let place = (path.point >> shape.shift(depth - 1)) as usize;
+                    path.seed = top.seeds[place];
+                    for block in 0..shape.values().div_ceil(2) {
+                        set_pair(&mut path.sum, block, top.sums[block][place]);
+                    }
+                }
+            }
+        }
         let wide = shape.point_blocks();
-        for (nodes, leaves) in nodes.chunks_mut(PATHS).zip(leaves.chunks_mut(PATHS * wide)) {
-            let count = nodes.len();
-            // A last chunk that is not full repeats its last node.
-            let mut group: [Node<P>; PATHS] = std::array::from_fn(|i| nodes[i.min(count - 1)]);
-            let from = group.map(|node| keys[node.key as usize * shape.bytes()..].as_ptr());
-            let points = group.map(|node| u128::from(order[node.from as usize].0));
-            let mut out = [0u128; PATHS * 2];
+        for (paths, leaves) in paths.chunks_mut(PATHS).zip(leaves.chunks_mut(PATHS * wide)) {
+            let count = paths.len();
+            // A last chunk that is not full repeats its last path.
+            let mut group: [Path<P>; PATHS] = std::array::from_fn(|i| paths[i.min(count - 1)]);
+            let from = group.map(|path| keys[path.key as usize * shape.bytes()..].as_ptr());
+            let mut out = [0; 2 * PATHS];
             let out = &mut out[..PATHS * wide];
             let same = group[0].key == group[count - 1].key;
             macro_rules! run {
-                ($($grown:literal)*) => {
-                    // SAFETY: every key has all its bytes.
-                    unsafe {
-                        match (4 + 4 * shape.values().div_ceil(2), same) {
-                            $(
-                                ($grown, false) => paths::<P, $grown, false>(
-                                    &hash, shape, first, &from, &mut group, &points, out,
-                                ),
-                                ($grown, true) => paths::<P, $grown, true>(
-                                    &hash, shape, first, &from, &mut group, &points, out,
-                                ),
-                            )*
-                            _ => unreachable!("a payload has at most two blocks"),
-                        }
+                ($grown:literal) => {
+                    if same {
+                        sixteen::<P, $grown, true>(&hash, shape, depth, &from, &mut group, out)
+                    } else {
+                        sixteen::<P, $grown, false>(&hash, shape, depth, &from, &mut group, out)
                     }
                 };
             }
-            if P == 0 {
-                run!(4);
-            } else if P <= 2 {
-                run!(4 8);
-            } else {
-                run!(4 12);
+            // SAFETY: every key has all its bytes.
+            unsafe {
+                match (shape.values(), P) {
+                    (0, _) => run!(4),
+                    (_, 1 | 2) => run!(8),
+                    _ => run!(12),
+                }
             }
-            nodes.copy_from_slice(&group[..count]);
+            paths.copy_from_slice(&group[..count]);
             leaves.copy_from_slice(&out[..count * wide]);
         }
     }

@@ -154,9 +154,9 @@ class Attend(Step):
                 dealer.to_user.append((mine, bits))
             masks.append(whole.reshape(shape.rows, width))
             users.append(mine.reshape(shape.rows, width))
-        all_k = _remember(dealer.memory, f"{op.name}.k", masks[1])
-        all_v = _remember(dealer.memory, f"{op.name}.v", masks[2])
-        users_v = _remember(dealer.memory, f"{op.name}.v1", users[2])
+        all_k = _remember(dealer.memory, f"{op.name}.k", masks[1], shape.start)
+        all_v = _remember(dealer.memory, f"{op.name}.v", masks[2], shape.start)
+        users_v = _remember(dealer.memory, f"{op.name}.v1", users[2], shape.start)
 
         product = matmul_dense(self._by_kv(masks[0]), self._keys(all_k)).reshape(-1)
         product -= dealer.owner.words(at, _SCORE_PRODUCT, len(product))
@@ -205,9 +205,9 @@ class Attend(Step):
             for i, c in enumerate((cq, ck))
         )
         mv = owner.stream.words(at, _OWNER_MASKS + 2, cv.size).reshape(cv.shape)
-        key = _remember(owner.memory, f"{op.name}.k", ck)
-        value = _remember(owner.memory, f"{op.name}.v-m", cv - mv)
-        unmasked = _remember(owner.memory, f"{op.name}.k-m", ck - mk)
+        key = _remember(owner.memory, f"{op.name}.k", ck, shape.start)
+        value = _remember(owner.memory, f"{op.name}.v-m", cv - mv, shape.start)
+        unmasked = _remember(owner.memory, f"{op.name}.k-m", ck - mk, shape.start)
         z = matmul_dense(self._by_kv(cq), self._keys(unmasked))
         z -= matmul_dense(self._by_kv(mq), self._keys(key))
         z = z.reshape(-1) + owner.stream.words(at, _SCORE_PRODUCT, z.size)
@@ -240,10 +240,10 @@ class Attend(Step):
         cq, ck, cv = (c.reshape(shape.rows, w) for c, w in zip(opened, self._widths, strict=True))
         mq, mk = (m.reshape(shape.rows, -1) for m in user.pieces[at][:2])
         mv = user.stream.words(at, _USER_MASKS + 2, cv.size).reshape(cv.shape)
-        key = _remember(user.memory, f"{op.name}.k", ck)
-        masks = _remember(user.memory, f"{op.name}.m", mk)
-        value = _remember(user.memory, f"{op.name}.v", cv)
-        value_masks = _remember(user.memory, f"{op.name}.mv", mv)
+        key = _remember(user.memory, f"{op.name}.k", ck, shape.start)
+        masks = _remember(user.memory, f"{op.name}.m", mk, shape.start)
+        value = _remember(user.memory, f"{op.name}.v", cv, shape.start)
+        value_masks = _remember(user.memory, f"{op.name}.mv", mv, shape.start)
         z = matmul_dense(self._by_kv(cq), self._keys(masks))
         z += matmul_dense(self._by_kv(mq), self._keys(key))
         z = user.pieces[at][2] - z.reshape(-1)
@@ -320,8 +320,8 @@ def rotated(op: Rope, x: Array, start: int) -> Array:
     return out.reshape(rows, -1)
 
 
-def _remember(memory: dict[str, Array], name: str, rows: Array) -> Array:
-    """All rows so far, with the new ones behind."""
+def _remember(memory: dict[str, Array], name: str, rows: Array, start: int) -> Array:
+    """The rows of the first ``start`` positions with the new ones behind; later ones are dropped."""
     earlier = memory.get(name)
-    memory[name] = rows if earlier is None else np.concatenate([earlier, rows])
+    memory[name] = rows if earlier is None else np.concatenate([earlier[:start], rows])
     return memory[name]

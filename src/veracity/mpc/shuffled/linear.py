@@ -25,21 +25,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.engine.ring import matmul, matmul_dense
+from veracity.mpc.linear import transposed
 from veracity.mpc.shuffled.pieces import Array, Size, total
 from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
 
-__all__ = ["Embedding", "Matrix", "Scale", "Table", "transposed"]
+__all__ = ["Embedding", "Matrix", "Scale", "Table", "truncation_mask"]
 
 _USER_MASK = 0
 _OWNER_PRODUCT = 1
 _ROUNDING = 2
-
-
-def transposed(table: str) -> str:
-    """Name of the masked transpose of a table of embeddings."""
-    return f"{table}^T"
 
 
 @dataclass(frozen=True)
@@ -246,5 +243,5 @@ def truncation_mask(r: Array, shift: int) -> Array:
     return np.uint64(0) - (r >> np.uint64(shift))
 
 
-def _ring(weights: np.typing.NDArray[np.integer]) -> Array:
+def _ring(weights: NDArray[np.integer]) -> Array:
     return weights.astype(np.int64).view(np.uint64)

@@ -7,51 +7,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import expand
 from veracity.errors import FormatError, PeerError, UsageError
 from veracity.mpc.choice.homomorphic import Holder, Taker
 from veracity.mpc.shuffled.head import greedy
 from veracity.mpc.shuffled.pieces import Array, Size, Stream, join, split, total
-from veracity.mpc.shuffled.plan import Plan, Secret
+from veracity.mpc.shuffled.plan import Plan
 from veracity.mpc.shuffled.steps import Dealer, Online, Owner, Pick, Shape, User
 
 __all__ = [
     "ahead_bytes",
     "deal_pass",
-    "mask_weight",
-    "masked_weight",
-    "owner_weights",
     "piece_bytes",
     "prepare_owner",
     "prepare_user",
     "run_owner",
     "run_user",
 ]
-
-
-# Once per model.
-
-
-def mask_weight(seed: bytes, label: int, secret: Secret) -> Array:
-    """U of one weight, the dealer's and the owner's, from a 32-byte seed and a label of its own."""
-    count = int(np.prod(secret.shape))
-    return expand(seed, label, count).reshape(secret.shape)
-
-
-def owner_weights(
-    plan: Plan, weights: Mapping[str, NDArray[np.integer]]
-) -> dict[str, NDArray[np.integer]]:
-    """The owner's weights by name, and turned tables by key."""
-    out = dict(weights)
-    for secret in plan.secrets:
-        if secret.turned:
-            out[secret.key] = np.ascontiguousarray(weights[secret.weight].T)
-    return out
-
-
-def masked_weight(weights: Mapping[str, NDArray[np.integer]], secret: Secret, mask: Array) -> Array:
-    """``W - U``, which the owner sends the user."""
-    return weights[secret.key].astype(np.int64).view(np.uint64) - mask
 
 
 # Once per pass, before the prompt.

@@ -9,7 +9,6 @@ hold what follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from veracity.errors import UnsupportedModelError
@@ -33,23 +32,13 @@ from veracity.mpc.cost import Cost
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.group import Group, Input, Result
 from veracity.mpc.shuffled.head import Choose
-from veracity.mpc.shuffled.linear import Embedding, Matrix, Scale, Table, transposed
+from veracity.mpc.shuffled.linear import Embedding, Matrix, Scale, Table
 from veracity.mpc.shuffled.steps import TAGS_PER_STEP, Shape, Step
 
-__all__ = ["Plan", "Secret", "compile_plan"]
+__all__ = ["Plan", "compile_plan"]
 
 _POINTWISE = (Add, Rescale, Mul, Function, Norm)
 _REMEDY = "calibrate with fewer bits, or use the secure mode"
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A weight that the user holds masked: its key, the array it is, and whether it is turned."""
-
-    key: str
-    weight: str
-    shape: tuple[int, ...]
-    turned: bool
 
 
 @dataclass(frozen=True)
@@ -62,13 +51,10 @@ class Plan:
         Where it comes from.
     steps : tuple of Step
         In order.
-    secrets : tuple of Secret
-        Weights that are masked once per model.
     """
 
     program: Program
     steps: tuple[Step, ...]
-    secrets: tuple[Secret, ...]
 
     @property
     def tags(self) -> int:
@@ -101,7 +87,6 @@ class _Compiler:
         self.program = program
         self.homomorphic = homomorphic
         self.steps: list[Step] = []
-        self.secrets: dict[str, Secret] = {}
         self.made: dict[str, Op] = {}
         self.pending: list[Op] = []
         self.widths: dict[str, int] = {}
@@ -122,7 +107,7 @@ class _Compiler:
                 if not isinstance(op, Embed | Positions):
                     self._flush()
                 self._step(op)
-        return Plan(self.program, tuple(self.steps), tuple(self.secrets.values()))
+        return Plan(self.program, tuple(self.steps))
 
     # Bits.
 
@@ -235,7 +220,6 @@ class _Compiler:
     def _embed(self, op: Embed) -> None:
         vocab, width = self.program.weights[op.table].shape
         bits = self._value_bits(op.name)
-        self._secret(transposed(op.table), op.table, (width, vocab), turned=True)
         self.steps.append(Embedding(len(self.steps), op.name, op.table, vocab, width, bits))
         self.widths[op.name], self.rings[op.name] = width, bits
 
@@ -255,7 +239,6 @@ class _Compiler:
         if used > ring:
             raise _unsupported(op, f"that needs {used} bits in a ring of {ring}")
         count = self.program.weights[op.weight].shape[0]
-        self._secret(op.weight, op.weight, self.program.weights[op.weight].shape)
         self.steps.append(
             Matrix(len(self.steps), op.name, op.x, op.weight, op.bias, count, used, tail=False)
         )
@@ -298,7 +281,6 @@ class _Compiler:
             isinstance(r, Head) for r in self.readers.get(op.name, ())
         ):
             raise _unsupported(op, "anywhere but before the head")
-        self._secret(op.weight, op.weight, self.program.weights[op.weight].shape)
         width = self.widths[op.x]
         self.steps.append(
             Scale(len(self.steps), op.name, op.x, op.weight, op.bias, width, op.shift)
@@ -311,14 +293,10 @@ class _Compiler:
         if bits > ring:
             raise _unsupported(op, f"that needs {bits} bits in a ring of {ring}")
         vocab, acc = self.program.vocab, f"{op.name}.acc"
-        self._secret(op.weight, op.weight, self.program.weights[op.weight].shape)
         self.steps.append(
             Matrix(len(self.steps), acc, op.x, op.weight, None, vocab, bits, tail=True)
         )
         self.steps.append(Choose(len(self.steps), op, acc, vocab, bits, self.homomorphic))
-
-    def _secret(self, key: str, weight: str, shape: Iterable[int], *, turned: bool = False) -> None:
-        self.secrets[key] = Secret(key, weight, tuple(shape), turned)
 
 
 def _unsupported(op: Op, how: str) -> UnsupportedModelError:
