@@ -8,7 +8,7 @@ multiplicities. See :mod:`veracity.zk.lookup` for the argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 
@@ -20,10 +20,11 @@ from veracity.zk.fractions import Placement, Run, place
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import axis_points, eq_at, ones, variables
-from veracity.zk.reduction import LinearClaim, Term, Weights
+from veracity.zk.reduction import Term, Weights
 from veracity.zkml.builder import LookupUse
-from veracity.zkml.relations import Resolver
+from veracity.zkml.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.tables import Table
+from veracity.zkml.tensor import Source
 from veracity.zkml.views import Causal
 
 __all__ = ["LookupPlan", "count_multiplicities", "prove_all_lookups", "verify_all_lookups"]
@@ -41,6 +42,11 @@ class LookupPlan:
         """The plan for grouped lookups; tables sorted by name."""
         names = {use.table.name: use.table for group in groups for use in group}
         return LookupPlan(groups, tuple(names[n] for n in sorted(names)))
+
+    def fill(self, values: Mapping[Source, Ints]) -> LookupPlan:
+        """The plan with the integers of columns that come later than the others."""
+        groups = [[_filled(use, values) for use in group] for group in self.groups]
+        return LookupPlan(groups, self.tables)
 
     def tag(self, table: Table) -> int:
         """The table's id inside the tuple, from 1."""
@@ -67,6 +73,13 @@ class LookupPlan:
             square = dims[-1] * (dims[-1] + 1) // 2 * prod(dims[:-2]) if g[0].causal else 0
             total += len(g) * (square if g[0].causal else prod(dims))
         return total
+
+
+def _filled(use: LookupUse, values: Mapping[Source, Ints]) -> LookupUse:
+    sources = [source for source, _ in use.value.terms]
+    if len(sources) != 1 or sources[0] not in values:
+        return use
+    return replace(use, value=replace(use.value, value=values[sources[0]]))
 
 
 def multiplicity_column(table: Table) -> str:
@@ -162,11 +175,12 @@ def _table_denominators(
 
 def _claims(
     engine: Engine, resolver: Resolver, plan: LookupPlan, leaf: LeafClaim, alpha: int, beta: int
-) -> list[LinearClaim]:
-    """The two linear claims that the leaves' extensions leave."""
+) -> list[Claim]:
+    """The two claims that the leaves' extensions leave."""
     placement, dims = plan.placement(), plan.dims()
-    numerator_terms: list[Term] = []
-    denominator_terms: list[Term] = []
+    counts: list[Term] = []
+    terms: list[Term] = []
+    products: list[ProductTerm] = []
     numerator, denominator = 0, 1
     for i, block in enumerate(dims):
         n = variables(block)
@@ -177,7 +191,7 @@ def _claims(
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]
             weights: Weights = ((1, vectors[0]),)
-            numerator_terms.append(Term(-prefix % ORDER, multiplicity_column(table), weights))
+            counts.append(Term(-prefix % ORDER, multiplicity_column(table), weights))
             entries = _table_denominators(engine, plan, table, alpha, beta)
             denominator += prefix * engine.dot(vectors[0], entries)
             continue
@@ -197,17 +211,17 @@ def _claims(
         denominator += prefix * engine.dot(vectors[0], constants) % ORDER * rest
         axes: Weights = tuple((1, v) for v in vectors[1:])
         scale = [-prefix * w % ORDER for w in instances]
-        terms, public = resolver.resolve([u.value for u in group], scale, axes)
-        denominator_terms += terms
-        denominator += public
+        parts = [resolver.resolve([u.value for u in group], scale, axes)]
         images = [u.image for u in group if u.image is not None]
         if images:
-            terms, public = resolver.resolve(images, [beta * s % ORDER for s in scale], axes)
-            denominator_terms += terms
-            denominator += public
+            parts.append(resolver.resolve(images, [beta * s % ORDER for s in scale], axes))
+        for part in parts:
+            terms += part.terms
+            products += part.products
+            denominator += part.public
     return [
-        LinearClaim(tuple(numerator_terms), leaf.numerator - numerator % ORDER),
-        LinearClaim(tuple(denominator_terms), leaf.denominator - denominator % ORDER),
+        Claim(tuple(counts), (), leaf.numerator - numerator % ORDER),
+        Claim(tuple(terms), tuple(products), leaf.denominator - denominator % ORDER),
     ]
 
 
@@ -229,7 +243,7 @@ def prove_all_lookups(
     plan: LookupPlan,
     multiplicities: Mapping[str, Ints],
     progress: Callable[[float], None] = lambda _: None,
-) -> list[LinearClaim]:
+) -> list[Claim]:
     """Prove every lookup; returns the claims about columns that are still owed."""
     alpha, beta = _challenges(channel)
     leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
@@ -239,7 +253,7 @@ def prove_all_lookups(
 
 def verify_all_lookups(
     channel: HiddenVerifier, resolver: Resolver, plan: LookupPlan
-) -> list[LinearClaim]:
+) -> list[Claim]:
     """Replay; returns the claims about columns that are still owed."""
     alpha, beta = _challenges(channel)
     leaf = verify_lookups(channel, plan.placement().variables)
