@@ -17,8 +17,8 @@ Soundness error. ``2^-127 + 14 / |F|``: fix an entry with ``|x_ij| >= 2^49`` and
 one row is, each row of ``R_X`` gives, in the same way, an entry of ``V`` of at least ``2^47``
 with probability 1/2. Binary, not ternary: with signs the two values might differ by ``2 x``, and
 twice ``(|F| + 1) / 2`` is one.
-References: projections with binary matrices, Baum-Lyubashevsky (eprint 2017/759) lemma 2.3;
-as an approximate range proof, Gentry-Halevi-Lyubashevsky (eprint 2021/1397) section 3.
+References: projections with binary matrices, Baum-Lyubashevsky (eprint 2017/759); as an
+approximate range proof, Gentry-Halevi-Lyubashevsky (eprint 2021/1397).
 """
 
 from __future__ import annotations

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.engine.api import ORDER, Engine, Ints, Leaves, Vec
 from veracity.zk.columns import ColumnShape
 from veracity.zk.fractions import Placement, Run, place
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
-from veracity.zk.mle import axis_points, eq_at, ones, variables
+from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
 from veracity.zk.reduction import Term, Weights
 from veracity.zkml.builder import LookupUse
 from veracity.zkml.relations import Claim, ProductTerm, Resolver
@@ -115,37 +115,48 @@ def _constants(
 
 
 def _small(arrays: Sequence[Ints]) -> Ints:
-    """Stack instances (I, m) as int32 if that suffices."""
-    fits = all(int(a.min()) >= -(1 << 31) and int(a.max()) < 1 << 31 for a in arrays)
-    size = arrays[0].size
-    out = np.empty((len(arrays), size), dtype=np.int32 if fits else np.int64)
+    """Stack instances (I, m) as a dtype that holds all."""
+    kind = np.result_type(*[a.dtype for a in arrays])
+    if kind != np.uint16 and kind.kind != "i":
+        kind = np.dtype(np.int64)
+    if kind == np.int64 and all(_fits(a, np.int32) for a in arrays):
+        kind = np.dtype(np.int32)
+    out = np.empty((len(arrays), arrays[0].size), dtype=kind)
     for row, array in zip(out, arrays, strict=True):
         row.reshape(array.shape)[...] = array
     return out
 
 
+def _fits(array: Ints, dtype: type[np.signedinteger[Any]]) -> bool:
+    limits = np.iinfo(dtype)
+    return int(array.min()) >= limits.min and int(array.max()) <= limits.max
+
+
 def _leaves(
     engine: Engine, plan: LookupPlan, multiplicities: Mapping[str, Ints], alpha: int, beta: int
-) -> list[Callable[[], Run]]:
-    """Makers of all blocks, by falling size."""
+) -> list[Run]:
+    """All blocks, by falling size."""
     placement, dims = plan.placement(), plan.dims()
-    stacked = [_stacked(group) for group in plan.groups]
-
-    def make(i: int) -> Run:
-        stripped = tuple(d for d in dims[i] if d > 1) or (1,)
+    out = []
+    for i in placement.order:
+        p: Vec | Leaves | None = None
         if i < len(plan.groups):
-            values, images = stacked[i]
-            constants = _constants(engine, plan, plan.groups[i], alpha, beta)
-            d = engine.logup_denominators(values, images, constants, beta)
-            p = _mask(engine, dims[i]) if plan.groups[i][0].causal else None
+            group = plan.groups[i]
+            values, images = _stacked(group)
+            constants = _constants(engine, plan, group, alpha, beta)
+            d = Leaves(values, images, constants, beta)
+            if group[0].causal:
+                hidden = np.broadcast_to(-Causal(dims[i][-1], visible=True).mask(), dims[i])
+                flat = np.ascontiguousarray(hidden).reshape(len(group), -1)
+                p = Leaves(flat, None, zeros(engine, len(group)), 0)
         else:
             table = plan.tables[i - len(plan.groups)]
-            d = _table_denominators(engine, plan, table, alpha, beta)
+            d = _table_leaves(engine, plan, table, alpha, beta)
             counts = multiplicities[multiplicity_column(table)]
             p = engine.from_small(np.ascontiguousarray(-counts))
-        return Run(placement.offsets[i], stripped, p, d)
-
-    return [partial(make, i) for i in placement.order]
+        stripped = tuple(n for n in dims[i] if n > 1) or (1,)
+        out.append(Run(placement.offsets[i], stripped, p, d))
+    return out
 
 
 def _stacked(group: Sequence[LookupUse]) -> tuple[Ints, Ints | None]:
@@ -157,18 +168,10 @@ def _stacked(group: Sequence[LookupUse]) -> tuple[Ints, Ints | None]:
     return _small([_values(u) for u in group]), images
 
 
-def _mask(engine: Engine, dims: tuple[int, ...]) -> Vec:
-    """The causal mask for every instance."""
-    mask = np.broadcast_to(Causal(dims[-1], visible=True).mask(), dims)
-    return engine.from_small(np.ascontiguousarray(mask).reshape(-1))
-
-
-def _table_denominators(
-    engine: Engine, plan: LookupPlan, table: Table, alpha: int, beta: int
-) -> Vec:
+def _table_leaves(engine: Engine, plan: LookupPlan, table: Table, alpha: int, beta: int) -> Leaves:
     constant = engine.from_ints([alpha - 1 - beta * beta * plan.tag(table)])
     images = table.images()
-    return engine.logup_denominators(
+    return Leaves(
         table.values()[None, :], None if images is None else images[None, :], constant, beta
     )
 
@@ -192,7 +195,7 @@ def _claims(
             table = plan.tables[i - len(plan.groups)]
             weights: Weights = ((1, vectors[0]),)
             counts.append(Term(-prefix % ORDER, multiplicity_column(table), weights))
-            entries = _table_denominators(engine, plan, table, alpha, beta)
+            entries = engine.logup_denominators(_table_leaves(engine, plan, table, alpha, beta))
             denominator += prefix * engine.dot(vectors[0], entries)
             continue
         group = plan.groups[i]
