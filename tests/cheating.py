@@ -12,8 +12,9 @@ import pytest
 from veracity.engine.api import Engine, Ints
 from veracity.graph import execute
 from veracity.zk.keys import CommitmentKey
+from veracity.zk.projection import limbs_of
 from veracity.zk.transcript import ProverTranscript
-from veracity.zkml import argument
+from veracity.zkml import argument, circuit, witness
 from veracity.zkml.builder import Builder, LookupUse
 from veracity.zkml.lookups import LookupPlan, multiplicity_column
 from veracity.zkml.model import ModelCommitment, ModelOpening, weight_data
@@ -31,8 +32,27 @@ class CheatingBuilder(Builder):
         super().__init__(*args)
         self._change = change
 
+    def remainder(
+        self,
+        op: str,
+        role: str,
+        r: Tensor,
+        value: Ints | None,
+        shift: int,
+        causal: bool = False,
+    ) -> None:
+        if value is not None:
+            other = self._change(f"{role} of {op}", 0, np.array(value, order="C"))
+            value = value if other is None else other
+        super().remainder(op, role, r, value, shift, causal)
+
     def column(
-        self, role: str, dims: tuple[int, ...], value: Ints | None, joint: bool = False
+        self,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        joint: bool = False,
+        bounded: bool = False,
     ) -> Tensor:
         name = f"{role}[{'x'.join(map(str, dims))}]"
         instance = self.stacks[name].count if name in self.stacks else 0
@@ -41,7 +61,7 @@ class CheatingBuilder(Builder):
             if other is not None and np.array_equal(other, value):
                 raise AssertionError(f"the cheat on {name} changes nothing")
             value = value if other is None else other
-        return super().column(role, dims, value, joint)
+        return super().column(role, dims, value, joint, bounded)
 
     def lookup(
         self,
@@ -88,10 +108,17 @@ def lenient_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
 
 @contextmanager
 def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
-    """Make :func:`veracity.zkml.argument.build_circuit` build a cheater's circuit."""
+    """Make :func:`veracity.zkml.circuit.build_circuit` build a cheater's circuit."""
+
+    def limbs(projection: np.ndarray) -> list[np.ndarray]:
+        honest = enumerate(limbs_of(projection))
+        changed = [(x, change("projection[128x128]", i, x.astype(np.int64))) for i, x in honest]
+        return [x if other is None else other.astype(np.uint16) for x, other in changed]
+
     with monkeypatch.context() as patch:
-        patch.setattr(argument, "Builder", lambda *args: CheatingBuilder(*args, change=change))
-        patch.setattr(argument, "count_multiplicities", lenient_multiplicities)
+        patch.setattr(circuit, "Builder", lambda *args: CheatingBuilder(*args, change=change))
+        patch.setattr(witness, "count_multiplicities", lenient_multiplicities)
+        patch.setattr(witness, "limbs_of", limbs)
         yield
 
 
@@ -112,9 +139,9 @@ def cheat(
     if details is not None:
         details(trace.details)
     with cheating(monkeypatch, change):
-        circuit = argument.build_circuit(program, tokens, p, weights, trace)
-        statement = argument._statement(program, files[0], circuit, tokens, p, b"")
+        lie = circuit.build_circuit(program, tokens, p, weights, trace)
+        statement = argument._statement(program, files[0], lie, tokens, p, b"")
         transcript = ProverTranscript(argument.PROTOCOL, statement)
         model = weight_data(engine, program, weights, *files)
-        argument.prove_circuit(engine, key, circuit, model, transcript)
+        argument.prove_circuit(engine, key, lie, model, transcript)
     return transcript.finish()

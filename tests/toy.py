@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import load_engine
-from veracity.engine.api import ORDER, Engine
+from veracity.engine.api import ORDER, Engine, Leaves
 from veracity.zk.columns import ColumnData, ColumnShape, commit_column
 from veracity.zk.fractions import Run, place
 from veracity.zk.keys import CommitmentKey, load_key
@@ -53,7 +53,9 @@ def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
     at_x = eq_at(leaf.point[5:], PLACE.offsets[0] >> 5)
     at_m = eq_at(leaf.point[3:], PLACE.offsets[1] >> 3)
     present = engine.dot(dx, ones(engine, DIMS[0] * DIMS[1]))
-    table = engine.logup_denominators(TABLE[None, :], None, engine.from_ints([alpha - 1]), 0)
+    table = engine.logup_denominators(
+        Leaves(TABLE[None, :], None, engine.from_ints([alpha - 1]), 0)
+    )
     denominator = 1 + at_x * (alpha - 1) * present + at_m * engine.dot(dm, table)
     points = axis_points(leaf.point[:5], DIMS)
     weights = tuple((1, engine.eq(p, d)) for p, d in zip(points, DIMS, strict=True))
@@ -92,16 +94,16 @@ def prove_toy(
             PLACE.offsets[0],
             DIMS,
             None,
-            engine.logup_denominators(values, None, engine.from_ints([alpha - 1] * DIMS[0]), 0),
+            Leaves(values, None, engine.from_ints([alpha - 1] * DIMS[0]), 0),
         ),
         Run(
             PLACE.offsets[1],
             (len(TABLE),),
             engine.from_small(-counts),
-            engine.logup_denominators(TABLE[None, :], None, one, 0),
+            Leaves(TABLE[None, :], None, one, 0),
         ),
     ]
-    leaf = prove_lookups(channel, [lambda r=r: r for r in runs], PLACE.variables)
+    leaf = prove_lookups(channel, runs, PLACE.variables)
     equation = reduce_prover(channel, SHAPES, data, claims_of(engine, leaf, alpha))
     prove_opening(channel, columns, equation)
     return transcript.finish(), transcript.spans

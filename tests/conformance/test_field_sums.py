@@ -7,6 +7,7 @@ import pytest
 
 from tests.conformance.values import DTYPES
 from veracity.engine import ORDER
+from veracity.engine.api import Leaves
 
 # (rows, n): odd and even rows, rows shorter than a vector register, one row longer than a chunk.
 ROWS = [(0, 0), (0, 5), (1, 1), (1, 2), (1, 3), (5, 1), (3, 2), (7, 3), (4, 9), (2, 16)]
@@ -90,46 +91,83 @@ def test_logup_denominators(engine, reference, scalars, small, dtype, images, ro
     values = small(dtype, rows, n)
     image = None if images is None else small(images, rows, n)
     constants, beta = scalars(rows), scalars(1)[0]
-    found = engine.logup_denominators(values, image, engine.from_ints(constants), beta)
-    expected = reference.logup_denominators(values, image, reference.from_ints(constants), beta)
-    assert engine.to_ints(found) == reference.to_ints(expected)
+
+    def run(e):
+        return e.to_ints(e.logup_denominators(Leaves(values, image, e.from_ints(constants), beta)))
+
+    assert run(engine) == run(reference)
+
+
+def make_entries(kind, rows, n, scalars, small):
+    """Stored or computed entries of shape (rows, n): a function of the engine."""
+    if kind == "stored":
+        stored = scalars(rows * n)
+        return lambda e: e.from_ints(stored)
+    shape = (1, rows * n) if kind == "one constant" else (rows, n)
+    values = small(np.uint16, *shape)
+    images = small(np.int16, *shape) if kind == "pairs" else None
+    constants, beta = scalars(shape[0]), scalars(1)[0]
+    return lambda e: Leaves(values, images, e.from_ints(constants), beta)
+
+
+KINDS = ["stored", "leaves", "pairs", "one constant"]
 
 
 @pytest.mark.parametrize(("rows", "n"), ROWS)
-@pytest.mark.parametrize("with_numerators", [False, True])
-def test_logup_level(engine, reference, scalars, rows, n, with_numerators):
-    p, d = scalars(rows * n), scalars(rows * n)
+@pytest.mark.parametrize("numerators", [None, "stored", "leaves"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_logup_level(engine, reference, scalars, small, rows, n, numerators, kind):
+    p = None if numerators is None else make_entries(numerators, rows, n, scalars, small)
+    d = make_entries(kind, rows, n, scalars, small)
 
     def run(e):
-        numerators = e.from_ints(p) if with_numerators else None
-        return [e.to_ints(x) for x in e.logup_level(numerators, e.from_ints(d), n)]
+        return [e.to_ints(x) for x in e.logup_level(None if p is None else p(e), d(e), n)]
 
     assert run(engine) == run(reference)
 
 
 @pytest.mark.parametrize(("rows", "n"), ROWS)
-def test_logup_round(engine, reference, scalars, rows, n):
-    tables = [scalars(rows * n) for _ in range(4)]
-    outer, inner, lam = scalars(rows), scalars((n + 1) // 2), scalars(1)[0]
-
-    def run(e):
-        p0, d0, p1, d1 = map(e.from_ints, tables)
-        weights = e.from_ints(outer), e.from_ints(inner)
-        return e.logup_round((p0, d0), (p1, d1), n, *weights, lam)
-
-    assert run(engine) == run(reference)
-
-
-@pytest.mark.parametrize(("rows", "n"), ROWS)
-def test_logup_round_separable(engine, reference, scalars, rows, n):
-    numerators = [scalars(n) for _ in range(2)]
+@pytest.mark.parametrize("equal_rows", [False, True])
+def test_logup_round(engine, reference, scalars, rows, n, equal_rows):
+    numerators = [scalars(n if equal_rows else rows * n) for _ in range(2)]
     denominators = [scalars(rows * n) for _ in range(2)]
     outer, inner, lam = scalars(rows), scalars((n + 1) // 2), scalars(1)[0]
 
     def run(e):
-        (p0, p1), (d0, d1) = map(e.from_ints, numerators), map(e.from_ints, denominators)
+        p, d = tuple(map(e.from_ints, numerators)), tuple(map(e.from_ints, denominators))
+        return e.logup_round(p, d, n, e.from_ints(outer), e.from_ints(inner), lam)
+
+    assert run(engine) == run(reference)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+@pytest.mark.parametrize("numerators", ["stored", "leaves", "equal rows"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_logup_first_round(engine, reference, scalars, small, rows, n, numerators, kind):
+    half = (n + 1) // 2
+    ends = scalars(half), scalars(half)
+    p = None
+    if numerators != "equal rows":
+        p = make_entries(numerators, rows, n, scalars, small)
+    d = make_entries(kind, rows, n, scalars, small)
+    outer, inner, lam = scalars(rows), scalars((half + 1) // 2), scalars(1)[0]
+
+    def run(e):
+        numerator = tuple(map(e.from_ints, ends)) if p is None else p(e)
         weights = e.from_ints(outer), e.from_ints(inner)
-        return e.logup_round_separable(p0, d0, p1, d1, n, *weights, lam)
+        return e.logup_first_round(numerator, d(e), n, *weights, lam)
+
+    assert run(engine) == run(reference)
+
+
+@pytest.mark.parametrize(("rows", "n"), ROWS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("r", [0, 1, 12345])
+def test_logup_split_fold(engine, reference, scalars, small, rows, n, kind, r):
+    a = make_entries(kind, rows, n, scalars, small)
+
+    def run(e):
+        return [e.to_ints(x) for x in e.logup_split_fold(a(e), n, r)]
 
     assert run(engine) == run(reference)
 
@@ -146,6 +184,10 @@ def test_bad_shapes(engine):
             engine.logup_level(None, a, n)
         with pytest.raises(ValueError):
             engine.logup_round((a, a), (a, a), n, one, three, 5)
+        with pytest.raises(ValueError):
+            engine.logup_first_round(a, a, n, one, three, 5)
+        with pytest.raises(ValueError):
+            engine.logup_split_fold(a, n, 5)
     with pytest.raises(ValueError):
         engine.product_round(a, a[:4], 2)
     with pytest.raises(ValueError):
@@ -153,7 +195,11 @@ def test_bad_shapes(engine):
     with pytest.raises(ValueError):
         engine.logup_round((a, a), (a, a[:4]), 6, one, three, 5)
     with pytest.raises(ValueError):
-        engine.logup_round_separable(three, a, a, a, 6, one, three, 5)
+        engine.logup_round((three, a), (a, a), 6, one, three, 5)
+    with pytest.raises(ValueError):
+        engine.logup_first_round(a[:4], a, 6, one, a[:2], 5)
+    with pytest.raises(ValueError):
+        engine.logup_first_round((three, a), a, 6, one, a[:2], 5)
     m = np.zeros((2, 3, 4), dtype=np.int16)
     with pytest.raises(ValueError):
         engine.contract(m, a)
@@ -162,6 +208,6 @@ def test_bad_shapes(engine):
     with pytest.raises(ValueError):
         engine.contract(m.swapaxes(0, 2), three)
     with pytest.raises(ValueError):
-        engine.logup_denominators(m[0], m[0, :2], three, 1)
+        engine.logup_denominators(Leaves(m[0], m[0, :2], three, 1))
     with pytest.raises(ValueError):
-        engine.logup_denominators(m[0], None, a, 1)
+        engine.logup_denominators(Leaves(m[0], None, a, 1))

@@ -23,7 +23,8 @@ from veracity.graph.ops import Add
 from veracity.graph.tables import exp_table
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import ModelCommitment, ModelOpening, commit_model, count, prove, verify
-from veracity.zkml.argument import build_circuit, prove_with_spans
+from veracity.zkml.argument import prove_with_spans
+from veracity.zkml.circuit import build_circuit
 
 REJECTED = (FormatError, VerificationError)
 LOG_COLUMNS = 9
@@ -311,15 +312,18 @@ def test_softmax_shift_is_not_free(setting: Setting, monkeypatch: pytest.MonkeyP
     _cheat_details(setting, monkeypatch, details)
 
 
-def test_quotient_without_its_remainder(llama: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """y - 1 with r + 2^s satisfies the equation; only the range of r stops it."""
-    shift = next(o.shift for o in llama.example.program.ops if o.name == "layers.0.attn.q")
+@pytest.mark.parametrize("looked_up", ["the true remainder", "the one that fits"])
+def test_quotient_off_by_one(
+    llama: Setting, monkeypatch: pytest.MonkeyPatch, looked_up: str
+) -> None:
+    """y - 1 forces r + 2^s: only the range of r stops it, however the lookup is made."""
+    shift = next(o.shift for o in llama.example.program.ops if o.name == "layers.0.attn.v")
 
     def change(name: str, instance: int, values: np.ndarray) -> np.ndarray | None:
         out = values.astype(np.int64)
         if instance == 0 and name.startswith("linear.y["):
             out.reshape(-1)[0] -= 1
-        elif instance == 0 and name.startswith("linear.r.low["):
+        elif name == "linear.r of layers.0.attn.v" and looked_up == "the true remainder":
             out.reshape(-1)[0] += 1 << shift
         else:
             return None

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use veracity_kernels::buffers::recycle;
 use veracity_kernels::contract::{Tensor, contract};
 use veracity_kernels::field::{Fp, Fq};
-use veracity_kernels::logup::{self, Fractions};
+use veracity_kernels::logup::{self, Halves, Leaves, Source};
 use veracity_kernels::{sumcheck, vector};
 
 /// CPU time of the process: other jobs on the machine do not count.
@@ -125,80 +125,97 @@ fn fractions(a: &[Fq], b: &[Fq], r: Fq) {
     let n = a.len();
     let (half, quarter) = (n / 2, n / 4);
     let values: Vec<i16> = (0..n).map(|i| (i * 40503) as i16).collect();
-    time("logup_denominators, int16, per leaf", "-", n, || {
-        recycle(logup::denominators(&values, None::<&[i16]>, &a[..1], r))
-    });
-    time("logup_denominators, int16 pairs, per leaf", "-", n, || {
-        recycle(logup::denominators(&values, Some(&values), &a[..1], r))
-    });
-    time("logup_level, numerators 1, per input", "-", n, || {
-        recycle2(logup::level(None, a, n))
+    let leaves = |images| Leaves {
+        values: &values[..],
+        images,
+        constants: &a[..1],
+        beta: r,
+    };
+    let (plain, pairs) = (leaves(None), leaves(Some(&values[..])));
+    for (name, source) in [("int16", &plain), ("int16 pairs", &pairs)] {
+        time(&format!("logup leaves, {name}, per leaf"), "-", n, || {
+            recycle(logup::collect(source))
+        });
+    }
+    time("logup_level, leaves, per input", "-", n, || {
+        recycle2(logup::level(None, &plain, n))
     });
     time("logup_level, per input", "-", n, || {
-        recycle2(logup::level(Some(b), a, n))
+        recycle2(logup::level(Some(&b), &a, n))
     });
-    let even = Fractions {
-        p: &a[..half],
-        d: &b[..half],
-    };
-    let odd = Fractions {
-        p: &a[half..],
-        d: &b[half..],
-    };
+    time("logup_split_fold, leaves, per input", "-", n, || {
+        recycle2(logup::split_fold(&plain, n, r))
+    });
+    let whole = |source| Halves::Whole { source, n };
+    time("logup first round, per fraction", "-", n, || {
+        logup::round(whole(&a), whole(&b), &a[..1], &b[..quarter], r)
+    });
+    let split = |x| halves(x, half);
     time("logup_round, per fraction", "-", n, || {
-        logup::round(even, odd, half, &a[..1], &b[..quarter], r)
+        logup::round(split(a), split(b), &a[..1], &b[..quarter], r)
     });
     let (rows, width) = (128, half / 128);
-    let even_rows = Fractions {
-        p: &a[..width],
-        d: &b[..half],
-    };
-    let odd_rows = Fractions {
-        p: &a[width..2 * width],
-        d: &b[half..],
-    };
-    time("logup_round_separable, per fraction", "-", n, || {
-        logup::round_separable(even_rows, odd_rows, width, &a[..rows], &b[..width / 2], r)
+    let ends = [&a[..width], &a[width..2 * width]];
+    let d = halves(b, width);
+    time("logup_round, equal rows, per fraction", "-", n, || {
+        logup::round_separable(ends, d, &a[..rows], &b[..width / 2], r)
     });
     time(
         "whole fractional sum, numerators 1, per leaf",
         "53",
         n,
         || {
-            let mut levels = vec![logup::level(None, a, n)];
+            let mut levels: Vec<(Vec<Fq>, Vec<Fq>)> = vec![logup::level(None, &plain, n)];
             let mut m = half;
             while m > 1 {
                 let (p, d) = levels.last().expect("not empty");
-                levels.push(logup::level(Some(p), d, m));
+                levels.push(logup::level(Some(&&p[..]), &&d[..], m));
                 m /= 2;
             }
+            let ones = vec![Fq::ONE; n];
+            whole_layer(&&ones[..], &plain, n, (a, r));
             for (p, d) in levels {
-                let half = p.len() / 2;
-                if half < 2 {
-                    continue;
-                }
-                let split = |x: &[Fq]| {
-                    let n = x.len();
-                    (
-                        sumcheck::fold(x, n, Fq::ZERO),
-                        sumcheck::fold(x, n, Fq::ONE),
-                    )
-                };
-                let ((mut p0, mut p1), (mut d0, mut d1)) = (split(&p), split(&d));
-                let mut m = half;
-                let mut weights = vector::eq(&a[..half.ilog2() as usize - 1], half / 2);
-                while m > 1 {
-                    let (even, odd) = (Fractions { p: &p0, d: &d0 }, Fractions { p: &p1, d: &d1 });
-                    black_box(logup::round(even, odd, m, &a[..1], &weights[..m / 2], r));
-                    for x in [&mut p0, &mut d0, &mut p1, &mut d1] {
-                        recycle(std::mem::replace(x, sumcheck::fold(x, m, r)));
-                    }
-                    m /= 2;
-                    weights.truncate(m.div_ceil(2));
+                if p.len() >= 4 {
+                    whole_layer(&&p[..], &&d[..], p.len(), (a, r));
                 }
             }
         },
     );
+}
+
+/// Both halves of `x`, with rows of `n`.
+fn halves(x: &[Fq], n: usize) -> Halves<'_> {
+    let (even, odd) = x.split_at(x.len() / 2);
+    Halves::Split { even, odd, n }
+}
+
+/// All rounds of one layer.
+fn whole_layer(p: &dyn Source, d: &dyn Source, n: usize, (a, r): (&[Fq], Fq)) {
+    let mut m = n / 2;
+    let mut weights = vector::eq(&a[..m.ilog2() as usize - 1], m / 2);
+    let whole = |source| Halves::Whole { source, n };
+    black_box(logup::round(whole(p), whole(d), &a[..1], &weights, r));
+    let ((mut p0, mut p1), (mut d0, mut d1)) =
+        (logup::split_fold(p, n, r), logup::split_fold(d, n, r));
+    m /= 2;
+    while m > 1 {
+        weights.truncate(m / 2);
+        let p = Halves::Split {
+            even: &p0,
+            odd: &p1,
+            n: m,
+        };
+        let d = Halves::Split {
+            even: &d0,
+            odd: &d1,
+            n: m,
+        };
+        black_box(logup::round(p, d, &a[..1], &weights, r));
+        for x in [&mut p0, &mut d0, &mut p1, &mut d1] {
+            recycle(std::mem::replace(x, sumcheck::fold(x, m, r)));
+        }
+        m /= 2;
+    }
 }
 
 fn contractions(a: &[Fq]) {

@@ -1,4 +1,8 @@
 //! Fractional sums: p/q as (p, d) with q = 1 + d, so that zeros stand for the fraction 0/1.
+//!
+//! The bottom of the tree is made of small integers. Its fractions are computed where they are
+//! used, a part at a time, and the halves of a level only exist once they are folded: fresh memory
+//! costs more than the arithmetic.
 
 use crate::buffers::take;
 use crate::field::Fq;
@@ -6,7 +10,7 @@ use crate::field::Fq;
 use crate::ifma;
 use crate::parallel::{CHUNK, for_parts, row_parts, sum_parts};
 use crate::small::{Small, affine};
-use crate::sumcheck::{Pairs, add_each};
+use crate::sumcheck::{Groups, add_each, fold_into};
 use crate::vector::{add, mul, scale, scale_into};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -14,42 +18,105 @@ use std::ops::Range;
 /// Rows with fewer pairs are handled many at a time.
 const SHORT: usize = 64;
 
-/// `out[b, i] = constants[b] - values[b, i] - beta images[b, i]`.
-pub fn denominators<T: Small, U: Small>(
-    values: &[T],
-    images: Option<&[U]>,
-    constants: &[Fq],
-    beta: Fq,
-) -> Vec<Fq> {
-    let width = values.len().checked_div(constants.len()).unwrap_or(0);
-    let mut out = take(values.len());
-    for_parts(&mut out, CHUNK, |start, part| {
-        let range = start..start + part.len();
-        let mut rest = part;
+/// A vector that is stored, or computed where it is read.
+pub trait Source: Sync {
+    /// Number of elements.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements in a range, in place or in `scratch`.
+    fn elements<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<Fq>) -> &'a [Fq];
+}
+
+impl Source for &[Fq] {
+    fn len(&self) -> usize {
+        <[Fq]>::len(self)
+    }
+
+    fn elements<'a>(&'a self, range: Range<usize>, _scratch: &'a mut Vec<Fq>) -> &'a [Fq] {
+        &self[range]
+    }
+}
+
+/// Denominators minus one of looked-up integers:
+/// `constants[b] - values[b, i] - beta images[b, i]`.
+pub struct Leaves<'a, T, U> {
+    /// Values, (rows, width).
+    pub values: &'a [T],
+    /// Images of the same shape.
+    pub images: Option<&'a [U]>,
+    /// One per row.
+    pub constants: &'a [Fq],
+    /// Factor of images.
+    pub beta: Fq,
+}
+
+impl<T: Small, U: Small> Leaves<'_, T, U> {
+    fn fill(&self, range: Range<usize>, out: &mut [Fq]) {
+        let rows = self.constants.len();
+        let width = self.values.len().checked_div(rows).unwrap_or(0);
+        let mut rest = out;
         for (row, columns) in row_parts(range, width) {
             let (now, later) = rest.split_at_mut(columns.len());
             rest = later;
             let here = row * width + columns.start..row * width + columns.end;
-            let images = images.map(|images| (&images[here.clone()], -beta));
-            affine(now, constants[row], (&values[here], -Fq::ONE), images);
+            let images = self
+                .images
+                .map(|images| (&images[here.clone()], -self.beta));
+            affine(
+                now,
+                self.constants[row],
+                (&self.values[here], -Fq::ONE),
+                images,
+            );
         }
+    }
+}
+
+impl<T: Small, U: Small> Source for Leaves<'_, T, U> {
+    fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    fn elements<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<Fq>) -> &'a [Fq] {
+        scratch.resize(range.len(), Fq::ZERO);
+        self.fill(range, scratch);
+        scratch
+    }
+}
+
+/// All elements of a source.
+pub fn collect(source: &dyn Source) -> Vec<Fq> {
+    let mut out = take(source.len());
+    for_parts(&mut out, CHUNK, |start, part| {
+        let mut scratch = Vec::new();
+        part.copy_from_slice(source.elements(start..start + part.len(), &mut scratch));
     });
     out
 }
 
 /// Adds neighbours: `(p', d')`; `p = None` stands for numerators 1.
-pub fn level(p: Option<&[Fq]>, d: &[Fq], n: usize) -> (Vec<Fq>, Vec<Fq>) {
-    let pairs = Pairs::new(n);
+pub fn level(p: Option<&dyn Source>, d: &dyn Source, n: usize) -> (Vec<Fq>, Vec<Fq>) {
+    let pairs = Groups::<2>::new(n);
     let total = pairs.count(d.len());
     let mut out_p = take(total);
     let mut out_d = take(total);
     let part = |start: usize, out_p: &mut [Fq], out_d: &mut [Fq]| {
         let range = start..start + out_p.len();
-        let mut scratch = [Vec::new(), Vec::new()];
-        let [for_p, for_d] = &mut scratch;
-        let p = p.map(|p| pairs.elements(p, range.clone(), for_p));
-        level_into(out_p, out_d, p, pairs.elements(d, range.clone(), for_d));
-        if p.is_none() && pairs.odd() {
+        let mut scratch: [Vec<Fq>; 4] = Default::default();
+        let [for_p, for_d, raw, none] = &mut scratch;
+        let p = p.map(|p| pairs.elements(p, range.clone(), for_p, none));
+        level_into(
+            out_p,
+            out_d,
+            p,
+            pairs.elements(d, range.clone(), for_d, raw),
+        );
+        if p.is_none() && pairs.ragged() {
             // The missing fraction that ends a row has numerator 0.
             let half = n.div_ceil(2);
             for end in (range.start / half * half + half - 1..range.end).step_by(half) {
@@ -87,53 +154,114 @@ pub struct Fractions<'a> {
     pub d: &'a [Fq],
 }
 
+/// Even and odd entries of one array of a level, of shape (rows, n) each.
+#[derive(Copy, Clone)]
+pub enum Halves<'a> {
+    /// Stored apart.
+    Split {
+        /// Even entries.
+        even: &'a [Fq],
+        /// Odd entries.
+        odd: &'a [Fq],
+        /// Entries in a row of each.
+        n: usize,
+    },
+    /// Still one array, with rows of `n` entries together.
+    Whole {
+        /// The array.
+        source: &'a dyn Source,
+        /// Entries in a row of it.
+        n: usize,
+    },
+}
+
+impl Halves<'_> {
+    /// Entries in a row of each half.
+    fn n(&self) -> usize {
+        match self {
+            Halves::Split { n, .. } => *n,
+            Halves::Whole { n, .. } => n.div_ceil(2),
+        }
+    }
+
+    /// Pairs of both halves in a range of pairs, with zeros where a row ends.
+    fn pairs<'a>(
+        &'a self,
+        range: Range<usize>,
+        scratch: &'a mut [Vec<Fq>; 4],
+    ) -> (&'a [Fq], &'a [Fq]) {
+        let [for_even, for_odd, raw, padded] = scratch;
+        match self {
+            Halves::Split { even, odd, n } => {
+                let pairs = Groups::<2>::new(*n);
+                (
+                    pairs.elements(even, range.clone(), for_even, raw),
+                    pairs.elements(odd, range, for_odd, padded),
+                )
+            }
+            Halves::Whole { source, n } => {
+                let quads = Groups::<4>::new(*n).elements(*source, range, padded, raw);
+                for_even.clear();
+                for_odd.clear();
+                for quad in quads.as_chunks::<4>().0 {
+                    for_even.extend([quad[0], quad[2]]);
+                    for_odd.extend([quad[1], quad[3]]);
+                }
+                (for_even, for_odd)
+            }
+        }
+    }
+}
+
+/// Even and odd entries of an array with rows of `n`, each folded with `r`.
+pub fn split_fold(source: &dyn Source, n: usize, r: Fq) -> (Vec<Fq>, Vec<Fq>) {
+    let quarter = Groups::<4>::new(n);
+    let total = quarter.count(source.len());
+    let (mut even, mut odd) = (take(total), take(total));
+    let part = |start: usize, even: &mut [Fq], odd: &mut [Fq]| {
+        let mut scratch: [Vec<Fq>; 4] = Default::default();
+        let halves = Halves::Whole { source, n };
+        let (from_even, from_odd) = halves.pairs(start..start + even.len(), &mut scratch);
+        fold_into(even, from_even, r);
+        fold_into(odd, from_odd, r);
+    };
+    if total <= CHUNK {
+        part(0, &mut even, &mut odd);
+        return (even, odd);
+    }
+    even.par_chunks_mut(CHUNK)
+        .zip(odd.par_chunks_mut(CHUNK))
+        .enumerate()
+        .for_each(|(k, (even, odd))| part(k * CHUNK, even, odd));
+    (even, odd)
+}
+
 /// `(h(0), leading coefficient)` of
 /// `h(X) = sum_{o,i} outer[o] inner[i] (lam (p0 (1+d1) + p1 (1+d0)) + d0 + d1 + d0 d1)`.
 ///
 /// All arrays have shape (len(outer), n), and `len(inner) = ceil(n / 2)`.
-pub fn round(
-    even: Fractions<'_>,
-    odd: Fractions<'_>,
-    n: usize,
-    outer: &[Fq],
-    inner: &[Fq],
-    lam: Fq,
-) -> [Fq; 2] {
-    let (pairs, half) = (Pairs::new(n), inner.len());
-    let arrays = [even.p, even.d, odd.p, odd.d];
+pub fn round(p: Halves<'_>, d: Halves<'_>, outer: &[Fq], inner: &[Fq], lam: Fq) -> [Fq; 2] {
+    let half = inner.len();
     let part = |range: Range<usize>| {
-        let mut scratch: [Vec<Fq>; 4] = Default::default();
+        let mut scratch: [[Vec<Fq>; 4]; 2] = Default::default();
+        let [for_p, for_d] = &mut scratch;
         if half < SHORT {
             let weights = joint_weights(outer, inner, range.clone());
-            let [p0, d0, p1, d1] = pick(&mut scratch, |k, scratch| {
-                pairs.elements(arrays[k], range.clone(), scratch)
-            });
+            let (p0, p1) = p.pairs(range.clone(), for_p);
+            let (d0, d1) = d.pairs(range, for_d);
             return round_part(p0, d0, p1, d1, &weights, lam);
         }
         let mut total = [Fq::ZERO; 2];
         for (row, columns) in row_parts(range, half) {
             let here = row * half + columns.start..row * half + columns.end;
-            let [p0, d0, p1, d1] = pick(&mut scratch, |k, scratch| {
-                pairs.elements(arrays[k], here.clone(), scratch)
-            });
+            let (p0, p1) = p.pairs(here.clone(), for_p);
+            let (d0, d1) = d.pairs(here, for_d);
             let sums = round_part(p0, d0, p1, d1, &inner[columns], lam);
             total = add_each(total, sums.map(|x| x * outer[row]));
         }
         total
     };
     sum_parts(outer.len() * half, CHUNK, [Fq::ZERO; 2], part, add_each)
-}
-
-/// `f(k, scratch[k])` for each array of a round.
-fn pick<'a>(
-    scratch: &'a mut [Vec<Fq>; 4],
-    mut f: impl FnMut(usize, &'a mut Vec<Fq>) -> &'a [Fq],
-) -> [&'a [Fq]; 4] {
-    let mut out = [&[][..]; 4];
-    for ((k, out), scratch) in out.iter_mut().enumerate().zip(scratch) {
-        *out = f(k, scratch);
-    }
-    out
 }
 
 /// `outer[o] inner[i]` over a range of the index space.
@@ -166,26 +294,27 @@ fn round_part(p0: &[Fq], d0: &[Fq], p1: &[Fq], d1: &[Fq], w: &[Fq], lam: Fq) -> 
 
 /// [`round`] with numerators of shape (n), the same in every row.
 pub fn round_separable(
-    even: Fractions<'_>,
-    odd: Fractions<'_>,
-    n: usize,
+    p: [&[Fq]; 2],
+    d: Halves<'_>,
     outer: &[Fq],
     inner: &[Fq],
     lam: Fq,
 ) -> [Fq; 2] {
-    let (pairs, half) = (Pairs::new(n), inner.len());
-    if half < SHORT || outer.len() == 1 {
-        return round_broadcast(even, odd, n, outer, inner, lam);
+    let (n, half) = (d.n(), inner.len());
+    if outer.len() == 1 {
+        let [even, odd] = p;
+        return round(Halves::Split { even, odd, n }, d, outer, inner, lam);
     }
-    let weights = NumeratorWeights::new(even.p, odd.p, inner, lam);
+    if half < SHORT {
+        return round_broadcast(p, d, outer, inner, lam);
+    }
+    let weights = NumeratorWeights::new(p[0], p[1], inner, lam);
     let part = |range: Range<usize>| {
-        let mut scratch = [Vec::new(), Vec::new()];
+        let mut scratch: [Vec<Fq>; 4] = Default::default();
         let mut total = [Fq::ZERO; 2];
         for (row, columns) in row_parts(range, half) {
             let here = row * half + columns.start..row * half + columns.end;
-            let [for_even, for_odd] = &mut scratch;
-            let d0 = pairs.elements(even.d, here.clone(), for_even);
-            let d1 = pairs.elements(odd.d, here, for_odd);
+            let (d0, d1) = d.pairs(here, &mut scratch);
             let sums = separable_part(d0, d1, weights.part(columns));
             total = add_each(total, sums.map(|x| x * outer[row]));
         }
@@ -196,32 +325,20 @@ pub fn round_separable(
     [at_zero + rows * weights.constant(), leading]
 }
 
-/// [`round_separable`] by copies of the numerators: for short rows, and for a single one.
-fn round_broadcast(
-    even: Fractions<'_>,
-    odd: Fractions<'_>,
-    n: usize,
-    outer: &[Fq],
-    inner: &[Fq],
-    lam: Fq,
-) -> [Fq; 2] {
-    if outer.len() == 1 {
-        return round(even, odd, n, outer, inner, lam);
-    }
-    let (pairs, half) = (Pairs::new(n), inner.len());
+/// [`round_separable`] for short rows, by copies of the numerators.
+fn round_broadcast(p: [&[Fq]; 2], d: Halves<'_>, outer: &[Fq], inner: &[Fq], lam: Fq) -> [Fq; 2] {
+    let (pairs, half) = (Groups::<2>::new(d.n()), inner.len());
     let part = |range: Range<usize>| {
         let weights = joint_weights(outer, inner, range.clone());
         let mut scratch: [Vec<Fq>; 4] = Default::default();
-        let [p0, d0, p1, d1] = pick(&mut scratch, |k, scratch| match k {
-            0 | 2 => {
-                for (_, columns) in row_parts(range.clone(), half) {
-                    pairs.copy_part([even.p, odd.p][k / 2], columns, scratch);
-                }
-                scratch
+        let mut copies = [Vec::new(), Vec::new()];
+        for (copy, p) in copies.iter_mut().zip(p) {
+            for (_, columns) in row_parts(range.clone(), half) {
+                pairs.copy_part(p, columns, copy);
             }
-            _ => pairs.elements([even.d, odd.d][k / 2], range.clone(), scratch),
-        });
-        round_part(p0, d0, p1, d1, &weights, lam)
+        }
+        let (d0, d1) = d.pairs(range, &mut scratch);
+        round_part(&copies[0], d0, &copies[1], d1, &weights, lam)
     };
     sum_parts(outer.len() * half, CHUNK, [Fq::ZERO; 2], part, add_each)
 }

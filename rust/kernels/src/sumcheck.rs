@@ -4,94 +4,104 @@ use crate::buffers::take;
 use crate::field::Fq;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
+use crate::logup::Source;
 use crate::parallel::{CHUNK, for_parts, row_parts, sum_parts};
 use std::ops::Range;
 
-/// Rows of `n` elements seen as rows of pairs.
+/// Rows of `n` elements seen as rows of groups of K, the last one filled up with zeros.
 #[derive(Copy, Clone)]
-pub(crate) struct Pairs {
+pub(crate) struct Groups<const K: usize> {
     n: usize,
-    half: usize,
+    per_row: usize,
 }
 
-impl Pairs {
+impl<const K: usize> Groups<K> {
     pub(crate) fn new(n: usize) -> Self {
         Self {
             n,
-            half: n.div_ceil(2),
+            per_row: n.div_ceil(K),
         }
     }
 
-    /// Pairs in an array of so many elements.
+    /// Groups in an array of so many elements.
     pub(crate) fn count(&self, length: usize) -> usize {
-        length.checked_div(self.n).unwrap_or(0) * self.half
+        length.checked_div(self.n).unwrap_or(0) * self.per_row
     }
 
-    /// Whether rows have an odd length, so that each ends in half a pair.
-    pub(crate) fn odd(&self) -> bool {
-        !self.n.is_multiple_of(2)
+    /// Whether rows end in part of a group.
+    pub(crate) fn ragged(&self) -> bool {
+        !self.n.is_multiple_of(K)
     }
 
-    /// The elements under a range of pairs, two for each: in place where rows are even, else
-    /// copied to `scratch` with the missing zeros.
+    /// The elements under a range of groups, K for each: as the source gives them where rows are
+    /// whole, else copied to `padded` with the missing zeros.
     pub(crate) fn elements<'a>(
         &self,
-        a: &'a [Fq],
+        source: &'a (impl Source + ?Sized),
         range: Range<usize>,
+        padded: &'a mut Vec<Fq>,
         scratch: &'a mut Vec<Fq>,
     ) -> &'a [Fq] {
-        if !self.odd() {
-            return &a[2 * range.start..2 * range.end];
+        if !self.ragged() {
+            return source.elements(K * range.start..K * range.end, scratch);
         }
-        scratch.clear();
-        for (row, columns) in row_parts(range, self.half) {
-            self.copy_part(&a[row * self.n..(row + 1) * self.n], columns, scratch);
+        padded.clear();
+        for (row, groups) in row_parts(range, self.per_row) {
+            let columns = K * groups.start..self.n.min(K * groups.end);
+            let here = row * self.n + columns.start..row * self.n + columns.end;
+            padded.extend_from_slice(source.elements(here, scratch));
+            padded.resize(padded.len() + K * groups.len() - columns.len(), Fq::ZERO);
         }
-        scratch
+        padded
     }
 
-    /// Appends the elements under some pairs of one row, with the missing zero.
-    pub(crate) fn copy_part(&self, row: &[Fq], columns: Range<usize>, scratch: &mut Vec<Fq>) {
-        scratch.extend_from_slice(&row[2 * columns.start..self.n.min(2 * columns.end)]);
-        if 2 * columns.end > self.n {
-            scratch.push(Fq::ZERO);
-        }
+    /// Appends the elements under some groups of one row, with the missing zeros.
+    pub(crate) fn copy_part(&self, row: &[Fq], groups: Range<usize>, out: &mut Vec<Fq>) {
+        let columns = K * groups.start..self.n.min(K * groups.end);
+        out.extend_from_slice(&row[columns.clone()]);
+        out.resize(out.len() + K * groups.len() - columns.len(), Fq::ZERO);
     }
 }
 
 /// `out[o, i] = (1 - r) a[o, 2i] + r a[o, 2i + 1]`.
 pub fn fold(a: &[Fq], n: usize, r: Fq) -> Vec<Fq> {
-    let pairs = Pairs::new(n);
+    let pairs = Groups::<2>::new(n);
     let mut out = take(pairs.count(a.len()));
     for_parts(&mut out, CHUNK, |start, part| {
-        let mut scratch = Vec::new();
-        let a = pairs.elements(a, start..start + part.len(), &mut scratch);
-        // Even or odd entries: no arithmetic.
-        if let Some(k) = [Fq::ZERO, Fq::ONE].iter().position(|x| *x == r) {
-            for (o, pair) in part.iter_mut().zip(a.as_chunks::<2>().0) {
-                *o = pair[k];
-            }
-            return;
-        }
-        #[cfg(target_arch = "x86_64")]
-        if ifma::available() {
-            // SAFETY: the machine has the instructions.
-            return unsafe { ifma::fold(part, a, r) };
-        }
-        portable::fold(part, a, r);
+        let (mut padded, mut none) = (Vec::new(), Vec::new());
+        let a = pairs.elements(&a, start..start + part.len(), &mut padded, &mut none);
+        fold_into(part, a, r);
     });
     out
+}
+
+/// [`fold`] of whole pairs.
+pub(crate) fn fold_into(out: &mut [Fq], a: &[Fq], r: Fq) {
+    // Even or odd entries: no arithmetic.
+    if let Some(k) = [Fq::ZERO, Fq::ONE].iter().position(|x| *x == r) {
+        for (o, pair) in out.iter_mut().zip(a.as_chunks::<2>().0) {
+            *o = pair[k];
+        }
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { ifma::fold(out, a, r) };
+    }
+    portable::fold(out, a, r);
 }
 
 /// Coefficients of `sum_{o,i} a_X[o, i] b_X[o, i]`, each factor linear along pairs.
 pub fn product_round(a: &[Fq], b: &[Fq], n: usize) -> [Fq; 3] {
     debug_assert_eq!(a.len(), b.len());
-    let pairs = Pairs::new(n);
+    let pairs = Groups::<2>::new(n);
     let part = |range: Range<usize>| {
-        let mut scratch = [Vec::new(), Vec::new()];
-        let [for_a, for_b] = &mut scratch;
-        let a = pairs.elements(a, range.clone(), for_a);
-        let b = pairs.elements(b, range, for_b);
+        let mut scratch: [Vec<Fq>; 3] = Default::default();
+        let [for_a, for_b, none] = &mut scratch;
+        let a = pairs.elements(&a, range.clone(), for_a, none);
+        let mut none = Vec::new();
+        let b = pairs.elements(&b, range, for_b, &mut none);
         #[cfg(target_arch = "x86_64")]
         if ifma::available() {
             // SAFETY: the machine has the instructions.

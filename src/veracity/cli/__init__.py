@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 
 import click
 
 from veracity.cli.faults import CarefulGroup
 
 __all__ = ["main"]
+
+# NumPy asks for huge pages, which some virtual machines take five times longer to make than the
+# small ones they replace; it reads this when it is first imported.
+os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 #: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
 COMMANDS = {

@@ -17,9 +17,10 @@ __all__ = [
     "fss_weighted",
     "integer_products",
     "logup_denominators",
+    "logup_first_round",
     "logup_level",
     "logup_round",
-    "logup_round_separable",
+    "logup_split_fold",
     "points_add",
     "points_commit_rows",
     "points_compress",
@@ -55,7 +56,7 @@ __all__ = [
 _Vec = NDArray[np.uint64]
 _Ints = NDArray[Any]
 _Keys = NDArray[np.uint8]
-_Fractions = tuple[_Vec, _Vec]
+_Entries = _Vec | tuple[_Ints, _Ints | None, _Vec, bytes]
 
 def use_threads(threads: int) -> int: ...
 def vec_from_bytes(data: bytes) -> _Vec: ...
@@ -75,15 +76,26 @@ def small_contract(m: _Ints, outer: int, inner: int, v: _Vec) -> _Vec: ...
 def sumcheck_fold(a: _Vec, n: int, r: bytes) -> _Vec: ...
 def sumcheck_product_round(a: _Vec, b: _Vec, n: int) -> bytes: ...
 def integer_products(w: _Ints, x: NDArray[np.int64]) -> NDArray[np.int64]: ...
-def logup_denominators(
-    values: _Ints, images: _Ints | None, constants: _Vec, beta: bytes
-) -> _Vec: ...
-def logup_level(p: _Vec | None, d: _Vec, n: int) -> tuple[_Vec, _Vec]: ...
-def logup_round(
-    even: _Fractions, odd: _Fractions, n: int, outer: _Vec, inner: _Vec, lam: bytes
+def logup_denominators(d: _Entries) -> _Vec: ...
+def logup_level(p: _Entries | None, d: _Entries, n: int) -> tuple[_Vec, _Vec]: ...
+def logup_split_fold(a: _Entries, n: int, r: bytes) -> tuple[_Vec, _Vec]: ...
+def logup_first_round(
+    p: _Entries | None,
+    ends: tuple[_Vec, _Vec] | None,
+    d: _Entries,
+    n: int,
+    outer: _Vec,
+    inner: _Vec,
+    lam: bytes,
 ) -> bytes: ...
-def logup_round_separable(
-    even: _Fractions, odd: _Fractions, n: int, outer: _Vec, inner: _Vec, lam: bytes
+def logup_round(
+    p: tuple[_Vec, _Vec],
+    d: tuple[_Vec, _Vec],
+    n: int,
+    outer: _Vec,
+    inner: _Vec,
+    lam: bytes,
+    separable: bool,
 ) -> bytes: ...
 def points_generators(label: str, n: int) -> _Vec: ...
 def points_commit_rows(values: _Ints, rows: int, index: NDArray[np.int64], bases: _Vec) -> _Vec: ...

@@ -18,6 +18,7 @@ is the least significant bit of the LAST axis. Folding binds variable 0 first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,6 +47,34 @@ class Points(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, key: slice, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """A vector that is computed where it is read, from small integers.
+
+    ``constants[b] - values[b, i] - beta * images[b, i]``, row-major. Only the operations that say
+    so take it.
+
+    Attributes
+    ----------
+    values : Ints
+        Shape (rows, m).
+    images : Ints or None
+        The same shape.
+    constants : Vec
+        One per row.
+    beta : int
+        Factor of the images.
+    """
+
+    values: Ints
+    images: Ints | None
+    constants: Vec
+    beta: int
+
+    def __len__(self) -> int:
+        return int(self.values.size)
 
 
 class Engine(Protocol):
@@ -149,16 +178,11 @@ class Engine(Protocol):
     # ---- LogUp (fractional sumcheck), see docs/protocols/lookup.md ---------------------------
     # A fraction p/q is stored as the pair (p, d) with q = 1 + d, so that padding, which stands
     # for 0/1, is all zeros. An array of shape (outer, n) has missing entries beyond n.
-    def logup_denominators(
-        self, values: Ints, images: Ints | None, constants: Vec, beta: int
-    ) -> Vec:
-        """``out[b, i] = constants[b] - values[b, i] - beta * images[b, i]``.
-
-        ``values`` (and ``images``) have shape (len(constants), m).
-        """
+    def logup_denominators(self, leaves: Leaves) -> Vec:
+        """All entries of leaves, stored."""
         ...
 
-    def logup_level(self, p: Vec | None, d: Vec, n: int) -> tuple[Vec, Vec]:
+    def logup_level(self, p: Vec | Leaves | None, d: Vec | Leaves, n: int) -> tuple[Vec, Vec]:
         """Add neighbours: entries 2i and 2i+1 of the last axis of shape (len(d) // n, n).
 
         ``p0/(1+d0) + p1/(1+d1)``: returns ``(p', d')`` of shape (.., ceil(n/2)) with
@@ -169,39 +193,41 @@ class Engine(Protocol):
 
     def logup_round(
         self,
-        even: tuple[Vec, Vec],
-        odd: tuple[Vec, Vec],
+        p: tuple[Vec, Vec],
+        d: tuple[Vec, Vec],
         n: int,
         outer: Vec,
         inner: Vec,
         lam: int,
     ) -> tuple[int, int]:
-        """One round over even/odd halves, each ``(p, d)`` of shape (len(outer), n).
+        """One round over even and odd halves of shape (len(outer), n).
 
         With ``F = lam (p0 (1+d1) + p1 (1+d0)) + d0 + d1 + d0 d1`` (0 = even, 1 = odd, each
         linear in X along pairs of the last axis) and
         ``h(X) = sum_{o,i} outer[o] inner[i] F(X; o, i)``, returns ``(h(0), leading coefficient
         of X^2)``. ``len(inner) == ceil(n / 2)``. (The constant 1 of ``(1+d0)(1+d1)`` is left
-        out: the caller adds it, over the whole padded cube.)
+        out: the caller adds it, over the whole padded cube.) Numerators may have length ``n``:
+        the same in every row.
         """
         ...
 
-    def logup_round_separable(
+    def logup_first_round(
         self,
-        even_p: Vec,
-        even_d: Vec,
-        odd_p: Vec,
-        odd_d: Vec,
+        p: Vec | Leaves | tuple[Vec, Vec],
+        d: Vec | Leaves,
         n: int,
         outer: Vec,
         inner: Vec,
         lam: int,
     ) -> tuple[int, int]:
-        """:meth:`logup_round` where the numerators depend on the last axis only.
+        """:meth:`logup_round` on a level whose halves are not apart: shape (len(outer), n).
 
-        ``even_p`` and ``odd_p`` have length ``n`` (broadcast over outer). Used on the leaf layer,
-        where numerators are the indicator of present entries.
+        Numerators are an array like ``d``, or halves of one row, of length ``ceil(n / 2)``.
         """
+        ...
+
+    def logup_split_fold(self, a: Vec | Leaves, n: int, r: int) -> tuple[Vec, Vec]:
+        """Even and odd entries along the last axis of shape (.., n), each folded with ``r``."""
         ...
 
     # ---- group -----------------------------------------------------------------------------

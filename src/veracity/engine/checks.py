@@ -8,12 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import Ints
+from veracity.engine.api import Ints, Leaves
 
 __all__ = [
+    "check_entries",
     "check_eq",
+    "check_first_round",
     "check_index",
-    "check_leaves",
     "check_matrix_size",
     "check_round",
     "check_same_length",
@@ -69,11 +70,12 @@ def check_matrix_size(length: int, n: int) -> None:
         raise ValueError(f"{length} elements are no whole number of rows of {n}")
 
 
-def check_leaves(values: Ints, images: Ints | None, rows: int) -> None:
-    """Values, and images where there are any, of shape (rows, m)."""
-    check_small(values, shape=(rows, None))
-    if images is not None:
-        check_small(images, shape=values.shape)
+def check_entries(entries: _Sized) -> None:
+    """Leaves have values, and images where there are any, of shape (rows, m)."""
+    if isinstance(entries, Leaves):
+        check_small(entries.values, shape=(len(entries.constants), None))
+        if entries.images is not None:
+            check_small(entries.images, shape=entries.values.shape)
 
 
 def check_round(lengths: Sequence[int], length: int, n: int, inner: int) -> None:
@@ -82,3 +84,14 @@ def check_round(lengths: Sequence[int], length: int, n: int, inner: int) -> None
         raise ValueError(f"lengths {list(lengths)} where {length} is due")
     if inner != (n + 1) // 2:
         raise ValueError(f"{inner} inner weights for rows of {n}")
+
+
+def check_first_round(
+    p: _Sized | tuple[_Sized, _Sized], d: _Sized, length: int, n: int, inner: int
+) -> None:
+    """:func:`check_round` where halves are still together, with rows of ``n``."""
+    half = (n + 1) // 2
+    check_round([len(d)], length, n, half)
+    check_round([len(x) for x in p] if isinstance(p, tuple) else [half, half], half, half, inner)
+    if not isinstance(p, tuple):
+        check_same_length(p, d)

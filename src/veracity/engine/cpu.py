@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import _cpu
-from veracity.engine.api import ORDER, SCALAR_BYTES, Ints
+from veracity.engine.api import ORDER, SCALAR_BYTES, Ints, Leaves
 from veracity.engine.checks import (
+    check_entries,
     check_eq,
+    check_first_round,
     check_index,
-    check_leaves,
     check_matrix_size,
     check_round,
     check_same_length,
@@ -127,44 +128,55 @@ class CpuEngine(CpuGroup):
         return c0, c1, c2
 
     # ---- LogUp -----------------------------------------------------------------------------
-    def logup_denominators(
-        self, values: Ints, images: Ints | None, constants: LimbVec, beta: int
-    ) -> LimbVec:
-        check_leaves(values, images, len(constants))
-        return _cpu.logup_denominators(values, images, constants, _bytes(beta))
+    def logup_denominators(self, leaves: Leaves) -> LimbVec:
+        return _cpu.logup_denominators(_entries(leaves))
 
-    def logup_level(self, p: LimbVec | None, d: LimbVec, n: int) -> tuple[LimbVec, LimbVec]:
+    def logup_level(
+        self, p: LimbVec | Leaves | None, d: LimbVec | Leaves, n: int
+    ) -> tuple[LimbVec, LimbVec]:
         check_matrix_size(len(d), n)
-        return _cpu.logup_level(p, d, n)
+        return _cpu.logup_level(None if p is None else _entries(p), _entries(d), n)
 
     def logup_round(
         self,
-        even: tuple[LimbVec, LimbVec],
-        odd: tuple[LimbVec, LimbVec],
+        p: tuple[LimbVec, LimbVec],
+        d: tuple[LimbVec, LimbVec],
         n: int,
         outer: LimbVec,
         inner: LimbVec,
         lam: int,
     ) -> tuple[int, int]:
-        check_round([len(x) for x in (*even, *odd)], len(outer) * n, n, len(inner))
-        out = _cpu.logup_round(even, odd, n, outer, inner, _bytes(lam))
+        length = len(outer) * n
+        separable = len(p[0]) == n != length
+        check_round([len(x) for x in d], length, n, len(inner))
+        check_round([len(x) for x in p], n if separable else length, n, len(inner))
+        out = _cpu.logup_round(p, d, n, outer, inner, _bytes(lam), separable)
         at_zero, leading = _ints(out)
         return at_zero, leading
 
-    def logup_round_separable(
+    def logup_first_round(
         self,
-        even_p: LimbVec,
-        even_d: LimbVec,
-        odd_p: LimbVec,
-        odd_d: LimbVec,
+        p: LimbVec | Leaves | tuple[LimbVec, LimbVec],
+        d: LimbVec | Leaves,
         n: int,
         outer: LimbVec,
         inner: LimbVec,
         lam: int,
     ) -> tuple[int, int]:
-        check_round([len(even_p), len(odd_p)], n, n, len(inner))
-        check_round([len(even_d), len(odd_d)], len(outer) * n, n, len(inner))
-        even, odd = (even_p, even_d), (odd_p, odd_d)
-        out = _cpu.logup_round_separable(even, odd, n, outer, inner, _bytes(lam))
+        check_first_round(p, d, len(outer) * n, n, len(inner))
+        every, ends = (None, p) if isinstance(p, tuple) else (_entries(p), None)
+        out = _cpu.logup_first_round(every, ends, _entries(d), n, outer, inner, _bytes(lam))
         at_zero, leading = _ints(out)
         return at_zero, leading
+
+    def logup_split_fold(self, a: LimbVec | Leaves, n: int, r: int) -> tuple[LimbVec, LimbVec]:
+        check_matrix_size(len(a), n)
+        return _cpu.logup_split_fold(_entries(a), n, _bytes(r))
+
+
+def _entries(a: LimbVec | Leaves) -> LimbVec | tuple[Ints, Ints | None, LimbVec, bytes]:
+    """A vector, or what the kernels compute it from."""
+    if not isinstance(a, Leaves):
+        return a
+    check_entries(a)
+    return a.values, a.images, a.constants, _bytes(a.beta)

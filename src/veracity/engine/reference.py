@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import ORDER, Ints
+from veracity.engine.api import ORDER, Ints, Leaves
 from veracity.engine.checks import (
+    check_entries,
     check_eq,
+    check_first_round,
     check_index,
-    check_leaves,
     check_matrix_size,
     check_round,
     check_same_length,
@@ -161,20 +162,24 @@ class ReferenceEngine(ReferenceGroup):
         return c0 % ORDER, c1 % ORDER, c2 % ORDER
 
     # ---- LogUp -----------------------------------------------------------------------------
-    def logup_denominators(
-        self, values: Ints, images: Ints | None, constants: ObjectVec, beta: int
-    ) -> ObjectVec:
-        check_leaves(values, images, len(constants))
+    def logup_denominators(self, leaves: Leaves) -> ObjectVec:
+        check_entries(leaves)
         out = []
+        constants: ObjectVec = leaves.constants
         for b, constant in enumerate(constants):
-            for i in range(values.shape[1]):
-                image = 0 if images is None else int(images[b, i])
-                out.append(constant - int(values[b, i]) - beta * image)
+            for i in range(leaves.values.shape[1]):
+                image = 0 if leaves.images is None else int(leaves.images[b, i])
+                out.append(constant - int(leaves.values[b, i]) - leaves.beta * image)
         return _vec(out)
 
-    def logup_level(self, p: ObjectVec | None, d: ObjectVec, n: int) -> tuple[ObjectVec, ObjectVec]:
-        if p is None:
-            p = _vec([1] * len(d))
+    def _stored(self, a: ObjectVec | Leaves) -> ObjectVec:
+        return self.logup_denominators(a) if isinstance(a, Leaves) else a
+
+    def logup_level(
+        self, p: ObjectVec | Leaves | None, d: ObjectVec | Leaves, n: int
+    ) -> tuple[ObjectVec, ObjectVec]:
+        d = self._stored(d)
+        p = _vec([1] * len(d)) if p is None else self._stored(p)
         check_same_length(p, d)
         out_p, out_d = [], []
         for row_p, row_d in zip(_rows(p, n), _rows(d, n), strict=True):
@@ -185,14 +190,16 @@ class ReferenceEngine(ReferenceGroup):
 
     def logup_round(
         self,
-        even: tuple[ObjectVec, ObjectVec],
-        odd: tuple[ObjectVec, ObjectVec],
+        p: tuple[ObjectVec, ObjectVec],
+        d: tuple[ObjectVec, ObjectVec],
         n: int,
         outer: ObjectVec,
         inner: ObjectVec,
         lam: int,
     ) -> tuple[int, int]:
-        arrays = (*even, *odd)
+        if len(p[0]) == n != len(outer) * n:
+            p = self.concat([p[0]] * len(outer)), self.concat([p[1]] * len(outer))
+        arrays = (p[0], d[0], p[1], d[1])
         check_round([len(x) for x in arrays], len(outer) * n, n, len(inner))
         tables = [_rows(x, n) for x in arrays]
         at_zero = leading = 0
@@ -205,22 +212,30 @@ class ReferenceEngine(ReferenceGroup):
                 leading += weight * factor * square
         return at_zero % ORDER, leading % ORDER
 
-    def logup_round_separable(
+    def logup_first_round(
         self,
-        even_p: ObjectVec,
-        even_d: ObjectVec,
-        odd_p: ObjectVec,
-        odd_d: ObjectVec,
+        p: ObjectVec | Leaves | tuple[ObjectVec, ObjectVec],
+        d: ObjectVec | Leaves,
         n: int,
         outer: ObjectVec,
         inner: ObjectVec,
         lam: int,
     ) -> tuple[int, int]:
-        check_round([len(even_p), len(odd_p)], n, n, len(inner))
-        copies = [even_p] * len(outer), [odd_p] * len(outer)
-        even = self.concat(copies[0]), even_d
-        odd = self.concat(copies[1]), odd_d
-        return self.logup_round(even, odd, n, outer, inner, lam)
+        check_first_round(p, d, len(outer) * n, n, len(inner))
+
+        def split(a: ObjectVec | Leaves) -> tuple[ObjectVec, ObjectVec]:
+            stored = self._stored(a)
+            return self.fold(stored, n, 0), self.fold(stored, n, 1)
+
+        halves = p if isinstance(p, tuple) else split(p)
+        return self.logup_round(halves, split(d), (n + 1) // 2, outer, inner, lam)
+
+    def logup_split_fold(
+        self, a: ObjectVec | Leaves, n: int, r: int
+    ) -> tuple[ObjectVec, ObjectVec]:
+        stored, half = self._stored(a), (n + 1) // 2
+        even, odd = self.fold(stored, n, 0), self.fold(stored, n, 1)
+        return self.fold(even, half, r), self.fold(odd, half, r)
 
 
 Line = tuple[int, int]

@@ -10,14 +10,14 @@ all zeros. Blocks that shrank to one entry are gathered, in order, in a one-dime
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from veracity.engine.api import ORDER, Engine, Vec
-from veracity.zk.mle import eq_at, eq_range, kron, ones, variables
+from veracity.engine.api import ORDER, Engine, Leaves, Vec
+from veracity.zk.mle import eq_at, eq_range, kron, ones, variables, zeros
 
-__all__ = ["Halves", "Leaves", "Level", "Placement", "Run", "place"]
+__all__ = ["Halves", "Level", "Placement", "Run", "place"]
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,17 @@ class Run:
         Position of the first entry in its level.
     dims : tuple of int
         Dims without axes of length 1.
-    p : Vec or None
+    p : Vec, Leaves or None
         Numerators; None for all ones.
-    d : Vec
-        Denominators minus one.
+    d : Vec or Leaves
+        Denominators minus one. Level 0 is half of the tree's memory, so large blocks of it are
+        computed from their integers whenever they are needed.
     """
 
     offset: int
     dims: tuple[int, ...]
-    p: Vec | None
-    d: Vec
+    p: Vec | Leaves | None
+    d: Vec | Leaves
 
     @property
     def single(self) -> bool:
@@ -100,8 +101,10 @@ class Level:
             tail = Run(
                 rest[0].offset,
                 (sum(len(r.d) for r in rest),),
-                engine.concat([ones(engine, 1) if r.p is None else r.p for r in rest]),
-                engine.concat([r.d for r in rest]),
+                engine.concat(
+                    [ones(engine, 1) if r.p is None else _stored(engine, r.p) for r in rest]
+                ),
+                engine.concat([_stored(engine, r.d) for r in rest]),
             )
         return Level(big, tail)
 
@@ -113,13 +116,17 @@ class Level:
             None if self.tail is None else _up(engine, self.tail),
         )
 
+    def root(self, engine: Engine) -> int:
+        """The denominator of the one fraction that is left."""
+        if self.tail is None or isinstance(self.tail.d, Leaves):
+            return 1
+        return (1 + engine.to_ints(self.tail.d)[0]) % ORDER
+
     def halves(self, engine: Engine) -> Halves:
         """The operands of the sumcheck that leads from the next level to this one."""
-        return Halves(
-            engine,
-            [_Half(engine, r) for r in self.runs],
-            None if self.tail is None else _Half(engine, self.tail),
-        )
+        # single entries of other blocks will join the tail, so it is split at once
+        tail = None if self.tail is None else _Half(engine, self.tail, together=False)
+        return Halves(engine, [_Half(engine, r) for r in self.runs], tail)
 
 
 def _up(engine: Engine, run: Run) -> Run:
@@ -128,45 +135,34 @@ def _up(engine: Engine, run: Run) -> Run:
     return Run(run.offset // 2, _strip((*run.dims[:-1], (n + 1) // 2)), p, d)
 
 
-@dataclass(frozen=True)
-class Leaves:
-    """Level 0, made afresh block by block whenever it is needed: it is half of the tree's memory.
-
-    Attributes
-    ----------
-    blocks : sequence of callables
-        Make the blocks, by falling size; blocks have more than one entry, except perhaps the last.
-    """
-
-    blocks: Sequence[Callable[[], Run]]
-
-    def next(self, engine: Engine) -> Level:
-        """Level 1, without keeping the leaves."""
-        return Level.of(engine, [_up(engine, make()) for make in self.blocks], None)
-
-    def halves(self, engine: Engine) -> Halves:
-        """The operands of the last layer's sumcheck."""
-        return Halves(engine, [_Half(engine, make()) for make in self.blocks], None)
+def _stored(engine: Engine, a: Vec | Leaves) -> Vec:
+    """Entries as a vector, where they are few."""
+    return engine.logup_denominators(a) if isinstance(a, Leaves) else a
 
 
 class _Half:
     """Even and odd entries of a block while variables are bound, last axis first.
 
-    ``pe, po`` have the dims of the block, or, if ``separable``, depend on the last axis only.
+    ``p`` and ``d`` are pairs (even, odd). Numerators have the dims of the block, or, if
+    ``separable``, depend on the last axis only. Until the first variable is bound, the halves of
+    a long axis may stay ``together``, in ``whole``.
     """
 
-    def __init__(self, engine: Engine, run: Run) -> None:
+    def __init__(self, engine: Engine, run: Run, together: bool = True) -> None:
         n = run.dims[-1]
         self.engine, self.offset = engine, run.offset // 2
-        self.de, self.do = engine.fold(run.d, n, 0), engine.fold(run.d, n, 1)
         self.separable = run.p is None
+        self.p = self.d = (zeros(engine, 0), zeros(engine, 0))
         if run.p is None:
-            self.pe = ones(engine, (n + 1) // 2)
-            self.po = ones(engine, n // 2) if n > 1 else engine.from_ints([0])
-            if n % 2 and n > 1:
-                self.po = engine.concat([self.po, engine.from_ints([0])])
-        else:
-            self.pe, self.po = engine.fold(run.p, n, 0), engine.fold(run.p, n, 1)
+            even, odd = ones(engine, (n + 1) // 2), ones(engine, n // 2)
+            self.p = even, engine.concat([odd, zeros(engine, len(even) - len(odd))])
+        self.whole = run if together and n > 2 else None
+        if self.whole is None:
+            d = _stored(engine, run.d)
+            self.d = engine.fold(d, n, 0), engine.fold(d, n, 1)
+            if run.p is not None:
+                p = _stored(engine, run.p)
+                self.p = engine.fold(p, n, 0), engine.fold(p, n, 1)
         self.dims: tuple[int, ...] = ()
         self._outer: Vec | None = None
         self._shrink((*run.dims[:-1], (n + 1) // 2))
@@ -177,10 +173,9 @@ class _Half:
         if popped or not self.dims[:-1]:
             self._outer = None
         if popped and self.separable:
-            n = self.dims[-1]
-            p = self.engine.to_ints(self.pe) + self.engine.to_ints(self.po)
-            self.pe = self.engine.scale(ones(self.engine, n), p[0])
-            self.po = self.engine.scale(ones(self.engine, n), p[1])
+            row = ones(self.engine, self.dims[-1])
+            even, odd = (self.engine.to_ints(p)[0] for p in self.p)
+            self.p = self.engine.scale(row, even), self.engine.scale(row, odd)
 
     def round(self, point: Sequence[int], lam: int) -> tuple[int, int]:
         """Contribution to ``(h(0), h_2)``; ``point`` = remaining coordinates, this one first."""
@@ -205,20 +200,25 @@ class _Half:
             inner = self.engine.eq(rest[: width - 1], (n + 1) // 2)
         else:
             inner = eq_range(self.engine, rest, self.offset // 2, self.offset // 2 + (n + 1) // 2)
-        if self.separable:
-            return self.engine.logup_round_separable(
-                self.pe, self.de, self.po, self.do, n, self._outer, inner, lam
-            )
-        return self.engine.logup_round(
-            (self.pe, self.de), (self.po, self.do), n, self._outer, inner, lam
-        )
+        if self.whole is not None:
+            p = self.p if self.whole.p is None else self.whole.p
+            size = self.whole.dims[-1]
+            return self.engine.logup_first_round(p, self.whole.d, size, self._outer, inner, lam)
+        return self.engine.logup_round(self.p, self.d, n, self._outer, inner, lam)
 
     def bind(self, r: int) -> None:
         """Bind the next variable."""
-        n = self.dims[-1]
+        n, run = self.dims[-1], self.whole
         fold = self.engine.fold
-        self.pe, self.po = fold(self.pe, n, r), fold(self.po, n, r)
-        self.de, self.do = fold(self.de, n, r), fold(self.do, n, r)
+        if run is None or run.p is None:
+            self.p = fold(self.p[0], n, r), fold(self.p[1], n, r)
+        else:
+            self.p = self.engine.logup_split_fold(run.p, run.dims[-1], r)
+        if run is None:
+            self.d = fold(self.d[0], n, r), fold(self.d[1], n, r)
+        else:
+            self.d = self.engine.logup_split_fold(run.d, run.dims[-1], r)
+        self.whole = None
         self.offset //= 2
         self._shrink((*self.dims[:-1], (n + 1) // 2))
 
@@ -243,10 +243,11 @@ class Halves:
         self._big = [h for h in self._big if not h.single]
         rest = [*small, *([self._tail] if self._tail is not None else [])]
         first = rest[0]
-        for name in ("pe", "de", "po", "do"):
-            setattr(first, name, self.engine.concat([getattr(h, name) for h in rest]))
+        concat = self.engine.concat
+        first.p = concat([h.p[0] for h in rest]), concat([h.p[1] for h in rest])
+        first.d = concat([h.d[0] for h in rest]), concat([h.d[1] for h in rest])
         first.separable = False
-        first.dims = (len(first.de),)
+        first.dims = (len(first.d[0]),)
         first._outer = None
         self._tail = first
 
@@ -269,7 +270,9 @@ class Halves:
     def ends(self) -> tuple[int, int, int, int]:
         """``(p_even, q_even, p_odd, q_odd)`` once all variables are bound."""
         tail = self._tail
-        if tail is None or self._big or len(tail.de) != 1:
+        if tail is None or self._big or tail.whole is not None or len(tail.d[0]) != 1:
             raise ValueError("a layer is not bound to the end")
-        pe, de, po, do = (self.engine.to_ints(v)[0] for v in (tail.pe, tail.de, tail.po, tail.do))
-        return pe, (1 + de) % ORDER, po, (1 + do) % ORDER
+        p0, d0, p1, d1 = (
+            self.engine.to_ints(v)[0] for v in (tail.p[0], tail.d[0], tail.p[1], tail.d[1])
+        )
+        return p0, (1 + d0) % ORDER, p1, (1 + d1) % ORDER

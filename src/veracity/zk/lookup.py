@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from veracity.engine.api import ORDER
-from veracity.zk.fractions import Leaves, Run
+from veracity.zk.fractions import Level, Run
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import inverse
 
@@ -78,7 +78,7 @@ def _layer_end(
 
 def prove_lookups(
     channel: HiddenProver,
-    leaves: Sequence[Callable[[], Run]],
+    leaves: Sequence[Run],
     variables: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> LeafClaim:
@@ -86,23 +86,21 @@ def prove_lookups(
 
     Parameters
     ----------
-    leaves : sequence of callables
-        Make the leaf blocks, by falling size, at their offsets; each is called twice.
+    leaves : sequence of Run
+        The leaf blocks, by falling size, at their offsets.
     variables : int
         Variables of the cube.
     progress : callable
         Receives the fraction of the work that is done.
     """
     engine = channel.engine
-    bottom = Leaves(leaves)
-    levels = [bottom.next(engine)]
-    for _ in range(variables - 1):
+    levels = [Level.of(engine, leaves, None)]
+    for _ in range(variables):
         levels.append(levels[-1].next(engine))
-    top = levels.pop()
-    root = 1 if top.tail is None else (1 + engine.to_ints(top.tail.d)[0]) % ORDER
+    root = levels.pop().root(engine)
     claim = _root(channel, *channel.send("lookup root", [root, inverse(root)]))
     for depth in range(variables):
-        halves = (levels.pop() if levels else bottom).halves(engine)
+        halves = levels.pop().halves(engine)
         lam = channel.challenge("lookup batch")
         value = lam * claim.numerator + claim.denominator
         point: list[int] = []

@@ -40,11 +40,15 @@ class _Sponge:
         self._hash.update(b"m" + len(name).to_bytes(2, "little") + name)
         self._hash.update(len(data).to_bytes(8, "little") + data)
 
-    def challenge(self, label: str) -> int:
-        """A uniform field element that depends on everything absorbed so far."""
+    def challenge_bytes(self, label: str, size: int) -> bytes:
+        """Uniform bytes that depend on everything absorbed so far."""
         name = label.encode()
         self._hash.update(b"c" + len(name).to_bytes(2, "little") + name)
-        return int.from_bytes(self._hash.copy().digest(_CHALLENGE_BYTES), "little") % ORDER
+        return self._hash.copy().digest(size)
+
+    def challenge(self, label: str) -> int:
+        """A uniform field element that depends on everything absorbed so far."""
+        return int.from_bytes(self.challenge_bytes(label, _CHALLENGE_BYTES), "little") % ORDER
 
     def challenges(self, label: str, n: int) -> list[int]:
         """``n`` independent challenges."""

@@ -9,9 +9,11 @@ from math import prod
 from veracity.engine.api import POINT_BYTES, SCALAR_BYTES
 from veracity.graph import Program
 from veracity.zk.mle import axis_bits, variables
-from veracity.zkml.argument import Circuit, build_circuit
+from veracity.zkml.circuit import Circuit, build_circuit
 from veracity.zkml.model import choose_log_columns, weight_shapes
-from veracity.zkml.relations import group_products
+from veracity.zkml.products import inner_dims
+from veracity.zkml.relations import group_zeros
+from veracity.zkml.tensor import ProductSource
 
 __all__ = ["Costs", "count"]
 
@@ -48,12 +50,16 @@ class Costs:
 
 
 def _product_dims(circuit: Circuit) -> list[tuple[int, ...]]:
+    """Dims of the inner product of every product term."""
+    groups = [[t for u in g for t in (u.value, u.image) if t] for g in circuit.plan.groups]
     out = []
-    for uses in group_products(circuit.builder):
-        inputs, _ = uses[0].spec.split("->")
-        left, right = inputs.split(",")
-        sizes = dict(zip(left, uses[0].a.dims, strict=True))
-        out.append((len(uses), *[sizes[c] for c in left if c in right]))
+    for tensors in [*groups, *group_zeros(circuit.builder)]:
+        forms: dict[object, set[ProductSource]] = {}
+        for source in (s for t in tensors for s, _ in t.terms):
+            if isinstance(source, ProductSource):
+                form = (source.spec, source.a.dims, source.b.dims)
+                forms.setdefault(form, set()).add(source)
+        out += [inner_dims(list(uses)) for uses in forms.values()]
     return out
 
 

@@ -1,8 +1,9 @@
 """The statement "program P on the weights committed as C maps this prompt to this answer".
 
 1. Both sides build the circuit of the program for the public token counts.
-2. The prover commits to all columns of the witness and to the tables' multiplicities.
-3. One lookup argument, one product sumcheck, one batch of linear identities.
+2. The prover commits to all columns of the witness; then to a random projection that bounds all
+   quotients, and to the tables' multiplicities.
+3. One lookup argument, linear identities at random points, and one sumcheck for all products.
 4. One evaluation sumcheck turns every claim into one equation on one combined row.
 5. One opening proves that and everything the ledger owes about hidden messages.
 
@@ -13,33 +14,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
-from veracity.errors import (
-    FormatError,
-    UnsupportedModelError,
-    UsageError,
-    VerificationError,
-)
+from veracity.engine.api import Engine, Ints, Points
+from veracity.errors import UnsupportedModelError, UsageError, VerificationError
 from veracity.graph import Program, Trace, execute
-from veracity.graph.ops import Function, Rope
-from veracity.zk.columns import ColumnData, ColumnShape, commit_column
+from veracity.zk.columns import ColumnData, ColumnShape
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.mle import axis_bits
 from veracity.zk.opening import prove_opening, verify_opening
-from veracity.zk.reduction import LinearClaim, reduce_prover, reduce_verifier
+from veracity.zk.reduction import reduce_prover, reduce_verifier
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
-from veracity.zkml.builder import Builder
-from veracity.zkml.lookups import (
-    LookupPlan,
-    count_multiplicities,
-    prove_all_lookups,
-    verify_all_lookups,
-)
+from veracity.zkml.circuit import Circuit, build_circuit
+from veracity.zkml.lookups import prove_all_lookups, verify_all_lookups
 from veracity.zkml.model import (
     ModelCommitment,
     ModelOpening,
@@ -47,93 +36,28 @@ from veracity.zkml.model import (
     weight_points,
     weight_shapes,
 )
-from veracity.zkml.ops import Context, find_rule
 from veracity.zkml.products import prove_products, verify_products
-from veracity.zkml.relations import (
-    Layout,
-    Resolver,
-    group_lookups,
-    group_products,
-    group_zeros,
-)
+from veracity.zkml.relations import Claim, Resolver, group_zeros
 from veracity.zkml.tables import tables_digest
+from veracity.zkml.witness import bound_claim, commit_witness, read_witness
 
 __all__ = [
     "PROTOCOL",
-    "Circuit",
-    "build_circuit",
     "prove",
     "prove_circuit",
     "prove_with_spans",
     "verify",
+    "verify_circuit",
 ]
 
 #: Name and version of the protocol; absorbed first.
-PROTOCOL = "veracity inference v1"
+PROTOCOL = "veracity inference v2"
 
 Progress = Callable[[str, float], None]
 
 
 def _silent(_phase: str, _done: float) -> None:
     """No progress wanted."""
-
-
-@dataclass(frozen=True)
-class Circuit:
-    """Everything that both sides know about one execution.
-
-    Attributes
-    ----------
-    builder : Builder
-        Columns and relations (with values for the prover).
-    layouts : dict
-        Storage of the witness columns by name, in the order they are committed.
-    plan : LookupPlan
-        Blocks of the lookup argument.
-    """
-
-    builder: Builder
-    layouts: dict[str, Layout]
-    plan: LookupPlan
-
-    def witness_shapes(self) -> list[ColumnShape]:
-        """Columns of the witness, then multiplicities, in the order they are committed."""
-        return [*[x.shape for x in self.layouts.values()], *self.plan.columns()]
-
-
-def build_circuit(
-    program: Program,
-    tokens: Sequence[int],
-    prompt_length: int,
-    weights: Mapping[str, Ints] | None = None,
-    trace: Trace | None = None,
-) -> Circuit:
-    """Run every op's argument through a builder.
-
-    Parameters
-    ----------
-    tokens : sequence of int
-        Prompt and answer; the last answer token is not an input.
-    weights, trace : optional
-        The prover's weights and execution; both or neither.
-    """
-    dims = {name: tuple(spec.shape) for name, spec in program.weights.items()}
-    builder = Builder(dims, weights)
-    covered = frozenset(op.x for op in program.ops if isinstance(op, Function))
-    context = Context(
-        builder=builder,
-        values={},
-        tokens=tuple(tokens[:-1]),
-        answer=tuple(tokens[prompt_length:]),
-        prompt_length=prompt_length,
-        covered=covered,
-        rotated=frozenset(op.x for op in program.ops if isinstance(op, Rope)),
-        details=None if trace is None else trace.details,
-    )
-    for op in program.ops:
-        context.values[op.name] = find_rule(op)(context, op)
-    layouts = {name: Layout.of(stack) for name, stack in builder.stacks.items()}
-    return Circuit(builder, layouts, LookupPlan.of(group_lookups(builder)))
 
 
 def _check_statement(program: Program, tokens: Sequence[int], prompt_length: int) -> None:
@@ -169,10 +93,10 @@ def _statement(
     return b"".join(len(p).to_bytes(8, "little") + hashlib.sha256(p).digest() for p in parts)
 
 
-def _linear_claims(
+def _identities(
     channel: Channel, resolver: Resolver, engine: Engine, circuit: Circuit
-) -> list[LinearClaim]:
-    """All linear identities at random points, one claim per shape."""
+) -> list[Claim]:
+    """All identities at random points, one claim per shape."""
     claims = []
     for tensors in group_zeros(circuit.builder):
         instances = channel.challenges("identity instances", axis_bits(len(tensors)))
@@ -181,8 +105,7 @@ def _linear_claims(
             for d in tensors[0].dims
         )
         scale = engine.to_ints(engine.eq(instances, len(tensors)))
-        terms, public = resolver.resolve(tensors, scale, weights)
-        claims.append(LinearClaim(tuple(terms), LinearForm(-public)))
+        claims.append(resolver.claim(tensors, scale, weights, 0))
     return claims
 
 
@@ -284,16 +207,18 @@ def prove_circuit(
     Nothing is checked here: a prover who puts false values into the circuit gets a proof that
     does not verify. That is what the soundness tests do.
     """
-    columns, multiplicities = _commit_witness(engine, key, circuit, transcript, progress)
+    witness = commit_witness(engine, key, circuit, transcript, progress)
+    columns, plan = witness.columns, witness.plan
     channel = HiddenProver(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
-    claims = prove_all_lookups(
-        channel, resolver, circuit.plan, multiplicities, lambda f: progress("lookups", f)
+    bound = bound_claim(channel, resolver, engine, circuit, witness.directions)
+    owed = prove_all_lookups(
+        channel, resolver, plan, witness.multiplicities, lambda f: progress("lookups", f)
     )
+    owed += _identities(channel, resolver, engine, circuit)
     progress("products", 0.0)
-    claims += prove_products(channel, resolver, group_products(circuit.builder))
+    claims = [bound, *prove_products(channel, resolver, owed)]
     progress("products", 0.5)
-    claims += _linear_claims(channel, resolver, engine, circuit)
     columns |= model
     shapes = {name: data.shape for name, data in columns.items()}
     values = {name: data.values for name, data in columns.items()}
@@ -301,30 +226,6 @@ def prove_circuit(
     progress("products", 1.0)
     prove_opening(channel, columns, equation, lambda f: progress("opening", f))
     progress("opening", 1.0)
-
-
-def _commit_witness(
-    engine: Engine,
-    key: CommitmentKey,
-    circuit: Circuit,
-    transcript: ProverTranscript,
-    progress: Progress,
-) -> tuple[dict[str, ColumnData], dict[str, Ints]]:
-    """Commit to every column of the witness."""
-    multiplicities = count_multiplicities(circuit.plan)
-    shapes = circuit.witness_shapes()
-    columns: dict[str, ColumnData] = {}
-    for i, shape in enumerate(shapes):
-        if shape.name in circuit.layouts:
-            values = circuit.layouts[shape.name].store(circuit.builder.stacks[shape.name].values)
-        else:
-            values = multiplicities[shape.name]
-        blinds = engine.random(shape.layout(key.log_columns).rows)
-        points = commit_column(engine, key, shape, values, blinds)
-        transcript.write(f"column {shape.name}", engine.compress(points))
-        columns[shape.name] = ColumnData(shape, values, blinds)
-        progress("commit", (i + 1) / len(shapes))
-    return columns, multiplicities
 
 
 def verify(
@@ -360,34 +261,26 @@ def verify(
     statement = _statement(program, commitment, circuit, tokens, prompt_length, context)
     transcript = VerifierTranscript(PROTOCOL, statement, proof)
     points = weight_points(engine, program, commitment)
-    points |= _read_witness(engine, key, circuit, transcript)
+    verify_circuit(engine, key, circuit, weight_shapes(program), points, transcript)
+
+
+def verify_circuit(
+    engine: Engine,
+    key: CommitmentKey,
+    circuit: Circuit,
+    weights: Sequence[ColumnShape],
+    model: Mapping[str, Points],
+    transcript: VerifierTranscript,
+) -> None:
+    """Read the proof of a circuit to its end."""
+    witness, directions = read_witness(engine, key, circuit, transcript)
     channel = HiddenVerifier(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
 
-    claims = verify_all_lookups(channel, resolver, circuit.plan)
-    claims += verify_products(channel, resolver, group_products(circuit.builder))
-    claims += _linear_claims(channel, resolver, engine, circuit)
-    shapes = {s.name: s for s in [*circuit.witness_shapes(), *weight_shapes(program)]}
+    bound = bound_claim(channel, resolver, engine, circuit, directions)
+    owed = verify_all_lookups(channel, resolver, circuit.plan)
+    owed += _identities(channel, resolver, engine, circuit)
+    claims = [bound, *verify_products(channel, resolver, owed)]
+    shapes = {s.name: s for s in [*circuit.witness_shapes(), *weights]}
     equation = reduce_verifier(channel, shapes, claims)
-    verify_opening(channel, shapes, points, equation)
-
-
-def _read_witness(
-    engine: Engine, key: CommitmentKey, circuit: Circuit, transcript: VerifierTranscript
-) -> dict[str, Points]:
-    """Read the commitments to the witness; lengths come from the circuit."""
-    shapes = circuit.witness_shapes()
-    counts = [s.layout(key.log_columns).rows for s in shapes]
-    data = b"".join(
-        transcript.read(f"column {s.name}", n * POINT_BYTES)
-        for s, n in zip(shapes, counts, strict=True)
-    )
-    try:
-        points = engine.decompress(data)
-    except ValueError as error:
-        raise FormatError("proof, columns", "not a point of the group") from error
-    out, at = {}, 0
-    for shape, n in zip(shapes, counts, strict=True):
-        out[shape.name] = points[at : at + n]
-        at += n
-    return out
+    verify_opening(channel, shapes, {**model, **witness}, equation)

@@ -7,17 +7,17 @@ layers, heads and tokens are instances of a handful of batched arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from veracity.engine.api import Ints
 from veracity.errors import RangeError
-from veracity.zkml.tables import Table, signed, unsigned
+from veracity.zkml.tables import Table, unsigned
 from veracity.zkml.tensor import ColumnSource, Tensor, WeightSource
 
-__all__ = ["Builder", "LookupUse", "ProductUse", "Stack"]
+__all__ = ["Builder", "LookupUse", "Stack"]
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,18 @@ class LookupUse:
     causal: bool
 
 
-@dataclass(frozen=True)
-class ProductUse:
-    """``out = einsum(spec, a, b)``, spec such as ``tk,nk->tn``."""
-
-    spec: str
-    a: Tensor
-    b: Tensor
-    out: Tensor
-
-
 @dataclass
 class Stack:
     """Columns of one role and shape, one per instance.
 
-    ``joint`` says that claims weigh the last two axes together, so they must stay adjacent.
+    ``joint`` says that claims weigh the last two axes together, so they must stay adjacent;
+    ``bounded`` that the projection bounds every entry (:mod:`veracity.zk.projection`).
     """
 
     name: str
     dims: tuple[int, ...]
     joint: bool
+    bounded: bool
     values: list[Ints] = field(default_factory=list)
     count: int = 0
 
@@ -74,7 +66,6 @@ class Builder:
         self.proving = weights is not None
         self.stacks: dict[str, Stack] = {}
         self.lookups: list[LookupUse] = []
-        self.products: list[ProductUse] = []
         self.zeros: list[Tensor] = []
 
     def weight(self, name: str) -> Tensor:
@@ -87,19 +78,35 @@ class Builder:
         return Tensor.constant(c, dims, self.proving)
 
     def column(
-        self, role: str, dims: tuple[int, ...], value: Ints | None, joint: bool = False
+        self,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        joint: bool = False,
+        bounded: bool = False,
     ) -> Tensor:
-        """Commit to an array of integers of at most 63 bits."""
+        """Commit to an array of integers of at most 63 bits.
+
+        ``bounded``: owe that every entry is an integer far below the field's size.
+        """
         name = f"{role}[{'x'.join(map(str, dims))}]"
-        stack = self.stacks.setdefault(name, Stack(name, dims, joint))
-        if stack.joint != joint:
-            raise ValueError(f"column role {role} is used both joint and not")
+        stack = self.stacks.setdefault(name, Stack(name, dims, joint, bounded))
+        if (stack.joint, stack.bounded) != (joint, bounded):
+            raise ValueError(f"column role {role} is used in two ways")
         if self.proving:
             if value is None or value.shape != dims:
                 raise ValueError(f"column role {role}: the witness has another shape")
-            stack.values.append(_compact(value))
+            value = _compact(value)
+            stack.values.append(value)
         stack.count += 1
         return Tensor(dims, {(ColumnSource(name, stack.count - 1), ()): 1}, value)
+
+    def later(self, role: str, dims: tuple[int, ...]) -> Tensor:
+        """A column whose integers depend on the first challenges."""
+        name = f"{role}[{'x'.join(map(str, dims))}]"
+        stack = self.stacks.setdefault(name, Stack(name, dims, joint=False, bounded=False))
+        stack.count += 1
+        return Tensor(dims, {(ColumnSource(name, stack.count - 1), ()): 1})
 
     def lookup(
         self,
@@ -120,7 +127,7 @@ class Builder:
 
     def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
         """Owe ``out = einsum(spec, a, b)``."""
-        self.products.append(ProductUse(spec, a, b, out))
+        self.zero(Tensor.product(spec, a, b) - out)
 
     def zero(self, tensor: Tensor) -> None:
         """Owe that every entry vanishes."""
@@ -185,70 +192,66 @@ class Builder:
         self,
         op: str,
         role: str,
-        dims: tuple[int, ...],
+        r: Tensor,
         value: Ints | None,
         shift: int,
-        joint: bool = False,
         causal: bool = False,
-    ) -> Tensor:
-        """The remainder of a rescale by ``2^shift``: in ``[0, 2^shift)`` by one or two digits."""
-        low_bits = min(shift, 16)
-        low = None if value is None else value & ((1 << low_bits) - 1)
-        out = self.ranged(op, f"{role}.low", dims, low, unsigned(low_bits), joint, causal)
+    ) -> None:
+        """Owe that ``r``, whose integers are ``value``, lies in ``[0, 2^shift)``.
+
+        ``r`` is never committed: up to 16 bits it is looked up as it stands; above, its high
+        digit is committed and the low one, again, only looked up.
+        """
+        low = value
         if shift > 16:
             high = None if value is None else value >> 16
-            digit = self.ranged(op, f"{role}.high", dims, high, unsigned(shift - 16), joint, causal)
-            out = out + digit * (1 << 16)
-        return out
-
-    def quotient(
-        self,
-        op: str,
-        role: str,
-        dims: tuple[int, ...],
-        value: Ints | None,
-        bits: int,
-        checked: bool = True,
-        joint: bool = False,
-    ) -> Tensor:
-        """A signed result of 16 or 24 bits. ``checked=False``: a function lookup checks it."""
-        if bits == 16:
-            if checked:
-                return self.ranged(op, role, dims, value, signed(16), joint)
-            return self.column(role, dims, value, joint)
-        low = None if value is None else value & 0xFFFF
-        high = None if value is None else value >> 16
-        digit = self.ranged(op, f"{role}.wide-low", dims, low, unsigned(16), joint)
-        high_table = signed(bits - 16)
-        return digit + self.ranged(op, f"{role}.wide-high", dims, high, high_table, joint) * (
-            1 << 16
-        )
+            digit = self.ranged(op, f"{role}.high", r.dims, high, unsigned(shift - 16))
+            r = r - digit.bare() * (1 << 16)
+            low = None if value is None else value & 0xFFFF
+        if low is not None:
+            low = low.astype(np.uint16)
+        self.lookup(op, unsigned(min(shift, 16)), Tensor(r.dims, r.terms, low), causal=causal)
 
     def rescaled(
         self,
         op: str,
         role: str,
-        acc: Ints | None,
-        dims: tuple[int, ...],
+        acc: Tensor,
+        value: Ints | None,
         shift: int,
-        bits: int,
-        checked: bool = True,
         joint: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``.
+        dims: tuple[int, ...] | None = None,
+        arrange: Callable[[Tensor], Tensor] = lambda y: y,
+    ) -> Tensor:
+        """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``, and owe that it is.
 
-        ``joint``: claims will weigh the last two axes of ``y`` together.
-        Returns ``y`` and the accumulator it stands for, ``2^shift y + r - 2^(shift-1)``; the
-        caller owes that this equals the true one.
+        ``acc + 2^(shift-1) - 2^shift y`` lies in ``[0, 2^shift)`` and ``y`` is bounded far below
+        the field's size: there is exactly one such ``y``.
+
+        Parameters
+        ----------
+        acc : Tensor
+            The accumulator; its ``value`` is not used.
+        value : array or None
+            The prover's accumulators, with the dims of ``y``.
+        joint : bool
+            Claims will weigh the last two axes of ``y`` together.
+        dims, arrange : optional
+            Dims of ``y`` where they differ from those of ``acc``, and the views from one to the
+            other.
         """
+        dims = acc.dims if dims is None else dims
         half = (1 << shift) >> 1
-        y_value = None if acc is None else (acc + half) >> shift
-        y = self.quotient(op, f"{role}.y", dims, y_value, bits, checked, joint)
+        shifted = None if value is None else value + half
+        quotient = None if shifted is None else shifted >> shift
+        y = self.column(f"{role}.y", dims, quotient, joint, bounded=True)
+        rest = None if shifted is None else shifted & ((1 << shift) - 1)
+        r = acc.bare() - arrange(y.bare()) * (1 << shift) + half
         if shift == 0:
-            return y, y
-        r_value = None if acc is None else (acc + half) & ((1 << shift) - 1)
-        r = self.remainder(op, f"{role}.r", dims, r_value, shift)
-        return y, y * (1 << shift) + r - half
+            self.zero(r)
+        else:
+            self.remainder(op, f"{role}.r", r, arrange(Tensor(dims, {}, rest)).value, shift)
+        return y
 
 
 def _compact(values: Ints) -> Ints:

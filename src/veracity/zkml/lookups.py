@@ -8,22 +8,23 @@ multiplicities. See :mod:`veracity.zk.lookup` for the argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.engine.api import ORDER, Engine, Ints, Leaves, Vec
 from veracity.zk.columns import ColumnShape
 from veracity.zk.fractions import Placement, Run, place
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
-from veracity.zk.mle import axis_points, eq_at, ones, variables
-from veracity.zk.reduction import LinearClaim, Term, Weights
+from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
+from veracity.zk.reduction import Term, Weights
 from veracity.zkml.builder import LookupUse
-from veracity.zkml.relations import Resolver
+from veracity.zkml.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.tables import Table
+from veracity.zkml.tensor import Source
 from veracity.zkml.views import Causal
 
 __all__ = ["LookupPlan", "count_multiplicities", "prove_all_lookups", "verify_all_lookups"]
@@ -41,6 +42,11 @@ class LookupPlan:
         """The plan for grouped lookups; tables sorted by name."""
         names = {use.table.name: use.table for group in groups for use in group}
         return LookupPlan(groups, tuple(names[n] for n in sorted(names)))
+
+    def fill(self, values: Mapping[Source, Ints]) -> LookupPlan:
+        """The plan with the integers of columns that come later than the others."""
+        groups = [[_filled(use, values) for use in group] for group in self.groups]
+        return LookupPlan(groups, self.tables)
 
     def tag(self, table: Table) -> int:
         """The table's id inside the tuple, from 1."""
@@ -67,6 +73,13 @@ class LookupPlan:
             square = dims[-1] * (dims[-1] + 1) // 2 * prod(dims[:-2]) if g[0].causal else 0
             total += len(g) * (square if g[0].causal else prod(dims))
         return total
+
+
+def _filled(use: LookupUse, values: Mapping[Source, Ints]) -> LookupUse:
+    sources = [source for source, _ in use.value.terms]
+    if len(sources) != 1 or sources[0] not in values:
+        return use
+    return replace(use, value=replace(use.value, value=values[sources[0]]))
 
 
 def multiplicity_column(table: Table) -> str:
@@ -102,37 +115,48 @@ def _constants(
 
 
 def _small(arrays: Sequence[Ints]) -> Ints:
-    """Stack instances (I, m) as int32 if that suffices."""
-    fits = all(int(a.min()) >= -(1 << 31) and int(a.max()) < 1 << 31 for a in arrays)
-    size = arrays[0].size
-    out = np.empty((len(arrays), size), dtype=np.int32 if fits else np.int64)
+    """Stack instances (I, m) as a dtype that holds all."""
+    kind = np.result_type(*[a.dtype for a in arrays])
+    if kind != np.uint16 and kind.kind != "i":
+        kind = np.dtype(np.int64)
+    if kind == np.int64 and all(_fits(a, np.int32) for a in arrays):
+        kind = np.dtype(np.int32)
+    out = np.empty((len(arrays), arrays[0].size), dtype=kind)
     for row, array in zip(out, arrays, strict=True):
         row.reshape(array.shape)[...] = array
     return out
 
 
+def _fits(array: Ints, dtype: type[np.signedinteger[Any]]) -> bool:
+    limits = np.iinfo(dtype)
+    return int(array.min()) >= limits.min and int(array.max()) <= limits.max
+
+
 def _leaves(
     engine: Engine, plan: LookupPlan, multiplicities: Mapping[str, Ints], alpha: int, beta: int
-) -> list[Callable[[], Run]]:
-    """Makers of all blocks, by falling size."""
+) -> list[Run]:
+    """All blocks, by falling size."""
     placement, dims = plan.placement(), plan.dims()
-    stacked = [_stacked(group) for group in plan.groups]
-
-    def make(i: int) -> Run:
-        stripped = tuple(d for d in dims[i] if d > 1) or (1,)
+    out = []
+    for i in placement.order:
+        p: Vec | Leaves | None = None
         if i < len(plan.groups):
-            values, images = stacked[i]
-            constants = _constants(engine, plan, plan.groups[i], alpha, beta)
-            d = engine.logup_denominators(values, images, constants, beta)
-            p = _mask(engine, dims[i]) if plan.groups[i][0].causal else None
+            group = plan.groups[i]
+            values, images = _stacked(group)
+            constants = _constants(engine, plan, group, alpha, beta)
+            d = Leaves(values, images, constants, beta)
+            if group[0].causal:
+                hidden = np.broadcast_to(-Causal(dims[i][-1], visible=True).mask(), dims[i])
+                flat = np.ascontiguousarray(hidden).reshape(len(group), -1)
+                p = Leaves(flat, None, zeros(engine, len(group)), 0)
         else:
             table = plan.tables[i - len(plan.groups)]
-            d = _table_denominators(engine, plan, table, alpha, beta)
+            d = _table_leaves(engine, plan, table, alpha, beta)
             counts = multiplicities[multiplicity_column(table)]
             p = engine.from_small(np.ascontiguousarray(-counts))
-        return Run(placement.offsets[i], stripped, p, d)
-
-    return [partial(make, i) for i in placement.order]
+        stripped = tuple(n for n in dims[i] if n > 1) or (1,)
+        out.append(Run(placement.offsets[i], stripped, p, d))
+    return out
 
 
 def _stacked(group: Sequence[LookupUse]) -> tuple[Ints, Ints | None]:
@@ -144,29 +168,22 @@ def _stacked(group: Sequence[LookupUse]) -> tuple[Ints, Ints | None]:
     return _small([_values(u) for u in group]), images
 
 
-def _mask(engine: Engine, dims: tuple[int, ...]) -> Vec:
-    """The causal mask for every instance."""
-    mask = np.broadcast_to(Causal(dims[-1], visible=True).mask(), dims)
-    return engine.from_small(np.ascontiguousarray(mask).reshape(-1))
-
-
-def _table_denominators(
-    engine: Engine, plan: LookupPlan, table: Table, alpha: int, beta: int
-) -> Vec:
+def _table_leaves(engine: Engine, plan: LookupPlan, table: Table, alpha: int, beta: int) -> Leaves:
     constant = engine.from_ints([alpha - 1 - beta * beta * plan.tag(table)])
     images = table.images()
-    return engine.logup_denominators(
+    return Leaves(
         table.values()[None, :], None if images is None else images[None, :], constant, beta
     )
 
 
 def _claims(
     engine: Engine, resolver: Resolver, plan: LookupPlan, leaf: LeafClaim, alpha: int, beta: int
-) -> list[LinearClaim]:
-    """The two linear claims that the leaves' extensions leave."""
+) -> list[Claim]:
+    """The two claims that the leaves' extensions leave."""
     placement, dims = plan.placement(), plan.dims()
-    numerator_terms: list[Term] = []
-    denominator_terms: list[Term] = []
+    counts: list[Term] = []
+    terms: list[Term] = []
+    products: list[ProductTerm] = []
     numerator, denominator = 0, 1
     for i, block in enumerate(dims):
         n = variables(block)
@@ -177,8 +194,8 @@ def _claims(
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]
             weights: Weights = ((1, vectors[0]),)
-            numerator_terms.append(Term(-prefix % ORDER, multiplicity_column(table), weights))
-            entries = _table_denominators(engine, plan, table, alpha, beta)
+            counts.append(Term(-prefix % ORDER, multiplicity_column(table), weights))
+            entries = engine.logup_denominators(_table_leaves(engine, plan, table, alpha, beta))
             denominator += prefix * engine.dot(vectors[0], entries)
             continue
         group = plan.groups[i]
@@ -197,17 +214,17 @@ def _claims(
         denominator += prefix * engine.dot(vectors[0], constants) % ORDER * rest
         axes: Weights = tuple((1, v) for v in vectors[1:])
         scale = [-prefix * w % ORDER for w in instances]
-        terms, public = resolver.resolve([u.value for u in group], scale, axes)
-        denominator_terms += terms
-        denominator += public
+        parts = [resolver.resolve([u.value for u in group], scale, axes)]
         images = [u.image for u in group if u.image is not None]
         if images:
-            terms, public = resolver.resolve(images, [beta * s % ORDER for s in scale], axes)
-            denominator_terms += terms
-            denominator += public
+            parts.append(resolver.resolve(images, [beta * s % ORDER for s in scale], axes))
+        for part in parts:
+            terms += part.terms
+            products += part.products
+            denominator += part.public
     return [
-        LinearClaim(tuple(numerator_terms), leaf.numerator - numerator % ORDER),
-        LinearClaim(tuple(denominator_terms), leaf.denominator - denominator % ORDER),
+        Claim(tuple(counts), (), leaf.numerator - numerator % ORDER),
+        Claim(tuple(terms), tuple(products), leaf.denominator - denominator % ORDER),
     ]
 
 
@@ -229,7 +246,7 @@ def prove_all_lookups(
     plan: LookupPlan,
     multiplicities: Mapping[str, Ints],
     progress: Callable[[float], None] = lambda _: None,
-) -> list[LinearClaim]:
+) -> list[Claim]:
     """Prove every lookup; returns the claims about columns that are still owed."""
     alpha, beta = _challenges(channel)
     leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
@@ -239,7 +256,7 @@ def prove_all_lookups(
 
 def verify_all_lookups(
     channel: HiddenVerifier, resolver: Resolver, plan: LookupPlan
-) -> list[LinearClaim]:
+) -> list[Claim]:
     """Replay; returns the claims about columns that are still owed."""
     alpha, beta = _challenges(channel)
     leaf = verify_lookups(channel, plan.placement().variables)

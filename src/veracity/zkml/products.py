@@ -1,19 +1,21 @@
 """All products of an execution in one sumcheck.
 
-Relation. Groups of ``out_b = einsum(spec, a_b, b_b)``, ``b`` over instances. Letters only in ``a``
-or
-only in ``b`` are bound at random points first (Thaler's matrix multiplication, eprint 2013/351);
-what
-is left is an inner product over (instance, batch letters, contracted letters):
+Relation. Claims of the form ``sum of terms + sum of products = value``, where a product term is a
+weighed sum ``sum_b s_b <tau, einsum(spec, a_b, b_b)>`` over instances ``b`` of one form, with one
+public vector ``tau_l`` per output letter. Letters only in ``a`` or only in ``b`` are bound by their
+vector first (Thaler's matrix multiplication, eprint 2013/351); what is left is an inner product
+over (instance, batch letters, contracted letters):
 
-    Out(tau) = sum_{i, l, k} [eq(tau_0, i) eq(tau_l, l) A(i, l, k)] B(i, l, k)
+    sum_{i, l, k} [s_i tau_l A(i, l, k)] B(i, l, k)
 
-The weights in brackets factor over axes, so at the end they move into the claim about ``a``.
+The weights in brackets factor over axes, so at the end they move into the claim about ``a``. The
+claims are batched with powers of a challenge; the total ``T`` of their product terms is sent, so
+that their column terms make one linear claim.
 
-Messages. The batched outputs; the sumcheck; then ``A, B`` of every group at its point.
+Messages. ``T``; the sumcheck; then ``A, B`` of every product term at its point.
 Checks (ledger). Those of the sumcheck; ``sum_g lambda_g pad_g A_g B_g`` equals its last claim.
-Owed. Linear claims: the outputs' batch, and one per operand and group.
-Soundness error. ``(sum of variables of all groups) / |F|`` up to small factors.
+Owed. Linear claims: the batch, and one per operand and product term.
+Soundness error. ``(claims + sum of variables of all products) / |F|`` up to small factors.
 """
 
 from __future__ import annotations
@@ -25,33 +27,67 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
-from veracity.zk.mle import axis_bits, axis_points, kron, variables
-from veracity.zk.reduction import LinearClaim, Term, Weights
+from veracity.zk.mle import axis_points, kron, powers, variables
+from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
-from veracity.zkml.builder import ProductUse
-from veracity.zkml.relations import Resolver
-from veracity.zkml.tensor import Tensor
+from veracity.zkml.relations import Claim, ProductTerm, Resolver
+from veracity.zkml.tensor import ProductSource, Tensor
 
-__all__ = ["prove_products", "verify_products"]
+__all__ = ["inner_dims", "prove_products", "verify_products"]
+
+
+def _letters(spec: str) -> tuple[str, str, str, str, str]:
+    """``(left, right, out, batch, contracted)`` of an einsum spec.
+
+    ``batch`` letters stand in a, b and out; ``contracted`` ones in a and b only.
+    """
+    inputs, out = spec.split("->")
+    left, right = inputs.split(",")
+    shared = [c for c in left if c in right]
+    batch = "".join(c for c in shared if c in out)
+    return left, right, out, batch, "".join(c for c in shared if c not in out)
+
+
+def _sizes(use: ProductSource) -> dict[str, int]:
+    left, right, *_ = _letters(use.spec)
+    return dict(zip(left + right, use.a.dims + use.b.dims, strict=True))
+
+
+def inner_dims(uses: Sequence[ProductSource]) -> tuple[int, ...]:
+    """Dims of the inner product of a product term: (instances, *batch, *contracted)."""
+    sizes = _sizes(uses[0])
+    *_, batch, contracted = _letters(uses[0].spec)
+    return (len(uses), *[sizes[c] for c in batch + contracted])
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A group with its letters sorted by role, and its random output point.
+    """A product term with its letters sorted by role; ``factor`` weighs it in the batch."""
 
-    ``batch`` letters stand in a, b and out; ``contracted`` in a and b; others are bound by
-    ``tau``. ``dims`` of the inner product: (instances, *batch, *contracted).
-    """
-
-    uses: Sequence[ProductUse]
+    uses: Sequence[ProductSource]
+    factor: int
     left: str
     right: str
-    out: str
-    sizes: dict[str, int]
     batch: str
     contracted: str
+    sizes: dict[str, int]
     tau: dict[str, Vec]
-    tau_instances: Vec
+    instances: Vec
+
+    @staticmethod
+    def of(engine: Engine, term: ProductTerm, factor: int) -> _Group:
+        left, right, out, batch, contracted = _letters(term.uses[0].spec)
+        return _Group(
+            term.uses,
+            factor,
+            left,
+            right,
+            batch,
+            contracted,
+            _sizes(term.uses[0]),
+            dict(zip(out, term.weights, strict=True)),
+            engine.from_ints(term.scale),
+        )
 
     @property
     def kept(self) -> str:
@@ -59,49 +95,7 @@ class _Group:
 
     @property
     def dims(self) -> tuple[int, ...]:
-        return (len(self.uses), *[self.sizes[c] for c in self.kept])
-
-
-def _draw(channel: Channel, engine: Engine, uses: Sequence[ProductUse]) -> _Group:
-    inputs, out = uses[0].spec.split("->")
-    left, right = inputs.split(",")
-    sizes = dict(zip(left, uses[0].a.dims, strict=True))
-    sizes.update(zip(right, uses[0].b.dims, strict=True))
-    tau = {}
-    for letter in out:
-        point = channel.challenges("product point", axis_bits(sizes[letter]))
-        tau[letter] = engine.eq(point, sizes[letter])
-    instances = channel.challenges("product instances", axis_bits(len(uses)))
-    shared = [c for c in left if c in right]
-    return _Group(
-        uses,
-        left,
-        right,
-        out,
-        sizes,
-        "".join(c for c in shared if c in out),
-        "".join(c for c in shared if c not in out),
-        tau,
-        engine.eq(instances, len(uses)),
-    )
-
-
-def _out_weights(group: _Group) -> Weights:
-    return tuple((1, group.tau[c]) for c in group.out)
-
-
-def _outputs(
-    engine: Engine, resolver: Resolver, groups: Sequence[_Group], lambdas: Sequence[int]
-) -> tuple[list[Term], int]:
-    """The batched outputs as terms and a public number."""
-    terms: list[Term] = []
-    public = 0
-    for group, lam in zip(groups, lambdas, strict=True):
-        scale = [lam * w % ORDER for w in engine.to_ints(group.tau_instances)]
-        found, number = resolver.resolve([u.out for u in group.uses], scale, _out_weights(group))
-        terms += found
-        public += number
-    return terms, public % ORDER
+        return inner_dims(self.uses)
 
 
 def _operand_claims(
@@ -116,7 +110,7 @@ def _operand_claims(
     at = [engine.eq(p, d) for p, d in zip(local, group.dims, strict=True)]
     kept = dict(zip(group.kept, at[1:], strict=True))
     claims = []
-    for side, letters in (("a", group.left), ("b", group.right)):
+    for side, letters, end in (("a", group.left, ends[0]), ("b", group.right, ends[1])):
         weights = []
         for c in letters:
             vector = kept.get(c, group.tau.get(c))
@@ -125,11 +119,12 @@ def _operand_claims(
             if side == "a" and c in group.batch:
                 vector = engine.mul(kept[c], group.tau[c])
             weights.append((1, vector))
-        instances = engine.mul(at[0], group.tau_instances) if side == "a" else at[0]
+        instances = engine.mul(at[0], group.instances) if side == "a" else at[0]
         tensors: list[Tensor] = [getattr(u, side) for u in group.uses]
-        terms, public = resolver.resolve(tensors, engine.to_ints(instances), tuple(weights))
-        end = ends[0] if side == "a" else ends[1]
-        claims.append(LinearClaim(tuple(terms), end - public))
+        found = resolver.resolve(tensors, engine.to_ints(instances), tuple(weights))
+        if found.products:
+            raise ValueError("an operand of a product is a product itself")
+        claims.append(LinearClaim(found.terms, end - found.public))
     return claims
 
 
@@ -138,16 +133,15 @@ def _join(
     engine: Engine,
     resolver: Resolver,
     groups: Sequence[_Group],
-    lambdas: Sequence[int],
     end: SumcheckClaim,
     ends: Sequence[LinearForm],
 ) -> list[LinearClaim]:
     """Owe the last claim of the sumcheck; claims about all operands."""
     total = LinearForm(0)
     claims = []
-    for i, (group, lam) in enumerate(zip(groups, lambdas, strict=True)):
+    for i, group in enumerate(groups):
         a, b = ends[2 * i], ends[2 * i + 1]
-        factor = lam * pad_factor(end.point, variables(group.dims)) % ORDER
+        factor = group.factor * pad_factor(end.point, variables(group.dims)) % ORDER
         total = total + factor * channel.ledger.multiply(a, b)
         claims += _operand_claims(engine, resolver, group, end.point, (a, b))
     channel.ledger.require_zero(total - end.value)
@@ -177,7 +171,7 @@ def _pair(engine: Engine, group: _Group) -> Pair:
     batch = kron(engine, [group.tau[c] for c in group.batch])
     repeat = int(np.prod([group.sizes[c] for c in group.contracted], dtype=np.int64))
     ones = engine.from_small(np.ones(repeat, dtype=np.int8))
-    weights = engine.outer(group.tau_instances, engine.outer(batch, ones))
+    weights = engine.outer(group.instances, engine.outer(batch, ones))
     left, right = [], []
     for use in group.uses:
         if use.a.value is None or use.b.value is None:
@@ -188,34 +182,49 @@ def _pair(engine: Engine, group: _Group) -> Pair:
     return Pair(engine, a, engine.concat(right), group.dims)
 
 
+def _batch(
+    channel: Channel, engine: Engine, claims: Sequence[Claim]
+) -> tuple[list[_Group], list[Term], LinearForm, list[LinearClaim]]:
+    """Batch the claims that have products: groups, column terms, value; and the other claims."""
+    owing = [c for c in claims if c.products]
+    scale = powers(channel.challenge("product batch"), len(owing))
+    groups = [
+        _Group.of(engine, term, k)
+        for k, claim in zip(scale, owing, strict=True)
+        for term in claim.products
+    ]
+    terms: list[Term] = []
+    value = LinearForm(0)
+    for k, claim in zip(scale, owing, strict=True):
+        terms += [Term(k * t.coefficient % ORDER, t.column, t.weights) for t in claim.terms]
+        value = value + k * claim.value
+    return groups, terms, value, [LinearClaim(c.terms, c.value) for c in claims if not c.products]
+
+
 def prove_products(
-    channel: HiddenProver, resolver: Resolver, grouped: Sequence[Sequence[ProductUse]]
+    channel: HiddenProver, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
     """Prove every product; returns claims about columns that are still owed."""
     engine = channel.engine
-    groups = [_draw(channel, engine, uses) for uses in grouped]
-    lambdas = channel.challenges("product batch", len(groups))
+    groups, terms, value, linear = _batch(channel, engine, claims)
     pairs = [_pair(engine, g) for g in groups]
-    value = sum(lam * engine.dot(p.a, p.b) for lam, p in zip(lambdas, pairs, strict=True))
-    (total,) = channel.send("product outputs", [value])
-    terms, public = _outputs(engine, resolver, groups, lambdas)
-    end = prove_sumcheck(channel, pairs, lambdas, total, "products")
+    sums = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
+    (total,) = channel.send("product total", [sums])
+    end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")
     ends = channel.send("product operands", [v for p in pairs for v in p.ends()])
-    claims = _join(channel, engine, resolver, groups, lambdas, end, ends)
-    return [LinearClaim(tuple(terms), total - public), *claims]
+    bound = _join(channel, engine, resolver, groups, end, ends)
+    return [*linear, LinearClaim(tuple(terms), value - total), *bound]
 
 
 def verify_products(
-    channel: HiddenVerifier, resolver: Resolver, grouped: Sequence[Sequence[ProductUse]]
+    channel: HiddenVerifier, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
     """Replay; returns the claims about columns that are still owed."""
     engine = channel.engine
-    groups = [_draw(channel, engine, uses) for uses in grouped]
-    lambdas = channel.challenges("product batch", len(groups))
-    (total,) = channel.receive("product outputs", 1)
-    terms, public = _outputs(engine, resolver, groups, lambdas)
-    rounds = max(variables(g.dims) for g in groups)
+    groups, terms, value, linear = _batch(channel, engine, claims)
+    (total,) = channel.receive("product total", 1)
+    rounds = max((variables(g.dims) for g in groups), default=0)
     end = verify_sumcheck(channel, rounds, total, "products")
     ends = channel.receive("product operands", 2 * len(groups))
-    claims = _join(channel, engine, resolver, groups, lambdas, end, ends)
-    return [LinearClaim(tuple(terms), total - public), *claims]
+    bound = _join(channel, engine, resolver, groups, end, ends)
+    return [*linear, LinearClaim(tuple(terms), value - total), *bound]

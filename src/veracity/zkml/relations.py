@@ -8,18 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.columns import ColumnShape
+from veracity.zk.ledger import LinearForm
 from veracity.zk.mle import axis_bits
+from veracity.zk.projection import Sides
 from veracity.zk.reduction import Term, Weights
-from veracity.zkml.builder import Builder, LookupUse, ProductUse, Stack
-from veracity.zkml.tensor import ColumnSource, PublicArray, Tensor, WeightSource
+from veracity.zkml.builder import Builder, LookupUse, Stack
+from veracity.zkml.tensor import ColumnSource, ProductSource, PublicArray, Tensor, WeightSource
 from veracity.zkml.views import Step, pull_back
 
-__all__ = ["Layout", "Resolver", "group_lookups", "group_products", "group_zeros", "weight_column"]
+__all__ = [
+    "Claim",
+    "Layout",
+    "ProductTerm",
+    "Resolved",
+    "Resolver",
+    "group_lookups",
+    "group_zeros",
+    "weight_column",
+]
 
 
 def weight_column(name: str) -> str:
@@ -42,6 +54,7 @@ class Layout:
 
     order: tuple[int, ...]
     shape: ColumnShape
+    joint: bool
 
     @staticmethod
     def of(stack: Stack) -> Layout:
@@ -51,7 +64,16 @@ class Layout:
         free = list(range(len(natural) - fixed))
         free.sort(key=lambda axis: (_fill(natural[axis]), axis))
         order = (*free, *range(len(natural) - fixed, len(natural)))
-        return Layout(order, ColumnShape(stack.name, tuple(natural[i] for i in order)))
+        shape = ColumnShape(stack.name, tuple(natural[i] for i in order))
+        return Layout(order, shape, stack.joint)
+
+    @property
+    def sides(self) -> Sides:
+        """The stack as the most even matrix whose rows are leading axes."""
+        dims = self.shape.dims
+        cuts = range(1, len(dims) - (1 if self.joint else 0))
+        best = min(cuts, key=lambda k: prod(dims[:k]) + prod(dims[k:]))
+        return Sides(self.shape.name, dims, best)
 
     def store(self, values: Sequence[Ints]) -> Ints:
         """Stack instances in storage order."""
@@ -75,8 +97,45 @@ class Layout:
         return tuple(g[1] for g in groups)
 
 
+@dataclass(frozen=True)
+class ProductTerm:
+    """``sum_b scale[b] <weights, einsum(spec, a_b, b_b)>`` over products of equal form.
+
+    Attributes
+    ----------
+    uses : tuple of ProductSource
+        Instances.
+    scale : tuple of int
+        Their coefficients.
+    weights : tuple of Vec
+        One vector per output letter.
+    """
+
+    uses: tuple[ProductSource, ...]
+    scale: tuple[int, ...]
+    weights: tuple[Vec, ...]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a weighed sum of tensors is made of: columns, products and a public number."""
+
+    terms: tuple[Term, ...]
+    products: tuple[ProductTerm, ...]
+    public: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``sum of terms + sum of products = value``."""
+
+    terms: tuple[Term, ...]
+    products: tuple[ProductTerm, ...]
+    value: LinearForm
+
+
 class Resolver:
-    """Resolves tensors at weights into terms on columns, and public parts.
+    """Resolves tensors at weights into terms on columns and products, and public parts.
 
     Parameters
     ----------
@@ -90,11 +149,12 @@ class Resolver:
 
     def resolve(
         self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Weights
-    ) -> tuple[list[Term], int]:
-        """``sum_b instance_weights[b] <weights, tensors[b]>`` as terms plus a public number."""
+    ) -> Resolved:
+        """``sum_b instance_weights[b] <weights, tensors[b]>``."""
         stacks: dict[tuple[str, tuple[Step, ...]], dict[int, int]] = {}
         models: dict[tuple[str, tuple[Step, ...]], int] = {}
         publics: dict[tuple[PublicArray, tuple[Step, ...]], int] = {}
+        products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
         for scale, tensor in zip(instance_weights, tensors, strict=True):
             for (source, steps), coefficient in tensor.terms.items():
                 k = scale * coefficient % ORDER
@@ -104,6 +164,12 @@ class Resolver:
                 elif isinstance(source, WeightSource):
                     key = (source.name, steps)
                     models[key] = (models.get(key, 0) + k) % ORDER
+                elif isinstance(source, ProductSource):
+                    if steps:
+                        raise ValueError("a product cannot be viewed")
+                    form = (source.spec, source.a.dims, source.b.dims)
+                    same = products.setdefault(form, {})
+                    same[source] = (same.get(source, 0) + k) % ORDER
                 else:
                     publics[source, steps] = (publics.get((source, steps), 0) + k) % ORDER
         pulled: dict[tuple[Step, ...], tuple[int, Weights]] = {}
@@ -127,7 +193,23 @@ class Resolver:
         for (source, steps), k in publics.items():
             factor, inner = pull(steps)
             public += k * factor % ORDER * source.evaluate(self._engine, inner)
-        return terms, public % ORDER
+        vectors = tuple(v for _, v in weights)
+        return Resolved(
+            tuple(terms),
+            tuple(ProductTerm(tuple(g), tuple(g.values()), vectors) for g in products.values()),
+            public % ORDER,
+        )
+
+    def claim(
+        self,
+        tensors: Sequence[Tensor],
+        instance_weights: Sequence[int],
+        weights: Weights,
+        value: LinearForm | int,
+    ) -> Claim:
+        """``sum_b instance_weights[b] <weights, tensors[b]> = value``."""
+        found = self.resolve(tensors, instance_weights, weights)
+        return Claim(found.terms, found.products, LinearForm(-found.public % ORDER) + value)
 
 
 def group_lookups(builder: Builder) -> list[list[LookupUse]]:
@@ -135,14 +217,6 @@ def group_lookups(builder: Builder) -> list[list[LookupUse]]:
     groups: dict[tuple[object, ...], list[LookupUse]] = {}
     for use in builder.lookups:
         groups.setdefault((use.value.dims, use.image is not None, use.causal), []).append(use)
-    return list(groups.values())
-
-
-def group_products(builder: Builder) -> list[list[ProductUse]]:
-    """Products of equal spec and shapes."""
-    groups: dict[tuple[object, ...], list[ProductUse]] = {}
-    for use in builder.products:
-        groups.setdefault((use.spec, use.a.dims, use.b.dims), []).append(use)
     return list(groups.values())
 
 

@@ -1,8 +1,9 @@
-"""Tensors that are linear in committed columns, with the prover's integers beside them.
+"""Tensors that are linear in committed columns and in products, with the prover's integers beside.
 
 Prover and verifier run the same code over these: for the verifier ``value`` is None. Adding,
-scaling by public integers and every view are free; products and range checks are relations that a
-:class:`veracity.zkml.builder.Builder` collects.
+scaling by public integers and every view are free. A product of two tensors is a term like any
+other: a claim about it becomes a claim about an inner product (:mod:`veracity.zkml.products`), so
+that an accumulator need not be committed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from veracity.zk.mle import kron
 from veracity.zk.reduction import Weights
 from veracity.zkml.views import Broadcast, Causal, Permute, Slice, Split, Step, Sum
 
-__all__ = ["ColumnSource", "PublicArray", "Source", "Tensor", "WeightSource"]
+__all__ = ["ColumnSource", "ProductSource", "PublicArray", "Source", "Tensor", "WeightSource"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,17 @@ class PublicArray:
 #: The constant 1.
 _ONE = PublicArray(np.asarray(1, dtype=np.int64))
 
-Source = WeightSource | ColumnSource | PublicArray
+
+@dataclass(frozen=True, eq=False)
+class ProductSource:
+    """``einsum(spec, a, b)``, spec such as ``tk,nk->tn``; the operands are linear in columns."""
+
+    spec: str
+    a: Tensor
+    b: Tensor
+
+
+Source = WeightSource | ColumnSource | PublicArray | ProductSource
 Terms = Mapping[tuple[Source, tuple[Step, ...]], int]
 
 
@@ -87,6 +98,17 @@ class Tensor:
         value = np.full(dims, c, dtype=dtype) if proving else None
         return Tensor(dims, {(_ONE, steps): c % ORDER}, value)
 
+    @staticmethod
+    def product(spec: str, a: Tensor, b: Tensor) -> Tensor:
+        """``einsum(spec, a, b)``, without its value; it can be added and scaled, not viewed."""
+        inputs, out = spec.split("->")
+        left, right = inputs.split(",")
+        sizes = dict(zip(left, a.dims, strict=True))
+        for letter, size in zip(right, b.dims, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                raise ValueError(f"{spec} does not fit dims {a.dims} and {b.dims}")
+        return Tensor(tuple(sizes[c] for c in out), {(ProductSource(spec, a, b), ()): 1})
+
     def view(self, *steps: Step) -> Tensor:
         """Apply views in order."""
         dims, value = self.dims, self.value
@@ -97,6 +119,10 @@ class Tensor:
         for (source, chain), c in self.terms.items():
             terms[source, (*chain, *steps)] = c
         return Tensor(dims, terms, value)
+
+    def bare(self) -> Tensor:
+        """The same tensor without the prover's integers, where nobody needs those of a result."""
+        return Tensor(self.dims, self.terms)
 
     def __add__(self, other: Tensor | int) -> Tensor:
         if isinstance(other, int):

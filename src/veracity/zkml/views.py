@@ -106,7 +106,7 @@ class Sum:
 
     def forward(self, x: Values) -> Values:
         """See :class:`Step`."""
-        return np.asarray(x.sum(axis=self.axis))
+        return np.asarray(x.sum(axis=self.axis, dtype=None if x.dtype == object else np.int64))
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""

@@ -34,8 +34,6 @@ class Context:
         Answer tokens, public.
     prompt_length : int
         P; head rows are ``P-1 .. T-1``.
-    covered : frozenset of str
-        Values whose range a function lookup checks.
     rotated : frozenset of str
         Values that a rotary embedding reads: claims weigh their tokens and features together.
     details : dict or None
@@ -47,7 +45,6 @@ class Context:
     tokens: tuple[int, ...]
     answer: tuple[int, ...]
     prompt_length: int
-    covered: frozenset[str]
     rotated: frozenset[str]
     details: dict[str, dict[str, Ints]] | None
 

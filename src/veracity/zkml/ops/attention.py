@@ -2,16 +2,15 @@
 
 For head h, target t, visible source s <= t (zkAttn: arXiv 2404.16109, here without its tolerance):
 
-    q.k = 2^a (m - d) + r - 2^(a-1)    the score is z = m - d, m the row's maximum
-    (d, e) in the exponential table    so 0 <= d < 2^16 and e is pinned
-    sum_s b = 1,  b d = 0              some d in the row is 0, hence m is the maximum
-    I S = 2^31 - w, 0 <= w < S         S = sum_s e: the reciprocal I = floor(2^31 / S)
-    e I = 2^16 p + r' - 2^15           the probability
-    sum_s p v = 2^c y + r'' - 2^(c-1)  the result
+    q.k + 2^(a-1) - 2^a (m - d) in [0, 2^a)    the score is z = m - d, m the row's maximum
+    (d, e) in the exponential table            so 0 <= d < 2^16 and e is pinned
+    sum_s b = 1,  b d = 0                      some d in the row is 0, hence m is the maximum
+    I S = 2^31 - w, 0 <= w < S                 S = sum_s e: the reciprocal I = floor(2^31 / S)
+    p = rescale(e I, 16)                       the probability
+    y = rescale(sum_s p v, c)                  the result
 
 ``m`` is range-checked, so the quotient ``m - d`` is small and unique. Entries hidden by the mask
-are
-exempt from lookups; ``b``, ``e`` and ``p`` are zero there, by one linear claim each.
+are exempt from lookups; ``b``, ``e`` and ``p`` are zero there, by one linear claim each.
 """
 
 from __future__ import annotations
@@ -47,17 +46,15 @@ def attention(context: Context, op: Attention) -> Tensor:
 
     p_heads = p.split(0, op.kv_heads, op.group)
     v_heads = v.split(1, op.kv_heads, op.head_dim).permute(1, 0, 2)  # (kv, s, c)
-    y, acc = b.rescaled(
+    return b.rescaled(
         name,
         "mix",
+        Tensor.product("kgts,ksc->kgtc", p_heads, v_heads),
         context.detail(name, "acc_y"),
-        (tokens, heads * op.head_dim),
         op.mix_shift,
-        op.bits,
+        dims=(tokens, heads * op.head_dim),
+        arrange=lambda y: y.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3),
     )
-    acc_heads = acc.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3)
-    b.product("kgts,ksc->kgtc", p_heads, v_heads, acc_heads)
-    return y
 
 
 def _exponentials(
@@ -77,13 +74,16 @@ def _exponentials(
     e = b.column("softmax.exp", square, _int64(e_value), joint=True)
     b.lookup(name, exponential(op.exp_k), d, e, causal=True)
     b.zero(e.hidden_part())
-    score = (m.broadcast(2, tokens) - d) * (1 << op.score_shift)
-    if op.score_shift:
-        r = b.remainder(name, "score.r", square, r_value, op.score_shift, joint=True, causal=True)
-        score = score + r - half
     q_heads = q.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3)  # (kv, g, t, c)
     k_heads = k.split(1, op.kv_heads, op.head_dim).permute(1, 0, 2)  # (kv, s, c)
-    b.product("kgtc,ksc->kgts", q_heads, k_heads, score.split(0, op.kv_heads, op.group))
+    score = (m.bare().broadcast(2, tokens) - d.bare()).split(0, op.kv_heads, op.group)
+    r = Tensor.product("kgtc,ksc->kgts", q_heads, k_heads) - score * (1 << op.score_shift) + half
+    if op.score_shift:
+        heads_split = (op.kv_heads, op.group, tokens, tokens)
+        rest = None if r_value is None else r_value.reshape(heads_split)
+        b.remainder(name, "score.r", r, rest, op.score_shift, causal=True)
+    else:
+        b.zero(r)
     return d, e
 
 
@@ -104,29 +104,14 @@ def _reciprocal(b: Builder, name: str, total: Tensor, value: Ints | None) -> Ten
 
 def _probabilities(b: Builder, name: str, e: Tensor, inverse: Tensor) -> Tensor:
     """``p = rescale(e I, 16)``, at most 2^15."""
-    acc = None
+    value = rest = None
     if e.value is not None and inverse.value is not None:
-        acc = e.value.astype(np.int64) * inverse.value[:, :, None].astype(np.int64) + (1 << 15)
-    p = b.ranged(
-        name,
-        "softmax.p",
-        e.dims,
-        None if acc is None else acc >> 16,
-        unsigned(16),
-        joint=True,
-        causal=True,
-    )
-    r = b.ranged(
-        name,
-        "softmax.r",
-        e.dims,
-        None if acc is None else acc & 0xFFFF,
-        unsigned(16),
-        joint=True,
-        causal=True,
-    )
+        scaled = e.value.astype(np.int64) * inverse.value[:, :, None].astype(np.int64) + (1 << 15)
+        value, rest = scaled >> 16, scaled & 0xFFFF
+    p = b.column("softmax.p", e.dims, value, joint=True, bounded=True)
     b.zero(p.hidden_part())
-    b.product("ht,hts->hts", inverse, e, p * (1 << 16) + r - (1 << 15))
+    r = Tensor.product("ht,hts->hts", inverse, e) - p.bare() * (1 << 16) + (1 << 15)
+    b.remainder(name, "softmax.r", r, rest, 16, causal=True)
     return p
 
 

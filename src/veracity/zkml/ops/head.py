@@ -2,7 +2,7 @@
 
 For head row r (position ``P - 1 + r``) with public answer ``y_r`` and every token v:
 
-    n(r) . W(v) = 2^s (m_r - d_rv) + t - 2^(s-1)    the rescaled logit is m_r - d_rv
+    n(r) . W(v) + 2^(s-1) - 2^s (m_r - d_rv) in [0, 2^s)    the rescaled logit is m_r - d_rv
     d_rv - [v < y_r] in [0, 2^16),  d_{r, y_r} = 0    nothing is larger; ties go to the lowest index
 """
 
@@ -26,21 +26,24 @@ def head(context: Context, op: Head) -> Tensor:
     dims = (len(answer), vocabulary)
     half = (1 << op.shift) >> 1
     m_value = d_value = r_value = None
-    acc = context.detail(op.name, "acc")
-    if acc is not None:
-        z = (acc.astype(np.int64) + half) >> op.shift
+    logits = context.detail(op.name, "acc")
+    if logits is not None:
+        shifted = logits.astype(np.int64) + half
+        z = shifted >> op.shift
         m_value = z[np.arange(len(answer)), answer]
         d_value = m_value[:, None] - z
-        r_value = (acc.astype(np.int64) + half) & ((1 << op.shift) - 1)
+        r_value = shifted & ((1 << op.shift) - 1)
     m = b.ranged(op.name, "head.max", (len(answer),), m_value, signed(16))
     d = b.column("head.distance", dims, d_value)
     ties = (np.arange(vocabulary)[None, :] < answer[:, None]).astype(np.int64)
     b.lookup(op.name, unsigned(16), d - Tensor.public(ties))
-    for r, token in enumerate(context.answer):
-        chosen = d.view(Slice(0, r, r + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
+    for row, token in enumerate(context.answer):
+        chosen = d.view(Slice(0, row, row + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
         b.zero(chosen)
-    logits = (m.broadcast(1, vocabulary) - d) * (1 << op.shift)
+    acc = Tensor.product("rk,vk->rv", x.rows(first, first + dims[0]), w)
+    r = acc - (m.bare().broadcast(1, vocabulary) - d.bare()) * (1 << op.shift) + half
     if op.shift:
-        logits = logits + b.remainder(op.name, "head.r", dims, r_value, op.shift) - half
-    b.product("rk,vk->rv", x.rows(first, first + dims[0]), w, logits)
+        b.remainder(op.name, "head.r", r, r_value, op.shift)
+    else:
+        b.zero(r)
     return d

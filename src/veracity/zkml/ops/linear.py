@@ -1,8 +1,8 @@
 """Embedding, positions, linear maps, sums and rescales.
 
-Embed and Positions rewire the committed table (tokens are public); the result is range-checked so
-that later bounds hold for any committed weights. A linear map is one product
-``sum_k x(t, k) W(n, k) = 2^s y + r - 2^(s-1) - bias`` (Thaler, eprint 2013/351); sums are free.
+Embed and Positions rewire the committed table (tokens are public); the result is committed and
+bounded, so that later bounds hold for any committed weights. A linear map is one rescale of the
+product ``sum_k x(t, k) W(n, k) + bias(n)`` (Thaler, eprint 2013/351); sums are free.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from veracity.zkml.tensor import Tensor
 from veracity.zkml.views import Gather
 
 
-def _checked_rows(context: Context, name: str, rows: Tensor) -> Tensor:
-    b = context.builder
-    y = b.quotient(name, "table.y", rows.dims, rows.value, 16)
-    b.zero(y - rows)
+def _checked_rows(context: Context, rows: Tensor) -> Tensor:
+    y = context.builder.column("table.y", rows.dims, rows.value, bounded=True)
+    context.builder.zero(y - rows)
     return y
 
 
@@ -24,14 +23,14 @@ def _checked_rows(context: Context, name: str, rows: Tensor) -> Tensor:
 def embed(context: Context, op: Embed) -> Tensor:
     """Rows of the table by public tokens."""
     table = context.builder.weight(op.table)
-    return _checked_rows(context, op.name, table.view(Gather(context.tokens, table.dims[0])))
+    return _checked_rows(context, table.view(Gather(context.tokens, table.dims[0])))
 
 
 @rule(Positions)
 def positions(context: Context, op: Positions) -> Tensor:
     """The first rows of the table."""
     table = context.builder.weight(op.table)
-    return _checked_rows(context, op.name, table.rows(0, len(context.tokens)))
+    return _checked_rows(context, table.rows(0, len(context.tokens)))
 
 
 @rule(Add)
@@ -42,32 +41,18 @@ def add(context: Context, op: Add) -> Tensor:
 
 @rule(Rescale)
 def rescale(context: Context, op: Rescale) -> Tensor:
-    """``x = 2^s y + r - 2^(s-1)``, a linear identity."""
-    b, x = context.builder, context.values[op.x]
-    y, acc = b.rescaled(
-        op.name, "rescale", x.value, x.dims, op.shift, op.bits, op.name not in context.covered
-    )
-    b.zero(acc - x)
-    return y
+    """The quotient of a value that is there already."""
+    x = context.values[op.x]
+    return context.builder.rescaled(op.name, "rescale", x, x.value, op.shift)
 
 
 @rule(Linear)
 def linear(context: Context, op: Linear) -> Tensor:
     """One product per weight matrix."""
     b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
-    dims = (x.dims[0], w.dims[0])
-    rotated = op.name in context.rotated
-    y, acc = b.rescaled(
-        op.name,
-        "rotary" if rotated else "linear",
-        context.detail(op.name, "acc"),
-        dims,
-        op.shift,
-        op.bits,
-        op.name not in context.covered,
-        rotated,
-    )
+    acc = Tensor.product("tk,nk->tn", x, w)
     if op.bias is not None:
-        acc = acc - b.weight(op.bias).broadcast(0, dims[0])
-    b.product("tk,nk->tn", x, w, acc)
-    return y
+        acc = acc + b.weight(op.bias).broadcast(0, acc.dims[0])
+    joint = op.name in context.rotated
+    role, value = ("rotary" if joint else "linear"), context.detail(op.name, "acc")
+    return b.rescaled(op.name, role, acc, value, op.shift, joint)

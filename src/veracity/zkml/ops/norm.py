@@ -55,11 +55,8 @@ def norm(context: Context, op: Norm) -> Tensor:
     b.product("t,t->t", rho_t, m_t, g_t)
     b.product("t,t->t", rho_t, g_t, b.constant(op.constant, row) - u_t)
 
-    y, acc = b.rescaled(
-        op.name, "norm", acc_value, x.dims, op.shift, op.bits, op.name not in context.covered
-    )
-    b.product("t,tc->tc", rho_t, c, acc)
-    return y
+    acc = Tensor.product("t,tc->tc", rho_t, c)
+    return b.rescaled(op.name, "norm", acc, acc_value, op.shift)
 
 
 def _isqrt_up(n: int) -> int:

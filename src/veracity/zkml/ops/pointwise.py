@@ -33,35 +33,23 @@ def apply_function(context: Context, op: Function) -> Tensor:
 
 @rule(Mul)
 def multiply(context: Context, op: Mul) -> Tensor:
-    """``a b = 2^s y + r - 2^(s-1)`` entry by entry."""
-    b, left, right = context.builder, context.values[op.a], context.values[op.b]
-    acc_value = None
+    """The rescaled product, entry by entry."""
+    left, right = context.values[op.a], context.values[op.b]
+    value = None
     if left.value is not None and right.value is not None:
-        acc_value = left.value.astype(np.int64) * right.value.astype(np.int64)
-    y, acc = b.rescaled(
-        op.name, "mul", acc_value, left.dims, op.shift, op.bits, op.name not in context.covered
-    )
-    b.product("tf,tf->tf", left, right, acc)
-    return y
+        value = left.value.astype(np.int64) * right.value.astype(np.int64)
+    acc = Tensor.product("tf,tf->tf", left, right)
+    return context.builder.rescaled(op.name, "mul", acc, value, op.shift)
 
 
 @rule(Gain)
 def gain(context: Context, op: Gain) -> Tensor:
-    """``x(t, c) w(c) = 2^s y + r - 2^(s-1) - bias(c)``."""
+    """``x(t, c) w(c) + bias(c)``, rescaled."""
     b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
-    y, acc = b.rescaled(
-        op.name,
-        "gain",
-        context.detail(op.name, "acc"),
-        x.dims,
-        op.shift,
-        op.bits,
-        op.name not in context.covered,
-    )
+    acc = Tensor.product("tc,c->tc", x, w)
     if op.bias is not None:
-        acc = acc - b.weight(op.bias).broadcast(0, x.dims[0])
-    b.product("tc,c->tc", x, w, acc)
-    return y
+        acc = acc + b.weight(op.bias).broadcast(0, x.dims[0])
+    return b.rescaled(op.name, "gain", acc, context.detail(op.name, "acc"), op.shift)
 
 
 @rule(Rope)
@@ -83,6 +71,4 @@ def rope(context: Context, op: Rope) -> Tensor:
             tuple(sin.reshape(-1).tolist()),
         )
     )
-    y, acc = b.rescaled(op.name, "rope", rotated.value, x.dims, op.frac, op.bits)
-    b.zero(acc - rotated)
-    return y
+    return b.rescaled(op.name, "rope", rotated, rotated.value, op.frac)

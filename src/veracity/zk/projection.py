@@ -1,0 +1,163 @@
+"""Every entry of many committed columns is bounded, at the cost of one small array.
+
+Relation. Columns ``X``, each seen as a matrix (outer, inner), have entries with ``|x| < 2^49``
+(as field elements: the representative nearest to zero). What an honest prover commits to is much
+smaller still; a bound far below the field's size is all that the uniqueness of a quotient needs.
+
+Messages. The verifier draws binary matrices ``L_X`` (128, outer) and ``R_X`` (128, inner). The
+prover commits to 16-bit limbs of ``V + 2^47`` with
+
+    V = sum_X L_X X R_X^T        (128, 128)
+
+Owed. A range lookup of every limb, so that ``|V| <= 2^47``; and, at a random point, the linear
+claim that ties ``V`` to the columns, with weights ``L_X^T eq(left)`` and ``R_X^T eq(right)``.
+Soundness error. ``2^-127 + 14 / |F|``: fix an entry with ``|x_ij| >= 2^49`` and everything but the
+``i``-th column of ``L_X``. For each of 128 rows the two values that the drawn bit can give entry
+``j`` of ``L_X X`` differ by ``x_ij``, so with probability 1/2 it is at least ``2^48`` in size; once
+one row is, each row of ``R_X`` gives, in the same way, an entry of ``V`` of at least ``2^47``
+with probability 1/2. Binary, not ternary: with signs the two values might differ by ``2 x``, and
+twice ``(|F| + 1) / 2`` is one.
+References: projections with binary matrices, Baum-Lyubashevsky (eprint 2017/759); as an
+approximate range proof, Gentry-Halevi-Lyubashevsky (eprint 2021/1397).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.api import ORDER, Engine, Ints
+from veracity.engine.integers import matmul_transposed
+from veracity.errors import RangeError
+from veracity.zk.ledger import LinearForm
+from veracity.zk.mle import axis_bits
+from veracity.zk.reduction import LinearClaim, Term
+
+__all__ = [
+    "LIMBS",
+    "ROWS",
+    "Directions",
+    "Sides",
+    "draw_directions",
+    "limbs_of",
+    "project",
+    "projection_claim",
+]
+
+#: Rows of each random matrix.
+ROWS = 128
+#: 16-bit limbs of an entry of the projection.
+LIMBS = 3
+
+_OFFSET = 1 << (16 * LIMBS - 1)
+_CHUNK = 1 << 14
+
+
+@dataclass(frozen=True)
+class Sides:
+    """How a column is seen as a matrix: axes before ``split`` are its rows."""
+
+    name: str
+    dims: tuple[int, ...]
+    split: int
+
+    @property
+    def outer(self) -> int:
+        """Number of rows."""
+        return prod(self.dims[: self.split])
+
+    @property
+    def inner(self) -> int:
+        """Number of columns."""
+        return prod(self.dims[self.split :])
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Binary matrices (128, outer) and (128, inner) of one column."""
+
+    sides: Sides
+    left: NDArray[np.int8]
+    right: NDArray[np.int8]
+
+
+def draw_directions(
+    draw: Callable[[str, int], bytes], columns: Sequence[Sides]
+) -> list[Directions]:
+    """Both matrices of every column from a transcript's bytes, ``draw(label, count)``."""
+    out = []
+    for sides in columns:
+        width = sides.outer + sides.inner
+        data = draw(f"projection of {sides.name}", ROWS * width // 8)
+        bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8)).reshape(ROWS, width)
+        left, right = np.split(bits.astype(np.int8), [sides.outer], axis=1)
+        out.append(Directions(sides, np.ascontiguousarray(left), np.ascontiguousarray(right)))
+    return out
+
+
+def project(directions: Sequence[Directions], values: Mapping[str, Ints]) -> NDArray[np.int64]:
+    """``V``, exactly: 128 additions an entry, as a float64 product below 2^53."""
+    total = np.zeros((ROWS, ROWS), dtype=np.int64)
+    for d in directions:
+        matrix = values[d.sides.name].reshape(d.sides.outer, d.sides.inner)
+        left = d.left.astype(np.float64)
+        for start in range(0, d.sides.inner, _CHUNK):
+            part = matrix[:, start : start + _CHUNK]
+            rows = _exact(left, part)
+            total += matmul_transposed(
+                rows, np.ascontiguousarray(d.right[:, start : start + _CHUNK])
+            )
+    return total
+
+
+def _exact(left: NDArray[np.float64], part: Ints) -> NDArray[np.int64]:
+    """``left @ part`` for a binary ``left``; columns hold at most 63 bits."""
+    if part.dtype.itemsize <= 4:
+        return np.asarray(left @ part.astype(np.float64)).astype(np.int64)
+    low = np.asarray(left @ (part & 0xFFFFFFFF).astype(np.float64)).astype(np.int64)
+    return low + (np.asarray(left @ (part >> 32).astype(np.float64)).astype(np.int64) << 32)
+
+
+def limbs_of(projection: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
+    """Limbs of ``V + 2^47``, least significant first.
+
+    Raises
+    ------
+    RangeError
+        If an entry does not fit: no honest execution comes near.
+    """
+    if projection.size and int(np.abs(projection).max()) >= _OFFSET:
+        raise RangeError("projection", "prove fewer tokens at a time")
+    shifted = projection + _OFFSET
+    return [(shifted >> 16 * i & 0xFFFF).astype(np.uint16) for i in range(LIMBS)]
+
+
+def projection_claim(
+    engine: Engine,
+    directions: Sequence[Directions],
+    limbs: Callable[[Sequence[int], Sequence[int]], Term],
+    point: Sequence[int],
+) -> LinearClaim:
+    """The claim that ties the limbs to the columns.
+
+    Parameters
+    ----------
+    limbs : callable
+        Term for ``sum_l weights[l] <eq(point), limb_l>`` from the limbs' weights and the point.
+    point : sequence of int
+        Challenges, one per variable of ``V``, last axis first.
+    """
+    bits = axis_bits(ROWS)
+    right, left = engine.eq(point[:bits], ROWS), engine.eq(point[bits:], ROWS)
+    terms = [limbs([1 << 16 * i for i in range(LIMBS)], point)]
+    for d in directions:
+        outer = engine.contract(d.left[None, :, :], left)
+        inner = engine.contract(d.right[None, :, :], right)
+        rest = len(d.sides.dims) - d.sides.split
+        weights = ((d.sides.split, outer), (rest, inner))
+        terms.append(Term(-1 % ORDER, d.sides.name, weights))
+    return LinearClaim(tuple(terms), LinearForm(_OFFSET))
