@@ -5,21 +5,42 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.frontends import calibrate, import_model, load_program_file
+from veracity.frontends.files import ProgramFile
 from veracity.graph import Program
 from veracity.graph.evaluate import State, step
-from veracity.mpc.choice.homomorphic import Holder, Parameters, Taker
+from veracity.mpc import session
 from veracity.mpc.cost import Cost
+from veracity.mpc.material import Material, MemorySink
+from veracity.mpc.party import OWNER, USER
+from veracity.mpc.session import Dealt
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.head import greedy
-from veracity.mpc.shuffled.plan import Plan, compile_plan
+from veracity.mpc.shuffled.pieces import join
+from veracity.mpc.shuffled.plan import Plan
+from veracity.mpc.shuffled.session import DealerSession, PartySession, Ready
 from veracity.mpc.shuffled.steps import Message, Online, Owner, Shape, User
-from veracity.mpc.transport import Channel, Traffic, pair
+from veracity.mpc.transport import Traffic, pair
+
+
+@cache
+def stories() -> ProgramFile:
+    """stories260K, imported and calibrated; once per run of the tests."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "stories.vprog"
+        import_model("stories260k", path)
+        calibrate(path)
+        return load_program_file(path)
 
 
 @dataclass(frozen=True)
@@ -71,68 +92,79 @@ class Parties:
         homomorphic: bool = False,
         pick: Callable[[NDArray[np.int64]], NDArray[np.int64]] = greedy,
     ) -> None:
-        self.plan: Plan = compile_plan(program, homomorphic=homomorphic)
-        self.weights = passes.owner_weights(self.plan, weights)
         seed = secrets.token_bytes(32)
-        self.masks = {
-            s.key: passes.mask_weight(seed, i, s) for i, s in enumerate(self.plan.secrets)
-        }
-        self.masked = {
-            s.key: passes.masked_weight(self.weights, s, self.masks[s.key])
-            for s in self.plan.secrets
-        }
-        self.choices, self.pick = choices, pick
-        self.memories: tuple[dict, dict, dict] = ({}, {}, {})
-        self.position = self.first_tag = 0
-        self.channels: tuple[Channel, Channel] | None = None
-        self.ends: tuple[Holder | None, Taker | None] = (None, None)
-        if homomorphic:
-            parameters = Parameters(program.vocab)
-            self.ends = Holder(parameters), Taker(parameters)
-
-    async def feed(self, tokens: Sequence[int]) -> Pass:
-        """One pass, offline and online."""
-        if self.channels is None:
-            self.channels = pair()
-            if self.ends[0] is not None and self.ends[1] is not None:
-                await asyncio.gather(
-                    self.ends[0].meet(self.channels[0], 1 << 20),
-                    self.ends[1].introduce(self.channels[1], 1 << 20),
-                )
-        plan, (a, b) = self.plan, self.channels
-        shape = Shape(len(tokens), self.position, self.choices)
-        seeds = secrets.token_bytes(32), secrets.token_bytes(32)
-        dealer_memory, owner_memory, user_memory = self.memories
-        pieces = passes.deal_pass(plan, shape, seeds, self.masks, dealer_memory)
-        user, ahead = passes.prepare_user(
-            plan, shape, seeds[1], pieces[1], self.masked, user_memory,
-            pick=self.pick, taker=self.ends[1],
-        )  # fmt: skip
-        tap_owner, tap_user = Tap(a, self.first_tag), Tap(b, self.first_tag)
-        owner = passes.prepare_owner(
-            plan, shape, seeds[0], pieces[0], ahead, self.weights, owner_memory,
-            tap_owner, self.ends[0],
-        )  # fmt: skip
-        before = a.traffic, b.traffic
-        _, token = await asyncio.gather(
-            passes.run_owner(plan, owner), passes.run_user(plan, user, tap_user, tokens)
+        self.weights = weights
+        self.masks = session.dealer_weights(program, seed)
+        self.masked = session.user_weights(program, session.masked_weights(program, weights, seed))
+        options: dict[str, Any] = {"choices": choices, "homomorphic": homomorphic}
+        self.dealer = DealerSession(program, self.masks, **options)
+        self.plan: Plan = self.dealer.plan
+        self.channels = pair()
+        a, b = self.channels
+        self.owner = PartySession(
+            OWNER, program, a, session.owner_weights(program, weights), weights, **options
         )
+        self.user = PartySession(USER, program, b, self.masked, pick=pick, **options)
+        self.introduced = not homomorphic
+
+    async def deal(
+        self, rows: int, start: int | None = None
+    ) -> list[tuple[Dealt, Callable[[], Material]]]:
+        """Material of one more pass for the owner and for the user."""
+        sinks = MemorySink(), MemorySink()
+        start = self.dealer.fed if start is None else start
+        dealt = self.dealer.deal(start, rows, *sinks)
+        return [(d, partial(Material, d.seed, s.join())) for d, s in zip(dealt, sinks, strict=True)]
+
+    async def introduce(self) -> None:
+        """What happens once per session."""
+        if not self.introduced:
+            self.introduced = True
+            await asyncio.gather(self.owner.introduce(), self.user.introduce())
+
+    async def ready(self, rows: int, start: int | None = None) -> tuple[Ready, Ready]:
+        """The offline phase of one pass."""
+        await self.introduce()
+        (to_owner, ours), (to_user, theirs) = await self.deal(rows, start)
+        return await asyncio.gather(
+            self.owner.ready(to_owner.label, ours()), self.user.ready(to_user.label, theirs())
+        )
+
+    async def feed(self, tokens: Sequence[int], start: int | None = None) -> Pass:
+        """One pass, offline and online."""
+        a, b = self.channels
+        await self.introduce()
+        early = a.traffic
+        ours, theirs = await self.ready(len(tokens), start)
+        early = a.traffic - early
+        assert isinstance(ours.side, Owner)
+        assert isinstance(theirs.side, User)
+        taps = Tap(a, ours.peer.first), Tap(b, theirs.peer.first)
+        ours.side.peer = taps[0]
+        before = a.traffic, b.traffic
+        declared = self.user.declared, self.owner.declared
+        _, token = await asyncio.gather(
+            self.owner.run(ours), self.user.run(replace(theirs, peer=taps[1]), tokens)
+        )
+        assert token is not None
         up, down = a.traffic - before[0], b.traffic - before[1]
-        self.position += len(tokens)
-        self.first_tag += plan.tags
-        measured = _cost(up, down, len(pieces[0]) + len(ahead), len(pieces[1]))
-        hops = max(up.hops, down.hops)
+        cost = self.owner.cost(len(tokens), ours.label.start)
+        for party, earlier in zip((self.user, self.owner), declared, strict=True):
+            assert party.declared == earlier + cost
+        pieces = passes.piece_bytes(self.plan, ours.shape)
+        ahead = join(theirs.side.ahead)
+        assert (early.received_messages, early.received_bytes) == (1, len(ahead))
         return Pass(
-            shape,
+            ours.shape,
             token,
-            plan.cost(shape),
-            measured,
-            hops,
-            tap_owner.seen,
-            tap_user.seen,
+            cost,
+            _cost(up, down, pieces[0] + len(ahead), pieces[1]),
+            max(up.hops, down.hops),
+            taps[0].seen,
+            taps[1].seen,
             ahead,
-            user,
-            owner,
+            theirs.side,
+            ours.side,
         )
 
     def group_of(self, op: str) -> Group:

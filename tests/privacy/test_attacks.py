@@ -14,14 +14,11 @@ Seeds are fresh in every run; the bounds hold but for one run in a million.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.shuffled_parties import Parties, Pass, told
-from veracity.frontends import calibrate, import_model, load_program_file
+from tests.shuffled_parties import Parties, Pass, stories, told
 from veracity.frontends.files import ProgramFile
 from veracity.graph.evaluate import execute
 from veracity.mpc.shuffled.attention import Attend
@@ -32,12 +29,9 @@ Floats = NDArray[np.float64]
 SENTENCE = "Once upon a time, there was a little girl named Lily. She loved to play outside."
 
 
-@pytest.fixture(scope="module")
-def stories(tmp_path_factory: pytest.TempPathFactory) -> ProgramFile:
-    path: Path = tmp_path_factory.mktemp("stories") / "stories.vprog"
-    import_model("stories260k", path)
-    calibrate(path)
-    return load_program_file(path)
+@pytest.fixture(scope="module", name="stories")
+def _stories() -> ProgramFile:
+    return stories()
 
 
 @pytest.fixture(scope="module")

@@ -321,7 +321,7 @@ def rotated(op: Rope, x: Array, start: int) -> Array:
 
 
 def _remember(memory: dict[str, Array], name: str, rows: Array, start: int) -> Array:
-    """The rows of the first ``start`` positions with the new ones behind; later ones are dropped."""
+    """The first ``start`` rows with the new ones behind; later ones are dropped."""
     earlier = memory.get(name)
     memory[name] = rows if earlier is None else np.concatenate([earlier[:start], rows])
     return memory[name]
