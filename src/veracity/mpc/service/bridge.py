@@ -1,0 +1,126 @@
+"""Protocols compute for long: each session does so in a thread of its own.
+
+The connection stays with the event loop that serves all of them, so that a party which computes
+still reads, writes and notices who is gone. In the thread the session sees a channel like any
+other; each call is carried over to the loop of the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, TypeVar
+
+from veracity.mpc.transport import Channel, Traffic
+from veracity.mpc.transport.channel import Octets
+
+__all__ = ["Apart", "Bridge"]
+
+T = TypeVar("T")
+
+
+class Bridge(Channel):
+    """A channel for another thread than that of its event loop.
+
+    Parameters
+    ----------
+    channel : Channel
+        The connection.
+    loop : event loop
+        Where the connection lives.
+
+    Attributes
+    ----------
+    patience : float or None
+        Time-out of the next message instead of the channel's: where the other party may think
+        before it begins (seconds).
+    """
+
+    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
+        self._channel = channel
+        self._loop = loop
+        self.timeout = channel.timeout
+        self.peer = channel.peer
+        self.patience: float | None = None
+
+    @property
+    def traffic(self) -> Traffic:
+        """That of the connection."""
+        return self._channel.traffic
+
+    async def _over(self, call: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
+
+    def _waits(self, timeout: float | None) -> float | None:
+        once, self.patience = self.patience, None
+        return once if timeout is None else timeout
+
+    async def send(self, tag: int, data: Octets) -> None:
+        """As :meth:`Channel.send`."""
+        await self._over(self._channel.send(tag, data))
+
+    async def receive(self, tag: int, size: int, *, timeout: float | None = None) -> bytearray:
+        """As :meth:`Channel.receive`."""
+        return await self._over(self._channel.receive(tag, size, timeout=self._waits(timeout)))
+
+    async def receive_up_to(
+        self, tag: int, limit: int, *, timeout: float | None = None
+    ) -> bytearray:
+        """As :meth:`Channel.receive_up_to`."""
+        waits = self._waits(timeout)
+        return await self._over(self._channel.receive_up_to(tag, limit, timeout=waits))
+
+    async def exchange(
+        self, tag: int, data: Octets, size: int | None = None, *, timeout: float | None = None
+    ) -> bytearray:
+        """As :meth:`Channel.exchange`."""
+        waits = self._waits(timeout)
+        return await self._over(self._channel.exchange(tag, data, size, timeout=waits))
+
+    async def close(self) -> None:
+        """As :meth:`Channel.close`."""
+        await self._over(self._channel.close())
+
+    def abort(self) -> None:
+        """As :meth:`Channel.abort`."""
+        self._loop.call_soon_threadsafe(self._channel.abort)
+
+
+class Apart:
+    """A thread with an event loop of its own, for one session's computations.
+
+    Parameters
+    ----------
+    channel : Channel
+        Dropped where a computation is cancelled: it would otherwise wait for the other party.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="session")
+        self._runner = asyncio.Runner()
+
+    async def __call__(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to its end in the thread."""
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, self._runner.run, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._channel.abort()
+            await asyncio.wait((future,))
+            if not future.cancelled():
+                future.exception()  # whatever it is: nobody waits for it
+            raise
+
+    async def __aenter__(self) -> Apart:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._pool, self._runner.close)
+        self._pool.shutdown(wait=False)

@@ -1,0 +1,168 @@
+"""One face for both modes: the sessions of dealer and parties as a service drives them.
+
+A pass has two parts at a party: ``ready``, before its tokens exist, and ``run``. A pass of the
+secure mode may have no result (:attr:`Outcome.done`) and is then repeated with other material.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.graph.program import Program
+from veracity.mpc import session as secure
+from veracity.mpc.cost import Cost
+from veracity.mpc.material import Label, Ledger, Material, Sink
+from veracity.mpc.party import Array
+from veracity.mpc.plan import Plan, make_plan
+from veracity.mpc.session import Dealt
+from veracity.mpc.shuffled import session as shuffled
+from veracity.mpc.shuffled.plan import compile_plan
+from veracity.mpc.shuffled.steps import Shape
+from veracity.mpc.transport import Channel
+
+__all__ = ["MODES", "DealerSide", "Outcome", "PartySide", "check_mode", "dealer", "party", "price"]
+
+#: By what they leak: nothing but the answer; permuted values at the user.
+MODES = ("secure", "shuffled")
+
+Integers = Mapping[str, NDArray[np.integer]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pass ended: the token at the user, if it has a result at all."""
+
+    done: bool
+    token: int | None
+
+
+class DealerSide(Protocol):
+    """The dealer of one session."""
+
+    def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
+        """Write both parties' material of one pass."""
+
+
+class PartySide(Protocol):
+    """The owner or the user of one session."""
+
+    async def introduce(self) -> None:
+        """Once, before the first pass."""
+
+    async def ready(self, label: Label, material: Material) -> Any:
+        """All of a pass that needs no input."""
+
+    async def run(self, ready: Any, tokens: Sequence[int] = ()) -> Outcome:
+        """The pass; ``tokens`` at the user."""
+
+
+@dataclass(eq=False)
+class _Secure:
+    session: secure.PartySession
+
+    async def introduce(self) -> None:
+        """Nothing to say."""
+
+    async def ready(self, label: Label, material: Material) -> Any:
+        plan = _plan(self.session.program, label.rows, label.start)
+        return label, material, self.session.prepare(plan, material.seed)
+
+    async def run(self, ready: Any, tokens: Sequence[int] = ()) -> Outcome:
+        label, material, prepared = ready
+        token = await self.session.run(label, material, tokens, prepared)
+        return Outcome(self.session.fed == label.start + label.rows, token)
+
+
+@dataclass(eq=False)
+class _Shuffled:
+    session: shuffled.PartySession
+
+    async def introduce(self) -> None:
+        await self.session.introduce()
+
+    async def ready(self, label: Label, material: Material) -> Any:
+        return await self.session.ready(label, material)
+
+    async def run(self, ready: Any, tokens: Sequence[int] = ()) -> Outcome:
+        return Outcome(True, await self.session.run(ready, tokens))
+
+
+def check_mode(mode: str) -> str:
+    """The mode, if there is one of this name.
+
+    Raises
+    ------
+    UsageError
+    """
+    if mode not in MODES:
+        raise UsageError(f"no mode {mode!r}; choose from {', '.join(MODES)}")
+    return mode
+
+
+def dealer(mode: str, program: Program, weights: Mapping[str, Array], name: bytes) -> DealerSide:
+    """The dealer's session; ``weights`` from :func:`veracity.mpc.session.dealer_weights`."""
+    if check_mode(mode) == "secure":
+        return secure.DealerSession(program, weights, name)
+    return shuffled.DealerSession(program, weights, name)
+
+
+def party(
+    mode: str,
+    index: int,
+    program: Program,
+    channel: Channel,
+    weights: Integers,
+    plain: Integers,
+    ledger: Ledger,
+    name: bytes,
+) -> PartySide:
+    """A party's session; ``weights`` from ``owner_weights`` or ``user_weights``."""
+    if check_mode(mode) == "secure":
+        return _Secure(
+            secure.PartySession(index, program, channel, weights, plain, ledger, name=name)
+        )
+    return _Shuffled(
+        shuffled.PartySession(index, program, channel, weights, plain, ledger, name=name)
+    )
+
+
+def price(mode: str, program: Program, rows: int, start: int) -> Cost:
+    """What a pass declares to cost.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Where the mode cannot evaluate the program.
+    """
+    if check_mode(mode) == "secure":
+        return _plan(program, rows, start).cost
+    return compile_plan(program).cost(Shape(rows, start, shuffled.DealerSession.choices))
+
+
+def _plan(program: Program, rows: int, start: int) -> Plan:
+    return _plan_of(_Same(program), rows, start)
+
+
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """A program by its identity, so that plans can be remembered."""
+
+    program: Program
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.program is self.program
+
+    def __hash__(self) -> int:
+        return id(self.program)
+
+
+@lru_cache(maxsize=64)
+def _plan_of(key: _Same, rows: int, start: int) -> Plan:
+    return make_plan(key.program, rows, start)

@@ -1,0 +1,344 @@
+"""The user's side of a session: what it keeps, asks for and feeds, and what passes took."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from veracity.errors import PeerError, UsageError
+from veracity.graph.program import Program
+from veracity.mpc.party import USER, Array
+from veracity.mpc.service import modes
+from veracity.mpc.service.bridge import Apart, Bridge
+from veracity.mpc.service.owner import ServiceLimits
+from veracity.mpc.service.store import SharedLedger, Store
+from veracity.mpc.service.supply import Parcel, Supply, passes_of
+from veracity.mpc.service.weights import Kept, masked_bytes
+from veracity.mpc.service.wire import PROTOCOL, Step, digest_of, hear, hear_chunks, tell
+from veracity.mpc.session import user_weights
+from veracity.mpc.transport import Channel
+
+__all__ = ["Offer", "PassReport", "UserSession", "fetch_card", "fetch_weights", "meet"]
+
+#: Bytes of a card: a program without weights and a tokenizer.
+CARD_LIMIT = 1 << 26
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What an owner says about itself before a session.
+
+    Parameters
+    ----------
+    mode, name : str
+        How it evaluates, and its model's name for people.
+    card, masks : bytes
+        SHA-256 of the public card; name of the masks of its weights.
+    card_bytes : int
+        Size of the card.
+    """
+
+    mode: str
+    name: str
+    card: bytes
+    masks: bytes
+    card_bytes: int
+
+
+async def meet(channel: Channel) -> Offer:
+    """Say hello to an owner.
+
+    Raises
+    ------
+    PeerError
+    """
+    await tell(channel, Step.HELLO, protocol=PROTOCOL)
+    fields = {
+        "protocol": int, "mode": str, "name": str, "card": str, "card_bytes": int, "masks": str,
+    }  # fmt: skip
+    hello = await hear(channel, Step.HELLO, fields)
+    if hello["protocol"] != PROTOCOL or hello["mode"] not in modes.MODES:
+        raise PeerError("the owner speaks another version of the services' protocol")
+    if not 0 < hello["card_bytes"] <= CARD_LIMIT:
+        raise PeerError("the owner's card has a size that cannot be")
+    digests = [digest_of(hello, name) for name in ("card", "masks")]
+    return Offer(hello["mode"], hello["name"], digests[0], digests[1], hello["card_bytes"])
+
+
+async def fetch_card(channel: Channel, offer: Offer) -> bytes:
+    """The public card, with the digest that the owner named.
+
+    Raises
+    ------
+    PeerError
+    """
+    await tell(channel, Step.ASK, what="card", rows=0, passes=0)
+    data = bytearray()
+    async for part in hear_chunks(channel, offer.card_bytes):
+        data += part
+    if hashlib.sha256(data).digest() != offer.card:
+        raise PeerError("the owner sent another card than it named")
+    return bytes(data)
+
+
+async def fetch_weights(channel: Channel, program: Program, kept: Kept, progress: Progress) -> int:
+    """The masked weights, unless they are there; returns the bytes that came.
+
+    Raises
+    ------
+    PeerError, UsageError
+    """
+    if kept.there:
+        return 0
+    size, done = masked_bytes(program), 0
+    await tell(channel, Step.ASK, what="weights", rows=0, passes=0)
+    with kept.filled() as out:
+        async for part in hear_chunks(channel, size):
+            out.write(part)
+            done += len(part)
+            progress("weights", done / size)
+    return size
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """What one pass took; bytes are payload.
+
+    Attributes
+    ----------
+    start, rows : int
+        Tokens fed before, and in this pass.
+    attempts : int
+        One, and one more for each repetition.
+    online_s : float
+        From the tokens to the next token.
+    ready_s, deal_s, fetch_s : float
+        Before the tokens exist: this party's own work with what it sends ahead, the dealer's
+        work for both parties, the transfer of this party's material.
+    sent_bytes, received_bytes : int
+        Online, to and from the owner.
+    formula_bytes : int
+        Online, both ways, as declared by the operations.
+    offline_bytes : int
+        From the dealer to both parties, and ahead from the user to the owner.
+    round_trips : float
+        Measured: half the longest chain of messages.
+    """
+
+    start: int
+    rows: int
+    attempts: int
+    online_s: float
+    ready_s: float
+    deal_s: float
+    fetch_s: float
+    sent_bytes: int
+    received_bytes: int
+    formula_bytes: int
+    offline_bytes: int
+    round_trips: float
+
+    @property
+    def offline_s(self) -> float:
+        """All that happened before the tokens existed."""
+        return self.ready_s + self.deal_s + self.fetch_s
+
+    @property
+    def online_bytes(self) -> int:
+        """Both ways."""
+        return self.sent_bytes + self.received_bytes
+
+
+@dataclass
+class _Tally:
+    """A pass's figures while it is under way, repetitions included."""
+
+    attempts: int = 0
+    online_s: float = 0.0
+    ready_s: float = 0.0
+    deal_s: float = 0.0
+    fetch_s: float = 0.0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    formula_bytes: int = 0
+    offline_bytes: int = 0
+    hops: int = 0
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A pass that waits for its tokens."""
+
+    parcel: Parcel
+    side: Any
+
+
+@dataclass(eq=False)
+class UserSession:
+    """One session: ``async with``, then :meth:`feed` as often as passes were asked for.
+
+    Parameters
+    ----------
+    program : Program
+        The model.
+    mode : str
+        The owner's.
+    owner, dealer : Channel
+        Open; the owner has been met and has no question open. Closed at the end.
+    masked : mapping
+        From :meth:`Kept.load`.
+    rows, passes : int
+        Tokens of the first pass, and how many passes there are at most.
+    folder : Path
+        Where material waits.
+    ledger : SharedLedger
+        Of all sessions.
+    """
+
+    program: Program
+    mode: str
+    owner: Channel
+    dealer: Channel
+    masked: dict[str, Array] = field(repr=False)
+    rows: int
+    passes: int
+    folder: Path
+    ledger: SharedLedger
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+    reports: list[PassReport] = field(default_factory=list, init=False)
+
+    async def __aenter__(self) -> UserSession:
+        try:
+            await self._begin()
+        except BaseException:
+            await self._part()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
+    ) -> None:
+        if hasattr(self, "_supply"):
+            await self._supply.close()
+        await self._part()
+        if hasattr(self, "_apart"):
+            await self._apart.__aexit__(None, None, None)
+
+    async def _part(self) -> None:
+        await self.dealer.close()
+        await self.owner.close()
+
+    async def _begin(self) -> None:
+        await tell(self.owner, Step.ASK, what="session", rows=self.rows, passes=self.passes)
+        answer = await hear(
+            self.owner, Step.ANSWER, {"session": str}, timeout=max(300.0, self.owner.timeout)
+        )
+        name = digest_of(answer, "session", 16)
+        await tell(self.dealer, Step.HELLO, protocol=PROTOCOL, party="user", session=name.hex())
+        await hear(self.dealer, Step.ANSWER, {"ok": bool})
+        self._passes = passes_of(self.rows, self.passes)
+        store = Store(self.folder, self.limits.disk)
+        self._supply = Supply(self.dealer, store, self._passes, self.limits.ahead)
+        self._supply.start()
+        weights = await asyncio.to_thread(user_weights, self.program, self.masked)
+        self._bridge = Bridge(self.owner, asyncio.get_running_loop())
+        self._side = modes.party(
+            self.mode, USER, self.program, self._bridge, weights, {}, self.ledger, name
+        )
+        self._apart = Apart(self.owner)
+        self._ready: _Ready | None = None
+        self._tally = _Tally()
+        await self._apart(self._side.introduce())
+
+    async def dealt(self, count: int) -> None:
+        """Wait until the material of ``count`` passes is here.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        await self._supply.full(min(count, self._left, self.limits.ahead))
+
+    @property
+    def _left(self) -> int:
+        return self.passes - len(self.reports)
+
+    async def ready(self) -> None:
+        """All of the next pass that needs no tokens; otherwise :meth:`feed` does it.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        if self._ready is not None:
+            return
+        if not self._left:
+            raise UsageError("all passes of this session are used; begin another one")
+        parcel = await self._supply.next()
+        while (turn := await self.owner.receive(Step.TURN, 1)) != b"\x01":
+            if turn != b"\x00":
+                raise PeerError("the owner sent nonsense")
+        before, started = self.owner.traffic, time.perf_counter()
+        try:
+            side = await self._apart(self._side.ready(parcel.label, parcel.material()))
+        except BaseException:
+            parcel.piece.close()
+            raise
+        tally = self._tally
+        tally.ready_s += time.perf_counter() - started
+        tally.deal_s += parcel.deal_s
+        tally.fetch_s += parcel.fetch_s
+        tally.offline_bytes += parcel.both + (self.owner.traffic - before).sent_bytes
+        self._ready = _Ready(parcel, side)
+
+    async def feed(self, tokens: Sequence[int]) -> int:
+        """Run the next pass on these tokens; returns the token that follows them.
+
+        Raises
+        ------
+        PeerError
+            Where the owner or the dealer is gone.
+        RangeError, UsageError
+        """
+        index = len(self.reports)
+        while True:
+            await self.ready()
+            if self._ready is None:
+                raise UsageError("a session is fed by one task")
+            ready, self._ready = self._ready, None
+            start, rows = self._passes[index]
+            before, begun = self.owner.traffic, time.perf_counter()
+            try:
+                outcome = await self._apart(self._side.run(ready.side, tokens))
+            finally:
+                ready.parcel.piece.close()
+            tally, traffic = self._tally, self.owner.traffic - before
+            tally.online_s += time.perf_counter() - begun
+            tally.attempts += 1
+            tally.sent_bytes += traffic.sent_bytes
+            tally.received_bytes += traffic.received_bytes
+            tally.hops += traffic.hops
+            price = await asyncio.to_thread(modes.price, self.mode, self.program, rows, start)
+            tally.formula_bytes += price.online_bytes
+            if outcome.done and outcome.token is not None:
+                break
+            await self._supply.repeat(index)
+        if not 0 <= outcome.token < self.program.vocab:
+            raise PeerError("the pass gave a token that does not exist")
+        self._tally = _Tally()
+        self.reports.append(_report(start, rows, tally))
+        return outcome.token
+
+
+def _report(start: int, rows: int, t: _Tally) -> PassReport:
+    return PassReport(
+        start, rows, t.attempts, t.online_s, t.ready_s, t.deal_s, t.fetch_s, t.sent_bytes,
+        t.received_bytes, t.formula_bytes, t.offline_bytes, t.hops / 2,
+    )  # fmt: skip
