@@ -24,7 +24,7 @@ from veracity.api.progress import Progress, silent
 from veracity.engine import load_engine
 from veracity.errors import UsageError, VeracityError
 
-__all__ = ["bench"]
+__all__ = ["bench", "cpu_name"]
 
 Result = TypeVar("Result")
 
@@ -130,7 +130,7 @@ def _measure(
         "commitment_bytes": (folder / "model.vcom").stat().st_size,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "threads": load_engine("cpu", threads=threads).threads,
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "commit": _checkout(),
     }
 
@@ -155,7 +155,8 @@ def _verify_elsewhere(folder: Path, threads: int | None) -> dict[str, Any]:
     return verdict
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor, and how many cores of it the system shows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,0 +1,257 @@
+"""The user: a prompt goes in, tokens come out one by one, and nobody else learns either."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from veracity.api.private.card import Card, store_card, stored_card
+from veracity.api.private.places import TIMEOUT, Address, Caller, cache_folder, identity_of
+from veracity.api.progress import Progress, silent
+from veracity.errors import PeerError, UsageError
+from veracity.mpc.service.modes import check_mode
+from veracity.mpc.service.owner import ServiceLimits
+from veracity.mpc.service.store import SharedLedger
+from veracity.mpc.service.user import (
+    PassReport,
+    UserSession,
+    fetch_card,
+    fetch_weights,
+    meet,
+)
+from veracity.mpc.service.weights import Kept
+
+__all__ = ["Client", "Conversation", "Token"]
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of an answer.
+
+    Attributes
+    ----------
+    id : int
+        In the model's vocabulary.
+    text : str
+        What it adds to the text; may be empty in the middle of a character.
+    report : PassReport
+        What it took.
+    """
+
+    id: int
+    text: str
+    report: PassReport
+
+
+@dataclass(eq=False)
+class Conversation:
+    """A session that is open: its material arrives while the prompt may not exist yet.
+
+    Attributes
+    ----------
+    card : Card
+        The model.
+    mode : str
+        How the owner evaluates it.
+    prompt_tokens, max_new_tokens : int
+        The lengths that were asked for; owner and dealer know them.
+    setup_bytes : int
+        Masked weights that came before this session.
+    """
+
+    card: Card
+    mode: str
+    prompt_tokens: int
+    max_new_tokens: int
+    setup_bytes: int
+    _session: UserSession
+
+    async def dealt(self, passes: int | None = None) -> None:
+        """Wait until the material of so many passes (of all that fit) has come.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        await self._session.dealt(self.max_new_tokens if passes is None else passes)
+
+    async def ready(self) -> None:
+        """Do all of the first pass that needs no prompt.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        await self._session.ready()
+
+    async def tokens(self, prompt: list[int], *, to_the_end: bool = False) -> AsyncIterator[Token]:
+        """Answer token ids; see :meth:`Client.generate`.
+
+        With ``to_the_end`` the model's end of the answer is ignored.
+        """
+        if len(prompt) != self.prompt_tokens:
+            raise UsageError(
+                f"this session is for a prompt of {self.prompt_tokens} tokens, "
+                f"this one has {len(prompt)}; open another session"
+            )
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        feed = prompt
+        for left in reversed(range(self.max_new_tokens)):
+            token = await self._session.feed(feed)
+            feed = [token]
+            last = left == 0 or (self.card.ends(feed) and not to_the_end)
+            text = decoder.decode(self.card.piece(token), final=last)
+            yield Token(token, text, self._session.reports[-1])
+            if last:
+                return
+
+
+class Client:
+    """Asks a model that somebody else serves.
+
+    Parameters
+    ----------
+    server, dealer : str
+        ``HOST:PORT`` of the owner and of the dealer.
+    identity : path, optional
+        Folder of the user's certificates, from `veracity private certificates`.
+    insecure : bool
+        Plain TCP instead: for measurements on one machine.
+    cache : path, optional
+        Where masked weights and waiting material are kept; the user's cache folder by default.
+    cap : int
+        Most bytes of material that wait on disk.
+    ahead : int
+        Most passes whose material waits.
+    mode : str, optional
+        Insist on ``secure`` or ``shuffled``.
+    model : str, optional
+        Insist on the model with this card digest (hexadecimal).
+    timeout : float
+        Seconds without a sign of life after which another party counts as gone.
+    wait : float
+        Seconds to try where nobody listens yet.
+    progress : Progress
+        Called with the phases ``weights`` and ``material``.
+
+    Examples
+    --------
+    >>> async def ask():  # doctest: +SKIP
+    ...     client = Client("model.example:7001", "dealer.example:7000", identity="parties/user")
+    ...     async for token in client.generate("What is a prime number?"):
+    ...         print(token.text, end="", flush=True)
+    """
+
+    def __init__(
+        self,
+        server: str | Address,
+        dealer: str | Address,
+        *,
+        identity: str | Path | None = None,
+        insecure: bool = False,
+        cache: str | Path | None = None,
+        cap: int = ServiceLimits.disk,
+        ahead: int = ServiceLimits.ahead,
+        mode: str | None = None,
+        model: str | None = None,
+        timeout: float = TIMEOUT,
+        wait: float = 0.0,
+        progress: Progress = silent,
+    ) -> None:
+        self._server, self._dealer = Address.parse(server), Address.parse(dealer)
+        self._caller = Caller(identity_of(identity), insecure, timeout, wait)
+        self._mode = None if mode is None else check_mode(mode)
+        self._model = model
+        self._limits = ServiceLimits(disk=cap, ahead=ahead)
+        self._progress = progress
+        self._folder = cache_folder(cache, "user")
+        self._ledger = SharedLedger(self._folder / "ledger")
+
+    async def generate(
+        self, prompt: str, max_new_tokens: int = 32, *, raw: bool = False
+    ) -> AsyncIterator[Token]:
+        """Ask, and get the answer token by token.
+
+        Parameters
+        ----------
+        prompt : str
+            The user's words; the model's chat template, where it has one, is put around them.
+        max_new_tokens : int
+            The answer ends there if the model does not end it before.
+        raw : bool
+            Give the words to the model without a template.
+
+        Yields
+        ------
+        Token
+
+        Raises
+        ------
+        PeerError
+            Where another party is gone, refuses, or is not the one that was called.
+        RangeError
+            Where a value leaves the range that calibration fixed (``shuffled`` only).
+        UsageError
+        """
+        async with self._session(prompt, 0, max_new_tokens, raw=raw) as (session, ids):
+            async for token in session.tokens(ids):
+                yield token
+
+    @asynccontextmanager
+    async def session(
+        self, prompt_tokens: int, max_new_tokens: int = 32
+    ) -> AsyncIterator[Conversation]:
+        """Open a session before the prompt exists, for a prompt of a known length.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        async with self._session("", prompt_tokens, max_new_tokens, raw=False) as (session, _):
+            yield session
+
+    @asynccontextmanager
+    async def _session(
+        self, prompt: str, length: int, max_new_tokens: int, *, raw: bool
+    ) -> AsyncIterator[tuple[Conversation, list[int]]]:
+        if max_new_tokens < 1:
+            raise UsageError("an answer has at least one token; pass --max-new-tokens 1 or more")
+        owner = await self._caller.call(self._server, "owner")
+        try:
+            offer = await meet(owner)
+            if self._mode not in (None, offer.mode):
+                raise UsageError(
+                    f"the server works in mode {offer.mode!r}, not {self._mode!r}; "
+                    "ask another server, or for this mode"
+                )
+            if self._model not in (None, offer.card.hex()):
+                raise PeerError(
+                    f"the server has another model: {offer.card.hex()}; ask its owner why"
+                )
+            data = stored_card(self._folder, offer.card)
+            if data is None:
+                data = await fetch_card(owner, offer)
+                store_card(self._folder, data)
+            card = Card.from_bytes(data)
+            ids = [] if length else card.prompt(prompt, raw=raw)
+            rows = length or len(ids)
+            passes = min(max_new_tokens, card.program.context + 1 - rows)
+            if passes < 1:
+                raise UsageError(
+                    f"the model's context holds {card.program.context} tokens; shorten the prompt"
+                )
+            kept = Kept(self._folder, card.program, offer.masks)
+            setup = await fetch_weights(owner, card.program, kept, self._progress)
+            dealer = await self._caller.call(self._dealer, "dealer")
+        except BaseException:
+            await owner.close()
+            raise
+        session = UserSession(
+            card.program, offer.mode, owner, dealer, kept.load(), rows, passes,
+            self._folder, self._ledger, self._limits,
+        )  # fmt: skip
+        async with session:
+            yield Conversation(card, offer.mode, rows, passes, setup, session), ids
