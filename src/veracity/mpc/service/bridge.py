@@ -115,12 +115,16 @@ class Apart:
                 future.exception()  # whatever it is: nobody waits for it
             raise
 
+    async def close(self) -> None:
+        """End the thread, once what it computes has ended."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._pool, self._runner.close)
+        self._pool.shutdown(wait=False)
+
     async def __aenter__(self) -> Apart:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
     ) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._pool, self._runner.close)
-        self._pool.shutdown(wait=False)
+        await self.close()

@@ -272,14 +272,14 @@ class DealerService:
             raise PeerError("the other party asks for a mode that does not exist")
         key = digest_of(order, "program") + digest_of(order, "masks")
         model = await self._model(channel, key)
-        passes = passes_of(order["rows"], order["passes"])
         if not (
-            1 <= order["rows"] <= model.program.context
+            order["rows"] >= 1
             and 1 <= order["passes"] <= self._limits.passes
-            and passes[-1][0] + passes[-1][1] <= model.program.context
+            and order["rows"] + order["passes"] - 1 <= model.program.context
         ):
             await channel.refuse("the session is longer than the model's context or our limit")
             return
+        passes = passes_of(order["rows"], order["passes"])
         heaviest = [
             await asyncio.to_thread(modes.price, order["mode"], model.program, rows, start)
             for start, rows in {passes[0], passes[-1]}

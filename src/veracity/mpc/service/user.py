@@ -214,6 +214,13 @@ class UserSession:
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     reports: list[PassReport] = field(default_factory=list, init=False)
 
+    def __post_init__(self) -> None:
+        self._passes = passes_of(self.rows, self.passes)
+        self._apart = Apart(self.owner)
+        self._supply: Supply | None = None
+        self._ready: _Ready | None = None
+        self._tally = _Tally()
+
     async def __aenter__(self) -> UserSession:
         try:
             await self._begin()
@@ -225,15 +232,17 @@ class UserSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
     ) -> None:
-        if hasattr(self, "_supply"):
-            await self._supply.close()
         await self._part()
-        if hasattr(self, "_apart"):
-            await self._apart.__aexit__(None, None, None)
 
     async def _part(self) -> None:
+        """Leave both, and drop what waits."""
+        if self._ready is not None:
+            self._ready.parcel.piece.close()
+        if self._supply is not None:
+            await self._supply.close()
         await self.dealer.close()
         await self.owner.close()
+        await self._apart.close()
 
     async def _begin(self) -> None:
         await tell(self.owner, Step.ASK, what="session", rows=self.rows, passes=self.passes)
@@ -243,7 +252,6 @@ class UserSession:
         name = digest_of(answer, "session", 16)
         await tell(self.dealer, Step.HELLO, protocol=PROTOCOL, party="user", session=name.hex())
         await hear(self.dealer, Step.ANSWER, {"ok": bool})
-        self._passes = passes_of(self.rows, self.passes)
         store = Store(self.folder, self.limits.disk)
         self._supply = Supply(self.dealer, store, self._passes, self.limits.ahead)
         self._supply.start()
@@ -252,9 +260,6 @@ class UserSession:
         self._side = modes.party(
             self.mode, USER, self.program, self._bridge, weights, {}, self.ledger, name
         )
-        self._apart = Apart(self.owner)
-        self._ready: _Ready | None = None
-        self._tally = _Tally()
         await self._apart(self._side.introduce())
 
     async def dealt(self, count: int) -> None:
@@ -264,7 +269,13 @@ class UserSession:
         ------
         PeerError, UsageError
         """
-        await self._supply.full(min(count, self._left, self.limits.ahead))
+        await self._opened.full(min(count, self._left, self.limits.ahead))
+
+    @property
+    def _opened(self) -> Supply:
+        if self._supply is None:
+            raise UsageError("a session is used in an `async with` block")
+        return self._supply
 
     @property
     def _left(self) -> int:
@@ -281,12 +292,12 @@ class UserSession:
             return
         if not self._left:
             raise UsageError("all passes of this session are used; begin another one")
-        parcel = await self._supply.next()
-        while (turn := await self.owner.receive(Step.TURN, 1)) != b"\x01":
-            if turn != b"\x00":
-                raise PeerError("the owner sent nonsense")
-        before, started = self.owner.traffic, time.perf_counter()
+        parcel = await self._opened.next()
         try:
+            while (turn := await self.owner.receive(Step.TURN, 1)) != b"\x01":
+                if turn != b"\x00":
+                    raise PeerError("the owner sent nonsense")
+            before, started = self.owner.traffic, time.perf_counter()
             side = await self._apart(self._side.ready(parcel.label, parcel.material()))
         except BaseException:
             parcel.piece.close()
@@ -329,7 +340,7 @@ class UserSession:
             tally.formula_bytes += price.online_bytes
             if outcome.done and outcome.token is not None:
                 break
-            await self._supply.repeat(index)
+            await self._opened.repeat(index)
         if not 0 <= outcome.token < self.program.vocab:
             raise PeerError("the pass gave a token that does not exist")
         self._tally = _Tally()
