@@ -1,7 +1,8 @@
 """Zero-knowledge proofs that an answer came from a committed language model.
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
-:func:`prove`. Everybody else: :func:`verify`. Any file: :func:`load`.
+:func:`prove`. Everybody else: :func:`verify`. Any file: :func:`load`. Private inference:
+:mod:`veracity.api.private`, also as ``veracity.private``.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
 """
@@ -80,6 +81,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "private":
+        return importlib.import_module("veracity.api.private")
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(importlib.import_module(f"veracity.{home}"), name)
@@ -89,4 +92,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "private"])

@@ -334,8 +334,8 @@ def demo(
     Makes certificates, starts a dealer and an owner, and asks as a user; the model is one that
     `veracity import` takes, or a calibrated .vprog file.
     """
-    from veracity.api.private.demo import demo as run
-    from veracity.api.private.demo import told_by
+    from veracity.api.private.showing import demo as run
+    from veracity.api.private.showing import told_by
 
     begun: set[str] = set()
 
@@ -422,7 +422,7 @@ def bench(
     MODEL is what `veracity import` takes, or a calibrated .vprog file. Material is dealt before the
     first pass; online and offline are told apart. Bytes are payload, both ways.
     """
-    from veracity.api.private.bench import bench as run
+    from veracity.api.private.measuring import bench as run
 
     shares = {"load": 0.02, "observe": 0.1, "scales": 0.02, "accuracy": 0.1, "parties": 1.0}
     with Bar(shares, quiet=quiet or as_json) as bar:

@@ -146,17 +146,22 @@ class Party:
             process.stdout.close()
         return process.returncode
 
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process is not None and self._process.returncode is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """End it: politely, then not."""
         process = self._process
         if process is None or process.returncode is not None:
             return
         self._note_memory()
-        process.send_signal(signal.SIGTERM)
+        os.kill(process.pid, signal.SIGTERM)  # `send_signal` might reap it unmeasured
         try:
             self.wait(STOP)
         except PeerError:
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)
             self.wait()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from veracity.api.benchmark import TEXT, cpu_name
 from veracity.api.private.client import Client
-from veracity.api.private.demo import model_file
+from veracity.api.private.showing import model_file
 from veracity.api.private.places import Address
 from veracity.api.private.processes import Party, Trio, facts_of, scratch, trio
 from veracity.api.progress import Progress, silent
@@ -138,7 +138,7 @@ async def _through_relay(
             "context": context,
             "passes": tokens + 1,
         }
-        arguments = [sys.executable, "-m", "veracity.api.private.bench", json.dumps(order)]
+        arguments = [sys.executable, "-m", "veracity.api.private.measuring", json.dumps(order)]
         user = Party("user", arguments, home / "user.log").start()
         done = 0
 

@@ -1,0 +1,277 @@
+"""Private inference as its users run it: processes, sockets, mutual TLS, stories260K."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.house import PROMPT, House, veracity
+from veracity.api.private import Client
+from veracity.api.private.processes import Trio, command, trio
+from veracity.errors import PeerError, UsageError
+from veracity.frontends import load_program_file
+from veracity.graph import generate
+
+pytest.importorskip("cryptography")
+
+COUNT = 5
+MODES = ("secure", "shuffled")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", params=MODES)
+def parties(
+    request: pytest.FixtureRequest, house: House, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Trio]]:
+    """A dealer and an owner in processes of their own, for all tests of one mode."""
+    folder = tmp_path_factory.mktemp(f"private-{request.param}")
+    with trio(house.program, request.param, folder, timeout=20) as three:
+        yield request.param, three
+
+
+def client(three: Trio, **more: Any) -> Client:
+    options = {"identity": three.identity, "cache": three.folder / "cache", "timeout": 20.0, **more}
+    return Client(str(three.server), str(three.dealing), **options)
+
+
+async def answer(asker: Client, words: str = PROMPT, count: int = COUNT) -> tuple[str, list[int]]:
+    tokens = [token async for token in asker.generate(words, count)]
+    for token in tokens:
+        assert token.report.online_bytes == token.report.formula_bytes
+    return "".join(token.text for token in tokens), [token.id for token in tokens]
+
+
+def expected(house: House, words: str = PROMPT, count: int = COUNT) -> list[int]:
+    loaded = load_program_file(house.program)
+    frame = loaded.frame(chat=False) or ([], [])
+    assert loaded.program is not None
+    prompt = [*frame[0], *loaded.encode(words), *frame[1]]
+    return generate(loaded.program, loaded.weights, prompt, count, loaded.stop_ids)
+
+
+def arguments(three: Trio) -> tuple[object, ...]:
+    return (
+        *("--server", three.server, "--dealer", three.dealing),
+        *("--identity", three.identity, "--cache", three.folder / "cache"),
+    )
+
+
+# ---- answers -------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_the_integer_programs(parties: tuple[str, Trio], house: House) -> None:
+    text, tokens = asyncio.run(answer(client(parties[1])))
+    assert tokens == expected(house)
+    assert text == load_program_file(house.program).tokenizer.decode(tokens)
+
+
+def test_two_clients_at_once(parties: tuple[str, Trio], house: House) -> None:
+    words = ("One day", "The big red")
+
+    async def both() -> list[tuple[str, list[int]]]:
+        return await asyncio.gather(*(answer(client(parties[1]), w, 3) for w in words))
+
+    found = asyncio.run(both())
+    assert [ids for _, ids in found] == [expected(house, w, 3) for w in words]
+
+
+def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Trio], house: House) -> None:
+    _, three = parties
+    done = subprocess.run(
+        command("private", "ask", PROMPT, "--max-new-tokens", 3, *arguments(three)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    tokenizer = load_program_file(house.program).tokenizer
+    assert done.stdout == tokenizer.decode(expected(house, count=3)) + "\n"
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 3
+    assert all("online" in line and "round trips" in line for line in lines)
+
+
+def test_what_others_wrote_holds_no_secret(parties: tuple[str, Trio], house: House) -> None:
+    """After the sessions above: no prompt, no token, no seed of masks in logs and messages."""
+    mode, three = parties
+    asyncio.run(answer(client(three), count=2))
+    logs = [(three.folder / f"{who}-{mode}.log").read_text() for who in ("owner", "dealer")]
+    seeds = list((three.folder / "cache" / "owner").glob("*.masks"))
+    assert len(seeds) == 1
+    for text in logs:
+        assert "prompt of" in text
+        assert PROMPT not in text
+        assert seeds[0].read_bytes().hex() not in text
+    for path in (three.folder / "cache").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_the_example_script(parties: tuple[str, Trio]) -> None:
+    _, three = parties
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "private_ask.py"), PROMPT, "--tokens", "2"]
+        + [str(argument) for argument in arguments(three)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 tokens:" in done.stdout
+
+
+# ---- who may not, and what breaks ----------------------------------------------------------------
+
+
+def test_a_foreign_certificate_gets_nothing(
+    parties: tuple[str, Trio], tmp_path: Path, house: House
+) -> None:
+    from veracity.mpc.transport.certificates import make_certificates
+
+    foreign = make_certificates(tmp_path / "theirs", days=1)
+    with pytest.raises(PeerError, match="authority"):
+        asyncio.run(answer(client(parties[1], identity=foreign["user"])))
+    ours = parties[1].folder / "parties"
+    for role in ("owner", "dealer"):  # ours, but not a user
+        with pytest.raises(PeerError):
+            asyncio.run(answer(client(parties[1], identity=ours / role)))
+    assert asyncio.run(answer(client(parties[1]), count=2))[1] == expected(house, count=2)
+
+
+def test_a_user_insists(parties: tuple[str, Trio]) -> None:
+    mode, three = parties
+    other = MODES[1 - MODES.index(mode)]
+    with pytest.raises(UsageError, match="works in mode"):
+        asyncio.run(answer(client(three, mode=other)))
+    with pytest.raises(PeerError, match="another model"):
+        asyncio.run(answer(client(three, model="0" * 64)))
+
+
+def test_a_user_that_dies_and_one_that_sends_garbage(
+    parties: tuple[str, Trio], house: House
+) -> None:
+    """Real processes killed in the middle of an answer; the next user gets its own."""
+    _, three = parties
+    user = three.user("ask", PROMPT, "--lines", "--max-new-tokens", 100, *arguments(three))
+    lines = user.lines()
+    next(lines)
+    user.kill()
+    assert user.wait() == -9
+
+    async def garbage() -> None:
+        _, writer = await asyncio.open_connection(three.server.host, three.server.port)
+        writer.write(os.urandom(10_000))
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    asyncio.run(garbage())
+    assert asyncio.run(answer(client(three), count=2))[1] == expected(house, count=2)
+
+
+def test_a_prompt_that_does_not_fit(parties: tuple[str, Trio]) -> None:
+    with pytest.raises(UsageError, match="shorten the prompt"):
+        asyncio.run(answer(client(parties[1]), "word " * 1000))
+
+
+@pytest.mark.parametrize("who", ["owner", "dealer"])
+def test_the_user_is_told_who_died(who: str, house: House, tmp_path: Path) -> None:
+    """The owner or the dealer is killed in the middle: the user ends with a hint, soon."""
+    with trio(house.program, "secure", tmp_path, ahead=1, timeout=5) as three:
+        user = three.user("ask", PROMPT, "--lines", "--max-new-tokens", 400, *arguments(three))
+        lines = user.lines()
+        next(lines)
+        party = three.owner if who == "owner" else three.dealer
+        party.kill()
+        started = time.monotonic()
+        for _ in lines:
+            pass
+        assert user.wait(10) == 2
+        assert time.monotonic() - started < 10
+    said = user.log.read_text().strip().splitlines()
+    assert said[-2].startswith("error: ")
+    assert said[-1].startswith("hint: ")
+
+
+# ---- commands ------------------------------------------------------------------------------------
+
+
+def test_demo_answers_in_both_modes(house: House, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(
+            *("private", "demo", "--model", house.program, "--max-new-tokens", 3, "--json"),
+            *("--prompt", PROMPT, "--keep", tmp_path),
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts.keys() == set(MODES)
+    for one in facts.values():
+        assert [t["token"] for t in one["tokens"]] == expected(house, count=3)
+        assert all(1e7 < size < 1e9 for size in one["peak_memory_bytes"].values())
+        assert "prompt of 5 tokens" in one["seen"]["owner"]
+        assert "prompt of 5 tokens" in one["seen"]["dealer"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_bench_measures_what_the_formulas_say(mode: str, house: House, tmp_path: Path) -> None:
+    """Through the relay: payload equals the formulas, and time is at least the round trips'."""
+    done = veracity(
+        *("private", "bench", house.program, "--mode", mode, "--context", 6, "--tokens", 2),
+        *("--rtt-ms", 4, "--mbps", 500, "--keep", tmp_path, "--json"),
+    )
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert facts["online_bytes_per_token"] == facts["formula_bytes_per_token"] > 0
+    assert facts["prefill_online_bytes"] == facts["prefill_formula_bytes"] > 0
+    assert facts["offline_bytes_per_token"] > 0
+    assert facts["online_s_per_token"] > 0.9 * facts["round_trips_per_token"] * 4e-3
+    assert facts["setup_bytes"] > 8 * 250_000
+    assert facts["peak_memory_bytes"].keys() == {"owner", "user", "dealer"}
+    if mode == "shuffled":
+        assert facts["round_trips_per_token"] <= 6 * 5 + 3  # five layers
+
+
+NOWHERE = ("--server", "127.0.0.1:1", "--dealer", "127.0.0.1:1", "--insecure", "--wait", 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("ask", "x", *NOWHERE), "nobody listens"),
+        (("ask", "x", "--server", "here", "--dealer", "there:1", "--insecure"), "HOST:PORT"),
+        (("ask", "x", "--server", "a:1", "--dealer", "b:1"), "certificates"),
+        (
+            ("ask", "x", "--server", "a:1", "--dealer", "b:1", "--identity", "gone"),
+            "party's folder",
+        ),
+        (("serve", "gone.vprog", "--listen", "a:1", "--dealer", "b:1"), "gone.vprog"),
+        (("dealer", "--listen", "127.0.0.1:0"), "certificates"),
+        (("dealer", "--listen", "127.0.0.1:99999", "--insecure"), "HOST:PORT"),
+        (("demo", "--model", "nonsense", "-q"), "nonsense"),
+        (("bench", "nonsense", "-q"), "nonsense"),
+    ],
+)
+def test_wrong_use_gets_one_line_and_a_hint(
+    given: tuple[object, ...], says: str, tmp_path: Path
+) -> None:
+    cached = () if given[0] in ("demo", "bench") else ("--cache", tmp_path)
+    result = veracity("private", *given, *cached)
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 2, lines
+    assert lines[0].startswith("error: ")
+    assert says in lines[0]
+    assert lines[1].startswith("hint: ")
