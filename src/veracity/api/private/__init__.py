@@ -12,10 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from veracity.api.private.measuring import bench
     from veracity.api.private.client import Client, Conversation, Token
-    from veracity.api.private.showing import demo
     from veracity.api.private.host import deal, serve
+    from veracity.api.private.measuring import bench
+    from veracity.api.private.showing import demo
     from veracity.mpc.service.user import PassReport
 
 __all__ = [

@@ -17,9 +17,9 @@ from typing import Any
 
 from veracity.api.benchmark import TEXT, cpu_name
 from veracity.api.private.client import Client
-from veracity.api.private.showing import model_file
 from veracity.api.private.places import Address
 from veracity.api.private.processes import Party, Trio, facts_of, scratch, trio
+from veracity.api.private.showing import model_file
 from veracity.api.progress import Progress, silent
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.service.modes import check_mode

@@ -2,16 +2,17 @@
 
 The connection stays with the event loop that serves all of them, so that a party which computes
 still reads, writes and notices who is gone. In the thread the session sees a channel like any
-other; each call is carried over to the loop of the connection.
+other; each call is carried over to the loop of the connection. A small message is copied, and the
+session goes on while it leaves; should it fail, the next call says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from veracity.mpc.transport import Channel, Traffic
 from veracity.mpc.transport.channel import Octets
@@ -19,6 +20,8 @@ from veracity.mpc.transport.channel import Octets
 __all__ = ["Apart", "Bridge"]
 
 T = TypeVar("T")
+#: Bytes of a message that is copied rather than waited for.
+SMALL = 1 << 16
 
 
 class Bridge(Channel):
@@ -44,6 +47,7 @@ class Bridge(Channel):
         self.timeout = channel.timeout
         self.peer = channel.peer
         self.patience: float | None = None
+        self._leaving: Future[None] | None = None
 
     @property
     def traffic(self) -> Traffic:
@@ -51,7 +55,15 @@ class Bridge(Channel):
         return self._channel.traffic
 
     async def _over(self, call: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
+        result = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
+        await self._left()
+        return result
+
+    async def _left(self) -> None:
+        """Wait until what was sent last has left."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            await asyncio.wrap_future(leaving)
 
     def _waits(self, timeout: float | None) -> float | None:
         once, self.patience = self.patience, None
@@ -59,7 +71,13 @@ class Bridge(Channel):
 
     async def send(self, tag: int, data: Octets) -> None:
         """As :meth:`Channel.send`."""
-        await self._over(self._channel.send(tag, data))
+        await self._left()
+        view = memoryview(cast(Any, data))  # mypy knows no array that is a buffer
+        if view.nbytes > SMALL:
+            await self._over(self._channel.send(tag, data))
+            return
+        call = self._channel.send(tag, data if isinstance(data, bytes) else view.tobytes())
+        self._leaving = asyncio.run_coroutine_threadsafe(call, self._loop)
 
     async def receive(self, tag: int, size: int, *, timeout: float | None = None) -> bytearray:
         """As :meth:`Channel.receive`."""

@@ -361,7 +361,7 @@ class DealerService:
                 )
                 epoch, index = REQUEST.unpack(request)
                 obtaining = session.obtain(party, epoch, index)
-                made = await lively(obtaining, wait, channel.timeout / 4)
+                made = await lively(obtaining, wait)
                 if made is None:
                     await channel.send(Step.HEADER, HEADER.pack(Kind.STALE, b"", b"", 0, 0, 0))
                     continue

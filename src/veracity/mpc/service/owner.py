@@ -191,7 +191,7 @@ class OwnerService:
             await apart(side.introduce())
             while index < len(passes):
                 try:
-                    parcel = await lively(supply.next(), wait, channel.timeout / 4)
+                    parcel = await lively(supply.next(), wait)
                 except (PeerError, UsageError) as fault:
                     _LOG.warning("a session has no more material: %s", fault)
                     await channel.refuse(f"the owner got no material: {fault}")

@@ -33,6 +33,8 @@ __all__ = [
 PROTOCOL = 1
 #: Bytes of a file that travel in one message.
 CHUNK = 1 << 22
+#: Seconds between two signs of life of a party that is at work for another.
+BEAT = 1.0
 _LIMIT = 4096
 
 T = TypeVar("T")
@@ -118,11 +120,11 @@ async def hear_chunks(channel: Channel, size: int) -> AsyncIterator[bytearray]:
         yield await channel.receive(Step.CHUNK, part)
 
 
-async def lively(work: Awaitable[T], beat: Callable[[], Awaitable[None]], every: float) -> T:
-    """Wait for ``work`` and give a sign of life as often as said."""
+async def lively(work: Awaitable[T], beat: Callable[[], Awaitable[None]]) -> T:
+    """Wait for ``work``, and give a sign of life as long as that takes."""
     task = asyncio.ensure_future(work)
     try:
-        while not (await asyncio.wait((task,), timeout=every))[0]:
+        while not (await asyncio.wait((task,), timeout=BEAT))[0]:
             await beat()
         return task.result()
     finally:
