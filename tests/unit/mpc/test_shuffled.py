@@ -20,7 +20,9 @@ from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.attention import Attend, rotated
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.head import greedy
+from veracity.mpc.shuffled.pieces import signed
 from veracity.mpc.shuffled.plan import compile_plan
+from veracity.mpc.shuffled.reveal import revealed
 from veracity.mpc.shuffled.steps import Online, Shape
 from veracity.mpc.transport import pair
 
@@ -169,6 +171,44 @@ def test_rotation_of_shares_is_the_programs() -> None:
         whole = rotated(op, share, 5) + rotated(op, x.view(np.uint64) - share, 5)
         exact = whole.view(np.int64)
         assert np.array_equal((exact + (1 << (op.frac - 1))) >> op.frac, _rope(op, x, 5))
+
+
+def test_scores_of_a_small_ring_cost_bits_of_queries_and_keys() -> None:
+    # The same program twice, the second time as if the ring were 2 bits too small: what the user
+    # sees of the scores is the same but for those bits.
+    example = small_model("llama", layers=1, shape=BIG)
+    found = []
+    for dropped in (0, 2):
+        parties = Parties(example.program, example.weights)
+        steps = [
+            replace(
+                s,
+                dropped=dropped,
+                shifts=(s.shifts[0] + dropped, s.shifts[1] + dropped, s.shifts[2]),
+                score_bits=s.score_bits - 2 * dropped,
+            )
+            if isinstance(s, Attend)
+            else s
+            for s in parties.plan.steps
+        ]
+        plan = replace(parties.plan, steps=tuple(steps))
+        parties.plan = parties.dealer.plan = parties.owner.plan = parties.user.plan = plan
+        _, (done,) = told(parties, example.tokens[:4], ())
+        assert done.declared == done.measured
+        attend = next(s for s in steps if isinstance(s, Attend))
+        ((message, bits),) = done.user_seen[attend.index, 2]
+        seen = signed(revealed(done.user.stream, (attend.index, 16), message), bits)
+        rows = np.sort(seen.reshape(-1, 4), axis=1) << (2 * dropped)
+        found.append(rows[np.lexsort(rows.T)])
+    least = -(1 << (9 + 17))  # places that may not be seen
+    visible = [rows[rows != least] for rows in found]
+    assert len(visible[0]) == len(visible[1]) == 4 * (1 + 2 + 3 + 4)
+    differences = np.abs(np.sort(visible[0]) - np.sort(visible[1]))
+    assert differences.max() < 0.05 * np.abs(visible[0]).max()
+    program = changed(example.program, Attention, score_shift=26)
+    attend = next(s for s in compile_plan(program).steps if isinstance(s, Attend))
+    assert (attend.dropped, attend.score_bits) == (2, 40)
+    assert attend.score_bits == 64 - max(attend.shifts[:2])
 
 
 @pytest.mark.skipif(

@@ -23,7 +23,9 @@ permuted in itself; those a target may not see have the least value there is.
 * Bytes: :meth:`Attend.messages`; no message has more elements than its values.
 * Error: q, k are ``floor`` or one more of their exact value, and so is the mixture (stochastic
   rounding, unbiased); against the program, which rounds half up and q and k twice, at most 1.5
-  units of q and k and 1 of the mixture. Softmax itself is the program's.
+  units of q and k and 1 of the mixture. Softmax itself is the program's. Where scores need more
+  bits than the ring of q and k has, both keep ``dropped`` bits less, their unit being
+  ``2^dropped`` times as large: each gives one bit to the ring and takes two from the scores.
 * Views: everything opened is uniform but the scores, permuted, at the user.
 """
 
@@ -74,6 +76,8 @@ class Attend(Step):
         Bits to drop of q, k (with the ropes' fraction) and of the mixture (with v's).
     score_bits : int
         Bits of a score's accumulator that matter.
+    dropped : int
+        Bits of q and k below the program's unit that are dropped, too (in ``shifts`` already).
     """
 
     op: Attention
@@ -81,6 +85,7 @@ class Attend(Step):
     ropes: tuple[Rope | None, Rope | None]
     shifts: tuple[int, int, int]
     score_bits: int
+    dropped: int = 0
 
     # Shapes.
 
@@ -254,7 +259,7 @@ class Attend(Step):
         clear = revealed(user.stream, (at, _SCORES), message)
         scores = signed(clear, self.score_bits).reshape(-1, shape.sources)
         seen = scores != -(1 << (self.score_bits - 1))
-        p = softmax(op, scores, seen)[0].view(np.uint64)
+        p = softmax(op, scores << np.int64(2 * self.dropped), seen)[0].view(np.uint64)
         await peer.send(at, 3, (sent_back(user.stream, (at, _WEIGHTS), p), 64))
 
         (message,) = await peer.receive(at, 4, (Size(len(z), 64),))

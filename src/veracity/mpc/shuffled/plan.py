@@ -38,6 +38,8 @@ from veracity.mpc.shuffled.steps import TAGS_PER_STEP, Shape, Step
 __all__ = ["Plan", "compile_plan"]
 
 _POINTWISE = (Add, Rescale, Mul, Function, Norm)
+#: Bits of queries and keys that a ring too small for the scores may cost, of 16.
+_DROPPED = 4
 _REMEDY = "calibrate with fewer bits, or use the secure mode"
 
 
@@ -259,9 +261,10 @@ class _Compiler:
             raise _unsupported(op, "with rotated values")
         q, k = (a.shift + (r.frac if r else 0) for a, r in zip(layers[:2], ropes[:2], strict=True))
         # A row's scores span less than 2^16 and its greatest has 16 bits: 18 bits after rescaling.
-        bits = op.score_shift + 18
-        if bits > 64 - max(q, k):
-            raise _unsupported(op, f"with scores of {bits} bits in a ring of {64 - max(q, k)}")
+        bits, ring = op.score_shift + 18, 64 - max(q, k)
+        dropped = max(0, bits - ring)
+        if dropped > _DROPPED or 2 * dropped > op.score_shift:
+            raise _unsupported(op, f"with scores of {bits} bits in a ring of {ring}")
         shift = layers[2].shift + op.mix_shift
         self.steps.append(
             Attend(
@@ -269,8 +272,9 @@ class _Compiler:
                 op=op,
                 sources=(layers[0].name, layers[1].name, layers[2].name),
                 ropes=(ropes[0], ropes[1]),
-                shifts=(q, k, shift),
-                score_bits=bits,
+                shifts=(q + dropped, k + dropped, shift),
+                score_bits=bits - 2 * dropped,
+                dropped=dropped,
             )
         )
         self.widths[op.name], self.rings[op.name] = self.widths[op.q], 64 - shift
