@@ -20,7 +20,7 @@ from veracity.cli.options import FILE, json_option, quiet_option
 __all__ = ["private"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-MODE = click.Choice(["secure", "shuffled"])
+MODE = click.Choice(["secure", "shuffled", "shuffled-bfv"])
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 

@@ -17,6 +17,7 @@ from tests.private_parties import PLAIN, Three, run, three
 from tests.programs import Example, small_model
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph import generate
+from veracity.mpc.choice import seal
 from veracity.mpc.material import Label
 from veracity.mpc.service import modes
 from veracity.mpc.service.dealer import DealerLimits
@@ -29,7 +30,18 @@ from veracity.mpc.session import masked_weights
 from veracity.mpc.transport import Channel, connect, pair
 
 SHAPE = (8, 2, 2, 4, 12, 40)
-MODES = pytest.mark.parametrize("mode", modes.MODES)
+MODES = pytest.mark.parametrize("mode", ["secure", "shuffled"])
+ALL = pytest.mark.parametrize(
+    "mode",
+    [
+        "secure",
+        "shuffled",
+        pytest.param(
+            "shuffled-bfv",
+            marks=pytest.mark.skipif(not seal.available(), reason="needs TenSEAL: 'veracity[he]'"),
+        ),
+    ],
+)
 
 
 def model(style: str = "llama") -> Example:
@@ -43,7 +55,7 @@ def greedy(example: Example, prompt: list[int], count: int) -> list[int]:
 # ---- what comes out ------------------------------------------------------------------------------
 
 
-@MODES
+@ALL
 @pytest.mark.parametrize("style", ["llama", "gpt2"])
 def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> None:
     example = model(style)

@@ -12,12 +12,11 @@ from veracity.api import owner
 from veracity.api.private.processes import Trio, facts_of, scratch, trio
 from veracity.api.progress import Progress, silent
 from veracity.errors import UsageError
-from veracity.mpc.service.modes import MODES
 
 __all__ = ["PROMPTS", "ModeSeen", "demo", "model_file", "told_by"]
 
-#: What is asked where nothing else is.
-PROMPTS = {"stories260k": "Once upon a time", "smollm2": "What is a prime number?"}
+#: What is asked where nothing else is: of a model without a chat template, and of one with it.
+PROMPTS = ("Once upon a time", "What is a prime number?")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def demo(
     model: str | Path = "stories260k",
     *,
     prompt: str | None = None,
-    modes: Sequence[str] = MODES,
+    modes: Sequence[str] = ("secure", "shuffled"),
     max_new_tokens: int = 24,
     folder: str | Path | None = None,
     progress: Progress = silent,
@@ -97,7 +96,6 @@ def demo(
     ------
     UsageError, PeerError
     """
-    words = prompt or PROMPTS.get(str(model), PROMPTS["stories260k"])
     with scratch("private") as temporary:
         home = Path(folder) if folder is not None else Path(temporary)
         try:
@@ -105,6 +103,8 @@ def demo(
         except OSError as error:
             raise UsageError(f"cannot make {home}: {error.strerror}; choose another") from None
         program = model_file(model, home, progress)
+        chats = owner.load_program(program).frame(chat=True) is not None
+        words = PROMPTS[chats] if prompt is None else prompt
         found = []
         for mode in modes:
             progress(mode, 0.0)

@@ -17,20 +17,25 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph.program import Program
 from veracity.mpc import session as secure
+from veracity.mpc.choice.seal import load_seal
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Label, Ledger, Material, Sink
 from veracity.mpc.party import Array
 from veracity.mpc.plan import Plan, make_plan
 from veracity.mpc.session import Dealt
+from veracity.mpc.shuffled import plan as shuffled_plan
 from veracity.mpc.shuffled import session as shuffled
-from veracity.mpc.shuffled.plan import compile_plan
 from veracity.mpc.shuffled.steps import Shape
 from veracity.mpc.transport import Channel
 
 __all__ = ["MODES", "DealerSide", "Outcome", "PartySide", "check_mode", "dealer", "party", "price"]
 
-#: By what they leak: nothing but the answer; permuted values at the user.
-MODES = ("secure", "shuffled")
+#: ``secure`` shows nothing but the answer, ``shuffled`` hidden values in random order to the user;
+#: there the user obtains its token by the dealer's pads, or without the dealer by BFV.
+MODES = ("secure", "shuffled", "shuffled-bfv")
+#: Tokens that a pass obtains: with two, a tie of greatest logits ends as in the program. By BFV
+#: each costs as much as the rest of the pass.
+_CHOICES = {"shuffled": 2, "shuffled-bfv": 1}
 
 Integers = Mapping[str, NDArray[np.integer]]
 
@@ -110,7 +115,7 @@ def dealer(mode: str, program: Program, weights: Mapping[str, Array], name: byte
     """The dealer's session; ``weights`` from :func:`veracity.mpc.session.dealer_weights`."""
     if check_mode(mode) == "secure":
         return secure.DealerSession(program, weights, name)
-    return shuffled.DealerSession(program, weights, name)
+    return shuffled.DealerSession(program, weights, name, _CHOICES[mode], _by_bfv(mode))
 
 
 def party(
@@ -128,9 +133,10 @@ def party(
         return _Secure(
             secure.PartySession(index, program, channel, weights, plain, ledger, name=name)
         )
-    return _Shuffled(
-        shuffled.PartySession(index, program, channel, weights, plain, ledger, name=name)
+    made = shuffled.PartySession(
+        index, program, channel, weights, plain, ledger, _CHOICES[mode], _by_bfv(mode), name=name
     )
+    return _Shuffled(made)
 
 
 def price(mode: str, program: Program, rows: int, start: int) -> Cost:
@@ -140,10 +146,18 @@ def price(mode: str, program: Program, rows: int, start: int) -> Cost:
     ------
     UnsupportedModelError
         Where the mode cannot evaluate the program.
+    BackendUnavailable
+        Where it needs TenSEAL.
     """
     if check_mode(mode) == "secure":
         return _plan(program, rows, start).cost
-    return compile_plan(program).cost(Shape(rows, start, shuffled.DealerSession.choices))
+    return _steps(_Same(program), _by_bfv(mode)).cost(Shape(rows, start, _CHOICES[mode]))
+
+
+def _by_bfv(mode: str) -> bool:
+    if mode == "shuffled-bfv":
+        load_seal()
+    return mode == "shuffled-bfv"
 
 
 def _plan(program: Program, rows: int, start: int) -> Plan:
@@ -161,6 +175,11 @@ class _Same:
 
     def __hash__(self) -> int:
         return id(self.program)
+
+
+@lru_cache(maxsize=4)
+def _steps(key: _Same, homomorphic: bool) -> shuffled_plan.Plan:
+    return shuffled_plan.compile_plan(key.program, homomorphic=homomorphic)
 
 
 @lru_cache(maxsize=64)
