@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,10 @@ from veracity.engine.ring import expand
 from veracity.mpc.material import Writer
 from veracity.mpc.party import Array, Role, hollow
 
-__all__ = ["Dealer", "masks"]
+__all__ = ["Dealer", "Use", "masks"]
+
+#: A weight by name, as a matrix (n, k) or as one factor for every feature.
+Use = tuple[str, Literal["matrix", "gain"]]
 
 
 def masks(seed: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -51,9 +55,7 @@ class Dealer(Role):
     weights: Mapping[str, Array]
     dry: bool = False
     wraps: float = 0.0
-    prepare: list[tuple[int, tuple[int, ...], int, tuple[tuple[str, str], ...]]] = field(
-        default_factory=list
-    )
+    prepare: list[tuple[int, tuple[int, ...], int, tuple[Use, ...]]] = field(default_factory=list)
 
     def both(self, shape: tuple[int, ...]) -> Array:
         """A mask: the sum of a draw of the owner and one of the user."""

@@ -19,21 +19,18 @@ one message: c is uniform to the owner, What and the share of U V are uniform to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.ring import matmul, matmul_dense
 from veracity.mpc.cost import Cost
-from veracity.mpc.dealer import Dealer
+from veracity.mpc.dealer import Dealer, Use
 from veracity.mpc.party import OWNER, Array, Party, Role, Secret, hollow
 from veracity.mpc.secure.opening import shift_right
 
 __all__ = ["Use", "apply", "cost", "linear", "transposed"]
-
-#: A weight by name, as a matrix (n, k) or as one factor for every feature.
-Use = tuple[str, Literal["matrix", "gain"]]
 
 
 def transposed(table: str) -> str:
@@ -96,7 +93,7 @@ async def linear(
         c = x.share + await role.channel.receive_array(role.next_tag(), x.shape)
         if shift:
             c = c + np.uint64(1 << (bits - 1))
-            role.overflow |= bool((c < np.uint64(1 << bits)).any())
+            role.watch(c, bits)
         c = shift_right(c, shift, bits)
         return [
             Secret(apply(c, role.weights[name], kind) - material.draw(shape))

@@ -194,8 +194,7 @@ class Material:
         self.seed = seed
         self.label = 0
         self.taken = 0
-        whole = isinstance(pieces, bytes | bytearray)
-        self._chunks: Iterator[bytes] = iter((pieces,)) if whole else pieces  # type: ignore[assignment]
+        self._chunks = iter((pieces,)) if isinstance(pieces, bytes | bytearray) else pieces
         self._current = memoryview(b"")
 
     def draw(self, shape: int | tuple[int, ...]) -> Array:

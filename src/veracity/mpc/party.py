@@ -147,6 +147,10 @@ class Party(Role):
         self.tag += 1
         return self.tag
 
+    def watch(self, c: Array, bits: int) -> None:
+        """Note whether a mask may have wrapped around a value of so many bits: c below 2^bits."""
+        self.overflow |= bool((c < np.uint64(1 << bits)).any())
+
     def mine(self, public: Array) -> Array:
         """A share of a public value."""
         return public if self.index == OWNER else np.zeros_like(public)

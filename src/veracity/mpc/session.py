@@ -207,13 +207,9 @@ class PartySession:
         """
         self._check(label, tokens)
         self.ledger.use(label, material.seed)
-        party = Party(
-            self.index, self.channel, material, self.weights, prepared or {}, self.tag
-        )
+        party = Party(self.index, self.channel, material, self.weights, prepared or {}, self.tag)
         cache = rows_of(self.cache, label.start) if label.start else {}
-        walk = Walk(
-            party, self.program, label.rows, label.start, cache, self.plain, tokens
-        )
+        walk = Walk(party, self.program, label.rows, label.start, cache, self.plain, tokens)
         token = await reveal(party, await walk.run())
         material.finish()
         self.tag = party.tag
@@ -236,4 +232,3 @@ class PartySession:
         if not fits:
             raise PeerError("the dealer's material is for another pass")
         self.number = label.number
-

@@ -3,7 +3,7 @@
 For head h, target t, visible sources s, from the opened, rotated q, k and the opened v:
 
     z = q . k               product              opened, truncated by score_shift
-    m = max_s z             tournament           opened; within a nat of the maximum
+    m = max_s z             tournament           opened; within half a nat of the maximum
     e = exp(m - z)          pieces               opened; m - z is already, under both masks
     A = sum_s e v           product              opened
     I = 1 / sum_s e         powers               opened with A; sum_s e is already
@@ -19,7 +19,7 @@ which saves opening p and its rounding. A maximum that is off multiplies e and i
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, log2
+from math import ceil, exp, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,26 +37,28 @@ __all__ = ["attention", "exp_pieces"]
 
 #: Bits beyond the program's: of scores, of e, of the reciprocal.
 _Z_GUARD, _E_GUARD, _INVERSE_GUARD = 3, 1, 3
+#: Scores are compared in units of 2^-_FINE nats: 16 rounds lose less than _BELOW nats.
+_FINE, _BELOW = 5, 0.5
 #: Bits that sum_s e v is truncated by: a quarter of a unit of v where sum_s e is smallest.
 _MIX_SHIFT = 13
 
 
 @lru_cache(maxsize=16)
 def exp_pieces(exp_k: int) -> Pieces:
-    """``exp(-d) 2^15`` for d from -2 to 12 at 2^-(exp_k + guard), 0 beyond."""
+    """``exp(-d) 2^15`` for d from -1/2 to 12 at 2^-(exp_k + guard), 0 beyond."""
     unit = 2 ** (exp_k + _Z_GUARD)
-    edges, x = [], -2.0
+    edges, x = [], -_BELOW
     while x < 12.0:
         edges.append(round(x * unit))
-        x += 0.25 * float(np.exp(max(0.0, x) / 3))
+        x += 0.18 * float(np.exp(max(0.0, x) / 3))
     knots = sorted({*edges, 12 * unit})
 
     def f(d: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.exp(-d / unit) * 2.0**15)
 
-    low = -4 * unit
+    low = round(-_BELOW * unit)
     bits = (int((1 << 16) * 2**_Z_GUARD) - low).bit_length()
-    return fit(f, knots, low, bits, max(4, 2 * (exp_k + _Z_GUARD - 3)))
+    return fit(f, knots, low, bits, 2 * (exp_k + _Z_GUARD))
 
 
 @lru_cache(maxsize=64)
@@ -78,12 +80,13 @@ async def attention(
     k: Masked,
     v: Masked,
     guards: tuple[int, int],
+    bits_v: int,
     start: int,
     cache: tuple[Masked, Masked] | None,
 ) -> tuple[tuple[Secret, int, int], tuple[Masked, Masked]]:
     """Shares of the mixed values, pending shift and bits; and the cache with the new rows.
 
-    ``guards`` are the guard bits of q and k together, and of v.
+    ``guards`` are the guard bits of q and k together, and of v, which has ``bits_v`` bits.
     """
     for x in (q, k, v):
         share_of_mask(role, x)
@@ -115,25 +118,24 @@ async def attention(
     count = len(seen)
     acc_z = product(role, dots, q, k, (count,))
     down = op.score_shift + guards[0] - _Z_GUARD
-    bits = 19 + op.score_shift + guards[0]
+    # The program keeps the maximum to 16 bits and all within 2^16 of it: |z| < 2^17.
+    bits = 18 + op.score_shift + guards[0]
     (z,) = await open_values(role, [Opening(acc_z, down, bits)])
 
-    coarse = max(0, op.exp_k + _Z_GUARD - 3)
-    m = await maximum(role, z, lengths, coarse, 20 + _Z_GUARD - coarse)
+    coarse = max(0, op.exp_k + _Z_GUARD - _FINE)
+    m = await maximum(role, z, lengths, coarse, 18 + _Z_GUARD - coarse)
     if not isinstance(m, Masked):
         raise TypeError("the maximum is opened")
     pieces = exp_pieces(op.exp_k)
     e_secret = piecewise(role, m.map(lambda x: x[row]) - z, pieces)
-    (e,) = await open_values(
-        role, [Opening(e_secret, pieces.scale - _E_GUARD, 20 + pieces.scale)]
-    )
+    (e,) = await open_values(role, [Opening(e_secret, pieces.scale - _E_GUARD, 17 + pieces.scale)])
 
     acc = product(role, mix, e, v, (heads, tokens, dim))
     s = e.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))
-    wide = ceil(log2(sources + 1))
-    scaled = Opening(
-        acc, _MIX_SHIFT + _E_GUARD + guards[1], 34 + wide + _E_GUARD + guards[1]
-    )
+    # |sum e v| < S exp(_BELOW) 2^15 |v|
+    wide = 1 + ceil(log2(sources + 1) + _BELOW * log2(exp(1)) + 15 + bits_v - 1)
+    fine = _E_GUARD + guards[1]
+    scaled = Opening(acc, _MIX_SHIFT + fine, wide + fine)
     parts = openings(role, s, _inverse(sources), _INVERSE_GUARD)
     mixed, *inverse = await open_values(role, [scaled, *parts])
     y = product(

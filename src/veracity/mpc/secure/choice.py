@@ -17,7 +17,7 @@ from veracity.errors import PeerError
 from veracity.mpc.cost import Cost
 from veracity.mpc.dealer import Dealer
 from veracity.mpc.party import OWNER, Masked, Party, Role, Secret
-from veracity.mpc.secure.opening import Opening, open_values, plus, share_of_mask
+from veracity.mpc.secure.opening import Opening, open_values, plus, share_of, share_of_mask
 from veracity.mpc.secure.tournament import maximum
 
 __all__ = ["INDEX_BITS", "choose", "reveal"]
@@ -36,12 +36,8 @@ async def choose(role: Role, acc: Secret, shift: int) -> Secret:
     count = len(z.value)
     index = np.uint64((1 << INDEX_BITS) - 1) - np.arange(count, dtype=np.uint64)
     w = plus(role, z.map(lambda v: v << np.uint64(INDEX_BITS)), index)
-    found = await maximum(
-        role, w, np.array([count]), INDEX_BITS, 19 + guard, open_last=count == 1
-    )
-    if isinstance(found, Masked):
-        return Secret(found.value)
-    return found
+    found = await maximum(role, w, np.array([count]), INDEX_BITS, 19 + guard, open_last=count == 1)
+    return share_of(role, found) if isinstance(found, Masked) else found
 
 
 async def reveal(role: Role, w: Secret) -> int | None:

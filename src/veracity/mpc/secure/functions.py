@@ -2,8 +2,8 @@
 
 * Exchanges: none beyond the opening of the input; the result is opened by whoever needs that.
 * Offline: one key of ``16 + 40 (n - 2) + 96`` bytes a value to each party, ``n = 17 + guard``.
-* Error: ``Pieces.error`` in units of the result, plus its stochastic rounding; the program rounds to
-  the nearest unit.
+* Error: ``Pieces.error`` in units of the result, plus its stochastic rounding; the program rounds
+  to the nearest unit.
 """
 
 from __future__ import annotations

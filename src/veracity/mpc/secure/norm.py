@@ -1,8 +1,8 @@
 """RMSNorm and LayerNorm.
 
 From the opened x: ``S = sum x^2`` ("rms") or ``S = d sum x^2 - (sum x)^2`` ("layer") by a product;
-S is opened; ``rho = sqrt(K / (S + eps))`` by :mod:`veracity.mpc.secure.powers`, opened; ``x rho`` or
-``(d x - sum x) rho`` by a product.
+S is opened; ``rho = sqrt(K / (S + eps))`` by :mod:`veracity.mpc.secure.powers`, opened; ``x rho``
+or ``(d x - sum x) rho`` by a product.
 
 * Exchanges: 2 (S; rho), and that of x, which other ops share.
 * Error: relative 2^-13 of rho, as powers; the program takes the floor of rho.
@@ -49,7 +49,8 @@ async def norm(role: Role, op: Norm, x: Masked, guard: int) -> tuple[Secret, int
         summed = (a * b).sum(axis=1, dtype=np.uint64)
         if rms:
             return np.asarray(summed)
-        return np.asarray(np.uint64(d) * summed - a.sum(axis=1) * b.sum(axis=1))
+        product_of_sums: Array = a.sum(axis=1) * b.sum(axis=1)
+        return np.asarray(np.uint64(d) * summed - product_of_sums)
 
     scale = 1 if rms else d
     s = product(role, squares, x, x, (tokens,))
@@ -59,10 +60,9 @@ async def norm(role: Role, op: Norm, x: Masked, guard: int) -> tuple[Secret, int
     rho = total(await open_values(role, openings(role, shifted, over, GUARD)))
 
     def centred(v: Array) -> Array:
-        return np.uint64(d) * v - v.sum(axis=1, keepdims=True, dtype=np.uint64)
+        return np.asarray(np.uint64(d) * v - v.sum(axis=1, keepdims=True, dtype=np.uint64))
 
     c = x if rms else x.map(centred)
     y = product(role, lambda a, b: a * b[:, None], c, rho, (tokens, d))
     shift = op.shift + GUARD
     return y, shift, op.bits + shift + 1
-

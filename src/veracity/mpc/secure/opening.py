@@ -1,8 +1,8 @@
 """Open values under masks, truncating on the way.
 
 Both parties send ``x_i + r_i``; then ``c = x + r`` is public and r the dealer's. Truncation by s
-bits is local: with ``C = c >> s`` and ``R = r >> s``, ``C - R`` is ``floor(x / 2^s)`` or one more, in
-the mean ``x / 2^s`` (stochastic rounding), so C is ``x / 2^s`` under the mask R.
+bits is local: with ``C = c >> s`` and ``R = r >> s``, ``C - R`` is ``floor(x / 2^s)`` or one more,
+in the mean ``x / 2^s`` (stochastic rounding), so C is ``x / 2^s`` under the mask R.
 
 This holds modulo ``2^(64 - s)``. It holds modulo 2^64, too, unless ``x + r`` wraps around. For
 ``0 <= x < 2^b`` (values are shifted there) that takes ``c < 2^b``, which both parties see and
@@ -60,14 +60,10 @@ async def open_values(role: Role, items: Sequence[Opening]) -> list[Masked]:
     if isinstance(role, Dealer):
         found = []
         for item, shape in zip(items, shapes, strict=True):
-            role.wraps += (
-                int(np.prod(shape)) * 2.0 ** (item.bits - 64) if item.shift else 0.0
-            )
+            role.wraps += int(np.prod(shape)) * 2.0 ** (item.bits - 64) if item.shift else 0.0
             mask = role.both(shape)
             known = None if item.shift else hollow(shape)
-            found.append(
-                Masked(mask if role.dry else mask >> np.uint64(item.shift), known)
-            )
+            found.append(Masked(mask if role.dry else mask >> np.uint64(item.shift), known))
         return found
     party = _party(role)
     own = [party.material.draw(shape) for shape in shapes]
@@ -86,7 +82,7 @@ async def open_values(role: Role, items: Sequence[Opening]) -> list[Masked]:
         c = opened[at : at + size].reshape(shape)
         at += size
         if item.shift:
-            party.overflow |= bool((c < np.uint64(1 << item.bits)).any())
+            party.watch(c, item.bits)
             found.append(Masked(shift_right(c, item.shift, item.bits)))
         else:
             found.append(Masked(c, mask))
@@ -104,9 +100,7 @@ def share_of_mask(role: Role, x: Masked) -> Array:
         else:
             party = _party(role)
             material = party.material
-            x.share = (
-                material.draw(x.shape) if party.index == OWNER else material.take(x.shape)
-            )
+            x.share = material.draw(x.shape) if party.index == OWNER else material.take(x.shape)
     return x.share
 
 

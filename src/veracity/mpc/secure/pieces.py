@@ -11,13 +11,13 @@ In detail, modulo the domain's size ``[x < k] = [C - k < r] - [C < r] + [C < k]`
 term cancels in every b_i.
 
 ``piecewise`` is for values with ``x = C - r`` modulo 2^64. After a truncation of a value that may
-have wrapped, this holds modulo the domain's size N alone: where ``C < k`` the point ``C - k`` counts
-values ``x = C + N - r``, all others ``x = C - r``; ``piecewise_wrapped`` tells them apart, one by
-one.
+have wrapped, this holds modulo the domain's size N alone: where ``C < k`` the point ``C - k``
+counts values ``x = C + N - r``, all others ``x = C - r``; ``piecewise_wrapped`` tells them apart,
+one by one.
 
 * Exchanges: none.
-* Bytes: none. Offline: a key of ``16 + 40 (n - 2) + 96`` bytes an element to each party for a domain
-  of n bits, and 16 an element to the user.
+* Bytes: none. Offline: a key of ``16 + 40 (n - 2) + 96`` bytes an element to each party for a
+  domain of n bits, and 16 an element to the user.
 * Error: that of the approximation, ``Pieces.error``, found by comparing on a grid.
 """
 
@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,17 +79,17 @@ class Pieces:
         zero = (0, 0, 0)
         before = (zero, *self.coefficients)
         after = (*self.coefficients, zero)
-        rows = [[(b - a) & _WORD for b, a in zip(*pair, strict=True)]
-                for pair in zip(before, after, strict=True)]
+        rows = [
+            [(b - a) & _WORD for b, a in zip(*pair, strict=True)]
+            for pair in zip(before, after, strict=True)
+        ]
         return np.array(rows, dtype=np.uint64)
 
     def __call__(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
         """The function in the clear."""
         at = np.searchsorted(np.array(self.knots), x, side="right") - 1
         inside = (at >= 0) & (at < len(self.coefficients))
-        table = np.array(
-            [[c & _WORD for c in row] for row in self.coefficients], dtype=np.uint64
-        )
+        table = np.array([[c & _WORD for c in row] for row in self.coefficients], dtype=np.uint64)
         c, u = table[np.clip(at, 0, len(table) - 1)], x.view(np.uint64)
         y = c[..., 0] + c[..., 1] * u + c[..., 2] * u * u
         return np.where(inside, y.view(np.int64), 0)
@@ -99,7 +100,7 @@ def fit(f: Real, knots: Sequence[int], low: int, bits: int, scale: int) -> Piece
     if not (low <= knots[0] and knots[-1] <= low + (1 << bits)):
         raise UsageError("knots outside the domain")
     rows, error = [], 0.0
-    for left, right in zip(knots[:-1], knots[1:], strict=True):
+    for left, right in pairwise(knots):
         half = (right - left) / 2
         middle = left + (right - left) // 2
         offset = middle - left - half
@@ -133,8 +134,9 @@ def piecewise(role: Role, x: Masked, pieces: Pieces) -> Secret:
     points = base[:, None] - pieces.points[None, :]
     sums = fss.dcf_weighted(party.index, pieces.bits, keys, points, pieces.differences)  # (N, 3, 3)
     # Where C < k the public [C < k] counts: differences of all knots above C.
-    above = np.concatenate([np.cumsum(pieces.differences[::-1], axis=0)[::-1],
-                            np.zeros((1, 3), dtype=np.uint64)])
+    above = np.concatenate(
+        [np.cumsum(pieces.differences[::-1], axis=0)[::-1], np.zeros((1, 3), dtype=np.uint64)]
+    )
     inside = base & np.uint64((1 << pieces.bits) - 1)
     at = np.searchsorted(pieces.points, inside, side="right")
     sums += shares[:, :, None] * above[at][:, None, :]

@@ -46,7 +46,5 @@ def product(
     if not isinstance(role, Party):
         raise TypeError("a role is a party or the dealer")
     if role.index == OWNER:
-        return Secret(
-            f(a.value - left, b.value) - f(a.value, right) + role.material.draw(shape)
-        )
+        return Secret(f(a.value - left, b.value) - f(a.value, right) + role.material.draw(shape))
     return Secret(role.material.take(shape) - f(left, b.value) - f(a.value, right))

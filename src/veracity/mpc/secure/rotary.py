@@ -7,11 +7,14 @@ own. No message, no material. Error: below one unit, from rounding twice.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.graph.ops import Rope, rope_tables
 from veracity.mpc.party import Array
 
 __all__ = ["rotate"]
+
+Integers = NDArray[np.int64]
 
 #: c and r have up to 63 bits; a rotation of the lower bits and one of the upper fit 64.
 _LOW = 24
@@ -28,7 +31,7 @@ def rotate(op: Rope, x: Array, start: int) -> Array:
     return np.asarray(upper + lower).view(np.uint64)
 
 
-def _turn(op: Rope, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _turn(op: Rope, x: Integers, cos: Integers, sin: Integers) -> Integers:
     heads = x.reshape(x.shape[0], op.heads, op.head_dim)
     out = np.empty_like(heads)
     half = op.head_dim // 2

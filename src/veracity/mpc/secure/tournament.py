@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from veracity.engine import fss
 from veracity.mpc.cost import Cost
 from veracity.mpc.dealer import Dealer
-from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.party import OWNER, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.opening import Opening, open_values, share_of, share_of_mask
 
 __all__ = ["cost", "greater", "join", "maximum"]
@@ -125,5 +125,3 @@ async def maximum(
         (opened,) = await open_values(role, [Opening(won)])
         x = join([opened, pick(r.byes)]).map(lambda v, order=r.order: v[order])  # type: ignore[misc]
     return x
-
-

@@ -68,7 +68,7 @@ class Value:
 
 def weight_shapes(program: Program) -> dict[str, tuple[int, ...]]:
     """Shapes of the weights as linear layers use them, tables of embeddings transposed."""
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for op in program.ops:
         if isinstance(op, Embed):
             rows, width = program.weights[op.table].shape
@@ -243,16 +243,16 @@ class Walk:
 
     async def _linear(self, op: Linear | Gain) -> None:
         """All linear layers that read the same value."""
-        together = [u for u in self.consumers[op.x] if type(u) is type(op)]
+        together = [
+            u for u in self.consumers[op.x] if isinstance(u, Linear | Gain) and type(u) is type(op)
+        ]
         secret, shift, bits, guard = await self._shared(op.x)
         down = max(0, shift - LINEAR_GUARD)
         guard += shift - down
         kind = "matrix" if isinstance(op, Linear) else "gain"
-        uses = [(u.weight, kind) for u in together if isinstance(u, Linear | Gain)]
+        uses = [(u.weight, kind) for u in together]
         found = await linear(self.role, secret, down, bits, uses, self.shapes)  # type: ignore[arg-type]
         for user, result in zip(together, found, strict=True):
-            if not isinstance(user, Linear | Gain):
-                continue
             up = user.shift + guard
             self._store(user, self._with_bias(user, result, guard), up, user.bits + up + 1)
 
@@ -265,8 +265,9 @@ class Walk:
 
     async def _attention(self, op: Attention) -> None:
         (q, gq), (k, gk), (v, gv) = [await self._masked(n) for n in (op.q, op.k, op.v)]
+        bits_v = next(getattr(o, "bits", 16) for o in self.program.ops if o.name == op.v)
         result, self.grown[op.name] = await attention(
-            self.role, op, q, k, v, (gq + gk, gv), self.start, self.cache.get(op.name)
+            self.role, op, q, k, v, (gq + gk, gv), bits_v, self.start, self.cache.get(op.name)
         )
         self._store(op, *result)
 
