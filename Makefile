@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: help env demo test test-all lint format bench lock clean
+.PHONY: help env demo demo-private test test-all lint format bench bench-private lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)
 	$(PY) examples/demo.py --dir build/demo
 
+demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
+	$(BIN)/veracity private demo
+
 test: env ## the test suite without the slow tests; kernels also without their AVX-512 paths
 	VERACITY_PORTABLE=1 $(BIN)/pytest -q tests/conformance
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -71,6 +74,19 @@ bench: env ## measured workloads: stories260k with 64 tokens, SmolLM2 with 32
 	@mkdir -p build/bench
 	$(BIN)/veracity bench stories260k --tokens 64 --json | tee build/bench/stories260k.json
 	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
+
+bench-private: env ## private inference over an emulated network: stories260K and SmolLM2, both modes
+	@mkdir -p build/bench/private
+	test -f build/bench/private/smollm2.vprog || { \
+	  $(BIN)/veracity import smollm2 --out build/bench/private/new.vprog; \
+	  $(BIN)/veracity calibrate build/bench/private/new.vprog; \
+	  mv build/bench/private/new.vprog build/bench/private/smollm2.vprog; }
+	for mode in secure shuffled; do \
+	  $(BIN)/veracity private bench stories260k --mode $$mode --context 64 --json \
+	    | tee build/bench/private-stories260k-$$mode.json; \
+	  $(BIN)/veracity private bench build/bench/private/smollm2.vprog --mode $$mode --context 64 \
+	    --keep build/bench/private --json | tee build/bench/private-smollm2-$$mode.json; \
+	done
 
 lock: env ## rewrite the pins from what .venv holds
 	$(PY) -m pip freeze --exclude-editable --exclude veracity > $(CONSTRAINTS)

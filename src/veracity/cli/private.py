@@ -228,6 +228,9 @@ def serve(
 @click.option("--dealer", required=True, help="HOST:PORT of the dealer.")
 @click.option("--max-new-tokens", default=24, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
+@click.option(
+    "--hide-length", is_flag=True, help="Run all passes: nobody learns where the answer ends."
+)
 @click.option("--mode", type=MODE, help="Insist on this mode.")
 @click.option("--model", help="Insist on the model with this card digest.")
 @link_options
@@ -241,6 +244,7 @@ def ask(
     dealer: str,
     max_new_tokens: int,
     raw: bool,
+    hide_length: bool,
     mode: str | None,
     model: str | None,
     identity: Path | None,
@@ -284,7 +288,8 @@ def ask(
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []
-        async for token in client.generate(prompt, max_new_tokens, raw=raw):
+        answer = client.generate(prompt, max_new_tokens, raw=raw, hide_length=hide_length)
+        async for token in answer:
             drawn.close()  # the bar leaves before the answer comes
             found.append(token)
             show(token, len(found))

@@ -87,7 +87,9 @@ class Conversation:
         """
         await self._session.ready()
 
-    async def tokens(self, prompt: list[int], *, to_the_end: bool = False) -> AsyncIterator[Token]:
+    async def tokens(
+        self, prompt: list[int], *, to_the_end: bool = False, hide_length: bool = False
+    ) -> AsyncIterator[Token]:
         """Answer token ids; see :meth:`Client.generate`.
 
         With ``to_the_end`` the model's end of the answer is ignored.
@@ -106,6 +108,8 @@ class Conversation:
             text = decoder.decode(self.card.piece(token), final=last)
             yield Token(token, text, self._session.reports[-1])
             if last:
+                for _ in range(left if hide_length else 0):
+                    await self._session.feed(feed)
                 return
 
 
@@ -171,7 +175,12 @@ class Client:
         self._ledger = SharedLedger(self._folder / "ledger")
 
     async def generate(
-        self, prompt: str, max_new_tokens: int = 32, *, raw: bool = False
+        self,
+        prompt: str,
+        max_new_tokens: int = 32,
+        *,
+        raw: bool = False,
+        hide_length: bool = False,
     ) -> AsyncIterator[Token]:
         """Ask, and get the answer token by token.
 
@@ -183,6 +192,8 @@ class Client:
             The answer ends there if the model does not end it before.
         raw : bool
             Give the words to the model without a template.
+        hide_length : bool
+            Run all passes, also after the model has ended its answer: nobody learns where.
 
         Yields
         ------
@@ -197,7 +208,7 @@ class Client:
         UsageError
         """
         async with self._session(prompt, 0, max_new_tokens, raw=raw) as (session, ids):
-            async for token in session.tokens(ids):
+            async for token in session.tokens(ids, hide_length=hide_length):
                 yield token
 
     @asynccontextmanager
