@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.house import PROMPT, House, veracity
-from veracity.api.private import Client
+from veracity.api.private import Client, Sampling
 from veracity.api.private.card import Card
 from veracity.api.private.processes import Trio, command, trio
 from veracity.errors import PeerError, UsageError
@@ -168,6 +168,24 @@ def test_a_foreign_certificate_gets_nothing(
         with pytest.raises(PeerError):
             asyncio.run(answer(client(parties[1], identity=ours / role)))
     assert asyncio.run(answer(client(parties[1]), count=2))[1] == expected(house, count=2)
+
+
+def test_sampling(parties: tuple[str, Trio], house: House) -> None:
+    mode, three = parties
+
+    async def sampled(how: Sampling, count: int) -> list[int]:
+        answer = client(three).generate(PROMPT, count, sampling=how)
+        return [token.id async for token in answer]
+
+    if mode == "secure":
+        with pytest.raises(UsageError, match="greedily"):
+            asyncio.run(sampled(Sampling(1.0), 1))
+        return
+    # Among one token, or so cold that nothing else is left: the greedy answer.
+    assert asyncio.run(sampled(Sampling(50.0, 1), 3)) == expected(house, count=3)
+    assert asyncio.run(sampled(Sampling(1e-4), 3)) == expected(house, count=3)
+    hot = [asyncio.run(sampled(Sampling(100.0), 1)) for _ in range(4)]
+    assert hot != [expected(house, count=1)] * 4  # by chance with probability below 1e-10
 
 
 def test_a_user_insists(parties: tuple[str, Trio]) -> None:

@@ -16,6 +16,7 @@ import click
 
 from veracity.cli.display import Bar, clock, emit_json, flatten, printable, show_table, size
 from veracity.cli.options import FILE, json_option, quiet_option
+from veracity.errors import UsageError
 
 __all__ = ["private"]
 
@@ -231,6 +232,12 @@ def serve(
 @click.option(
     "--hide-length", is_flag=True, help="Run all passes: nobody learns where the answer ends."
 )
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="Draw tokens instead of taking the most likely one; not in mode `secure`.",
+)
+@click.option("--top-k", default=0, type=click.IntRange(0), help="Draw among so many tokens only.")
 @click.option("--mode", type=MODE, help="Insist on this mode.")
 @click.option("--model", help="Insist on the model with this card digest.")
 @link_options
@@ -245,6 +252,8 @@ def ask(
     max_new_tokens: int,
     raw: bool,
     hide_length: bool,
+    temperature: float | None,
+    top_k: int,
     mode: str | None,
     model: str | None,
     identity: Path | None,
@@ -263,6 +272,10 @@ def ask(
     output as it comes, a line of figures for each token to standard error.
     """
     from veracity.api.private.client import Client, Token
+    from veracity.api.private.sampling import Sampling
+
+    if top_k and temperature is None:
+        raise UsageError("--top-k needs --temperature")
 
     def show(token: Token, number: int) -> None:
         if lines:
@@ -288,7 +301,13 @@ def ask(
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []
-        answer = client.generate(prompt, max_new_tokens, raw=raw, hide_length=hide_length)
+        answer = client.generate(
+            prompt,
+            max_new_tokens,
+            raw=raw,
+            hide_length=hide_length,
+            sampling=None if temperature is None else Sampling(temperature, top_k),
+        )
         async for token in answer:
             drawn.close()  # the bar leaves before the answer comes
             found.append(token)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.private_parties import PLAIN, Three, run, three
 from tests.programs import Example, small_model
+from veracity.api.private.sampling import Sampling
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph import generate
 from veracity.mpc.choice import seal
@@ -521,3 +522,19 @@ def test_errors_of_a_service_name_nothing_secret(
     assert seed.hex() not in caplog.text
     assert hashlib.sha256(seed).hexdigest() not in caplog.text
     assert str(example.tokens[:3]) not in caplog.text
+
+
+def test_sampling_draws_by_the_softmax() -> None:
+    program = model().program
+    unit = 2.0 ** -program.exponents.get(program.ops[-1].name, 0)
+    logits = np.round(np.log([4.0, 2.0, 1.0, 1.0]) / unit).astype(np.int64)
+    pick = Sampling(1.0).pick(program)
+    counts = np.bincount([int(pick(logits)[0]) for _ in range(4000)], minlength=4)
+    weights = np.exp(logits * unit)
+    wanted = 4000 * weights / weights.sum()
+    assert ((counts - wanted) ** 2 / wanted).sum() < 30  # 3 degrees of freedom: 1e-6
+    among = Sampling(1.0, 2).pick(program)
+    assert {int(among(logits)[0]) for _ in range(200)} == {0, 1}
+    for temperature, top_k in ((0.0, 1), (-1.0, 1), (float("nan"), 0), (1.0, -1)):
+        with pytest.raises(UsageError, match="temperature"):
+            Sampling(temperature, top_k)

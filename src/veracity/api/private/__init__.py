@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from veracity.api.private.client import Client, Conversation, Token
     from veracity.api.private.host import deal, serve
     from veracity.api.private.measuring import bench
+    from veracity.api.private.sampling import Sampling
     from veracity.api.private.showing import demo
     from veracity.mpc.service.user import PassReport
 
@@ -22,6 +23,7 @@ __all__ = [
     "Client",
     "Conversation",
     "PassReport",
+    "Sampling",
     "Token",
     "bench",
     "deal",
@@ -33,6 +35,7 @@ _HOMES = {
     "Client": "api.private.client",
     "Conversation": "api.private.client",
     "PassReport": "mpc.service.user",
+    "Sampling": "api.private.sampling",
     "Token": "api.private.client",
     "bench": "api.private.measuring",
     "deal": "api.private.host",

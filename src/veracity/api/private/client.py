@@ -10,6 +10,7 @@ from pathlib import Path
 
 from veracity.api.private.card import Card, store_card, stored_card
 from veracity.api.private.places import TIMEOUT, Address, Caller, cache_folder, identity_of
+from veracity.api.private.sampling import Sampling
 from veracity.api.progress import Progress, silent
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.service.modes import check_mode
@@ -23,6 +24,7 @@ from veracity.mpc.service.user import (
     meet,
 )
 from veracity.mpc.service.weights import Kept
+from veracity.mpc.shuffled.head import greedy
 
 __all__ = ["Client", "Conversation", "Token"]
 
@@ -181,6 +183,7 @@ class Client:
         *,
         raw: bool = False,
         hide_length: bool = False,
+        sampling: Sampling | None = None,
     ) -> AsyncIterator[Token]:
         """Ask, and get the answer token by token.
 
@@ -194,6 +197,8 @@ class Client:
             Give the words to the model without a template.
         hide_length : bool
             Run all passes, also after the model has ended its answer: nobody learns where.
+        sampling : Sampling, optional
+            Draw tokens instead of taking the most likely one; not in mode ``secure``.
 
         Yields
         ------
@@ -207,13 +212,13 @@ class Client:
             Where a value leaves the range that calibration fixed (``shuffled`` only).
         UsageError
         """
-        async with self._session(prompt, 0, max_new_tokens, raw=raw) as (session, ids):
+        async with self._session(prompt, 0, max_new_tokens, raw, sampling) as (session, ids):
             async for token in session.tokens(ids, hide_length=hide_length):
                 yield token
 
     @asynccontextmanager
     async def session(
-        self, prompt_tokens: int, max_new_tokens: int = 32
+        self, prompt_tokens: int, max_new_tokens: int = 32, *, sampling: Sampling | None = None
     ) -> AsyncIterator[Conversation]:
         """Open a session before the prompt exists, for a prompt of a known length.
 
@@ -221,12 +226,18 @@ class Client:
         ------
         PeerError, UsageError
         """
-        async with self._session("", prompt_tokens, max_new_tokens, raw=False) as (session, _):
+        opened = self._session("", prompt_tokens, max_new_tokens, False, sampling)
+        async with opened as (session, _):
             yield session
 
     @asynccontextmanager
     async def _session(
-        self, prompt: str, length: int, max_new_tokens: int, *, raw: bool
+        self,
+        prompt: str,
+        length: int,
+        max_new_tokens: int,
+        raw: bool,
+        sampling: Sampling | None,
     ) -> AsyncIterator[tuple[Conversation, list[int]]]:
         if max_new_tokens < 1:
             raise UsageError("an answer has at least one token; pass --max-new-tokens 1 or more")
@@ -237,6 +248,10 @@ class Client:
                 raise UsageError(
                     f"the server works in mode {offer.mode!r}, not {self._mode!r}; "
                     "ask another server, or for this mode"
+                )
+            if sampling is not None and offer.mode == "secure":
+                raise UsageError(
+                    "this server answers in mode 'secure', so greedily; leave out the sampling"
                 )
             if self._model not in (None, offer.card.hex()):
                 raise PeerError(
@@ -263,6 +278,7 @@ class Client:
         session = UserSession(
             card.program, offer.mode, owner, dealer, kept.load(), rows, passes,
             self._folder, self._ledger, self._limits,
+            greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip
         async with session:
             yield Conversation(card, offer.mode, rows, passes, setup, session), ids

@@ -25,7 +25,8 @@ from veracity.mpc.plan import Plan, make_plan
 from veracity.mpc.session import Dealt
 from veracity.mpc.shuffled import plan as shuffled_plan
 from veracity.mpc.shuffled import session as shuffled
-from veracity.mpc.shuffled.steps import Shape
+from veracity.mpc.shuffled.head import greedy
+from veracity.mpc.shuffled.steps import Pick, Shape
 from veracity.mpc.transport import Channel
 
 __all__ = ["MODES", "DealerSide", "Outcome", "PartySide", "check_mode", "dealer", "party", "price"]
@@ -127,14 +128,24 @@ def party(
     plain: Integers,
     ledger: Ledger,
     name: bytes,
+    pick: Pick = greedy,
 ) -> PartySide:
-    """A party's session; ``weights`` from ``owner_weights`` or ``user_weights``."""
+    """A party's session; ``weights`` from ``owner_weights`` or ``user_weights``.
+
+    ``pick`` chooses among the logits at the user, where the mode shows them.
+
+    Raises
+    ------
+    UsageError
+    """
     if check_mode(mode) == "secure":
+        if pick is not greedy:
+            raise UsageError("answers in mode 'secure' are greedy; leave out --temperature")
         return _Secure(
             secure.PartySession(index, program, channel, weights, plain, ledger, name=name)
         )
     made = shuffled.PartySession(
-        index, program, channel, weights, plain, ledger, _CHOICES[mode], _by_bfv(mode), name=name
+        index, program, channel, weights, plain, ledger, _CHOICES[mode], _by_bfv(mode), pick, name
     )
     return _Shuffled(made)
 

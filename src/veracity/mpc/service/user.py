@@ -22,6 +22,8 @@ from veracity.mpc.service.supply import Parcel, Supply, passes_of
 from veracity.mpc.service.weights import Kept, masked_bytes
 from veracity.mpc.service.wire import PROTOCOL, Step, digest_of, hear, hear_chunks, tell
 from veracity.mpc.session import user_weights
+from veracity.mpc.shuffled.head import greedy
+from veracity.mpc.shuffled.steps import Pick
 from veracity.mpc.transport import Channel
 
 __all__ = ["Offer", "PassReport", "UserSession", "fetch_card", "fetch_weights", "meet"]
@@ -200,6 +202,8 @@ class UserSession:
         Where material waits.
     ledger : SharedLedger
         Of all sessions.
+    pick : callable
+        Chooses among the logits, where the mode shows them.
     """
 
     program: Program
@@ -212,6 +216,7 @@ class UserSession:
     folder: Path
     ledger: SharedLedger
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+    pick: Pick = greedy
     reports: list[PassReport] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -258,7 +263,7 @@ class UserSession:
         weights = await asyncio.to_thread(user_weights, self.program, self.masked)
         self._bridge = Bridge(self.owner, asyncio.get_running_loop())
         self._side = modes.party(
-            self.mode, USER, self.program, self._bridge, weights, {}, self.ledger, name
+            self.mode, USER, self.program, self._bridge, weights, {}, self.ledger, name, self.pick
         )
         await self._apart(self._side.introduce())
 
