@@ -89,16 +89,18 @@ def test_point(cases, draw, bits, P):
     np.testing.assert_array_equal(shares[0] + shares[1], equal[:, :, None] * payload[:, None, :])
 
 
+@pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 8, 11, 12])
-def test_table(draw, bits, columns):
-    alpha, shift, payload = draw(20), draw(20), draw(20, 1)
+def test_table(draw, bits, columns, P):
+    alpha, shift, payload = draw(20), draw(20), draw(20, P)
     shift[:4] = alpha[:4]
     shift[4] = alpha[4] - np.uint64(1)
     entries = draw(1 << bits, columns)
     keys = fss.dpf_keys(SEED, bits, alpha, payload)
-    shares = [fss.dpf_table(party, bits, keys[party], shift, entries) for party in (0, 1)]
-    expected = payload * entries[((shift - alpha) & mask(bits)).astype(np.int64)]
+    shares = [fss.dpf_table(party, bits, keys[party], shift, entries, P) for party in (0, 1)]
+    chosen = entries[((shift - alpha) & mask(bits)).astype(np.int64)]
+    expected = payload[:, :, None] * chosen[:, None, :]
     np.testing.assert_array_equal(shares[0] + shares[1], expected)
 
 
@@ -164,12 +166,13 @@ def test_the_reference_byte_for_byte(kind, seed, data):
                     assert share == reference_fss.evaluate(kind, party, key.tobytes(), point)
 
 
+@pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [2, 3, 5])
-def test_the_reference_table(draw, bits):
-    alpha, shift, payload, entries = draw(2), draw(2), draw(2, 1), draw(1 << bits, 2)
-    kind = Kind(comparison=False, bits=bits, words=1)
+def test_the_reference_table(draw, bits, P):
+    alpha, shift, payload, entries = draw(2), draw(2), draw(2, P), draw(1 << bits, 2)
+    kind = Kind(comparison=False, bits=bits, words=P)
     for party, keys in enumerate(fss.dpf_keys(SEED, bits, alpha, payload)):
-        shares = fss.dpf_table(party, bits, keys, shift, entries)
+        shares = fss.dpf_table(party, bits, keys, shift, entries, P)
         for key, turn, share in zip(keys, shift.tolist(), shares.tolist(), strict=True):
             assert share == reference_fss.table(kind, party, key.tobytes(), turn, entries)
 
@@ -247,7 +250,7 @@ def test_empty(draw):
     bits, _ = fss.dcf_keys(SEED, 12, none, draw(0, 0))
     assert fss.dcf_bits(0, 12, bits, draw(0, 5)).shape == (0, 5)
     points, _ = fss.dpf_keys(SEED, 3, none, draw(0, 1))
-    assert fss.dpf_table(0, 3, points, none, draw(8, 2)).shape == (0, 2)
+    assert fss.dpf_table(0, 3, points, none, draw(8, 2)).shape == (0, 1, 2)
 
 
 def test_bad(draw):

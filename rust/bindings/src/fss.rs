@@ -128,7 +128,7 @@ fn fss_weighted<'py>(
     PyArray1::from_vec(py, out).reshape(dims)
 }
 
-/// Shares of `payload table[(shift - alpha) mod 2^bits]`, of shape (keys, columns).
+/// Shares of `payload table[(shift - alpha) mod 2^bits]`, of shape (keys, payload, columns).
 #[pyfunction]
 fn fss_table<'py>(
     py: Python<'py>,
@@ -137,17 +137,18 @@ fn fss_table<'py>(
     keys: Keys<'py>,
     shift: PyReadonlyArray1<'py, u64>,
     table: PyReadonlyArray2<'py, u64>,
-) -> PyResult<Bound<'py, PyArray2<u64>>> {
-    let shape = shape(false, bits, 1)?;
+    payload: usize,
+) -> PyResult<Bound<'py, PyArray3<u64>>> {
+    let shape = shape(false, bits, payload)?;
     check(&shape, party, &keys, shift.len())?;
     require(bits <= fss::MAX_TABLE_BITS, "the table is too large")?;
     require(
         table.shape()[0] == 1 << bits,
         "a table has an entry for every number of so many bits",
     )?;
-    let dims = [shift.len(), table.shape()[1]];
+    let dims = [shift.len(), payload, table.shape()[1]];
     let (keys, shift) = (keys.as_slice()?, shift.as_slice()?);
     let table = table.as_slice()?;
-    let out = py.detach(|| fss::table(&shape, party, keys, shift, table, dims[1]));
+    let out = py.detach(|| fss::table(&shape, party, keys, shift, table, dims[2]));
     PyArray1::from_vec(py, out).reshape(dims)
 }

@@ -224,8 +224,8 @@ def dpf_evaluate(party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) 
     return _cpu.fss_evaluate(False, party, bits, keys, points, P)
 
 
-def dpf_table(party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring) -> _Ring:
-    """A party's shares of ``payload[n] table[(shift[n] - alpha[n]) mod 2^bits]``.
+def dpf_table(party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring, P: int = 1) -> _Ring:
+    """A party's shares of ``payload[n, p] table[(shift[n] - alpha[n]) mod 2^bits, k]``.
 
     With ``alpha`` the mask of a value and ``shift`` the opened, masked value: the entry of the
     value. All of the domain is evaluated: Wagh, eprint 2022/826.
@@ -237,15 +237,17 @@ def dpf_table(party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring) ->
     bits : int
         Of the domain, 1 to 20.
     keys : uint8 array, shape (N, L)
-        The party's point keys, with one word of payload.
+        The party's point keys, with ``P`` words of payload.
     shift : uint64 array, shape (N,)
         Public shifts, modulo ``2^bits``.
     table : uint64 array, shape (2^bits, K)
         The public table, ``K`` words an entry.
+    P : int
+        Words of payload, 1 to 4.
 
     Returns
     -------
-    uint64 array, shape (N, K)
+    uint64 array, shape (N, P, K)
         Shares modulo 2^64.
 
     Raises
@@ -254,5 +256,5 @@ def dpf_table(party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring) ->
         For arguments that do not fit together.
     """
     shift, table = _words(shift, 1), _words(table, 2)
-    keys = _keys(keys, len(shift), dpf_key_bytes(bits, 1))
-    return _cpu.fss_table(party, bits, keys, shift, table)
+    keys = _keys(keys, len(shift), dpf_key_bytes(bits, P))
+    return _cpu.fss_table(party, bits, keys, shift, table, P)

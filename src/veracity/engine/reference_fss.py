@@ -197,12 +197,15 @@ def evaluate(kind: Kind, party: int, key: bytes, point: int) -> list[int]:
     return shares
 
 
-def table(kind: Kind, party: int, key: bytes, shift: int, entries: _Ring) -> list[int]:
-    """A party's shares of ``payload entries[(shift - alpha) mod 2^bits]``."""
+def table(kind: Kind, party: int, key: bytes, shift: int, entries: _Ring) -> list[list[int]]:
+    """A party's shares of ``payload[p] entries[(shift - alpha) mod 2^bits, q]``."""
     size = 1 << kind.bits
-    shares = [evaluate(kind, party, key, j)[0] for j in range(size)]
+    shares = [evaluate(kind, party, key, j) for j in range(size)]
     turned = [entries[(shift - j) % size].tolist() for j in range(size)]
     return [
-        sum(share * row[q] for share, row in zip(shares, turned, strict=True)) % _WORD
-        for q in range(entries.shape[1])
+        [
+            sum(share[p] * row[q] for share, row in zip(shares, turned, strict=True)) % _WORD
+            for q in range(entries.shape[1])
+        ]
+        for p in range(kind.words)
     ]

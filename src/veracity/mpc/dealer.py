@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +19,8 @@ __all__ = ["Dealer", "Use", "masks"]
 
 #: A weight by name, as a matrix (n, k) or as one factor for every feature.
 Use = tuple[str, Literal["matrix", "gain"]]
+
+Keys = NDArray[np.uint8]
 
 
 def masks(seed: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -78,13 +80,24 @@ class Dealer(Role):
 
     def comparison_keys(self, bits: int, alpha: Array, payload: Array) -> None:
         """Keys of ``payload [x < alpha]`` for both parties."""
+        self._keys(fss.dcf_keys, fss.dcf_key_bytes, bits, alpha, payload)
+
+    def point_keys(self, bits: int, alpha: Array, payload: Array) -> None:
+        """Keys of ``payload [x = alpha]`` for both parties."""
+        self._keys(fss.dpf_keys, fss.dpf_key_bytes, bits, alpha, payload)
+
+    def _keys(
+        self,
+        make: Callable[[bytes, int, Array, Array], tuple[Keys, Keys]],
+        size: Callable[[int, int], int],
+        bits: int,
+        alpha: Array,
+        payload: Array,
+    ) -> None:
         if self.dry:
-            size = len(alpha) * fss.dcf_key_bytes(bits, payload.shape[1])
-            self.owner.count(size)
-            self.user.count(size)
+            for writer in (self.owner, self.user):
+                writer.count(len(alpha) * size(bits, payload.shape[1]))
             return
-        keys: tuple[NDArray[np.uint8], ...] = fss.dcf_keys(
-            secrets.token_bytes(32), bits, alpha, np.ascontiguousarray(payload)
-        )
-        self.owner.put(keys[0])
-        self.user.put(keys[1])
+        made = make(secrets.token_bytes(32), bits, alpha, np.ascontiguousarray(payload))
+        self.owner.put(made[0])
+        self.user.put(made[1])

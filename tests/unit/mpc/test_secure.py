@@ -131,7 +131,7 @@ def test_what_is_opened_is_uniform_whatever_the_values_are() -> None:
     parties = Parties(example.program, example.weights)
 
     async def run() -> list[Pass]:
-        return [await parties.feed(example.tokens[:2], start=0) for _ in range(300)]
+        return [await parties.feed(example.tokens[:2], start=0) for _ in range(160)]
 
     for done in asyncio.run(run()):
         for party, seen in enumerate((done.owner_seen, done.user_seen[:-1])):
@@ -139,13 +139,13 @@ def test_what_is_opened_is_uniform_whatever_the_values_are() -> None:
                 word = int.from_bytes(message[:8], "little")
                 assert word not in everything[party]
                 everything[party].add(word)
-                tops.setdefault((party, i), []).append(word >> 60)
+                tops.setdefault((party, i), []).append(word >> 61)
     assert len(tops) == 2 * done.declared.exchanges + done.declared.one_way - 1
     for found in tops.values():
-        counts = np.bincount(found, minlength=16)
-        assert len(found) == 300
-        # 15 degrees of freedom: 2e-7 a message.
-        assert ((counts - 300 / 16) ** 2 / (300 / 16)).sum() < 60
+        counts = np.bincount(found, minlength=8)
+        assert len(found) == 160
+        # 7 degrees of freedom: 1e-7 a message.
+        assert ((counts - 20) ** 2 / 20).sum() < 45
 
 
 def test_masked_weights_and_material_are_uniform() -> None:

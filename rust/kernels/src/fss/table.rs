@@ -6,8 +6,8 @@ use crate::prg::Hash;
 use crate::vaes;
 use rayon::prelude::*;
 
-/// A party's shares of `payload table[(shift - alpha) mod 2^bits]` for every point key with a
-/// payload of one word; the table has `columns` entries in a row.
+/// A party's shares of `payload[p] table[(shift - alpha) mod 2^bits][q]` for every point key, of
+/// shape (keys, payload, `columns`); the table has `columns` entries in a row.
 pub fn table(
     shape: &Shape,
     party: usize,
@@ -16,21 +16,26 @@ pub fn table(
     table: &[u64],
     columns: usize,
 ) -> Vec<u64> {
-    let mut out = vec![0; shift.len() * columns];
+    let words = shape.payload;
+    let mut out = vec![0; shift.len() * words * columns];
     if out.is_empty() {
         return out;
     }
     let size = 1usize << shape.bits;
-    // By columns, each backwards and twice: every look-up reads a run of it, forwards.
+    // By columns, each backwards and twice, an entry for every word of a point: every look-up
+    // reads a run of it, forwards.
     let reversed: Vec<u64> = (0..columns)
         .flat_map(|q| (0..2 * size).map(move |j| table[(2 * size - j) % size * columns + q]))
+        .flat_map(|entry| std::iter::repeat_n(entry, words))
         .collect();
-    out.par_chunks_mut(columns)
+    out.par_chunks_mut(words * columns)
         .zip(shift)
         .zip(keys.par_chunks(shape.bytes()))
         .for_each(|((out, shift), key)| {
             let start = (shift.wrapping_neg() & (size as u64 - 1)) as usize;
-            let columns = reversed.chunks(2 * size).map(|column| &column[start..]);
+            let columns = reversed
+                .chunks(2 * size * words)
+                .map(|column| &column[start * words..]);
             look_up(shape, party, key, columns, out);
             for out in out {
                 *out = signed(*out, party == 1);
@@ -39,7 +44,7 @@ pub fn table(
     out
 }
 
-/// `out[q] = sum_j f(j) columns[q][j]`, without the sign of the party.
+/// `out[p, q] = sum_j f(j)[p] columns[q][j]`, without the sign of the party.
 fn look_up<'a>(
     shape: &Shape,
     party: usize,
@@ -55,9 +60,16 @@ fn look_up<'a>(
         .map(|k| word(&key[shape.leaf_at()..], k))
         .collect();
     #[cfg(target_arch = "x86_64")]
-    if let (true, Ok(leaf)) = (shape.bits >= 6 && vaes::available(), leaf[..].try_into()) {
+    if vaes::available() && changes.len() >= vaes::LEVELS {
         // SAFETY: the machine has the instructions.
-        unsafe { vaes::look_up(root, &changes, leaf, columns, out) };
+        unsafe {
+            match shape.payload {
+                1 => vaes::look_up::<1, 4, 8>(root, &changes, &leaf, columns, out),
+                2 => vaes::look_up::<2, 4, 8>(root, &changes, &leaf, columns, out),
+                3 => vaes::look_up::<3, 6, 12>(root, &changes, &leaf, columns, out),
+                _ => vaes::look_up::<4, 8, 8>(root, &changes, &leaf, columns, out),
+            }
+        };
         return;
     }
     let hash = Hash::new();
@@ -75,16 +87,20 @@ fn look_up<'a>(
         }
         std::mem::swap(&mut nodes, &mut x);
     }
-    let words = leaf.len();
+    let (words, payload) = (leaf.len(), shape.payload);
+    let blocks = words.div_ceil(2);
     x.clear();
     for node in &nodes {
-        x.extend((0..words / 2).map(|j| (node & !CONTROL) ^ j as u128));
+        x.extend((0..blocks).map(|j| (node & !CONTROL) ^ j as u128));
     }
     hash.apply(&mut x);
-    for (out, column) in out.iter_mut().zip(columns) {
+    let count = columns.clone().count();
+    for (q, column) in columns.enumerate() {
         for (j, entry) in column[..nodes.len() * words].iter().enumerate() {
-            let change = leaf[j % words] & spread(nodes[j / words]) as u64;
-            let share = word_of(&x, j).wrapping_add(change);
+            let (node, k) = (j / words, j % words);
+            let change = leaf[k] & spread(nodes[node]) as u64;
+            let share = word_of(&x, 2 * blocks * node + k).wrapping_add(change);
+            let out = &mut out[k % payload * count + q];
             *out = out.wrapping_add(share.wrapping_mul(*entry));
         }
     }

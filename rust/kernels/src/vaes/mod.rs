@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 mod table;
 mod walk;
 
-pub(crate) use table::look_up;
+pub(crate) use table::{LEVELS, look_up};
 pub(crate) use walk::descend;
 
 /// Whether this machine has the instructions and nobody asked for the portable path.

@@ -4,18 +4,22 @@ use super::{Keys, V, four, grow, kernel, load};
 use crate::fss::CONTROL;
 use std::arch::x86_64::*;
 
+/// Levels of a tree at least: leaves are taken by eight nodes or fewer.
+pub(crate) const LEVELS: usize = 3;
 /// Vectors of four nodes that grow together.
 const VECTORS: usize = 4;
-/// Nodes above the leaves, at least; the leaves of each are one vector of eight words.
-const NODES: usize = 8;
+/// Sums kept apart, so that a lane of each always has the same word of a payload.
+const SUMS: usize = 3;
 
 kernel! {
-    /// `out[q] = sum_j f(j) columns[q][j]` without the sign of a party, for leaves of eight words
-    /// and at least [`NODES`] of them. `changes` are the corrections of the levels.
-    pub(crate) unsafe fn look_up<'a>(
+    /// `out[p, q] = sum_j f(j)[p] columns[q][j]` without the sign of a party, for payloads of `P`
+    /// words, leaves of `B` blocks, four points each, eight for one word, and at least
+    /// [`LEVELS`] of them. `changes` are the corrections of the levels; `W` vectors of leaves
+    /// are taken together.
+    pub(crate) unsafe fn look_up<'a, const P: usize, const B: usize, const W: usize>(
         root: u128,
         changes: &[u128],
-        leaf: &[u64; 8],
+        leaf: &[u64],
         columns: impl Iterator<Item = &'a [u64]> + Clone,
         out: &mut [u64],
     ) {
@@ -33,31 +37,66 @@ kernel! {
                 }
                 std::mem::swap(&mut nodes, &mut next);
             }
-            let tweaks = load(&[0, 1, 2, 3]);
-            let leaf = _mm512_loadu_si512(leaf.as_ptr().cast());
-            let mut sums = vec![[0u64; 8]; out.len()];
-            for from in (0..count).step_by(NODES) {
-                let nodes = &nodes[from..from + NODES];
-                let x: [V; NODES] = std::array::from_fn(|i| {
-                    _mm512_xor_si512(four(nodes[i] & !CONTROL), tweaks)
-                });
-                let mut shares = hash.hash(x);
-                for (share, node) in shares.iter_mut().zip(nodes) {
-                    let control = (*node as u8 & 1).wrapping_neg();
-                    *share = _mm512_mask_add_epi64(*share, control, *share, leaf);
+            let mut tweaks = [four(0); W];
+            let mut leaves = [four(0); W];
+            for v in 0..W {
+                let mut blocks = [0u128; 4];
+                let mut words = [0u64; 8];
+                for (i, block) in blocks.iter_mut().enumerate() {
+                    *block = ((4 * v + i) % B) as u128;
                 }
-                for (sum, column) in sums.iter_mut().zip(columns.clone()) {
-                    let column = &column[8 * from..8 * (from + NODES)];
-                    let mut total = _mm512_loadu_si512(sum.as_ptr().cast());
-                    for (i, share) in shares.iter().enumerate() {
-                        let entries = _mm512_loadu_si512(column[8 * i..].as_ptr().cast());
-                        total = _mm512_add_epi64(total, _mm512_mullo_epi64(*share, entries));
+                for (i, word) in words.iter_mut().enumerate() {
+                    *word = leaf[(8 * v + i) % leaf.len()];
+                }
+                tweaks[v] = load(&blocks);
+                leaves[v] = _mm512_loadu_si512(words.as_ptr().cast());
+            }
+            let mut sums = vec![[[0u64; 8]; SUMS]; out.len() / P];
+            let each = 4 * W / B;
+            for from in (0..count).step_by(each) {
+                let nodes = &nodes[from..from + each];
+                let mut x = tweaks;
+                let mut controls = [0; W];
+                for v in 0..W {
+                    // A vector's blocks are those of one node, or of two, half and half.
+                    let pair = [nodes[4 * v / B], nodes[(4 * v + 3) / B]];
+                    let low = four(pair[0] & !CONTROL);
+                    let seeds = _mm512_mask_mov_epi64(low, 0xf0, four(pair[1] & !CONTROL));
+                    x[v] = _mm512_xor_si512(x[v], seeds);
+                    let masks = pair.map(|node| (node as u8 & 1).wrapping_neg());
+                    controls[v] = masks[0] & 0x0f | masks[1] & 0xf0;
+                }
+                let mut shares = hash.hash(x);
+                for v in 0..W {
+                    let share = shares[v];
+                    shares[v] = _mm512_mask_add_epi64(share, controls[v], share, leaves[v]);
+                }
+                let start = 2 * B * from;
+                for (sums, column) in sums.iter_mut().zip(columns.clone()) {
+                    let column = &column[start..start + 8 * W];
+                    let mut totals: [V; SUMS] = [four(0); SUMS];
+                    for (total, sum) in totals.iter_mut().zip(&*sums) {
+                        *total = _mm512_loadu_si512(sum.as_ptr().cast());
                     }
-                    _mm512_storeu_si512(sum.as_mut_ptr().cast(), total);
+                    for v in 0..W {
+                        let entries = _mm512_loadu_si512(column[8 * v..].as_ptr().cast());
+                        let product = _mm512_mullo_epi64(shares[v], entries);
+                        totals[v % SUMS] = _mm512_add_epi64(totals[v % SUMS], product);
+                    }
+                    for (total, sum) in totals.iter().zip(sums) {
+                        _mm512_storeu_si512(sum.as_mut_ptr().cast(), *total);
+                    }
                 }
             }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = sum.iter().fold(0, |a, b| a.wrapping_add(*b));
+            let columns = sums.len();
+            for (q, sums) in sums.iter().enumerate() {
+                for (a, sum) in sums.iter().enumerate() {
+                    for (lane, value) in sum.iter().enumerate() {
+                        // Vector v of all has words 8 v and up, and 8 SUMS is a multiple of P.
+                        let out = &mut out[(8 * a + lane) % P * columns + q];
+                        *out = out.wrapping_add(*value);
+                    }
+                }
             }
         }
     }

@@ -18,11 +18,11 @@ which saves opening p and its rounding. A maximum that is off multiplies e and i
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import lru_cache
 from math import ceil, exp, log2
 
 import numpy as np
-from numpy.typing import NDArray
 
 from veracity.engine.ring import matmul_dense
 from veracity.graph.ops import Attention
@@ -46,27 +46,26 @@ _MIX_SHIFT = 13
 @lru_cache(maxsize=16)
 def exp_pieces(exp_k: int) -> Pieces:
     """``exp(-d) 2^15`` for d from -1/2 to 12 at 2^-(exp_k + guard), 0 beyond."""
-    unit = 2 ** (exp_k + _Z_GUARD)
-    edges, x = [], -_BELOW
-    while x < 12.0:
-        edges.append(round(x * unit))
-        x += 0.18 * float(np.exp(max(0.0, x) / 3))
-    knots = sorted({*edges, 12 * unit})
+    unit = 1 << (exp_k + _Z_GUARD)
+    knots, x = {12 * unit}, -32  # 64ths of a nat
+    while x < 12 * 64:
+        knots.add(x * unit // 64)
+        x += 12 + max(0, x) // 12
 
-    def f(d: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.exp(-d / unit) * 2.0**15)
+    def f(d: int) -> Decimal:
+        return (Decimal(-d) / unit).exp() * (1 << 15)
 
-    low = round(-_BELOW * unit)
+    low = min(knots)
     bits = (int((1 << 16) * 2**_Z_GUARD) - low).bit_length()
-    return fit(f, knots, low, bits, 2 * (exp_k + _Z_GUARD))
+    return fit(f, sorted(knots), low, bits, 2 * (exp_k + _Z_GUARD))
 
 
 @lru_cache(maxsize=64)
 def _inverse(sources: int) -> tuple[Group, ...]:
     """``2^31 / S`` for the sum S of e at 2^guard."""
 
-    def f(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(2.0 ** (31 + _E_GUARD) / x)
+    def f(x: int) -> Decimal:
+        return Decimal(1 << (31 + _E_GUARD)) / x
 
     low = 14 + _E_GUARD
     high = 15 + _E_GUARD + 4 + ceil(log2(sources + 1))

@@ -10,10 +10,10 @@ or ``(d x - sum x) rho`` by a product.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Norm
@@ -30,8 +30,8 @@ GUARD = 2
 
 @lru_cache(maxsize=64)
 def _root(constant: int, eps: int, scale: int, bits: int) -> tuple[Group, ...]:
-    def f(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.sqrt(float(constant) / (x * scale)) - 0.5)
+    def f(x: int) -> Decimal:
+        return (Decimal(constant) / (x * scale)).sqrt() - Decimal("0.5")
 
     return groups(f, max(0, (eps // scale).bit_length() - 1), bits, bits)
 

@@ -12,17 +12,18 @@ all to one scale, and their sum is f(x), opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from functools import reduce
-from math import log2
+from math import isqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from veracity.mpc.party import Masked, Role
 from veracity.mpc.secure.opening import Opening
 from veracity.mpc.secure.pieces import Pieces, fit, piecewise_wrapped
+from veracity.mpc.secure.polynomials import Function
 
 __all__ = ["Group", "groups", "openings", "total"]
 
@@ -41,25 +42,27 @@ class Group:
     pieces: Pieces
 
 
-def groups(
-    f: Callable[[NDArray[np.float64]], NDArray[np.float64]], low: int, high: int, bits: int
-) -> tuple[Group, ...]:
+def groups(f: Function, low: int, high: int, bits: int) -> tuple[Group, ...]:
     """Pieces of a falling ``f`` on ``[2^low, 2^high)``, for x in a domain of ``bits`` bits."""
     found = []
     for first in range(low, high, _OCTAVES):
         last = min(first + _OCTAVES, high)
         shift = max(0, first - _LOW)
-        steps = np.arange(_KNOTS * (last - first) + 1) / _KNOTS + first - shift
-        # Truncation may leave the last value of an octave one above it: overlap nowhere.
-        knots = sorted({round(2.0**s) for s in steps})
-        largest = float(f(np.array([2.0**first]))[0])
-        scale = _RESULT - 2 - max(0, int(np.ceil(log2(largest))))
+        steps = range(_KNOTS * (first - shift), _KNOTS * (last - shift) + 1)
+        knots = sorted({_eighth(i) for i in steps})
+        largest = int(f(1 << first).to_integral_value(ROUND_CEILING))
+        scale = _RESULT - 2 - max(0, (largest - 1).bit_length())
 
-        def scaled(x: NDArray[np.float64], k: int = shift) -> NDArray[np.float64]:
-            return f(x * 2.0**k)
+        def scaled(x: int, k: int = shift) -> Decimal:
+            return f(x << k)
 
         found.append(Group(shift, fit(scaled, knots, 0, bits - shift, scale)))
     return tuple(found)
+
+
+def _eighth(i: int) -> int:
+    """``floor(2^(i/8))``: a root of a root of a root."""
+    return isqrt(isqrt(isqrt(1 << i)))
 
 
 def openings(role: Role, x: Masked, over: Sequence[Group], guard: int) -> list[Opening]:

@@ -1,0 +1,105 @@
+"""Functions of an opened value by a table of polynomials: one point key a value, no message.
+
+The value ``u = x - low`` of n bits is ``C - r``; with l = n - t, ``C = C_1 2^l + C_0`` and r alike,
+
+    u = j 2^l + d,   j = C_1 - r_1 modulo 2^t,   d = C_0 - r_0,   |d| < 2^l.
+
+A public table has a polynomial of degree 2 in d for every j. A point key for r_1 with the payload
+``(1, r_0, r_0^2)``, evaluated on its whole domain of 2^t points, gives shares of the payload times
+the coefficients at j (full-domain evaluation against a public table: Wagh, eprint 2022/826; its
+payload carries the low bits as in Boyle et al., eprint 2020/1392, section 5), and those give the
+polynomial at d. Both neighbours of j serve for a value between them, so a polynomial has to fit
+twice the width of its interval.
+
+* Exchanges: none beyond the opening of the input; the result is opened by whoever needs that.
+* Bytes: none. Offline: one key of ``16 + 16 (t - 2) + 96`` bytes a value to each party.
+* Error: the third derivative times ``h^3 / 24``, h = 2^l units, and a unit of the coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from math import prod
+
+import numpy as np
+
+from veracity.engine import fss
+from veracity.errors import UsageError
+from veracity.mpc.cost import Cost
+from veracity.mpc.dealer import Dealer
+from veracity.mpc.party import Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.secure.polynomials import assemble, parabola
+
+__all__ = ["Table", "cost", "look_up", "tabulate"]
+
+_WORD = (1 << 64) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """``2^scale f(x)`` for x in ``[-2^(bits-1), 2^(bits-1))``.
+
+    Parameters
+    ----------
+    bits, high : int
+        Of the domain, and those of them that choose a polynomial.
+    scale : int
+        Fraction bits of the result beyond the function's unit.
+    coefficients : uint64 array, (2^high, 3)
+        Of 1, d and d^2.
+    """
+
+    bits: int
+    high: int
+    scale: int
+    coefficients: Array = field(repr=False)
+
+
+def tabulate(f: Callable[[int], Decimal], bits: int, high: int) -> Table:
+    """Fit ``f``, exactly the same on every machine.
+
+    Parameters
+    ----------
+    f : callable
+        From integers of ``bits`` bits, and a little beyond, to decimals.
+    """
+    low = bits - high
+    if not 3 <= low <= 24:
+        raise UsageError("a table needs between 3 and 24 bits below those it is indexed by")
+    # A coefficient of d^2 is off by half a unit: half a unit of the result at most.
+    scale, reach = 2 * low, 7 << (low - 3)
+    rows = []
+    for j in range(1 << high):
+        middle = (j << low) - (1 << (bits - 1))
+        rows.append([c & _WORD for c in parabola(f, middle, reach, scale)])
+    return Table(bits, high, scale, np.array(rows, dtype=np.uint64))
+
+
+def cost(count: int, high: int) -> Cost:
+    """Of looking up ``count`` values."""
+    key = count * fss.dpf_key_bytes(high, 3)
+    return Cost(offline_bytes_owner=key, offline_bytes_user=key)
+
+
+def look_up(role: Role, x: Masked, table: Table) -> Secret:
+    """Shares of ``2^scale f(x)``; ``x = c - r`` modulo ``2^bits`` is enough."""
+    count, low = prod(x.shape), np.uint64(table.bits - table.high)
+    role.charge("tables", cost(count, table.high))
+    value = x.value.reshape(-1)
+    if isinstance(role, Dealer):
+        if role.dry:
+            role.point_keys(table.high, hollow(count), hollow((count, 3)))
+        else:
+            r_0 = value & np.uint64((1 << int(low)) - 1)
+            payload = np.stack([np.ones_like(r_0), r_0, r_0 * r_0], axis=1)
+            role.point_keys(table.high, value >> low, payload)
+        return Secret(hollow(x.shape))
+    if not isinstance(role, Party):
+        raise TypeError("a role is a party or the dealer")
+    keys = role.material.take_keys(count, fss.dpf_key_bytes(table.high, 3))
+    c = value + np.uint64(1 << (table.bits - 1))
+    sums = fss.dpf_table(role.index, table.high, keys, c >> low, table.coefficients, 3)
+    c_0 = c & np.uint64((1 << int(low)) - 1)
+    return Secret(assemble(sums, c_0).reshape(x.shape))
