@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.house import PROMPT, House, veracity
+from tests.e2e.house import PROMPT, House, done, veracity
 from veracity.api.private import Client, Sampling
 from veracity.api.private.card import Card
 from veracity.api.private.processes import Trio, command, trio
@@ -28,6 +28,15 @@ pytest.importorskip("cryptography")
 COUNT = 5
 MODES = ("secure", "shuffled")
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """A calibrated model; nothing is committed or proved here."""
+    made = House(tmp_path_factory.mktemp("private-house"))
+    done("import", "stories260k", "--out", made.program, "-q")
+    done("calibrate", made.program, "-q")
+    return made
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -88,16 +97,16 @@ def test_two_clients_at_once(parties: tuple[str, Trio], house: House) -> None:
 
 def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Trio], house: House) -> None:
     _, three = parties
-    done = subprocess.run(
+    ended = subprocess.run(
         command("private", "ask", PROMPT, "--max-new-tokens", 3, *arguments(three)),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert ended.returncode == 0, ended.stderr
     tokenizer = load_program_file(house.program).tokenizer
-    assert done.stdout == tokenizer.decode(expected(house, count=3)) + "\n"
-    lines = done.stderr.strip().splitlines()
+    assert ended.stdout == tokenizer.decode(expected(house, count=3)) + "\n"
+    lines = ended.stderr.strip().splitlines()
     assert len(lines) == 3
     assert all("online" in line and "round trips" in line for line in lines)
 
@@ -141,15 +150,15 @@ def test_the_length_of_an_answer_can_be_hidden(
 
 def test_the_example_script(parties: tuple[str, Trio]) -> None:
     _, three = parties
-    done = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "private_ask.py"), PROMPT, "--tokens", "2"]
         + [str(argument) for argument in arguments(three)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "2 tokens:" in done.stdout
+    assert ended.returncode == 0, ended.stderr
+    assert "2 tokens:" in ended.stdout
 
 
 # ---- who may not, and what breaks ----------------------------------------------------------------
@@ -247,7 +256,7 @@ def test_the_user_is_told_who_died(who: str, house: House, tmp_path: Path) -> No
 
 
 def test_demo_answers_in_both_modes(house: House, tmp_path: Path) -> None:
-    done = subprocess.run(
+    ended = subprocess.run(
         command(
             *("private", "demo", "--model", house.program, "--max-new-tokens", 3, "--json"),
             *("--prompt", PROMPT, "--keep", tmp_path),
@@ -256,8 +265,8 @@ def test_demo_answers_in_both_modes(house: House, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    assert ended.returncode == 0, ended.stderr
+    facts = json.loads(ended.stdout)
     assert facts.keys() == set(MODES)
     for one in facts.values():
         assert [t["token"] for t in one["tokens"]] == expected(house, count=3)
@@ -269,12 +278,12 @@ def test_demo_answers_in_both_modes(house: House, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_bench_measures_what_the_formulas_say(mode: str, house: House, tmp_path: Path) -> None:
     """Through the relay: payload equals the formulas, and time is at least the round trips'."""
-    done = veracity(
+    ended = veracity(
         *("private", "bench", house.program, "--mode", mode, "--context", 6, "--tokens", 2),
         *("--rtt-ms", 4, "--mbps", 500, "--keep", tmp_path, "--json"),
     )
-    assert done.exit_code == 0, done.output
-    facts = json.loads(done.stdout)
+    assert ended.exit_code == 0, ended.output
+    facts = json.loads(ended.stdout)
     assert facts["online_bytes_per_token"] == facts["formula_bytes_per_token"] > 0
     assert facts["prefill_online_bytes"] == facts["prefill_formula_bytes"] > 0
     assert facts["offline_bytes_per_token"] > 0

@@ -372,6 +372,34 @@ def test_a_pass_over_the_dealers_cap_is_refused(tmp_path: Path) -> None:
     run(session())
 
 
+def test_a_dealer_forgets_models_that_nobody_uses(tmp_path: Path) -> None:
+    """Room for the masks of one model: another one takes its place, but not during a session."""
+    example = model()
+    size = masked_bytes(example.program)
+
+    async def session() -> None:
+        small = DealerLimits(memory=size - 1)
+        async with three(example, "secure", tmp_path, dealer_limits=small, timeout=5) as parties:
+            with pytest.raises(PeerError, match="--memory"):
+                await parties.ask([1, 2], 1)
+        one = DealerLimits(memory=size)
+        async with three(example, "secure", tmp_path, dealer_limits=one, timeout=5) as parties:
+            first = parties.owner.seed
+            async with parties.session(2, 2) as (user, _):
+                await user.feed([1, 2])
+                parties.owner.seed = bytes(32)
+                with pytest.raises(PeerError, match="--memory"):
+                    await parties.ask([1, 2], 1)
+                await user.feed([3])
+            while parties_busy(parties):
+                await asyncio.sleep(0.01)
+            await parties.ask([1, 2], 1)
+            assert [key[32:] for key in parties.dealer._models] == [seed_digest(bytes(32))]
+            assert first != bytes(32)
+
+    run(session())
+
+
 GARBAGE = [b"", b"{}", b"[]", b"null", b'{"protocol": 1}', b'{"protocol":true}', b"\xff" * 64]
 
 

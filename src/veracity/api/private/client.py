@@ -269,7 +269,9 @@ class Client:
                 raise UsageError(
                     f"the model's context holds {card.program.context} tokens; shorten the prompt"
                 )
-            kept = Kept(self._folder, card.program, offer.masks)
+            # What another set's owner called by the same names is not believed.
+            home = self._folder / self._caller.authority
+            kept = Kept(home, card.program, offer.masks)
             setup = await fetch_weights(owner, card.program, kept, self._progress)
             dealer = await self._caller.call(self._dealer, "dealer")
         except BaseException:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
+from veracity.api.container import read_file
 from veracity.errors import UsageError
 from veracity.mpc.service.store import private_folder
 from veracity.mpc.transport import Channel, Identity, connect
+from veracity.mpc.transport.tls import AUTHORITY
 
 __all__ = ["TIMEOUT", "Address", "Caller", "cache_folder", "identity_of"]
 
@@ -70,6 +73,19 @@ class Caller:
     insecure: bool = False
     timeout: float = TIMEOUT
     wait: float = 0.0
+
+    @property
+    def authority(self) -> str:
+        """A name for the set of certificates: parties of other sets are other parties.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.identity is None:
+            return "insecure"
+        data = read_file(self.identity.folder / AUTHORITY, 1 << 16, "certificate")
+        return hashlib.sha256(data).hexdigest()[:16]
 
     async def call(self, address: Address, peer: str) -> Channel:
         """Connect.

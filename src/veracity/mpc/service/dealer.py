@@ -271,7 +271,11 @@ class DealerService:
         if order["mode"] not in modes.MODES:
             raise PeerError("the other party asks for a mode that does not exist")
         key = digest_of(order, "program") + digest_of(order, "masks")
-        model = await self._model(channel, key)
+        try:
+            model = await self._model(channel, key)
+        except UsageError as fault:
+            await channel.refuse(str(fault))
+            return
         if not (
             order["rows"] >= 1
             and 1 <= order["passes"] <= self._limits.passes
