@@ -18,10 +18,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: help env demo demo-private test test-all lint format bench bench-private lock clean
+.PHONY: help env demo demo-private test test-all lint format bench bench-private bench-private-layer bench-private-peers lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 env: $(VENV)/.built ## .venv with pinned dependencies and the Rust extension (release build)
 
@@ -87,6 +87,13 @@ bench-private: env ## private inference over an emulated network: stories260K an
 	  $(BIN)/veracity private bench build/bench/private/smollm2.vprog --mode $$mode --context 64 \
 	    --keep build/bench/private --json | tee build/bench/private-smollm2-$$mode.json; \
 	done
+
+bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both modes, times 28 (minutes)
+	$(PY) benches/private_layer.py --mode shuffled
+	$(PY) benches/private_layer.py --mode secure
+
+bench-private-peers: env ## a GPT-2-size pass in SPU (in .venv-peers, 1 GB) and here, side by side
+	$(PY) benches/private_peers.py
 
 lock: env ## rewrite the pins from what .venv holds
 	$(PY) -m pip freeze --exclude-editable --exclude veracity > $(CONSTRAINTS)

@@ -73,7 +73,7 @@ class Pass:
 
     def order(self, group: Group) -> NDArray[np.int64]:
         """The order that only the owner and the dealer know."""
-        return group._order(self.owner.stream, self.shape)
+        return group.order(self.owner.stream, self.shape)
 
     def clear(self, group: Group) -> dict[str, NDArray[np.int64]]:
         """What the user saw of a group's inputs: permuted, in the clear."""

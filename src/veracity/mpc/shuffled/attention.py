@@ -104,7 +104,8 @@ class Attend(Step):
         bits = (64 - self.shifts[0], 64 - self.shifts[1], 64)
         return tuple(Size(shape.rows * w, b) for w, b in zip(self._widths, bits, strict=True))
 
-    def _order(self, stream: Stream, shape: Shape) -> Order:
+    def order(self, stream: Stream, shape: Shape) -> Order:
+        """Of the rows of scores and of each in itself."""
         rows = self.op.kv_heads * self.op.group * shape.rows
         return of_rows(stream.fresh_seed(self.index, _ORDER), rows, shape.sources)
 
@@ -166,7 +167,7 @@ class Attend(Step):
         product = matmul_dense(self._by_kv(masks[0]), self._keys(all_k)).reshape(-1)
         product -= dealer.owner.words(at, _SCORE_PRODUCT, len(product))
         dealer.to_user.append((product, self.score_bits))
-        order = self._order(dealer.owner, shape)
+        order = self.order(dealer.owner, shape)
         deal_reveal(dealer, (at, _SCORES), order, self.score_bits)
         d = self._weights(deal_restore(dealer, (at, _WEIGHTS), order, 64), shape)
         e = self._weights(dealer.owner.words(at, _WEIGHT_MASK, len(order)), shape)
@@ -218,7 +219,7 @@ class Attend(Step):
         z = z.reshape(-1) + owner.stream.words(at, _SCORE_PRODUCT, z.size)
         z[~self._visible(shape).reshape(-1)] = np.uint64(1) << np.uint64(self.score_bits - 1)
 
-        order = self._order(owner.stream, shape)
+        order = owner.order_of(self)
         delta, back = owner.pieces[at]
         (hidden,) = await peer.receive(at, 1, (Size(len(z), self.score_bits),))
         await peer.send(at, 2, (permuted(z, hidden, order, delta), self.score_bits))

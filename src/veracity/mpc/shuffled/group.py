@@ -88,7 +88,8 @@ class Group(Step):
     def _rows(self, shape: Shape) -> int:
         return 1 if self.tail else shape.rows
 
-    def _order(self, stream: Stream, shape: Shape) -> Order:
+    def order(self, stream: Stream, shape: Shape) -> Order:
+        """Of rows and of each in itself, or of all elements."""
         seed, rows = stream.fresh_seed(self.index, _ORDER), self._rows(shape)
         if self.by_rows:
             return of_rows(seed, rows, self.width)
@@ -116,7 +117,7 @@ class Group(Step):
 
     def deal(self, dealer: Dealer) -> None:
         """Draw the order and translate it for every array."""
-        order = self._order(dealer.owner, dealer.shape)
+        order = self.order(dealer.owner, dealer.shape)
         for i, x in enumerate(self.inputs):
             deal_reveal(dealer, (self.index, _INPUTS + 2 * i), order, x.bits)
         for i, y in enumerate(self.results):
@@ -138,7 +139,7 @@ class Group(Step):
     async def owner(self, owner: Owner) -> None:
         """Permute, send, take back."""
         rows = self._rows(owner.shape)
-        order = self._order(owner.stream, owner.shape)
+        order = owner.order_of(self)
         pieces = owner.pieces[self.index]
         sent = [
             (permuted(owner.shares[x.name][-rows:], hidden, order, delta), x.bits)

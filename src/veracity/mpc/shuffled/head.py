@@ -57,7 +57,8 @@ class Choose(Step):
     bits: int
     homomorphic: bool
 
-    def _order(self, stream: Stream) -> Order:
+    def order(self, stream: Stream, shape: Shape) -> Order:
+        """Of the whole vocabulary."""
         return uniform(stream.fresh_seed(self.index, _ORDER), self.vocab)
 
     def _logits(self) -> Message:
@@ -87,7 +88,9 @@ class Choose(Step):
 
     def deal(self, dealer: Dealer) -> None:
         """The translation, and pads."""
-        deal_reveal(dealer, (self.index, _LOGITS), self._order(dealer.owner), self.bits)
+        deal_reveal(
+            dealer, (self.index, _LOGITS), self.order(dealer.owner, dealer.shape), self.bits
+        )
         if not self.homomorphic:
             piece = transfer.deal(
                 dealer.owner.fresh_seed(self.index, _PADS),
@@ -104,7 +107,7 @@ class Choose(Step):
 
     async def owner(self, owner: Owner) -> None:
         """Permute, send, and let the user have tokens."""
-        order = self._order(owner.stream)
+        order = owner.order_of(self)
         (hidden,), (delta,) = owner.ahead[self.index], owner.pieces[self.index]
         logits = permuted(owner.shares[self.x], hidden, order, delta)
         await owner.peer.send(self.index, 0, (logits, self.bits))

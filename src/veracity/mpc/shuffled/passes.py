@@ -123,7 +123,10 @@ def prepare_owner(
         early = _by_step([step.sent_ahead(shape) for step in plan.steps], ahead)
     except FormatError as error:
         raise PeerError(str(error)) from error
-    return Owner(shape, Stream(seed), weights, parts, early, memory, peer, holder)
+    owner = Owner(shape, Stream(seed), weights, parts, early, memory, peer, holder)
+    if shape.rows == 1:
+        owner.early(plan.steps)
+    return owner
 
 
 # Online.

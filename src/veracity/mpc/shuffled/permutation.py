@@ -4,7 +4,8 @@ A permutation is the order of random 64-bit keys. Where two keys are equal all o
 are drawn again, so the order is that of distinct keys drawn independently: every permutation has
 exactly the same probability, given that the generator's output is uniform.
 
-An order is an int64 index array: ``x[order]`` is permuted, and ``y[invert(order)]`` is back.
+An order is an int64 index array: ``y = x[order]`` is permuted, and
+``unpermuted(y, order)`` is back.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from veracity.engine.ring import expand
 from veracity.errors import UsageError
 
-__all__ = ["Order", "invert", "of_rows", "uniform", "uniform_below"]
+__all__ = ["Order", "of_rows", "uniform", "uniform_below", "unpermuted"]
 
 Order = NDArray[np.int64]
 #: Draws of one array with the same seed use labels in steps of this.
@@ -41,11 +42,11 @@ def of_rows(seed: bytes, rows: int, columns: int) -> Order:
     return np.asarray(across[:, None] * columns + within).reshape(-1)
 
 
-def invert(order: Order) -> Order:
-    """The permutation that undoes ``order``."""
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    return back
+def unpermuted(y: NDArray[np.uint64], order: Order) -> NDArray[np.uint64]:
+    """``x`` of ``y = x[order]``."""
+    x = np.empty_like(y)
+    x[order] = y
+    return x
 
 
 def uniform_below(seed: bytes, bound: int, count: int) -> NDArray[np.uint64]:

@@ -25,7 +25,7 @@ The user's share is ``d``, which it knew before. Chase, Ghosh, Poburinnaya, "Sec
 
 from __future__ import annotations
 
-from veracity.mpc.shuffled.permutation import Order, invert
+from veracity.mpc.shuffled.permutation import Order, unpermuted
 from veracity.mpc.shuffled.pieces import Array, Stream
 from veracity.mpc.shuffled.steps import Dealer
 
@@ -73,7 +73,7 @@ def deal_restore(dealer: Dealer, place: tuple[int, int], order: Order, bits: int
     """Give the owner ``delta'``; returns ``d``, which the dealer then knows, too."""
     c = dealer.user.words(*place, len(order))
     d = restored_share(dealer.user, place, len(order))
-    dealer.to_owner.append((c[invert(order)] - d, bits))
+    dealer.to_owner.append((unpermuted(c, order) - d, bits))
     return d
 
 
@@ -89,4 +89,4 @@ def sent_back(stream: Stream, place: tuple[int, int], result: Array) -> Array:
 
 def restored(message: Array, order: Order, delta: Array) -> Array:
     """The owner's share ``q(y) - d``."""
-    return message[invert(order)] + delta
+    return unpermuted(message, order) + delta

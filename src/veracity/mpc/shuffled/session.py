@@ -114,6 +114,7 @@ class Ready:
     shape: Shape
     side: Owner | User
     peer: Online
+    cost: Cost
 
 
 @dataclass(eq=False)
@@ -229,7 +230,7 @@ class PartySession:
                 taker=self._taker,
             )
             await self.channel.send(_AHEAD, ahead_of)
-        return Ready(label, shape, side, peer)
+        return Ready(label, shape, side, peer, self.plan.cost(shape))
 
     async def run(self, ready: Ready, tokens: Sequence[int] = ()) -> int | None:
         """One pass, once its tokens exist.
@@ -256,7 +257,7 @@ class PartySession:
         else:
             token = await run_user(self.plan, ready.side, ready.peer, tokens)
         self.fed = ready.shape.sources
-        self.declared += self.plan.cost(ready.shape)
+        self.declared += ready.cost
         return token
 
     @property

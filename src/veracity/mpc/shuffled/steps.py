@@ -12,15 +12,16 @@ a value between steps is known to the user before the prompt is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import FormatError, PeerError
+from veracity.errors import FormatError, PeerError, UsageError
 from veracity.mpc.choice.homomorphic import Holder, Taker
 from veracity.mpc.cost import Cost
+from veracity.mpc.shuffled.permutation import Order
 from veracity.mpc.shuffled.pieces import Array, Size, Stream, join, split, total
 from veracity.mpc.transport import Channel
 
@@ -121,6 +122,8 @@ class Owner:
         What is kept of earlier positions' keys and values.
     shares : dict
         ``x0`` by value, uint64 (rows, width).
+    orders : dict
+        Orders that have been drawn, by step.
     """
 
     shape: Shape
@@ -132,6 +135,22 @@ class Owner:
     peer: Online
     holder: Holder | None = None
     shares: dict[str, Array] = field(default_factory=dict)
+    orders: dict[int, Order] = field(default_factory=dict)
+
+    def order_of(self, step: Step) -> Order:
+        """The order that the step's values get; drawn already where :meth:`early` was called."""
+        found = self.orders.pop(step.index, None)
+        found = step.order(self.stream, self.shape) if found is None else found
+        if found is None:
+            raise UsageError("this step permutes nothing")
+        return found
+
+    def early(self, steps: Sequence[Step]) -> None:
+        """Draw all orders before the pass: it costs time later, or memory now."""
+        for step in steps:
+            order = step.order(self.stream, self.shape)
+            if order is not None:
+                self.orders[step.index] = order
 
 
 @dataclass
@@ -185,6 +204,10 @@ class Step(ABC):
     """
 
     index: int
+
+    def order(self, stream: Stream, shape: Shape) -> Order | None:
+        """The order that the owner and the dealer draw, where there is one."""
+        return None
 
     def owner_pieces(self, shape: Shape) -> Message:
         """What the dealer gives the owner explicitly."""
