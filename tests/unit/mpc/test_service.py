@@ -20,7 +20,7 @@ from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph import generate
 from veracity.mpc.choice import seal
 from veracity.mpc.material import Label
-from veracity.mpc.service import modes
+from veracity.mpc.service import modes, supply
 from veracity.mpc.service.dealer import DealerLimits
 from veracity.mpc.service.owner import ServiceLimits
 from veracity.mpc.service.store import SharedLedger, Store
@@ -72,7 +72,7 @@ def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> Non
             assert len(answer.tokens) == 3
             assert [(r.start, r.rows) for r in answer.reports] == passes_of(4, 3)
             for report in answer.reports:
-                assert report.online_bytes == report.formula_bytes * report.attempts
+                assert report.online_bytes == report.formula_bytes
                 price = modes.price(mode, example.program, report.rows, report.start)
                 assert report.sent_bytes == price.bytes_to_owner * report.attempts
                 offline = price.offline_bytes_owner + price.offline_bytes_user
@@ -81,6 +81,31 @@ def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> Non
                 assert report.online_s > 0 < report.offline_s
         if mode == "shuffled":
             assert first.tokens == again.tokens == greedy(example, prompt, 3)
+
+    run(session())
+
+
+@MODES
+def test_a_long_prompt_is_fed_in_several_passes(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supply, "LONGEST", 3)
+    example = small_model(shape=SHAPE, prompt=7)
+    prompt = example.tokens[:7]
+    assert passes_of(7, 3) == [(0, 3), (3, 3), (6, 1), (7, 1), (8, 1)]
+    assert passes_of(6, 1) == [(0, 3), (3, 3)]
+
+    async def session() -> None:
+        async with three(example, mode, tmp_path) as parties:
+            answer = await parties.ask(prompt, 3)
+        if mode == "shuffled":
+            assert answer.tokens == greedy(example, prompt, 3)
+        assert [(r.start, r.rows, r.attempts) for r in answer.reports] == [
+            (0, 7, 3), (7, 1, 1), (8, 1, 1),
+        ]  # fmt: skip
+        prices = [modes.price(mode, example.program, n, at) for at, n in passes_of(7, 1)]
+        assert answer.reports[0].online_bytes == sum(p.online_bytes for p in prices)
+        assert answer.reports[0].formula_bytes == answer.reports[0].online_bytes
 
     run(session())
 
@@ -110,6 +135,8 @@ def test_a_session_before_its_prompt(mode: str, tmp_path: Path) -> None:
             await user.ready()
             await user.ready()  # once is enough
             first = await user.feed(example.tokens[:3])
+            with pytest.raises(UsageError, match="do not fit"):
+                await user.feed([first, first])
             await user.feed([first])
             with pytest.raises(UsageError, match="all passes"):
                 await user.feed([first])

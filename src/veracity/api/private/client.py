@@ -78,7 +78,7 @@ class Conversation:
         ------
         PeerError, UsageError
         """
-        await self._session.dealt(self.max_new_tokens if passes is None else passes)
+        await self._session.dealt(passes)
 
     async def ready(self) -> None:
         """Do all of the first pass that needs no prompt.

@@ -23,6 +23,7 @@ from veracity.api.private.showing import model_file
 from veracity.api.progress import Progress, silent
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.service.modes import check_mode
+from veracity.mpc.service.supply import passes_of
 from veracity.mpc.transport.relay import Relay
 
 __all__ = ["bench"]
@@ -82,7 +83,12 @@ def bench(
         program = model_file(model, home, progress)
         progress("parties", 0.0)
         with trio(
-            program, mode, home, ahead=tokens + 1, cap_mb=CAP // 10**6, timeout=TIMEOUT
+            program,
+            mode,
+            home,
+            ahead=len(passes_of(context, tokens + 1)),
+            cap_mb=CAP // 10**6,
+            timeout=TIMEOUT,
         ) as three:
             lines, user = asyncio.run(
                 _through_relay(three, home, context, tokens, rtt_ms, mbps, progress)
@@ -113,6 +119,7 @@ def bench(
         "prefill_offline_s": round(first["deal_s"] + first["fetch_s"] + first["ready_s"], 3),
         "prefill_online_bytes": first["sent_bytes"] + first["received_bytes"],
         "prefill_formula_bytes": first["formula_bytes"],
+        "prefill_attempts": first["attempts"],
         "prefill_offline_bytes": first["offline_bytes"],
         "setup_bytes": lines[0]["setup_bytes"],
         "cpu": cpu_name(),
@@ -162,7 +169,7 @@ async def _user(order: dict[str, Any]) -> None:
         identity=order["identity"],
         cache=order["cache"],
         cap=CAP,
-        ahead=passes,
+        ahead=len(passes_of(context, passes)),
         timeout=TIMEOUT,
     )
     async with client.session(context, passes) as session:

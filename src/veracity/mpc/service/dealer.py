@@ -286,7 +286,7 @@ class DealerService:
         passes = passes_of(order["rows"], order["passes"])
         heaviest = [
             await asyncio.to_thread(modes.price, order["mode"], model.program, rows, start)
-            for start, rows in {passes[0], passes[-1]}
+            for start, rows in {passes[0], passes[-order["passes"]], passes[-1]}
         ]
         if max(c.offline_bytes_owner + c.offline_bytes_user for c in heaviest) > self._limits.disk:
             await channel.refuse(

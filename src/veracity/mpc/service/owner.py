@@ -150,22 +150,20 @@ class OwnerService:
                 f"prompt and answer have to fit the model's context of {self.program.context}"
             )
             return
-        name = secrets.token_bytes(16)
+        name, passes = secrets.token_bytes(16), passes_of(rows, count)
         try:
             dealer = await register(self, name, rows, count)
         except PeerError as fault:
             _LOG.warning("no session: %s", fault)
             await channel.refuse(f"the owner has no dealer: {fault}")
             return
-        supply = Supply(
-            dealer, Store(self.folder, self.limits.disk), passes_of(rows, count), self.limits.ahead
-        )
+        supply = Supply(dealer, Store(self.folder, self.limits.disk), passes, self.limits.ahead)
         done = 0
         try:
             supply.start()
             await tell(channel, Step.ANSWER, session=name.hex())
             before = channel.traffic
-            done = await self._passes(channel, supply, name, passes_of(rows, count))
+            done = await self._passes(channel, supply, name, passes)
         finally:
             await supply.close()
         seen = channel.traffic - before

@@ -1,6 +1,6 @@
 """Material of a session's passes, from the dealer to a party: fetched ahead, in the background.
 
-A session is a list of passes, known to all three: a prefill, then one token each. A party asks for
+A session is a list of passes, known to all three: the prompt, then one token each. A party asks for
 them one after another and keeps what it gets on disk until the pass is run. Where a pass has no
 result and must be repeated, both parties ask again from that pass on, one epoch later.
 
@@ -38,9 +38,15 @@ class Kind(IntEnum):
     STALE = 2  # the other party has asked for a repetition already
 
 
+#: Tokens that one pass feeds at most: material, memory and the chance of a repetition grow with
+#: their number, some of it with its square.
+LONGEST = 64
+
+
 def passes_of(rows: int, count: int) -> list[tuple[int, int]]:
-    """``(start, rows)`` of a prefill and ``count - 1`` single tokens."""
-    return [(0, rows), *((rows + i, 1) for i in range(count - 1))]
+    """``(start, rows)`` of the passes that feed a prompt, and of ``count - 1`` single tokens."""
+    prompt = [(start, min(LONGEST, rows - start)) for start in range(0, rows, LONGEST)]
+    return [*prompt, *((rows + i, 1) for i in range(count - 1))]
 
 
 @dataclass(frozen=True)

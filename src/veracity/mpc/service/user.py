@@ -111,14 +111,14 @@ async def fetch_weights(channel: Channel, program: Program, kept: Kept, progress
 
 @dataclass(frozen=True)
 class PassReport:
-    """What one pass took; bytes are payload.
+    """What a prompt or a token took; bytes are payload.
 
     Attributes
     ----------
     start, rows : int
-        Tokens fed before, and in this pass.
+        Tokens fed before, and now.
     attempts : int
-        One, and one more for each repetition.
+        Passes: one (more for a long prompt), and one more for each repetition.
     online_s : float
         From the tokens to the next token.
     ready_s, deal_s, fetch_s : float
@@ -197,7 +197,7 @@ class UserSession:
     masked : mapping
         From :meth:`Kept.load`.
     rows, passes : int
-        Tokens of the first pass, and how many passes there are at most.
+        Tokens of the prompt, and the most tokens of an answer.
     folder : Path
         Where material waits.
     ledger : SharedLedger
@@ -225,6 +225,7 @@ class UserSession:
         self._supply: Supply | None = None
         self._ready: _Ready | None = None
         self._tally = _Tally()
+        self._done = 0
 
     async def __aenter__(self) -> UserSession:
         try:
@@ -267,14 +268,15 @@ class UserSession:
         )
         await self._apart(self._side.introduce())
 
-    async def dealt(self, count: int) -> None:
-        """Wait until the material of ``count`` passes is here.
+    async def dealt(self, count: int | None = None) -> None:
+        """Wait until the material of ``count`` passes (of all that may wait) is here.
 
         Raises
         ------
         PeerError, UsageError
         """
-        await self._opened.full(min(count, self._left, self.limits.ahead))
+        most = min(self._left, self.limits.ahead)
+        await self._opened.full(most if count is None else min(count, most))
 
     @property
     def _opened(self) -> Supply:
@@ -284,7 +286,7 @@ class UserSession:
 
     @property
     def _left(self) -> int:
-        return self.passes - len(self.reports)
+        return len(self._passes) - self._done
 
     async def ready(self) -> None:
         """All of the next pass that needs no tokens; otherwise :meth:`feed` does it.
@@ -315,7 +317,7 @@ class UserSession:
         self._ready = _Ready(parcel, side)
 
     async def feed(self, tokens: Sequence[int]) -> int:
-        """Run the next pass on these tokens; returns the token that follows them.
+        """Run the passes for these tokens, the prompt or one; returns the token that follows.
 
         Raises
         ------
@@ -323,13 +325,29 @@ class UserSession:
             Where the owner or the dealer is gone.
         RangeError, UsageError
         """
-        index = len(self.reports)
+        begin = self._done
+        whole = [n for _, n in self._passes[begin:]]
+        if not whole:
+            raise UsageError("all passes of this session are used; begin another one")
+        if len(tokens) != (self.rows if begin == 0 else 1):
+            raise UsageError(f"{len(tokens)} tokens do not fit this session; begin another one")
+        at, token = 0, 0
+        while at < len(tokens):
+            rows = self._passes[self._done][1]
+            token = await self._pass(tokens[at : at + rows])
+            at += rows
+        tally, self._tally = self._tally, _Tally()
+        self.reports.append(_report(self._passes[begin][0], len(tokens), tally))
+        return token
+
+    async def _pass(self, tokens: Sequence[int]) -> int:
+        """Run the next pass, again where it has no result."""
         while True:
             await self.ready()
             if self._ready is None:
                 raise UsageError("a session is fed by one task")
             ready, self._ready = self._ready, None
-            start, rows = self._passes[index]
+            start, rows = self._passes[self._done]
             before, begun = self.owner.traffic, time.perf_counter()
             try:
                 outcome = await self._apart(self._side.run(ready.side, tokens))
@@ -345,11 +363,10 @@ class UserSession:
             tally.formula_bytes += price.online_bytes
             if outcome.done and outcome.token is not None:
                 break
-            await self._opened.repeat(index)
+            await self._opened.repeat(self._done)
         if not 0 <= outcome.token < self.program.vocab:
             raise PeerError("the pass gave a token that does not exist")
-        self._tally = _Tally()
-        self.reports.append(_report(start, rows, tally))
+        self._done += 1
         return outcome.token
 
 
