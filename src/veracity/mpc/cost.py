@@ -33,8 +33,14 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         """Both, one after the other."""
+        # Spelled out: thousands of operations a pass are added up.
         return Cost(
-            **{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)}
+            exchanges=self.exchanges + other.exchanges,
+            one_way=self.one_way + other.one_way,
+            bytes_to_owner=self.bytes_to_owner + other.bytes_to_owner,
+            bytes_to_user=self.bytes_to_user + other.bytes_to_user,
+            offline_bytes_owner=self.offline_bytes_owner + other.offline_bytes_owner,
+            offline_bytes_user=self.offline_bytes_user + other.offline_bytes_user,
         )
 
     def __mul__(self, times: int) -> Cost:

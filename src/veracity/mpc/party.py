@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ Map = Callable[[Array], Array]
 OWNER, USER = 0, 1
 
 
+@lru_cache(maxsize=1024)
 def hollow(shape: int | tuple[int, ...]) -> Array:
     """Zeros of a shape without memory: where only the shape counts."""
     return np.broadcast_to(np.uint64(0), shape)

@@ -111,6 +111,9 @@ class DealerSession:
     fed: int = 0
     cache: Cache = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._model = bytes.fromhex(self.program.digest)
+
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
         """Write one pass's material for both parties.
 
@@ -126,9 +129,8 @@ class DealerSession:
         walk = Walk(dealer, self.program, rows, start, cache)
         drive(walk)
         self.cache, self.fed = walk.grown, start + rows
-        digest = bytes.fromhex(self.program.digest)
         found = [
-            Dealt(Label(digest, self.name, self.number, start, rows, i), seeds[i], writers[i].bytes)
+            Dealt(Label(self._model, self.name, self.number, start, rows, i), seeds[i], writers[i].bytes)
             for i in (OWNER, USER)
         ]
         return found[0], found[1]
@@ -173,6 +175,9 @@ class PartySession:
     number: int = 0
     cache: Cache = field(default_factory=dict)
     declared: Cost = field(default_factory=Cost)
+
+    def __post_init__(self) -> None:
+        self._model = bytes.fromhex(self.program.digest)
 
     def prepare(self, plan: Plan, seed: bytes) -> dict[int, list[Array]]:
         """The user's work before any input exists: masked weights times masks."""
@@ -222,7 +227,7 @@ class PartySession:
     def _check(self, label: Label, tokens: Sequence[int]) -> None:
         self.name = self.name or label.session
         fits = (
-            label.model == bytes.fromhex(self.program.digest)
+            label.model == self._model
             and label.session == self.name
             and label.party == self.index
             and label.number > self.number
