@@ -13,9 +13,11 @@ from typing import Any
 
 from tests.programs import Example
 from veracity.mpc.service.dealer import DealerLimits, DealerService
+from veracity.mpc.service.meeting import fetch_card, fetch_weights, meet
 from veracity.mpc.service.owner import OwnerService, ServiceLimits
+from veracity.mpc.service.report import PassReport
 from veracity.mpc.service.store import SharedLedger
-from veracity.mpc.service.user import PassReport, UserSession, fetch_card, fetch_weights, meet
+from veracity.mpc.service.user import UserSession
 from veracity.mpc.service.weights import Kept
 from veracity.mpc.transport import Channel, Server, connect
 

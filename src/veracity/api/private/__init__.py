@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from veracity.api.private.measuring import bench
     from veracity.api.private.sampling import Sampling
     from veracity.api.private.showing import demo
-    from veracity.mpc.service.user import PassReport
+    from veracity.mpc.service.report import PassReport
 
 __all__ = [
     "Client",
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "Client": "api.private.client",
     "Conversation": "api.private.client",
-    "PassReport": "mpc.service.user",
+    "PassReport": "mpc.service.report",
     "Sampling": "api.private.sampling",
     "Token": "api.private.client",
     "bench": "api.private.measuring",

@@ -13,16 +13,12 @@ from veracity.api.private.places import TIMEOUT, Address, Caller, cache_folder, 
 from veracity.api.private.sampling import Sampling
 from veracity.api.progress import Progress, silent
 from veracity.errors import PeerError, UsageError
+from veracity.mpc.service.meeting import fetch_card, fetch_weights, meet
 from veracity.mpc.service.modes import check_mode
 from veracity.mpc.service.owner import ServiceLimits
+from veracity.mpc.service.report import PassReport
 from veracity.mpc.service.store import SharedLedger
-from veracity.mpc.service.user import (
-    PassReport,
-    UserSession,
-    fetch_card,
-    fetch_weights,
-    meet,
-)
+from veracity.mpc.service.user import UserSession
 from veracity.mpc.service.weights import Kept
 from veracity.mpc.shuffled.head import greedy
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,161 +16,16 @@ from veracity.mpc.party import USER, Array
 from veracity.mpc.service import modes
 from veracity.mpc.service.bridge import Apart, Bridge
 from veracity.mpc.service.owner import ServiceLimits
+from veracity.mpc.service.report import PassReport, Tally
 from veracity.mpc.service.store import SharedLedger, Store
 from veracity.mpc.service.supply import Parcel, Supply, passes_of
-from veracity.mpc.service.weights import Kept, masked_bytes
-from veracity.mpc.service.wire import PROTOCOL, Step, digest_of, hear, hear_chunks, tell
+from veracity.mpc.service.wire import PROTOCOL, Step, digest_of, hear, tell
 from veracity.mpc.session import user_weights
 from veracity.mpc.shuffled.head import greedy
 from veracity.mpc.shuffled.steps import Pick
 from veracity.mpc.transport import Channel
 
-__all__ = ["Offer", "PassReport", "UserSession", "fetch_card", "fetch_weights", "meet"]
-
-#: Bytes of a card: a program without weights and a tokenizer.
-CARD_LIMIT = 1 << 26
-Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What an owner says about itself before a session.
-
-    Parameters
-    ----------
-    mode, name : str
-        How it evaluates, and its model's name for people.
-    card, masks : bytes
-        SHA-256 of the public card; name of the masks of its weights.
-    card_bytes : int
-        Size of the card.
-    """
-
-    mode: str
-    name: str
-    card: bytes
-    masks: bytes
-    card_bytes: int
-
-
-async def meet(channel: Channel) -> Offer:
-    """Say hello to an owner.
-
-    Raises
-    ------
-    PeerError
-    """
-    await tell(channel, Step.HELLO, protocol=PROTOCOL)
-    fields = {
-        "protocol": int, "mode": str, "name": str, "card": str, "card_bytes": int, "masks": str,
-    }  # fmt: skip
-    hello = await hear(channel, Step.HELLO, fields)
-    if hello["protocol"] != PROTOCOL or hello["mode"] not in modes.MODES:
-        raise PeerError("the owner speaks another version of the services' protocol")
-    if not 0 < hello["card_bytes"] <= CARD_LIMIT:
-        raise PeerError("the owner's card has a size that cannot be")
-    digests = [digest_of(hello, name) for name in ("card", "masks")]
-    return Offer(hello["mode"], hello["name"], digests[0], digests[1], hello["card_bytes"])
-
-
-async def fetch_card(channel: Channel, offer: Offer) -> bytes:
-    """The public card, with the digest that the owner named.
-
-    Raises
-    ------
-    PeerError
-    """
-    await tell(channel, Step.ASK, what="card", rows=0, passes=0)
-    data = bytearray()
-    async for part in hear_chunks(channel, offer.card_bytes):
-        data += part
-    if hashlib.sha256(data).digest() != offer.card:
-        raise PeerError("the owner sent another card than it named")
-    return bytes(data)
-
-
-async def fetch_weights(channel: Channel, program: Program, kept: Kept, progress: Progress) -> int:
-    """The masked weights, unless they are there; returns the bytes that came.
-
-    Raises
-    ------
-    PeerError, UsageError
-    """
-    if kept.there:
-        return 0
-    size, done = masked_bytes(program), 0
-    await tell(channel, Step.ASK, what="weights", rows=0, passes=0)
-    with kept.filled() as out:
-        async for part in hear_chunks(channel, size):
-            out.write(part)
-            done += len(part)
-            progress("weights", done / size)
-    return size
-
-
-@dataclass(frozen=True)
-class PassReport:
-    """What a prompt or a token took; bytes are payload.
-
-    Attributes
-    ----------
-    start, rows : int
-        Tokens fed before, and now.
-    attempts : int
-        Passes: one (more for a long prompt), and one more for each repetition.
-    online_s : float
-        From the tokens to the next token.
-    ready_s, deal_s, fetch_s : float
-        Before the tokens exist: this party's own work with what it sends ahead, the dealer's
-        work for both parties, the transfer of this party's material.
-    sent_bytes, received_bytes : int
-        Online, to and from the owner.
-    formula_bytes : int
-        Online, both ways, as declared by the operations.
-    offline_bytes : int
-        From the dealer to both parties, and ahead from the user to the owner.
-    round_trips : float
-        Measured: half the longest chain of messages.
-    """
-
-    start: int
-    rows: int
-    attempts: int
-    online_s: float
-    ready_s: float
-    deal_s: float
-    fetch_s: float
-    sent_bytes: int
-    received_bytes: int
-    formula_bytes: int
-    offline_bytes: int
-    round_trips: float
-
-    @property
-    def offline_s(self) -> float:
-        """All that happened before the tokens existed."""
-        return self.ready_s + self.deal_s + self.fetch_s
-
-    @property
-    def online_bytes(self) -> int:
-        """Both ways."""
-        return self.sent_bytes + self.received_bytes
-
-
-@dataclass
-class _Tally:
-    """A pass's figures while it is under way, repetitions included."""
-
-    attempts: int = 0
-    online_s: float = 0.0
-    ready_s: float = 0.0
-    deal_s: float = 0.0
-    fetch_s: float = 0.0
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    formula_bytes: int = 0
-    offline_bytes: int = 0
-    hops: int = 0
+__all__ = ["UserSession"]
 
 
 @dataclass(frozen=True)
@@ -224,7 +78,7 @@ class UserSession:
         self._apart = Apart(self.owner)
         self._supply: Supply | None = None
         self._ready: _Ready | None = None
-        self._tally = _Tally()
+        self._tally = Tally()
         self._done = 0
 
     async def __aenter__(self) -> UserSession:
@@ -336,8 +190,8 @@ class UserSession:
             rows = self._passes[self._done][1]
             token = await self._pass(tokens[at : at + rows])
             at += rows
-        tally, self._tally = self._tally, _Tally()
-        self.reports.append(_report(self._passes[begin][0], len(tokens), tally))
+        tally, self._tally = self._tally, Tally()
+        self.reports.append(tally.report(self._passes[begin][0], len(tokens)))
         return token
 
     async def _pass(self, tokens: Sequence[int]) -> int:
@@ -368,10 +222,3 @@ class UserSession:
             raise PeerError("the pass gave a token that does not exist")
         self._done += 1
         return outcome.token
-
-
-def _report(start: int, rows: int, t: _Tally) -> PassReport:
-    return PassReport(
-        start, rows, t.attempts, t.online_s, t.ready_s, t.deal_s, t.fetch_s, t.sent_bytes,
-        t.received_bytes, t.formula_bytes, t.offline_bytes, t.hops / 2,
-    )  # fmt: skip

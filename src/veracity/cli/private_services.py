@@ -1,0 +1,126 @@
+"""The services of private inference: a dealer, and an owner of weights."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from veracity.cli.display import printable
+from veracity.cli.options import FILE
+from veracity.cli.private_options import MODE, link_options
+
+__all__ = ["dealer", "serve"]
+
+
+def log_to_stderr() -> None:
+    """One line for each session, on standard error."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+
+
+@click.command()
+@click.option("--listen", required=True, help="HOST:PORT; port 0 lets the system choose.")
+@link_options
+@click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--memory",
+    "memory_mb",
+    default=8192,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Most MB of weights' masks, all models together (8 bytes a weight).",
+)
+def dealer(
+    listen: str,
+    identity: Path | None,
+    insecure: bool,
+    cache: Path | None,
+    cap_mb: int,
+    timeout: float,
+    sessions: int,
+    memory_mb: int,
+) -> None:
+    """Hand out random material to owners and users, before there is a prompt.
+
+    Run it on a machine of neither: whoever knows what the dealer hands out and listens to both
+    parties knows prompt and weights. It never takes part while a question is answered.
+    """
+    from veracity.api.private.host import deal
+    from veracity.mpc.service.dealer import DealerLimits
+
+    log_to_stderr()
+    asyncio.run(
+        deal(
+            listen,
+            identity=identity,
+            insecure=insecure,
+            cache=cache,
+            limits=DealerLimits(disk=cap_mb * 10**6, memory=memory_mb * 10**6),
+            sessions=sessions,
+            timeout=timeout,
+            on_listen=lambda address: click.echo(f"listening at {address}"),
+        )
+    )
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--listen", required=True, help="HOST:PORT; port 0 lets the system choose.")
+@click.option("--dealer", required=True, help="HOST:PORT of the dealer.")
+@click.option("--mode", type=MODE, default="secure", show_default=True)
+@link_options
+@click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--ahead",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Passes whose material is fetched before they begin.",
+)
+def serve(
+    program: Path,
+    listen: str,
+    dealer: str,
+    mode: str,
+    identity: Path | None,
+    insecure: bool,
+    cache: Path | None,
+    cap_mb: int,
+    timeout: float,
+    sessions: int,
+    ahead: int,
+) -> None:
+    """Answer users with a calibrated model; sees no prompt and no answer.
+
+    A user gets the program without weights, the tokenizer, and once the weights under masks. In
+    mode `secure` it learns nothing else but its answer; in mode `shuffled`, which is faster, it
+    sees values of the hidden layers in a random order, from which weights may leak.
+    """
+    from veracity.api.private.card import Card
+    from veracity.api.private.host import serve as run
+    from veracity.api.private.places import Address
+    from veracity.mpc.service.owner import ServiceLimits
+
+    def told(address: Address, card: Card) -> None:
+        click.echo(f"listening at {address}")
+        click.echo(f"model {printable(card.name)}, card {card.digest}, mode {mode}", err=True)
+
+    log_to_stderr()
+    asyncio.run(
+        run(
+            program,
+            listen,
+            dealer,
+            mode=mode,
+            identity=identity,
+            insecure=insecure,
+            cache=cache,
+            limits=ServiceLimits(disk=cap_mb * 10**6, ahead=ahead),
+            sessions=sessions,
+            timeout=timeout,
+            on_listen=told,
+        )
+    )
