@@ -149,7 +149,7 @@ class DealerService:
             self._sessions.pop(name, None)
             _LOG.info(
                 "session %s (%s): prompt of %d tokens; dealt %d passes, %.1f MB in %.1f s; "
-                "received %d bytes from the owner: lengths, shapes, requests",
+                "received %d bytes from the owner: program, lengths, requests",
                 name.hex()[:8], session.mode, order["rows"], session.dealt,
                 session.bytes / 1e6, session.seconds, channel.traffic.received_bytes,
             )  # fmt: skip
