@@ -49,7 +49,7 @@ class Dealer(Role):
     wraps : float
         Expected number of masks that wrap around where they must not.
     prepare : list
-        ``(label, shape, shift, uses)`` of every mask V of a linear layer's input.
+        ``(label, shape, uses)`` of every mask V of a linear layer's input.
     """
 
     owner: Writer
@@ -57,7 +57,7 @@ class Dealer(Role):
     weights: Mapping[str, Array]
     dry: bool = False
     wraps: float = 0.0
-    prepare: list[tuple[int, tuple[int, ...], int, tuple[Use, ...]]] = field(default_factory=list)
+    prepare: list[tuple[int, tuple[int, ...], tuple[Use, ...]]] = field(default_factory=list)
 
     def both(self, shape: tuple[int, ...]) -> Array:
         """A mask: the sum of a draw of the owner and one of the user."""

@@ -1,24 +1,25 @@
-"""Linear layers: the owner's weights times a shared value, one message from the user.
+"""Linear layers: the owner's weights times a shared value.
 
 Once per model the dealer gives the owner masks U (a seed) and the owner sends the user
-``What = W - U``. For every use the user has a mask v (its seed) and sends ``x1 + v``; the owner has
-``c = x + v`` and, after truncation as in :mod:`veracity.mpc.secure.opening`, ``C`` with
-``x / 2^s = C - V``, ``V = v >> s``. Then
+``What = W - U``: uniform, and of use for ever. For every layer the user has a mask V (its seed).
+With ``x = E - V``, E at the owner,
 
-    W x = W C - W V,   W V = What V + U V                 owner: W C;  user, offline: What V
+    W x = W E - W V,   W V = What V + U V                 owner: W E;  user, offline: What V
 
-and the dealer shares U V. Weights stay small integers at the owner. U serves a model for ever, v
-one message: c is uniform to the owner, What and the share of U V are uniform to the user.
+and the dealer shares U V. Weights stay small integers at the owner. E arises in two ways:
 
-* One way: 1 for any number of weights that read one value.
-* Bytes: 8 an element of the input to the owner. Offline: 8 an element of the results to the user,
-  and once per model 8 a weight.
-* Error: that of the truncation, below one unit and unbiased.
+* :func:`linear`, for an opened value ``x = c - r``: the dealer gives the owner ``r - V``, so
+  ``E = c - (r - V)``. No message. Offline: 8 bytes an element of x to the owner.
+* :func:`linear_of_secret`, for shares: the user sends ``x1 + V``. One message, 8 bytes an element.
+
+Offline 8 bytes an element of the results to the user besides, and once per model 8 a weight. Both
+are exact modulo 2^64. To the owner E is uniform, and so are What and the share of U V to the user.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -27,10 +28,9 @@ from numpy.typing import NDArray
 from veracity.engine.ring import matmul, matmul_dense
 from veracity.mpc.cost import Cost
 from veracity.mpc.dealer import Dealer, Use
-from veracity.mpc.party import OWNER, Array, Party, Role, Secret, hollow
-from veracity.mpc.secure.opening import shift_right
+from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
 
-__all__ = ["Use", "apply", "cost", "linear", "transposed"]
+__all__ = ["Use", "apply", "cost", "linear", "linear_of_secret", "products", "transposed"]
 
 
 def transposed(table: str) -> str:
@@ -38,9 +38,11 @@ def transposed(table: str) -> str:
     return f"{table}^T"
 
 
-def cost(inputs: int, results: int) -> Cost:
-    """Of one message for ``inputs`` elements and products of ``results`` elements."""
-    return Cost(one_way=1, bytes_to_owner=8 * inputs, offline_bytes_user=8 * results)
+def cost(inputs: int, results: int, sent: bool) -> Cost:
+    """Of products of ``results`` elements with a value of ``inputs`` elements, sent or opened."""
+    if sent:
+        return Cost(one_way=1, bytes_to_owner=8 * inputs, offline_bytes_user=8 * results)
+    return Cost(offline_bytes_owner=8 * inputs, offline_bytes_user=8 * results)
 
 
 def apply(x: Array, weight: NDArray[np.integer], kind: str) -> Array:
@@ -52,67 +54,103 @@ def apply(x: Array, weight: NDArray[np.integer], kind: str) -> Array:
     return matmul(np.ascontiguousarray(x), weight)
 
 
-async def linear(
-    role: Role,
-    x: Secret,
-    shift: int,
-    bits: int,
-    uses: Sequence[Use],
-    shapes: Mapping[str, tuple[int, ...]],
-) -> list[Secret]:
-    """Shares of the products of ``x / 2^shift`` with several weights.
-
-    Parameters
-    ----------
-    x : Secret
-        (rows, k), ``|x| < 2^(bits - 1)``.
-    uses : sequence of (name, kind)
-        Weights, (n, k) or (k,).
-    shapes : mapping
-        Shapes of the weights.
-    """
-    rows = x.shape[0]
-    results = [(rows, shapes[name][0]) for name, _ in uses]
-    role.charge("linear", cost(x.share.size, sum(r * n for r, n in results)))
-    if isinstance(role, Dealer):
-        if shift:
-            role.wraps += x.share.size * 2.0 ** (bits - 64)
-        role.prepare.append((role.user.label, x.shape, shift, tuple(uses)))
-        mask = role.draw(role.user, x.shape)
-        for (name, kind), shape in zip(uses, results, strict=True):
-            role.split(
-                hollow(shape)
-                if role.dry
-                else apply(mask >> np.uint64(shift), role.weights[name], kind)
-            )
-        return [Secret(hollow(shape)) for shape in results]
-    if not isinstance(role, Party):
-        raise TypeError("a role is a party or the dealer")
-    material = role.material
-    if role.index == OWNER:
-        c = x.share + await role.channel.receive_array(role.next_tag(), x.shape)
-        if shift:
-            c = c + np.uint64(1 << (bits - 1))
-            role.watch(c, bits)
-        c = shift_right(c, shift, bits)
-        return [
-            Secret(apply(c, role.weights[name], kind) - material.draw(shape))
-            for (name, kind), shape in zip(uses, results, strict=True)
-        ]
-    label = material.label
-    mask = material.draw(x.shape)
-    await role.channel.send_array(role.next_tag(), x.share + mask)
-    ready = role.prepared.pop(label, None)
-    if ready is None:
-        ready = products(mask >> np.uint64(shift), uses, role.weights)
-    return [
-        Secret(np.uint64(0) - done - material.take(shape))
-        for done, shape in zip(ready, results, strict=True)
-    ]
-
-
 def products(
     mask: Array, uses: Sequence[Use], weights: Mapping[str, NDArray[np.integer]]
 ) -> list[Array]:
     """The user's part before any input exists: masked weights times the mask."""
     return [apply(mask, weights[name], kind) for name, kind in uses]
+
+
+def linear(
+    role: Role, x: Masked, uses: Sequence[Use], shapes: Mapping[str, tuple[int, ...]]
+) -> list[Secret]:
+    """Shares of the products of an opened value with several weights.
+
+    Parameters
+    ----------
+    x : Masked
+        (rows, k).
+    uses : sequence of (name, kind)
+        Weights, (n, k) or (k,).
+    shapes : mapping
+        Shapes of the weights.
+    """
+    results = _results(x.shape[0], uses, shapes)
+    role.charge("linear", cost(prod(x.shape), sum(map(prod, results)), False))
+    if isinstance(role, Dealer):
+        mask = _deal(role, x.shape, uses)
+        if role.dry:
+            role.owner.count(8 * prod(x.shape))
+        else:
+            role.owner.put(x.value - mask)
+        return _share_products(role, mask, uses, results)
+    party = _party(role)
+    if party.index == OWNER:
+        return _own(party, x.value - party.material.take(x.shape), uses, results)
+    label = party.material.label
+    return _theirs(party, label, party.material.draw(x.shape), uses, results)
+
+
+async def linear_of_secret(
+    role: Role, x: Secret, uses: Sequence[Use], shapes: Mapping[str, tuple[int, ...]]
+) -> list[Secret]:
+    """As :func:`linear`, for a value in shares."""
+    results = _results(x.shape[0], uses, shapes)
+    role.charge("linear", cost(prod(x.shape), sum(map(prod, results)), True))
+    if isinstance(role, Dealer):
+        return _share_products(role, _deal(role, x.shape, uses), uses, results)
+    party = _party(role)
+    if party.index == OWNER:
+        sent = await party.channel.receive_array(party.next_tag(), x.shape)
+        return _own(party, x.share + sent, uses, results)
+    label = party.material.label
+    mask = party.material.draw(x.shape)
+    await party.channel.send_array(party.next_tag(), x.share + mask)
+    return _theirs(party, label, mask, uses, results)
+
+
+def _results(
+    rows: int, uses: Sequence[Use], shapes: Mapping[str, tuple[int, ...]]
+) -> list[tuple[int, ...]]:
+    return [(rows, shapes[name][0]) for name, _ in uses]
+
+
+def _deal(dealer: Dealer, shape: tuple[int, ...], uses: Sequence[Use]) -> Array:
+    """The user's mask."""
+    dealer.prepare.append((dealer.user.label, shape, tuple(uses)))
+    return dealer.draw(dealer.user, shape)
+
+
+def _share_products(
+    dealer: Dealer, mask: Array, uses: Sequence[Use], results: Sequence[tuple[int, ...]]
+) -> list[Secret]:
+    for (name, kind), shape in zip(uses, results, strict=True):
+        dealer.split(hollow(shape) if dealer.dry else apply(mask, dealer.weights[name], kind))
+    return [Secret(hollow(shape)) for shape in results]
+
+
+def _own(
+    owner: Party, e: Array, uses: Sequence[Use], results: Sequence[tuple[int, ...]]
+) -> list[Secret]:
+    return [
+        Secret(apply(e, owner.weights[name], kind) - owner.material.draw(shape))
+        for (name, kind), shape in zip(uses, results, strict=True)
+    ]
+
+
+def _theirs(
+    user: Party, label: int, mask: Array, uses: Sequence[Use], results: Sequence[tuple[int, ...]]
+) -> list[Secret]:
+    ready = user.prepared.pop(label, None)
+    if ready is None:
+        ready = products(mask, uses, user.weights)
+    return [
+        Secret(np.uint64(0) - done - user.material.take(shape))
+        for done, shape in zip(ready, results, strict=True)
+    ]
+
+
+def _party(role: Role) -> Party:
+    if not isinstance(role, Party):
+        raise TypeError("a role is a party or the dealer")
+    return role

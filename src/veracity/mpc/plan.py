@@ -27,7 +27,6 @@ class Preparation:
 
     label: int
     shape: tuple[int, ...]
-    shift: int
     uses: tuple[Use, ...]
 
 

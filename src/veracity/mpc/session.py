@@ -130,7 +130,11 @@ class DealerSession:
         drive(walk)
         self.cache, self.fed = walk.grown, start + rows
         found = [
-            Dealt(Label(self._model, self.name, self.number, start, rows, i), seeds[i], writers[i].bytes)
+            Dealt(
+                Label(self._model, self.name, self.number, start, rows, i),
+                seeds[i],
+                writers[i].bytes,
+            )
             for i in (OWNER, USER)
         ]
         return found[0], found[1]
@@ -187,7 +191,7 @@ class PartySession:
         for p in plan.preparations:
             drawn = Material(seed, b"")
             drawn.label = p.label
-            mask = drawn.draw(p.shape) >> np.uint64(p.shift)
+            mask = drawn.draw(p.shape)
             found[p.label] = products(mask, p.uses, self.weights)
         return found
 

@@ -14,7 +14,7 @@ from veracity.errors import PeerError, UnsupportedModelError, UsageError
 from veracity.graph.evaluate import _attention, _norm, _rope
 from veracity.graph.ops import Attention, Function, Norm, Rope
 from veracity.graph.tables import function_table
-from veracity.mpc.linear import linear
+from veracity.mpc.linear import linear, linear_of_secret
 from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.attention import attention, exp_pieces
 from veracity.mpc.secure.choice import choose, reveal
@@ -116,7 +116,9 @@ def test_linear_layers(shift: int, rows: int) -> None:
     x = RNG.integers(-(1 << 24), 1 << 24, (rows, 6))
 
     async def op(role: Role, x: Secret) -> list[Secret]:
-        return await linear(role, x, shift, 26, uses, shapes)  # type: ignore[arg-type]
+        if not shift:
+            return await linear_of_secret(role, x, uses, shapes)  # type: ignore[arg-type]
+        return linear(role, await opens(role, x, shift, 26), uses, shapes)  # type: ignore[arg-type]
 
     done = checked(together(op, ring(x), weights=weights))
     for i, w in enumerate(weights.values()):
@@ -124,9 +126,9 @@ def test_linear_layers(shift: int, rows: int) -> None:
         # Every input is off by less than one.
         bound = np.abs(w.astype(np.int64)).sum(axis=1) if shift else np.zeros(len(w))
         assert (np.abs(got - exact) <= bound).all()
-    assert done.measured.one_way == 1
+    assert (done.measured.one_way, done.measured.exchanges) == ((0, 1) if shift else (1, 0))
     assert done.measured.bytes_to_owner == 8 * x.size
-    assert done.measured.bytes_to_user == 0
+    assert done.measured.bytes_to_user == (8 * x.size if shift else 0)
 
 
 def test_gains() -> None:
@@ -134,7 +136,9 @@ def test_gains() -> None:
     x = RNG.integers(-(1 << 24), 1 << 24, (3, 6))
 
     async def op(role: Role, x: Secret) -> list[Secret]:
-        return await linear(role, x, 0, 64, [("g", "gain")], {"g": (6,)})
+        masked = await opens(role, x, 0, 64)
+        share_of_mask(role, masked)  # other ops may have shares of the same mask
+        return linear(role, masked, [("g", "gain")], {"g": (6,)})
 
     done = checked(together(op, ring(x), weights=weights))
     assert np.array_equal(opened(results(done, 0)), x * weights["g"])

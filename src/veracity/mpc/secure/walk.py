@@ -30,7 +30,7 @@ from veracity.graph.ops import (
     Rope,
 )
 from veracity.graph.program import Program
-from veracity.mpc.linear import linear, transposed
+from veracity.mpc.linear import Use, linear, linear_of_secret, transposed
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.choice import choose
@@ -45,9 +45,18 @@ __all__ = ["Cache", "Walk", "weight_shapes"]
 #: Keys and values by attention op, (positions, features) each.
 Cache = dict[str, tuple[Masked, Masked]]
 
-#: Bits kept beyond the program's: of inputs of linear layers, of what else is opened.
-LINEAR_GUARD = 2
-GUARDS: dict[type[Op], int] = {Add: 0, Norm: 0, Rope: 2, Attention: 1, Function: 1, Mul: 2}
+#: Ops that open what they read, and the bits that it keeps beyond the program's.
+GUARDS: dict[type[Op], int] = {
+    Add: 0,
+    Norm: 0,
+    Linear: 2,
+    Gain: 2,
+    Head: 2,
+    Rope: 2,
+    Attention: 1,
+    Function: 1,
+    Mul: 2,
+}
 
 
 @dataclass(eq=False)
@@ -226,8 +235,8 @@ class Walk:
             one_hot = np.zeros(shape, dtype=np.uint64)
             if self.role.index != OWNER:
                 one_hot[np.arange(self.rows), np.asarray(self.tokens)] = 1
-        uses = [(name, "matrix")]
-        (secret,) = await linear(self.role, Secret(one_hot), 0, 64, uses, self.shapes)  # type: ignore[arg-type]
+        uses: list[Use] = [(name, "matrix")]
+        (secret,) = await linear_of_secret(self.role, Secret(one_hot), uses, self.shapes)
         self._store(op, secret, 0, self.program.weights[op.table].bits + 1)
 
     def _positions(self, op: Positions) -> None:
@@ -246,12 +255,11 @@ class Walk:
         together = [
             u for u in self.consumers[op.x] if isinstance(u, Linear | Gain) and type(u) is type(op)
         ]
-        secret, shift, bits, guard = await self._shared(op.x)
-        down = max(0, shift - LINEAR_GUARD)
-        guard += shift - down
-        kind = "matrix" if isinstance(op, Linear) else "gain"
-        uses = [(u.weight, kind) for u in together]
-        found = await linear(self.role, secret, down, bits, uses, self.shapes)  # type: ignore[arg-type]
+        x, guard = await self._masked(op.x)
+        uses: list[Use] = [
+            (u.weight, "matrix" if isinstance(u, Linear) else "gain") for u in together
+        ]
+        found = linear(self.role, x, uses, self.shapes)
         for user, result in zip(together, found, strict=True):
             up = user.shift + guard
             self._store(user, self._with_bias(user, result, guard), up, user.bits + up + 1)
@@ -272,12 +280,9 @@ class Walk:
         self._store(op, *result)
 
     async def _head(self, op: Head) -> Secret:
-        secret, shift, bits, guard = await self._shared(op.x)
-        last = secret.map(lambda v: v[-1:])
-        down = max(0, shift - LINEAR_GUARD)
-        guard += shift - down
-        uses = [(op.weight, "matrix")]
-        (acc,) = await linear(self.role, last, down, bits, uses, self.shapes)  # type: ignore[arg-type]
+        x, guard = await self._masked(op.x)
+        last = x.map(lambda v: v[-1:])
+        (acc,) = linear(self.role, last, [(op.weight, "matrix")], self.shapes)
         return await choose(self.role, acc, op.shift + guard)
 
 
