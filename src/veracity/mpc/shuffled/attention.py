@@ -160,18 +160,18 @@ class Attend(Step):
                 dealer.to_user.append((mine, bits))
             masks.append(whole.reshape(shape.rows, width))
             users.append(mine.reshape(shape.rows, width))
-        all_k = _remember(dealer.memory, f"{op.name}.k", masks[1], shape.start)
-        all_v = _remember(dealer.memory, f"{op.name}.v", masks[2], shape.start)
-        users_v = _remember(dealer.memory, f"{op.name}.v1", users[2], shape.start)
+        all_k = self._keys(dealer.memory, "k", masks[1], shape)
+        all_v = self._values(dealer.memory, "v", masks[2], shape)
+        users_v = self._values(dealer.memory, "v1", users[2], shape)
 
-        product = matmul_dense(self._by_kv(masks[0]), self._keys(all_k)).reshape(-1)
+        product = matmul_dense(self._by_kv(masks[0]), all_k).reshape(-1)
         product -= dealer.owner.words(at, _SCORE_PRODUCT, len(product))
         dealer.to_user.append((product, self.score_bits))
         order = self.order(dealer.owner, shape)
         deal_reveal(dealer, (at, _SCORES), order, self.score_bits)
         d = self._weights(deal_restore(dealer, (at, _WEIGHTS), order, 64), shape)
         e = self._weights(dealer.owner.words(at, _WEIGHT_MASK, len(order)), shape)
-        product = self._mix(e, users_v) - self._mix(d, all_v)
+        product = matmul_dense(e, users_v) - matmul_dense(d, all_v)
         product = product.reshape(-1)
         product -= dealer.owner.words(at, _MIX_PRODUCT, len(product))
         dealer.to_user.append((product, 64))
@@ -211,11 +211,11 @@ class Attend(Step):
             for i, c in enumerate((cq, ck))
         )
         mv = owner.stream.words(at, _OWNER_MASKS + 2, cv.size).reshape(cv.shape)
-        key = _remember(owner.memory, f"{op.name}.k", ck, shape.start)
-        value = _remember(owner.memory, f"{op.name}.v-m", cv - mv, shape.start)
-        unmasked = _remember(owner.memory, f"{op.name}.k-m", ck - mk, shape.start)
-        z = matmul_dense(self._by_kv(cq), self._keys(unmasked))
-        z -= matmul_dense(self._by_kv(mq), self._keys(key))
+        key = self._keys(owner.memory, "k", ck, shape)
+        unmasked = self._keys(owner.memory, "k-m", ck - mk, shape)
+        value = self._values(owner.memory, "v-m", cv - mv, shape)
+        z = matmul_dense(self._by_kv(cq), unmasked)
+        z -= matmul_dense(self._by_kv(mq), key)
         z = z.reshape(-1) + owner.stream.words(at, _SCORE_PRODUCT, z.size)
         z[~self._visible(shape).reshape(-1)] = np.uint64(1) << np.uint64(self.score_bits - 1)
 
@@ -227,7 +227,7 @@ class Attend(Step):
         p = restored(message, order, back)
         await peer.send(at, 4, (p + owner.stream.words(at, _WEIGHT_MASK, len(p)), 64))
 
-        y = self._mix(self._weights(p, shape), value)
+        y = matmul_dense(self._weights(p, shape), value)
         y = y.reshape(-1) + owner.stream.words(at, _MIX_PRODUCT, y.size)
         (share,) = await peer.receive(at, 5, (Size(len(y), 64),))
         y = self._features((y + share) >> np.uint64(self.shifts[2]), shape)
@@ -246,12 +246,12 @@ class Attend(Step):
         cq, ck, cv = (c.reshape(shape.rows, w) for c, w in zip(opened, self._widths, strict=True))
         mq, mk = (m.reshape(shape.rows, -1) for m in user.pieces[at][:2])
         mv = user.stream.words(at, _USER_MASKS + 2, cv.size).reshape(cv.shape)
-        key = _remember(user.memory, f"{op.name}.k", ck, shape.start)
-        masks = _remember(user.memory, f"{op.name}.m", mk, shape.start)
-        value = _remember(user.memory, f"{op.name}.v", cv, shape.start)
-        value_masks = _remember(user.memory, f"{op.name}.mv", mv, shape.start)
-        z = matmul_dense(self._by_kv(cq), self._keys(masks))
-        z += matmul_dense(self._by_kv(mq), self._keys(key))
+        key = self._keys(user.memory, "k", ck, shape)
+        masks = self._keys(user.memory, "m", mk, shape)
+        value = self._values(user.memory, "v", cv, shape)
+        value_masks = self._values(user.memory, "mv", mv, shape)
+        z = matmul_dense(self._by_kv(cq), masks)
+        z += matmul_dense(self._by_kv(mq), key)
         z = user.pieces[at][2] - z.reshape(-1)
         z[~self._visible(shape).reshape(-1)] = 0
         await peer.send(at, 1, (hide(user.stream, (at, _SCORES), z), self.score_bits))
@@ -265,8 +265,8 @@ class Attend(Step):
 
         (message,) = await peer.receive(at, 4, (Size(len(z), 64),))
         d = restored_share(user.stream, (at, _WEIGHTS), len(z))
-        y = self._mix(self._weights(d, shape), value)
-        y -= self._mix(self._weights(message, shape), value_masks)
+        y = matmul_dense(self._weights(d, shape), value)
+        y -= matmul_dense(self._weights(message, shape), value_masks)
         y = y.reshape(-1) + user.pieces[at][3]
         # By kv head, as the owner's share; the mask is in the order of features.
         r = user.stream.words(at, _ROUNDING, len(y))
@@ -285,19 +285,30 @@ class Attend(Step):
         split = q.reshape(-1, op.kv_heads, op.group, op.head_dim).transpose(1, 2, 0, 3)
         return np.ascontiguousarray(split).reshape(op.kv_heads, -1, op.head_dim)
 
-    def _keys(self, k: Array) -> Array:
-        """(sources, width) to (kv, sources, head dim)."""
+    def _keys(self, memory: dict[str, Array], name: str, k: Array, shape: Shape) -> Array:
+        """New rows behind the earlier ones, (kv, sources, head dim)."""
         split = k.reshape(-1, self.op.kv_heads, self.op.head_dim).transpose(1, 0, 2)
-        return np.ascontiguousarray(split)
+        return self._remember(memory, name, split, shape.start, 1)
+
+    def _values(self, memory: dict[str, Array], name: str, v: Array, shape: Shape) -> Array:
+        """New rows behind the earlier ones, (kv, head dim, sources)."""
+        split = v.reshape(-1, self.op.kv_heads, self.op.head_dim).transpose(1, 2, 0)
+        return self._remember(memory, name, split, shape.start, 2)
+
+    def _remember(
+        self, memory: dict[str, Array], name: str, new: Array, start: int, axis: int
+    ) -> Array:
+        """Of earlier positions ``start`` stay; kept as products read them: copied once a pass."""
+        key = f"{self.op.name}.{name}"
+        if start:
+            earlier = memory[key][:, :start] if axis == 1 else memory[key][:, :, :start]
+            new = np.concatenate([earlier, new], axis=axis)
+        memory[key] = np.ascontiguousarray(new)
+        return memory[key]
 
     def _weights(self, p: Array, shape: Shape) -> Array:
         """Flat to (kv, group * rows, sources)."""
         return p.reshape(self.op.kv_heads, -1, shape.sources)
-
-    def _mix(self, p: Array, v: Array) -> Array:
-        """``p v``, (kv, group * rows, head dim)."""
-        split = v.reshape(-1, self.op.kv_heads, self.op.head_dim).transpose(1, 2, 0)
-        return matmul_dense(p, np.ascontiguousarray(split))
 
     def _features(self, y: Array, shape: Shape) -> Array:
         """Flat by kv head to (rows, width)."""
@@ -324,10 +335,3 @@ def rotated(op: Rope, x: Array, start: int) -> Array:
     a, b = heads[first], heads[second]
     out[first], out[second] = a * cos - b * sin, a * sin + b * cos
     return out.reshape(rows, -1)
-
-
-def _remember(memory: dict[str, Array], name: str, rows: Array, start: int) -> Array:
-    """The first ``start`` rows with the new ones behind; later ones are dropped."""
-    earlier = memory.get(name)
-    memory[name] = rows if earlier is None else np.concatenate([earlier[:start], rows])
-    return memory[name]
