@@ -36,7 +36,7 @@ from veracity.mpc.secure.tournament import join, maximum
 __all__ = ["attention", "exp_pieces"]
 
 #: Bits beyond the program's: of scores, of e, of the reciprocal.
-_Z_GUARD, _E_GUARD, _INVERSE_GUARD = 3, 1, 3
+_Z_GUARD, _E_GUARD, _INVERSE_GUARD = 3, 0, 3
 #: Scores are compared in units of 2^-_FINE nats: 16 rounds lose less than _BELOW nats.
 _FINE, _BELOW = 5, 0.5
 #: Bits that sum_s e v is truncated by: a quarter of a unit of v where sum_s e is smallest.
