@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -225,6 +226,28 @@ def test_a_user_that_dies_and_one_that_sends_garbage(
             await writer.wait_closed()
 
     asyncio.run(garbage())
+    assert asyncio.run(answer(client(three), count=2))[1] == expected(house, count=2)
+
+
+def test_an_owner_that_stalls(parties: tuple[str, Trio], house: House) -> None:
+    """The owner's process is stopped in the middle: the user gives up after its time-out."""
+    _, three = parties
+
+    async def ask() -> float:
+        answer = client(three, timeout=3.0).generate(PROMPT, 100)
+        async with contextlib.aclosing(answer):
+            await anext(answer)
+            os.kill(three.owner.pid, signal.SIGSTOP)
+            started = time.monotonic()
+            with pytest.raises(PeerError, match="3 seconds"):
+                async for _ in answer:
+                    pass
+            return time.monotonic() - started
+
+    try:
+        assert 2.5 < asyncio.run(ask()) < 12
+    finally:
+        os.kill(three.owner.pid, signal.SIGCONT)
     assert asyncio.run(answer(client(three), count=2))[1] == expected(house, count=2)
 
 

@@ -22,6 +22,7 @@ from veracity.mpc.choice import seal
 from veracity.mpc.material import Label
 from veracity.mpc.service import modes, supply
 from veracity.mpc.service.dealer import DealerLimits
+from veracity.mpc.service.meeting import fetch_card, fetch_weights, meet
 from veracity.mpc.service.owner import ServiceLimits
 from veracity.mpc.service.store import SharedLedger, Store
 from veracity.mpc.service.supply import HEADER, REQUEST, Kind, Supply, passes_of
@@ -437,6 +438,49 @@ def test_messages_that_do_not_parse(data: bytes) -> None:
         await far.send(Step.HELLO, data)
         with pytest.raises(PeerError, match="parse"):
             await hear(near, Step.HELLO, {"protocol": int})
+
+    run(session())
+
+
+HELLO = {
+    "protocol": PROTOCOL, "mode": "secure", "name": "x", "card": "00" * 32, "card_bytes": 9,
+    "masks": "00" * 32,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("protocol", 2), ("mode", "open"), ("name", 7), ("card", "00"), ("card", "0G" * 32),
+        ("card_bytes", 0), ("card_bytes", 1 << 40), ("masks", ""), ("more", 1),
+    ],
+)  # fmt: skip
+def test_an_owner_that_says_what_cannot_be(field: str, value: object) -> None:
+    async def session() -> None:
+        near, far = pair(timeout=5)
+        await tell(far, Step.HELLO, **{**HELLO, field: value})
+        with pytest.raises(PeerError):
+            await meet(near)
+
+    run(session())
+
+
+def test_an_owner_that_sends_other_files_than_it_named(tmp_path: Path) -> None:
+    program = model().program
+
+    async def session() -> None:
+        near, far = pair(timeout=5)
+        await tell(far, Step.HELLO, **HELLO)
+        offer = await meet(near)
+        await far.send(Step.CHUNK, b"x" * 9)
+        with pytest.raises(PeerError, match="another card"):
+            await fetch_card(near, offer)
+        kept = Kept(tmp_path / "kept", program, offer.masks)
+        await far.send(Step.CHUNK, b"x" * 9)
+        with pytest.raises(PeerError, match="9 bytes"):
+            await fetch_weights(near, program, kept, lambda *_: None)
+        assert not kept.there
+        assert list((tmp_path / "kept").iterdir()) == []
 
     run(session())
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from veracity.api.private.places import Address
-from veracity.errors import PeerError
+from veracity.errors import PeerError, UsageError
 
 __all__ = ["Party", "Trio", "command", "facts_of", "scratch", "trio"]
 
@@ -145,6 +145,18 @@ class Party:
         if process.stdout is not None:
             process.stdout.close()
         return process.returncode
+
+    @property
+    def pid(self) -> int:
+        """Of the process, while it runs.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self._process is None or self._process.returncode is not None:
+            raise UsageError(f"the {self.name} does not run; start it")
+        return self._process.pid
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
