@@ -23,6 +23,7 @@ from veracity.api.private.processes import Trio, command, trio
 from veracity.errors import PeerError, UsageError
 from veracity.frontends import load_program_file
 from veracity.graph import generate
+from veracity.mpc.service.user import UserSession
 
 pytest.importorskip("cryptography")
 
@@ -229,12 +230,43 @@ def test_a_user_that_dies_and_one_that_sends_garbage(
     assert asyncio.run(answer(client(three), count=2))[1] == expected(house, count=2)
 
 
+@pytest.mark.parametrize("resume", [0, 1, 2])
+def test_an_answer_that_breaks_off_is_taken_up(
+    resume: int, parties: tuple[str, Trio], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is cut in the second and in the fourth pass of two sessions."""
+    feed, fed = UserSession.feed, []
+
+    async def cut(session: UserSession, tokens: list[int]) -> int:
+        fed.append(len(tokens))
+        if len(fed) in (2, 4):
+            session.owner._link.abort()
+        return await feed(session, tokens)
+
+    monkeypatch.setattr(UserSession, "feed", cut)
+    found: list[int] = []
+
+    async def ask() -> None:
+        async for token in client(parties[1]).generate(PROMPT, 4, resume=resume):
+            found.append(token.id)
+
+    if resume == 2:
+        asyncio.run(ask())
+        assert found == expected(house, count=4)
+    else:
+        with pytest.raises(PeerError):
+            asyncio.run(ask())
+        assert found == expected(house, count=1 + resume)
+    # What a new session begins with: the prompt, and what had come.
+    assert fed == [5, 1, 6, 1, 7, 1][: 2 + 2 * resume]
+
+
 def test_an_owner_that_stalls(parties: tuple[str, Trio], house: House) -> None:
     """The owner's process is stopped in the middle: the user gives up after its time-out."""
     _, three = parties
 
     async def ask() -> float:
-        answer = client(three, timeout=3.0).generate(PROMPT, 100)
+        answer = client(three, timeout=3.0).generate(PROMPT, 100, resume=0)
         async with contextlib.aclosing(answer):
             await anext(answer)
             os.kill(three.owner.pid, signal.SIGSTOP)
@@ -260,7 +292,8 @@ def test_a_prompt_that_does_not_fit(parties: tuple[str, Trio]) -> None:
 def test_the_user_is_told_who_died(who: str, house: House, tmp_path: Path) -> None:
     """The owner or the dealer is killed in the middle: the user ends with a hint, soon."""
     with trio(house.program, "secure", tmp_path, ahead=1, timeout=5) as three:
-        user = three.user("ask", PROMPT, "--lines", "--max-new-tokens", 400, *arguments(three))
+        options = ("--lines", "--max-new-tokens", 400, "--wait", 0.2)
+        user = three.user("ask", PROMPT, *options, *arguments(three))
         lines = user.lines()
         next(lines)
         party = three.owner if who == "owner" else three.dealer

@@ -29,6 +29,13 @@ __all__ = ["ask"]
     "--hide-length", is_flag=True, help="Run all passes: nobody learns where the answer ends."
 )
 @click.option(
+    "--resume",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How often an answer that breaks off is taken up in a new session.",
+)
+@click.option(
     "--temperature",
     type=click.FloatRange(0, 100, min_open=True),
     help="Draw tokens instead of taking the most likely one; not in mode `secure`.",
@@ -48,6 +55,7 @@ def ask(
     max_new_tokens: int,
     raw: bool,
     hide_length: bool,
+    resume: int,
     temperature: float | None,
     top_k: int,
     mode: str | None,
@@ -102,6 +110,7 @@ def ask(
             max_new_tokens,
             raw=raw,
             hide_length=hide_length,
+            resume=resume,
             sampling=None if temperature is None else Sampling(temperature, top_k),
         )
         async for token in answer:

@@ -86,18 +86,24 @@ class Conversation:
         await self._session.ready()
 
     async def tokens(
-        self, prompt: list[int], *, to_the_end: bool = False, hide_length: bool = False
+        self,
+        prompt: list[int],
+        *,
+        to_the_end: bool = False,
+        hide_length: bool = False,
+        decoder: codecs.IncrementalDecoder | None = None,
     ) -> AsyncIterator[Token]:
         """Answer token ids; see :meth:`Client.generate`.
 
-        With ``to_the_end`` the model's end of the answer is ignored.
+        With ``to_the_end`` the model's end of the answer is ignored; ``decoder`` may hold the
+        beginning of a character.
         """
         if len(prompt) != self.prompt_tokens:
             raise UsageError(
                 f"this session is for a prompt of {self.prompt_tokens} tokens, "
                 f"this one has {len(prompt)}; open another session"
             )
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        decoder = decoder or _utf8()
         feed = prompt
         for left in reversed(range(self.max_new_tokens)):
             token = await self._session.feed(feed)
@@ -109,6 +115,10 @@ class Conversation:
                 for _ in range(left if hide_length else 0):
                     await self._session.feed(feed)
                 return
+
+
+def _utf8() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("replace")
 
 
 class Client:
@@ -180,6 +190,7 @@ class Client:
         raw: bool = False,
         hide_length: bool = False,
         sampling: Sampling | None = None,
+        resume: int = 1,
     ) -> AsyncIterator[Token]:
         """Ask, and get the answer token by token.
 
@@ -195,6 +206,9 @@ class Client:
             Run all passes, also after the model has ended its answer: nobody learns where.
         sampling : Sampling, optional
             Draw tokens instead of taking the most likely one; not in mode ``secure``.
+        resume : int
+            How often an answer that broke off is taken up in a new session, which begins with the
+            tokens so far.
 
         Yields
         ------
@@ -208,9 +222,29 @@ class Client:
             Where a value leaves the range that calibration fixed (``shuffled`` only).
         UsageError
         """
-        async with self._session(prompt, 0, max_new_tokens, raw, sampling) as (session, ids):
-            async for token in session.tokens(ids, hide_length=hide_length):
-                yield token
+        ids: list[int] = []
+        found: list[int] = []
+        card: Card | None = None
+        decoder = _utf8()
+        while True:
+            before = len(found)
+            length, most = len(ids) + len(found), max_new_tokens - len(found)
+            opened = self._session(prompt, length, most, raw, sampling, card)
+            try:
+                async with opened as (session, first):
+                    ids, card = ids or first, session.card
+                    answer = session.tokens(
+                        [*ids, *found], hide_length=hide_length, decoder=decoder
+                    )
+                    async for token in answer:
+                        found.append(token.id)
+                        yield token
+                return
+            except PeerError:
+                over = len(found) == max_new_tokens or (card is not None and card.ends(found))
+                if over or not resume or len(found) == before:
+                    raise
+                resume -= 1
 
     @asynccontextmanager
     async def session(
@@ -222,7 +256,9 @@ class Client:
         ------
         PeerError, UsageError
         """
-        opened = self._session("", prompt_tokens, max_new_tokens, False, sampling)
+        if prompt_tokens < 1:
+            raise UsageError("a prompt has at least one token; say how many")
+        opened = self._session("", prompt_tokens, max_new_tokens, False, sampling, None)
         async with opened as (session, _):
             yield session
 
@@ -234,6 +270,7 @@ class Client:
         max_new_tokens: int,
         raw: bool,
         sampling: Sampling | None,
+        same: Card | None,
     ) -> AsyncIterator[tuple[Conversation, list[int]]]:
         if max_new_tokens < 1:
             raise UsageError("an answer has at least one token; pass --max-new-tokens 1 or more")
@@ -249,7 +286,8 @@ class Client:
                 raise UsageError(
                     "this server answers in mode 'secure', so greedily; leave out the sampling"
                 )
-            if self._model not in (None, offer.card.hex()):
+            wanted = self._model if same is None else same.digest
+            if wanted not in (None, offer.card.hex()):
                 raise PeerError(
                     f"the server has another model: {offer.card.hex()}; ask its owner why"
                 )
