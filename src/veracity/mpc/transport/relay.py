@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import selectors
 import socket
 import threading
@@ -31,6 +32,8 @@ CHUNK = 1 << 15
 BURST = 3000
 #: Bytes that wait at the entrance of the line, at most, as in a router.
 QUEUE = 1 << 18
+#: Of the relay's thread, where the system grants it ("nice": lower runs first).
+PRIORITY = -15
 #: How late the relay may come to read bytes without the link losing time (seconds).
 LATE = 2e-3
 
@@ -129,6 +132,10 @@ class Relay:
     # In the relay's thread.
 
     def _run(self, listener: socket.socket, ready: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            # A line does not wait for a processor; where that is allowed, nor does its emulation.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
+
         def exact_loop() -> asyncio.AbstractEventLoop:
             return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
