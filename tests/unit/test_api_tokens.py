@@ -108,8 +108,12 @@ def test_the_context_binds_commitment_and_frame() -> None:
 
 
 def test_frozen_bytes_of_a_proof_file() -> None:
-    """Version 1 of the format, for ever."""
+    """Version 2 of the format, for ever."""
     assert make_proof().to_bytes().hex() == (
-        "8956455241434954590a" + b"VPRF".hex() + "01000000" + "ab" * 32 + "01000000" + "04000000"
-        "14000000" + "0000000001000000020000000100000003000000" + "08000000" + b"argument".hex()
+        "8956455241434954590a" + b"VPRF".hex() + "02000000" + "ab" * 32 + "01000000" + "04000000"
+        "14000000"
+        + "0000000001000000020000000100000003000000"
+        + "00000000"
+        + "08000000"
+        + b"argument".hex()
     )

@@ -15,6 +15,7 @@ mod logup;
 #[pymodule]
 fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(use_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(keep_memory, module)?)?;
     field::register(module)?;
     integers::register(module)?;
     logup::register(module)?;
@@ -31,4 +32,10 @@ fn use_threads(threads: usize) -> usize {
         .num_threads(threads)
         .build_global();
     rayon::current_num_threads()
+}
+
+/// Keeps at most this many bytes of freed vectors for use again; the rest goes back to the system.
+#[pyfunction]
+fn keep_memory(py: Python<'_>, limit: usize) {
+    py.detach(|| veracity_kernels::buffers::keep(limit));
 }

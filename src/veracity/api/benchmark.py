@@ -40,6 +40,7 @@ def bench(
     tokens: int,
     *,
     keep: str | Path | None = None,
+    memory: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -53,6 +54,8 @@ def bench(
         Positions in all: a quarter is the prompt, the rest is generated.
     keep : path, optional
         Folder to leave ``model.vcom`` and ``answer.vproof`` in.
+    memory : int, optional
+        Limit for proving, in bytes (:func:`veracity.prove`).
     threads : int, optional
         Threads to use; all cores by default.
     progress : Progress
@@ -61,16 +64,16 @@ def bench(
     Returns
     -------
     dict
-        ``model, parameters, tokens, lookups, committed_values, import_s, calibrate_s, commit_s,
-        evaluate_s, prove_s, verify_s, proof_bytes, commitment_bytes, peak_memory_bytes, threads,
-        cpu, commit``. Times are seconds of wall clock.
+        ``model, parameters, tokens, segments, lookups, committed_values, import_s, calibrate_s,
+        commit_s, evaluate_s, prove_s, verify_s, proof_bytes, commitment_bytes, peak_memory_bytes,
+        threads, cpu, commit``. Times are seconds of wall clock.
     """
     if tokens < 8:
         raise UsageError("at least 8 tokens are needed; pass --tokens 8 or more")
     with tempfile.TemporaryDirectory(prefix="veracity-bench-") as scratch:
         folder = Path(keep) if keep is not None else Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        return _measure(model, tokens, folder, Path(scratch), threads, progress)
+        return _measure(model, tokens, folder, Path(scratch), memory, threads, progress)
 
 
 def _measure(
@@ -78,6 +81,7 @@ def _measure(
     tokens: int,
     folder: Path,
     scratch: Path,
+    memory: int | None,
     threads: int | None,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -106,18 +110,28 @@ def _measure(
         )
     proof, prove_s = _timed(
         lambda: owner.prove_tokens(
-            loaded, secret, prompt, answer, "raw", threads=threads, progress=progress
+            loaded,
+            secret,
+            prompt,
+            answer,
+            "raw",
+            memory=memory,
+            threads=threads,
+            progress=progress,
         )
     )
     proof.save(folder / "answer.vproof")
     progress("verify", 0.0)
     verdict = _verify_elsewhere(folder, threads)
     progress("verify", 1.0)
-    costs = zkml.count(owner.integer_program(loaded), prompt + answer, len(prompt))
+    program_of = owner.integer_program(loaded)
+    execution = zkml.Execution(program_of, proof.tokens, proof.prompt_length, proof.cuts)
+    costs = zkml.count(execution)
     return {
         "model": loaded.source["name"],
         "parameters": loaded.parameters,
         "tokens": tokens,
+        "segments": len(proof.cuts) + 1,
         "lookups": costs.lookups,
         "committed_values": costs.committed_values,
         "import_s": round(import_s, 3),

@@ -155,15 +155,15 @@ def verify(
     engine = load_engine("cpu", threads=threads)
     context = statement_context(pinned.digest, given.frame)
     progress("verify", 0.0)
-    zkml.verify(
-        engine,
+    statement = zkml.Statement(
         program,
-        pinned.model,
-        list(given.tokens),
+        given.tokens,
         given.prompt_length,
-        context,
-        given.argument,
+        given.cuts,
+        commitment=pinned.model,
+        context=context,
     )
+    zkml.verify(engine, statement, given.argument)
     progress("verify", 1.0)
     # Words are compared last: "not what you expected" is said of true proofs only.
     if prompt is not None:

@@ -295,7 +295,6 @@ def verify_opening(
     value = system.constant + e * beta + nus[0] * left + nus[1] * right + nus[2] * linear
     xi = transcript.challenge("opening inner")
     end = verify_inner_product(transcript, key.row_length + m)
-    transcript.finish()
 
     try:
         mask, first, second, cross = _split_points(engine, head, end.cross)
