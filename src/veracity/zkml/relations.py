@@ -19,7 +19,14 @@ from veracity.zk.mle import axis_bits
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Term, Weights
 from veracity.zkml.builder import LookupUse, Stack
-from veracity.zkml.tensor import ColumnSource, ProductSource, PublicArray, Tensor, WeightSource
+from veracity.zkml.tensor import (
+    Below,
+    ColumnSource,
+    One,
+    ProductSource,
+    Tensor,
+    WeightSource,
+)
 from veracity.zkml.views import Step, pull_back
 
 __all__ = [
@@ -154,7 +161,7 @@ class Resolver:
         """``sum_b instance_weights[b] <weights, tensors[b]>``."""
         stacks: dict[tuple[str, tuple[Step, ...]], dict[int, int]] = {}
         models: dict[tuple[str, tuple[Step, ...]], int] = {}
-        publics: dict[tuple[PublicArray, tuple[Step, ...]], int] = {}
+        publics: dict[tuple[One | Below, tuple[Step, ...]], int] = {}
         products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
         for scale, tensor in zip(instance_weights, tensors, strict=True):
             for (source, steps), coefficient in tensor.terms.items():
