@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: help env demo test test-all lint format bench lock clean
+.PHONY: help env demo test test-all lint format bench bench-scale bench-estimate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,13 @@ bench: env ## measured workloads: stories260k with 64 tokens, SmolLM2 with 32
 	@mkdir -p build/bench
 	$(BIN)/veracity bench stories260k --tokens 64 --json | tee build/bench/stories260k.json
 	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
+
+bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/scale.png
+	$(PY) -m pip install --quiet "matplotlib>=3.9"
+	$(PY) benches/scale.py
+
+bench-estimate: env ## what `veracity estimate` foretells against what is measured
+	$(PY) benches/estimates.py
 
 lock: env ## rewrite the pins from what .venv holds
 	$(PY) -m pip freeze --exclude-editable --exclude veracity > $(CONSTRAINTS)

@@ -65,8 +65,8 @@ def bench(
     -------
     dict
         ``model, parameters, tokens, segments, lookups, committed_values, import_s, calibrate_s,
-        commit_s, evaluate_s, prove_s, verify_s, proof_bytes, commitment_bytes, peak_memory_bytes,
-        threads, cpu, commit``. Times are seconds of wall clock.
+        commit_s, evaluate_s, prove_s, prove_phases, verify_s, proof_bytes, commitment_bytes,
+        peak_memory_bytes, threads, cpu, commit``. Times are seconds of wall clock.
     """
     if tokens < 8:
         raise UsageError("at least 8 tokens are needed; pass --tokens 8 or more")
@@ -92,6 +92,8 @@ def _measure(
         _, import_s = _timed(lambda: owner.import_model(model, program, progress=progress))
         _, calibrate_s = _timed(lambda: owner.calibrate(program, progress=progress))
     loaded = owner.load_program(program)
+    if memory is not None:
+        loaded = owner.page_weights(loaded, memory)
     (commitment, secret), commit_s = _timed(
         lambda: owner.commit(loaded, threads=threads, progress=progress)
     )
@@ -108,6 +110,7 @@ def _measure(
         raise UsageError(
             f"the model ended its answer after {len(answer)} tokens; choose fewer --tokens"
         )
+    clock = PhaseClock(progress)
     proof, prove_s = _timed(
         lambda: owner.prove_tokens(
             loaded,
@@ -117,9 +120,10 @@ def _measure(
             "raw",
             memory=memory,
             threads=threads,
-            progress=progress,
+            progress=clock,
         )
     )
+    phases = clock.stop()
     proof.save(folder / "answer.vproof")
     progress("verify", 0.0)
     verdict = _verify_elsewhere(folder, threads)
@@ -139,6 +143,7 @@ def _measure(
         "commit_s": round(commit_s, 3),
         "evaluate_s": round(evaluate_s, 3),
         "prove_s": round(prove_s, 3),
+        "prove_phases": phases,
         "verify_s": verdict["verify_s"],
         "proof_bytes": (folder / "answer.vproof").stat().st_size,
         "commitment_bytes": (folder / "model.vcom").stat().st_size,
@@ -147,6 +152,45 @@ def _measure(
         "cpu": _cpu_name(),
         "commit": _checkout(),
     }
+
+
+class PhaseClock:
+    """Times the phases that a progress callback is told of, and passes the calls on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._phase = ""
+        self._found: dict[str, tuple[float, float]] = {}
+        self._since = self._now()
+
+    def __call__(self, phase: str, done: float) -> None:
+        """Note a change of phase."""
+        if phase != self._phase:
+            self._close()
+            self._phase = phase
+        self._progress(phase, done)
+
+    def stop(self) -> dict[str, dict[str, float]]:
+        """Seconds of wall clock and of all processors, by phase."""
+        self._close()
+        return {
+            phase: {"wall_s": round(wall, 3), "cpu_s": round(cpu, 3)}
+            for phase, (wall, cpu) in self._found.items()
+        }
+
+    def _close(self) -> None:
+        now = self._now()
+        if self._phase:
+            earlier = self._found.get(self._phase, (0.0, 0.0))
+            self._found[self._phase] = (
+                earlier[0] + now[0] - self._since[0],
+                earlier[1] + now[1] - self._since[1],
+            )
+        self._since = now
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
 
 
 def _timed(work: Callable[[], Result]) -> tuple[Result, float]:

@@ -170,7 +170,7 @@ def prove(
     opened = secret if isinstance(secret, Secret) else load_secret(secret)
     loaded = load_program(program)
     if memory is not None:
-        loaded = replace(loaded, weights=PagedWeights(loaded.weights, memory // 16))
+        loaded = page_weights(loaded, memory)
     commitment = opened.commitment
     check_pair(loaded, opened)
     chat = not raw and "chat" in commitment.metadata.frames
@@ -256,6 +256,11 @@ def load_program(program: ProgramFile | str | Path) -> ProgramFile:
     loaded = program if isinstance(program, ProgramFile) else frontends.load_program_file(program)
     integer_program(loaded)
     return loaded
+
+
+def page_weights(loaded: ProgramFile, memory: int) -> ProgramFile:
+    """The same program, its weights in memory only as far as a limit of ``memory`` bytes allows."""
+    return replace(loaded, weights=PagedWeights(loaded.weights, memory // 16))
 
 
 def integer_program(loaded: ProgramFile) -> Program:

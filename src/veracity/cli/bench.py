@@ -8,7 +8,7 @@ import click
 
 from veracity.api.benchmark import bench as run_bench
 from veracity.api.progress import PHASES
-from veracity.cli.display import Bar, clock, emit_json, show_table, size
+from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
 from veracity.cli.options import json_option, memory_option, quiet_option, threads_option
 
 __all__ = ["bench"]
@@ -53,7 +53,7 @@ def bench(
     if as_json:
         emit_json(measures)
         return
-    show_table((name.replace("_", " "), shown(name, value)) for name, value in measures.items())
+    show_table((name.replace("_", " "), shown(name, value)) for name, value in flatten(measures))
 
 
 def shown(name: str, value: object) -> object:
