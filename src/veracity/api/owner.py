@@ -23,7 +23,7 @@ from veracity.api.proof import Proof, statement_context
 from veracity.api.secret import Secret
 from veracity.api.tokens import PromptFrame, TokenTable
 from veracity.engine import load_engine
-from veracity.errors import UsageError
+from veracity.errors import UsageError, VerificationError
 from veracity.frontends import PagedWeights, ProgramFile
 from veracity.graph import Program, generate
 
@@ -101,7 +101,7 @@ def commit(
     engine = load_engine("cpu", threads=threads)
     progress("load", 1.0)
     model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
-    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids))
+    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
     metadata = Metadata(
         source=loaded.source,
         parameters=loaded.parameters,
@@ -146,7 +146,8 @@ def prove(
     secret : Secret or path
         The opening of its commitment.
     prompt : str
-        The user's words; the model's chat template, where it has one, is put around them.
+        The user's words, encoded exactly as they are, white space at their ends included; the
+        model's chat template, where it has one, is put around them.
     max_new_tokens : int
         The answer ends there if the model does not end it before.
     raw : bool
@@ -161,8 +162,8 @@ def prove(
     Raises
     ------
     UsageError
-        Secret and program do not belong together, the prompt does not fit the model, or no
-        segment fits ``memory``.
+        Secret and program do not belong together, the prompt does not fit the model or cannot be
+        spelled in its tokens exactly, or no segment fits ``memory``.
     RangeError
         A value left its calibrated range; no proof of this prompt can be made.
     """
@@ -179,6 +180,7 @@ def prove(
     ids = [*frame.before, *loaded.encode(prompt), *frame.after]
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
+    check_prompt(prompt, ids, frame, commitment.table)
     context = integer_program(loaded).context
     room = context + 1 - len(ids)
     if room < 1:
@@ -193,6 +195,18 @@ def prove(
     )
     shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
     return ProvedAnswer(commitment.table.decode(shown), proof)
+
+
+def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
+    """Raise :class:`UsageError` unless a verifier will read ``prompt`` in ``ids``."""
+    try:
+        read = frame.words(ids, table)
+    except VerificationError as fault:
+        raise UsageError(f"this prompt cannot be proved: {fault.reason}") from None
+    if read != prompt:
+        raise UsageError(
+            f"the model's tokenizer makes other words of this prompt; give it as {read[:80]!r}"
+        )
 
 
 def prove_tokens(

@@ -29,6 +29,7 @@ from veracity.errors import FormatError, UsageError
 from veracity.frontends.model import Config, FloatModel, check_model
 from veracity.frontends.tokenizer import Tokenizer
 from veracity.graph import Program
+from veracity.text import Rule
 
 __all__ = ["ProgramFile", "load_program_file", "save_program_file"]
 
@@ -106,6 +107,11 @@ class ProgramFile:
     def stop_ids(self) -> set[int]:
         """Tokens that end an answer."""
         return self.tokenizer.stop_ids
+
+    @property
+    def rule(self) -> Rule | None:
+        """How text is spelled in tokens, where a verifier can know it."""
+        return self.tokenizer.rule
 
     def encode(self, text: str) -> list[int]:
         """Ids of a user's words."""
