@@ -11,6 +11,7 @@ from tests.programs import Example, small_model
 from veracity.engine import load_engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import execute
+from veracity.graph.ops import Add
 from veracity.zk.keys import load_key
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import Statement, argument, commit_model, count, cut_places, prove, verify
@@ -62,6 +63,24 @@ def test_cuts_that_cannot_be_are_refused() -> None:
             verify(ENGINE, replace(statement, cuts=cuts), proof, key=KEY)
         with pytest.raises(UsageError, match="cut"):
             prove(ENGINE, replace(statement, cuts=cuts), e.weights, opening, key=KEY)
+
+
+def test_a_value_crosses_once_where_ops_follow_that_nobody_reads() -> None:
+    """Cuts on both sides of such an op would hand over what was just received."""
+    e, statement, opening = make("llama")
+    place, name = max(cut_places(e.program).items())
+    idle = Add(name="idle", a=name, b=name, shift_a=0, shift_b=0)
+    ops = (*e.program.ops[:place], idle, *e.program.ops[place:])
+    program = replace(e.program, ops=ops)
+    program.validate()
+    assert place in cut_places(program)
+    assert place + 1 not in cut_places(program)
+    commitment, opening = commit_model(ENGINE, program, e.weights, log_columns=9, key=KEY)
+    statement = replace(statement, program=program, commitment=commitment)
+    cut = replace(statement, cuts=(place,))
+    verify(ENGINE, cut, prove(ENGINE, cut, e.weights, opening, key=KEY), key=KEY)
+    with pytest.raises(VerificationError, match="cut"):
+        verify(ENGINE, replace(statement, cuts=(place, place + 1)), b"", key=KEY)
 
 
 def test_every_message_of_both_segments_is_bound() -> None:

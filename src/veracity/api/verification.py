@@ -49,7 +49,7 @@ class VerifiedAnswer:
     answer : str
         The answer, without the token that ends it.
     complete : bool
-        Whether the model ended the answer itself (else it stops at the length asked for).
+        Whether the model ended the answer itself (else the prover cut it there).
     frame : str
         ``chat`` or ``raw``.
     prompt_tokens, answer_tokens : int

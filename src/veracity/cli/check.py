@@ -69,7 +69,7 @@ def verify(
         emit_json(result.to_plain())
         return
     model = result.metadata
-    ending = "ended by the model" if result.complete else "cut at the length asked for"
+    ending = "ended by the model" if result.complete else "cut there, not ended by the model"
     show_table(
         [
             ("prompt", result.prompt.strip()),

@@ -35,13 +35,16 @@ class Segment:
 
 
 def cut_places(program: Program) -> dict[int, str]:
-    """Where a program may be cut: the value that crosses, by the index of the op that follows."""
+    """Where a program may be cut: the value that crosses, by the index of the op that follows.
+
+    Every value crosses in one place at most, also where ops follow whose result nobody reads.
+    """
     last = {name: i for i, op in enumerate(program.ops) for name in op.inputs()}
     rotated = {op.x for op in program.ops if isinstance(op, Rope)}
     found = {}
     live: set[str] = set()
     for i, op in enumerate(program.ops):
-        if i and len(live) == 1 and not live & rotated:
+        if i and len(live) == 1 and not live & rotated and not live & set(found.values()):
             (found[i],) = live
         live.add(op.name)
         live = {name for name in live if last.get(name, -1) > i}
