@@ -41,7 +41,7 @@ def cut_places(program: Program) -> dict[int, str]:
     """
     last = {name: i for i, op in enumerate(program.ops) for name in op.inputs()}
     rotated = {op.x for op in program.ops if isinstance(op, Rope)}
-    found = {}
+    found: dict[int, str] = {}
     live: set[str] = set()
     for i, op in enumerate(program.ops):
         if i and len(live) == 1 and not live & rotated and not live & set(found.values()):
