@@ -197,6 +197,7 @@ def prove_circuit(
     channel = HiddenProver(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
     bound = bound_claim(channel, resolver, engine, circuit, witness.directions)
+    progress("lookups", 0.0)
     owed = prove_all_lookups(
         channel, resolver, plan, witness.multiplicities, lambda f: progress("lookups", f)
     )
