@@ -19,7 +19,7 @@ from tests.toy import DIMS, TABLE, make_toy, prove_toy, verify_toy
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
-from veracity.zk import lookup, opening
+from veracity.zk import ledger, lookup, opening
 from veracity.zk.fractions import Level, Run
 from veracity.zk.keys import load_key
 from veracity.zk.ledger import HiddenProver, Ledger, LinearForm
@@ -204,6 +204,57 @@ def test_the_squares_last_claim_pins_it(monkeypatch: pytest.MonkeyPatch, present
     assert forger.offset != 0
     if not present:
         monkeypatch.setattr(opening, "_verify_square", unchecked_square)
+    with check(present):
+        verify_toy(toy, proof)
+
+
+def unchecked_rounds(transcript: Any, system: Any, square: int) -> tuple[list[int], int, int]:
+    """The square's sumcheck whose rounds may sum to anything; its last claim is checked."""
+    claim, point = square, []
+    for _ in range((len(system.gates) - 1).bit_length()):
+        values = [transcript.read_scalar("opening square round") for _ in range(4)]
+        point.append(transcript.challenge("opening square"))
+        claim = opening._cubic_at(values, point[-1])
+    left, right = (transcript.read_scalar(f"opening square {side}") for side in ("left", "right"))
+    if (opening._gates_point_weight(system.gamma, point) * left * right - claim) % ORDER:
+        raise VerificationError("the last claim", "opening, square")
+    return point, left, right
+
+
+@present
+def test_a_round_ties_the_square_to_its_sum(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    """The same lie about ``square``, with a sumcheck of the true one below it."""
+    forger = SquareForger()
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "_gate_value", forger.value)
+        toy, proof = false_products()
+    assert forger.offset != 0
+    if not present:
+        monkeypatch.setattr(opening, "_verify_square", unchecked_rounds)
+    with check(present):
+        verify_toy(toy, proof)
+
+
+# ---- the ledger's copies: true products of numbers that are not the operands ---------------------
+def other_operands(label: str, values: list[int]) -> list[int]:
+    """The top layer's ``p0 q1`` with a copy of ``p0`` that makes it ``-p1 q0``: a sum of zero."""
+    if label == "products":
+        n = len(values) // 3
+        values[2 * n + 1] = -values[2 * n + 2] % ORDER
+        values[1] = values[2 * n + 1] * inverse(values[n + 1]) % ORDER
+    return values
+
+
+@present
+def test_copies_are_the_operands(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    if not present:  # nothing is owed about copies, on either side
+        honest = ledger._settle
+        monkeypatch.setattr(ledger, "_settle", lambda owed, _, *rest: honest(owed, [], *rest))
+    values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
+    counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
+    values[1, 3] = 6
+    toy = make_toy()
+    proof = prove_toy(toy, values, counts, sabotage=other_operands)[0]
     with check(present):
         verify_toy(toy, proof)
 
