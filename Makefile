@@ -18,7 +18,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: help env demo demo-private test test-all lint format bench bench-private bench-private-layer bench-private-peers lock clean
+.PHONY: help env demo demo-private test test-all lint format bench bench-scale bench-estimate \
+  bench-private bench-private-layer bench-private-peers lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -94,6 +95,13 @@ bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both mode
 
 bench-private-peers: env ## a GPT-2-size pass in SPU (in .venv-peers, 1 GB) and here, side by side
 	$(PY) benches/private_peers.py
+
+bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/scale.png
+	$(PY) -m pip install --quiet "matplotlib>=3.9"
+	$(PY) benches/scale.py
+
+bench-estimate: env ## what `veracity estimate` foretells against what is measured
+	$(PY) benches/estimates.py
 
 lock: env ## rewrite the pins from what .venv holds
 	$(PY) -m pip freeze --exclude-editable --exclude veracity > $(CONSTRAINTS)

@@ -18,6 +18,7 @@ from veracity.zkml import argument, circuit, witness
 from veracity.zkml.builder import Builder, LookupUse
 from veracity.zkml.lookups import LookupPlan, multiplicity_column
 from veracity.zkml.model import ModelCommitment, ModelOpening, weight_data
+from veracity.zkml.statement import Statement
 from veracity.zkml.tables import Table
 from veracity.zkml.tensor import Tensor
 
@@ -139,9 +140,10 @@ def cheat(
     if details is not None:
         details(trace.details)
     with cheating(monkeypatch, change):
-        lie = circuit.build_circuit(program, tokens, p, weights, trace)
-        statement = argument._statement(program, files[0], lie, tokens, p, b"")
-        transcript = ProverTranscript(argument.PROTOCOL, statement)
+        statement = Statement(program, tuple(tokens), p, commitment=files[0])
+        (segment,) = statement.segments
+        lie = circuit.build_circuit(statement, segment, None, weights, trace)
+        transcript = ProverTranscript(argument.PROTOCOL, statement.encode())
         model = weight_data(engine, program, weights, *files)
         argument.prove_circuit(engine, key, lie, model, transcript)
     return transcript.finish()

@@ -127,3 +127,4 @@ def verify_toy(toy: Toy, proof: bytes) -> None:
     leaf = verify_lookups(channel, PLACE.variables)
     equation = reduce_verifier(channel, SHAPES, claims_of(engine, leaf, alpha))
     verify_opening(channel, SHAPES, points, equation)
+    transcript.finish()

@@ -9,7 +9,7 @@ import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = {"api", "engine", "errors", "frontends", "graph", "zk", "zkml"}
+LAYERS = {"api", "engine", "errors", "frontends", "graph", "text", "zk", "zkml"}
 SOURCES = sorted((ROOT / "src" / "veracity").rglob("*.py"))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from veracity.engine.generators import cache_file, cached_generators
 from veracity.engine.reference_group import hash_to_curve
+from veracity.errors import BackendUnavailable
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "generators.json"
 LABEL = "cache test"
@@ -94,6 +95,20 @@ def test_damaged_file_is_rebuilt(engine, cache, expected, damage):
     cache.write_bytes(damage(good))
     assert engine.compress(cached_generators(engine, LABEL, 30)) == expected
     assert cache.read_bytes() == good
+
+
+def test_one_replaced_point_is_found_where_the_digest_is_known(engine, cache, expected):
+    digest = hashlib.sha256(expected).hexdigest()
+    cached_generators(engine, LABEL, 30, digest)
+    good = cache.read_bytes()
+    cache.write_bytes(_resealed(good[:88] + good[56:88] + good[120:]))
+    assert engine.compress(cached_generators(engine, LABEL, 30, digest)) == expected
+    assert cache.read_bytes() == good
+
+
+def test_an_engine_that_derives_other_points_is_refused(engine):
+    with pytest.raises(BackendUnavailable):
+        cached_generators(engine, LABEL, 30, "00" * 32)
 
 
 def test_unwritable_cache(engine, expected, tmp_path, monkeypatch):

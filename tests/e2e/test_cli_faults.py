@@ -74,6 +74,20 @@ def test_the_secret_is_private_and_shows_nothing(house: House) -> None:
     assert opening.hex() not in shown
 
 
+def test_white_space_around_a_prompt_is_seen(house: House, tmp_path: Path) -> None:
+    out = tmp_path / "white.vproof"
+    asked = ("--prompt", "\nOnce \n")
+    done(
+        *("prove", house.program, "--secret", house.secret, *asked, "-q"),
+        *("--max-new-tokens", 2, "--out", out),
+    )
+    pinned = ("verify", out, "--commitment", house.commitment)
+    shown = done(*pinned, *asked).stdout
+    assert r'"\nOnce \n"' in shown
+    assert "token ids are the only ones" in shown
+    expect(FALSE, *pinned, "--prompt", "Once", says="another prompt")
+
+
 # ---- false proofs: exit code 1 ------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from veracity.errors import FormatError, VerificationError
 from veracity.frontends import calibrate, import_model, load_program_file
 from veracity.graph import generate
 from veracity.zk.keys import load_key
-from veracity.zkml import commit_model, count, verify
+from veracity.zkml import Statement, commit_model, count, verify
 from veracity.zkml.argument import prove_with_spans
 
 
@@ -29,13 +30,12 @@ def test_every_message_of_a_real_proof_is_bound(tmp_path: Path) -> None:
     assert frame is not None
     prompt = [*frame[0], *content.encode("Once upon a time"), *frame[1]]
     tokens = [*prompt, *generate(program, content.weights, prompt, 8)]
-    proof, spans = prove_with_spans(
-        engine, program, content.weights, commitment, opening, tokens, len(prompt), key=key
-    )
-    assert len(proof) == count(program, tokens, len(prompt)).proof_bytes
+    statement = Statement(program, tuple(tokens), len(prompt), commitment=commitment)
+    proof, spans = prove_with_spans(engine, statement, content.weights, opening, key=key)
+    assert len(proof) == count(statement).proof_bytes
 
     def check(data: bytes, said: list[int] = tokens) -> None:
-        verify(engine, program, commitment, said, len(prompt), b"", data, key=key)
+        verify(engine, replace(statement, tokens=tuple(said)), data, key=key)
 
     check(proof)
     for i in range(len(tokens)):

@@ -22,7 +22,16 @@ from veracity.errors import (
 from veracity.graph.ops import Add
 from veracity.graph.tables import exp_table
 from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zkml import ModelCommitment, ModelOpening, commit_model, count, prove, verify
+from veracity.zkml import (
+    Execution,
+    ModelCommitment,
+    ModelOpening,
+    Statement,
+    commit_model,
+    count,
+    prove,
+    verify,
+)
 from veracity.zkml.argument import prove_with_spans
 from veracity.zkml.circuit import build_circuit
 
@@ -43,18 +52,15 @@ class Setting:
     def files(self) -> tuple[ModelCommitment, ModelOpening]:
         return self.commitment, self.opening
 
-    def verify(self, proof: bytes, tokens: list[int] | None = None, context: bytes = b"") -> None:
-        e = self.example
-        verify(
-            self.engine,
-            e.program,
-            self.commitment,
-            e.tokens if tokens is None else tokens,
-            e.prompt_length,
-            context,
-            proof,
-            key=self.key,
-        )
+    def statement(self, **changes: Any) -> Statement:
+        return replace(statement_of(self.example, self.commitment), **changes)
+
+    def verify(self, proof: bytes, **changes: Any) -> None:
+        verify(self.engine, self.statement(**changes), proof, key=self.key)
+
+
+def statement_of(e: Example, commitment: ModelCommitment) -> Statement:
+    return Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
 
 
 def make_setting(style: str) -> Setting:
@@ -64,16 +70,8 @@ def make_setting(style: str) -> Setting:
     commitment, opening = commit_model(
         engine, example.program, example.weights, log_columns=LOG_COLUMNS, key=key
     )
-    proof = prove(
-        engine,
-        example.program,
-        example.weights,
-        commitment,
-        opening,
-        example.tokens,
-        example.prompt_length,
-        key=key,
-    )
+    statement = statement_of(example, commitment)
+    proof = prove(engine, statement, example.weights, opening, key=key)
     return Setting(engine, key, example, commitment, opening, proof)
 
 
@@ -89,10 +87,7 @@ def llama() -> Setting:
 
 def test_honest_proof_is_accepted_and_its_size_foretold(setting: Setting) -> None:
     setting.verify(setting.proof)
-    e = setting.example
-    costs = count(e.program, e.tokens, e.prompt_length, LOG_COLUMNS)
-    assert len(setting.proof) == costs.proof_bytes
-    assert len(setting.commitment.rows) == costs.commitment_bytes
+    assert len(setting.proof) == count(setting.statement(), LOG_COLUMNS).proof_bytes
 
 
 @pytest.mark.parametrize("answer", [1, 3])
@@ -102,8 +97,8 @@ def test_other_shapes(seed: int, answer: int) -> None:
     key = load_key(engine, LOG_COLUMNS)
     e = small_model("llama", layers=1 + seed, seed=seed, answer=answer)
     files = commit_model(engine, e.program, e.weights, log_columns=LOG_COLUMNS, key=key)
-    proof = prove(engine, e.program, e.weights, *files, e.tokens, e.prompt_length, key=key)
-    verify(engine, e.program, files[0], e.tokens, e.prompt_length, b"", proof, key=key)
+    statement = statement_of(e, files[0])
+    verify(engine, statement, prove(engine, statement, e.weights, files[1], key=key), key=key)
 
 
 # ---- wrong statements ------------------------------------------------------------------------
@@ -112,7 +107,7 @@ def test_every_token_is_bound(llama: Setting) -> None:
         tokens = list(llama.example.tokens)
         tokens[i] = (tokens[i] + 1) % llama.example.program.vocab
         with pytest.raises(REJECTED):
-            llama.verify(llama.proof, tokens)
+            llama.verify(llama.proof, tokens=tuple(tokens))
 
 
 def test_context_prompt_length_program_and_commitment_are_bound(llama: Setting) -> None:
@@ -120,41 +115,20 @@ def test_context_prompt_length_program_and_commitment_are_bound(llama: Setting) 
     with pytest.raises(REJECTED):
         llama.verify(llama.proof, context=b"another file")
     with pytest.raises(REJECTED):
-        verify(
-            llama.engine, e.program, llama.commitment, e.tokens, 2, b"", llama.proof, key=llama.key
-        )
-    other = replace(e.program, name="another name")
+        llama.verify(llama.proof, prompt_length=2)
     with pytest.raises(REJECTED):
-        verify(
-            llama.engine,
-            other,
-            llama.commitment,
-            e.tokens,
-            e.prompt_length,
-            b"",
-            llama.proof,
-            key=llama.key,
-        )
+        llama.verify(llama.proof, program=replace(e.program, name="another name"))
     second, _ = commit_model(
         llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS, key=llama.key
     )
     with pytest.raises(REJECTED):
-        verify(
-            llama.engine,
-            e.program,
-            second,
-            e.tokens,
-            e.prompt_length,
-            b"",
-            llama.proof,
-            key=llama.key,
-        )
+        llama.verify(llama.proof, commitment=second)
 
 
 def test_bad_statements_are_not_crashes(llama: Setting) -> None:
     for tokens in ([], [1], [1, 2, 3], [1, 2, 3, 99], [1, 2, 3, -1], [0] * 200):
         with pytest.raises(REJECTED):
-            llama.verify(llama.proof, tokens)
+            llama.verify(llama.proof, tokens=tuple(tokens))
 
 
 def test_programs_without_an_argument_are_told(llama: Setting) -> None:
@@ -170,18 +144,16 @@ def test_programs_without_an_argument_are_told(llama: Setting) -> None:
     program.validate()
     commitment = replace(llama.commitment, program_digest=bytes.fromhex(program.digest))
     with pytest.raises(VerificationError):
-        verify(llama.engine, program, commitment, e.tokens, e.prompt_length, b"", llama.proof,
-               key=llama.key)  # fmt: skip
+        llama.verify(llama.proof, program=program, commitment=commitment)
     with pytest.raises(UnsupportedModelError):
-        count(program, e.tokens, e.prompt_length)
+        count(Execution(program, tuple(e.tokens), e.prompt_length))
 
 
 # ---- changed proofs --------------------------------------------------------------------------
 def test_every_message_is_bound(llama: Setting) -> None:
     """Flip one bit in every kind of message (first and last of each label)."""
-    e = llama.example
     proof, spans = prove_with_spans(
-        llama.engine, e.program, e.weights, *llama.files, e.tokens, e.prompt_length, key=llama.key
+        llama.engine, llama.statement(), llama.example.weights, llama.opening, key=llama.key
     )
     chosen = {s.label: s for s in spans} | {s.label + "/first": s for s in reversed(spans)}
     for span in chosen.values():
@@ -198,8 +170,7 @@ def test_truncation_and_garbage(llama: Setting) -> None:
 
 
 def test_two_proofs_share_no_message(llama: Setting) -> None:
-    e = llama.example
-    args = (llama.engine, e.program, e.weights, *llama.files, e.tokens, e.prompt_length)
+    args = (llama.engine, llama.statement(), llama.example.weights, llama.opening)
     (one, spans), (two, _) = (prove_with_spans(*args, key=llama.key) for _ in range(2))
     for span in spans:
         assert one[span.start : span.stop] != two[span.start : span.stop], span.label
@@ -207,8 +178,8 @@ def test_two_proofs_share_no_message(llama: Setting) -> None:
 
 # ---- malicious provers -----------------------------------------------------------------------
 def _roles(setting: Setting) -> list[str]:
-    e = setting.example
-    return list(build_circuit(e.program, e.tokens, e.prompt_length).builder.stacks)
+    statement = setting.statement()
+    return list(build_circuit(statement, statement.segments[0]).builder.stacks)
 
 
 def test_one_wrong_value_in_any_column_is_rejected(
@@ -342,7 +313,7 @@ def test_wrong_answer_token(llama: Setting, monkeypatch: pytest.MonkeyPatch) -> 
             continue
         proof = cheat(monkeypatch, llama.engine, llama.key, e, llama.files, _nothing, tokens)
         with pytest.raises(VerificationError):
-            llama.verify(proof, tokens)
+            llama.verify(proof, tokens=tuple(tokens))
 
 
 def test_other_weights_than_committed(llama: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,7 +334,11 @@ def test_prover_refuses_a_wrong_answer(llama: Setting) -> None:
     wrong = [*e.tokens[:-1], (e.tokens[-1] + 1) % e.program.vocab]
     with pytest.raises(UsageError):
         prove(
-            llama.engine, e.program, e.weights, *llama.files, wrong, e.prompt_length, key=llama.key
+            llama.engine,
+            llama.statement(tokens=tuple(wrong)),
+            e.weights,
+            llama.opening,
+            key=llama.key,
         )
 
 
@@ -373,16 +348,7 @@ def test_foreign_secret_is_refused(llama: Setting) -> None:
         llama.engine, e.program, e.weights, log_columns=LOG_COLUMNS, key=llama.key
     )
     with pytest.raises(UsageError):
-        prove(
-            llama.engine,
-            e.program,
-            e.weights,
-            llama.commitment,
-            other,
-            e.tokens,
-            e.prompt_length,
-            key=llama.key,
-        )
+        prove(llama.engine, llama.statement(), e.weights, other, key=llama.key)
 
 
 def test_out_of_range_activation_names_the_op(llama: Setting) -> None:
@@ -390,6 +356,4 @@ def test_out_of_range_activation_names_the_op(llama: Setting) -> None:
     weights = {k: v.copy() for k, v in e.weights.items()}
     weights["layers.0.attn.q.weight"][:] = 32000
     with pytest.raises(RangeError, match=r"layers\.0\.attn\.q"):
-        prove(
-            llama.engine, e.program, weights, *llama.files, e.tokens, e.prompt_length, key=llama.key
-        )
+        prove(llama.engine, llama.statement(), weights, llama.opening, key=llama.key)

@@ -22,9 +22,10 @@ from veracity.api.verification import verify
 from veracity.errors import FormatError, VerificationError
 from veracity.graph import Program, WeightSpec
 from veracity.graph.ops import Embed, Head
+from veracity.text import ByteLevel, Pieces
 from veracity.zkml import ModelCommitment, ModelOpening
 
-TABLE = TokenTable((b"<s>", b"</s>", b"a", b"b"), frozenset({0, 1}))
+TABLE = TokenTable((b"<s>", b"</s>", b"a", b"aa"), frozenset({0, 1}), ByteLevel(((3, 1),)))
 PROGRAM = Program(
     name="tiny",
     arch={"layers": 0},
@@ -107,7 +108,7 @@ def test_every_truncation_flip_and_extension_is_a_format_error(kind: Commitment 
 
 def sealed(metadata: object, program: str, table: bytes, rows: bytes) -> bytes:
     writer = ByteWriter()
-    writer.header(b"VCOM", 1)
+    writer.header(b"VCOM", 2)
     writer.blob(canonical_json(metadata))
     writer.deflated(program.encode())
     writer.deflated(table)
@@ -153,6 +154,11 @@ def test_the_hostile_file_is_honest_without_changes() -> None:
         {"program": replace(PROGRAM, name="other").to_json()},
         {"table": TokenTable(TABLE.pieces[:3], frozenset()).to_bytes()},
         {"table": b"\xff\xff\xff\xff"},
+        {"table": replace(TABLE, rule=None).to_bytes()},
+        {"table": replace(TABLE, rule=Pieces((0,) * 4)).to_bytes()},
+        {"table": replace(TABLE, rule=ByteLevel(())).to_bytes()},
+        {"table": replace(TABLE, rule=ByteLevel(((3, 1),), digits_apart=True)).to_bytes()},
+        {"table": TABLE.to_bytes()[:-2] + b"\2\0"},
         {"rows": b""},
         {"rows": MODEL.to_bytes()[:-1]},
     ],
@@ -205,6 +211,7 @@ def statement(**changes: object) -> Proof:
         ({"tokens": (0, *[2] * 9), "prompt_length": 2}, "context"),
         ({"tokens": (2, 2, 3)}, "not in the form"),
         ({"tokens": (0, 0, 3)}, "special tokens"),
+        ({"tokens": (0, 2, 2, 3), "prompt_length": 3}, "another tokenisation"),
         ({"tokens": (0, 2, 1, 3)}, "goes on after"),
         ({}, "."),
     ],

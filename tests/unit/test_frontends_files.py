@@ -134,3 +134,19 @@ def test_a_missing_file_and_an_unwritable_folder(tmp_path: Path) -> None:
         load_program_file(tmp_path / "none.vprog")
     with pytest.raises(UsageError):
         save_program_file(tmp_path / "no folder" / "x.vprog", tiny())
+
+
+@pytest.mark.parametrize("member", ["meta.json", "config.json", "tokenizer.json", "program.json"])
+def test_a_compressed_text_is_refused_before_it_is_read(
+    written: Path, tmp_path: Path, member: str
+) -> None:
+    """A few megabytes of zip must not become gigabytes of JSON."""
+    path = tmp_path / "bomb.vprog"
+    with zipfile.ZipFile(written) as old, zipfile.ZipFile(path, "w") as new:
+        for info in old.infolist():
+            if info.filename != member:
+                new.writestr(info, old.read(info))
+        new.writestr(member, b" " * (1 << 24), zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < written.stat().st_size + (1 << 20)
+    with pytest.raises(FormatError, match="compressed"):
+        load_program_file(path)

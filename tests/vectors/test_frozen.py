@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from tests.toy import make_toy, verify_toy
+from veracity.engine import load_engine
+from veracity.zk import keys
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 
 FIRST = 0x1CA90A939BB6FF18D0F16934A5FEE49C9FD16776D75172CB2359F91A74B842D2
@@ -50,3 +53,10 @@ def test_everything_absorbed_changes_the_challenge(
 def test_frozen_proof_verifies(backend: str) -> None:
     text = (Path(__file__).parent / "toy_proof_v1.hex").read_text(encoding="ascii")
     verify_toy(make_toy(backend), bytes.fromhex(text.replace("\n", "")))
+
+
+def test_generators_have_the_digests_that_are_pinned() -> None:
+    engine = load_engine("cpu")
+    for (name, count), digest in keys._DIGESTS.items():
+        points = engine.generators(f"{keys.GENERATOR_LABEL}/{name}", count)
+        assert hashlib.sha256(engine.compress(points)).hexdigest() == digest

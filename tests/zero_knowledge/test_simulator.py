@@ -7,25 +7,32 @@ in docs/protocols/hiding.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.programs import small_model
 from tests.toy import DIMS, PLACE, SHAPES, TABLE, Toy, claims_of, make_toy, prove_toy
-from veracity.engine.api import ORDER
+from veracity.engine import load_engine
+from veracity.engine.api import ORDER, Engine, Points
 from veracity.errors import VerificationError
 from veracity.zk import opening
+from veracity.zk.columns import ColumnShape
 from veracity.zk.ipa import prove_inner_product
+from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import HiddenVerifier
 from veracity.zk.lookup import verify_lookups
 from veracity.zk.mle import inverse, powers
 from veracity.zk.opening import verify_opening
 from veracity.zk.reduction import reduce_verifier
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+from veracity.zkml import Statement, argument, commit_model, verify
+from veracity.zkml.model import weight_points, weight_shapes
 
+Shapes = Mapping[str, ColumnShape]
 E = 0x1234567890ABCDEF1234567890ABCDEF
 
 
@@ -75,23 +82,23 @@ def replay(toy: Toy, transcript: Any) -> Replay:
     return out
 
 
-def combined_commitment(toy: Toy, state: Replay, delta: int) -> Any:
+def combined_commitment(
+    engine: Engine, key: CommitmentKey, state: Replay, shapes: Shapes, delta: int
+) -> Points:
     """``P``: all rows and messages."""
-    engine = toy.engine
     points, scalars = [state.channel.message_points()], []
     scalars.append(engine.from_ints(powers(delta, len(state.channel.messages) + 1)[1:]))
     for name, weight in state.equation.weights.items():
-        layout = SHAPES[name].layout(toy.key.log_columns)
+        layout = shapes[name].layout(key.log_columns)
         points.append(state.points[name])
         scalars.append(engine.scale(layout.row_weights(engine, state.equation.point), weight))
     return engine.msm(engine.concat_points(points), engine.concat(scalars))
 
 
-def simulate(toy: Toy) -> bytes:
-    """A proof of the toy statement from public data alone."""
-    engine, key = toy.engine, toy.key
-    transcript = Programmed("toy", toy.statement)
-    state = replay(toy, transcript)
+def simulate_opening(
+    engine: Engine, key: CommitmentKey, transcript: Programmed, state: Replay, shapes: Shapes
+) -> None:
+    """Write an opening of whatever is owed, from public data alone."""
     channel = state.channel
     gates = channel.close()
     system, delta = opening._system(channel, engine, state.equation, key.log_columns, gates)
@@ -105,7 +112,7 @@ def simulate(toy: Toy) -> bytes:
     linear = opening._gate_linear(system, z)
     bases = engine.concat_points([key.columns, key.slots(0, m)])
     whole = engine.concat([z_row, engine.from_ints(z)])
-    p = combined_commitment(toy, state, delta)
+    p = combined_commitment(engine, key, state, shapes, delta)
     mask = engine.msm(
         engine.concat_points([bases, key.blinder, p]),
         engine.scale(engine.concat([whole, engine.from_ints([z_blind, -1])]), inverse(E)),
@@ -135,6 +142,12 @@ def simulate(toy: Toy) -> bytes:
         engine, transcript, bases, engine.scale_points(key.inner, xi), whole,
         engine.concat([system.u_row, engine.from_ints(slots)]),
     )  # fmt: skip
+
+
+def simulate(toy: Toy) -> bytes:
+    """A proof of the toy statement from public data alone."""
+    transcript = Programmed("toy", toy.statement)
+    simulate_opening(toy.engine, toy.key, transcript, replay(toy, transcript), SHAPES)
     return transcript.finish()
 
 
@@ -148,6 +161,48 @@ def test_simulated_proof_is_accepted_under_the_programmed_oracle(toy: Toy) -> No
     reader = ProgrammedReader("toy", toy.statement, proof)
     state = replay(toy, reader)
     verify_opening(state.channel, SHAPES, state.points, state.equation)
+
+
+def simulate_inference(
+    statement: Statement,
+    key: CommitmentKey,
+    points: Mapping[str, Points],
+    patch: pytest.MonkeyPatch,
+) -> bytes:
+    """A proof of a whole statement: the verifier's own replay up to the opening, then a forgery."""
+    engine = make_toy().engine
+    transcript = Programmed(argument.PROTOCOL, statement.encode())
+    circuit = argument.build_circuit(statement, statement.segments[0])
+
+    def finish(channel: HiddenVerifier, shapes: Shapes, found: Any, equation: Any) -> None:
+        state = Replay(channel, dict(found), equation)
+        simulate_opening(engine, key, transcript, state, shapes)
+
+    with patch.context() as inner:
+        inner.setattr(argument, "verify_opening", finish)
+        shapes = weight_shapes(statement.program)
+        argument.verify_circuit(engine, key, circuit, shapes, points, transcript)  # type: ignore[arg-type]
+    return transcript.finish()
+
+
+@pytest.mark.parametrize("style", ["llama", "gpt2"])
+@pytest.mark.parametrize("true", [True, False], ids=["true answer", "false answer"])
+def test_the_whole_protocol_is_simulated(
+    style: str, true: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of true statements and, as the oracle is programmed, of false ones: no weights are needed."""
+    engine, e = load_engine("cpu"), small_model(style, layers=1)
+    key = load_key(engine, 9)
+    commitment, _ = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
+    last = e.tokens[-1] if true else (e.tokens[-1] + 1) % e.program.vocab
+    tokens = (*e.tokens[:-1], last)
+    statement = Statement(e.program, tokens, e.prompt_length, commitment=commitment)
+    points = weight_points(engine, e.program, commitment)
+    proof = simulate_inference(statement, key, points, monkeypatch)
+    with pytest.raises(VerificationError):
+        verify(engine, statement, proof, key)
+    monkeypatch.setattr(argument, "VerifierTranscript", ProgrammedReader)
+    verify(engine, statement, proof, key)
 
 
 def test_it_needs_the_programmed_oracle(toy: Toy) -> None:

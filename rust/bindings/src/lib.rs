@@ -17,6 +17,7 @@ mod ring;
 #[pymodule]
 fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(use_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(keep_memory, module)?)?;
     field::register(module)?;
     fss::register(module)?;
     integers::register(module)?;
@@ -35,4 +36,10 @@ fn use_threads(threads: usize) -> usize {
         .num_threads(threads)
         .build_global();
     rayon::current_num_threads()
+}
+
+/// Keeps at most this many bytes of freed vectors for use again; the rest goes back to the system.
+#[pyfunction]
+fn keep_memory(py: Python<'_>, limit: usize) {
+    py.detach(|| veracity_kernels::buffers::keep(limit));
 }

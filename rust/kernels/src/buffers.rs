@@ -6,12 +6,14 @@
 
 use crate::field::{Fe, Limbs, Modulus};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// Vectors from this size on, in bytes, are worth it.
 const LARGE: usize = 1 << 20;
-/// Bytes kept at most, on a machine with much memory; an eighth of it on a smaller one.
-const KEPT: usize = 4 << 30;
+/// Bytes kept at most; an eighth of the memory on a small machine. More is hardly faster: the
+/// longest vectors are made once a proof.
+const KEPT: usize = 256 << 20;
 const HUGE_PAGE: usize = 2 << 20;
 
 #[derive(Default)]
@@ -25,6 +27,9 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
     free: BTreeMap::new(),
     bytes: 0,
 });
+
+/// Bytes to keep, where somebody said how many.
+static WANTED: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 fn bytes(limbs: &Vec<Limbs>) -> usize {
     limbs.capacity() * size_of::<Limbs>()
@@ -65,28 +70,51 @@ pub fn recycle<M: Modulus>(values: Vec<Fe<M>>) {
     if let Ok(mut pool) = POOL.lock() {
         pool.bytes += size;
         pool.free.entry(limbs.len()).or_default().push(limbs);
-        // The shortest are the cheapest to make again.
-        while pool.bytes > limit {
-            let Some(mut entry) = pool.free.first_entry() else {
-                break;
-            };
-            match entry.get_mut().pop() {
-                Some(old) => {
-                    pool.bytes -= bytes(&old);
-                    evicted.push(old);
-                }
-                None => {
-                    entry.remove();
-                }
-            }
-        }
+        evicted = shrink(&mut pool, limit);
     }
     // Given back to the system here, where nobody waits for the lock.
     drop(evicted);
 }
 
+/// Takes vectors out until at most `limit` bytes are left; the shortest first, which are the
+/// cheapest to make again.
+fn shrink(pool: &mut Pool, limit: usize) -> Vec<Vec<Limbs>> {
+    let mut evicted = Vec::new();
+    while pool.bytes > limit {
+        let Some(mut entry) = pool.free.first_entry() else {
+            break;
+        };
+        match entry.get_mut().pop() {
+            Some(old) => {
+                pool.bytes -= bytes(&old);
+                evicted.push(old);
+            }
+            None => {
+                entry.remove();
+            }
+        }
+    }
+    evicted
+}
+
+/// Keeps at most `limit` bytes from now on, and gives what is free beyond that back to the system.
+pub fn keep(limit: usize) {
+    WANTED.store(limit, Ordering::Relaxed);
+    let evicted = POOL.lock().map(|mut pool| shrink(&mut pool, limit));
+    drop(evicted);
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: returns free memory of the allocator to the system; touches no live object.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Bytes to keep.
 fn limit() -> usize {
+    let wanted = WANTED.load(Ordering::Relaxed);
+    if wanted != usize::MAX {
+        return wanted;
+    }
     static LIMIT: OnceLock<usize> = OnceLock::new();
     *LIMIT.get_or_init(|| {
         #[cfg(target_os = "linux")]

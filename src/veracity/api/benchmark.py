@@ -40,6 +40,7 @@ def bench(
     tokens: int,
     *,
     keep: str | Path | None = None,
+    memory: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -53,6 +54,8 @@ def bench(
         Positions in all: a quarter is the prompt, the rest is generated.
     keep : path, optional
         Folder to leave ``model.vcom`` and ``answer.vproof`` in.
+    memory : int, optional
+        Limit for proving, in bytes (:func:`veracity.prove`).
     threads : int, optional
         Threads to use; all cores by default.
     progress : Progress
@@ -61,16 +64,16 @@ def bench(
     Returns
     -------
     dict
-        ``model, parameters, tokens, lookups, committed_values, import_s, calibrate_s, commit_s,
-        evaluate_s, prove_s, verify_s, proof_bytes, commitment_bytes, peak_memory_bytes, threads,
-        cpu, commit``. Times are seconds of wall clock.
+        ``model, parameters, tokens, segments, lookups, committed_values, import_s, calibrate_s,
+        commit_s, evaluate_s, prove_s, prove_phases, verify_s, proof_bytes, commitment_bytes,
+        peak_memory_bytes, threads, cpu, commit``. Times are seconds of wall clock.
     """
     if tokens < 8:
         raise UsageError("at least 8 tokens are needed; pass --tokens 8 or more")
     with tempfile.TemporaryDirectory(prefix="veracity-bench-") as scratch:
         folder = Path(keep) if keep is not None else Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        return _measure(model, tokens, folder, Path(scratch), threads, progress)
+        return _measure(model, tokens, folder, Path(scratch), memory, threads, progress)
 
 
 def _measure(
@@ -78,6 +81,7 @@ def _measure(
     tokens: int,
     folder: Path,
     scratch: Path,
+    memory: int | None,
     threads: int | None,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -88,6 +92,8 @@ def _measure(
         _, import_s = _timed(lambda: owner.import_model(model, program, progress=progress))
         _, calibrate_s = _timed(lambda: owner.calibrate(program, progress=progress))
     loaded = owner.load_program(program)
+    if memory is not None:
+        loaded = owner.page_weights(loaded, memory)
     (commitment, secret), commit_s = _timed(
         lambda: owner.commit(loaded, threads=threads, progress=progress)
     )
@@ -104,20 +110,32 @@ def _measure(
         raise UsageError(
             f"the model ended its answer after {len(answer)} tokens; choose fewer --tokens"
         )
+    clock = PhaseClock(progress)
     proof, prove_s = _timed(
         lambda: owner.prove_tokens(
-            loaded, secret, prompt, answer, "raw", threads=threads, progress=progress
+            loaded,
+            secret,
+            prompt,
+            answer,
+            "raw",
+            memory=memory,
+            threads=threads,
+            progress=clock,
         )
     )
+    phases = clock.stop()
     proof.save(folder / "answer.vproof")
     progress("verify", 0.0)
     verdict = _verify_elsewhere(folder, threads)
     progress("verify", 1.0)
-    costs = zkml.count(owner.integer_program(loaded), prompt + answer, len(prompt))
+    program_of = owner.integer_program(loaded)
+    execution = zkml.Execution(program_of, proof.tokens, proof.prompt_length, proof.cuts)
+    costs = zkml.count(execution)
     return {
         "model": loaded.source["name"],
         "parameters": loaded.parameters,
         "tokens": tokens,
+        "segments": len(proof.cuts) + 1,
         "lookups": costs.lookups,
         "committed_values": costs.committed_values,
         "import_s": round(import_s, 3),
@@ -125,6 +143,7 @@ def _measure(
         "commit_s": round(commit_s, 3),
         "evaluate_s": round(evaluate_s, 3),
         "prove_s": round(prove_s, 3),
+        "prove_phases": phases,
         "verify_s": verdict["verify_s"],
         "proof_bytes": (folder / "answer.vproof").stat().st_size,
         "commitment_bytes": (folder / "model.vcom").stat().st_size,
@@ -133,6 +152,45 @@ def _measure(
         "cpu": cpu_name(),
         "commit": _checkout(),
     }
+
+
+class PhaseClock:
+    """Times the phases that a progress callback is told of, and passes the calls on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._phase = ""
+        self._found: dict[str, tuple[float, float]] = {}
+        self._since = self._now()
+
+    def __call__(self, phase: str, done: float) -> None:
+        """Note a change of phase."""
+        if phase != self._phase:
+            self._close()
+            self._phase = phase
+        self._progress(phase, done)
+
+    def stop(self) -> dict[str, dict[str, float]]:
+        """Seconds of wall clock and of all processors, by phase."""
+        self._close()
+        return {
+            phase: {"wall_s": round(wall, 3), "cpu_s": round(cpu, 3)}
+            for phase, (wall, cpu) in self._found.items()
+        }
+
+    def _close(self) -> None:
+        now = self._now()
+        if self._phase:
+            earlier = self._found.get(self._phase, (0.0, 0.0))
+            self._found[self._phase] = (
+                earlier[0] + now[0] - self._since[0],
+                earlier[1] + now[1] - self._since[1],
+            )
+        self._since = now
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
 
 
 def _timed(work: Callable[[], Result]) -> tuple[Result, float]:

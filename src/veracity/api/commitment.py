@@ -1,7 +1,8 @@
 """The public file of a model, ``.vcom``: what a verifier pins.
 
-Layout: header; metadata (canonical JSON); program (canonical JSON, compressed); token table
-(compressed); model commitment; SHA-256 of all of it, which is the commitment's digest.
+Layout: header; metadata (canonical JSON); program (canonical JSON, compressed); tokens and how text
+is spelled in them (compressed); model commitment; SHA-256 of all of it, which is the commitment's
+digest.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from veracity.zkml import ModelCommitment
 __all__ = ["Commitment", "Metadata"]
 
 KIND = b"VCOM"
-VERSION = 1
+VERSION = 2
 MAX_METADATA = 1 << 20
 MAX_PROGRAM = 1 << 24
 MAX_ROWS = 1 << 28
@@ -48,7 +49,8 @@ class Metadata:
     parameters : int
         Number of weights.
     program_digest, tokenizer_digest : str
-        SHA-256, hexadecimal; both are checked against the file's own program and token table.
+        SHA-256, hexadecimal; both are checked against the file's own program and token table
+        (with its rule of encoding).
     quantisation, calibration, accuracy : mapping
         How integers were made from floats, on which text, and how well they agree.
     frames : mapping

@@ -1,15 +1,18 @@
-"""What a proof would cost, told before it is made.
+"""What a proof would cost, told before it is made, and where to cut it to hold less in memory.
 
-Counts and sizes follow from the program and the number of tokens. Times are counts multiplied by
-two short measurements of this machine (a field multiplication, a committed 16-bit value) and by how
-many of each the prover was seen to take per lookup, per committed value and per weight.
+Counts and sizes follow from the program and the number of tokens. Times and memory are linear in
+the counts, with the coefficients below; times are scaled by two short measurements of this machine
+(a field multiplication, a committed 16-bit value). `make bench-estimate` compares them with what is
+measured; docs/performance.md has the last comparison.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,27 @@ import numpy as np
 
 from veracity import zkml
 from veracity.api.owner import integer_program, load_program
+from veracity.api.planning import plan_cuts, segment_memory
 from veracity.engine import load_engine
-from veracity.engine.api import Engine
+from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
 from veracity.frontends import ProgramFile
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "OpRow", "estimate", "estimate_ops"]
+
+# Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
+#: Seconds a segment takes beside what its counts say.
+SEGMENT_S = 0.5
+#: Field multiplications' worth of time per lookup, and per weight that is read.
+PER_LOOKUP = 17.7
+PER_WEIGHT = 1.45
+#: A value of the witness against one of long rows of 16-bit values.
+PER_VALUE = 4.05
+#: The verifier's seconds: always, for a segment, per row commitment, per value of the witness.
+VERIFY_S = 0.03
+VERIFY_SEGMENT_S = 0.06
+VERIFY_ROW_S = 9e-6
+VERIFY_VALUE_S = 7e-9
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,7 @@ class Estimate:
     """The cost of one proof on this machine; times in seconds, sizes in bytes."""
 
     tokens: int
+    segments: int
     lookups: int
     committed_values: int
     proof_bytes: int
@@ -44,6 +63,17 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class OpRow:
+    """What all ops of one kind and role add to a proof."""
+
+    op: str
+    count: int
+    lookups: int
+    committed_values: int
+    product_values: int
+
+
+@dataclass(frozen=True)
 class Speed:
     """Seconds for one field multiplication and for committing to one 16-bit value."""
 
@@ -51,49 +81,98 @@ class Speed:
     committed_value: float
 
 
+def _execution(program: ProgramFile | str | Path, tokens: int) -> zkml.Execution:
+    """An execution of so many positions, a quarter of them prompt; token ids do not matter."""
+    integers = integer_program(load_program(program))
+    if not 2 <= tokens <= integers.context + 1:
+        raise UsageError(f"tokens must lie between 2 and {integers.context + 1}")
+    return zkml.Execution(integers, (0,) * tokens, max(1, tokens // 4))
+
+
 def estimate(
-    program: ProgramFile | str | Path, tokens: int, *, threads: int | None = None
+    program: ProgramFile | str | Path,
+    tokens: int,
+    *,
+    memory: int | None = None,
+    threads: int | None = None,
 ) -> Estimate:
     """Tell what proving ``tokens`` positions (prompt and answer) would cost.
+
+    Parameters
+    ----------
+    program : ProgramFile or path
+        The calibrated model.
+    tokens : int
+        Positions; a quarter of them are taken to be the prompt.
+    memory : int, optional
+        Limit of the prover's memory in bytes, as for :func:`veracity.prove`.
+    threads : int, optional
+        Threads to use; all cores by default.
 
     Raises
     ------
     UsageError
-        The program is not calibrated, or ``tokens`` is beyond its context.
+        The program is not calibrated, ``tokens`` is beyond its context, or no segment fits
+        ``memory``.
     """
-    loaded = load_program(program)
-    integers = integer_program(loaded)
-    if not 2 <= tokens <= integers.context + 1:
-        raise UsageError(f"tokens must lie between 2 and {integers.context + 1}")
-    # Token ids do not change the cost, only how many there are.
-    costs = zkml.count(integers, [0] * tokens, max(1, tokens // 4))
+    execution = _execution(program, tokens)
+    if memory is not None:
+        execution = replace(execution, cuts=plan_cuts(execution, memory))
+    parts = zkml.count_segments(execution)
+    costs = zkml.Costs.sum(parts)
+    parameters = sum(prod(spec.shape) for spec in execution.program.weights.values())
     speed = measure_speed(load_engine("cpu", threads=threads))
-    weights, lookups, values = costs.parameters, costs.lookups, costs.committed_values
-    multiplications = lookups * PER_LOOKUP + weights * PER_WEIGHT
+    rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
     return Estimate(
-        tokens=tokens,
-        lookups=lookups,
-        committed_values=values,
+        tokens=len(execution.tokens),
+        segments=len(parts),
+        lookups=costs.lookups,
+        committed_values=costs.committed_values,
         proof_bytes=costs.proof_bytes,
-        commit_s=round(0.1 + weights * speed.committed_value, 1),
+        commit_s=round(0.1 + parameters * speed.committed_value, 2),
         prove_s=round(
-            0.5
-            + multiplications * speed.multiplication
-            + values * PER_VALUE * speed.committed_value,
-            1,
+            SEGMENT_S * len(parts)
+            + (costs.lookups * PER_LOOKUP + costs.weights * PER_WEIGHT) * speed.multiplication
+            + costs.committed_values * PER_VALUE * speed.committed_value,
+            2,
         ),
-        verify_s=round(0.1 + 1.5e-5 * (costs.model_rows + costs.witness_rows), 1),
-        peak_memory_bytes=BASE_BYTES + lookups * LOOKUP_BYTES + weights * WEIGHT_BYTES,
+        verify_s=round(
+            VERIFY_S
+            + VERIFY_SEGMENT_S * len(parts)
+            + VERIFY_ROW_S * rows
+            + VERIFY_VALUE_S * costs.committed_values,
+            2,
+        ),
+        peak_memory_bytes=max(segment_memory(p) for p in parts),
     )
 
 
-# Seen on two cores with SmolLM2-135M and stories260K; docs/performance.md says how.
-PER_LOOKUP = 20  # field multiplications' worth of time a lookup
-PER_WEIGHT = 3  # the same a weight: answering, executing, binding
-PER_VALUE = 2.5  # a witness value against one of long rows of 16-bit values
-BASE_BYTES = 250_000_000
-LOOKUP_BYTES = 95
-WEIGHT_BYTES = 13
+def estimate_ops(program: ProgramFile | str | Path, tokens: int) -> list[OpRow]:
+    """Lookups and values by kind of op, over all layers, the costliest first."""
+    execution = _execution(program, tokens)
+    kinds: dict[str, list[zkml.OpCosts]] = {}
+    for op in zkml.count_ops(execution):
+        role = re.sub(r"^layers\.\d+\.", "", op.name)
+        kinds.setdefault(f"{role} ({op.kind})", []).append(op)
+    rows = [
+        OpRow(
+            name,
+            len(ops),
+            sum(op.lookups for op in ops),
+            sum(op.values for op in ops),
+            sum(op.products for op in ops),
+        )
+        for name, ops in kinds.items()
+    ]
+    whole = zkml.count(execution)
+    shared = OpRow(
+        "tables and projection",
+        1,
+        whole.lookups - sum(r.lookups for r in rows),
+        whole.committed_values - sum(r.committed_values for r in rows),
+        0,
+    )
+    return [*sorted(rows, key=lambda r: -r.lookups), shared]
 
 
 def measure_speed(engine: Engine) -> Speed:
@@ -112,7 +191,7 @@ def measure_speed(engine: Engine) -> Speed:
 
 def _best(work: Callable[[], object]) -> float:
     times = []
-    for _ in range(5):
+    for _ in range(9):
         started = time.perf_counter()
         work()
         times.append(time.perf_counter() - started)

@@ -113,6 +113,9 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
             "vocabulary": program.vocab,
             "context": program.context,
         },
+        "tokenisation": "not pinned: verifiers cannot check how a prompt was spelled in token ids"
+        if commitment.table.rule is None
+        else "pinned: every text has one spelling in token ids",
         "prompt_frames": sorted(commitment.metadata.frames),
         **plain,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from veracity import frontends, zkml
 from veracity.api.commitment import Commitment, Metadata
+from veracity.api.planning import plan_cuts
 from veracity.api.progress import Progress, silent
 from veracity.api.proof import Proof, statement_context
 from veracity.api.secret import Secret
 from veracity.api.tokens import PromptFrame, TokenTable
 from veracity.engine import load_engine
-from veracity.errors import UsageError
-from veracity.frontends import ProgramFile
+from veracity.errors import UsageError, VerificationError
+from veracity.frontends import PagedWeights, ProgramFile
 from veracity.graph import Program, generate
 
 __all__ = ["ProvedAnswer", "calibrate", "commit", "import_model", "prove"]
@@ -100,7 +101,7 @@ def commit(
     engine = load_engine("cpu", threads=threads)
     progress("load", 1.0)
     model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
-    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids))
+    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
     metadata = Metadata(
         source=loaded.source,
         parameters=loaded.parameters,
@@ -132,6 +133,7 @@ def prove(
     *,
     max_new_tokens: int = 32,
     raw: bool = False,
+    memory: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> ProvedAnswer:
@@ -144,11 +146,14 @@ def prove(
     secret : Secret or path
         The opening of its commitment.
     prompt : str
-        The user's words; the model's chat template, where it has one, is put around them.
+        The user's words, encoded exactly as they are, white space at their ends included; the
+        model's chat template, where it has one, is put around them.
     max_new_tokens : int
         The answer ends there if the model does not end it before.
     raw : bool
         Give the words to the model without a template.
+    memory : int, optional
+        Bytes that the process may occupy; the proof is made in as many segments as that takes.
     threads : int, optional
         Threads to use; all cores by default.
     progress : Progress
@@ -157,13 +162,16 @@ def prove(
     Raises
     ------
     UsageError
-        Secret and program do not belong together, or the prompt does not fit the model.
+        Secret and program do not belong together, the prompt does not fit the model or cannot be
+        spelled in its tokens exactly, or no segment fits ``memory``.
     RangeError
         A value left its calibrated range; no proof of this prompt can be made.
     """
     progress("load", 0.0)
     opened = secret if isinstance(secret, Secret) else load_secret(secret)
     loaded = load_program(program)
+    if memory is not None:
+        loaded = page_weights(loaded, memory)
     commitment = opened.commitment
     check_pair(loaded, opened)
     chat = not raw and "chat" in commitment.metadata.frames
@@ -172,6 +180,7 @@ def prove(
     ids = [*frame.before, *loaded.encode(prompt), *frame.after]
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
+    check_prompt(prompt, ids, frame, commitment.table)
     context = integer_program(loaded).context
     room = context + 1 - len(ids)
     if room < 1:
@@ -181,9 +190,23 @@ def prove(
         )
     progress("load", 1.0)
     answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
-    proof = prove_tokens(loaded, opened, ids, answer, name, threads=threads, progress=progress)
+    proof = prove_tokens(
+        loaded, opened, ids, answer, name, memory=memory, threads=threads, progress=progress
+    )
     shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
     return ProvedAnswer(commitment.table.decode(shown), proof)
+
+
+def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
+    """Raise :class:`UsageError` unless a verifier will read ``prompt`` in ``ids``."""
+    try:
+        read = frame.words(ids, table)
+    except VerificationError as fault:
+        raise UsageError(f"this prompt cannot be proved: {fault.reason}") from None
+    if read != prompt:
+        raise UsageError(
+            f"the model's tokenizer makes other words of this prompt; give it as {read[:80]!r}"
+        )
 
 
 def prove_tokens(
@@ -193,24 +216,31 @@ def prove_tokens(
     answer: list[int],
     frame: str,
     *,
+    memory: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Proof:
-    """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids."""
+    """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids.
+
+    ``memory`` is the limit of the process's memory in bytes, if there is one.
+    """
     commitment = opened.commitment
-    tokens = prompt + answer
-    argument = zkml.prove(
-        load_engine("cpu", threads=threads),
+    tokens = tuple(prompt + answer)
+    engine = load_engine("cpu", threads=threads)
+    cuts: tuple[int, ...] = ()
+    if memory is not None:
+        cuts = plan_cuts(zkml.Execution(integer_program(loaded), tokens, len(prompt)), memory)
+        engine.keep_memory(0)
+    statement = zkml.Statement(
         integer_program(loaded),
-        loaded.weights,
-        commitment.model,
-        opened.opening,
         tokens,
         len(prompt),
-        statement_context(commitment.digest, frame),
-        progress=progress,
+        cuts,
+        commitment=commitment.model,
+        context=statement_context(commitment.digest, frame),
     )
-    return Proof(commitment.digest, frame, tuple(tokens), len(prompt), argument)
+    argument = zkml.prove(engine, statement, loaded.weights, opened.opening, progress)
+    return Proof(commitment.digest, frame, tokens, len(prompt), argument, cuts)
 
 
 def answer_tokens(
@@ -240,6 +270,11 @@ def load_program(program: ProgramFile | str | Path) -> ProgramFile:
     loaded = program if isinstance(program, ProgramFile) else frontends.load_program_file(program)
     integer_program(loaded)
     return loaded
+
+
+def page_weights(loaded: ProgramFile, memory: int) -> ProgramFile:
+    """The same program, its weights in memory only as far as a limit of ``memory`` bytes allows."""
+    return replace(loaded, weights=PagedWeights(loaded.weights, memory // 16))
 
 
 def integer_program(loaded: ProgramFile) -> Program:

@@ -1,8 +1,8 @@
 """The answer with its proof, ``.vproof``.
 
 Layout: header; digest of the commitment it refers to; frame (0 raw, 1 chat); prompt length;
-tokens, 4 bytes each; proof. No checksum: the proof protects itself, and every flipped bit is found
-by the verifier, not by a hash that an attacker would recompute.
+tokens and cuts, 4 bytes each; proof. No checksum: the proof protects itself, and every flipped bit
+is found by the verifier, not by a hash that an attacker would recompute.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from veracity.api.container import (
 __all__ = ["Proof"]
 
 KIND = b"VPRF"
-VERSION = 1
+VERSION = 2
 FRAMES = ("raw", "chat")
 MAX_POSITIONS = 1 << 20
 MAX_PROOF = 1 << 26
+MAX_CUTS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Proof:
         How many of ``tokens`` are the prompt.
     argument : bytes
         The proof proper.
+    cuts : tuple[int, ...]
+        Indices of the program's ops before which the proof is cut into segments; how it was made,
+        not what it says.
     """
 
     commitment_digest: str
@@ -52,6 +56,7 @@ class Proof:
     tokens: tuple[int, ...]
     prompt_length: int
     argument: bytes
+    cuts: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -76,7 +81,8 @@ class Proof:
         writer.raw(bytes.fromhex(self.commitment_digest))
         writer.u32(FRAMES.index(self.frame))
         writer.u32(self.prompt_length)
-        writer.blob(b"".join(token.to_bytes(4, "little") for token in self.tokens))
+        for ids in (self.tokens, self.cuts):
+            writer.blob(b"".join(i.to_bytes(4, "little") for i in ids))
         writer.blob(self.argument)
         return writer.getvalue()
 
@@ -88,25 +94,30 @@ class Proof:
         digest = reader.raw(DIGEST_BYTES, "commitment digest").hex()
         frame = FRAMES[reader.u32("frame", len(FRAMES) - 1)]
         prompt_length = reader.u32("prompt length", MAX_POSITIONS)
-        packed = reader.blob("tokens", 4 * MAX_POSITIONS)
+        ids = _numbers(reader, "tokens", MAX_POSITIONS)
+        cuts = _numbers(reader, "cuts", MAX_CUTS)
         argument = reader.blob("argument", MAX_PROOF)
         reader.finish()
-        if len(packed) % 4:
-            reader.fail("tokens", "not a whole number of tokens")
-        ids = [int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4)]
         if not 0 < prompt_length < len(ids):
             reader.fail("prompt length", "prompt and answer need at least one token each")
-        return cls(digest, frame, tuple(ids), prompt_length, argument)
+        return cls(digest, frame, ids, prompt_length, argument, cuts)
 
     @classmethod
     def load(cls, path: str | Path) -> Proof:
         """Read a ``.vproof`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        limit = MAX_PROOF + 4 * MAX_POSITIONS + 1024
+        limit = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + 1024
         return cls.from_bytes(read_file(path, limit, "proof"), Path(path).name)
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vproof`` file, complete or not at all."""
         write_file(path, self.to_bytes())
+
+
+def _numbers(reader: ByteReader, name: str, most: int) -> tuple[int, ...]:
+    packed = reader.blob(name, 4 * most)
+    if len(packed) % 4:
+        reader.fail(name, "not a whole number of entries")
+    return tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4))
 
 
 def statement_context(commitment_digest: str, frame: str) -> bytes:

@@ -29,6 +29,13 @@ NOT_PROVED = (
     "that this commitment is to the model its publisher promised (name, source and accuracy are "
     "the publisher's statements), or that what the answer says is true"
 )
+#: Added to the one where the commitment pins how text is encoded, to the other where it does not.
+TOKENISATION_CHECKED = "; the prompt's token ids are the only ones that its text has"
+TOKENISATION_UNCHECKED = (
+    ". TOKENISATION NOT CHECKED: this model's tokenizer is of a form that the commitment cannot "
+    "pin, so the prover may have chosen among many spellings of the prompt in token ids, and the "
+    "answer may depend on that choice"
+)
 
 
 @dataclass(frozen=True)
@@ -38,15 +45,18 @@ class VerifiedAnswer:
     Parameters
     ----------
     prompt : str
-        The user's words, without the model's template.
+        The user's words, without the model's template: exactly the text that was encoded.
     answer : str
         The answer, without the token that ends it.
     complete : bool
-        Whether the model ended the answer itself (else it stops at the length asked for).
+        Whether the model ended the answer itself (else the prover cut it there).
     frame : str
         ``chat`` or ``raw``.
     prompt_tokens, answer_tokens : int
         Numbers of token ids, template included.
+    tokenisation_checked : bool
+        Whether the prompt's ids were compared with the one encoding of its text. False only for
+        models whose tokenizer the commitment cannot pin.
     commitment_digest : str
         The commitment that the caller pinned.
     metadata : Metadata
@@ -63,10 +73,21 @@ class VerifiedAnswer:
     frame: str
     prompt_tokens: int
     answer_tokens: int
+    tokenisation_checked: bool
     commitment_digest: str
     metadata: Metadata = field(repr=False)
     proof_bytes: int
     seconds: float
+
+    @property
+    def proved(self) -> str:
+        """What this proof establishes, for people."""
+        return PROVED + (TOKENISATION_CHECKED if self.tokenisation_checked else "")
+
+    @property
+    def not_proved(self) -> str:
+        """What this proof does not establish, for people."""
+        return NOT_PROVED + ("" if self.tokenisation_checked else TOKENISATION_UNCHECKED)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -78,12 +99,13 @@ class VerifiedAnswer:
             "frame": self.frame,
             "prompt_tokens": self.prompt_tokens,
             "answer_tokens": self.answer_tokens,
+            "tokenisation_checked": self.tokenisation_checked,
             "commitment": self.commitment_digest,
             "model": self.metadata.to_plain(),
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
-            "proved": PROVED,
-            "not_proved": NOT_PROVED,
+            "proved": self.proved,
+            "not_proved": self.not_proved,
         }
 
 
@@ -105,10 +127,12 @@ def verify(
         The answer with its proof.
     commitment : Commitment or path
         The model that the caller trusts to be the right one; nothing in the proof can change it.
-    prompt, answer : str, optional
-        Words the caller expects. They are compared with the proved token ids' own text, up to
-        white space at both ends. A ``prompt`` is expected in the model's chat template, where it
-        has one, unless ``raw``.
+    prompt : str, optional
+        Words the caller expects to have been asked: every character counts, white space at the ends
+        included. They are expected in the model's chat template, where it has one, unless ``raw``.
+    answer : str, optional
+        Words the caller expects as the answer, up to white space at both ends (models begin answers
+        with a space; nobody chose it).
     raw : bool
         The prompt is expected without a template.
     threads : int, optional
@@ -155,15 +179,15 @@ def verify(
     engine = load_engine("cpu", threads=threads)
     context = statement_context(pinned.digest, given.frame)
     progress("verify", 0.0)
-    zkml.verify(
-        engine,
+    statement = zkml.Statement(
         program,
-        pinned.model,
-        list(given.tokens),
+        given.tokens,
         given.prompt_length,
-        context,
-        given.argument,
+        given.cuts,
+        commitment=pinned.model,
+        context=context,
     )
+    zkml.verify(engine, statement, given.argument)
     progress("verify", 1.0)
     # Words are compared last: "not what you expected" is said of true proofs only.
     if prompt is not None:
@@ -173,7 +197,7 @@ def verify(
                 f"the proof is for a {given.frame} prompt, a {expected} prompt was expected",
                 "prompt",
             )
-        if words.strip() != prompt.strip():
+        if words != prompt:
             raise VerificationError("the proof is for another prompt than the one given", "prompt")
     if answer is not None and text.strip() != answer.strip():
         raise VerificationError("the proof is for another answer than the one given", "answer")
@@ -184,6 +208,7 @@ def verify(
         frame=given.frame,
         prompt_tokens=given.prompt_length,
         answer_tokens=len(given.answer),
+        tokenisation_checked=pinned.table.encoder is not None,
         commitment_digest=pinned.digest,
         metadata=metadata,
         proof_bytes=len(given.to_bytes()),

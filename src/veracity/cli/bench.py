@@ -8,8 +8,8 @@ import click
 
 from veracity.api.benchmark import bench as run_bench
 from veracity.api.progress import PHASES
-from veracity.cli.display import Bar, clock, emit_json, show_table, size
-from veracity.cli.options import json_option, quiet_option, threads_option
+from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
+from veracity.cli.options import json_option, memory_option, quiet_option, threads_option
 
 __all__ = ["bench"]
 
@@ -30,11 +30,18 @@ SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to leave model.vcom and answer.vproof in.",
 )
+@memory_option
 @threads_option
 @quiet_option
 @json_option
 def bench(
-    model: str, tokens: int, keep: Path | None, threads: int | None, quiet: bool, as_json: bool
+    model: str,
+    tokens: int,
+    keep: Path | None,
+    memory: int | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Measure one workload from import to verification.
 
@@ -42,11 +49,11 @@ def bench(
     count as zero). The proof is verified in a process of its own.
     """
     with Bar(SHARES, quiet=quiet) as bar:
-        measures = run_bench(model, tokens, keep=keep, threads=threads, progress=bar)
+        measures = run_bench(model, tokens, keep=keep, memory=memory, threads=threads, progress=bar)
     if as_json:
         emit_json(measures)
         return
-    show_table((name.replace("_", " "), shown(name, value)) for name, value in measures.items())
+    show_table((name.replace("_", " "), shown(name, value)) for name, value in flatten(measures))
 
 
 def shown(name: str, value: object) -> object:

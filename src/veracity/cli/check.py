@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import click
 
 from veracity.api.commitment import Commitment
 from veracity.api.inspection import inspect_file
-from veracity.api.verification import NOT_PROVED, PROVED
 from veracity.api.verification import verify as verify_answer
 from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
 from veracity.cli.faults import EXIT_FALSE, fail
@@ -28,7 +28,7 @@ __all__ = ["inspect", "verify"]
     type=FILE,
     help="The model you trust to be the right one (.vcom).",
 )
-@click.option("--prompt", help="Words you expect to have been asked.")
+@click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @threads_option
@@ -47,7 +47,8 @@ def verify(
     """Check a proved answer and print what it says.
 
     The prompt and the answer are decoded from the proved token ids with the tokenizer that the
-    commitment pins. Exit code 0: proved; 1: false; 2: a file is missing or of the wrong kind.
+    commitment pins; the prompt's ids must be the ones that its text has. Exit code 0: proved; 1:
+    false; 2: a file is missing or of the wrong kind.
     """
     pinned = Commitment.load(commitment)
     try:
@@ -69,10 +70,10 @@ def verify(
         emit_json(result.to_plain())
         return
     model = result.metadata
-    ending = "ended by the model" if result.complete else "cut at the length asked for"
+    ending = "ended by the model" if result.complete else "cut there, not ended by the model"
     show_table(
         [
-            ("prompt", result.prompt.strip()),
+            ("prompt", exact(result.prompt)),
             ("answer", result.answer.strip()),
             ("", ""),
             ("result", f"ACCEPTED in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
@@ -83,8 +84,8 @@ def verify(
             ),
             ("commitment", result.commitment_digest),
             ("program", model.program_digest),
-            ("proved", f"that {PROVED}"),
-            ("not proved", NOT_PROVED),
+            ("proved", f"that {result.proved}"),
+            ("not proved", result.not_proved),
         ]
     )
     stated = {
@@ -95,6 +96,12 @@ def verify(
         "accuracy": one_line(model.accuracy),
     }
     show_table(stated.items(), title="stated by the publisher, not proved")
+
+
+def exact(text: str) -> str:
+    """A prompt for people: quoted where white space at its ends would go unseen."""
+    plain = text and text == text.strip() and not text.startswith('"')
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def one_line(facts: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +16,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Bar", "clock", "emit_json", "flatten", "printable", "show_table", "size"]
+__all__ = [
+    "Bar",
+    "clock",
+    "emit_json",
+    "flatten",
+    "printable",
+    "show_columns",
+    "show_table",
+    "size",
+]
 
 #: A phase that takes longer than this is worth telling about (seconds).
 WORTH_TELLING = 2.0
@@ -68,6 +77,22 @@ def show_table(rows: Iterable[tuple[str, object]], title: str | None = None) -> 
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), Text(printable(str(value))))
+    _print(table, title)
+
+
+def show_columns(
+    names: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
+) -> None:
+    """A table with a heading; the first column is a name, the others are numbers."""
+    table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False, header_style="bold")
+    for i, name in enumerate(names):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*[Text(printable(cell)) for cell in row])
+    _print(table, title)
+
+
+def _print(table: Table, title: str | None) -> None:
     terminal = sys.stdout.isatty()
     console = Console(file=sys.stdout, highlight=False, width=None if terminal else 10_000)
     with console.capture() as capture:

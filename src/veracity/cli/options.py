@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FILE", "json_option", "quiet_option", "threads_option"]
+__all__ = ["FILE", "json_option", "memory_option", "quiet_option", "threads_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,4 +31,31 @@ def threads_option(command: Command) -> Command:
     """``--threads``: how many cores to use."""
     return click.option(
         "--threads", type=click.IntRange(1, 1024), help="Threads to use [default: all cores]."
+    )(command)
+
+
+class Bytes(click.ParamType[int]):
+    """A size such as ``2GiB``, ``800MB`` or a plain number of bytes."""
+
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number of bytes."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", str(value).strip().lower())
+        if found is None:
+            self.fail(f"{value!r} is not a size such as 2GiB or 800MB", param, ctx)
+        number, unit = found.groups()
+        base = 1024 if unit and unit.endswith("i") else 1000
+        return int(float(number) * base ** ("kmgt".index(unit[0]) + 1 if unit else 0))
+
+
+def memory_option(command: Command) -> Command:
+    """``--memory``: a cap for the process that proves."""
+    return click.option(
+        "--memory",
+        type=Bytes(),
+        help="Most memory to occupy, such as 2GiB; the proof then has as many segments as it "
+        "takes, each some 15 to 30 kB [default: one segment].",
     )(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import click
 
 from veracity.api import owner
 from veracity.api.container import check_target
-from veracity.api.estimation import Estimate
+from veracity.api.estimation import Estimate, OpRow, estimate_ops
 from veracity.api.estimation import estimate as estimate_cost
 from veracity.api.progress import PHASES
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
-from veracity.cli.options import FILE, json_option, quiet_option, threads_option
+from veracity.cli.display import Bar, clock, emit_json, flatten, show_columns, show_table, size
+from veracity.cli.options import FILE, json_option, memory_option, quiet_option, threads_option
 from veracity.errors import UsageError
 
 __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
@@ -29,6 +30,7 @@ COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
 def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
     """An estimate as rows of a table."""
     return [
+        *([("segments", cost.segments)] if cost.segments > 1 else []),
         ("lookups", f"{cost.lookups:,}"),
         ("committed values", f"{cost.committed_values:,}"),
         ("time to commit (once)", f"about {clock(cost.commit_s)}"),
@@ -187,19 +189,48 @@ def commit(
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--tokens", default=32, show_default=True, type=click.IntRange(2), help="Positions.")
+@click.option("--ops", is_flag=True, help="List what each kind of op adds.")
+@memory_option
 @threads_option
 @json_option
-def estimate(program: Path, tokens: int, threads: int | None, as_json: bool) -> None:
+def estimate(
+    program: Path,
+    tokens: int,
+    ops: bool,
+    memory: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
     """Tell time, memory and proof size before proving.
 
-    TOKENS counts prompt (with its template) and answer. The times come from a short measurement
-    of this machine; expect them to be right within a factor of about 1.5.
+    TOKENS counts prompt (with its template, a quarter of them) and answer. The times come from a
+    short measurement of this machine; expect them to be right within a quarter when it is idle.
     """
-    cost = estimate_cost(program, tokens, threads=threads)
+    cost = estimate_cost(program, tokens, memory=memory, threads=threads)
+    rows = estimate_ops(program, tokens) if ops else []
     if as_json:
-        emit_json(cost.to_plain())
-    else:
-        show_table(cost_rows(cost), title=f"to prove {tokens} tokens of {program.name}")
+        emit_json({**cost.to_plain(), **({"ops": [asdict(row) for row in rows]} if ops else {})})
+        return
+    show_table(cost_rows(cost), title=f"to prove {tokens} tokens of {program.name}")
+    if ops:
+        show_columns(
+            ("op", "ops", "lookups", "per token", "share", "committed", "product entries"),
+            [op_cells(row, cost) for row in rows],
+            title="by kind of op, over all layers",
+        )
+
+
+def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
+    """A row of the table of ops."""
+    return (
+        row.op,
+        f"{row.count}",
+        f"{row.lookups:,}",
+        f"{row.lookups / cost.tokens:,.0f}",
+        f"{row.lookups / cost.lookups:.1%}",
+        f"{row.committed_values:,}",
+        f"{row.product_values:,}",
+    )
 
 
 @click.command()
@@ -211,6 +242,7 @@ def estimate(program: Path, tokens: int, threads: int | None, as_json: bool) -> 
 @click.option(
     "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
 )
+@memory_option
 @threads_option
 @quiet_option
 @json_option
@@ -221,6 +253,7 @@ def prove(
     max_new_tokens: int,
     raw: bool,
     out: Path,
+    memory: int | None,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -235,6 +268,7 @@ def prove(
             prompt,
             max_new_tokens=max_new_tokens,
             raw=raw,
+            memory=memory,
             threads=threads,
             progress=bar,
         )
@@ -246,6 +280,7 @@ def prove(
         "answer": result.answer,
         "prompt_tokens": result.proof.prompt_length,
         "answer_tokens": len(result.proof.answer),
+        "segments": len(result.proof.cuts) + 1,
         "proof_bytes": proof_bytes,
         "commitment": result.proof.commitment_digest,
         "prove_s": round(took, 3),

@@ -83,6 +83,13 @@ class Engine(Protocol):
     name: str
     threads: int
 
+    def keep_memory(self, limit: int) -> None:
+        """Keep at most ``limit`` bytes of freed vectors for use again; give back the rest now.
+
+        Memory that is kept makes a prover faster, and its process larger.
+        """
+        ...
+
     # ---- vectors: making and reading -------------------------------------------------------
     def from_ints(self, values: Sequence[int]) -> Vec:
         """Field vector of Python ints (any sign, reduced)."""

@@ -62,6 +62,9 @@ class CpuEngine(CpuGroup):
     def __init__(self, threads: int | None = None) -> None:
         self.threads = _cpu.use_threads(threads or 0)
 
+    def keep_memory(self, limit: int) -> None:
+        _cpu.keep_memory(limit)
+
     # ---- vectors: making and reading -------------------------------------------------------
     def from_ints(self, values: Sequence[int]) -> LimbVec:
         return _cpu.vec_from_bytes(_join(values))

@@ -2,8 +2,9 @@
 
 A cache file holds the compressed points ``0 .. count-1`` of one label; a longer file serves
 shorter requests, since point ``i`` depends on the label and ``i`` only. What is loaded is not
-trusted: its digest, the encoding of every point used and a random sample of derivations are
-checked, and a file that fails is derived again. File layout::
+trusted: where the caller knows the digest of the points, they must have it; elsewhere the file's
+own digest and a random sample of derivations are checked. A file that fails is derived again.
+File layout::
 
     magic (16 bytes) | count (8, little-endian) | SHA-256 of label and points (32) | points
 
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from veracity.engine.api import POINT_BYTES, Engine, Points
 from veracity.engine.reference_group import ReferenceGroup, hash_to_curve
+from veracity.errors import BackendUnavailable
 
 __all__ = ["cache_file", "cached_generators"]
 
@@ -46,7 +48,7 @@ def _cache_root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "veracity"
 
 
-def cached_generators(engine: Engine, label: str, n: int) -> Points:
+def cached_generators(engine: Engine, label: str, n: int, digest: str | None = None) -> Points:
     """``engine.generators(label, n)``, from the disk cache where possible.
 
     Parameters
@@ -57,21 +59,33 @@ def cached_generators(engine: Engine, label: str, n: int) -> Points:
         Domain of the hash-to-curve.
     n : int
         Number of points.
+    digest : str, optional
+        SHA-256 of the compressed points, hexadecimal, where it is known.
 
     Returns
     -------
     Points
         The same points on every backend, whatever the cache holds or held.
+
+    Raises
+    ------
+    BackendUnavailable
+        Where the backend derives points that do not have the digest.
     """
     if n < 0:
         raise ValueError("negative number of generators")
     path = cache_file(label)
-    points = _load(engine, path, label, n)
+    points = _load(engine, path, label, n, digest)
     if points is None:
         points = engine.generators(label, n)
+        body = engine.compress(points)
+        if digest is not None and hashlib.sha256(body).hexdigest() != digest:
+            raise BackendUnavailable(
+                f"the {engine.name} engine derives wrong generators; build it again (make env)"
+            )
         # A cache that cannot be written costs time, nothing else.
         with contextlib.suppress(OSError):
-            _store(path, label, engine.compress(points))
+            _store(path, label, body)
     return points
 
 
@@ -80,7 +94,7 @@ def _digest(label: str, body: bytes) -> bytes:
     return hashlib.sha256(len(name).to_bytes(8, "little") + name + body).digest()
 
 
-def _load(engine: Engine, path: Path, label: str, n: int) -> Points | None:
+def _load(engine: Engine, path: Path, label: str, n: int, digest: str | None) -> Points | None:
     """Return the first ``n`` points of a cache file, or ``None`` unless all checks pass."""
     try:
         data = path.read_bytes()
@@ -92,7 +106,9 @@ def _load(engine: Engine, path: Path, label: str, n: int) -> Points | None:
     if rest or count < n or header != expected:
         return None
     used = body[: n * POINT_BYTES]
-    for _ in range(min(_SAMPLES, n)):
+    if digest is not None and hashlib.sha256(used).hexdigest() != digest:
+        return None
+    for _ in range(min(_SAMPLES, n) if digest is None else 0):
         i = int.from_bytes(os.urandom(8), "little") % n
         if used[i * POINT_BYTES : (i + 1) * POINT_BYTES] != _derive(label, i):
             return None

@@ -66,6 +66,9 @@ class ReferenceEngine(ReferenceGroup):
     def __init__(self, threads: int | None = None) -> None:
         self.threads = 1 if threads is None else threads
 
+    def keep_memory(self, limit: int) -> None:
+        """Nothing is kept here."""
+
     # ---- vectors: making and reading -------------------------------------------------------
     def from_ints(self, values: Sequence[int]) -> ObjectVec:
         return _vec(list(values))

@@ -5,10 +5,12 @@ Nothing else reads these formats. Tests of accuracy and benchmarks use the names
 
 from veracity.frontends.calibration import accuracy, bundled_text, calibrate_model
 from veracity.frontends.files import ProgramFile, load_program_file, save_program_file
+from veracity.frontends.paging import PagedWeights
 from veracity.frontends.sources import calibrate, import_model
 from veracity.frontends.tokenizer import Tokenizer
 
 __all__ = [
+    "PagedWeights",
     "ProgramFile",
     "Tokenizer",
     "accuracy",

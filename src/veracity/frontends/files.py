@@ -29,11 +29,12 @@ from veracity.errors import FormatError, UsageError
 from veracity.frontends.model import Config, FloatModel, check_model
 from veracity.frontends.tokenizer import Tokenizer
 from veracity.graph import Program
+from veracity.text import Rule
 
 __all__ = ["ProgramFile", "load_program_file", "save_program_file"]
 
 _FORMAT = 1
-_JSON_LIMIT = 1 << 28
+_JSON_LIMIT = 1 << 26
 _ALIGNMENT = 64
 #: Id of the extra field that Android's zipalign uses for padding.
 _PADDING_FIELD = 0xD935
@@ -106,6 +107,11 @@ class ProgramFile:
     def stop_ids(self) -> set[int]:
         """Tokens that end an answer."""
         return self.tokenizer.stop_ids
+
+    @property
+    def rule(self) -> Rule | None:
+        """How text is spelled in tokens, where a verifier can know it."""
+        return self.tokenizer.rule
 
     def encode(self, text: str) -> list[int]:
         """Ids of a user's words."""
@@ -213,10 +219,15 @@ def load_program_file(path: str | Path) -> ProgramFile:
 def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
     names = set(file.namelist())
 
+    def text(name: str) -> str:
+        info = file.getinfo(name)
+        # Stored, so that a small file cannot hold a large text.
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > _JSON_LIMIT:
+            raise FormatError(path.name, f"{name} is compressed or too large")
+        return file.read(name).decode()
+
     def get(name: str) -> Any:
-        if file.getinfo(name).file_size > _JSON_LIMIT:
-            raise FormatError(path.name, f"{name} is too large")
-        body = json.loads(file.read(name))
+        body = json.loads(text(name))
         if not isinstance(body, dict):
             raise FormatError(path.name, f"{name} is not a JSON object")
         return body
@@ -234,7 +245,7 @@ def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
         raise FormatError(path.name, "the tokenizer does not fit the vocabulary")
     if "program.json" not in names:
         return ProgramFile(meta["source"], model, tokenizer)
-    program = Program.from_json(file.read("program.json").decode())
+    program = Program.from_json(text("program.json"))
     weights = _arrays(path, file, "int", ("i2", "i4", "i8"))
     for name, spec in program.weights.items():
         if name not in weights or weights[name].shape != spec.shape:

@@ -27,7 +27,8 @@ from veracity.frontends.model import (
     refuse_others,
 )
 from veracity.frontends.safetensors import read_safetensors
-from veracity.frontends.tokenizer import Tokenizer, byte_level_bytes
+from veracity.frontends.tokenizer import Tokenizer
+from veracity.frontends.tokenizer_json import byte_level_bytes
 
 __all__ = ["read_folder"]
 
@@ -224,39 +225,34 @@ def _gpt2(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
 def _tokenizer(folder: Path, vocab: int, facts: dict[str, Any]) -> Tokenizer:
     """A byte-level BPE ``tokenizer.json``; special tokens stay out of users' reach."""
     body = _json(folder / "tokenizer.json")
-    try:
-        from tokenizers import Tokenizer as Library
-    except ImportError as error:
-        raise UsageError("this tokenizer needs: pip install 'veracity[import]'") from error
     if (body.get("model") or {}).get("type") != "BPE" or "ByteLevel" not in json.dumps(
         [body.get("pre_tokenizer"), body.get("decoder")]
     ):
         raise UnsupportedModelError(
             "tokenizer.json", "a tokenizer that is not byte-level BPE", "use a model that has one"
         )
-    added = {int(t["id"]): str(t["content"]) for t in body.get("added_tokens") or []}
-    plain = {**body, "added_tokens": [], "post_processor": None}
-    vocabulary = body["model"]["vocab"]
-    plain["model"] = {
-        **body["model"], "vocab": {t: i for t, i in vocabulary.items() if i not in added},
-    }  # fmt: skip
     try:
-        text = Library.from_str(json.dumps(plain)).to_str()
-        spelled = {int(i): byte_level_bytes(t) for t, i in plain["model"]["vocab"].items()}
-    except Exception as error:  # the library raises bare Exception
+        added = {int(t["id"]): str(t["content"]) for t in body.get("added_tokens") or []}
+        vocabulary = {t: i for t, i in body["model"]["vocab"].items() if i not in added}
+        spelled = {int(i): byte_level_bytes(t) for t, i in vocabulary.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError("tokenizer.json", "does not parse") from error
+    none = dict.fromkeys(("truncation", "padding", "post_processor"))
+    model = {**body["model"], "vocab": vocabulary}
     table = [added[i].encode() if i in added else spelled.get(i, b"") for i in range(vocab)]
     stops = {i for i, t in added.items() if t in ("<|endoftext|>", "</s>", "<|im_end|>")}
     ends = facts.get("eos_token_id")
     stops |= {i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int and i >= 0}
-    return Tokenizer(
+    tokenizer = Tokenizer(
         {
             "kind": "bytes",
             "tokens": [base64.b64encode(t).decode() for t in table],
-            "json": text,
+            "json": json.dumps({**body, **none, "added_tokens": [], "model": model}),
             "special": sorted(i for i in added if i < vocab),
             "stop": sorted(i for i in stops if i < vocab),
             "raw": [[], []],
             "chat": None,
         }
     )
+    tokenizer.prepare()
+    return tokenizer

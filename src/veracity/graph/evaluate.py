@@ -259,8 +259,10 @@ def execute(
     weights: Mapping[str, NDArray[np.integer]],
     tokens: Sequence[int],
     prompt_length: int,
+    span: tuple[int, int] | None = None,
+    given: Mapping[str, Array] | None = None,
 ) -> Trace:
-    """Run all positions in one causal pass.
+    """Run all positions in one causal pass, through all ops or some.
 
     Parameters
     ----------
@@ -268,6 +270,10 @@ def execute(
         Input tokens, (T,).
     prompt_length : int
         P; the answer has ``T - P + 1`` tokens, one per row ``P-1 .. T-1``.
+    span : tuple of int, optional
+        Run ops ``start .. stop-1`` only; the answer is empty where the head is not among them.
+    given : mapping, optional
+        Results of earlier ops that these read.
 
     Raises
     ------
@@ -280,10 +286,11 @@ def execute(
     if not 1 <= prompt_length <= len(tokens):
         raise UsageError("the prompt needs at least one token")
     array, state = np.asarray(tokens, dtype=np.int64), State()
-    values: dict[str, Array] = {}
+    values: dict[str, Array] = dict(given or {})
     details: dict[str, dict[str, Array]] = {}
     output: list[int] = []
-    for op in program.ops:
+    start, stop = (0, len(program.ops)) if span is None else span
+    for op in program.ops[start:stop]:
         if isinstance(op, Head):
             output, acc = _head(op, values[op.x][prompt_length - 1 :], weights[op.weight])
             details[op.name] = {"acc": acc}

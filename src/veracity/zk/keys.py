@@ -20,6 +20,14 @@ GENERATOR_LABEL = "veracity-pallas-generators-v1"
 #: Slots derived for hidden messages; far above what any statement uses.
 _SLOTS = 1 << 13
 
+#: SHA-256 of the compressed generators by label and number: what the disk holds must have it.
+_DIGESTS = {
+    ("special", 3): "30e2fa51a7c4ca04f655802f89277883a517a1cf0e4d796e104cfd9c584c1c74",
+    ("columns", 1 << 12): "365b0ebf53f38e75876f8af1b4dec8b08e5c838462de7d00f6c76272ab7dce73",
+    ("columns", 1 << 14): "c5a17d0179e04afbec80c86b2df3a7b07e6d2a7680b1e78d88524611740b2dd7",
+    ("slots", _SLOTS): "91925fe20c2dba0daa270c446328318df34acab8a5bf6a6b72fb996d2325214f",
+}
+
 
 @dataclass(frozen=True)
 class CommitmentKey:
@@ -74,10 +82,7 @@ def load_key(
         ``(engine, label, n) -> Points``; by default the disk-cached hash-to-curve derivation of
         :mod:`veracity.engine.generators`.
     """
-    if generators is None:
-        from veracity.engine.generators import cached_generators
-
-        generators = cached_generators
+    generators = _pinned_generators if generators is None else generators
     special = generators(engine, f"{GENERATOR_LABEL}/special", 3)
     return CommitmentKey(
         log_columns=log_columns,
@@ -87,3 +92,9 @@ def load_key(
         blinder=special[1:2],
         inner=special[2:3],
     )
+
+
+def _pinned_generators(engine: Engine, label: str, n: int) -> Points:
+    from veracity.engine.generators import cached_generators
+
+    return cached_generators(engine, label, n, _DIGESTS.get((label.rpartition("/")[2], n)))

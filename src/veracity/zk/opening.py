@@ -295,19 +295,18 @@ def verify_opening(
     value = system.constant + e * beta + nus[0] * left + nus[1] * right + nus[2] * linear
     xi = transcript.challenge("opening inner")
     end = verify_inner_product(transcript, key.row_length + m)
-    transcript.finish()
 
     try:
         mask, first, second, cross = _split_points(engine, head, end.cross)
     except ValueError as error:
         raise FormatError("proof, opening", "not a point of the group") from error
     product = (system.square * square - system.single * linear) % ORDER
-    residue = engine.msm(
+    _require_identity(
+        engine,
         engine.concat_points([key.product, key.blinder, first, second]),
         engine.from_ints([product, product_blind, -e, -e * e]),
+        "the product equations do not hold",
     )
-    if engine.compress(residue) != bytes(32):
-        raise VerificationError("the product equations do not hold", "opening")
 
     s = kron(engine, [engine.from_ints([1, x]) for x in end.challenges])[: key.row_length + m]
     b_end = engine.dot(s, engine.concat([system.u_row, engine.from_ints(slots)]))
@@ -332,9 +331,17 @@ def verify_opening(
     if channel.messages:
         points.append(channel.message_points())
         weights.append(engine.from_ints(powers(delta, len(channel.messages) + 1)[1:]))
-    total = engine.msm(engine.concat_points(points), engine.concat(weights))
-    if engine.compress(total) != bytes(32):
-        raise VerificationError("the opening does not match the commitments", "opening")
+    _require_identity(
+        engine,
+        engine.concat_points(points),
+        engine.concat(weights),
+        "the opening does not match the commitments",
+    )
+
+
+def _require_identity(engine: Engine, points: Points, scalars: Vec, otherwise: str) -> None:
+    if engine.compress(engine.msm(points, scalars)) != bytes(32):
+        raise VerificationError(otherwise, "opening")
 
 
 def _verify_square(

@@ -38,6 +38,7 @@ from veracity.zk.mle import axis_bits
 from veracity.zk.reduction import LinearClaim, Term
 
 __all__ = [
+    "ENTRY_BITS",
     "LIMBS",
     "ROWS",
     "Directions",
@@ -48,6 +49,8 @@ __all__ = [
     "projection_claim",
 ]
 
+#: Every bounded entry is below ``2^ENTRY_BITS`` in magnitude.
+ENTRY_BITS = 49
 #: Rows of each random matrix.
 ROWS = 128
 #: 16-bit limbs of an entry of the projection.

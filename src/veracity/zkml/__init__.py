@@ -1,7 +1,31 @@
 """One argument per graph op, and the statement about a whole execution."""
 
-from veracity.zkml.accounting import Costs, count
+from veracity.zkml.accounting import (
+    Costs,
+    OpCosts,
+    count,
+    count_ops,
+    count_segments,
+    model_rows,
+)
 from veracity.zkml.argument import prove, verify
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
+from veracity.zkml.segments import cut_places
+from veracity.zkml.statement import Execution, Statement
 
-__all__ = ["Costs", "ModelCommitment", "ModelOpening", "commit_model", "count", "prove", "verify"]
+__all__ = [
+    "Costs",
+    "Execution",
+    "ModelCommitment",
+    "ModelOpening",
+    "OpCosts",
+    "Statement",
+    "commit_model",
+    "count",
+    "count_ops",
+    "count_segments",
+    "cut_places",
+    "model_rows",
+    "prove",
+    "verify",
+]

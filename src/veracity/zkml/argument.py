@@ -1,27 +1,28 @@
 """The statement "program P on the weights committed as C maps this prompt to this answer".
 
-1. Both sides build the circuit of the program for the public token counts.
+For each segment, by default one for the whole program:
+
+1. Both sides build the circuit of its ops for the public token counts.
 2. The prover commits to all columns of the witness; then to a random projection that bounds all
    quotients, and to the tables' multiplicities.
 3. One lookup argument, linear identities at random points, and one sumcheck for all products.
 4. One evaluation sumcheck turns every claim into one equation on one combined row.
 5. One opening proves that and everything the ledger owes about hidden messages.
 
-The composed theorem is in ``SECURITY.md``; each step has its page in ``docs/protocols/``.
+A segment's circuit reads the commitment to the value that the one before hands over. The composed
+theorem is in ``SECURITY.md``; each step has its page in ``docs/protocols/``.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
+from typing import TypeVar
 
 from veracity.engine.api import Engine, Ints, Points
 from veracity.errors import UnsupportedModelError, UsageError, VerificationError
-from veracity.graph import Program, Trace, execute
+from veracity.graph import Trace, execute
 from veracity.zk.columns import ColumnData, ColumnShape
-from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
+from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.mle import axis_bits
 from veracity.zk.opening import prove_opening, verify_opening
@@ -29,15 +30,11 @@ from veracity.zk.reduction import reduce_prover, reduce_verifier
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
 from veracity.zkml.circuit import Circuit, build_circuit
 from veracity.zkml.lookups import prove_all_lookups, verify_all_lookups
-from veracity.zkml.model import (
-    ModelCommitment,
-    ModelOpening,
-    weight_data,
-    weight_points,
-    weight_shapes,
-)
+from veracity.zkml.model import ModelOpening, weight_data, weight_points, weight_shapes
 from veracity.zkml.products import prove_products, verify_products
 from veracity.zkml.relations import Claim, Resolver, group_zeros
+from veracity.zkml.segments import Segment
+from veracity.zkml.statement import Statement
 from veracity.zkml.tables import tables_digest
 from veracity.zkml.witness import bound_claim, commit_witness, read_witness
 
@@ -54,43 +51,11 @@ __all__ = [
 PROTOCOL = "veracity inference v2"
 
 Progress = Callable[[str, float], None]
+Kept = TypeVar("Kept")
 
 
 def _silent(_phase: str, _done: float) -> None:
     """No progress wanted."""
-
-
-def _check_statement(program: Program, tokens: Sequence[int], prompt_length: int) -> None:
-    if not 1 <= prompt_length < len(tokens):
-        raise UsageError("a statement needs at least one prompt token and one answer token")
-    if len(tokens) - 1 > program.context:
-        raise UsageError(
-            f"{len(tokens)} tokens exceed the model's context of {program.context}; "
-            "shorten the prompt"
-        )
-    if any(not 0 <= t < program.vocab for t in tokens):
-        raise UsageError("a token id is outside the model's vocabulary")
-
-
-def _statement(
-    program: Program,
-    commitment: ModelCommitment,
-    circuit: Circuit,
-    tokens: Sequence[int],
-    prompt_length: int,
-    context: bytes,
-) -> bytes:
-    """Canonical encoding of everything that is claimed."""
-    parts = [
-        bytes.fromhex(program.digest),
-        commitment.to_bytes(),
-        GENERATOR_LABEL.encode(),
-        tables_digest(circuit.plan.tables),
-        prompt_length.to_bytes(8, "little"),
-        np.asarray(tokens, dtype="<u4").tobytes(),
-        context,
-    ]
-    return b"".join(len(p).to_bytes(8, "little") + hashlib.sha256(p).digest() for p in parts)
 
 
 def _identities(
@@ -98,7 +63,7 @@ def _identities(
 ) -> list[Claim]:
     """All identities at random points, one claim per shape."""
     claims = []
-    for tensors in group_zeros(circuit.builder):
+    for tensors in group_zeros(circuit.builder.zeros):
         instances = channel.challenges("identity instances", axis_bits(len(tensors)))
         weights = tuple(
             (1, engine.eq(channel.challenges("identity point", axis_bits(d)), d))
@@ -111,29 +76,27 @@ def _identities(
 
 def prove(
     engine: Engine,
-    program: Program,
+    statement: Statement,
     weights: Mapping[str, Ints],
-    commitment: ModelCommitment,
     opening: ModelOpening,
-    tokens: Sequence[int],
-    prompt_length: int,
-    context: bytes = b"",
     progress: Progress = _silent,
     trace: Trace | None = None,
     key: CommitmentKey | None = None,
 ) -> bytes:
-    """Prove that the committed model answers the prompt with these tokens.
+    """Prove that the committed model answers the prompt so.
 
     Parameters
     ----------
-    tokens : sequence of int
-        Prompt and answer token ids.
-    prompt_length : int
-        How many of them are the prompt.
-    context : bytes
-        Anything else the statement binds (file digests, say).
+    statement : Statement
+        What to prove, and in which segments.
+    weights : mapping
+        The integers of the committed model (may be memory-mapped).
+    opening : ModelOpening
+        Opens the commitment.
+    progress : callable
+        Receives (phase, fraction of the segment's phase done).
     trace : Trace, optional
-        The execution, if the caller has it already.
+        The whole execution, if the caller has it already.
 
     Returns
     -------
@@ -147,71 +110,94 @@ def prove(
     UsageError
         If the answer is not the model's, or files do not belong together.
     """
-    return prove_with_spans(
-        engine,
-        program,
-        weights,
-        commitment,
-        opening,
-        tokens,
-        prompt_length,
-        context,
-        progress,
-        trace,
-        key,
-    )[0]
+    return prove_with_spans(engine, statement, weights, opening, progress, trace, key)[0]
 
 
 def prove_with_spans(
     engine: Engine,
-    program: Program,
+    statement: Statement,
     weights: Mapping[str, Ints],
-    commitment: ModelCommitment,
     opening: ModelOpening,
-    tokens: Sequence[int],
-    prompt_length: int,
-    context: bytes = b"",
     progress: Progress = _silent,
     trace: Trace | None = None,
     key: CommitmentKey | None = None,
 ) -> tuple[bytes, list[Span]]:
     """:func:`prove`, with the place of every message in the proof (for tests and inspection)."""
-    _check_statement(program, tokens, prompt_length)
-    if commitment.program_digest.hex() != program.digest:
-        raise UsageError("the commitment belongs to another program; commit to this one first")
+    statement.check()
+    commitment, segments = statement.commitment, statement.segments
     key = load_key(engine, commitment.log_columns) if key is None else key
-    if trace is None:
-        progress("evaluate", 0.0)
-        trace = execute(program, weights, list(tokens[:-1]), prompt_length)
-        progress("evaluate", 1.0)
-    if list(trace.output) != list(tokens[prompt_length:]):
-        raise UsageError("the model gives another answer than the one to be proved")
-    circuit = build_circuit(program, tokens, prompt_length, weights, trace)
-    statement = _statement(program, commitment, circuit, tokens, prompt_length, context)
-    transcript = ProverTranscript(PROTOCOL, statement)
-    model = weight_data(engine, program, weights, commitment, opening)
-    prove_circuit(engine, key, circuit, model, transcript, progress)
+    transcript = ProverTranscript(PROTOCOL, statement.encode())
+    opening.check(commitment)
+    shared: dict[str, ColumnData] = {}
+    circuit: Circuit | None = None
+    values: dict[str, Ints] = {}
+    for i, segment in enumerate(segments):
+
+        def report(phase: str, done: float, i: int = i) -> None:
+            progress(phase, (i + done) / len(segments))
+
+        part = trace
+        if part is None:
+            report("evaluate", 0.0)
+            part = _execute(statement, weights, segment, values)
+            report("evaluate", 1.0)
+        answer = list(statement.tokens[statement.prompt_length :])
+        if segment.writes is None and list(part.output) != answer:
+            raise UsageError("the model gives another answer than the one to be proved")
+        received = None if circuit is None else circuit.handed
+        circuit = build_circuit(statement, segment, received, weights, part)
+        values = {} if segment.writes is None else {segment.writes: part.values[segment.writes]}
+        del part
+        model = weight_data(
+            engine, statement.program, weights, commitment, opening, circuit.weights
+        )
+        columns = prove_circuit(engine, key, circuit, model | shared, transcript, report)
+        shared = _crossing(circuit, columns)
+        if statement.cuts:  # to hold less in memory
+            engine.keep_memory(0)
     return transcript.finish(), transcript.spans
+
+
+def _execute(
+    statement: Statement, weights: Mapping[str, Ints], segment: Segment, given: Mapping[str, Ints]
+) -> Trace:
+    return execute(
+        statement.program,
+        weights,
+        list(statement.tokens[:-1]),
+        statement.prompt_length,
+        (segment.start, segment.stop),
+        given,
+    )
+
+
+def _crossing(circuit: Circuit, columns: Mapping[str, Kept]) -> dict[str, Kept]:
+    """The column that the next segment receives, if there is one."""
+    name = circuit.crossing
+    return {} if name is None else {name: columns[name]}
 
 
 def prove_circuit(
     engine: Engine,
     key: CommitmentKey,
     circuit: Circuit,
-    model: Mapping[str, ColumnData],
+    earlier: Mapping[str, ColumnData],
     transcript: ProverTranscript,
     progress: Progress = _silent,
-) -> None:
-    """Write the proof of a circuit whose columns carry values.
+) -> dict[str, ColumnData]:
+    """Write the proof of a circuit whose columns carry values; returns its own columns.
 
-    Nothing is checked here: a prover who puts false values into the circuit gets a proof that
-    does not verify. That is what the soundness tests do.
+    ``earlier`` are the model's columns and what the circuit receives. Nothing is checked here: a
+    prover who puts false values into the circuit gets a proof that does not verify. That is what
+    the soundness tests do.
     """
+    transcript.absorb("tables", tables_digest(circuit.plan.tables))
     witness = commit_witness(engine, key, circuit, transcript, progress)
-    columns, plan = witness.columns, witness.plan
+    plan = witness.plan
     channel = HiddenProver(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
     bound = bound_claim(channel, resolver, engine, circuit, witness.directions)
+    progress("lookups", 0.0)
     owed = prove_all_lookups(
         channel, resolver, plan, witness.multiplicities, lambda f: progress("lookups", f)
     )
@@ -219,26 +205,20 @@ def prove_circuit(
     progress("products", 0.0)
     claims = [bound, *prove_products(channel, resolver, owed)]
     progress("products", 0.5)
-    columns |= model
+    columns = {**witness.columns, **earlier}
     shapes = {name: data.shape for name, data in columns.items()}
     values = {name: data.values for name, data in columns.items()}
     equation = reduce_prover(channel, shapes, values, claims)
     progress("products", 1.0)
     prove_opening(channel, columns, equation, lambda f: progress("opening", f))
     progress("opening", 1.0)
+    return witness.columns
 
 
 def verify(
-    engine: Engine,
-    program: Program,
-    commitment: ModelCommitment,
-    tokens: Sequence[int],
-    prompt_length: int,
-    context: bytes,
-    proof: bytes,
-    key: CommitmentKey | None = None,
+    engine: Engine, statement: Statement, proof: bytes, key: CommitmentKey | None = None
 ) -> None:
-    """Check a proof against the commitment that the *user* trusts.
+    """Check a proof; its statement names the commitment that the *user* trusts.
 
     Raises
     ------
@@ -248,20 +228,25 @@ def verify(
         If it does not parse.
     """
     try:
-        _check_statement(program, tokens, prompt_length)
+        statement.check()
     except UsageError as error:
         raise VerificationError(str(error), "statement") from error
-    if commitment.program_digest.hex() != program.digest:
-        raise VerificationError("the commitment belongs to another program", "statement")
+    commitment = statement.commitment
     key = load_key(engine, commitment.log_columns) if key is None else key
-    try:
-        circuit = build_circuit(program, tokens, prompt_length)
-    except (UnsupportedModelError, UsageError) as error:
-        raise VerificationError(str(error), "program") from error
-    statement = _statement(program, commitment, circuit, tokens, prompt_length, context)
-    transcript = VerifierTranscript(PROTOCOL, statement, proof)
-    points = weight_points(engine, program, commitment)
-    verify_circuit(engine, key, circuit, weight_shapes(program), points, transcript)
+    transcript = VerifierTranscript(PROTOCOL, statement.encode(), proof)
+    model = weight_points(engine, statement.program, commitment)
+    shapes = weight_shapes(statement.program)
+    shared: dict[str, Points] = {}
+    circuit: Circuit | None = None
+    for segment in statement.segments:
+        received = None if circuit is None else circuit.handed
+        try:
+            circuit = build_circuit(statement, segment, received)
+        except (UnsupportedModelError, UsageError) as error:
+            raise VerificationError(str(error), "program") from error
+        witness = verify_circuit(engine, key, circuit, shapes, model | shared, transcript)
+        shared = _crossing(circuit, witness)
+    transcript.finish()
 
 
 def verify_circuit(
@@ -269,10 +254,11 @@ def verify_circuit(
     key: CommitmentKey,
     circuit: Circuit,
     weights: Sequence[ColumnShape],
-    model: Mapping[str, Points],
+    earlier: Mapping[str, Points],
     transcript: VerifierTranscript,
-) -> None:
-    """Read the proof of a circuit to its end."""
+) -> dict[str, Points]:
+    """Read the proof of a circuit; returns the commitments to its own columns."""
+    transcript.absorb("tables", tables_digest(circuit.plan.tables))
     witness, directions = read_witness(engine, key, circuit, transcript)
     channel = HiddenVerifier(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
@@ -281,6 +267,8 @@ def verify_circuit(
     owed = verify_all_lookups(channel, resolver, circuit.plan)
     owed += _identities(channel, resolver, engine, circuit)
     claims = [bound, *verify_products(channel, resolver, owed)]
-    shapes = {s.name: s for s in [*circuit.witness_shapes(), *weights]}
+    layouts = [layout.shape for layout in circuit.layouts.values()]
+    shapes = {s.name: s for s in [*layouts, *circuit.plan.columns(), *weights]}
     equation = reduce_verifier(channel, shapes, claims)
-    verify_opening(channel, shapes, {**model, **witness}, equation)
+    verify_opening(channel, shapes, {**earlier, **witness}, equation)
+    return witness

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from veracity.engine.api import Ints
+from veracity.engine.api import ORDER, Ints
 from veracity.errors import RangeError
+from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.tables import Table, unsigned
 from veracity.zkml.tensor import ColumnSource, Tensor, WeightSource
 
@@ -36,13 +37,15 @@ class Stack:
     """Columns of one role and shape, one per instance.
 
     ``joint`` says that claims weigh the last two axes together, so they must stay adjacent;
-    ``bounded`` that the projection bounds every entry (:mod:`veracity.zk.projection`).
+    ``bounded`` that the projection bounds every entry (:mod:`veracity.zk.projection`);
+    ``received`` that an earlier segment committed to it, and bounds its magnitude by that.
     """
 
     name: str
     dims: tuple[int, ...]
     joint: bool
     bounded: bool
+    received: int | None = None
     values: list[Ints] = field(default_factory=list)
     count: int = 0
 
@@ -89,7 +92,7 @@ class Builder:
 
         ``bounded``: owe that every entry is an integer far below the field's size.
         """
-        name = f"{role}[{'x'.join(map(str, dims))}]"
+        name = _stack_name(role, dims)
         stack = self.stacks.setdefault(name, Stack(name, dims, joint, bounded))
         if (stack.joint, stack.bounded) != (joint, bounded):
             raise ValueError(f"column role {role} is used in two ways")
@@ -103,10 +106,38 @@ class Builder:
 
     def later(self, role: str, dims: tuple[int, ...]) -> Tensor:
         """A column whose integers depend on the first challenges."""
-        name = f"{role}[{'x'.join(map(str, dims))}]"
+        name = _stack_name(role, dims)
         stack = self.stacks.setdefault(name, Stack(name, dims, joint=False, bounded=False))
         stack.count += 1
         return Tensor(dims, {(ColumnSource(name, stack.count - 1), ()): 1})
+
+    def hand_over(self, name: str, value: Tensor) -> None:
+        """Commit to a value that a later segment receives."""
+        self.zero(self.column(_cut(name), value.dims, value.value) - value)
+
+    def crossing(self, name: str, dims: tuple[int, ...]) -> str:
+        """The stack that carries a value across a cut."""
+        return _stack_name(_cut(name), dims)
+
+    def receive(self, name: str, dims: tuple[int, ...], bound: int, value: Ints | None) -> Tensor:
+        """A value that an earlier segment committed to, at most ``bound`` in magnitude."""
+        stack = self.crossing(name, dims)
+        held = [] if value is None else [value]
+        self.stacks[stack] = Stack(stack, dims, False, False, bound, held, 1)
+        return Tensor(dims, {(ColumnSource(stack, 0), ()): 1}, value)
+
+    def bound(self, tensor: Tensor) -> int | None:
+        """What a plain sum of columns cannot exceed in magnitude; None where nothing bounds it."""
+        total = 0
+        for (source, steps), c in tensor.terms.items():
+            stack = self.stacks[source.stack] if isinstance(source, ColumnSource) else None
+            if stack is None or steps:
+                return None
+            largest = 1 << ENTRY_BITS if stack.bounded else stack.received
+            if largest is None:
+                return None
+            total += min(c, ORDER - c) * largest
+        return total
 
     def lookup(
         self,
@@ -252,6 +283,14 @@ class Builder:
         else:
             self.remainder(op, f"{role}.r", r, arrange(Tensor(dims, {}, rest)).value, shift)
         return y
+
+
+def _stack_name(role: str, dims: tuple[int, ...]) -> str:
+    return f"{role}[{'x'.join(map(str, dims))}]"
+
+
+def _cut(name: str) -> str:
+    return f"cut:{name}"
 
 
 def _compact(values: Ints) -> Ints:

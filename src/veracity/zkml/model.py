@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from veracity.engine.api import ORDER, POINT_BYTES, Engine, Ints, Points, Vec
@@ -80,6 +80,13 @@ class ModelOpening:
 
     seed: bytes = field(repr=False)
     commitment_digest: bytes
+
+    def check(self, commitment: ModelCommitment) -> None:
+        """Raise UsageError unless this opens that commitment."""
+        if self.commitment_digest != commitment.digest:
+            raise UsageError(
+                "the secret file belongs to another commitment; pass the matching pair"
+            )
 
     def to_bytes(self) -> bytes:
         """Encoding; secret."""
@@ -170,15 +177,16 @@ def weight_data(
     weights: Mapping[str, Ints],
     commitment: ModelCommitment,
     opening: ModelOpening,
+    names: Collection[str] | None = None,
 ) -> dict[str, ColumnData]:
-    """The prover's columns of the model."""
-    if opening.commitment_digest != commitment.digest:
-        raise UsageError("the secret file belongs to another commitment; pass the matching pair")
+    """The prover's columns of the model, or of some of its weights."""
+    opening.check(commitment)
     return {
         s.name: ColumnData(
             s, _weight(weights, s), _row_blinds(engine, opening.seed, s, commitment.log_columns)
         )
         for s in weight_shapes(program)
+        if names is None or s.name.partition(":")[2] in names
     }
 
 

@@ -18,8 +18,15 @@ from veracity.zk.ledger import LinearForm
 from veracity.zk.mle import axis_bits
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Term, Weights
-from veracity.zkml.builder import Builder, LookupUse, Stack
-from veracity.zkml.tensor import ColumnSource, ProductSource, PublicArray, Tensor, WeightSource
+from veracity.zkml.builder import LookupUse, Stack
+from veracity.zkml.tensor import (
+    Below,
+    ColumnSource,
+    One,
+    ProductSource,
+    Tensor,
+    WeightSource,
+)
 from veracity.zkml.views import Step, pull_back
 
 __all__ = [
@@ -28,6 +35,7 @@ __all__ = [
     "ProductTerm",
     "Resolved",
     "Resolver",
+    "gather_tensors",
     "group_lookups",
     "group_zeros",
     "weight_column",
@@ -153,7 +161,7 @@ class Resolver:
         """``sum_b instance_weights[b] <weights, tensors[b]>``."""
         stacks: dict[tuple[str, tuple[Step, ...]], dict[int, int]] = {}
         models: dict[tuple[str, tuple[Step, ...]], int] = {}
-        publics: dict[tuple[PublicArray, tuple[Step, ...]], int] = {}
+        publics: dict[tuple[One | Below, tuple[Step, ...]], int] = {}
         products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
         for scale, tensor in zip(instance_weights, tensors, strict=True):
             for (source, steps), coefficient in tensor.terms.items():
@@ -212,17 +220,25 @@ class Resolver:
         return Claim(found.terms, found.products, LinearForm(-found.public % ORDER) + value)
 
 
-def group_lookups(builder: Builder) -> list[list[LookupUse]]:
+def group_lookups(lookups: Sequence[LookupUse]) -> list[list[LookupUse]]:
     """Lookups of equal shape, with or without images, with or without mask."""
     groups: dict[tuple[object, ...], list[LookupUse]] = {}
-    for use in builder.lookups:
+    for use in lookups:
         groups.setdefault((use.value.dims, use.image is not None, use.causal), []).append(use)
     return list(groups.values())
 
 
-def group_zeros(builder: Builder) -> list[list[Tensor]]:
+def group_zeros(zeros: Sequence[Tensor]) -> list[list[Tensor]]:
     """Linear identities of equal shape."""
     groups: dict[tuple[int, ...], list[Tensor]] = {}
-    for tensor in builder.zeros:
+    for tensor in zeros:
         groups.setdefault(tensor.dims, []).append(tensor)
     return list(groups.values())
+
+
+def gather_tensors(
+    lookups: Sequence[Sequence[LookupUse]], zeros: Sequence[Tensor]
+) -> list[list[Tensor]]:
+    """The tensors of grouped lookups and of identities, by relations of equal form."""
+    found = [[t for u in g for t in (u.value, u.image) if t is not None] for g in lookups]
+    return [*found, *group_zeros(zeros)]

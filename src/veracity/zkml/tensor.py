@@ -14,11 +14,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints
-from veracity.zk.mle import kron
 from veracity.zk.reduction import Weights
 from veracity.zkml.views import Broadcast, Causal, Permute, Slice, Split, Step, Sum
 
-__all__ = ["ColumnSource", "ProductSource", "PublicArray", "Source", "Tensor", "WeightSource"]
+__all__ = [
+    "Below",
+    "ColumnSource",
+    "One",
+    "ProductSource",
+    "Source",
+    "Tensor",
+    "WeightSource",
+]
 
 
 @dataclass(frozen=True)
@@ -36,22 +43,35 @@ class ColumnSource:
     instance: int
 
 
-@dataclass(frozen=True, eq=False)
-class PublicArray:
-    """Public small integers that both sides know; dims ``()`` for a constant."""
+@dataclass(frozen=True)
+class One:
+    """The constant 1, of dims ``()``."""
 
-    values: Ints
+    def evaluate(self, _engine: Engine, _weights: Weights) -> int:
+        """Itself: nothing weighs it."""
+        return 1
+
+
+@dataclass(frozen=True)
+class Below:
+    """Public bits: entry ``(r, v)`` is ``v < limits[r]``, for ``v < size``.
+
+    The verifier never makes the array, which may be large before anything is proved.
+    """
+
+    limits: tuple[int, ...]
+    size: int
+
+    def values(self) -> Ints:
+        """The array, (len(limits), size)."""
+        limits = np.asarray(self.limits, dtype=np.int64)
+        return (np.arange(self.size)[None, :] < limits[:, None]).astype(np.int8)
 
     def evaluate(self, engine: Engine, weights: Weights) -> int:
-        """``<weights, values>``."""
-        if not self.values.shape:
-            return int(self.values)
-        vector = kron(engine, [v for _, v in weights])
-        return engine.dot(vector, engine.from_small(np.ascontiguousarray(self.values).reshape(-1)))
-
-
-#: The constant 1.
-_ONE = PublicArray(np.asarray(1, dtype=np.int64))
+        """``<weights, values>``, by prefix sums over the second axis."""
+        (_, rows), (_, entries) = weights
+        prefix = engine.concat([engine.from_ints([0]), engine.cumsum(entries)])
+        return engine.dot(rows, engine.gather(prefix, np.asarray(self.limits, dtype=np.int64)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +83,7 @@ class ProductSource:
     b: Tensor
 
 
-Source = WeightSource | ColumnSource | PublicArray | ProductSource
+Source = WeightSource | ColumnSource | One | Below | ProductSource
 Terms = Mapping[tuple[Source, tuple[Step, ...]], int]
 
 
@@ -86,9 +106,10 @@ class Tensor:
     value: Ints | None = field(default=None, repr=False)
 
     @staticmethod
-    def public(values: Ints) -> Tensor:
-        """A tensor both sides know."""
-        return Tensor(values.shape, {(PublicArray(values), ()): 1}, values)
+    def below(limits: tuple[int, ...], size: int, proving: bool) -> Tensor:
+        """Bits ``v < limits[r]``; see :class:`Below`."""
+        source = Below(limits, size)
+        return Tensor((len(limits), size), {(source, ()): 1}, source.values() if proving else None)
 
     @staticmethod
     def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:
@@ -96,7 +117,7 @@ class Tensor:
         steps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
         dtype = np.int64 if abs(c) < 1 << 62 else object
         value = np.full(dims, c, dtype=dtype) if proving else None
-        return Tensor(dims, {(_ONE, steps): c % ORDER}, value)
+        return Tensor(dims, {(One(), steps): c % ORDER}, value)
 
     @staticmethod
     def product(spec: str, a: Tensor, b: Tensor) -> Tensor:

@@ -249,7 +249,7 @@ class Causal:
 class Rotate:
     """Rotary embedding: a public linear map on (token t, feature f), integers at 2^-frac.
 
-    ``cos`` and ``sin`` are flattened (tokens, pairs) tables of Python ints. ``interleaved`` pairs
+    ``cos`` and ``sin`` are (tokens, pairs) tables of int64 as bytes. ``interleaved`` pairs
     features (2i, 2i+1) of a head, otherwise (i, i + pairs). Source: RoFormer (arXiv 2104.09864).
     """
 
@@ -257,8 +257,8 @@ class Rotate:
     heads: int
     pairs: int
     interleaved: bool
-    cos: tuple[int, ...]
-    sin: tuple[int, ...]
+    cos: bytes
+    sin: bytes
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
         """See :class:`Step`."""
@@ -276,8 +276,8 @@ class Rotate:
 
     def _tables(self) -> tuple[Values, Values]:
         """(tokens, heads * pairs) tables."""
-        cos = np.asarray(self.cos, dtype=np.int64).reshape(self.tokens, 1, self.pairs)
-        sin = np.asarray(self.sin, dtype=np.int64).reshape(self.tokens, 1, self.pairs)
+        cos = np.frombuffer(self.cos, dtype=np.int64).reshape(self.tokens, 1, self.pairs)
+        sin = np.frombuffer(self.sin, dtype=np.int64).reshape(self.tokens, 1, self.pairs)
         size = (self.tokens, self.heads, self.pairs)
         flat = (self.tokens, self.heads * self.pairs)
         return np.broadcast_to(cos, size).reshape(flat), np.broadcast_to(sin, size).reshape(flat)

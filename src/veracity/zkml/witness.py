@@ -60,7 +60,7 @@ def commit_witness(
         progress("commit", len(columns) / total)
 
     late = _stack_of(circuit.projection)
-    for name, layout in circuit.layouts.items():
+    for name, layout in circuit.own.items():
         if name != late:
             commit(layout.shape, layout.store(circuit.builder.stacks[name].values))
     directions = draw_directions(transcript.challenge_bytes, circuit.bounded())

@@ -35,8 +35,8 @@ def head(context: Context, op: Head) -> Tensor:
         r_value = shifted & ((1 << op.shift) - 1)
     m = b.ranged(op.name, "head.max", (len(answer),), m_value, signed(16))
     d = b.column("head.distance", dims, d_value)
-    ties = (np.arange(vocabulary)[None, :] < answer[:, None]).astype(np.int64)
-    b.lookup(op.name, unsigned(16), d - Tensor.public(ties))
+    ties = Tensor.below(context.answer, vocabulary, b.proving)
+    b.lookup(op.name, unsigned(16), d - ties)
     for row, token in enumerate(context.answer):
         chosen = d.view(Slice(0, row, row + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
         b.zero(chosen)

@@ -8,16 +8,23 @@ integer with ``rho^2 M <= K``:
 
 ``g``, ``u``, ``v`` and ``rho`` are committed as limbs, ``M = v + u + 1 - 2 g`` is not. ``u``,
 ``v`` and
-``rho`` are range-checked far below the field's size, so the bracket holds over the integers.
+``rho`` are range-checked far below the field's size. ``x`` is a sum of bounded columns, so that
+``rho^2 M`` cannot wrap around either, and the bracket holds over the integers.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from veracity.engine.api import ORDER
+from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Norm
+from veracity.zkml.builder import Builder
 from veracity.zkml.ops import Context, rule
 from veracity.zkml.tensor import Tensor
+
+#: 16-bit limbs of rho.
+RHO_LIMBS = 2
 
 
 def _limb_count(bound: int) -> int:
@@ -29,6 +36,7 @@ def norm(context: Context, op: Norm) -> Tensor:
     """See the module text."""
     b, x = context.builder, context.values[op.x]
     tokens, d = x.dims
+    _check_size(b, op, x)
     c = x if op.kind == "rms" else x * d - x.sum(1).broadcast(1, d)
     c_bound = (1 << op.x_bits) * (1 if op.kind == "rms" else 2 * d)
     m_bound = d * c_bound * c_bound + op.eps
@@ -46,7 +54,7 @@ def norm(context: Context, op: Norm) -> Tensor:
         v = 2 * g + m - u - 1
         acc_value = c.value.astype(np.int64) * rho_value[:, None].astype(np.int64)
     row = (tokens,)
-    rho_t = b.limbs(op.name, "norm.rho", row, rho_value, 2)
+    rho_t = b.limbs(op.name, "norm.rho", row, rho_value, RHO_LIMBS)
     g_t = b.limbs(op.name, "norm.g", row, g, _limb_count(bracket), checked=False)
     u_t = b.limbs(op.name, "norm.u", row, u, _limb_count(min(op.constant, bracket)))
     v_t = b.limbs(op.name, "norm.v", row, v, _limb_count(bracket))
@@ -57,6 +65,16 @@ def norm(context: Context, op: Norm) -> Tensor:
 
     acc = Tensor.product("t,tc->tc", rho_t, c)
     return b.rescaled(op.name, "norm", acc, acc_value, op.shift)
+
+
+def _check_size(b: Builder, op: Norm, x: Tensor) -> None:
+    """Refuse a program where what pins ``rho`` might hold modulo the field's order only."""
+    bound, d = b.bound(x), x.dims[1]
+    c = None if bound is None else bound * (1 if op.kind == "rms" else 2 * d)
+    if c is None or (d * c * c + op.eps) << 2 * 16 * RHO_LIMBS >= ORDER // 4:
+        raise UnsupportedModelError(
+            op.name, "a norm of values without a static bound", "take the norm of sums of results"
+        )
 
 
 def _isqrt_up(n: int) -> int:

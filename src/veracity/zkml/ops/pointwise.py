@@ -6,6 +6,9 @@ rescale is proved.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+
 import numpy as np
 
 from veracity.errors import UnsupportedModelError
@@ -60,15 +63,22 @@ def rope(context: Context, op: Rope) -> Tensor:
         raise UnsupportedModelError(
             op.name, "a rotary embedding of a computed value", "rotate the result of a linear map"
         )
-    cos, sin = rope_tables(op, x.dims[0])
+    cos, sin = _tables(replace(op, name="", x=""), x.dims[0])
     rotated = x.view(
         Rotate(
             x.dims[0],
             op.heads,
             op.head_dim // 2,
             op.style == "interleaved",
-            tuple(cos.reshape(-1).tolist()),
-            tuple(sin.reshape(-1).tolist()),
+            cos,
+            sin,
         )
     )
     return b.rescaled(op.name, "rope", rotated, rotated.value, op.frac)
+
+
+@lru_cache(maxsize=8)
+def _tables(op: Rope, tokens: int) -> tuple[bytes, bytes]:
+    """The tables of all ops that differ in name only: made, kept and hashed once."""
+    cos, sin = rope_tables(op, tokens)
+    return cos.tobytes(), sin.tobytes()

@@ -1,0 +1,61 @@
+"""What `veracity estimate` foretells beside what is measured: `make bench-estimate`.
+
+Prints the ratio of both for time, memory and proof size, and fails where one is off by more than a
+quarter. Times on a machine that does other work are worth nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+WORKLOADS = (
+    *(("stories260k", tokens) for tokens in (64, 128, 256)),
+    *(("gpt2-124m", tokens) for tokens in (8, 32)),
+    *(("smollm2", tokens) for tokens in (8, 32, 64)),
+)
+ALLOWED = 1.25
+
+
+def veracity(*arguments: object) -> str:
+    """Run a command of this package; returns what it prints."""
+    command = [sys.executable, "-m", "veracity.cli", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def compare(path: Path, tokens: int) -> dict[str, float]:
+    """Foretold over measured, by measure."""
+    foretold: dict[str, Any] = json.loads(veracity("estimate", path, "--tokens", tokens, "--json"))
+    measured: dict[str, Any] = json.loads(
+        veracity("bench", path, "--tokens", tokens, "--json", "-q")
+    )
+    names = ("commit_s", "prove_s", "verify_s", "peak_memory_bytes", "proof_bytes")
+    return {name: foretold[name] / measured[name] for name in names}
+
+
+def main() -> None:
+    """Compare all workloads."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("build") / "scale")
+    work = parser.parse_args().work
+    work.mkdir(parents=True, exist_ok=True)
+    off = 0
+    for name, tokens in WORKLOADS:
+        path = work / f"{name}.vprog"
+        if not path.exists():
+            veracity("import", name, "--out", path, "-q")
+            veracity("calibrate", path, "-q")
+        ratios = compare(path, tokens)
+        shown = "  ".join(f"{n.removesuffix('_s')} {r:.2f}" for n, r in ratios.items())
+        print(f"{name:<12} {tokens:>4} tokens  foretold/measured: {shown}", flush=True)
+        # What takes less than a second is mostly fixed cost and noise: not counted in time.
+        off += sum(not 1 / ALLOWED <= ratios[n] <= ALLOWED for n in ratios if n != "commit_s")
+    sys.exit(1 if off else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,352 @@
+"""Provers who lie once and then adapt every later message: each is stopped by one check alone.
+
+Every attack runs twice: against the verifier, which must refuse, and against a verifier without
+the check in question, which must accept. So no check can go without a test that notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import toy as toys
+from tests.programs import small_model
+from tests.toy import DIMS, TABLE, make_toy, prove_toy, verify_toy
+from veracity.engine import load_engine
+from veracity.engine.api import ORDER
+from veracity.errors import VerificationError
+from veracity.zk import ledger, lookup, opening
+from veracity.zk.fractions import Level, Run
+from veracity.zk.keys import load_key
+from veracity.zk.ledger import HiddenProver, Ledger, LinearForm
+from veracity.zk.lookup import LeafClaim
+from veracity.zk.mle import inverse, kron
+from veracity.zk.reduction import LinearClaim
+from veracity.zk.sumcheck import prove_sumcheck
+from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+from veracity.zkml import argument, commit_model, products
+from veracity.zkml.model import weight_data, weight_points, weight_shapes
+from veracity.zkml.statement import Statement
+
+HALF = inverse(2)
+
+
+@contextmanager
+def check(present: bool) -> Iterator[None]:
+    """What the verifier has to say."""
+    if present:
+        with pytest.raises(VerificationError):
+            yield
+    else:
+        yield
+
+
+present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the check"])
+
+
+# ---- the lookup argument: a lie in one layer's ends, honest polynomials below --------------------
+def tree_liar(
+    channel: HiddenProver,
+    leaves: Sequence[Run],
+    variables: int,
+    _progress: Callable[[float], None] = lambda _: None,
+) -> LeafClaim:
+    """Claims a sum of zero for a tree whose sum is not, and mends it in the first layer's ends.
+
+    ``value`` follows what was claimed, ``known`` what the tree says: the rounds send the true
+    polynomials, so that everything but the first round of the second layer fits.
+    """
+    engine = channel.engine
+    levels = [Level.of(engine, leaves, None)]
+    for _ in range(variables):
+        levels.append(levels[-1].next(engine))
+    root = levels.pop().root(engine)
+    claim = lookup._root(channel, *channel.send("lookup root", [root, inverse(root)]))
+    true = [0, 0]
+    for depth in range(variables):
+        halves = levels.pop().halves(engine)
+        lam = channel.challenge("lookup batch")
+        value = lam * claim.numerator + claim.denominator
+        known = (lam * true[0] + true[1]) % ORDER
+        point: list[int] = []
+        for j, rho in enumerate(claim.point):
+            h0, h2 = halves.round(claim.point[j:], lam)
+            h1 = ((known - (1 - rho) * h0) * inverse(rho) - h0 - h2) % ORDER
+            sent = channel.send("lookup round", [h0, h1, h2])
+            r, value = lookup._round(channel, sent, rho, value)
+            known = (h0 + r * h1 + r * r * h2) % ORDER
+            halves.bind(r)
+            point.append(r)
+        p0, q0, p1, q1 = halves.ends()
+        told = (-p1 * q0 * inverse(q1)) % ORDER if depth == 0 else p0
+        ends = channel.send("lookup ends", [told, q0, p1, q1])
+        claim = lookup._layer_end(channel, ends, lam, value, point)
+        x = claim.point[0]
+        true = [(p0 + x * (p1 - p0)) % ORDER, (q0 + x * (q1 - q0)) % ORDER]
+    return claim
+
+
+def unchecked_round(
+    channel: Any, h: Sequence[LinearForm], _rho: int, _claim: LinearForm
+) -> tuple[int, LinearForm]:
+    h0, h1, h2 = h
+    r = channel.challenge("lookup round")
+    return r, h0 + r * h1 + (r * r % ORDER) * h2
+
+
+@present
+def test_a_round_ties_a_layer_to_the_one_above(
+    monkeypatch: pytest.MonkeyPatch, present: bool
+) -> None:
+    values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
+    counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
+    values[1, 3] = 6
+    monkeypatch.setattr(toys, "prove_lookups", tree_liar)
+    if not present:
+        monkeypatch.setattr(lookup, "_round", unchecked_round)
+    toy = make_toy()
+    proof = prove_toy(toy, values, counts)[0]
+    with check(present):
+        verify_toy(toy, proof)
+
+
+# ---- the products of the ledger: two false results whose errors cancel in every linear equation --
+def cancelling(label: str, values: list[int]) -> list[int]:
+    """``p0 q1`` and ``p1 q0`` of the top layer: only their sum is used."""
+    if label == "products":
+        n = len(values) // 3
+        values[2 * n + 1] += 1
+        values[2 * n + 2] -= 1
+    return values
+
+
+def false_products() -> tuple[toys.Toy, bytes]:
+    values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
+    counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
+    toy = make_toy()
+    return toy, prove_toy(toy, values, counts, sabotage=cancelling)[0]
+
+
+@present
+def test_the_residue_pins_products(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    toy, proof = false_products()
+    if not present:
+        honest = opening._require_identity
+
+        def lenient(engine: Any, points: Any, scalars: Any, otherwise: str) -> None:
+            if "product" not in otherwise:
+                honest(engine, points, scalars, otherwise)
+
+        monkeypatch.setattr(opening, "_require_identity", lenient)
+    with check(present):
+        verify_toy(toy, proof)
+
+
+class SquareForger:
+    """Moves the error of false products into ``square``, and keeps its sumcheck consistent."""
+
+    def __init__(self) -> None:
+        self.honest_value, self.honest_square = opening._gate_value, opening._prove_square
+        self.x: Sequence[int] | None = None
+        self.offset = 0
+
+    def value(self, system: Any, a: Sequence[int], b: Sequence[int]) -> int:
+        """Of the calls (x, d), (d, d), (z, z) the last one is lied about."""
+        if self.x is None:
+            self.x = a
+            excess = system.square * self.honest_value(system, a, a) * HALF
+            excess -= system.single * opening._gate_linear(system, a)
+            self.offset = -excess * inverse(system.square) % ORDER
+            self.d = b
+        lie = 2 * self.offset if a is b and a is not self.d else 0
+        return (self.honest_value(system, a, b) + lie) % ORDER
+
+    def square(self, transcript: Any, system: Any, z: Sequence[int]) -> list[int]:
+        """Every round's polynomial grows by a constant whose two values make up for the lie."""
+        write, sent, extra = transcript.write_scalar, 0, self.offset
+
+        def adding(label: str, value: int) -> None:
+            nonlocal sent, extra
+            if label == "opening square round":
+                extra = extra * HALF % ORDER if sent % 4 == 0 else extra
+                sent += 1
+                value += extra
+            write(label, value)
+
+        transcript.write_scalar = adding
+        try:
+            return self.honest_square(transcript, system, z)
+        finally:
+            del transcript.write_scalar
+
+
+def unchecked_square(transcript: Any, system: Any, _square: int) -> tuple[list[int], int, int]:
+    point = []
+    for _ in range((len(system.gates) - 1).bit_length()):
+        for _ in range(4):
+            transcript.read_scalar("opening square round")
+        point.append(transcript.challenge("opening square"))
+    ends = [transcript.read_scalar(f"opening square {side}") for side in ("left", "right")]
+    return point, ends[0], ends[1]
+
+
+@present
+def test_the_squares_last_claim_pins_it(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    forger = SquareForger()
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "_gate_value", forger.value)
+        patch.setattr(opening, "_prove_square", forger.square)
+        toy, proof = false_products()
+    assert forger.offset != 0
+    if not present:
+        monkeypatch.setattr(opening, "_verify_square", unchecked_square)
+    with check(present):
+        verify_toy(toy, proof)
+
+
+def unchecked_rounds(transcript: Any, system: Any, square: int) -> tuple[list[int], int, int]:
+    """The square's sumcheck whose rounds may sum to anything; its last claim is checked."""
+    claim, point = square, []
+    for _ in range((len(system.gates) - 1).bit_length()):
+        values = [transcript.read_scalar("opening square round") for _ in range(4)]
+        point.append(transcript.challenge("opening square"))
+        claim = opening._cubic_at(values, point[-1])
+    left, right = (transcript.read_scalar(f"opening square {side}") for side in ("left", "right"))
+    if (opening._gates_point_weight(system.gamma, point) * left * right - claim) % ORDER:
+        raise VerificationError("the last claim", "opening, square")
+    return point, left, right
+
+
+@present
+def test_a_round_ties_the_square_to_its_sum(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    """The same lie about ``square``, with a sumcheck of the true one below it."""
+    forger = SquareForger()
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "_gate_value", forger.value)
+        toy, proof = false_products()
+    assert forger.offset != 0
+    if not present:
+        monkeypatch.setattr(opening, "_verify_square", unchecked_rounds)
+    with check(present):
+        verify_toy(toy, proof)
+
+
+# ---- the ledger's copies: true products of numbers that are not the operands ---------------------
+def other_operands(label: str, values: list[int]) -> list[int]:
+    """The top layer's ``p0 q1`` with a copy of ``p0`` that makes it ``-p1 q0``: a sum of zero."""
+    if label == "products":
+        n = len(values) // 3
+        values[2 * n + 1] = -values[2 * n + 2] % ORDER
+        values[1] = values[2 * n + 1] * inverse(values[n + 1]) % ORDER
+    return values
+
+
+@present
+def test_copies_are_the_operands(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    if not present:  # nothing is owed about copies, on either side
+        honest = ledger._settle
+        monkeypatch.setattr(ledger, "_settle", lambda owed, _, *rest: honest(owed, [], *rest))
+    values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
+    counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
+    values[1, 3] = 6
+    toy = make_toy()
+    proof = prove_toy(toy, values, counts, sabotage=other_operands)[0]
+    with check(present):
+        verify_toy(toy, proof)
+
+
+# ---- products of tensors: the total forced to fit the linear claim, rounds kept consistent -------
+class TotalForger:
+    """Sends the total that makes the batch's linear claim true, whatever the products are."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, Any] = {}
+        self.commit = argument.commit_witness
+
+    def commit_witness(self, *given: Any) -> Any:
+        """Remember the columns."""
+        found = self.commit(*given)
+        self.columns |= {name: data.values for name, data in found.columns.items()}
+        return found
+
+    def prove(self, channel: Any, resolver: Any, claims: Any) -> list[LinearClaim]:
+        """:func:`veracity.zkml.products.prove_products` with a lie that adapts."""
+        engine = channel.engine
+        groups, terms, value, linear = products._batch(channel, engine, claims)
+        pairs = [products._pair(engine, g) for g in groups]
+        true = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
+        forced = channel.value(value) - sum(
+            t.coefficient
+            * engine.dot(
+                kron(engine, [w for _, w in t.weights]),
+                engine.from_small(np.ascontiguousarray(self.columns[t.column]).reshape(-1)),
+            )
+            for t in terms
+        )
+        assert (forced - true) % ORDER
+        (total,) = channel.send("product total", [forced % ORDER])
+        send, extra = channel.send, (forced - true) % ORDER
+
+        def adding(label: str, values: list[int]) -> list[LinearForm]:
+            nonlocal extra
+            if label == "products":
+                extra = extra * HALF % ORDER
+                values = [values[0] + extra, *values[1:]]
+            return send(label, values)
+
+        channel.send = adding
+        end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")
+        del channel.send
+        ends = channel.send("product operands", [v for p in pairs for v in p.ends()])
+        bound = products._join(channel, engine, resolver, groups, end, ends)
+        return [*linear, LinearClaim(tuple(terms), value - total), *bound]
+
+
+def false_relation(statement: Statement, *secrets: Any) -> Any:
+    """The circuit with one relation that does not hold: a product plus one."""
+    circuit = argument.build_circuit(statement, statement.segments[0], None, *secrets)
+    zeros = circuit.builder.zeros
+    where = next(
+        i for i, z in enumerate(zeros) for s, _ in z.terms if isinstance(s, products.ProductSource)
+    )
+    zeros[where] = zeros[where] + 1
+    return circuit
+
+
+@present
+def test_the_products_last_claim_pins_their_total(
+    monkeypatch: pytest.MonkeyPatch, present: bool
+) -> None:
+    engine = load_engine("cpu")
+    key, e = load_key(engine, 9), small_model("llama", layers=1)
+    commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
+    statement = Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
+    forger = TotalForger()
+    forger.columns |= {f"weight:{name}": values for name, values in e.weights.items()}
+    trace = argument.execute(e.program, e.weights, e.tokens[:-1], e.prompt_length)
+    model = weight_data(engine, e.program, e.weights, commitment, secret)
+    if not present:
+        honest = products._join
+
+        def lenient(channel: Any, *given: Any) -> Any:
+            with monkeypatch.context() as patch:
+                patch.setattr(Ledger, "require_zero", lambda _self, _form: None)
+                return honest(channel, *given)
+
+        monkeypatch.setattr(products, "_join", lenient)
+    transcript = ProverTranscript("forger", b"")
+    with monkeypatch.context() as patch:
+        patch.setattr(argument, "commit_witness", forger.commit_witness)
+        patch.setattr(argument, "prove_products", forger.prove)
+        circuit = false_relation(statement, e.weights, trace)
+        argument.prove_circuit(engine, key, circuit, model, transcript)
+    points = weight_points(engine, e.program, commitment)
+    reader = VerifierTranscript("forger", b"", transcript.finish())
+    with check(present):
+        argument.verify_circuit(
+            engine, key, false_relation(statement), weight_shapes(e.program), points, reader
+        )

@@ -1,0 +1,414 @@
+"""Provers who run another model and fit every column to it: one relation of one op stops each.
+
+As in :mod:`tests.soundness.test_adaptive`, every attack runs twice: against the argument, where the
+verifier must refuse, and against an argument that owes everything but the one relation, where the
+verifier must accept. A relation that an op ceases to owe fails both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from math import isqrt
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import cheating
+from tests.cheating import CheatingBuilder, cheat
+from tests.programs import Example, small_model
+from veracity.engine import Engine, load_engine
+from veracity.engine.api import ORDER, Ints
+from veracity.errors import VerificationError
+from veracity.graph import execute
+from veracity.graph.exact import rhu
+from veracity.graph.tables import exp_table
+from veracity.zk.keys import CommitmentKey, load_key
+from veracity.zkml import Statement, commit_model, verify
+from veracity.zkml.builder import Builder
+from veracity.zkml.tensor import Below, ColumnSource, One, ProductSource, Tensor, WeightSource
+
+Details = dict[str, dict[str, Ints]]
+Step = Callable[[Any, Mapping[str, Ints], dict[str, Ints]], Ints]
+"""(op, values so far, the op's details, to be changed) -> another result of the op."""
+
+
+# ---- the forger: whatever is not committed follows from what is ----------------------------------
+def integers(builder: Builder, tensor: Tensor) -> Ints:
+    """What a tensor is over the integers, given the columns as they were committed."""
+    total = np.zeros(tensor.dims, dtype=np.int64)
+    for (source, steps), c in tensor.terms.items():
+        if isinstance(source, ColumnSource):
+            x = builder.stacks[source.stack].values[source.instance]
+        elif isinstance(source, WeightSource):
+            x = builder._weights[source.name]
+        elif isinstance(source, ProductSource):
+            x = np.einsum(source.spec, *[integers(builder, t) for t in (source.a, source.b)])
+        elif isinstance(source, Below):
+            x = source.values()
+        else:
+            x = np.ones((), dtype=np.int64)
+        x = np.asarray(x, dtype=np.int64)
+        for step in steps:
+            x = step.forward(x)
+        total += (c if c < ORDER // 2 else c - ORDER) * x
+    return total
+
+
+class Forger(CheatingBuilder):
+    """Looks up whatever remainder fits the columns, and asks ``change`` about whole integers."""
+
+    def remainder(
+        self,
+        op: str,
+        role: str,
+        r: Tensor,
+        value: Ints | None,
+        shift: int,
+        causal: bool = False,
+    ) -> None:
+        value = integers(self, r)
+        super().remainder(op, role, r, value, shift, causal)
+        if shift <= 16:  # hidden entries may be anything, of any size
+            use = self.lookups[-1]
+            self.lookups[-1] = replace(use, value=replace(use.value, value=value))
+
+    def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
+        left, right = (replace(t, value=integers(self, t)) for t in (a, b))
+        super().product(spec, left, right, out)
+
+    def limbs(
+        self,
+        op: str,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        count: int,
+        checked: bool = True,
+    ) -> Tensor:
+        other = self._change(f"{role} of {op}", 0, np.array(value))
+        return super().limbs(op, role, dims, value if other is None else other, count, checked)
+
+
+@dataclass(frozen=True)
+class Lie:
+    """A false statement, and what its prover commits to where it is not what execution gives."""
+
+    example: Example
+    tokens: list[int]
+    details: Details = field(default_factory=dict)
+    columns: dict[tuple[str, int], Callable[[Ints], Ints]] = field(default_factory=dict)
+
+    def change(self, name: str, instance: int, values: Ints) -> Ints | None:
+        """See :data:`tests.cheating.Change`."""
+        found = self.columns.get((name.split("[")[0], instance))
+        return None if found is None else found(values)
+
+
+@lru_cache(maxsize=1)
+def setting() -> tuple[Engine, CommitmentKey]:
+    engine = load_engine("cpu")
+    return engine, load_key(engine, 9)
+
+
+def false_run(e: Example, tokens: list[int], at: str, step: Step) -> tuple[list[int], Details]:
+    """Answer and details of an execution in which op ``at`` gives another result."""
+    where = next(i for i, op in enumerate(e.program.ops) if op.name == at) + 1
+    before = execute(e.program, e.weights, tokens, e.prompt_length, (0, where))
+    values, details = dict(before.values), before.details
+    values[at] = step(e.program.ops[where - 1], values, details[at])
+    span = (where, len(e.program.ops))
+    after = execute(e.program, e.weights, tokens, e.prompt_length, span, values)
+    return after.output, details | after.details
+
+
+def answer(e: Example, at: str, step: Step) -> tuple[list[int], Details]:
+    """Prompt and answer of the model with another op ``at``, and the details of its execution.
+
+    That op may look at later tokens, so the answer is one that execution gives back.
+    """
+    tokens = e.tokens
+    for _ in range(8):
+        output, details = false_run(e, tokens[:-1], at, step)
+        before, tokens = tokens, [*e.tokens[: e.prompt_length], *output]
+        if tokens == before:
+            return tokens, details
+    raise AssertionError("choose another lie")
+
+
+# ---- removing a relation -------------------------------------------------------------------------
+def names(tensor: Tensor) -> frozenset[str]:
+    """The columns a relation reads, each with the views it is read through; ``1`` for constants."""
+    found: set[str] = set()
+    for source, steps in tensor.terms:
+        views = "".join(f" {type(s).__name__}" for s in steps)
+        if isinstance(source, ProductSource):
+            found |= names(source.a) | names(source.b)
+        elif isinstance(source, ColumnSource):
+            found.add(source.stack.split("[")[0].rstrip(".0123456789") + views)
+        elif isinstance(source, WeightSource):
+            found.add(source.name + views)
+        else:
+            found.add("1" if isinstance(source, One) else type(source).__name__)
+    return frozenset(found)
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *relation: str) -> list[Tensor]:
+    """Owe no longer that the relation between these columns vanishes; returns what is dropped."""
+    honest, dropped = Builder.zero, []
+
+    def zero(builder: Builder, tensor: Tensor) -> None:
+        if names(tensor) == set(relation):
+            dropped.append(tensor)
+        else:
+            honest(builder, tensor)
+
+    monkeypatch.setattr(Builder, "zero", zero)
+    return dropped
+
+
+# ---- the answer ----------------------------------------------------------------------------------
+def any_answer() -> Lie:
+    """Maxima above every score: all distances are in range, whatever the answer is said to be."""
+    e = small_model(layers=1)
+    tokens = [*e.tokens[:-1], (e.tokens[-1] + 3) % e.program.vocab]
+    acc = execute(e.program, e.weights, tokens[:-1], e.prompt_length).details["head"]["acc"]
+    z = rhu(acc, e.program.ops[-1].shift)
+    m = z.max(axis=1) + 1
+    columns = {("head.max", 0): lambda _: m, ("head.distance", 0): lambda _: m[:, None] - z}
+    return Lie(e, tokens, {}, columns)
+
+
+def higher_of_two() -> Lie:
+    """Pairs of tokens with equal scores, and the second one given as the answer."""
+    e = small_model(layers=1)
+    table = np.array(e.weights["embedding"])
+    table[1::2] = table[:-1:2]
+    e = replace(e, weights=e.weights | {"embedding": table})
+    tokens = e.tokens[: e.prompt_length]
+    while len(tokens) < len(e.tokens):
+        tokens += execute(e.program, e.weights, tokens, len(tokens)).output
+    return Lie(replace(e, tokens=tokens), [*tokens[:-1], tokens[-1] + 1])
+
+
+# ---- the embedding -------------------------------------------------------------------------------
+def other_prompt() -> Lie:
+    """The answer to a prompt with another second token, as if it were to this one."""
+    e = small_model(layers=1)
+
+    def swap(rows: Ints) -> Ints:
+        rows = np.array(rows)
+        rows[1] = e.weights["embedding"][9]
+        return rows
+
+    tokens, details = answer(e, "embed", lambda _op, values, _: swap(values["embed"]))
+    return Lie(e, tokens, details, {("table.y", 0): swap})
+
+
+# ---- attention -----------------------------------------------------------------------------------
+ATTENTION = "layers.0.attn"
+
+
+def mix(op: Any, p: Ints, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
+    """The result of attention with probabilities ``p``, (heads, T, T)."""
+    tokens = p.shape[-1]
+    v = values[op.v].reshape(tokens, op.kv_heads, op.head_dim)
+    split = p.reshape(op.kv_heads, op.group, tokens, tokens)
+    detail["acc_y"] = np.einsum("kgts,skc->tkgc", split, v).reshape(tokens, -1)
+    return rhu(detail["acc_y"], op.mix_shift)
+
+
+def probabilities(detail: Mapping[str, Ints]) -> Ints:
+    """What visible exponentials and reciprocals give."""
+    return np.tril(rhu(detail["e"] * detail["inv"][:, :, None], 16))
+
+
+def looks_ahead() -> Lie:
+    """The row that gives the first answer token attends to that token."""
+    e = small_model(layers=1)
+
+    def hidden(p: Ints) -> Ints:
+        p = np.array(p)
+        p[:, 2, 3] = -20000
+        return p
+
+    def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
+        return mix(op, hidden(detail["p"]), values, detail)
+
+    return Lie(e, *answer(e, ATTENTION, step), {("softmax.p", 0): hidden})
+
+
+def hidden_exponential() -> Lie:
+    """A token that nobody may look at takes its share of a row's sum."""
+    e = small_model(layers=1)
+
+    def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
+        detail["e"][:, 2, 3] = 1 << 17
+        detail["inv"] = (1 << 31) // detail["e"].sum(axis=2)
+        return mix(op, probabilities(detail), values, detail)
+
+    return Lie(e, *answer(e, ATTENTION, step), {("softmax.p", 0): np.tril})
+
+
+def shifted(pick: Callable[[Ints], Ints], d: Callable[[Ints], Ints] | None = None) -> Lie:
+    """A row's maximum stands above all of its scores; ``pick`` says where it is."""
+    e = small_model(layers=1)
+
+    def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
+        detail["m"][0, 2] += 25
+        z = rhu(detail["acc_z"][0, 2, :3], op.score_shift)
+        detail["e"][0, 2, :3] = exp_table(op.exp_k)[detail["m"][0, 2] - z]
+        detail["inv"] = (1 << 31) // detail["e"].sum(axis=2)
+        return mix(op, probabilities(detail), values, detail)
+
+    columns = {("softmax.pick", 0): pick} | ({} if d is None else {("softmax.distance", 0): d})
+    return Lie(e, *answer(e, ATTENTION, step), columns)
+
+
+def put(*entries: tuple[int, int]) -> Callable[[Ints], Ints]:
+    """Set entries (source, value) of the first head's third row."""
+
+    def change(x: Ints) -> Ints:
+        x = np.array(x)
+        for source, value in entries:
+            x[0, 2, source] = value
+        return x
+
+    return change
+
+
+def reciprocal(**limbs: Callable[[Ints, Ints], Ints]) -> Lie:
+    """Probabilities of half their size; ``limbs`` from row sums S and reciprocals I."""
+    e = small_model(layers=1)
+
+    def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
+        detail["inv"] = detail["inv"] // 2
+        return mix(op, probabilities(detail), values, detail)
+
+    tokens, details = answer(e, ATTENTION, step)
+    s, inverse = details[ATTENTION]["e"].sum(axis=2), details[ATTENTION]["inv"]
+    columns = {
+        (f"softmax.{name} of {ATTENTION}", 0): lambda _, made=made: made(s, inverse)
+        for name, made in limbs.items()
+    }
+    return Lie(e, tokens, details, columns)
+
+
+# ---- norms ---------------------------------------------------------------------------------------
+NORM = "layers.0.attn_norm"
+
+
+def bracket(row: Callable[[int, int], tuple[int, int, int, int]]) -> Lie:
+    """A norm whose ``rho, g, u, v`` are ``row(K, M)``."""
+    e = small_model(layers=1)
+
+    def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
+        x = values[op.x]
+        rows = [row(op.constant, int(m) + op.eps) for m in (x * x).sum(axis=1)]
+        columns = zip(("rho", "g", "u", "v"), np.array(rows, dtype=object).T, strict=True)
+        detail |= dict(columns)
+        return rhu(x * detail["rho"].astype(np.int64)[:, None], op.shift)
+
+    tokens, details = answer(e, NORM, step)
+    made = details[NORM]
+    columns = {(f"norm.{k} of {NORM}", 0): lambda _, k=k: made[k] for k in "guv"}
+    return Lie(e, tokens, details, columns)
+
+
+def four_times_the_squares(k: int, m: int) -> tuple[int, int, int, int]:
+    m *= 4
+    rho = isqrt(k // m)
+    return rho, rho * m, k - rho * rho * m, 2 * rho * m + m - (k - rho * rho * m) - 1
+
+
+def another_g(k: int, m: int) -> tuple[int, int, int, int]:
+    rho = isqrt(k // m) // 2
+    g = k // rho
+    return rho, g, k - rho * g, 2 * g + m - (k - rho * g) - 1
+
+
+def another_u(k: int, m: int) -> tuple[int, int, int, int]:
+    rho = isqrt(k // m) // 2
+    return rho, rho * m, 0, 2 * rho * m + m - 1
+
+
+# ---- all of them ---------------------------------------------------------------------------------
+BRACKET = ("norm.g", "norm.u", "norm.v")
+SUM = "softmax.exp Sum"
+ATTACKS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
+    "the answer's distance is 0": (any_answer, ("head.distance Slice Slice",)),
+    "rows are the table's": (other_prompt, ("table.y", "embedding Gather")),
+    "probabilities obey the mask": (looks_ahead, ("softmax.p Causal",)),
+    "exponentials obey the mask": (hidden_exponential, ("softmax.exp Causal",)),
+    "the maximum obeys the mask": (
+        lambda: shifted(put((0, 0), (3, 1)), put((3, 0))),
+        ("softmax.pick Causal",),
+    ),
+    "a row has a maximum": (lambda: shifted(put((0, 0))), ("softmax.pick Sum", "1")),
+    "the maximum is a score": (
+        lambda: shifted(put((0, 0), (1, 1))),
+        ("softmax.pick", "softmax.distance", "1"),
+    ),
+    "I S = 2^31 - w": (
+        lambda: reciprocal(rest=lambda s, _: 0 * s, gap=lambda s, _: s - 1),
+        ("softmax.inverse", SUM, "softmax.rest", "1"),
+    ),
+    "w < S": (
+        lambda: reciprocal(gap=lambda s, _: 0 * s),
+        ("softmax.gap", "softmax.rest", SUM, "1"),
+    ),
+    "M = sum c^2 + eps": (
+        lambda: bracket(four_times_the_squares),
+        ("table.y", *BRACKET, "1"),
+    ),
+    "g = rho M": (lambda: bracket(another_g), ("norm.rho", *BRACKET, "1")),
+    "u = K - rho g": (lambda: bracket(another_u), ("norm.rho", "norm.g", "norm.u", "1")),
+}
+
+present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
+
+
+def attack(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
+    """Prove the lie; the verifier must refuse where the relation is present, else accept."""
+    engine, key = setting()
+    e = lie.example
+    commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
+    monkeypatch.setattr(cheating, "CheatingBuilder", Forger)
+    proof = cheat(
+        monkeypatch,
+        engine,
+        key,
+        e,
+        (commitment, secret),
+        lie.change,
+        lie.tokens,
+        lambda found: found.update(lie.details),
+    )
+    statement = Statement(e.program, tuple(lie.tokens), e.prompt_length, commitment=commitment)
+    with pytest.raises(VerificationError) if present else nullcontext():
+        verify(engine, statement, proof, key=key)
+
+
+@present
+@pytest.mark.parametrize("name", ATTACKS)
+def test_one_relation_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
+    forge, relation = ATTACKS[name]
+    lie = forge()
+    dropped = [] if present else without(monkeypatch, *relation)
+    attack(monkeypatch, lie, present)
+    assert present or dropped
+
+
+@present
+def test_ties_go_to_the_lowest_index(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    """The range of ``d`` less the bits of lower tokens; without those bits any maximum will do."""
+    lie = higher_of_two()
+    if not present:
+        honest = Tensor.below
+        monkeypatch.setattr(
+            Tensor, "below", staticmethod(lambda limits, *rest: honest((0,) * len(limits), *rest))
+        )
+    attack(monkeypatch, lie, present)
