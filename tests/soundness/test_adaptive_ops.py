@@ -95,12 +95,16 @@ class Forger(CheatingBuilder):
 
 @dataclass(frozen=True)
 class Lie:
-    """A false statement, and what its prover commits to where it is not what execution gives."""
+    """A false answer, and what its prover commits to where it is not what execution gives.
+
+    ``harmless``: the answer is the true one, but intermediate results are not.
+    """
 
     example: Example
     tokens: list[int]
     details: Details = field(default_factory=dict)
     columns: dict[tuple[str, int], Callable[[Ints], Ints]] = field(default_factory=dict)
+    harmless: bool = False
 
     def change(self, name: str, instance: int, values: Ints) -> Ints | None:
         """See :data:`tests.cheating.Change`."""
@@ -254,7 +258,10 @@ def hidden_exponential() -> Lie:
 
 
 def shifted(pick: Callable[[Ints], Ints], d: Callable[[Ints], Ints] | None = None) -> Lie:
-    """A row's maximum stands above all of its scores; ``pick`` says where it is."""
+    """A row's maximum stands above all of its scores; ``pick`` says where it is.
+
+    Shifted exponentials have the same quotients: this moves roundings and not the answer.
+    """
     e = small_model(layers=1)
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
@@ -265,7 +272,7 @@ def shifted(pick: Callable[[Ints], Ints], d: Callable[[Ints], Ints] | None = Non
         return mix(op, probabilities(detail), values, detail)
 
     columns = {("softmax.pick", 0): pick} | ({} if d is None else {("softmax.distance", 0): d})
-    return Lie(e, *answer(e, ATTENTION, step), columns)
+    return Lie(e, *answer(e, ATTENTION, step), columns, harmless=True)
 
 
 def put(*entries: tuple[int, int]) -> Callable[[Ints], Ints]:
@@ -375,6 +382,10 @@ def attack(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
     """Prove the lie; the verifier must refuse where the relation is present, else accept."""
     engine, key = setting()
     e = lie.example
+    true = execute(e.program, e.weights, lie.tokens[:-1], e.prompt_length)
+    assert (true.output == lie.tokens[e.prompt_length :]) == lie.harmless
+    if lie.harmless:
+        assert np.any(lie.details[ATTENTION]["acc_y"] != true.details[ATTENTION]["acc_y"])
     commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
     monkeypatch.setattr(cheating, "CheatingBuilder", Forger)
     proof = cheat(

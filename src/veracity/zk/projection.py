@@ -15,8 +15,8 @@ Soundness error. ``2^-127 + 14 / |F|``: fix an entry with ``|x_ij| >= 2^49`` and
 ``i``-th column of ``L_X``. For each of 128 rows the two values that the drawn bit can give entry
 ``j`` of ``L_X X`` differ by ``x_ij``, so with probability 1/2 it is at least ``2^48`` in size; once
 one row is, each row of ``R_X`` gives, in the same way, an entry of ``V`` of at least ``2^47``
-with probability 1/2. Binary, not ternary: with signs the two values might differ by ``2 x``, and
-twice ``(|F| + 1) / 2`` is one.
+with probability 1/2. Entries are 0 and 1, not -1 and 1: then the two values would differ by
+``2 x``, and twice ``(|F| + 1) / 2`` is one.
 References: projections with binary matrices, Baum-Lyubashevsky (eprint 2017/759); as an
 approximate range proof, Gentry-Halevi-Lyubashevsky (eprint 2021/1397).
 """

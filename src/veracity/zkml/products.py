@@ -15,7 +15,7 @@ that their column terms make one linear claim.
 Messages. ``T``; the sumcheck; then ``A, B`` of every product term at its point.
 Checks (ledger). Those of the sumcheck; ``sum_g lambda_g pad_g A_g B_g`` equals its last claim.
 Owed. Linear claims: the batch, and one per operand and product term.
-Soundness error. ``(claims + sum of variables of all products) / |F|`` up to small factors.
+Soundness error. ``(claims + 2 n) / |F|`` for a sumcheck over ``n`` variables.
 """
 
 from __future__ import annotations

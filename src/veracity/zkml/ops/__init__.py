@@ -1,7 +1,7 @@
 """One argument per graph op: what it commits to, and the relations that pin its result.
 
-``constrain(builder, op, inputs, trace)`` is registered per op class; prover and verifier call the
-same function, the verifier with ``trace=None``.
+``rule(context, op)`` is registered per op class; prover and verifier call the same function, the
+verifier with a context without values.
 """
 
 from __future__ import annotations
