@@ -20,7 +20,7 @@ from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.mpc.party import OWNER
 from veracity.mpc.service import modes
-from veracity.mpc.service.bridge import Apart, Bridge
+from veracity.mpc.service.bridge import Apart, Bridge, light
 from veracity.mpc.service.store import SharedLedger, Store
 from veracity.mpc.service.supply import Supply, passes_of
 from veracity.mpc.service.weights import masked_parts, seed_digest
@@ -200,7 +200,8 @@ class OwnerService:
                     bridge.patience = self.limits.idle
                     ready = await apart(side.ready(parcel.label, parcel.material()))
                     bridge.patience = self.limits.idle
-                    outcome = await apart(side.run(ready))
+                    run = side.run(ready)
+                    outcome = await (run if light(self.mode, passes[index][1]) else apart(run))
                 except PeerError:
                     if index and channel.traffic.received_messages == heard:
                         break  # the client has its answer, and has left

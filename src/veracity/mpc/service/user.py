@@ -14,7 +14,7 @@ from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.mpc.party import USER, Array
 from veracity.mpc.service import modes
-from veracity.mpc.service.bridge import Apart, Bridge
+from veracity.mpc.service.bridge import Apart, Bridge, light
 from veracity.mpc.service.owner import ServiceLimits
 from veracity.mpc.service.report import PassReport, Tally
 from veracity.mpc.service.store import SharedLedger, Store
@@ -204,7 +204,8 @@ class UserSession:
             start, rows = self._passes[self._done]
             before, begun = self.owner.traffic, time.perf_counter()
             try:
-                outcome = await self._apart(self._side.run(ready.side, tokens))
+                run = self._side.run(ready.side, tokens)
+                outcome = await (run if light(self.mode, rows) else self._apart(run))
             finally:
                 ready.parcel.piece.close()
             tally, traffic = self._tally, self.owner.traffic - before
