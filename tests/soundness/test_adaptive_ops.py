@@ -29,6 +29,7 @@ from veracity.graph.tables import exp_table
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import Statement, commit_model, verify
 from veracity.zkml.builder import Builder
+from veracity.zkml.tables import Table, unsigned
 from veracity.zkml.tensor import Below, ColumnSource, One, ProductSource, Tensor, WeightSource
 
 Details = dict[str, dict[str, Ints]]
@@ -70,9 +71,9 @@ class Forger(CheatingBuilder):
         shift: int,
         causal: bool = False,
     ) -> None:
-        value = integers(self, r)
+        value, before = integers(self, r), len(self.lookups)
         super().remainder(op, role, r, value, shift, causal)
-        if shift <= 16:  # hidden entries may be anything, of any size
+        if shift <= 16 and len(self.lookups) > before:  # hidden entries may be of any size
             use = self.lookups[-1]
             self.lookups[-1] = replace(use, value=replace(use.value, value=value))
 
@@ -89,8 +90,18 @@ class Forger(CheatingBuilder):
         count: int,
         checked: bool = True,
     ) -> Tensor:
+        """What does not fit stands in the lowest limb as a whole."""
         other = self._change(f"{role} of {op}", 0, np.array(value))
-        return super().limbs(op, role, dims, value if other is None else other, count, checked)
+        wide = np.asarray(value if other is None else other).astype(object)
+        fits = (wide >= 0) & (wide < 1 << 16 * count)
+        total = self.constant(0, dims)
+        for i in range(count):
+            part = np.where(fits, (wide >> 16 * i) & 0xFFFF, 0 if i else wide)
+            limb = self.column(f"{role}.{i}", dims, part.astype(np.int64))
+            if checked:
+                self.lookup(op, unsigned(16), limb)
+            total = total + limb.bare() * (1 << 16 * i)
+        return replace(total, value=wide)
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,12 @@ class Lie:
 def setting() -> tuple[Engine, CommitmentKey]:
     engine = load_engine("cpu")
     return engine, load_key(engine, 9)
+
+
+@lru_cache
+def model(seed: int = 4) -> Example:
+    """By default one whose answer most lies change."""
+    return small_model(layers=1, seed=seed)
 
 
 def false_run(e: Example, tokens: list[int], at: str, step: Step) -> tuple[list[int], Details]:
@@ -174,21 +191,62 @@ def without(monkeypatch: pytest.MonkeyPatch, *relation: str) -> list[Tensor]:
     return dropped
 
 
+def without_lookup(monkeypatch: pytest.MonkeyPatch, *relation: str) -> list[Tensor]:
+    """Owe no longer that what is made of these columns stands in its table."""
+    dropped: list[Tensor] = []
+    for owner in (Builder, CheatingBuilder):
+
+        def lookup(
+            builder: Builder,
+            op: str,
+            table: Table,
+            value: Tensor,
+            image: Tensor | None = None,
+            causal: bool = False,
+            honest: Any = owner.lookup,
+        ) -> None:
+            if names(value) | (names(image) if image else set()) == set(relation):
+                dropped.append(value)
+            else:
+                honest(builder, op, table, value, image, causal)
+
+        monkeypatch.setattr(owner, "lookup", lookup)
+    return dropped
+
+
 # ---- the answer ----------------------------------------------------------------------------------
+def wrong_token() -> Lie:
+    """A wrong answer, and nothing to hide it."""
+    e = model()
+    return Lie(e, [*e.tokens[:-1], (e.tokens[-1] + 3) % e.program.vocab])
+
+
+def other_distances() -> Lie:
+    """Distances that make a wrong answer the best one, whatever the scores are."""
+    lie = wrong_token()
+
+    def distances(d: Ints) -> Ints:
+        d = np.ones_like(d)
+        d[np.arange(len(d)), lie.tokens[lie.example.prompt_length :]] = 0
+        return d
+
+    return replace(lie, columns={("head.distance", 0): distances})
+
+
 def any_answer() -> Lie:
     """Maxima above every score: all distances are in range, whatever the answer is said to be."""
-    e = small_model(layers=1)
-    tokens = [*e.tokens[:-1], (e.tokens[-1] + 3) % e.program.vocab]
+    lie = wrong_token()
+    e, tokens = lie.example, lie.tokens
     acc = execute(e.program, e.weights, tokens[:-1], e.prompt_length).details["head"]["acc"]
     z = rhu(acc, e.program.ops[-1].shift)
     m = z.max(axis=1) + 1
     columns = {("head.max", 0): lambda _: m, ("head.distance", 0): lambda _: m[:, None] - z}
-    return Lie(e, tokens, {}, columns)
+    return replace(lie, columns=columns)
 
 
 def higher_of_two() -> Lie:
     """Pairs of tokens with equal scores, and the second one given as the answer."""
-    e = small_model(layers=1)
+    e = model()
     table = np.array(e.weights["embedding"])
     table[1::2] = table[:-1:2]
     e = replace(e, weights=e.weights | {"embedding": table})
@@ -201,7 +259,7 @@ def higher_of_two() -> Lie:
 # ---- the embedding -------------------------------------------------------------------------------
 def other_prompt() -> Lie:
     """The answer to a prompt with another second token, as if it were to this one."""
-    e = small_model(layers=1)
+    e = model()
 
     def swap(rows: Ints) -> Ints:
         rows = np.array(rows)
@@ -230,31 +288,49 @@ def probabilities(detail: Mapping[str, Ints]) -> Ints:
     return np.tril(rhu(detail["e"] * detail["inv"][:, :, None], 16))
 
 
-def looks_ahead() -> Lie:
-    """The row that gives the first answer token attends to that token."""
-    e = small_model(layers=1)
+def probability(source: int) -> Lie:
+    """The row that gives the first answer token (source 3) has another probability of its own."""
+    e = model()
 
-    def hidden(p: Ints) -> Ints:
+    def other(p: Ints) -> Ints:
         p = np.array(p)
-        p[:, 2, 3] = -20000
+        p[:, 2, source] = -20000
         return p
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
-        return mix(op, hidden(detail["p"]), values, detail)
+        return mix(op, other(detail["p"]), values, detail)
 
-    return Lie(e, *answer(e, ATTENTION, step), {("softmax.p", 0): hidden})
+    return Lie(e, *answer(e, ATTENTION, step), {("softmax.p", 0): other})
 
 
-def hidden_exponential() -> Lie:
-    """A token that nobody may look at takes its share of a row's sum."""
-    e = small_model(layers=1)
+def exponential(source: int) -> Lie:
+    """A token takes a larger share of a row's sum than its score gives it; source 3 is hidden."""
+    e = model()
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
-        detail["e"][:, 2, 3] = 1 << 17
+        detail["e"][:, 2, source] = 1 << 17
         detail["inv"] = (1 << 31) // detail["e"].sum(axis=2)
         return mix(op, probabilities(detail), values, detail)
 
-    return Lie(e, *answer(e, ATTENTION, step), {("softmax.p", 0): np.tril})
+    columns = {("softmax.p", 0): np.tril} if source > 2 else {}
+    return Lie(e, *answer(e, ATTENTION, step), columns)
+
+
+def distances() -> Lie:
+    """A row's distances are not those of its scores."""
+    e, others = model(), [0, 99, 99]
+
+    def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
+        detail["e"][:, 2, :3] = exp_table(op.exp_k)[others]
+        detail["inv"] = (1 << 31) // detail["e"].sum(axis=2)
+        return mix(op, probabilities(detail), values, detail)
+
+    def change(d: Ints) -> Ints:
+        d = np.array(d)
+        d[:, 2, :3] = others
+        return d
+
+    return Lie(e, *answer(e, ATTENTION, step), {("softmax.distance", 0): change})
 
 
 def shifted(pick: Callable[[Ints], Ints], d: Callable[[Ints], Ints] | None = None) -> Lie:
@@ -262,7 +338,7 @@ def shifted(pick: Callable[[Ints], Ints], d: Callable[[Ints], Ints] | None = Non
 
     Shifted exponentials have the same quotients: this moves roundings and not the answer.
     """
-    e = small_model(layers=1)
+    e = model(0)
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
         detail["m"][0, 2] += 25
@@ -287,30 +363,37 @@ def put(*entries: tuple[int, int]) -> Callable[[Ints], Ints]:
     return change
 
 
-def reciprocal(**limbs: Callable[[Ints, Ints], Ints]) -> Lie:
-    """Probabilities of half their size; ``limbs`` from row sums S and reciprocals I."""
-    e = small_model(layers=1)
+def reciprocal(e: Example, times: float, **limbs: Callable[[Ints, Ints], Ints]) -> Lie:
+    """One row's reciprocal ``times`` too large; ``limbs`` are functions of ``S`` and ``w``."""
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
-        detail["inv"] = detail["inv"] // 2
+        detail["inv"][:, 2] = (detail["inv"][:, 2] * times).astype(np.int64)
         return mix(op, probabilities(detail), values, detail)
 
     tokens, details = answer(e, ATTENTION, step)
     s, inverse = details[ATTENTION]["e"].sum(axis=2), details[ATTENTION]["inv"]
+    w = (1 << 31) - inverse * s
     columns = {
-        (f"softmax.{name} of {ATTENTION}", 0): lambda _, made=made: made(s, inverse)
+        (f"softmax.{name} of {ATTENTION}", 0): lambda _, made=made: made(s, w)
         for name, made in limbs.items()
     }
     return Lie(e, tokens, details, columns)
 
 
+def any_rest(s: Ints, w: Ints) -> Ints:
+    """A rest in range that is not the rest."""
+    return np.where(w < s, w, 0)
+
+
 # ---- norms ---------------------------------------------------------------------------------------
 NORM = "layers.0.attn_norm"
+#: Its K is large enough for limbs that hold u and v of a rho far off.
+WIDE_NORM = "layers.0.mlp_norm"
 
 
-def bracket(row: Callable[[int, int], tuple[int, int, int, int]]) -> Lie:
+def bracket(row: Callable[[int, int], tuple[int, int, int, int]], at: str = NORM) -> Lie:
     """A norm whose ``rho, g, u, v`` are ``row(K, M)``."""
-    e = small_model(layers=1)
+    e = model()
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
         x = values[op.x]
@@ -319,10 +402,20 @@ def bracket(row: Callable[[int, int], tuple[int, int, int, int]]) -> Lie:
         detail |= dict(columns)
         return rhu(x * detail["rho"].astype(np.int64)[:, None], op.shift)
 
-    tokens, details = answer(e, NORM, step)
-    made = details[NORM]
-    columns = {(f"norm.{k} of {NORM}", 0): lambda _, k=k: made[k] for k in "guv"}
+    tokens, details = answer(e, at, step)
+    made = details[at]
+    columns = {(f"norm.{k} of {at}", 0): lambda _, k=k: made[k] for k in "guv"}
     return Lie(e, tokens, details, columns)
+
+
+def scaled(times: float) -> Callable[[int, int], tuple[int, int, int, int]]:
+    """``g, u, v`` as they are for a ``rho`` that many times too large."""
+
+    def row(k: int, m: int) -> tuple[int, int, int, int]:
+        rho = int(isqrt(k // m) * times)
+        return rho, rho * m, k - rho * rho * m, (rho + 1) ** 2 * m - k - 1
+
+    return row
 
 
 def four_times_the_squares(k: int, m: int) -> tuple[int, int, int, int]:
@@ -342,14 +435,22 @@ def another_u(k: int, m: int) -> tuple[int, int, int, int]:
     return rho, rho * m, 0, 2 * rho * m + m - 1
 
 
+# ---- results -------------------------------------------------------------------------------------
+def result(op: str, column: str, instance: int, change: Callable[[Ints], Ints]) -> Lie:
+    """Another result of an op."""
+    e = model()
+    found = answer(e, op, lambda _op, values, _: change(values[op]))
+    return Lie(e, *found, {(column, instance): change})
+
+
 # ---- all of them ---------------------------------------------------------------------------------
 BRACKET = ("norm.g", "norm.u", "norm.v")
 SUM = "softmax.exp Sum"
-ATTACKS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
+IDENTITIES: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
     "the answer's distance is 0": (any_answer, ("head.distance Slice Slice",)),
     "rows are the table's": (other_prompt, ("table.y", "embedding Gather")),
-    "probabilities obey the mask": (looks_ahead, ("softmax.p Causal",)),
-    "exponentials obey the mask": (hidden_exponential, ("softmax.exp Causal",)),
+    "probabilities obey the mask": (lambda: probability(3), ("softmax.p Causal",)),
+    "exponentials obey the mask": (lambda: exponential(3), ("softmax.exp Causal",)),
     "the maximum obeys the mask": (
         lambda: shifted(put((0, 0), (3, 1)), put((3, 0))),
         ("softmax.pick Causal",),
@@ -360,11 +461,11 @@ ATTACKS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
         ("softmax.pick", "softmax.distance", "1"),
     ),
     "I S = 2^31 - w": (
-        lambda: reciprocal(rest=lambda s, _: 0 * s, gap=lambda s, _: s - 1),
+        lambda: reciprocal(model(), 0.5, rest=any_rest, gap=lambda s, w: s - 1 - any_rest(s, w)),
         ("softmax.inverse", SUM, "softmax.rest", "1"),
     ),
-    "w < S": (
-        lambda: reciprocal(gap=lambda s, _: 0 * s),
+    "gap = S - 1 - w": (
+        lambda: reciprocal(model(), 0.5, gap=lambda s, _: s - 1),
         ("softmax.gap", "softmax.rest", SUM, "1"),
     ),
     "M = sum c^2 + eps": (
@@ -373,6 +474,39 @@ ATTACKS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
     ),
     "g = rho M": (lambda: bracket(another_g), ("norm.rho", *BRACKET, "1")),
     "u = K - rho g": (lambda: bracket(another_u), ("norm.rho", "norm.g", "norm.u", "1")),
+}
+LOOKUPS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
+    "nothing beats the answer": (wrong_token, ("head.distance", "Below")),
+    "distances are those of the logits": (
+        other_distances,
+        ("embedding", "gain.y Slice", "head.distance", "head.max Broadcast", "1"),
+    ),
+    "distances are those of the scores": (
+        distances,
+        (
+            "rope.y Split Permute",
+            "softmax.distance Split",
+            "softmax.max Broadcast Split",
+            "1",
+        ),
+    ),
+    "the exponential's table": (lambda: exponential(0), ("softmax.distance", "softmax.exp")),
+    "p = rescale(e I)": (
+        lambda: probability(2),
+        ("softmax.exp", "softmax.inverse", "softmax.p", "1"),
+    ),
+    "w < S": (lambda: reciprocal(model(), 0.5), ("softmax.gap",)),
+    "0 <= w": (lambda: reciprocal(model(22), 1.3), ("softmax.rest",)),
+    "rho^2 M <= K": (lambda: bracket(scaled(1.3), WIDE_NORM), ("norm.u",)),
+    "(rho + 1)^2 M > K": (lambda: bracket(scaled(0.5), WIDE_NORM), ("norm.v",)),
+    "the remainder's high digit": (
+        lambda: result(WIDE_NORM, "norm.y", 1, np.negative),
+        ("norm.r.high",),
+    ),
+    "the function's table": (
+        lambda: result("layers.0.mlp.act", "function.y", 0, np.negative),
+        ("linear.y", "function.y"),
+    ),
 }
 
 present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
@@ -404,11 +538,21 @@ def attack(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
 
 
 @present
-@pytest.mark.parametrize("name", ATTACKS)
-def test_one_relation_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
-    forge, relation = ATTACKS[name]
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_one_identity_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
+    forge, relation = IDENTITIES[name]
     lie = forge()
     dropped = [] if present else without(monkeypatch, *relation)
+    attack(monkeypatch, lie, present)
+    assert present or dropped
+
+
+@present
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_one_lookup_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
+    forge, relation = LOOKUPS[name]
+    lie = forge()
+    dropped = [] if present else without_lookup(monkeypatch, *relation)
     attack(monkeypatch, lie, present)
     assert present or dropped
 
