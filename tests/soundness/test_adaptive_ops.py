@@ -8,210 +8,20 @@ verifier must accept. A relation that an op ceases to owe fails both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import replace
 from math import isqrt
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests import cheating
-from tests.cheating import CheatingBuilder, cheat
-from tests.programs import Example, small_model
-from veracity.engine import Engine, load_engine
-from veracity.engine.api import ORDER, Ints
-from veracity.errors import VerificationError
+from tests.forging import Lie, answer, attack, model, without, without_lookup
+from tests.programs import Example
+from veracity.engine.api import Ints
 from veracity.graph import execute
 from veracity.graph.exact import rhu
 from veracity.graph.tables import exp_table
-from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zkml import Statement, commit_model, verify
-from veracity.zkml.builder import Builder
-from veracity.zkml.tables import Table, unsigned
-from veracity.zkml.tensor import Below, ColumnSource, One, ProductSource, Tensor, WeightSource
-
-Details = dict[str, dict[str, Ints]]
-Step = Callable[[Any, Mapping[str, Ints], dict[str, Ints]], Ints]
-"""(op, values so far, the op's details, to be changed) -> another result of the op."""
-
-
-# ---- the forger: whatever is not committed follows from what is ----------------------------------
-def integers(builder: Builder, tensor: Tensor) -> Ints:
-    """What a tensor is over the integers, given the columns as they were committed."""
-    total = np.zeros(tensor.dims, dtype=np.int64)
-    for (source, steps), c in tensor.terms.items():
-        if isinstance(source, ColumnSource):
-            x = builder.stacks[source.stack].values[source.instance]
-        elif isinstance(source, WeightSource):
-            x = builder._weights[source.name]
-        elif isinstance(source, ProductSource):
-            x = np.einsum(source.spec, *[integers(builder, t) for t in (source.a, source.b)])
-        elif isinstance(source, Below):
-            x = source.values()
-        else:
-            x = np.ones((), dtype=np.int64)
-        x = np.asarray(x, dtype=np.int64)
-        for step in steps:
-            x = step.forward(x)
-        total += (c if c < ORDER // 2 else c - ORDER) * x
-    return total
-
-
-class Forger(CheatingBuilder):
-    """Looks up whatever remainder fits the columns, and asks ``change`` about whole integers."""
-
-    def remainder(
-        self,
-        op: str,
-        role: str,
-        r: Tensor,
-        value: Ints | None,
-        shift: int,
-        causal: bool = False,
-    ) -> None:
-        value, before = integers(self, r), len(self.lookups)
-        super().remainder(op, role, r, value, shift, causal)
-        if shift <= 16 and len(self.lookups) > before:  # hidden entries may be of any size
-            use = self.lookups[-1]
-            self.lookups[-1] = replace(use, value=replace(use.value, value=value))
-
-    def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
-        left, right = (replace(t, value=integers(self, t)) for t in (a, b))
-        super().product(spec, left, right, out)
-
-    def limbs(
-        self,
-        op: str,
-        role: str,
-        dims: tuple[int, ...],
-        value: Ints | None,
-        count: int,
-        checked: bool = True,
-    ) -> Tensor:
-        """What does not fit stands in the lowest limb as a whole."""
-        other = self._change(f"{role} of {op}", 0, np.array(value))
-        wide = np.asarray(value if other is None else other).astype(object)
-        fits = (wide >= 0) & (wide < 1 << 16 * count)
-        total = self.constant(0, dims)
-        for i in range(count):
-            part = np.where(fits, (wide >> 16 * i) & 0xFFFF, 0 if i else wide)
-            limb = self.column(f"{role}.{i}", dims, part.astype(np.int64))
-            if checked:
-                self.lookup(op, unsigned(16), limb)
-            total = total + limb.bare() * (1 << 16 * i)
-        return replace(total, value=wide)
-
-
-@dataclass(frozen=True)
-class Lie:
-    """A false answer, and what its prover commits to where it is not what execution gives.
-
-    ``harmless``: the answer is the true one, but intermediate results are not.
-    """
-
-    example: Example
-    tokens: list[int]
-    details: Details = field(default_factory=dict)
-    columns: dict[tuple[str, int], Callable[[Ints], Ints]] = field(default_factory=dict)
-    harmless: bool = False
-
-    def change(self, name: str, instance: int, values: Ints) -> Ints | None:
-        """See :data:`tests.cheating.Change`."""
-        found = self.columns.get((name.split("[")[0], instance))
-        return None if found is None else found(values)
-
-
-@lru_cache(maxsize=1)
-def setting() -> tuple[Engine, CommitmentKey]:
-    engine = load_engine("cpu")
-    return engine, load_key(engine, 9)
-
-
-@lru_cache
-def model(seed: int = 4) -> Example:
-    """By default one whose answer most lies change."""
-    return small_model(layers=1, seed=seed)
-
-
-def false_run(e: Example, tokens: list[int], at: str, step: Step) -> tuple[list[int], Details]:
-    """Answer and details of an execution in which op ``at`` gives another result."""
-    where = next(i for i, op in enumerate(e.program.ops) if op.name == at) + 1
-    before = execute(e.program, e.weights, tokens, e.prompt_length, (0, where))
-    values, details = dict(before.values), before.details
-    values[at] = step(e.program.ops[where - 1], values, details[at])
-    span = (where, len(e.program.ops))
-    after = execute(e.program, e.weights, tokens, e.prompt_length, span, values)
-    return after.output, details | after.details
-
-
-def answer(e: Example, at: str, step: Step) -> tuple[list[int], Details]:
-    """Prompt and answer of the model with another op ``at``, and the details of its execution.
-
-    That op may look at later tokens, so the answer is one that execution gives back.
-    """
-    tokens = e.tokens
-    for _ in range(8):
-        output, details = false_run(e, tokens[:-1], at, step)
-        before, tokens = tokens, [*e.tokens[: e.prompt_length], *output]
-        if tokens == before:
-            return tokens, details
-    raise AssertionError("choose another lie")
-
-
-# ---- removing a relation -------------------------------------------------------------------------
-def names(tensor: Tensor) -> frozenset[str]:
-    """The columns a relation reads, each with the views it is read through; ``1`` for constants."""
-    found: set[str] = set()
-    for source, steps in tensor.terms:
-        views = "".join(f" {type(s).__name__}" for s in steps)
-        if isinstance(source, ProductSource):
-            found |= names(source.a) | names(source.b)
-        elif isinstance(source, ColumnSource):
-            found.add(source.stack.split("[")[0].rstrip(".0123456789") + views)
-        elif isinstance(source, WeightSource):
-            found.add(source.name + views)
-        else:
-            found.add("1" if isinstance(source, One) else type(source).__name__)
-    return frozenset(found)
-
-
-def without(monkeypatch: pytest.MonkeyPatch, *relation: str) -> list[Tensor]:
-    """Owe no longer that the relation between these columns vanishes; returns what is dropped."""
-    honest, dropped = Builder.zero, []
-
-    def zero(builder: Builder, tensor: Tensor) -> None:
-        if names(tensor) == set(relation):
-            dropped.append(tensor)
-        else:
-            honest(builder, tensor)
-
-    monkeypatch.setattr(Builder, "zero", zero)
-    return dropped
-
-
-def without_lookup(monkeypatch: pytest.MonkeyPatch, *relation: str) -> list[Tensor]:
-    """Owe no longer that what is made of these columns stands in its table."""
-    dropped: list[Tensor] = []
-    for owner in (Builder, CheatingBuilder):
-
-        def lookup(
-            builder: Builder,
-            op: str,
-            table: Table,
-            value: Tensor,
-            image: Tensor | None = None,
-            causal: bool = False,
-            honest: Any = owner.lookup,
-        ) -> None:
-            if names(value) | (names(image) if image else set()) == set(relation):
-                dropped.append(value)
-            else:
-                honest(builder, op, table, value, image, causal)
-
-        monkeypatch.setattr(owner, "lookup", lookup)
-    return dropped
+from veracity.zkml.tensor import Tensor
 
 
 # ---- the answer ----------------------------------------------------------------------------------
@@ -348,7 +158,10 @@ def shifted(pick: Callable[[Ints], Ints], d: Callable[[Ints], Ints] | None = Non
         return mix(op, probabilities(detail), values, detail)
 
     columns = {("softmax.pick", 0): pick} | ({} if d is None else {("softmax.distance", 0): d})
-    return Lie(e, *answer(e, ATTENTION, step), columns, harmless=True)
+    lie = Lie(e, *answer(e, ATTENTION, step), columns, harmless=True)
+    true = execute(e.program, e.weights, e.tokens[:-1], e.prompt_length).details[ATTENTION]
+    assert np.any(lie.details[ATTENTION]["acc_y"] != true["acc_y"])
+    return lie
 
 
 def put(*entries: tuple[int, int]) -> Callable[[Ints], Ints]:
@@ -510,31 +323,6 @@ LOOKUPS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
 }
 
 present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
-
-
-def attack(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
-    """Prove the lie; the verifier must refuse where the relation is present, else accept."""
-    engine, key = setting()
-    e = lie.example
-    true = execute(e.program, e.weights, lie.tokens[:-1], e.prompt_length)
-    assert (true.output == lie.tokens[e.prompt_length :]) == lie.harmless
-    if lie.harmless:
-        assert np.any(lie.details[ATTENTION]["acc_y"] != true.details[ATTENTION]["acc_y"])
-    commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
-    monkeypatch.setattr(cheating, "CheatingBuilder", Forger)
-    proof = cheat(
-        monkeypatch,
-        engine,
-        key,
-        e,
-        (commitment, secret),
-        lie.change,
-        lie.tokens,
-        lambda found: found.update(lie.details),
-    )
-    statement = Statement(e.program, tuple(lie.tokens), e.prompt_length, commitment=commitment)
-    with pytest.raises(VerificationError) if present else nullcontext():
-        verify(engine, statement, proof, key=key)
 
 
 @present
