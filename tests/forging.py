@@ -1,6 +1,6 @@
 """A prover who runs another model and fits every column to it, and relations that can be dropped.
 
-Built on :mod:`tests.cheating`, which changes columns and leaves the rest as it was; here whatever is
+Built on :mod:`tests.cheating`, which changes columns and leaves the rest as it was; here what is
 not committed follows from what is, so that a lie breaks the one relation it is about.
 """
 
