@@ -70,13 +70,15 @@ def plot(found: dict[str, Any], target: Path) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
-    figure, axes = plt.subplots(2, 3, figsize=(12, 7), constrained_layout=True)
+    figure, axes = plt.subplots(2, 3, figsize=(13, 8), constrained_layout=True)
     measures = (
         ("prove_s", 1.0, "prove, seconds"),
         ("peak_memory_bytes", 1e9, "peak memory, GB"),
         ("proof_bytes", 1e3, "proof, kB"),
     )
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
     for column, (key, unit, label) in enumerate(measures):
         above, below = axes[0][column], axes[1][column]
         for name, points in found["tokens"].items():
@@ -86,31 +88,35 @@ def plot(found: dict[str, Any], target: Path) -> None:
             for p, at, height in zip(points, x, y, strict=True):
                 if p["segments"] > 1:
                     above.annotate(
-                        f"{p['segments']} segments", (at, height), fontsize=7,
-                        textcoords="offset points", xytext=(-8, 7), ha="right",
+                        f"{p['segments']} segments", (at, height), fontsize=8,
+                        textcoords="offset points", xytext=(-7, 2), ha="right",
                     )  # fmt: skip
         above.set(xscale="log", yscale="log", xlabel="tokens", ylabel=label)
         above.set_xticks(TOKENS, [str(t) for t in TOKENS])
-        above.minorticks_off()
-        sizes = sorted(found["sizes"], key=lambda p: p["parameters"])
-        below.plot(
-            [p["parameters"] / 1e6 for p in sizes], [p[key] / unit for p in sizes], marker="o"
-        )
-        for p in sizes:
+        above.xaxis.minorticks_off()
+        for p in found["sizes"]:
+            at, height = p["parameters"] / 1e6, p[key] / unit
+            other = p["model"].startswith("gpt2")
+            below.plot([at], [height], marker="s" if other else "o", color="tab:blue")
             below.annotate(
-                p["model"], (p["parameters"] / 1e6, p[key] / unit), fontsize=7,
-                textcoords="offset points", xytext=(4, -9),
+                p["model"], (at, height), fontsize=8, textcoords="offset points",
+                xytext=(-7 if other else 7, -3), ha="right" if other else "left",
             )  # fmt: skip
         below.set(xscale="log", yscale="log", xlabel="million parameters", ylabel=label)
+        below.set_xlim(0.1, 1e5)
+        below.xaxis.set_major_formatter(plain)
         for ax in (above, below):
-            ax.grid(visible=True, alpha=0.3)
-    axes[0][0].legend(fontsize=8)
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(plain)
+            ax.yaxis.minorticks_off()
+            ax.margins(y=0.1)
+            ax.grid(visible=True, axis="y", alpha=0.25)
+    axes[0][0].legend(fontsize=9)
     figure.suptitle(
-        f"{found['cpu']}, {found['threads']} threads, cap {found['memory']}; "
-        f"above: by tokens; below: {FEW} tokens, by model",
-        fontsize=10,
+        f"{found['cpu']}, cap {found['memory']}; above: by tokens; below: {FEW} tokens, by model",
+        fontsize=11,
     )
-    figure.savefig(target, dpi=110)
+    figure.savefig(target, dpi=100)
 
 
 def main() -> None:

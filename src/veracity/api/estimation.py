@@ -20,7 +20,7 @@ import numpy as np
 
 from veracity import zkml
 from veracity.api.owner import integer_program, load_program
-from veracity.api.planning import plan_cuts, segment_memory
+from veracity.api.planning import BASE_BYTES, WEIGHT_BYTES, plan_cuts, segment_memory
 from veracity.engine import load_engine
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
@@ -40,7 +40,12 @@ PER_VALUE = 4.05
 VERIFY_S = 0.03
 VERIFY_SEGMENT_S = 0.06
 VERIFY_ROW_S = 9e-6
-VERIFY_VALUE_S = 7e-9
+VERIFY_VALUE_S = 4e-9
+#: Seconds of committing to a model beside its weights, and a weight against a 16-bit value.
+COMMIT_S = 0.04
+PER_COMMITTED_WEIGHT = 0.85
+#: Without a cap, freed memory is kept for use again: a share of what is made, up to a limit.
+KEPT_SHARE, KEPT_BYTES = 0.3, 100_000_000
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,8 @@ def estimate(
     parts = zkml.count_segments(execution)
     costs = zkml.Costs.sum(parts)
     parameters = sum(prod(spec.shape) for spec in execution.program.weights.values())
+    peak = max(segment_memory(part) for part in parts)
+    kept = int(min(KEPT_BYTES, KEPT_SHARE * (peak - BASE_BYTES - WEIGHT_BYTES * costs.weights)))
     speed = measure_speed(load_engine("cpu", threads=threads))
     rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
     return Estimate(
@@ -129,7 +136,7 @@ def estimate(
         lookups=costs.lookups,
         committed_values=costs.committed_values,
         proof_bytes=costs.proof_bytes,
-        commit_s=round(0.1 + parameters * speed.committed_value, 2),
+        commit_s=round(COMMIT_S + parameters * PER_COMMITTED_WEIGHT * speed.committed_value, 2),
         prove_s=round(
             SEGMENT_S * len(parts)
             + (costs.lookups * PER_LOOKUP + costs.weights * PER_WEIGHT) * speed.multiplication
@@ -143,7 +150,7 @@ def estimate(
             + VERIFY_VALUE_S * costs.committed_values,
             2,
         ),
-        peak_memory_bytes=max(segment_memory(p) for p in parts),
+        peak_memory_bytes=peak if memory is not None else peak + kept,
     )
 
 

@@ -57,5 +57,5 @@ def memory_option(command: Command) -> Command:
         "--memory",
         type=Bytes(),
         help="Most memory to occupy, such as 2GiB; the proof then has as many segments as it "
-        "takes, each some 15 to 30 kB [default: one segment].",
+        "takes, each some 10 to 30 kB [default: one segment].",
     )(command)
