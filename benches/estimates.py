@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from scale import program, veracity
 
 WORKLOADS = (
     *(("stories260k", tokens) for tokens in (64, 128, 256)),
@@ -19,12 +20,6 @@ WORKLOADS = (
     *(("smollm2", tokens) for tokens in (8, 32, 64)),
 )
 ALLOWED = 1.25
-
-
-def veracity(*arguments: object) -> str:
-    """Run a command of this package; returns what it prints."""
-    command = [sys.executable, "-m", "veracity.cli", *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def compare(path: Path, tokens: int) -> dict[str, float]:
@@ -45,11 +40,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     off = 0
     for name, tokens in WORKLOADS:
-        path = work / f"{name}.vprog"
-        if not path.exists():
-            veracity("import", name, "--out", path, "-q")
-            veracity("calibrate", path, "-q")
-        ratios = compare(path, tokens)
+        ratios = compare(program(name, work), tokens)
         shown = "  ".join(f"{n.removesuffix('_s')} {r:.2f}" for n, r in ratios.items())
         print(f"{name:<12} {tokens:>4} tokens  foretold/measured: {shown}", flush=True)
         # What takes less than a second is mostly fixed cost and noise: not counted in time.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +71,6 @@ def test_estimate_follows_the_cap_and_lists_ops(house: House) -> None:
     assert sum(row["committed_values"] for row in whole["ops"]) == whole["committed_values"]
 
 
-@pytest.mark.skipif(not hasattr(resource, "getrusage"), reason="needs POSIX")
 def test_paged_weights_are_the_weights(tmp_path: Path) -> None:
     arrays = {}
     for i in range(4):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from veracity.errors import FormatError, UsageError
@@ -83,7 +84,7 @@ class Program:
         }
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical encoding, hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()

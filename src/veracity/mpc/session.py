@@ -29,7 +29,10 @@ __all__ = [
     "DealerSession",
     "Dealt",
     "PartySession",
+    "check_follows",
+    "check_label",
     "dealer_weights",
+    "label_both",
     "masked_weights",
     "owner_weights",
     "user_weights",
@@ -90,6 +93,47 @@ class Dealt:
     size: int
 
 
+def check_follows(program: Program, fed: int, start: int, rows: int) -> None:
+    """Raise PeerError unless a pass can follow a session that dealt for ``fed`` tokens."""
+    if not (0 <= start <= fed and rows >= 1 and start + rows <= program.context):
+        raise PeerError("a pass that does not follow the session's earlier ones")
+
+
+def check_label(
+    label: Label, program: Program, session: bytes, party: int, number: int, fed: int
+) -> None:
+    """Raise PeerError unless material is for this party's next pass.
+
+    ``number`` and ``fed`` are those of the passes before.
+    """
+    fits = (
+        label.model == bytes.fromhex(program.digest)
+        and label.session == session
+        and label.party == party
+        and label.number > number
+        and label.start <= fed
+    )
+    if not fits:
+        raise PeerError("the dealer's material is for another pass")
+
+
+def label_both(
+    program: Program,
+    session: bytes,
+    number: int,
+    at: tuple[int, int],
+    seeds: tuple[bytes, bytes],
+    sizes: Sequence[int],
+) -> tuple[Dealt, Dealt]:
+    """Both parties' material of a pass; ``at`` is its start and its rows."""
+    model = bytes.fromhex(program.digest)
+    owner, user = (
+        Dealt(Label(model, session, number, *at, party), seeds[party], sizes[party])
+        for party in (OWNER, USER)
+    )
+    return owner, user
+
+
 @dataclass(eq=False)
 class DealerSession:
     """The dealer of one session.
@@ -111,16 +155,12 @@ class DealerSession:
     fed: int = 0
     cache: Cache = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._model = bytes.fromhex(self.program.digest)
-
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
         """Write one pass's material for both parties.
 
         ``start`` is at most the number of tokens dealt for: less to repeat a pass.
         """
-        if not (0 <= start <= self.fed and rows >= 1 and start + rows <= self.program.context):
-            raise PeerError("a pass that does not follow the session's earlier ones")
+        check_follows(self.program, self.fed, start, rows)
         self.number += 1
         seeds = (secrets.token_bytes(32), secrets.token_bytes(32))
         writers = (Writer(seeds[0], owner), Writer(seeds[1], user))
@@ -129,15 +169,8 @@ class DealerSession:
         walk = Walk(dealer, self.program, rows, start, cache)
         drive(walk)
         self.cache, self.fed = walk.grown, start + rows
-        found = [
-            Dealt(
-                Label(self._model, self.name, self.number, start, rows, i),
-                seeds[i],
-                writers[i].bytes,
-            )
-            for i in (OWNER, USER)
-        ]
-        return found[0], found[1]
+        sizes = [writer.bytes for writer in writers]
+        return label_both(self.program, self.name, self.number, (start, rows), seeds, sizes)
 
 
 @dataclass(eq=False)
@@ -179,9 +212,6 @@ class PartySession:
     number: int = 0
     cache: Cache = field(default_factory=dict)
     declared: Cost = field(default_factory=Cost)
-
-    def __post_init__(self) -> None:
-        self._model = bytes.fromhex(self.program.digest)
 
     def prepare(self, plan: Plan, seed: bytes) -> dict[int, list[Array]]:
         """The user's work before any input exists: masked weights times masks."""
@@ -230,14 +260,7 @@ class PartySession:
 
     def _check(self, label: Label, tokens: Sequence[int]) -> None:
         self.name = self.name or label.session
-        fits = (
-            label.model == self._model
-            and label.session == self.name
-            and label.party == self.index
-            and label.number > self.number
-            and label.start <= self.fed
-            and (self.index == OWNER or label.rows == len(tokens))
-        )
-        if not fits:
+        check_label(label, self.program, self.name, self.index, self.number, self.fed)
+        if self.index == USER and label.rows != len(tokens):
             raise PeerError("the dealer's material is for another pass")
         self.number = label.number

@@ -43,11 +43,14 @@ def cut_places(program: Program) -> dict[int, str]:
     rotated = {op.x for op in program.ops if isinstance(op, Rope)}
     found: dict[int, str] = {}
     live: set[str] = set()
+    closed = set(rotated)  # what does not cross, or has crossed
     for i, op in enumerate(program.ops):
-        if i and len(live) == 1 and not live & rotated and not live & set(found.values()):
+        if len(live) == 1 and not live & closed:
             (found[i],) = live
-        live.add(op.name)
-        live = {name for name in live if last.get(name, -1) > i}
+            closed |= live
+        if op.name in last:
+            live.add(op.name)
+        live -= {name for name in op.inputs() if last[name] == i}
     return found
 
 

@@ -20,8 +20,8 @@ from veracity.graph.program import Program
 from veracity.mpc.choice.homomorphic import Holder, Parameters, Taker, key_bytes
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Label, Ledger, Material, Sink
-from veracity.mpc.party import OWNER, USER
-from veracity.mpc.session import Dealt
+from veracity.mpc.party import OWNER
+from veracity.mpc.session import Dealt, check_follows, check_label, label_both
 from veracity.mpc.shuffled.head import greedy
 from veracity.mpc.shuffled.passes import (
     ahead_bytes,
@@ -85,8 +85,7 @@ class DealerSession:
         PeerError
             For a pass that cannot follow.
         """
-        if not (0 <= start <= self.fed and rows >= 1 and start + rows <= self.program.context):
-            raise PeerError("a pass that does not follow the session's earlier ones")
+        check_follows(self.program, self.fed, start, rows)
         self.number += 1
         seeds = secrets.token_bytes(32), secrets.token_bytes(32)
         shape = Shape(rows, start, self.choices)
@@ -94,16 +93,8 @@ class DealerSession:
         owner.write(pieces[0])
         user.write(pieces[1])
         self.fed = start + rows
-        digest = bytes.fromhex(self.program.digest)
-        dealt = [
-            Dealt(
-                Label(digest, self.name, self.number, start, rows, party),
-                seeds[party],
-                len(pieces[party]),
-            )
-            for party in (OWNER, USER)
-        ]
-        return dealt[0], dealt[1]
+        sizes = [len(piece) for piece in pieces]
+        return label_both(self.program, self.name, self.number, (start, rows), seeds, sizes)
 
 
 @dataclass(frozen=True)
@@ -266,14 +257,7 @@ class PartySession:
 
     def _check(self, label: Label) -> None:
         self.name = self.name or label.session
-        fits = (
-            label.model == bytes.fromhex(self.program.digest)
-            and label.session == self.name
-            and label.party == self.index
-            and label.number > self.number
-            and label.start <= self.fed
-            and label.start + label.rows <= self.program.context
-        )
-        if not fits:
+        check_label(label, self.program, self.name, self.index, self.number, self.fed)
+        if label.start + label.rows > self.program.context:
             raise PeerError("the dealer's material is for another pass")
         self.number = label.number
