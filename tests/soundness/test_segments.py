@@ -45,7 +45,7 @@ def test_any_cut_proves_the_same_statement(style: str) -> None:
     for cuts in ((places[0],), (places[-1],), tuple(places[::3])):
         cut = replace(statement, cuts=cuts)
         proof = prove(ENGINE, cut, e.weights, opening, key=KEY)
-        assert len(proof) == count(cut, LOG_COLUMNS).proof_bytes
+        assert len(proof) == count(cut).proof_bytes
         verify(ENGINE, cut, proof, key=KEY)
         with pytest.raises(REJECTED):
             verify(ENGINE, statement, proof, key=KEY)

@@ -13,7 +13,7 @@ from veracity.frontends import calibrate, import_model, load_program_file
 from veracity.graph import generate
 from veracity.zk.keys import load_key
 from veracity.zkml import Statement, commit_model, count, verify
-from veracity.zkml.argument import prove_with_spans
+from veracity.zkml.chain import prove_with_spans
 
 
 def test_every_message_of_a_real_proof_is_bound(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_verifier_allocates_little_before_it_reads_a_proof() -> None:
     )
     execution = Execution(program, (1,) * 2000, 1)
     tracemalloc.start()
-    build_circuit(execution, execution.segments[0])
+    build_circuit(execution, execution.links[0])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 64 << 20

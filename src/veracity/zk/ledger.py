@@ -20,6 +20,7 @@ from typing import Protocol
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
 from veracity.zk.keys import CommitmentKey
+from veracity.zk.randomness import hedged_scalars
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 
 __all__ = ["Channel", "HiddenProver", "HiddenVerifier", "Ledger", "LinearForm", "Product"]
@@ -134,13 +135,32 @@ def _settle(ledger: Ledger, forms: Sequence[LinearForm], gates: list[Product], b
 
 
 class HiddenProver:
-    """The prover's end of the channel: commits values, remembers them and their blinds."""
+    """The prover's end of the channel: commits values, remembers them and their blinds.
 
-    def __init__(self, engine: Engine, key: CommitmentKey, transcript: ProverTranscript) -> None:
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    key : CommitmentKey
+        Generators.
+    transcript : ProverTranscript
+        Where messages go.
+    secret : bytes
+        Hedges the blinds (:mod:`veracity.zk.randomness`).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        key: CommitmentKey,
+        transcript: ProverTranscript,
+        secret: bytes = b"",
+    ) -> None:
         self.engine = engine
         self.key = key
         self.transcript = transcript
         self.ledger = Ledger()
+        self._secret = secret
         self.values: list[int] = []
         self.blinds: list[int] = []
         self.gates: list[Product] = []
@@ -153,10 +173,14 @@ class HiddenProver:
         """See :class:`Channel`."""
         return self.transcript.challenges(label, n)
 
+    def random(self, n: int) -> Vec:
+        """``n`` uniform secrets for one use."""
+        return hedged_scalars(self.engine, self._secret, self.transcript.state(), n)
+
     def send(self, label: str, values: Sequence[int]) -> list[LinearForm]:
         """Commit to ``values`` in fresh slots; returns the forms that stand for them."""
         start = len(self.values)
-        blind = self.engine.to_ints(self.engine.random(1))[0]
+        blind = self.engine.to_ints(self.random(1))[0]
         points = self.engine.concat_points(
             [self.key.slots(start, start + len(values)), self.key.blinder]
         )

@@ -5,12 +5,12 @@ from veracity.zkml.accounting import (
     OpCosts,
     count,
     count_ops,
-    count_segments,
+    count_links,
     model_rows,
 )
-from veracity.zkml.argument import prove, verify
+from veracity.zkml.chain import prove, verify
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
-from veracity.zkml.segments import cut_places
+from veracity.zkml.links import cut_places
 from veracity.zkml.statement import Execution, Statement
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "commit_model",
     "count",
     "count_ops",
-    "count_segments",
+    "count_links",
     "cut_places",
     "model_rows",
     "prove",

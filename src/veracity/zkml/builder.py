@@ -13,12 +13,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from veracity.engine.api import ORDER, Ints
-from veracity.errors import RangeError
+from veracity.errors import RangeError, UnsupportedModelError
+from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ENTRY_BITS
+from veracity.zkml.committed import TensorSpec
 from veracity.zkml.tables import Table, unsigned
-from veracity.zkml.tensor import ColumnSource, Tensor, WeightSource
+from veracity.zkml.tensor import ArraySource, ProductSource, Tensor
 
-__all__ = ["Builder", "LookupUse", "Stack"]
+__all__ = [
+    "Batch",
+    "Builder",
+    "Given",
+    "LookupUse",
+    "boundary_id",
+    "weight_id",
+    "witness_id",
+]
 
 
 @dataclass(frozen=True)
@@ -33,21 +43,49 @@ class LookupUse:
 
 
 @dataclass
-class Stack:
-    """Columns of one role and shape, one per instance.
+class Batch:
+    """Committed arrays of one role and shape, one per instance.
 
-    ``joint`` says that claims weigh the last two axes together, so they must stay adjacent;
-    ``bounded`` that the projection bounds every entry (:mod:`veracity.zk.projection`);
-    ``received`` that an earlier segment committed to it, and bounds its magnitude by that.
+    Attributes
+    ----------
+    id : ArrayId
+        Role and dims.
+    dims : tuple of int
+        Dims of an instance.
+    joint : bool
+        Claims weigh the last two axes together, so they must stay adjacent.
+    bounded : bool
+        The projection bounds every entry (:mod:`veracity.zk.projection`).
+    spec : TensorSpec or None
+        For a tensor that leaves the circuit: it stands alone, laid out by its own spec.
     """
 
-    name: str
+    id: ArrayId
     dims: tuple[int, ...]
     joint: bool
     bounded: bool
-    received: int | None = None
+    spec: TensorSpec | None = None
     values: list[Ints] = field(default_factory=list)
     count: int = 0
+
+
+@dataclass(frozen=True)
+class Given:
+    """A tensor that was committed before the circuit: a weight, or what another one hands over.
+
+    Attributes
+    ----------
+    spec : TensorSpec
+        Its dims and layout.
+    value : Ints or None
+        The prover's integers.
+    bounded : bool
+        This circuit's projection bounds every entry, as nobody else does.
+    """
+
+    spec: TensorSpec
+    value: Ints | None = field(default=None, repr=False)
+    bounded: bool = False
 
 
 class Builder:
@@ -55,26 +93,31 @@ class Builder:
 
     Parameters
     ----------
-    weight_dims : mapping
-        Shapes of the model's columns.
-    weights : mapping or None
-        Their integers; None for the verifier.
+    given : mapping
+        Tensors that were committed before, by id.
+    proving : bool
+        Whether tensors carry the prover's integers.
     """
 
-    def __init__(
-        self, weight_dims: Mapping[str, tuple[int, ...]], weights: Mapping[str, Ints] | None
-    ) -> None:
-        self._weight_dims = weight_dims
-        self._weights = weights
-        self.proving = weights is not None
-        self.stacks: dict[str, Stack] = {}
+    def __init__(self, given: Mapping[ArrayId, Given], proving: bool) -> None:
+        self.given = dict(given)
+        self.proving = proving
+        self.batches: dict[ArrayId, Batch] = {}
         self.lookups: list[LookupUse] = []
         self.zeros: list[Tensor] = []
+        self._limits: dict[ArraySource, int] = {}
+        self._free: set[ArraySource] = set()
+
+    def array(self, name: ArrayId) -> Tensor:
+        """A tensor that was committed before."""
+        found = self.given[name]
+        if self.proving and found.value is None:
+            raise ValueError(f"{name} carries no integers")
+        return Tensor(found.spec.dims, {(ArraySource(name), ()): 1}, found.value)
 
     def weight(self, name: str) -> Tensor:
         """A tensor of the committed model."""
-        value = None if self._weights is None else self._weights[name]
-        return Tensor(self._weight_dims[name], {(WeightSource(name), ()): 1}, value)
+        return self.array(weight_id(name))
 
     def constant(self, c: int, dims: tuple[int, ...]) -> Tensor:
         """A public integer everywhere."""
@@ -87,57 +130,90 @@ class Builder:
         value: Ints | None,
         joint: bool = False,
         bounded: bool = False,
+        free: bool = False,
     ) -> Tensor:
         """Commit to an array of integers of at most 63 bits.
 
-        ``bounded``: owe that every entry is an integer far below the field's size.
+        Parameters
+        ----------
+        role : str
+            Arrays of one role and shape are batched.
+        dims : tuple of int
+            Dims of this one.
+        value : array or None
+            The prover's integers.
+        joint : bool
+            Claims weigh the last two axes together.
+        bounded : bool
+            To be shown: every entry is an integer far below the field's size.
+        free : bool
+            Nothing bounds the entries: the relations that pin them hold in the field.
         """
-        name = _stack_name(role, dims)
-        stack = self.stacks.setdefault(name, Stack(name, dims, joint, bounded))
-        if (stack.joint, stack.bounded) != (joint, bounded):
-            raise ValueError(f"column role {role} is used in two ways")
-        if self.proving:
-            if value is None or value.shape != dims:
-                raise ValueError(f"column role {role}: the witness has another shape")
-            value = _compact(value)
-            stack.values.append(value)
-        stack.count += 1
-        return Tensor(dims, {(ColumnSource(name, stack.count - 1), ()): 1}, value)
+        name = witness_id(role, dims)
+        batch = self.batches.setdefault(name, Batch(name, dims, joint, bounded))
+        if (batch.joint, batch.bounded) != (joint, bounded):
+            raise ValueError(f"role {role} is used in two ways")
+        value = self._witness(role, dims, value)
+        if value is not None:
+            batch.values.append(value)
+        batch.count += 1
+        source = ArraySource(name, batch.count - 1)
+        if free:
+            self._free.add(source)
+        return Tensor(dims, {(source, ()): 1}, value)
+
+    def _witness(self, role: str, dims: tuple[int, ...], value: Ints | None) -> Ints | None:
+        """The prover's integers as they are committed."""
+        if not self.proving:
+            return None
+        if value is None or value.shape != dims:
+            raise ValueError(f"role {role}: the witness has another shape")
+        return _compact(value)
 
     def later(self, role: str, dims: tuple[int, ...]) -> Tensor:
-        """A column whose integers depend on the first challenges."""
-        name = _stack_name(role, dims)
-        stack = self.stacks.setdefault(name, Stack(name, dims, joint=False, bounded=False))
-        stack.count += 1
-        return Tensor(dims, {(ColumnSource(name, stack.count - 1), ()): 1})
+        """An array whose integers depend on the first challenges."""
+        name = witness_id(role, dims)
+        batch = self.batches.setdefault(name, Batch(name, dims, joint=False, bounded=False))
+        batch.count += 1
+        return Tensor(dims, {(ArraySource(name, batch.count - 1), ()): 1})
 
-    def hand_over(self, name: str, value: Tensor) -> None:
-        """Commit to a value that a later segment receives."""
-        self.zero(self.column(_cut(name), value.dims, value.value) - value)
+    def hand_over(self, name: ArrayId, spec: TensorSpec, value: Tensor) -> None:
+        """Commit to a value as a tensor of its own that others read; it is bounded here.
 
-    def crossing(self, name: str, dims: tuple[int, ...]) -> str:
-        """The stack that carries a value across a cut."""
-        return _stack_name(_cut(name), dims)
-
-    def receive(self, name: str, dims: tuple[int, ...], bound: int, value: Ints | None) -> Tensor:
-        """A value that an earlier segment committed to, at most ``bound`` in magnitude."""
-        stack = self.crossing(name, dims)
-        held = [] if value is None else [value]
-        self.stacks[stack] = Stack(stack, dims, False, False, bound, held, 1)
-        return Tensor(dims, {(ColumnSource(stack, 0), ()): 1}, value)
+        Whoever receives the tensor relies on that bound.
+        """
+        integers = self._witness(str(name), spec.dims, value.value)
+        values = [] if integers is None else [integers]
+        self.batches[name] = Batch(name, spec.dims, False, True, spec, values, 1)
+        self.zero(Tensor(spec.dims, {(ArraySource(name), ()): 1}, integers) - value)
 
     def bound(self, tensor: Tensor) -> int | None:
-        """What a plain sum of columns cannot exceed in magnitude; None where nothing bounds it."""
+        """What the integers of a tensor cannot exceed in magnitude; None where nothing says so.
+
+        Bounded arrays (and whatever was committed before) have entries below ``2^49``, by a
+        projection; arrays that were looked up lie in their tables.
+        """
         total = 0
         for (source, steps), c in tensor.terms.items():
-            stack = self.stacks[source.stack] if isinstance(source, ColumnSource) else None
-            if stack is None or steps:
-                return None
-            largest = 1 << ENTRY_BITS if stack.bounded else stack.received
+            largest: int | None = 1
+            if isinstance(source, ArraySource):
+                largest = self._limit(source)
+            elif isinstance(source, ProductSource):
+                left, right = self.bound(source.a), self.bound(source.b)
+                unbounded = left is None or right is None
+                largest = None if unbounded else source.contracted() * (left or 0) * (right or 0)
             if largest is None:
                 return None
+            for step in steps:
+                largest *= step.gain()
             total += min(c, ORDER - c) * largest
         return total
+
+    def _limit(self, source: ArraySource) -> int | None:
+        batch = self.batches.get(source.id)
+        if batch is None or batch.bounded:
+            return (1 << ENTRY_BITS) - 1
+        return self._limits.get(source)
 
     def lookup(
         self,
@@ -154,22 +230,77 @@ class Builder:
                 raise RangeError(
                     op, "calibrate again with text like this input (veracity calibrate --text)"
                 )
+        self.note_range(table, value, image)
+        for tensor in (value, image):
+            if tensor is not None:
+                self._require_integers(op, tensor)
         self.lookups.append(LookupUse(op, table, value, image, causal))
+
+    def note_range(self, table: Table, value: Tensor, image: Tensor | None) -> None:
+        """Remember what a lookup says about the arrays in it."""
+        self._note(value, max(-table.low, table.low + table.size - 1))
+        if image is not None:
+            self._note(image, table.largest_image())
+
+    def _note(self, tensor: Tensor, limit: int) -> None:
+        """Remember what a lookup of ``x + (terms of known bounds)`` says about ``x``."""
+        unknown = [
+            (source, steps, c)
+            for (source, steps), c in tensor.terms.items()
+            if isinstance(source, ArraySource) and self._limit(source) is None
+        ]
+        if len(unknown) == 1 and not unknown[0][1] and unknown[0][2] == 1:
+            rest = {k: c for k, c in tensor.terms.items() if k[0] != unknown[0][0]}
+            others = self.bound(Tensor(tensor.dims, rest))
+            if others is not None:
+                self._limits[unknown[0][0]] = limit + others
+
+    def _require_integers(self, op: str, tensor: Tensor) -> None:
+        """A relation that holds in the field must hold over the integers, too.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Where magnitudes may reach a quarter of the field's order.
+        """
+        bound = self.bound(tensor)
+        if bound is None and not self._is_free(tensor):
+            raise ValueError(f"{op}: nothing bounds a tensor in a relation")
+        if bound is not None and bound >= ORDER // 4:
+            raise UnsupportedModelError(
+                op, "a value that may exceed the field", "rescale sooner, or with fewer bits"
+            )
+
+    def _is_free(self, tensor: Tensor) -> bool:
+        """Whether a tensor reads arrays that relations pin in the field."""
+        for source, _ in tensor.terms:
+            if source in self._free:
+                return True
+            operands = (source.a, source.b) if isinstance(source, ProductSource) else ()
+            if any(self._is_free(t) for t in operands):
+                return True
+        return False
 
     def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
         """Owe ``out = einsum(spec, a, b)``."""
         self.zero(Tensor.product(spec, a, b) - out)
 
     def zero(self, tensor: Tensor) -> None:
-        """Owe that every entry vanishes."""
+        """To be shown: every entry vanishes."""
+        self._require_integers("an identity", tensor)
         self.zeros.append(tensor)
 
     def is_joint(self, tensor: Tensor) -> bool:
-        """Whether the tensor is made of columns whose last two axes may be weighed together."""
+        """Whether claims may weigh the last two axes of the arrays in a tensor together."""
         return all(
-            isinstance(source, ColumnSource) and not steps and self.stacks[source.stack].joint
+            isinstance(source, ArraySource)
+            and not steps
+            and (len(tensor.dims) == 2 if source.instance is None else self._joint(source))
             for source, steps in tensor.terms
         )
+
+    def _joint(self, source: ArraySource) -> bool:
+        return self.batches[source.id].joint
 
     # ---- recurring pieces --------------------------------------------------------------------
     def ranged(
@@ -206,7 +337,7 @@ class Builder:
             if value is not None:
                 wide = value.astype(object)
                 part = np.asarray((wide >> 16 * i) & 0xFFFF).astype(np.int64).reshape(dims)
-            limb = self.column(f"{role}.{i}", dims, part)
+            limb = self.column(f"{role}.{i}", dims, part, free=not checked)
             if checked:
                 self.lookup(op, unsigned(16), limb)
             shifted = Tensor(dims, limb.terms, None if part is None else part.astype(object)) * (
@@ -285,12 +416,19 @@ class Builder:
         return y
 
 
-def _stack_name(role: str, dims: tuple[int, ...]) -> str:
-    return f"{role}[{'x'.join(map(str, dims))}]"
+def witness_id(role: str, dims: tuple[int, ...]) -> ArrayId:
+    """Name of the batch of witness arrays of a role."""
+    return ArrayId("witness", role, dims)
 
 
-def _cut(name: str) -> str:
-    return f"cut:{name}"
+def weight_id(name: str) -> ArrayId:
+    """Name of a weight."""
+    return ArrayId("weight", name)
+
+
+def boundary_id(name: str) -> ArrayId:
+    """Name of a value that crosses from one circuit to another."""
+    return ArrayId("boundary", name)
 
 
 def _compact(values: Ints) -> Ints:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Leaves, Vec
-from veracity.zk.columns import ColumnShape
+from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.fractions import Placement, Run, place
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
@@ -61,9 +61,9 @@ class LookupPlan:
         """Offsets of all blocks."""
         return place(self.dims())
 
-    def columns(self) -> list[ColumnShape]:
-        """The multiplicity columns."""
-        return [ColumnShape(multiplicity_column(t), (t.size,)) for t in self.tables]
+    def arrays(self) -> list[ArrayShape]:
+        """The arrays of multiplicities."""
+        return [ArrayShape(multiplicity_id(t), (t.size,)) for t in self.tables]
 
     def count(self) -> int:
         """Number of lookups that count (hidden entries excluded)."""
@@ -82,13 +82,13 @@ def _filled(use: LookupUse, values: Mapping[Source, Ints]) -> LookupUse:
     return replace(use, value=replace(use.value, value=values[sources[0]]))
 
 
-def multiplicity_column(table: Table) -> str:
-    """Column name of a table's multiplicities."""
-    return f"multiplicity:{table.name}"
+def multiplicity_id(table: Table) -> ArrayId:
+    """Name of a table's multiplicities."""
+    return ArrayId("multiplicity", table.name)
 
 
-def count_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
-    """How often each entry of each table is looked up, by column name."""
+def count_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
+    """How often each entry of each table is looked up."""
     counts = {t.name: np.zeros(t.size, dtype=np.int64) for t in plan.tables}
     for group in plan.groups:
         for use in group:
@@ -98,7 +98,7 @@ def count_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
                 values = values[..., np.tril(np.ones((size, size), dtype=bool))]
             index = values.reshape(-1).astype(np.int64) - use.table.low
             counts[use.table.name] += np.bincount(index, minlength=use.table.size)
-    return {multiplicity_column(t): counts[t.name] for t in plan.tables}
+    return {multiplicity_id(t): counts[t.name] for t in plan.tables}
 
 
 def _values(use: LookupUse) -> Ints:
@@ -133,7 +133,7 @@ def _fits(array: Ints, dtype: type[np.signedinteger[Any]]) -> bool:
 
 
 def _leaves(
-    engine: Engine, plan: LookupPlan, multiplicities: Mapping[str, Ints], alpha: int, beta: int
+    engine: Engine, plan: LookupPlan, multiplicities: Mapping[ArrayId, Ints], alpha: int, beta: int
 ) -> list[Run]:
     """All blocks, by falling size."""
     placement, dims = plan.placement(), plan.dims()
@@ -152,7 +152,7 @@ def _leaves(
         else:
             table = plan.tables[i - len(plan.groups)]
             d = _table_leaves(engine, plan, table, alpha, beta)
-            counts = multiplicities[multiplicity_column(table)]
+            counts = multiplicities[multiplicity_id(table)]
             p = engine.from_small(np.ascontiguousarray(-counts))
         stripped = tuple(n for n in dims[i] if n > 1) or (1,)
         out.append(Run(placement.offsets[i], stripped, p, d))
@@ -194,7 +194,7 @@ def _claims(
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]
             weights: Weights = ((1, vectors[0]),)
-            counts.append(Term(-prefix % ORDER, multiplicity_column(table), weights))
+            counts.append(Term(-prefix % ORDER, multiplicity_id(table), weights))
             entries = engine.logup_denominators(_table_leaves(engine, plan, table, alpha, beta))
             denominator += prefix * engine.dot(vectors[0], entries)
             continue
@@ -244,7 +244,7 @@ def prove_all_lookups(
     channel: HiddenProver,
     resolver: Resolver,
     plan: LookupPlan,
-    multiplicities: Mapping[str, Ints],
+    multiplicities: Mapping[ArrayId, Ints],
     progress: Callable[[float], None] = lambda _: None,
 ) -> list[Claim]:
     """Prove every lookup; returns the claims about columns that are still owed."""

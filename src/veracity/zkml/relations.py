@@ -1,7 +1,7 @@
-"""From relations on tensors to claims on columns.
+"""From relations on tensors to claims on committed arrays.
 
 Relations of equal form are stacked: instance ``b`` of a group is weighed by ``w(b)``. Resolving a
-group at weights pulls every view back once and gathers, per column, one vector over instances.
+group at weights pulls every linear map back once and gathers, per batch, one vector over instances.
 """
 
 from __future__ import annotations
@@ -13,20 +13,13 @@ from math import prod
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
-from veracity.zk.columns import ColumnShape
+from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.ledger import LinearForm
-from veracity.zk.mle import axis_bits
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Term, Weights
-from veracity.zkml.builder import LookupUse, Stack
-from veracity.zkml.tensor import (
-    Below,
-    ColumnSource,
-    One,
-    ProductSource,
-    Tensor,
-    WeightSource,
-)
+from veracity.zkml.builder import Batch, LookupUse
+from veracity.zkml.committed import TensorSpec, storage_order
+from veracity.zkml.tensor import ArraySource, Below, One, ProductSource, Tensor
 from veracity.zkml.views import Step, pull_back
 
 __all__ = [
@@ -38,53 +31,54 @@ __all__ = [
     "gather_tensors",
     "group_lookups",
     "group_zeros",
-    "weight_column",
 ]
-
-
-def weight_column(name: str) -> str:
-    """Column name of a weight."""
-    return f"weight:{name}"
-
-
-def _fill(dim: int) -> float:
-    return dim / (1 << axis_bits(dim))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Storage order of a stack: natural axes are (instance, *dims).
+    """Storage of a committed array: natural axes are (instance, *dims), or dims if it stands alone.
 
-    Axes that fill their padded length best come last (fastest), because the low variables index
-    the entries of a row commitment and padding there wastes row entries. Jointly weighed axes
-    stay adjacent, last.
+    Jointly weighed axes of a batch stay adjacent, last; the others follow the layout rule.
     """
 
     order: tuple[int, ...]
-    shape: ColumnShape
+    shape: ArrayShape
+    batched: bool
     joint: bool
 
     @staticmethod
-    def of(stack: Stack) -> Layout:
-        """The layout of a stack; a function of public shapes only."""
-        natural = (stack.count, *stack.dims)
-        fixed = 2 if stack.joint else 0
-        free = list(range(len(natural) - fixed))
-        free.sort(key=lambda axis: (_fill(natural[axis]), axis))
-        order = (*free, *range(len(natural) - fixed, len(natural)))
-        shape = ColumnShape(stack.name, tuple(natural[i] for i in order))
-        return Layout(order, shape, stack.joint)
+    def of(batch: Batch) -> Layout:
+        """The layout of a batch; a function of public shapes only."""
+        if batch.spec is not None:
+            return Layout.alone(batch.id, batch.spec)
+        natural = (batch.count, *batch.dims)
+        order = storage_order(natural, 2 if batch.joint else 0)
+        shape = ArrayShape(batch.id, tuple(natural[i] for i in order))
+        return Layout(order, shape, True, batch.joint)
+
+    @staticmethod
+    def alone(name: ArrayId, spec: TensorSpec) -> Layout:
+        """The layout of a tensor that stands alone."""
+        return Layout(spec.order, spec.shape(name), False, False)
 
     @property
     def sides(self) -> Sides:
-        """The stack as the most even matrix whose rows are leading axes."""
+        """The array as the most even matrix whose rows are leading axes."""
         dims = self.shape.dims
-        cuts = range(1, len(dims) - (1 if self.joint else 0))
+        cuts = range(1, max(2, len(dims) - (1 if self.joint else 0)))
         best = min(cuts, key=lambda k: prod(dims[:k]) + prod(dims[k:]))
-        return Sides(self.shape.name, dims, best)
+        return Sides(self.shape.id, dims, best)
+
+    @property
+    def count(self) -> int:
+        """Number of instances."""
+        return self.shape.dims[self.order.index(0)] if self.batched else 1
 
     def store(self, values: Sequence[Ints]) -> Ints:
-        """Stack instances in storage order."""
+        """All instances in storage order; one that stands alone is only turned."""
+        if not self.batched:
+            (value,) = values
+            return value.transpose(self.order)
         dtype = np.result_type(*[v.dtype for v in values])
         if dtype.kind != "i" and dtype != np.uint16:
             dtype = np.dtype(np.int64)
@@ -94,12 +88,21 @@ class Layout:
             natural[instance] = array
         return out
 
-    def weights(self, natural: Weights) -> Weights:
-        """Reorder weights over (instance, *dims) into storage order."""
+    def weights(self, engine: Engine, natural: Weights) -> Weights:
+        """Reorder weights over natural axes into storage order."""
+        dims = [self.shape.dims[self.order.index(i)] for i in range(len(self.order))]
         groups: list[tuple[int, tuple[int, Vec]]] = []
         axis = 0
         for span, vector in natural:
-            groups.append((self.order.index(axis), (span, vector)))
+            places = [self.order.index(i) for i in range(axis, axis + span)]
+            first = min(places)
+            if sorted(places) != list(range(first, first + span)):
+                raise ValueError(f"jointly weighed axes of {self.shape.id} lie apart")
+            if places != sorted(places):
+                index = np.arange(prod(dims[axis : axis + span]), dtype=np.int64)
+                index = index.reshape(dims[axis : axis + span]).transpose(np.argsort(places))
+                vector = engine.gather(vector, np.ascontiguousarray(index).reshape(-1))
+            groups.append((first, (span, vector)))
             axis += span
         groups.sort(key=lambda g: g[0])
         return tuple(g[1] for g in groups)
@@ -143,15 +146,17 @@ class Claim:
 
 
 class Resolver:
-    """Resolves tensors at weights into terms on columns and products, and public parts.
+    """Resolves tensors at weights into terms on arrays and products, and public parts.
 
     Parameters
     ----------
+    engine : Engine
+        Backend.
     layouts : mapping
-        Layout of every stack by name.
+        Layout of every committed array.
     """
 
-    def __init__(self, engine: Engine, layouts: Mapping[str, Layout]) -> None:
+    def __init__(self, engine: Engine, layouts: Mapping[ArrayId, Layout]) -> None:
         self._engine = engine
         self._layouts = layouts
 
@@ -159,27 +164,27 @@ class Resolver:
         self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Weights
     ) -> Resolved:
         """``sum_b instance_weights[b] <weights, tensors[b]>``."""
-        stacks: dict[tuple[str, tuple[Step, ...]], dict[int, int]] = {}
-        models: dict[tuple[str, tuple[Step, ...]], int] = {}
+        batches: dict[tuple[ArrayId, tuple[Step, ...]], dict[int, int]] = {}
+        alone: dict[tuple[ArrayId, tuple[Step, ...]], int] = {}
         publics: dict[tuple[One | Below, tuple[Step, ...]], int] = {}
         products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
         for scale, tensor in zip(instance_weights, tensors, strict=True):
             for (source, steps), coefficient in tensor.terms.items():
                 k = scale * coefficient % ORDER
-                if isinstance(source, ColumnSource):
-                    vector = stacks.setdefault((source.stack, steps), {})
-                    vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
-                elif isinstance(source, WeightSource):
-                    key = (source.name, steps)
-                    models[key] = (models.get(key, 0) + k) % ORDER
-                elif isinstance(source, ProductSource):
+                if isinstance(source, ProductSource):
                     if steps:
                         raise ValueError("a product cannot be viewed")
                     form = (source.spec, source.a.dims, source.b.dims)
                     same = products.setdefault(form, {})
                     same[source] = (same.get(source, 0) + k) % ORDER
-                else:
+                elif not isinstance(source, ArraySource):
                     publics[source, steps] = (publics.get((source, steps), 0) + k) % ORDER
+                elif source.instance is None:
+                    key = (source.id, steps)
+                    alone[key] = (alone.get(key, 0) + k) % ORDER
+                else:
+                    vector = batches.setdefault((source.id, steps), {})
+                    vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
         pulled: dict[tuple[Step, ...], tuple[int, Weights]] = {}
 
         def pull(steps: tuple[Step, ...]) -> tuple[int, Weights]:
@@ -187,16 +192,17 @@ class Resolver:
                 pulled[steps] = pull_back(self._engine, steps, weights)
             return pulled[steps]
 
-        terms = []
-        for (name, steps), vector in stacks.items():
+        engine, terms = self._engine, []
+        for (name, steps), vector in batches.items():
             factor, inner = pull(steps)
             layout = self._layouts[name]
-            count = layout.shape.dims[layout.order.index(0)]
-            instances = self._engine.from_ints([vector.get(i, 0) for i in range(count)])
-            terms.append(Term(factor, name, layout.weights(((1, instances), *inner))))
-        for (name, steps), k in models.items():
+            instances = engine.from_ints([vector.get(i, 0) for i in range(layout.count)])
+            natural = ((1, instances), *inner)
+            terms.append(Term(factor, name, layout.weights(engine, natural)))
+        for (name, steps), k in alone.items():
             factor, inner = pull(steps)
-            terms.append(Term(factor * k % ORDER, weight_column(name), inner))
+            ordered = self._layouts[name].weights(engine, inner)
+            terms.append(Term(factor * k % ORDER, name, ordered))
         public = 0
         for (source, steps), k in publics.items():
             factor, inner = pull(steps)

@@ -51,6 +51,11 @@ class Table:
             return np.asarray(function_table(fn, int(k_in), int(k_out)), dtype=np.int64)
         return None
 
+    def largest_image(self) -> int:
+        """Greatest magnitude of an image."""
+        images = self.images()
+        return 0 if images is None else int(np.abs(images).max())
+
 
 def unsigned(bits: int) -> Table:
     """``[0, 2^bits)``."""

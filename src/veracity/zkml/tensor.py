@@ -1,4 +1,4 @@
-"""Tensors that are linear in committed columns and in products, with the prover's integers beside.
+"""Tensors that are linear in committed arrays and in products, with the prover's integers beside.
 
 Prover and verifier run the same code over these: for the verifier ``value`` is None. Adding,
 scaling by public integers and every view are free. A product of two tensors is a term like any
@@ -10,37 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints
+from veracity.zk.committed import ArrayId
 from veracity.zk.reduction import Weights
 from veracity.zkml.views import Broadcast, Causal, Permute, Slice, Split, Step, Sum
 
 __all__ = [
+    "ArraySource",
     "Below",
-    "ColumnSource",
     "One",
     "ProductSource",
     "Source",
     "Tensor",
-    "WeightSource",
 ]
 
 
 @dataclass(frozen=True)
-class WeightSource:
-    """A column of the model's commitment."""
+class ArraySource:
+    """A committed array that stands alone, or one instance of a batched one.
 
-    name: str
+    Attributes
+    ----------
+    id : ArrayId
+        Its name.
+    instance : int or None
+        Which instance of a batched array.
+    """
 
-
-@dataclass(frozen=True)
-class ColumnSource:
-    """Instance ``instance`` of a stacked column of the witness."""
-
-    stack: str
-    instance: int
+    id: ArrayId
+    instance: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,15 @@ class ProductSource:
     a: Tensor
     b: Tensor
 
+    def contracted(self) -> int:
+        """How many products an entry sums."""
+        inputs, out = self.spec.split("->")
+        left, right = inputs.split(",")
+        sizes = dict(zip(left + right, self.a.dims + self.b.dims, strict=True))
+        return prod(n for letter, n in sizes.items() if letter not in out)
 
-Source = WeightSource | ColumnSource | One | Below | ProductSource
+
+Source = ArraySource | One | Below | ProductSource
 Terms = Mapping[tuple[Source, tuple[Step, ...]], int]
 
 

@@ -51,6 +51,10 @@ class Step(Protocol):
         """The transpose on weights: a factor and weights of the source."""
         ...
 
+    def gain(self) -> int:
+        """What magnitudes grow by at most: the greatest sum of absolute values of a row."""
+        ...
+
 
 def pull_back(engine: Engine, steps: Sequence[Step], weights: Weights) -> tuple[int, Weights]:
     """Transpose of a chain of steps."""
@@ -86,6 +90,10 @@ class Broadcast:
         """See :class:`Step`."""
         return np.broadcast_to(np.expand_dims(x, self.axis), self.shape(x.shape))
 
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        return 1
+
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
         vectors = _vectors(weights)
@@ -108,6 +116,10 @@ class Sum:
         """See :class:`Step`."""
         return np.asarray(x.sum(axis=self.axis, dtype=None if x.dtype == object else np.int64))
 
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        return self.size
+
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
         vectors = _vectors(weights)
@@ -128,6 +140,10 @@ class Permute:
     def forward(self, x: Values) -> Values:
         """See :class:`Step`."""
         return x.transpose(self.order)
+
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
@@ -152,6 +168,10 @@ class Split:
     def forward(self, x: Values) -> Values:
         """See :class:`Step`."""
         return x.reshape(self.shape(x.shape))
+
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
@@ -178,6 +198,10 @@ class Slice:
         """See :class:`Step`."""
         return x.take(range(self.start, self.stop), axis=self.axis)
 
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        return 1
+
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
         vectors = _vectors(weights)
@@ -200,6 +224,10 @@ class Gather:
     def forward(self, x: Values) -> Values:
         """See :class:`Step`."""
         return x[np.asarray(self.indices, dtype=np.int64)]
+
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
@@ -235,6 +263,10 @@ class Causal:
     def forward(self, x: Values) -> Values:
         """See :class:`Step`."""
         return x * self.mask()
+
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
@@ -291,6 +323,11 @@ class Rotate:
         out[:, first] = a * cos - b * sin
         out[:, second] = a * sin + b * cos
         return out
+
+    def gain(self) -> int:
+        """See :class:`Step`."""
+        cos, sin = self._tables()
+        return int((np.abs(cos) + np.abs(sin)).max())
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
         """See :class:`Step`."""
