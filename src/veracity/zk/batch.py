@@ -121,6 +121,6 @@ def require_all(
     for i, found in enumerate(proofs):
         for equation in found:
             if not _holds(engine, key, [equation], [1]):
-                where = "opening" if len(proofs) == 1 else f"opening of link {i + 1}"
+                where = "opening" if len(proofs) == 1 else f"link {i + 1}, opening"
                 raise VerificationError(equation.otherwise, where)
     raise VerificationError("the batched equations do not hold", "opening")

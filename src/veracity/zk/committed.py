@@ -126,13 +126,19 @@ class RowLayout:
         return min(self.row_bits, variables(self.dims))
 
     @property
+    def gap(self) -> range:
+        """Coordinates of a statement's point that are not the array's own."""
+        return range(self.entry_bits, self.key_bits)
+
+    @property
     def variables(self) -> int:
         """Number of variables in a statement: entries, gap and rows."""
-        return self.key_bits + variables(self.dims) - self.entry_bits
+        return len(self.gap) + variables(self.dims)
 
     def coordinates(self, point: Sequence[int]) -> list[int]:
         """The coordinates of the array's own variables: a point without its gap."""
-        return [*point[: self.entry_bits], *point[self.key_bits : self.variables]]
+        gap = self.gap
+        return [*point[: gap.start], *point[gap.stop : self.variables]]
 
     def gap_factor(self, point: Sequence[int]) -> int:
         """``prod (1 - r_j)`` over the gap."""

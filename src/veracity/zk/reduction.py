@@ -149,7 +149,7 @@ class _Array:
             inners.append(inner)
             folded.append(engine.scale(y, term.coefficient))
         self.variables = layout.variables
-        self._gap = range(layout.entry_bits, key_bits)
+        self._gap = layout.gap
         self._round, self._corner = 0, 1
         self._inner_left = variables(self._inner_dims)
         self._bound: list[int] = []

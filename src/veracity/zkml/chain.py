@@ -365,7 +365,13 @@ def verify(
             raise VerificationError(str(error), "program") from error
         absorbed = link_statement(statement, link, tensors)
         transcript = VerifierTranscript(PROTOCOL, absorbed, proof, at)
-        equations.append(verify_circuit(engine, key, circuit, points, transcript))
+        where = f"link {link.index + 1}, " if len(statement.links) > 1 else ""
+        try:
+            equations.append(verify_circuit(engine, key, circuit, points, transcript))
+        except VerificationError as error:
+            raise VerificationError(error.reason, where + error.where) from error
+        except FormatError as error:
+            raise FormatError(where + error.where, error.reason) from error
         states.append(transcript.state())
         at = transcript.position
     if at != len(proof):

@@ -157,7 +157,8 @@ def finish_circuit(builder: Builder) -> Circuit:
         builder.lookup("projection", unsigned(16), limb)
     plan = LookupPlan.of(group_lookups(builder.lookups))
     read = _arrays_of(gather_tensors(plan.groups, builder.zeros))
-    layouts = {n: Layout.alone(n, g.spec) for n, g in builder.given.items() if n in read}
+    given = {n: g.spec for n, g in builder.given.items() if n in read or g.bounded}
+    layouts = {name: Layout.alone(name, spec) for name, spec in given.items()}
     layouts |= {name: Layout.of(batch) for name, batch in builder.batches.items()}
     return Circuit(builder, layouts, plan, projection)
 
