@@ -16,13 +16,14 @@ from veracity.zk.committed import ArrayId
 from veracity.zk.keys import CommitmentKey
 from veracity.zk.projection import limbs_of
 from veracity.zk.transcript import ProverTranscript
-from veracity.zkml import argument, chain, circuit, witness
-from veracity.zkml.builder import Builder, LookupUse, witness_id
-from veracity.zkml.lookups import LookupPlan, multiplicity_id
+from veracity.zkml import argument, chain, witness
+from veracity.zkml.circuit import build
+from veracity.zkml.circuit.builder import Builder, LookupUse, witness_id
+from veracity.zkml.circuit.lookups import LookupPlan, multiplicity_id
+from veracity.zkml.circuit.tables import Table
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.model import ModelCommitment, ModelOpening, weight_arrays
 from veracity.zkml.statement import Statement
-from veracity.zkml.tables import Table
-from veracity.zkml.tensor import Tensor
 
 Change = Callable[[str, int, np.ndarray], np.ndarray | None]
 """(role, instance, values) -> other values, or None to leave them."""
@@ -115,7 +116,7 @@ def lenient_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
 
 @contextmanager
 def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
-    """Make :func:`veracity.zkml.circuit.build_circuit` build a cheater's circuit."""
+    """Make :func:`veracity.zkml.circuit.build.build_circuit` build a cheater's circuit."""
 
     def limbs(projection: np.ndarray) -> list[np.ndarray]:
         honest = enumerate(limbs_of(projection))
@@ -123,7 +124,7 @@ def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
         return [x if other is None else other.astype(np.uint16) for x, other in changed]
 
     with monkeypatch.context() as patch:
-        patch.setattr(circuit, "Builder", lambda *args: CheatingBuilder(*args, change=change))
+        patch.setattr(build, "Builder", lambda *args: CheatingBuilder(*args, change=change))
         patch.setattr(witness, "count_multiplicities", lenient_multiplicities)
         patch.setattr(witness, "limbs_of", limbs)
         yield
@@ -148,7 +149,7 @@ def cheat(
     with cheating(monkeypatch, change):
         statement = Statement(program, tuple(tokens), p, commitment=files[0])
         (link,) = statement.links
-        lie = circuit.build_circuit(statement, link, weights, trace)
+        lie = build.build_circuit(statement, link, weights, trace)
         transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
         model = weight_arrays(engine, program, weights, files)
         argument.prove_circuit(engine, key, lie, model, transcript)

@@ -24,9 +24,9 @@ from veracity.errors import VerificationError
 from veracity.graph import execute
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import Statement, commit_model, verify
-from veracity.zkml.builder import Builder
-from veracity.zkml.tables import Table, unsigned
-from veracity.zkml.tensor import ArraySource, Below, One, ProductSource, Tensor
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.tables import Table, unsigned
+from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
 
 Details = dict[str, dict[str, Ints]]
 Step = Callable[[Any, Mapping[str, Ints], dict[str, Ints]], Ints]

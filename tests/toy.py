@@ -49,7 +49,7 @@ def make_toy(name: str = "cpu") -> Toy:
 
 
 def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
-    """What the leaves' extensions leave, as in :mod:`veracity.zkml.lookups`."""
+    """What the leaves' extensions leave, as in :mod:`veracity.zkml.circuit.lookups`."""
     dx = eq_dense(engine, leaf.point[:5], DIMS)
     dm = eq_dense(engine, leaf.point[:3], (len(TABLE),))
     at_x = eq_at(leaf.point[5:], PLACE.offsets[0] >> 5)
@@ -62,9 +62,7 @@ def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
     points = axis_points(leaf.point[:5], DIMS)
     weights = tuple((1, engine.eq(p, d)) for p, d in zip(points, DIMS, strict=True))
     return [
-        LinearClaim(
-            (Term(-at_m % ORDER, M, ((1, dm),)),), leaf.numerator - at_x * present % ORDER
-        ),
+        LinearClaim((Term(-at_m % ORDER, M, ((1, dm),)),), leaf.numerator - at_x * present % ORDER),
         LinearClaim((Term(-at_x % ORDER, X, weights),), leaf.denominator - denominator % ORDER),
     ]
 

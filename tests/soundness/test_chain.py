@@ -99,9 +99,7 @@ def test_a_value_may_cross_many_cuts_and_an_idle_op_may_lie_between(llama: Any) 
     program = replace(e.program, ops=ops)
     program.validate()
     commitment, opening = commit_model(ENGINE, program, e.weights, log_columns=9, key=KEY)
-    statement = replace(
-        statement, program=program, commitment=commitment, cuts=(place, place + 1)
-    )
+    statement = replace(statement, program=program, commitment=commitment, cuts=(place, place + 1))
     links = statement.links
     assert sum(name in link.hands for link in links) == 1
     assert [name in link.receives for link in links] == [False, True, True]

@@ -17,10 +17,10 @@ from veracity.graph import execute
 from veracity.zk.keys import load_key
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import argument, commit_model, witness
-from veracity.zkml.circuit import Circuit, build_circuit
+from veracity.zkml.circuit.build import Circuit, build_circuit
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.model import weight_arrays
 from veracity.zkml.statement import Statement
-from veracity.zkml.tensor import Tensor
 
 OFFSET = 1 << 20
 

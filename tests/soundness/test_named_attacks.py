@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.toy import require
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine
 from veracity.errors import VerificationError
 from veracity.zk import opening as opening_module
-from tests.toy import require
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
 from veracity.zk.ipa import prove_inner_product, verify_inner_product
 from veracity.zk.keys import CommitmentKey, load_key

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.toy import require
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Ints, Points, Vec
 from veracity.errors import RangeError, VerificationError
-from tests.toy import require
 from veracity.zk.committed import ArrayId
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import LinearForm
@@ -27,9 +27,9 @@ from veracity.zk.projection import (
 from veracity.zk.reduction import LinearClaim
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import argument, witness
-from veracity.zkml.builder import Builder
-from veracity.zkml.circuit import Circuit, finish_circuit
-from veracity.zkml.relations import Layout
+from veracity.zkml.circuit.build import Circuit, finish_circuit
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.relations import Layout
 
 SHIFT = 4
 X = np.arange(-9, 12, dtype=np.int64).reshape(3, 7) * 5 + 3

@@ -33,7 +33,7 @@ from veracity.zkml import (
     verify,
 )
 from veracity.zkml.chain import prove_with_spans
-from veracity.zkml.circuit import build_circuit
+from veracity.zkml.circuit.build import build_circuit
 
 REJECTED = (FormatError, VerificationError)
 LOG_COLUMNS = 9

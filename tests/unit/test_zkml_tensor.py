@@ -8,8 +8,8 @@ from dataclasses import replace
 from tests.programs import small_model
 from veracity.engine import load_engine
 from veracity.zkml import Execution
-from veracity.zkml.circuit import build_circuit
-from veracity.zkml.tensor import Below
+from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml.circuit.tensor import Below
 
 
 def test_bits_below_limits_weigh_like_the_array() -> None:

@@ -30,7 +30,7 @@ from veracity.zk.opening import verify_opening
 from veracity.zk.reduction import reduce_verifier
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import Statement, argument, chain, commit_model, verify
-from veracity.zkml.circuit import build_circuit
+from veracity.zkml.circuit.build import build_circuit
 
 Shapes = Mapping[ArrayId, ArrayShape]
 E = 0x1234567890ABCDEF1234567890ABCDEF

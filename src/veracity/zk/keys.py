@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from veracity.engine.api import Engine, Points
 
-__all__ = ["GENERATOR_LABEL", "MAX_LOG_COLUMNS", "MIN_LOG_COLUMNS", "SLOTS", "CommitmentKey", "load_key"]
+__all__ = [
+    "GENERATOR_LABEL",
+    "MAX_LOG_COLUMNS",
+    "MIN_LOG_COLUMNS",
+    "SLOTS",
+    "CommitmentKey",
+    "load_key",
+]
 
 #: Least and greatest logarithm of a row length.
 MIN_LOG_COLUMNS, MAX_LOG_COLUMNS = 4, 16

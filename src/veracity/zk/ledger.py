@@ -1,4 +1,4 @@
-"""The ledger of hidden values: what the prover commits to, and what is still owed about it.
+"""The ledger of hidden values: what the prover commits to, and what remains to be shown.
 
 Message ``k`` of the prover is a Pedersen vector commitment ``P_k = sum_s m_s K_s + sigma_k H`` over
 slots ``K_s`` that no other message uses. Nobody sees ``m_s``; both sides write down the linear
@@ -71,7 +71,7 @@ class Product:
 
 @dataclass
 class Ledger:
-    """What is owed about the hidden values.
+    """What remains to be shown about the hidden values.
 
     Attributes
     ----------
@@ -89,11 +89,11 @@ class Ledger:
     products: list[tuple[LinearForm, LinearForm, int]] = field(default_factory=list)
 
     def require_zero(self, form: LinearForm) -> None:
-        """Owe ``form = 0``."""
+        """To be shown: ``form = 0``."""
         self.zeros.append(form)
 
     def multiply(self, left: LinearForm, right: LinearForm) -> LinearForm:
-        """Owe a product; returns the form that stands for its result."""
+        """To be shown: a product; returns the form that stands for its result."""
         pending = -1 - len(self.products)
         self.products.append((left, right, pending))
         return LinearForm.slot(pending)
@@ -123,7 +123,7 @@ def _copy_forms(ledger: Ledger) -> tuple[list[LinearForm], list[Product], int]:
 
 
 def _settle(ledger: Ledger, forms: Sequence[LinearForm], gates: list[Product], base: int) -> None:
-    """Replace pending slots by slots of the last message; owe that copies equal originals."""
+    """Replace pending slots by slots of the last message; copies must equal originals."""
     rename = {-1 - i: gate.result for i, gate in enumerate(gates)}
 
     def renamed(form: LinearForm) -> LinearForm:

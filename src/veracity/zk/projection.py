@@ -9,8 +9,8 @@ prover commits to 16-bit limbs of ``V + 2^47`` with
 
     V = sum_X L_X X R_X^T        (128, 128)
 
-Remaining claims. A range lookup of every limb, so that ``|V| <= 2^47``; and, at a random point, the linear
-claim that ties ``V`` to the columns, with weights ``L_X^T eq(left)`` and ``R_X^T eq(right)``.
+Remaining claims. A range lookup of every limb, so that ``|V| <= 2^47``; and, at a random point, the
+linear claim that ties ``V`` to the arrays, with weights ``L_X^T eq(left)`` and ``R_X^T eq(right)``.
 Soundness error. ``2^-127 + 14 / |F|``: fix an entry with ``|x_ij| >= 2^49`` and everything but the
 ``i``-th column of ``L_X``. For each of 128 rows the two values that the drawn bit can give entry
 ``j`` of ``L_X X`` differ by ``x_ij``, so with probability 1/2 it is at least ``2^48`` in size; once

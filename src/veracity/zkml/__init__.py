@@ -4,13 +4,13 @@ from veracity.zkml.accounting import (
     Costs,
     OpCosts,
     count,
-    count_ops,
     count_links,
+    count_ops,
     model_rows,
 )
 from veracity.zkml.chain import prove, verify
-from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
 from veracity.zkml.links import cut_places
+from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
 from veracity.zkml.statement import Execution, Statement
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "Statement",
     "commit_model",
     "count",
-    "count_ops",
     "count_links",
+    "count_ops",
     "cut_places",
     "model_rows",
     "prove",

@@ -11,17 +11,17 @@ from veracity.engine.api import POINT_BYTES, Engine
 from veracity.graph import Program
 from veracity.zk.counting import CountingTranscript, Shape, ShapeEngine, shape_key
 from veracity.zkml.argument import verify_circuit
-from veracity.zkml.builder import Given, weight_id
-from veracity.zkml.circuit import Circuit, build_circuit, run_rules
+from veracity.zkml.circuit.build import Circuit, build_circuit, run_rules
+from veracity.zkml.circuit.builder import Given, weight_id
+from veracity.zkml.circuit.lookups import LookupPlan
+from veracity.zkml.circuit.products import inner_dims
+from veracity.zkml.circuit.relations import gather_tensors, group_lookups
+from veracity.zkml.circuit.tensor import ProductSource, Tensor
 from veracity.zkml.links import Link, links_of
-from veracity.zkml.lookups import LookupPlan
 from veracity.zkml.model import choose_log_columns, weight_specs
-from veracity.zkml.products import inner_dims
-from veracity.zkml.relations import gather_tensors, group_lookups
 from veracity.zkml.statement import Execution
-from veracity.zkml.tensor import ProductSource, Tensor
 
-__all__ = ["Costs", "OpCosts", "count", "count_ops", "count_links", "model_rows"]
+__all__ = ["Costs", "OpCosts", "count", "count_links", "count_ops", "model_rows"]
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from veracity.zk.mle import axis_bits
 from veracity.zk.opening import prove_opening, verify_opening
 from veracity.zk.reduction import reduce_prover, reduce_verifier
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
-from veracity.zkml.circuit import Circuit
-from veracity.zkml.lookups import prove_all_lookups, verify_all_lookups
-from veracity.zkml.products import prove_products, verify_products
-from veracity.zkml.relations import Claim, Resolver, group_zeros
-from veracity.zkml.tables import tables_digest
+from veracity.zkml.circuit.build import Circuit
+from veracity.zkml.circuit.lookups import prove_all_lookups, verify_all_lookups
+from veracity.zkml.circuit.products import prove_products, verify_products
+from veracity.zkml.circuit.relations import Claim, Resolver, group_zeros
+from veracity.zkml.circuit.tables import tables_digest
 from veracity.zkml.witness import bound_claim, commit_witness, read_witness
 
 __all__ = ["Progress", "prove_circuit", "silent", "verify_circuit"]

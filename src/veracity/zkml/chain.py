@@ -35,8 +35,8 @@ from veracity.zk.committed import ArrayId, CommittedArray, commit_array
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
-from veracity.zkml.builder import boundary_id
-from veracity.zkml.circuit import build_circuit
+from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml.circuit.builder import boundary_id
 from veracity.zkml.committed import CommittedTensor, row_blinds
 from veracity.zkml.links import Link
 from veracity.zkml.model import ModelOpening, weight_arrays
@@ -379,9 +379,7 @@ def verify(
     require_all(engine, key, equations, batch_challenge(statement.digest, states))
 
 
-def _read_boundary(
-    statement: Statement, proof: bytes
-) -> tuple[dict[str, CommittedTensor], int]:
+def _read_boundary(statement: Statement, proof: bytes) -> tuple[dict[str, CommittedTensor], int]:
     """The rows of all boundary tensors, and where the links' proofs begin."""
     tensors, at = {}, 0
     for link in statement.links:

@@ -88,5 +88,7 @@ def links_of(
         ops = program.ops[start:stop]
         read = {n for op in ops for n in op.inputs() if made.get(n, start) < start}
         hands = [op.name for op in ops if last.get(op.name, 0) >= stop or op.name in committed]
-        out.append(Link(index, start, stop, tuple(sorted(read, key=made.__getitem__)), tuple(hands)))
+        out.append(
+            Link(index, start, stop, tuple(sorted(read, key=made.__getitem__)), tuple(hands))
+        )
     return tuple(out)

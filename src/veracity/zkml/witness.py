@@ -22,10 +22,10 @@ from veracity.zk.projection import (
 from veracity.zk.randomness import hedged_scalars
 from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
-from veracity.zkml.circuit import Circuit
-from veracity.zkml.lookups import LookupPlan, count_multiplicities
-from veracity.zkml.relations import Resolver
-from veracity.zkml.tensor import ArraySource, Tensor
+from veracity.zkml.circuit.build import Circuit
+from veracity.zkml.circuit.lookups import LookupPlan, count_multiplicities
+from veracity.zkml.circuit.relations import Resolver
+from veracity.zkml.circuit.tensor import ArraySource, Tensor
 
 __all__ = ["Witness", "bound_claim", "commit_witness", "read_witness"]
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from veracity.engine.api import Ints
 from veracity.graph.ops import Attention
-from veracity.zkml.builder import Builder
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.tables import exponential, signed, unsigned
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, rule
-from veracity.zkml.tables import exponential, signed, unsigned
-from veracity.zkml.tensor import Tensor
 
 
 @rule(Attention)

@@ -21,11 +21,11 @@ from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
 from veracity.zk.reduction import Term, Weights
-from veracity.zkml.builder import LookupUse
-from veracity.zkml.relations import Claim, ProductTerm, Resolver
-from veracity.zkml.tables import Table
-from veracity.zkml.tensor import Source
-from veracity.zkml.views import Causal
+from veracity.zkml.circuit.builder import LookupUse
+from veracity.zkml.circuit.linear_maps import Causal
+from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
+from veracity.zkml.circuit.tables import Table
+from veracity.zkml.circuit.tensor import Source
 
 __all__ = ["LookupPlan", "count_multiplicities", "prove_all_lookups", "verify_all_lookups"]
 
@@ -44,7 +44,7 @@ class LookupPlan:
         return LookupPlan(groups, tuple(names[n] for n in sorted(names)))
 
     def fill(self, values: Mapping[Source, Ints]) -> LookupPlan:
-        """The plan with the integers of columns that come later than the others."""
+        """The plan with the integers of arrays that come later than the others."""
         groups = [[_filled(use, values) for use in group] for group in self.groups]
         return LookupPlan(groups, self.tables)
 
@@ -247,7 +247,7 @@ def prove_all_lookups(
     multiplicities: Mapping[ArrayId, Ints],
     progress: Callable[[float], None] = lambda _: None,
 ) -> list[Claim]:
-    """Prove every lookup; returns the claims about columns that are still owed."""
+    """Prove every lookup; returns the remaining claims about arrays."""
     alpha, beta = _challenges(channel)
     leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
     leaf = prove_lookups(channel, leaves, plan.placement().variables, progress)
@@ -257,7 +257,7 @@ def prove_all_lookups(
 def verify_all_lookups(
     channel: HiddenVerifier, resolver: Resolver, plan: LookupPlan
 ) -> list[Claim]:
-    """Replay; returns the claims about columns that are still owed."""
+    """Replay; returns the remaining claims about arrays."""
     alpha, beta = _challenges(channel)
     leaf = verify_lookups(channel, plan.placement().variables)
     return _claims(channel.engine, resolver, plan, leaf, alpha, beta)

@@ -17,10 +17,10 @@ from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.ledger import LinearForm
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Term, Weights
-from veracity.zkml.builder import Batch, LookupUse
+from veracity.zkml.circuit.builder import Batch, LookupUse
+from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
+from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
 from veracity.zkml.committed import TensorSpec, storage_order
-from veracity.zkml.tensor import ArraySource, Below, One, ProductSource, Tensor
-from veracity.zkml.views import Step, pull_back
 
 __all__ = [
     "Claim",
@@ -129,7 +129,7 @@ class ProductTerm:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a weighed sum of tensors is made of: columns, products and a public number."""
+    """What a weighed sum of tensors is made of: arrays, products and a public number."""
 
     terms: tuple[Term, ...]
     products: tuple[ProductTerm, ...]
@@ -164,48 +164,48 @@ class Resolver:
         self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Weights
     ) -> Resolved:
         """``sum_b instance_weights[b] <weights, tensors[b]>``."""
-        batches: dict[tuple[ArrayId, tuple[Step, ...]], dict[int, int]] = {}
-        alone: dict[tuple[ArrayId, tuple[Step, ...]], int] = {}
-        publics: dict[tuple[One | Below, tuple[Step, ...]], int] = {}
+        batches: dict[tuple[ArrayId, tuple[LinearMap, ...]], dict[int, int]] = {}
+        alone: dict[tuple[ArrayId, tuple[LinearMap, ...]], int] = {}
+        publics: dict[tuple[One | Below, tuple[LinearMap, ...]], int] = {}
         products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
         for scale, tensor in zip(instance_weights, tensors, strict=True):
-            for (source, steps), coefficient in tensor.terms.items():
+            for (source, maps), coefficient in tensor.terms.items():
                 k = scale * coefficient % ORDER
                 if isinstance(source, ProductSource):
-                    if steps:
+                    if maps:
                         raise ValueError("a product cannot be viewed")
                     form = (source.spec, source.a.dims, source.b.dims)
                     same = products.setdefault(form, {})
                     same[source] = (same.get(source, 0) + k) % ORDER
                 elif not isinstance(source, ArraySource):
-                    publics[source, steps] = (publics.get((source, steps), 0) + k) % ORDER
+                    publics[source, maps] = (publics.get((source, maps), 0) + k) % ORDER
                 elif source.instance is None:
-                    key = (source.id, steps)
+                    key = (source.id, maps)
                     alone[key] = (alone.get(key, 0) + k) % ORDER
                 else:
-                    vector = batches.setdefault((source.id, steps), {})
+                    vector = batches.setdefault((source.id, maps), {})
                     vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
-        pulled: dict[tuple[Step, ...], tuple[int, Weights]] = {}
+        pulled: dict[tuple[LinearMap, ...], tuple[int, Weights]] = {}
 
-        def pull(steps: tuple[Step, ...]) -> tuple[int, Weights]:
-            if steps not in pulled:
-                pulled[steps] = pull_back(self._engine, steps, weights)
-            return pulled[steps]
+        def pull(maps: tuple[LinearMap, ...]) -> tuple[int, Weights]:
+            if maps not in pulled:
+                pulled[maps] = pull_back(self._engine, maps, weights)
+            return pulled[maps]
 
         engine, terms = self._engine, []
-        for (name, steps), vector in batches.items():
-            factor, inner = pull(steps)
+        for (name, maps), vector in batches.items():
+            factor, inner = pull(maps)
             layout = self._layouts[name]
             instances = engine.from_ints([vector.get(i, 0) for i in range(layout.count)])
             natural = ((1, instances), *inner)
             terms.append(Term(factor, name, layout.weights(engine, natural)))
-        for (name, steps), k in alone.items():
-            factor, inner = pull(steps)
+        for (name, maps), k in alone.items():
+            factor, inner = pull(maps)
             ordered = self._layouts[name].weights(engine, inner)
             terms.append(Term(factor * k % ORDER, name, ordered))
         public = 0
-        for (source, steps), k in publics.items():
-            factor, inner = pull(steps)
+        for (source, maps), k in publics.items():
+            factor, inner = pull(maps)
             public += k * factor % ORDER * source.evaluate(self._engine, inner)
         vectors = tuple(v for _, v in weights)
         return Resolved(

@@ -10,11 +10,11 @@ over (instance, batch letters, contracted letters):
 
 The weights in brackets factor over axes, so at the end they move into the claim about ``a``. The
 claims are batched with powers of a challenge; the total ``T`` of their product terms is sent, so
-that their column terms make one linear claim.
+that their terms on arrays make one linear claim.
 
 Messages. ``T``; the sumcheck; then ``A, B`` of every product term at its point.
 Checks (ledger). Those of the sumcheck; ``sum_g lambda_g pad_g A_g B_g`` equals its last claim.
-Owed. Linear claims: the batch, and one per operand and product term.
+Remaining claims. Linear claims: the batch, and one per operand and product term.
 Soundness error. ``(claims + 2 n) / |F|`` for a sumcheck over ``n`` variables.
 """
 
@@ -30,8 +30,8 @@ from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import axis_points, kron, powers, variables
 from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
-from veracity.zkml.relations import Claim, ProductTerm, Resolver
-from veracity.zkml.tensor import ProductSource, Tensor
+from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
+from veracity.zkml.circuit.tensor import ProductSource, Tensor
 
 __all__ = ["inner_dims", "prove_products", "verify_products"]
 
@@ -136,7 +136,7 @@ def _join(
     end: SumcheckClaim,
     ends: Sequence[LinearForm],
 ) -> list[LinearClaim]:
-    """Owe the last claim of the sumcheck; claims about all operands."""
+    """Require the last claim of the sumcheck; claims about all operands."""
     total = LinearForm(0)
     claims = []
     for i, group in enumerate(groups):
@@ -185,7 +185,7 @@ def _pair(engine: Engine, group: _Group) -> Pair:
 def _batch(
     channel: Channel, engine: Engine, claims: Sequence[Claim]
 ) -> tuple[list[_Group], list[Term], LinearForm, list[LinearClaim]]:
-    """Batch the claims that have products: groups, column terms, value; and the other claims."""
+    """Batch the claims that have products: groups, terms on arrays, value; and the other claims."""
     owing = [c for c in claims if c.products]
     scale = powers(channel.challenge("product batch"), len(owing))
     groups = [
@@ -204,7 +204,7 @@ def _batch(
 def prove_products(
     channel: HiddenProver, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
-    """Prove every product; returns claims about columns that are still owed."""
+    """Prove every product; returns the remaining claims about arrays."""
     engine = channel.engine
     groups, terms, value, linear = _batch(channel, engine, claims)
     pairs = [_pair(engine, g) for g in groups]
@@ -219,7 +219,7 @@ def prove_products(
 def verify_products(
     channel: HiddenVerifier, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
-    """Replay; returns the claims about columns that are still owed."""
+    """Replay; returns the remaining claims about arrays."""
     engine = channel.engine
     groups, terms, value, linear = _batch(channel, engine, claims)
     (total,) = channel.receive("product total", 1)

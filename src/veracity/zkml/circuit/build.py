@@ -10,14 +10,14 @@ from veracity.graph import Trace
 from veracity.graph.ops import Op, Rope
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.projection import LIMBS, ROWS, Sides
-from veracity.zkml.builder import Builder, Given, boundary_id, weight_id
+from veracity.zkml.circuit.builder import Builder, Given, boundary_id, weight_id
+from veracity.zkml.circuit.lookups import LookupPlan
+from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
+from veracity.zkml.circuit.tables import unsigned
+from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor
 from veracity.zkml.links import Link
-from veracity.zkml.lookups import LookupPlan
 from veracity.zkml.ops import Context, find_rule
-from veracity.zkml.relations import Layout, gather_tensors, group_lookups
 from veracity.zkml.statement import Execution
-from veracity.zkml.tables import unsigned
-from veracity.zkml.tensor import ArraySource, ProductSource, Tensor
 
 __all__ = ["Circuit", "build_circuit", "finish_circuit", "run_rules"]
 

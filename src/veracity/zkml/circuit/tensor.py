@@ -1,9 +1,9 @@
 """Tensors that are linear in committed arrays and in products, with the prover's integers beside.
 
 Prover and verifier run the same code over these: for the verifier ``value`` is None. Adding,
-scaling by public integers and every view are free. A product of two tensors is a term like any
-other: a claim about it becomes a claim about an inner product (:mod:`veracity.zkml.products`), so
-that an accumulator need not be committed.
+scaling by public integers and every linear map are free. A product of two tensors is a term like
+any other: a claim about it becomes a claim about an inner product
+(:mod:`veracity.zkml.circuit.products`), so that an accumulator need not be committed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ import numpy as np
 from veracity.engine.api import ORDER, Engine, Ints
 from veracity.zk.committed import ArrayId
 from veracity.zk.reduction import Weights
-from veracity.zkml.views import Broadcast, Causal, Permute, Slice, Split, Step, Sum
+from veracity.zkml.circuit.linear_maps import (
+    Broadcast,
+    Causal,
+    LinearMap,
+    Permute,
+    Slice,
+    Split,
+    Sum,
+)
 
 __all__ = [
     "ArraySource",
@@ -78,7 +86,7 @@ class Below:
 
 @dataclass(frozen=True, eq=False)
 class ProductSource:
-    """``einsum(spec, a, b)``, spec such as ``tk,nk->tn``; the operands are linear in columns."""
+    """``einsum(spec, a, b)``, spec such as ``tk,nk->tn``; the operands are linear in arrays."""
 
     spec: str
     a: Tensor
@@ -93,12 +101,12 @@ class ProductSource:
 
 
 Source = ArraySource | One | Below | ProductSource
-Terms = Mapping[tuple[Source, tuple[Step, ...]], int]
+Terms = Mapping[tuple[Source, tuple[LinearMap, ...]], int]
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """``sum of coefficient * steps(source)``.
+    """``sum of coefficient * maps(source)``.
 
     Attributes
     ----------
@@ -123,10 +131,10 @@ class Tensor:
     @staticmethod
     def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:
         """The public integer ``c`` everywhere."""
-        steps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
+        maps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
         dtype = np.int64 if abs(c) < 1 << 62 else object
         value = np.full(dims, c, dtype=dtype) if proving else None
-        return Tensor(dims, {(One(), steps): c % ORDER}, value)
+        return Tensor(dims, {(One(), maps): c % ORDER}, value)
 
     @staticmethod
     def product(spec: str, a: Tensor, b: Tensor) -> Tensor:
@@ -139,15 +147,15 @@ class Tensor:
                 raise ValueError(f"{spec} does not fit dims {a.dims} and {b.dims}")
         return Tensor(tuple(sizes[c] for c in out), {(ProductSource(spec, a, b), ()): 1})
 
-    def view(self, *steps: Step) -> Tensor:
-        """Apply views in order."""
+    def view(self, *maps: LinearMap) -> Tensor:
+        """Apply linear maps in order."""
         dims, value = self.dims, self.value
-        for step in steps:
-            dims = step.shape(dims)
-            value = None if value is None else step.forward(value)
-        terms: dict[tuple[Source, tuple[Step, ...]], int] = {}
+        for linear_map in maps:
+            dims = linear_map.shape(dims)
+            value = None if value is None else linear_map.forward(value)
+        terms: dict[tuple[Source, tuple[LinearMap, ...]], int] = {}
         for (source, chain), c in self.terms.items():
-            terms[source, (*chain, *steps)] = c
+            terms[source, (*chain, *maps)] = c
         return Tensor(dims, terms, value)
 
     def bare(self) -> Tensor:
@@ -177,7 +185,7 @@ class Tensor:
     def __sub__(self, other: Tensor | int) -> Tensor:
         return self + (-other if isinstance(other, int) else other * -1)
 
-    # short names for the views
+    # short names for the linear maps
     def broadcast(self, axis: int, size: int) -> Tensor:
         """Repeat along a new axis."""
         return self.view(Broadcast(axis, size))

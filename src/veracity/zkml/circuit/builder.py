@@ -16,9 +16,9 @@ from veracity.engine.api import ORDER, Ints
 from veracity.errors import RangeError, UnsupportedModelError
 from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ENTRY_BITS
+from veracity.zkml.circuit.tables import Table, unsigned
+from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor
 from veracity.zkml.committed import TensorSpec
-from veracity.zkml.tables import Table, unsigned
-from veracity.zkml.tensor import ArraySource, ProductSource, Tensor
 
 __all__ = [
     "Batch",
@@ -194,7 +194,7 @@ class Builder:
         projection; arrays that were looked up lie in their tables.
         """
         total = 0
-        for (source, steps), c in tensor.terms.items():
+        for (source, maps), c in tensor.terms.items():
             largest: int | None = 1
             if isinstance(source, ArraySource):
                 largest = self._limit(source)
@@ -204,8 +204,8 @@ class Builder:
                 largest = None if unbounded else source.contracted() * (left or 0) * (right or 0)
             if largest is None:
                 return None
-            for step in steps:
-                largest *= step.gain()
+            for linear_map in maps:
+                largest *= linear_map.gain()
             total += min(c, ORDER - c) * largest
         return total
 
@@ -223,7 +223,7 @@ class Builder:
         image: Tensor | None = None,
         causal: bool = False,
     ) -> None:
-        """Owe that every (not hidden) entry stands in the table."""
+        """To be shown: every (not hidden) entry stands in the table."""
         if value.value is not None:
             x = np.tril(value.value) if causal else value.value
             if x.size and (int(x.min()) < table.low or int(x.max()) >= table.low + table.size):
@@ -245,8 +245,8 @@ class Builder:
     def _note(self, tensor: Tensor, limit: int) -> None:
         """Remember what a lookup of ``x + (terms of known bounds)`` says about ``x``."""
         unknown = [
-            (source, steps, c)
-            for (source, steps), c in tensor.terms.items()
+            (source, maps, c)
+            for (source, maps), c in tensor.terms.items()
             if isinstance(source, ArraySource) and self._limit(source) is None
         ]
         if len(unknown) == 1 and not unknown[0][1] and unknown[0][2] == 1:
@@ -282,7 +282,7 @@ class Builder:
         return False
 
     def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
-        """Owe ``out = einsum(spec, a, b)``."""
+        """To be shown: ``out = einsum(spec, a, b)``."""
         self.zero(Tensor.product(spec, a, b) - out)
 
     def zero(self, tensor: Tensor) -> None:
@@ -294,9 +294,9 @@ class Builder:
         """Whether claims may weigh the last two axes of the arrays in a tensor together."""
         return all(
             isinstance(source, ArraySource)
-            and not steps
+            and not maps
             and (len(tensor.dims) == 2 if source.instance is None else self._joint(source))
-            for source, steps in tensor.terms
+            for source, maps in tensor.terms
         )
 
     def _joint(self, source: ArraySource) -> bool:
@@ -313,7 +313,7 @@ class Builder:
         joint: bool = False,
         causal: bool = False,
     ) -> Tensor:
-        """Commit to an array and owe its range."""
+        """Commit to an array whose range is to be shown."""
         out = self.column(role, dims, value, joint)
         self.lookup(op, table, out, causal=causal)
         return out
@@ -327,7 +327,7 @@ class Builder:
         count: int,
         checked: bool = True,
     ) -> Tensor:
-        """A non-negative integer as ``count`` 16-bit limbs; ``checked`` limbs have owed ranges.
+        """A non-negative integer as ``count`` 16-bit limbs; ``checked`` limbs are range-checked.
 
         The value may need more than 64 bits (object dtype).
         """
@@ -359,7 +359,7 @@ class Builder:
         shift: int,
         causal: bool = False,
     ) -> None:
-        """Owe that ``r``, whose integers are ``value``, lies in ``[0, 2^shift)``.
+        """To be shown: ``r``, whose integers are ``value``, lies in ``[0, 2^shift)``.
 
         ``r`` is never committed: up to 16 bits it is looked up as it stands; above, its high
         digit is committed and the low one, again, only looked up.
@@ -385,7 +385,7 @@ class Builder:
         dims: tuple[int, ...] | None = None,
         arrange: Callable[[Tensor], Tensor] = lambda y: y,
     ) -> Tensor:
-        """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``, and owe that it is.
+        """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``, by a remainder in range.
 
         ``acc + 2^(shift-1) - 2^shift y`` lies in ``[0, 2^shift)`` and ``y`` is bounded far below
         the field's size: there is exactly one such ``y``.
@@ -399,8 +399,8 @@ class Builder:
         joint : bool
             Claims will weigh the last two axes of ``y`` together.
         dims, arrange : optional
-            Dims of ``y`` where they differ from those of ``acc``, and the views from one to the
-            other.
+            Dims of ``y`` where they differ from those of ``acc``, and the linear maps from one to
+            the other.
         """
         dims = acc.dims if dims is None else dims
         half = (1 << shift) >> 1
@@ -434,7 +434,7 @@ def boundary_id(name: str) -> ArrayId:
 def _compact(values: Ints) -> Ints:
     """The smallest dtype of the engine that holds the values."""
     if values.size == 0:
-        raise ValueError("a column is empty")
+        raise ValueError("an array is empty")
     low, high = int(values.min()), int(values.max())
     for dtype in (np.int8, np.int16, np.uint16, np.int32):
         info = np.iinfo(dtype)

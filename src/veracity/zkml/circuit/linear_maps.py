@@ -1,10 +1,9 @@
-"""Wiring costs nothing: a view of a tensor rewrites claims instead of proving anything.
+"""Wiring costs nothing: a linear map of a tensor rewrites claims instead of proving anything.
 
-A step maps an array to an array linearly. ``forward`` does it on the prover's integers; ``pull``
-does the transpose on weights: ``<w, step(X)> = factor * <pull(w), X>``. Weights are Kronecker
-products over axes (:data:`veracity.zk.reduction.Weights`); a step whose weights do not factor joins
-two axes.
-Steps are hashable, so that equal wirings of many layers are pulled back once.
+``forward`` does a map ``f`` on the prover's integers; ``pull`` does the transpose on weights:
+``<w, f(X)> = factor * <pull(w), X>``. Weights are Kronecker products over axes
+(:data:`veracity.zk.reduction.Weights`); a map whose weights do not factor joins two axes.
+Maps are hashable, so that equal wirings of many layers are pulled back once.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ __all__ = [
     "Broadcast",
     "Causal",
     "Gather",
+    "LinearMap",
     "Permute",
     "Rotate",
     "Slice",
     "Split",
-    "Step",
     "Sum",
     "pull_back",
 ]
@@ -36,7 +35,7 @@ __all__ = [
 Values = NDArray[np.int64]
 
 
-class Step(Protocol):
+class LinearMap(Protocol):
     """One linear map between arrays."""
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -56,11 +55,11 @@ class Step(Protocol):
         ...
 
 
-def pull_back(engine: Engine, steps: Sequence[Step], weights: Weights) -> tuple[int, Weights]:
-    """Transpose of a chain of steps."""
+def pull_back(engine: Engine, maps: Sequence[LinearMap], weights: Weights) -> tuple[int, Weights]:
+    """Transpose of a chain of maps."""
     factor = 1
-    for step in reversed(steps):
-        k, weights = step.pull(engine, weights)
+    for linear_map in reversed(maps):
+        k, weights = linear_map.pull(engine, weights)
         factor = factor * k % ORDER
     return factor, weights
 
@@ -83,19 +82,19 @@ class Broadcast:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return (*dims[: self.axis], self.size, *dims[self.axis :])
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return np.broadcast_to(np.expand_dims(x, self.axis), self.shape(x.shape))
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vectors = _vectors(weights)
         gone = vectors.pop(self.axis)
         return engine.dot(gone, ones(engine, self.size)), _weights(vectors)
@@ -109,19 +108,19 @@ class Sum:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return (*dims[: self.axis], *dims[self.axis + 1 :])
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return np.asarray(x.sum(axis=self.axis, dtype=None if x.dtype == object else np.int64))
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return self.size
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vectors = _vectors(weights)
         vectors.insert(self.axis, ones(engine, self.size))
         return 1, _weights(vectors)
@@ -134,19 +133,19 @@ class Permute:
     order: tuple[int, ...]
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return tuple(dims[i] for i in self.order)
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return x.transpose(self.order)
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vectors = _vectors(weights)
         out = list(vectors)
         for i, axis in enumerate(self.order):
@@ -162,19 +161,19 @@ class Split:
     sizes: tuple[int, ...]
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return (*dims[: self.axis], *self.sizes, *dims[self.axis + 1 :])
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return x.reshape(self.shape(x.shape))
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vectors = _vectors(weights)
         end = self.axis + len(self.sizes)
         merged = kron(engine, vectors[self.axis : end])
@@ -191,19 +190,19 @@ class Slice:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return (*dims[: self.axis], self.stop - self.start, *dims[self.axis + 1 :])
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return x.take(range(self.start, self.stop), axis=self.axis)
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vectors = _vectors(weights)
         low, high = zeros(engine, self.start), zeros(engine, self.size - self.stop)
         vectors[self.axis] = engine.concat([low, vectors[self.axis], high])
@@ -218,19 +217,19 @@ class Gather:
     size: int
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return (len(self.indices), *dims[1:])
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return x[np.asarray(self.indices, dtype=np.int64)]
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vectors = _vectors(weights)
         totals: dict[int, int] = {}
         for i, w in zip(self.indices, engine.to_ints(vectors[0]), strict=True):
@@ -257,19 +256,19 @@ class Causal:
         return lower if self.visible else (1 - lower).astype(np.int8)
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return dims
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return x * self.mask()
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return 1
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vectors = _vectors(weights)
         joint = engine.mul(
             engine.outer(vectors[-2], vectors[-1]), engine.from_small(self.mask().reshape(-1))
@@ -293,7 +292,7 @@ class Rotate:
     sin: bytes
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         return dims
 
     def _partners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -315,7 +314,7 @@ class Rotate:
         return np.broadcast_to(cos, size).reshape(flat), np.broadcast_to(sin, size).reshape(flat)
 
     def forward(self, x: Values) -> Values:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         first, second = self._partners()
         cos, sin = self._tables()
         a, b = x[:, first].astype(np.int64), x[:, second].astype(np.int64)
@@ -325,12 +324,12 @@ class Rotate:
         return out
 
     def gain(self) -> int:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         cos, sin = self._tables()
         return int((np.abs(cos) + np.abs(sin)).max())
 
     def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """See :class:`Step`."""
+        """See :class:`LinearMap`."""
         vt, vf = _vectors(weights)
         features = 2 * self.heads * self.pairs
         first, second = self._partners()
