@@ -20,7 +20,7 @@ import numpy as np
 
 from veracity import zkml
 from veracity.api.owner import integer_program, load_program
-from veracity.api.planning import BASE_BYTES, WEIGHT_BYTES, plan_cuts, segment_memory
+from veracity.api.planning import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_cuts
 from veracity.engine import load_engine
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
@@ -123,10 +123,10 @@ def estimate(
     execution = _execution(program, tokens)
     if memory is not None:
         execution = replace(execution, cuts=plan_cuts(execution, memory))
-    parts = zkml.count_segments(execution)
+    parts = zkml.count_links(execution)
     costs = zkml.Costs.sum(parts)
     parameters = sum(prod(spec.shape) for spec in execution.program.weights.values())
-    peak = max(segment_memory(part) for part in parts)
+    peak = max(link_memory(part) for part in parts)
     kept = int(min(KEPT_BYTES, KEPT_SHARE * (peak - BASE_BYTES - WEIGHT_BYTES * costs.weights)))
     speed = measure_speed(load_engine("cpu", threads=threads))
     rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES

@@ -7,7 +7,7 @@ from dataclasses import replace
 from veracity import zkml
 from veracity.errors import UsageError
 
-__all__ = ["plan_cuts", "segment_memory"]
+__all__ = ["link_memory", "plan_cuts"]
 
 # Peak resident memory of a process that proves, seen with stories260K, SmolLM2-135M and gpt2-124m,
 # 8 to 256 tokens: see estimation.py.
@@ -21,8 +21,8 @@ VALUE_BYTES = 45
 MARGIN = 0.05
 
 
-def segment_memory(costs: zkml.Costs) -> int:
-    """Peak memory of proving one segment, in bytes."""
+def link_memory(costs: zkml.Costs) -> int:
+    """Peak memory of proving one link, in bytes."""
     return int(
         BASE_BYTES
         + WEIGHT_BYTES * costs.weights
@@ -32,29 +32,29 @@ def segment_memory(costs: zkml.Costs) -> int:
 
 
 def plan_cuts(execution: zkml.Execution, limit: int) -> tuple[int, ...]:
-    """Cuts that hold every segment below ``limit`` bytes; none where none are needed.
+    """Cuts that hold every link below ``limit`` bytes; none where none are needed.
 
     Raises
     ------
     UsageError
-        Where the smallest possible segments need more.
+        Where the smallest links need more.
     """
-    places = sorted(zkml.cut_places(execution.program))
-    parts = zkml.count_segments(replace(execution, cuts=tuple(places)))
+    places = zkml.cut_places(execution.program)
+    parts = zkml.count_links(replace(execution, cuts=tuple(places)))
     room = int(limit * (1 - MARGIN))
-    needed = max(segment_memory(part) for part in parts)
+    needed = max(link_memory(part) for part in parts)
     if needed > room:
         raise UsageError(
             f"one part of this proof needs {int(needed / (1 - MARGIN)) >> 20} MiB; "
             "raise --memory, or ask for fewer tokens"
         )
-    # Every part counts tables and a projection of its own; a segment has them once.
+    # Every part counts tables and a projection of its own; a link has them once.
     fixed = min(part.committed_values for part in parts)
     cuts, group = [], [parts[0]]
     for place, part in zip(places, parts[1:], strict=True):
         together = zkml.Costs.sum([*group, part])
         saved = int(VALUE_BYTES * fixed * len(group))
-        if segment_memory(together) - saved > room:
+        if link_memory(together) - saved > room:
             cuts.append(place)
             group = []
         group.append(part)

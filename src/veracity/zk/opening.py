@@ -360,7 +360,7 @@ def verify_opening(
 def _verify_square(
     transcript: VerifierTranscript, system: _System, square: int
 ) -> tuple[list[int], int, int]:
-    """Check the plain sumcheck; returns its point and the two bound operands (still to be shown)."""
+    """Check the plain sumcheck; returns its point and both bound operands (to be shown)."""
     claim, point = square, []
     for _ in range(axis_bits(max(1, len(system.gates)))):
         values = [transcript.read_scalar("opening square round") for _ in range(4)]
