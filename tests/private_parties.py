@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.programs import Example
-from veracity.mpc.service.dealer import DealerLimits, DealerService
-from veracity.mpc.service.meeting import fetch_card, fetch_weights, meet
-from veracity.mpc.service.owner import OwnerService, ServiceLimits
-from veracity.mpc.service.report import PassReport
-from veracity.mpc.service.store import SharedLedger
-from veracity.mpc.service.user import UserSession
-from veracity.mpc.service.weights import Kept
-from veracity.mpc.transport import Channel, Server, connect
+from veracity.net import Channel, Server, connect
+from veracity.private.parties.dealer import DealerLimits, DealerService
+from veracity.private.parties.handshake import fetch_card, fetch_weights, meet
+from veracity.private.parties.owner import OwnerService, ServiceLimits
+from veracity.private.parties.report import PassReport
+from veracity.private.parties.spool import SharedLedger
+from veracity.private.parties.user import UserSession
+from veracity.private.parties.weights import Kept
 
 PLAIN: dict[str, Any] = {"identity": None, "insecure": True}
 

@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.graph import Program
-from veracity.mpc import session
+from veracity.mpc import weights as weights_of
 from veracity.mpc.cost import Cost
-from veracity.mpc.dealer import Dealer
 from veracity.mpc.material import Material, MemorySink, Writer
 from veracity.mpc.party import OWNER, USER, Masked, Party, Role, Secret, hollow
-from veracity.mpc.plan import make_plan
-from veracity.mpc.secure.walk import Walk
-from veracity.mpc.session import DealerSession, Dealt, PartySession
-from veracity.mpc.transport import Channel, Traffic
-from veracity.mpc.transport.memory import linked
+from veracity.mpc.secure import session
+from veracity.mpc.secure.dealer import Dealer
+from veracity.mpc.secure.evaluate import Walk
+from veracity.mpc.secure.plan import make_plan
+from veracity.mpc.secure.session import DealerSession, PartySession
+from veracity.mpc.sessions import Dealt
+from veracity.net import Channel, Traffic
+from veracity.net.memory import linked
 
 Ring = NDArray[np.uint64]
 
@@ -186,13 +188,13 @@ class Parties:
 
     def __post_init__(self) -> None:
         seed = secrets.token_bytes(32)
-        self.dealer = DealerSession(self.program, session.dealer_weights(self.program, seed))
-        received = session.masked_weights(self.program, self.weights, seed)
+        self.dealer = DealerSession(self.program, weights_of.dealer_weights(self.program, seed))
+        received = weights_of.masked_weights(self.program, self.weights, seed)
         size = sum(w.nbytes for w in received.values())
         assert size == session_cost(self.program)
-        self.masked = session.user_weights(self.program, received)
+        self.masked = weights_of.user_weights(self.program, received)
         self.channels = taps()
-        own = session.owner_weights(self.program, self.weights)
+        own = weights_of.owner_weights(self.program, self.weights)
         self.owner = PartySession(OWNER, self.program, self.channels[0], own, self.weights)
         self.user = PartySession(USER, self.program, self.channels[1], self.masked)
 
@@ -231,7 +233,7 @@ class Parties:
 
 def session_cost(program: Program) -> int:
     """Bytes of the masked weights, as declared."""
-    from veracity.mpc.plan import setup_cost
+    from veracity.mpc.secure.plan import setup_cost
 
     return setup_cost(program).offline_bytes_user
 

@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.frontends import calibrate, import_model, load_program_file
-from veracity.frontends.files import ProgramFile
+from veracity.formats.program import ProgramFile, load_program_file
+from veracity.frontends import calibrate, import_model
 from veracity.graph import Program
 from veracity.graph.evaluate import State, step
-from veracity.mpc import session
+from veracity.mpc import weights as weights_of
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Material, MemorySink
 from veracity.mpc.party import OWNER, USER
-from veracity.mpc.session import Dealt
+from veracity.mpc.sessions import Dealt
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
-from veracity.mpc.shuffled.head import greedy
-from veracity.mpc.shuffled.pieces import join
+from veracity.mpc.shuffled.packing import join
 from veracity.mpc.shuffled.plan import Plan
 from veracity.mpc.shuffled.session import DealerSession, PartySession, Ready
 from veracity.mpc.shuffled.steps import Message, Online, Owner, Shape, User
-from veracity.mpc.transport import Traffic, pair
+from veracity.mpc.token_selection.pick import greedy
+from veracity.net import Traffic, pair
 
 
 @cache
@@ -94,15 +94,16 @@ class Parties:
     ) -> None:
         seed = secrets.token_bytes(32)
         self.weights = weights
-        self.masks = session.dealer_weights(program, seed)
-        self.masked = session.user_weights(program, session.masked_weights(program, weights, seed))
+        self.masks = weights_of.dealer_weights(program, seed)
+        sent = weights_of.masked_weights(program, weights, seed)
+        self.masked = weights_of.user_weights(program, sent)
         options: dict[str, Any] = {"choices": choices, "homomorphic": homomorphic}
         self.dealer = DealerSession(program, self.masks, **options)
         self.plan: Plan = self.dealer.plan
         self.channels = pair()
         a, b = self.channels
         self.owner = PartySession(
-            OWNER, program, a, session.owner_weights(program, weights), weights, **options
+            OWNER, program, a, weights_of.owner_weights(program, weights), weights, **options
         )
         self.user = PartySession(USER, program, b, self.masked, pick=pick, **options)
         self.introduced = not homomorphic

@@ -16,14 +16,7 @@ from veracity.zk.committed import ArrayId
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import LinearForm
 from veracity.zk.mle import inverse
-from veracity.zk.projection import (
-    LIMBS,
-    ROWS,
-    Sides,
-    draw_directions,
-    limbs_of,
-    project,
-)
+from veracity.zk.projection import LIMBS, ROWS, Sides, draw_directions, limbs_of, project
 from veracity.zk.reduction import LinearClaim
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import argument, witness

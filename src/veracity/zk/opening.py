@@ -35,13 +35,7 @@ from veracity.errors import FormatError, VerificationError
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray
 from veracity.zk.ipa import prove_inner_product, verify_inner_product
-from veracity.zk.ledger import (
-    Channel,
-    HiddenProver,
-    HiddenVerifier,
-    Product,
-    blinds_vector,
-)
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, Product, blinds_vector
 from veracity.zk.mle import axis_bits, eq_at, inverse, kron, powers, zeros
 from veracity.zk.reduction import RowEquation
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript

@@ -1,13 +1,6 @@
 """One argument per graph op, and the statement about a whole execution."""
 
-from veracity.zkml.accounting import (
-    Costs,
-    OpCosts,
-    count,
-    count_links,
-    count_ops,
-    model_rows,
-)
+from veracity.zkml.accounting import Costs, OpCosts, count, count_links, count_ops, model_rows
 from veracity.zkml.chain import prove, verify
 from veracity.zkml.links import cut_places
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model

@@ -17,8 +17,8 @@ from veracity.graph.evaluate import execute, scores
 from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rope
 from veracity.mpc.material import Ledger, Material
 from veracity.mpc.party import OWNER, USER, Party
-from veracity.mpc.plan import make_plan
-from veracity.mpc.session import PartySession
+from veracity.mpc.secure.plan import make_plan
+from veracity.mpc.secure.session import PartySession
 
 BIG = (16, 2, 2, 8, 24, 40)
 

@@ -21,7 +21,7 @@ from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.session import DealerSession, PartySession
 from veracity.mpc.shuffled.steps import Shape
-from veracity.mpc.transport import Channel
+from veracity.net import Channel
 
 BIG = (16, 2, 2, 8, 24, 40)
 
