@@ -24,7 +24,7 @@ from veracity.api.progress import Progress, silent
 from veracity.engine import load_engine
 from veracity.errors import UsageError, VeracityError
 
-__all__ = ["bench", "cpu_name"]
+__all__ = ["bench", "checkout", "cpu_name"]
 
 Result = TypeVar("Result")
 
@@ -64,9 +64,10 @@ def bench(
     Returns
     -------
     dict
-        ``model, parameters, tokens, segments, lookups, committed_values, import_s, calibrate_s,
-        commit_s, evaluate_s, prove_s, prove_phases, verify_s, proof_bytes, commitment_bytes,
-        peak_memory_bytes, threads, cpu, commit``. Times are seconds of wall clock.
+        ``workload, model, parameters, tokens, segments, lookups, committed_values, import_s,
+        calibrate_s, commit_s, evaluate_s, prove_s, prove_phases, verify_s, proof_bytes,
+        commitment_bytes, peak_memory_bytes, threads, cpu, commit``. Times are seconds of wall
+        clock.
     """
     if tokens < 8:
         raise UsageError("at least 8 tokens are needed; pass --tokens 8 or more")
@@ -132,6 +133,7 @@ def _measure(
     execution = zkml.Execution(program_of, proof.tokens, proof.prompt_length, proof.cuts)
     costs = zkml.count(execution)
     return {
+        "workload": Path(model).name.removesuffix(".vprog"),
         "model": loaded.source["name"],
         "parameters": loaded.parameters,
         "tokens": tokens,
@@ -150,7 +152,7 @@ def _measure(
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "threads": load_engine("cpu", threads=threads).threads,
         "cpu": cpu_name(),
-        "commit": _checkout(),
+        "commit": checkout(),
     }
 
 
@@ -223,7 +225,7 @@ def cpu_name() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} logical cores"
 
 
-def _checkout() -> str:
+def checkout() -> str:
     """The commit of the checkout that this package runs from, ``unknown`` outside one."""
     try:
         done = subprocess.run(

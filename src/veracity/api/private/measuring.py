@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from veracity.api.benchmark import TEXT, cpu_name
+from veracity.api.benchmark import TEXT, checkout, cpu_name
 from veracity.api.private.client import Client
 from veracity.api.private.places import Address
 from veracity.api.private.processes import Party, Trio, facts_of, scratch, trio
@@ -99,6 +99,7 @@ def bench(
         return sum(float(line[name]) for line in rest for name in names) / len(rest)
 
     return {
+        "workload": Path(model).name.removesuffix(".vprog"),
         "model": lines[0]["model"],
         "mode": mode,
         "context": context,
@@ -123,6 +124,7 @@ def bench(
         "prefill_offline_bytes": first["offline_bytes"],
         "setup_bytes": lines[0]["setup_bytes"],
         "cpu": cpu_name(),
+        "commit": checkout(),
     }
 
 
