@@ -19,7 +19,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: help env demo demo-private test test-all lint format bench bench-scale bench-estimate \
-  bench-private bench-private-layer bench-private-peers vectors lock clean
+  figures bench-private bench-private-layer bench-private-peers vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -71,10 +71,14 @@ format: env ## put Python and Rust into the house format
 	$(BIN)/ruff format .
 	cargo fmt --manifest-path rust/Cargo.toml --all
 
-bench: env ## measured workloads: stories260k with 64 tokens, SmolLM2 with 32
+bench: env ## measured workloads: stories260k with 64 tokens, gpt2-124m and SmolLM2 with 32
 	@mkdir -p build/bench
 	$(BIN)/veracity bench stories260k --tokens 64 --json | tee build/bench/stories260k.json
+	$(BIN)/veracity bench gpt2-124m --tokens 32 --json | tee build/bench/gpt2-124m.json
 	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
+
+figures: env ## tables of docs/performance.md from docs/figures; RECORD=build/bench takes new ones over
+	$(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
 
 bench-private: env ## private inference over an emulated network: stories260K and SmolLM2, both modes
 	@mkdir -p build/bench/private
@@ -90,18 +94,22 @@ bench-private: env ## private inference over an emulated network: stories260K an
 	done
 
 bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both modes, times 28 (minutes)
-	$(PY) benches/private_layer.py --mode shuffled
-	$(PY) benches/private_layer.py --mode secure
+	@mkdir -p build/bench
+	for mode in shuffled secure; do \
+	  $(PY) benches/private_layer.py --mode $$mode --json | tee build/bench/private-layer-$$mode.json; \
+	done
 
 bench-private-peers: env ## a GPT-2-size pass in SPU (in .venv-peers, 1 GB) and here, side by side
-	$(PY) benches/private_peers.py
+	@mkdir -p build/bench
+	$(PY) benches/private_peers.py --json | tee build/bench/private-peers.json
 
-bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/scale.png
+bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/figures/scale.png
 	$(PY) -m pip install --quiet "matplotlib>=3.9"
 	$(PY) benches/scale.py
 
 bench-estimate: env ## what `veracity estimate` foretells against what is measured
-	$(PY) benches/estimates.py
+	@mkdir -p build/bench
+	$(PY) benches/estimates.py --json build/bench/estimates.json
 
 vectors: env ## remake the frozen proofs (when the protocol's label changes)
 	$(PY) -m tests.vectors.make

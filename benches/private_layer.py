@@ -62,10 +62,13 @@ def of_one_layer(arguments: argparse.Namespace) -> dict[str, Any]:
         "heads": arguments.heads,
         "context": arguments.context,
         "layer": layer,
-        f"times_{LAYERS}": whole,
+        "layers": LAYERS,
+        "whole": whole,
         "embedding_and_head": ends,
         "peak_memory_bytes": one["peak_memory_bytes"],
         "formula_met": one["online_bytes_per_token"] == one["formula_bytes_per_token"],
+        "cpu": one["cpu"],
+        "commit": one["commit"],
     }
 
 
@@ -86,7 +89,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return
-    layer, whole = facts["layer"], facts[f"times_{LAYERS}"]
+    layer, whole = facts["layer"], facts["whole"]
     print(
         f"{arguments.mode}: d {arguments.width}, {arguments.heads} heads, MLP 4 d, "
         f"int16 weights, context {arguments.context}, "

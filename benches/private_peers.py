@@ -96,10 +96,10 @@ async def spu_figures(python: Path, rows: int, start: int, arguments: Any) -> di
     if facts["token"] != facts["clear"]:
         print("SPU's token is not that of the computation in the clear", file=sys.stderr)
     return {
-        "online s": facts["seconds"],
-        "online MB": sum(map(int, details.groups()[:2])) / 1e6,
+        "online_s": facts["seconds"],
+        "online_bytes": sum(map(int, details.groups()[:2])),
         "exchanges": int(details.group(3)),
-        "peak GB": facts["peak_bytes"] / 1e9,
+        "peak_memory_bytes": facts["peak_bytes"],
     }
 
 
@@ -128,12 +128,13 @@ def own_figures(mode: str, prefill: bool, arguments: Any) -> dict[str, Any]:
         )
     )
     return {
-        "online s": facts[names[0]],
-        "online MB": facts[names[1]] / 1e6,
+        "online_s": facts[names[0]],
+        "online_bytes": facts[names[1]],
         "exchanges": 2 * facts["round_trips_per_token"],
-        "offline s": facts[names[2]],
-        "offline MB": facts[names[3]] / 1e6,
-        "peak GB": sum(facts["peak_memory_bytes"].values()) / 1e9,
+        "offline_s": facts[names[2]],
+        "offline_bytes": facts[names[3]],
+        "peak_memory_bytes": sum(facts["peak_memory_bytes"].values()),
+        **{name: facts[name] for name in ("cpu", "commit")},
     }
 
 
@@ -161,7 +162,9 @@ def main() -> None:
         runs[mode] = lambda mode=mode: own_figures(mode, arguments.prefill, arguments)  # type: ignore[misc]
     found = {name: run() for name, run in runs.items()}
     if arguments.json:
-        print(json.dumps(found, indent=2))
+        size = {"layers": SIZE.layers, "width": SIZE.width, "heads": SIZE.heads, "context": CONTEXT}
+        where = {name: found["secure"][name] for name in ("cpu", "commit")}
+        print(json.dumps({**size, **where, "systems": found}, indent=2))
         return
     what = f"a prompt of {rows}" if arguments.prefill else f"one token at context {CONTEXT}"
     print(
@@ -169,9 +172,17 @@ def main() -> None:
         f"{arguments.rtt_ms:g} ms, {arguments.mbps:g} Mbps"
     )
     print(f"{'':<14}" + "".join(f"{name:>14}" for name in found))
-    for row in ("online s", "exchanges", "online MB", "offline s", "offline MB", "peak GB"):
-        cells = (f"{f[row]:>14.2f}" if row in f else f"{'-':>14}" for f in found.values())
-        print(f"{row:<14}" + "".join(cells))
+    rows_shown = (
+        ("online s", "online_s", 1.0),
+        ("exchanges", "exchanges", 1.0),
+        ("online MB", "online_bytes", 1e6),
+        ("offline s", "offline_s", 1.0),
+        ("offline MB", "offline_bytes", 1e6),
+        ("peak GB", "peak_memory_bytes", 1e9),
+    )
+    for title, row, unit in rows_shown:
+        cells = (f"{f[row] / unit:>14.2f}" if row in f else f"{'-':>14}" for f in found.values())
+        print(f"{title:<14}" + "".join(cells))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How proving grows with tokens and with the size of the model: `make bench-scale`.
 
 Every point is one run of ``veracity bench`` in a process of its own: a true execution, everything
-counted, the proof verified by another process. Writes ``docs/scale.json`` and ``docs/scale.png``.
+counted, the proof verified by another process. Writes ``scale.json`` and ``scale.png``
+in ``docs/figures``.
 
     benches/scale.py [--sizes NAME ...] [--memory SIZE] [--work FOLDER] [--plot-only]
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+FIGURES = HERE.parent / "docs" / "figures"
 TOKENS = (8, 16, 32, 64, 128, 256)
 SIZES = (
     *("stories260k", "llama-15m", "llama-42m", "gpt2-124m", "smollm2"),
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "scale")
     parser.add_argument("--plot-only", action="store_true")
     given = parser.parse_args()
-    target = DOCS / "scale.json"
+    target = FIGURES / "scale.json"
     if not given.plot_only:
         given.work.mkdir(parents=True, exist_ok=True)
         tokens = {
@@ -143,7 +144,7 @@ def main() -> None:
             "sizes": sizes,
         }
         target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    plot(json.loads(target.read_text(encoding="utf-8")), DOCS / "scale.png")
+    plot(json.loads(target.read_text(encoding="utf-8")), FIGURES / "scale.png")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.e2e.house import House, done
 
 FIELDS = (
+    "workload",
     "model",
     "parameters",
     "tokens",
@@ -33,6 +34,7 @@ def test_bench_measures_everything(house: House, tmp_path: Path) -> None:
     assert set(FIELDS) <= measures.keys()
     assert measures["tokens"] == 16
     assert measures["model"] == "stories260K"
+    assert measures["workload"] == "stories"
     assert measures["proof_bytes"] == (tmp_path / "answer.vproof").stat().st_size
     for name in ("lookups", "committed_values", "prove_s", "verify_s", "peak_memory_bytes"):
         assert measures[name] > 0, name

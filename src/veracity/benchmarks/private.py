@@ -17,7 +17,7 @@ from typing import Any
 
 from veracity.benchmarks.demo import model_file
 from veracity.benchmarks.local_cluster import Party, Trio, facts_of, scratch, trio
-from veracity.benchmarks.proving import TEXT, cpu_name
+from veracity.benchmarks.proving import TEXT, checkout, cpu_name
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.modes import check_mode
 from veracity.net.relay import Relay
@@ -99,6 +99,7 @@ def bench(
         return sum(float(line[name]) for line in rest for name in names) / len(rest)
 
     return {
+        "workload": Path(model).name.removesuffix(".vprog"),
         "model": lines[0]["model"],
         "mode": mode,
         "context": context,
@@ -123,6 +124,7 @@ def bench(
         "prefill_offline_bytes": first["offline_bytes"],
         "setup_bytes": lines[0]["setup_bytes"],
         "cpu": cpu_name(),
+        "commit": checkout(),
     }
 
 

@@ -27,7 +27,7 @@ from veracity.proving.prove import answer_tokens, prove_tokens
 from veracity.work.commit import commit
 from veracity.work.programs import integer_program, load_program, page_weights
 
-__all__ = ["bench", "cpu_name"]
+__all__ = ["bench", "checkout", "cpu_name"]
 
 Result = TypeVar("Result")
 
@@ -67,9 +67,10 @@ def bench(
     Returns
     -------
     dict
-        ``model, parameters, tokens, segments, lookups, committed_values, import_s, calibrate_s,
-        commit_s, evaluate_s, prove_s, prove_phases, verify_s, proof_bytes, commitment_bytes,
-        peak_memory_bytes, threads, cpu, commit``. Times are seconds of wall clock.
+        ``workload, model, parameters, tokens, segments, lookups, committed_values, import_s,
+        calibrate_s, commit_s, evaluate_s, prove_s, prove_phases, verify_s, proof_bytes,
+        commitment_bytes, peak_memory_bytes, threads, cpu, commit``. Times are seconds of wall
+        clock.
     """
     if tokens < 8:
         raise UsageError("at least 8 tokens are needed; pass --tokens 8 or more")
@@ -135,6 +136,7 @@ def _measure(
     execution = zkml.Execution(program_of, proof.tokens, proof.prompt_length, proof.cuts)
     costs = zkml.count(execution)
     return {
+        "workload": Path(model).name.removesuffix(".vprog"),
         "model": loaded.source["name"],
         "parameters": loaded.parameters,
         "tokens": tokens,
@@ -153,7 +155,7 @@ def _measure(
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "threads": load_engine("cpu", threads=threads).threads,
         "cpu": cpu_name(),
-        "commit": _checkout(),
+        "commit": checkout(),
     }
 
 
@@ -226,7 +228,7 @@ def cpu_name() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} logical cores"
 
 
-def _checkout() -> str:
+def checkout() -> str:
     """The commit of the checkout that this package runs from, ``unknown`` outside one."""
     try:
         done = subprocess.run(

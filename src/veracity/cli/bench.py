@@ -17,7 +17,7 @@ SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0
 
 
 @click.command()
-@click.argument("model")
+@click.argument("workload")
 @click.option(
     "--tokens",
     default=32,
@@ -35,7 +35,7 @@ SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0
 @quiet_option
 @json_option
 def bench(
-    model: str,
+    workload: str,
     tokens: int,
     keep: Path | None,
     memory: int | None,
@@ -45,11 +45,14 @@ def bench(
 ) -> None:
     """Measure one workload from import to verification.
 
-    MODEL is what `veracity import` takes, or a calibrated .vprog file (then import and calibration
-    count as zero). The proof is verified in a process of its own.
+    WORKLOAD is the name of a model, as `veracity import` takes it (gpt2-124m and its like have
+    random weights), or a calibrated .vprog file (then import and calibration count as zero). The
+    proof is verified in a process of its own.
     """
     with Bar(SHARES, quiet=quiet) as bar:
-        measures = run_bench(model, tokens, keep=keep, memory=memory, threads=threads, progress=bar)
+        measures = run_bench(
+            workload, tokens, keep=keep, memory=memory, threads=threads, progress=bar
+        )
     if as_json:
         emit_json(measures)
         return

@@ -1,0 +1,325 @@
+"""Tables of ``docs/performance.md`` from the measurements in ``docs/figures``: `make figures`.
+
+    benches/figures.py                  rewrite what stands between the page's markers
+    benches/figures.py --record FOLDER  first take over the measurements that FOLDER has
+
+A measurement is a JSON file as a bench prints it, and lies in ``docs/figures`` under the name that
+the page's tables know. A table stands between ``<!-- figures:NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "docs" / "figures"
+PAGE = ROOT / "docs" / "performance.md"
+
+#: What every bench of a proof reports, whatever the workload.
+CORE = (
+    "workload", "parameters", "lookups", "committed_values", "commit_s", "prove_s", "verify_s",
+    "proof_bytes", "peak_memory_bytes", "threads", "cpu", "commit",
+)  # fmt: skip
+WORKLOADS = ("stories260k", "gpt2-124m", "smollm2")
+MODES = ("shuffled", "secure")
+PEERS = ("SPU SEMI2K", "secure", "shuffled")
+#: PermLLM (arXiv 2405.18744) on ChatGLM-6B at 10 ms and 1 Gbps, online seconds per token.
+PERMLLM_S = 3
+
+Measured = Mapping[str, Any]
+Row = Sequence[str]
+
+
+def load(name: str, folder: Path = FIGURES) -> Measured:
+    """One measurement by name."""
+    found: Measured = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def seconds(value: float) -> str:
+    """Two significant figures, one more from ten on."""
+    return f"{value:.0f} s" if value >= 10 else f"{value:.2g} s" if value < 1 else f"{value:.1f} s"
+
+
+def memory(value: float) -> str:
+    """Megabytes below a gigabyte."""
+    return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def plain(value: float) -> str:
+    """Three significant figures, no exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def short(value: float) -> str:
+    """As few digits as tell the value."""
+    return f"{value:g}"
+
+
+def table(head: Row, rows: Iterable[Row]) -> list[str]:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def proving() -> list[str]:
+    """The three workloads of `make bench`."""
+    runs = [load(name) for name in WORKLOADS]
+
+    def row(title: str, key: str, shown: Callable[[Any], str]) -> Row:
+        return [title, *(shown(run[key]) for run in runs)]
+
+    def count(value: int) -> str:
+        return f"{value:,}"
+
+    def size(value: int) -> str:
+        return f"{value:,} bytes"
+
+    return table(
+        ["", *(f"{r['model']}, {r['tokens']} tokens" for r in runs)],
+        [
+            row("parameters", "parameters", count),
+            row("lookups", "lookups", count),
+            row("committed values", "committed_values", count),
+            row("commit, once", "commit_s", seconds),
+            row("evaluate", "evaluate_s", seconds),
+            row("**prove**", "prove_s", seconds),
+            row("**verify**", "verify_s", seconds),
+            row("**proof**", "proof_bytes", size),
+            row("commitment", "commitment_bytes", size),
+            row("peak memory", "peak_memory_bytes", memory),
+            row("at commit", "commit", lambda value: f"`{value}`"),
+        ],
+    )
+
+
+def portable() -> list[str]:
+    """How much slower it is without AVX-512."""
+    ratios = load("portable")["ratios"]
+    steps = ("commit", "prove", "verify")
+    return table(
+        ["without AVX-512, times slower", *steps],
+        ([name, *(short(found[step]) for step in steps)] for name, found in ratios.items()),
+    )
+
+
+def floors() -> list[str]:
+    """Processor time of each phase beside its floor."""
+    rows = []
+    for name, run in load("floors")["workloads"].items():
+        for phase, found in run["phases"].items():
+            floor = found.get("floor_s")
+            ratio = "" if floor is None else plain(found["cpu_s"] / floor)
+            rows.append(
+                [f"{name}, {run['tokens']} tokens", phase, found["count"],
+                 f"{found['cpu_s']:.2f} s", "" if floor is None else f"{floor:.2f} s", ratio]
+            )  # fmt: skip
+    return table(["workload", "phase", "count", "processor", "floor", "ratio"], rows)
+
+
+def kernels() -> list[str]:
+    """Nanoseconds per unit."""
+
+    def shown(values: str | Sequence[float]) -> str:
+        return values if isinstance(values, str) else " / ".join(short(v) for v in values)
+
+    columns = ("avx512_ns", "portable_ns", "floor_ns")
+    return table(
+        ["operation, ns per unit", "AVX-512", "portable", "floor"],
+        ([o["operation"], *(shown(o[c]) for c in columns)] for o in load("kernels")["operations"]),
+    )
+
+
+def scale_tokens() -> list[str]:
+    """SmolLM2 against tokens."""
+    return table(
+        ["SmolLM2, tokens", "prove", "verify", "proof", "peak memory", "segments"],
+        (_scaled(str(run["tokens"]), run) for run in load("scale")["tokens"]["smollm2"]),
+    )
+
+
+def scale_sizes() -> list[str]:
+    """Eight tokens against parameters."""
+    return table(
+        ["8 tokens, model", "parameters", "prove", "verify", "proof", "peak memory", "segments"],
+        (
+            [run["workload"], f"{run['parameters']:,}", *_scaled("", run)[1:]]
+            for run in sorted(load("scale")["sizes"], key=lambda run: run["parameters"])
+        ),
+    )
+
+
+def _scaled(title: str, run: Measured) -> Row:
+    return [
+        title, seconds(run["prove_s"]), seconds(run["verify_s"]),
+        f"{run['proof_bytes'] / 1e3:.1f} kB", memory(run["peak_memory_bytes"]),
+        str(run["segments"]),
+    ]  # fmt: skip
+
+
+def estimates() -> list[str]:
+    """Foretold over measured."""
+    measures = ("commit_s", "prove_s", "verify_s", "peak_memory_bytes", "proof_bytes")
+    return table(
+        ["", "commit", "prove", "verify", "peak memory", "proof"],
+        (
+            [f"{r['workload']}, {r['tokens']} tokens", *(f"{r[m]:.2f}" for m in measures)]
+            for r in load("estimates")["ratios"]
+        ),
+    )
+
+
+def accuracy() -> list[str]:
+    """The integer program beside the float model."""
+    found = load("accuracy")
+    return table(
+        [f"{found['workload']}, {found['tokens']:,} tokens", "float", "integer"],
+        [
+            [
+                "perplexity",
+                f"{found['perplexity_float']:.3f}",
+                f"{found['perplexity_integer']:.3f}",
+            ],
+            ["top-1 agreement", "", f"{found['top1_agreement']:.4f}"],
+        ],
+    )
+
+
+def private_token() -> list[str]:
+    """SmolLM2, a token at context 64, in both modes."""
+    runs = [load(f"private-smollm2-{mode}") for mode in MODES]
+
+    def trips(run: Measured) -> str:
+        count = run["round_trips_per_token"]
+        return f"{plain(count * run['rtt_ms'] / 1000)} ({count:g})"
+
+    def peaks(run: Measured) -> str:
+        parties = ("owner", "user", "dealer")
+        return ", ".join(f"{run['peak_memory_bytes'][p] / 1e9:.2f}" for p in parties)
+
+    rows: list[tuple[str, Callable[[Measured], str]]] = [
+        ("online, s", lambda run: plain(run["online_s_per_token"])),
+        (f"of which round trips at {runs[0]['rtt_ms']:g} ms", trips),
+        ("offline, s", lambda run: plain(run["offline_s_per_token"])),
+        ("online, MB (equal to the formula)", lambda r: plain(r["online_bytes_per_token"] / 1e6)),
+        ("offline, MB", lambda run: plain(run["offline_bytes_per_token"] / 1e6)),
+        (f"prompt of {runs[0]['context']} tokens online, s",
+         lambda run: plain(run["prefill_online_s"])),
+        ("peak memory of owner, user, dealer, GB", peaks),
+        ("once for each model, GB to the user", lambda run: plain(run["setup_bytes"] / 1e9)),
+    ]  # fmt: skip
+    return table(
+        ["", *(f"`{mode}`" for mode in MODES)],
+        ([title, *(shown(run) for run in runs)] for title, shown in rows),
+    )
+
+
+def private_layer() -> list[str]:
+    """A layer of ChatGLM-6B's size, times its layers."""
+    runs = [load(f"private-layer-{mode}") for mode in MODES]
+    whole = [run["whole"] for run in runs]
+
+    def each(shown: Callable[[Measured], str]) -> list[str]:
+        return [shown(run) for run in whole]
+
+    def traffic(time: str, size: str) -> list[str]:
+        return each(lambda run: f"{plain(run[time])} ({plain(run[size] / 1e6)} MB)")
+
+    return table(
+        [f"seconds per token, {runs[0]['layers']} layers", *(f"`{mode}`" for mode in MODES),
+         "PermLLM as published"],
+        [
+            ["online", *each(lambda r: plain(r["online_s"])), str(PERMLLM_S)],
+            ["round trips at 10 ms",
+             *each(lambda r: f"{plain(r['latency_s'])} ({r['round_trips']:g})"), ""],
+            ["traffic at 1 Gbps",
+             *traffic("transfer_s", "online_bytes"), ""],
+            ["compute, sockets, emulation", *each(lambda r: plain(r["compute_s"])), ""],
+            ["offline", *traffic("offline_s", "offline_bytes"), ""],
+        ],
+    )  # fmt: skip
+
+
+def private_peers() -> list[str]:
+    """A GPT-2-size pass beside SPU."""
+    found = load("private-peers")["systems"]
+    rows = (
+        ("online, s", "online_s", 1.0),
+        ("exchanges", "exchanges", 1.0),
+        ("online, MB", "online_bytes", 1e6),
+        ("offline, s", "offline_s", 1.0),
+        ("offline, MB", "offline_bytes", 1e6),
+        ("peak memory, all parties, GB", "peak_memory_bytes", 1e9),
+    )
+    systems = [name for name in PEERS if name in found]
+    return table(
+        ["", *systems],
+        (
+            [title, *(plain(found[s][key] / unit) if key in found[s] else "" for s in systems)]
+            for title, key, unit in rows
+        ),
+    )
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "proving": proving,
+    "portable": portable,
+    "accuracy": accuracy,
+    "floors": floors,
+    "kernels": kernels,
+    "scale-tokens": scale_tokens,
+    "scale-sizes": scale_sizes,
+    "estimates": estimates,
+    "private-token": private_token,
+    "private-layer": private_layer,
+    "private-peers": private_peers,
+}
+
+_MARKED = re.compile(r"(<!-- figures:([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def rendered(page: str) -> str:
+    """The page with every table made anew."""
+
+    def fill(found: re.Match[str]) -> str:
+        return found[1] + "\n".join(TABLES[found[2]]()) + "\n" + found[3]
+
+    return _MARKED.sub(fill, page)
+
+
+def record(folder: Path) -> list[str]:
+    """Take over the measurements of a folder whose names the tables know; returns the names."""
+    taken = []
+    for path in sorted(folder.glob("*.json")):
+        if not (FIGURES / path.name).exists():
+            continue
+        found = json.loads(path.read_text(encoding="utf-8"))
+        missing = [key for key in CORE if path.stem in WORKLOADS and key not in found]
+        if missing:
+            raise SystemExit(f"{path} lacks {', '.join(missing)}: not a bench of a proof")
+        (FIGURES / path.name).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        taken.append(path.stem)
+    return taken
+
+
+def main() -> None:
+    """Record, then rewrite the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--record", type=Path, help="folder with new measurements")
+    given = parser.parse_args()
+    if given.record is not None:
+        taken = record(given.record)
+        print(f"recorded: {', '.join(taken) or 'nothing'}", file=sys.stderr)
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
