@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.programs import Example
+from tests.support.programs import Example
 from veracity.mpc.service.dealer import DealerLimits, DealerService
 from veracity.mpc.service.meeting import fetch_card, fetch_weights, meet
 from veracity.mpc.service.owner import OwnerService, ServiceLimits

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.private_parties import PLAIN, Three, run, three
-from tests.programs import Example, small_model
+from tests.support.programs import Example, small_model
 from veracity.api.private.sampling import Sampling
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph import generate
