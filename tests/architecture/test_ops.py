@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.programs import small_model
+from tests.support.programs import small_model
 from veracity.graph.ops import OPS
 from veracity.zkml.ops import rules
 

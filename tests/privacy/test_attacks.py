@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.shuffled_parties import Parties, Pass, stories, told
+from tests.support.shuffled_parties import Parties, Pass, stories, told
 from veracity.formats.program import ProgramFile
 from veracity.graph.evaluate import execute
 from veracity.mpc.shuffled.attention import Attend

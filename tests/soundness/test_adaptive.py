@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import toy as toys
-from tests.programs import small_model
-from tests.toy import DIMS, TABLE, make_toy, prove_toy, require, verify_toy
+from tests.support import toy as toys
+from tests.support.programs import small_model
+from tests.support.toy import DIMS, TABLE, make_toy, prove_toy, require, verify_toy
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError

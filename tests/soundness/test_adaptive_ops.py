@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.forging import Lie, answer, attack, model, without, without_lookup
-from tests.programs import Example
+from tests.support.forging import Lie, answer, attack, model, without, without_lookup
+from tests.support.programs import Example
 from veracity.engine.api import Ints
 from veracity.graph import execute
 from veracity.graph.exact import rhu

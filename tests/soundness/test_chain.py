@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.programs import Example, small_model
+from tests.support.programs import Example, small_model
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, UsageError, VerificationError

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cheating import lenient_multiplicities
-from tests.programs import small_model
-from tests.toy import require
+from tests.support.cheating import lenient_multiplicities
+from tests.support.programs import small_model
+from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.errors import VerificationError
 from veracity.graph import execute

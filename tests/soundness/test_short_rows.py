@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.toy import require
+from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError

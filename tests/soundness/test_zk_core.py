@@ -1,4 +1,4 @@
-"""The zk layer against provers who cheat, on a toy statement (see tests/toy.py)."""
+"""The zk layer against provers who cheat, on a toy statement (see tests/support/toy.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.toy import DIMS, TABLE, Toy, make_toy, prove_toy, verify_toy
+from tests.support.toy import DIMS, TABLE, Toy, make_toy, prove_toy, verify_toy
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, VerificationError
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cheating import cheat
-from tests.programs import Example, small_model
+from tests.support.cheating import cheat
+from tests.support.programs import Example, small_model
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.programs import Example, small_model
+from tests.support.programs import Example, small_model
 from veracity.errors import FormatError, RangeError, UsageError
 from veracity.graph import Program, execute
 from veracity.graph.evaluate import scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import replace
 
-from tests.programs import small_model
+from tests.support.programs import small_model
 from veracity.engine import load_engine
 from veracity.zkml import Execution
 from veracity.zkml.circuit.build import build_circuit

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.programs import small_model
-from tests.toy import DIMS, TABLE, make_toy, prove_toy
+from tests.support.programs import small_model
+from tests.support.toy import DIMS, TABLE, make_toy, prove_toy
 from veracity.engine import load_engine
 from veracity.zk.keys import load_key
 from veracity.zkml import ModelCommitment, Statement, commit_model, cut_places, prove

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import make_toy, verify_toy
+from tests.support.toy import make_toy, verify_toy
 from tests.vectors import make
 from veracity.engine import load_engine
 from veracity.zk import keys

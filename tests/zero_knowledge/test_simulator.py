@@ -14,8 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.programs import small_model
-from tests.toy import DIMS, PLACE, SHAPES, TABLE, Toy, claims_of, make_toy, prove_toy, require
+from tests.support.programs import small_model
+from tests.support.toy import (
+    DIMS,
+    PLACE,
+    SHAPES,
+    TABLE,
+    Toy,
+    claims_of,
+    make_toy,
+    prove_toy,
+    require,
+)
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Points
 from veracity.errors import VerificationError

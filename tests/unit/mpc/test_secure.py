@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.programs import small_model
-from tests.secure_parties import Parties, Pass, told, watched
-from tests.shuffled_parties import expected, stories
+from tests.support.programs import small_model
+from tests.support.secure_parties import Parties, Pass, told, watched
+from tests.support.shuffled_parties import expected, stories
 from veracity.errors import PeerError, UsageError
 from veracity.graph.evaluate import execute, scores
 from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rope

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.secure_parties import Done, masks_fit, opened, ring, together
+from tests.support.secure_parties import Done, masks_fit, opened, ring, together
 from veracity.errors import PeerError, UnsupportedModelError, UsageError
 from veracity.graph.evaluate import _attention, _norm, _rope
 from veracity.graph.ops import Attention, Function, Norm, Rope

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.private_parties import PLAIN, Three, run, three
-from tests.programs import Example, small_model
+from tests.support.private_parties import PLAIN, Three, run, three
+from tests.support.programs import Example, small_model
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.lm.generate import generate
 from veracity.mpc import modes

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.programs import small_model
-from tests.shuffled_parties import Parties, expected, told
+from tests.support.programs import small_model
+from tests.support.shuffled_parties import Parties, expected, told
 from veracity.errors import FormatError, PeerError, RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program
 from veracity.graph.evaluate import _rope, execute, scores

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.programs import small_model
-from tests.shuffled_parties import Parties, Pass, expected, stories
+from tests.support.programs import small_model
+from tests.support.shuffled_parties import Parties, Pass, expected, stories
 from veracity.errors import PeerError, UsageError
 from veracity.graph.evaluate import scores
 from veracity.mpc.material import Ledger, Material, MemorySink

@@ -1,7 +1,7 @@
 """A prover who runs another model and fits every column to it, and relations that can be dropped.
 
-Built on :mod:`tests.cheating`, which changes columns and leaves the rest as it was; here what is
-not committed follows from what is, so that a lie breaks the one relation it is about.
+Built on :mod:`tests.support.cheating`, which changes columns and leaves the rest as it was; here
+what is not committed follows from what is, so that a lie breaks the one relation it is about.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import cheating
-from tests.cheating import CheatingBuilder, cheat
-from tests.programs import Example, small_model
+from tests.support import cheating
+from tests.support.cheating import CheatingBuilder, cheat
+from tests.support.programs import Example, small_model
 from veracity.engine import Engine, load_engine
 from veracity.engine.api import ORDER, Ints
 from veracity.errors import VerificationError
@@ -114,7 +114,7 @@ class Lie:
     harmless: bool = False
 
     def change(self, name: str, instance: int, values: Ints) -> Ints | None:
-        """See :data:`tests.cheating.Change`."""
+        """See :data:`tests.support.cheating.Change`."""
         found = self.columns.get((name.split("[")[0], instance))
         return None if found is None else found(values)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.programs import Example
+from tests.support.programs import Example
 from veracity.net import Channel, Server, connect
 from veracity.private.parties.dealer import DealerLimits, DealerService
 from veracity.private.parties.handshake import fetch_card, fetch_weights, meet
