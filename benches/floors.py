@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from veracity import zkml
+from veracity.lm.text_decoder import ports_of
 from veracity.work.programs import integer_program, load_program
 
 #: Nanoseconds: a 16-bit value in rows of 4096 and more; a lookup; an entry of a sumcheck of
@@ -48,7 +49,7 @@ def main() -> None:
     run = json.loads(given.run.read_text(encoding="utf-8"))
     program = integer_program(load_program(given.program))
     tokens = run["tokens"]
-    costs = zkml.count(zkml.Execution(program, (0,) * tokens, max(1, tokens // 4)))
+    costs = zkml.count(zkml.Execution(program, *ports_of((0,) * tokens, max(1, tokens // 4))))
     row = 1 << (12 if costs.weights < 1 << 22 else 14)
     rows: Rows = [
         ("evaluate", f"{costs.weights:,} weights", None),

@@ -32,6 +32,7 @@ from veracity.graph.ops import (
     Rope,
 )
 from veracity.graph.program import Program, WeightSpec
+from veracity.lm.text_decoder import text_decoder
 
 __all__ = ["Dimensions", "decoder", "program_file"]
 
@@ -141,7 +142,7 @@ def decoder(size: Dimensions, seed: int = 0) -> tuple[Program, dict[str, NDArray
     n = norm("final_norm", x)
     shift = round(2 * LEVEL + math.log2(d)) - 13  # the last token's own logit is the greatest
     ops.append(Head(name="head", x=n, weight="embed", shift=shift))
-    program = Program(
+    program = text_decoder(
         name=f"decoder-{size.layers}x{d}", arch={}, vocab=size.vocab, context=size.context,
         ops=tuple(ops), weights=specs, exponents={},
     )  # fmt: skip

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tests.support.shuffled_parties import Parties, Pass, stories, told
 from veracity.formats.program import ProgramFile
-from veracity.graph.evaluate import execute
+from veracity.lm.text_decoder import forward
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.linear import Embedding
 from veracity.mpc.shuffled.packing import signed
@@ -170,7 +170,7 @@ def test_rows_under_masks_match_nothing(
     # all tokens; what is opened of them, under masks, matches by chance. So it is with everything
     # that the secure mode opens.
     program, weights = parties.plan.program, stories.weights
-    trace = execute(program, weights, list(range(512)), 1)
+    trace = forward(program, weights, list(range(512)), 1)
     table = trace.details["layers.0.attn.v"]["acc"]
     assert matched(table[prompt], table) == prompt
     attend = next(s for s in parties.plan.steps if isinstance(s, Attend))

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from tests.support import toy as toys
-from tests.support.programs import small_model
+from tests.support.programs import claim, small_model
 from tests.support.toy import DIMS, TABLE, make_toy, prove_toy, require, verify_toy
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
-from veracity.graph import execute
+from veracity.lm.text_decoder import forward
 from veracity.zk import ledger, lookup, opening
 from veracity.zk.fractions import Level, Run
 from veracity.zk.keys import load_key
@@ -322,11 +322,11 @@ def test_the_products_last_claim_pins_their_total(
     engine = load_engine("cpu")
     key, e = load_key(engine, 9), small_model("llama", layers=1)
     commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
-    statement = Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
+    statement = claim(e, commitment=commitment)
     forger = TotalForger()
     model = weight_arrays(engine, e.program, e.weights, (commitment, secret))
     forger.arrays |= {name: data.values for name, data in model.items()}
-    trace = execute(e.program, e.weights, e.tokens[:-1], e.prompt_length)
+    trace = forward(e.program, e.weights, e.tokens[:-1], e.prompt_length)
     if not present:
         honest = products._join
 

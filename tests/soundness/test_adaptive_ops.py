@@ -18,9 +18,9 @@ import pytest
 from tests.support.forging import Lie, answer, attack, model, without, without_lookup
 from tests.support.programs import Example
 from veracity.engine.api import Ints
-from veracity.graph import execute
 from veracity.graph.exact import rhu
 from veracity.graph.tables import exp_table
+from veracity.lm.text_decoder import answer_of, forward, vocabulary_of
 from veracity.zkml.circuit.tensor import Tensor
 
 
@@ -28,7 +28,7 @@ from veracity.zkml.circuit.tensor import Tensor
 def wrong_token() -> Lie:
     """A wrong answer, and nothing to hide it."""
     e = model()
-    return Lie(e, [*e.tokens[:-1], (e.tokens[-1] + 3) % e.program.vocab])
+    return Lie(e, [*e.tokens[:-1], (e.tokens[-1] + 3) % vocabulary_of(e.program)])
 
 
 def other_distances() -> Lie:
@@ -47,7 +47,7 @@ def any_answer() -> Lie:
     """Maxima above every score: all distances are in range, whatever the answer is said to be."""
     lie = wrong_token()
     e, tokens = lie.example, lie.tokens
-    acc = execute(e.program, e.weights, tokens[:-1], e.prompt_length).details["head"]["acc"]
+    acc = forward(e.program, e.weights, tokens[:-1], e.prompt_length).details["head"]["acc"]
     z = rhu(acc, e.program.ops[-1].shift)
     m = z.max(axis=1) + 1
     columns = {("head.max", 0): lambda _: m, ("head.distance", 0): lambda _: m[:, None] - z}
@@ -62,7 +62,7 @@ def higher_of_two() -> Lie:
     e = replace(e, weights=e.weights | {"embedding": table})
     tokens = e.tokens[: e.prompt_length]
     while len(tokens) < len(e.tokens):
-        tokens += execute(e.program, e.weights, tokens, len(tokens)).output
+        tokens += answer_of(forward(e.program, e.weights, tokens, len(tokens)))
     return Lie(replace(e, tokens=tokens), [*tokens[:-1], tokens[-1] + 1])
 
 
@@ -159,7 +159,7 @@ def shifted(pick: Callable[[Ints], Ints], d: Callable[[Ints], Ints] | None = Non
 
     columns = {("softmax.pick", 0): pick} | ({} if d is None else {("softmax.distance", 0): d})
     lie = Lie(e, *answer(e, ATTENTION, step), columns, harmless=True)
-    true = execute(e.program, e.weights, e.tokens[:-1], e.prompt_length).details[ATTENTION]
+    true = forward(e.program, e.weights, e.tokens[:-1], e.prompt_length).details[ATTENTION]
     assert np.any(lie.details[ATTENTION]["acc_y"] != true["acc_y"])
     return lie
 

@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 
 from tests.support.cheating import lenient_multiplicities
-from tests.support.programs import small_model
+from tests.support.programs import claim, small_model
 from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.errors import VerificationError
-from veracity.graph import execute
+from veracity.lm.text_decoder import forward
 from veracity.zk.keys import load_key
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import argument, commit_model, witness
 from veracity.zkml.circuit.build import Circuit, build_circuit
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.model import weight_arrays
-from veracity.zkml.statement import Statement
 
 OFFSET = 1 << 20
 
@@ -55,9 +54,9 @@ def test_each_relation_alone(style: str, every: bool, monkeypatch: pytest.Monkey
     engine, e = load_engine("cpu"), small_model(style, layers=1)
     key = load_key(engine, 9)
     commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
-    statement = Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
+    statement = claim(e, commitment=commitment)
     (link,) = statement.links
-    trace = execute(e.program, e.weights, e.tokens[:-1], e.prompt_length)
+    trace = forward(e.program, e.weights, e.tokens[:-1], e.prompt_length)
     model = weight_arrays(engine, e.program, e.weights, (commitment, secret))
     points = commitment.points(engine, e.program)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import restated
 from veracity.engine import load_engine
 from veracity.errors import FormatError, VerificationError
 from veracity.formats.program import load_program_file
 from veracity.frontends import calibrate, import_model
 from veracity.lm.generate import generate
+from veracity.lm.text_decoder import ports_of
 from veracity.zk.keys import load_key
 from veracity.zkml import Statement, commit_model, count, verify
 from veracity.zkml.chain import prove_with_spans
@@ -31,12 +32,12 @@ def test_every_message_of_a_real_proof_is_bound(tmp_path: Path) -> None:
     assert frame is not None
     prompt = [*frame[0], *content.encode("Once upon a time"), *frame[1]]
     tokens = [*prompt, *generate(program, content.weights, prompt, 8)]
-    statement = Statement(program, tuple(tokens), len(prompt), commitment=commitment)
+    statement = Statement(program, *ports_of(tokens, len(prompt)), commitment=commitment)
     proof, spans = prove_with_spans(engine, statement, content.weights, opening, key=key)
     assert len(proof) == count(statement).proof_bytes
 
     def check(data: bytes, said: list[int] = tokens) -> None:
-        verify(engine, replace(statement, tokens=tuple(said)), data, key=key)
+        verify(engine, restated(statement, said, len(prompt)), data, key=key)
 
     check(proof)
     for i in range(len(tokens)):

@@ -22,6 +22,7 @@ from veracity.formats.commitment import Commitment
 from veracity.formats.program import ProgramFile, load_program_file
 from veracity.formats.proof import Proof, statement_context
 from veracity.formats.secret import Secret
+from veracity.lm.text_decoder import ports_of
 from veracity.progress import silent
 from veracity.proving.inspect import inspect_file
 from veracity.proving.models import calibrate, import_model
@@ -52,8 +53,7 @@ class Owner:
         context = statement_context(self.commitment.digest, proof.frame)
         statement = zkml.Statement(
             self.commitment.program,
-            proof.tokens,
-            proof.prompt_length,
+            *ports_of(proof.tokens, proof.prompt_length),
             proof.cuts,
             commitment=self.commitment.model,
             context=context,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.cheating import cheat
-from tests.support.programs import Example, small_model
+from tests.support.programs import Example, claim, small_model
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import (
@@ -21,6 +21,7 @@ from veracity.errors import (
 )
 from veracity.graph.ops import Add
 from veracity.graph.tables import exp_table
+from veracity.lm.text_decoder import ports_of, vocabulary_of
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import (
     Execution,
@@ -53,14 +54,18 @@ class Setting:
         return self.commitment, self.opening
 
     def statement(self, **changes: Any) -> Statement:
-        return replace(statement_of(self.example, self.commitment), **changes)
+        tokens = list(changes.pop("tokens", self.example.tokens))
+        length = changes.pop("prompt_length", self.example.prompt_length)
+        every = np.asarray(tokens, dtype=np.int64)
+        said = {"inputs": {"tokens": every[:-1]}, "outputs": {"answer": every[length:]}}
+        return replace(statement_of(self.example, self.commitment), **said, **changes)
 
     def verify(self, proof: bytes, **changes: Any) -> None:
         verify(self.engine, self.statement(**changes), proof, key=self.key)
 
 
 def statement_of(e: Example, commitment: ModelCommitment) -> Statement:
-    return Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
+    return claim(e, commitment=commitment)
 
 
 def make_setting(style: str) -> Setting:
@@ -105,7 +110,7 @@ def test_other_shapes(seed: int, answer: int) -> None:
 def test_every_token_is_bound(llama: Setting) -> None:
     for i in range(len(llama.example.tokens)):
         tokens = list(llama.example.tokens)
-        tokens[i] = (tokens[i] + 1) % llama.example.program.vocab
+        tokens[i] = (tokens[i] + 1) % vocabulary_of(llama.example.program)
         with pytest.raises(REJECTED):
             llama.verify(llama.proof, tokens=tuple(tokens))
 
@@ -146,7 +151,7 @@ def test_programs_without_an_argument_are_told(llama: Setting) -> None:
     with pytest.raises(VerificationError):
         llama.verify(llama.proof, program=program, commitment=commitment)
     with pytest.raises(UnsupportedModelError):
-        count(Execution(program, tuple(e.tokens), e.prompt_length))
+        count(Execution(program, *ports_of(e.tokens, e.prompt_length)))
 
 
 # ---- changed proofs --------------------------------------------------------------------------
@@ -308,7 +313,7 @@ def test_quotient_off_by_one(
 
 def test_wrong_answer_token(llama: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     e = llama.example
-    for wrong in range(e.program.vocab):
+    for wrong in range(vocabulary_of(e.program)):
         tokens = [*e.tokens[:-1], wrong]
         if wrong == e.tokens[-1]:
             continue
@@ -332,7 +337,7 @@ def test_other_weights_than_committed(llama: Setting, monkeypatch: pytest.Monkey
 # ---- honest provers are told -----------------------------------------------------------------
 def test_prover_refuses_a_wrong_answer(llama: Setting) -> None:
     e = llama.example
-    wrong = [*e.tokens[:-1], (e.tokens[-1] + 1) % e.program.vocab]
+    wrong = [*e.tokens[:-1], (e.tokens[-1] + 1) % vocabulary_of(e.program)]
     with pytest.raises(UsageError):
         prove(
             llama.engine,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from veracity.engine.api import Engine, Ints
-from veracity.graph import execute
+from veracity.lm.text_decoder import forward, ports_of
 from veracity.zk.committed import ArrayId
 from veracity.zk.keys import CommitmentKey
 from veracity.zk.projection import limbs_of
@@ -143,11 +143,11 @@ def cheat(
     """The proof of a cheating prover for ``tokens`` (by default the true ones)."""
     tokens = example.tokens if tokens is None else tokens
     program, weights, p = example.program, example.weights, example.prompt_length
-    trace = execute(program, weights, tokens[:-1], p)
+    trace = forward(program, weights, tokens[:-1], p)
     if details is not None:
         details(trace.details)
     with cheating(monkeypatch, change):
-        statement = Statement(program, tuple(tokens), p, commitment=files[0])
+        statement = Statement(program, *ports_of(tokens, p), commitment=files[0])
         (link,) = statement.links
         lie = build.build_circuit(statement, link, weights, trace)
         transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))

@@ -17,13 +17,13 @@ import pytest
 
 from tests.support import cheating
 from tests.support.cheating import CheatingBuilder, cheat
-from tests.support.programs import Example, small_model
+from tests.support.programs import Example, claim, small_model
 from veracity.engine import Engine, load_engine
 from veracity.engine.api import ORDER, Ints
 from veracity.errors import VerificationError
-from veracity.graph import execute
+from veracity.lm.text_decoder import answer_of, forward
 from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zkml import Statement, commit_model, verify
+from veracity.zkml import commit_model, verify
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tables import Table, unsigned
 from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
@@ -134,12 +134,12 @@ def model(seed: int = 4) -> Example:
 def false_run(e: Example, tokens: list[int], at: str, step: Step) -> tuple[list[int], Details]:
     """Answer and details of an execution in which op ``at`` gives another result."""
     where = next(i for i, op in enumerate(e.program.ops) if op.name == at) + 1
-    before = execute(e.program, e.weights, tokens, e.prompt_length, (0, where))
+    before = forward(e.program, e.weights, tokens, e.prompt_length, (0, where))
     values, details = dict(before.values), before.details
     values[at] = step(e.program.ops[where - 1], values, details[at])
     span = (where, len(e.program.ops))
-    after = execute(e.program, e.weights, tokens, e.prompt_length, span, values)
-    return after.output, details | after.details
+    after = forward(e.program, e.weights, tokens, e.prompt_length, span, values)
+    return answer_of(after), details | after.details
 
 
 def answer(e: Example, at: str, step: Step) -> tuple[list[int], Details]:
@@ -214,8 +214,8 @@ def attack(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
     """Prove the lie; the verifier must refuse where the relation is present, else accept."""
     engine, key = setting()
     e = lie.example
-    true = execute(e.program, e.weights, lie.tokens[:-1], e.prompt_length)
-    assert (true.output == lie.tokens[e.prompt_length :]) == lie.harmless
+    true = forward(e.program, e.weights, lie.tokens[:-1], e.prompt_length)
+    assert (answer_of(true) == lie.tokens[e.prompt_length :]) == lie.harmless
     commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
     monkeypatch.setattr(cheating, "CheatingBuilder", Forger)
     proof = cheat(
@@ -228,6 +228,6 @@ def attack(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
         lie.tokens,
         lambda found: found.update(lie.details),
     )
-    statement = Statement(e.program, tuple(lie.tokens), e.prompt_length, commitment=commitment)
+    statement = claim(e, lie.tokens, commitment=commitment)
     with pytest.raises(VerificationError) if present else nullcontext():
         verify(engine, statement, proof, key=key)

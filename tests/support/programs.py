@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from veracity.graph import Program, WeightSpec, execute
+from veracity.graph import Program, WeightSpec
 from veracity.graph.ops import (
     Add,
     Attention,
@@ -22,6 +23,8 @@ from veracity.graph.ops import (
     Rescale,
     Rope,
 )
+from veracity.lm.text_decoder import answer_of, forward, ports_of, text_decoder
+from veracity.zkml import Statement
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def small_model(
         )
         n = "final_gain"
     ops.append(Head(name="head", x=n, weight="embedding", shift=13 if shape else 9))
-    program = Program(
+    program = text_decoder(
         name=f"small-{style}",
         arch={},
         vocab=vocab,
@@ -177,6 +180,24 @@ def small_model(
     )
     tokens = list(range(1, 1 + prompt))
     for _ in range(answer):
-        trace = execute(program, weights, tokens, len(tokens))
-        tokens.append(int(trace.output[-1]))
+        trace = forward(program, weights, tokens, len(tokens))
+        tokens.append(answer_of(trace)[-1])
     return Example(program, weights, tokens, prompt)
+
+
+def claim(example: Example, tokens: Sequence[int] | None = None, **rest: Any) -> Statement:
+    """The statement that an example's program answers so; by default what it really does."""
+    length = rest.pop("prompt_length", example.prompt_length)
+    ports = ports_of(example.tokens if tokens is None else tokens, length)
+    return Statement(rest.pop("program", example.program), *ports, **rest)
+
+
+def tokens_of(statement: Statement) -> list[int]:
+    """Prompt and answer of a statement about a text decoder."""
+    return [*statement.inputs["tokens"].tolist(), int(statement.outputs["answer"][-1])]
+
+
+def restated(statement: Statement, tokens: Sequence[int], prompt_length: int) -> Statement:
+    """The same statement about other tokens."""
+    inputs, outputs = ports_of(tokens, prompt_length)
+    return replace(statement, inputs=inputs, outputs=outputs)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from veracity.formats.program import ProgramFile, load_program_file
 from veracity.frontends import calibrate, import_model
-from veracity.graph import Program
-from veracity.graph.evaluate import State, step
+from veracity.graph import Program, State
+from veracity.lm.text_decoder import step
 from veracity.mpc import weights as weights_of
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Material, MemorySink

@@ -17,8 +17,9 @@ from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata, read_program
 from veracity.formats.proof import Proof
 from veracity.formats.secret import Secret
-from veracity.graph import Program, WeightSpec
+from veracity.graph import WeightSpec
 from veracity.graph.ops import Embed, Head
+from veracity.lm.text_decoder import text_decoder
 from veracity.proving.inspect import inspect_file, load
 from veracity.proving.verify import verify
 from veracity.text import ByteLevel, Pieces
@@ -26,7 +27,7 @@ from veracity.text.table import PromptFrame, TokenTable
 from veracity.zkml import ModelCommitment, ModelOpening
 
 TABLE = TokenTable((b"<s>", b"</s>", b"a", b"aa"), frozenset({0, 1}), ByteLevel(((3, 1),)))
-PROGRAM = Program(
+PROGRAM = text_decoder(
     name="tiny",
     arch={"layers": 0},
     vocab=4,

@@ -14,13 +14,13 @@ import pytest
 
 from tests.support.programs import Example, small_model
 from veracity.errors import FormatError, RangeError, UsageError
-from veracity.graph import Program, execute
-from veracity.graph.evaluate import scores
+from veracity.graph import Program
 from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.ops import Head, Rope, rope_tables
 from veracity.graph.ops.rotary import _angle, _cos_sin
 from veracity.graph.tables import FUNCTIONS, exp_table, function_table, round_exactly
 from veracity.lm.generate import generate
+from veracity.lm.text_decoder import forward, logits
 
 
 def round_half_up(x: int, shift: int) -> int:
@@ -114,7 +114,7 @@ def example(request: pytest.FixtureRequest) -> Example:
 
 def test_every_op_means_what_its_definition_says(example: Example) -> None:
     ids = example.tokens[:-1]
-    trace = execute(example.program, example.weights, ids, example.prompt_length)
+    trace = forward(example.program, example.weights, ids, example.prompt_length)
     values: dict[str, Any] = {}
     for op in example.program.ops:
         if isinstance(op, Head):
@@ -135,26 +135,26 @@ def test_every_op_means_what_its_definition_says(example: Example) -> None:
 def test_generation_equals_one_pass(example: Example) -> None:
     p, prompt = example.program, example.tokens[: example.prompt_length]
     answer = generate(p, example.weights, prompt, 6)
-    assert execute(p, example.weights, [*prompt, *answer[:-1]], len(prompt)).output == answer
+    assert forward(p, example.weights, [*prompt, *answer[:-1]], len(prompt)).output == answer
     assert generate(p, example.weights, prompt, 6, stop_ids={answer[0]}) == answer[:1]
 
 
 def test_scores_are_those_of_the_head(example: Example) -> None:
     ids = example.tokens[:-1]
-    z = scores(example.program, example.weights, ids)
-    assert z.argmax(axis=1).tolist() == execute(example.program, example.weights, ids, 1).output
+    z = logits(example.program, example.weights, ids)
+    assert z.argmax(axis=1).tolist() == forward(example.program, example.weights, ids, 1).output
 
 
 def test_out_of_range_and_wrong_tokens(example: Example) -> None:
     big = {k: np.full_like(v, 32000) for k, v in example.weights.items()}
     with pytest.raises(RangeError):
-        execute(example.program, big, [1, 2, 3], 2)
+        forward(example.program, big, [1, 2, 3], 2)
     for prompt_ids in ([], [99], [-1], [1 << 70], [1] * 65):
         with pytest.raises(UsageError):
             generate(example.program, example.weights, prompt_ids, 1)
     for tokens, prompt in (([], 1), ([99], 1), ([-1], 1), ([1], 2), ([1], 0), ([1] * 65, 1)):
         with pytest.raises(UsageError):
-            execute(example.program, example.weights, tokens, prompt)
+            forward(example.program, example.weights, tokens, prompt)
 
 
 @pytest.mark.parametrize("bits", [10, 30, 40])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tests.support.programs import small_model
 from veracity.engine import load_engine
+from veracity.lm.text_decoder import ports_of, text_decoder
 from veracity.zkml import Execution
 from veracity.zkml.circuit.build import build_circuit
 from veracity.zkml.circuit.tensor import Below
@@ -26,10 +27,11 @@ def test_a_verifier_allocates_little_before_it_reads_a_proof() -> None:
     head = program.ops[-1].weight
     spec = program.weights[head]
     wide = replace(spec, shape=(1 << 17, spec.shape[1]))
-    program = replace(
-        program, context=1 << 12, vocab=1 << 17, weights={**program.weights, head: wide}
-    )
-    execution = Execution(program, (1,) * 2000, 1)
+    program = text_decoder(
+        name="wide", arch={}, vocab=1 << 17, context=1 << 12, ops=program.ops,
+        weights={**program.weights, head: wide}, exponents={},
+    )  # fmt: skip
+    execution = Execution(program, *ports_of((1,) * 2000, 1))
     tracemalloc.start()
     build_circuit(execution, execution.links[0])
     _, peak = tracemalloc.get_traced_memory()

@@ -5,11 +5,12 @@ Run as ``python -m tests.vectors.make`` (``make vectors``) when the protocol's l
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tests.support.programs import small_model
+from tests.support.programs import claim, small_model
 from tests.support.toy import DIMS, TABLE, make_toy, prove_toy
 from veracity.engine import load_engine
 from veracity.zk.keys import load_key
@@ -37,9 +38,9 @@ def write(path: Path, data: bytes) -> None:
 def statements(commitment: ModelCommitment) -> dict[Path, Statement]:
     """What the frozen proofs claim: the answer of a small LLaMA, whole and in two links."""
     e = small_model("llama", layers=1)
-    whole = Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
+    whole = claim(e, commitment=commitment)
     cut = cut_places(e.program)[0]
-    parts = Statement(e.program, tuple(e.tokens), e.prompt_length, (cut,), commitment=commitment)
+    parts = replace(whole, cuts=(cut,))
     return {ANSWER: whole, CHAIN: parts}
 
 

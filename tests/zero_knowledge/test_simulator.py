@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.programs import small_model
+from tests.support.programs import claim, small_model
 from tests.support.toy import (
     DIMS,
     PLACE,
@@ -29,6 +29,7 @@ from tests.support.toy import (
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Points
 from veracity.errors import VerificationError
+from veracity.lm.text_decoder import vocabulary_of
 from veracity.zk import opening
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.ipa import prove_inner_product
@@ -205,9 +206,9 @@ def test_the_whole_protocol_is_simulated(
     engine, e = load_engine("cpu"), small_model(style, layers=1)
     key = load_key(engine, 9)
     commitment, _ = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
-    last = e.tokens[-1] if true else (e.tokens[-1] + 1) % e.program.vocab
+    last = e.tokens[-1] if true else (e.tokens[-1] + 1) % vocabulary_of(e.program)
     tokens = (*e.tokens[:-1], last)
-    statement = Statement(e.program, tokens, e.prompt_length, commitment=commitment)
+    statement = claim(e, tokens, commitment=commitment)
     points = commitment.points(engine, e.program)
     proof = simulate_inference(statement, key, points, monkeypatch)
     with pytest.raises(VerificationError):

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from veracity import zkml
 from veracity.engine import load_engine
 from veracity.errors import UsageError, VeracityError
+from veracity.lm.text_decoder import ports_of
 from veracity.progress import Progress, silent
 from veracity.proving.models import calibrate, import_model
 from veracity.proving.prove import answer_tokens, prove_tokens
@@ -133,7 +134,7 @@ def _measure(
     verdict = _verify_elsewhere(folder, threads)
     progress("verify", 1.0)
     program_of = integer_program(loaded)
-    execution = zkml.Execution(program_of, proof.tokens, proof.prompt_length, proof.cuts)
+    execution = zkml.Execution(program_of, *ports_of(proof.tokens, proof.prompt_length), proof.cuts)
     costs = zkml.count(execution)
     return {
         "workload": Path(model).name.removesuffix(".vprog"),

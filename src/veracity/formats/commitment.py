@@ -25,6 +25,7 @@ from veracity.codec import (
 )
 from veracity.errors import FormatError
 from veracity.graph import Program
+from veracity.lm.text_decoder import is_text_decoder, vocabulary_of
 from veracity.text.table import MAX_TABLE_BYTES, PromptFrame, TokenTable
 from veracity.zkml import ModelCommitment
 
@@ -176,7 +177,9 @@ class Commitment:
             raise FormatError(where, "the metadata names another program")
         if metadata.tokenizer_digest != table.digest:
             raise FormatError(where, "the metadata names another tokenizer")
-        if len(table.pieces) != program.vocab:
+        if not is_text_decoder(program):
+            raise FormatError("commitment", "its program is no text decoder")
+        if len(table.pieces) != vocabulary_of(program):
             raise FormatError(where, "program and token table have different vocabularies")
         commitment = cls(metadata, program, table, ModelCommitment.from_bytes(rows))
         # What was read is what is pinned, whatever a compressor would write today.

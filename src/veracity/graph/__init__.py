@@ -1,6 +1,7 @@
-"""Fixed-point tensor programs: a closed op set, a canonical digest, and their integer meaning."""
+"""Fixed-point tensor programs: ports, a closed op set, a canonical digest, an integer meaning."""
 
-from veracity.graph.evaluate import State, Trace, execute, step
-from veracity.graph.program import Program, WeightSpec
+from veracity.graph.evaluate import State, Trace, execute
+from veracity.graph.port import Output, Port, WeightSpec
+from veracity.graph.program import Program
 
-__all__ = ["Program", "State", "Trace", "WeightSpec", "execute", "step"]
+__all__ = ["Output", "Port", "Program", "State", "Trace", "WeightSpec", "execute"]

@@ -98,6 +98,7 @@ FUNCTIONS: dict[
     "silu": (_float_silu, _silu),
     "gelu_tanh": (_float_gelu_tanh, _gelu_tanh),
     "gelu": (_float_gelu, _gelu),
+    "relu": (lambda x: np.maximum(x, 0.0), lambda x: max(x, Decimal(0))),
 }
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph import Program
-from veracity.graph.evaluate import scores
 from veracity.lm.decoder import FloatModel, Floats
 from veracity.lm.quantise import Range, build_program
+from veracity.lm.text_decoder import logits
 from veracity.lm.tokenizer import Tokenizer
 
 __all__ = ["accuracy", "bundled_text", "calibrate_model", "observe_ranges"]
@@ -68,7 +68,7 @@ def accuracy(
     scale = 2.0 ** -program.exponents[program.ops[-1].name]
     for i, window in enumerate(windows):
         exact = model.logits(window)
-        ours = scores(program, weights, window)
+        ours = logits(program, weights, window)
         agree += int((exact.argmax(axis=1) == ours.argmax(axis=1)).sum())
         total += len(window)
         targets = np.asarray(window[1:])

@@ -1,4 +1,4 @@
-"""Greedy generation with a key/value cache; the same tokens as one pass of :func:`execute`."""
+"""Greedy generation with a key/value cache; the same tokens as one forward pass."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.graph.evaluate import State, check_tokens, step
-from veracity.graph.program import Program
+from veracity.graph import Program, State
+from veracity.lm.text_decoder import check_tokens, context_of, step
 
 __all__ = ["generate"]
 
@@ -45,7 +45,7 @@ def generate(
         answer.append(token)
         if on_token is not None:
             on_token(token)
-        if token in stop_ids or state.position >= program.context:
+        if token in stop_ids or state.position >= context_of(program):
             break
         feed = [token]
     return answer

@@ -33,6 +33,7 @@ from veracity.graph.ops import (
     Rope,
 )
 from veracity.lm.decoder import FloatModel
+from veracity.lm.text_decoder import text_decoder
 
 __all__ = ["Range", "build_program"]
 
@@ -166,7 +167,7 @@ def build_program(
         x = b.join(f"{at}.attn.out", x, _attention(b, at, b.norm(f"{at}.attn_norm", x)))
         x = b.join(f"{at}.mlp.out", x, _mlp(b, at, b.norm(f"{at}.mlp_norm", x)))
     _head(b, b.norm("final_norm", x))
-    program = Program(
+    program = text_decoder(
         name=name, arch=c.as_dict(), vocab=c.vocab, context=c.context, ops=tuple(b.ops),
         weights=b.specs, exponents=b.exponents,
     )  # fmt: skip

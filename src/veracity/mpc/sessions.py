@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from veracity.errors import PeerError
 from veracity.graph.program import Program
+from veracity.mpc.decoder import context_of
 from veracity.mpc.material import Label
 from veracity.mpc.party import OWNER, USER
 
@@ -24,7 +25,7 @@ class Dealt:
 
 def check_follows(program: Program, fed: int, start: int, rows: int) -> None:
     """Raise PeerError unless a pass can follow a session that dealt for ``fed`` tokens."""
-    if not (0 <= start <= fed and rows >= 1 and start + rows <= program.context):
+    if not (0 <= start <= fed and rows >= 1 and start + rows <= context_of(program)):
         raise PeerError("a pass that does not follow the session's earlier ones")
 
 

@@ -14,6 +14,7 @@ from veracity.codec import canonical_json, parse_json, write_file
 from veracity.errors import FormatError, UsageError
 from veracity.formats.program import ProgramFile
 from veracity.graph import Program
+from veracity.lm.text_decoder import context_of, vocabulary_of
 from veracity.lm.tokenizer import Tokenizer
 from veracity.text.table import PromptFrame
 
@@ -78,7 +79,7 @@ class Card:
         program = Program.from_json(body["program"])
         tokenizer = Tokenizer(body["tokenizer"])
         tokenizer.check()
-        if len(tokenizer.token_bytes) != program.vocab:
+        if len(tokenizer.token_bytes) != vocabulary_of(program):
             raise FormatError(where, "the tokenizer does not fit the program")
         return cls(body["name"], program, tokenizer)
 
@@ -100,10 +101,10 @@ class Card:
         ids = [*frame.before, *self.tokenizer.encode(words), *frame.after]
         if not ids:
             raise UsageError("the prompt has no tokens; ask something")
-        if len(ids) > self.program.context:
+        if len(ids) > context_of(self.program):
             raise UsageError(
                 f"the prompt has {len(ids)} tokens, the model's context holds "
-                f"{self.program.context}; shorten the prompt"
+                f"{context_of(self.program)}; shorten the prompt"
             )
         return ids
 

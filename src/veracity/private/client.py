@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from veracity.errors import PeerError, UsageError
+from veracity.lm.text_decoder import context_of
 from veracity.mpc.modes import check_mode
 from veracity.mpc.token_selection.pick import greedy
 from veracity.private.card import Card, store_card, stored_card
@@ -298,11 +299,10 @@ class Client:
             card = Card.from_bytes(data)
             ids = [] if length else card.prompt(prompt, raw=raw)
             rows = length or len(ids)
-            passes = min(max_new_tokens, card.program.context + 1 - rows)
+            passes = min(max_new_tokens, context_of(card.program) + 1 - rows)
             if passes < 1:
-                raise UsageError(
-                    f"the model's context holds {card.program.context} tokens; shorten the prompt"
-                )
+                most = context_of(card.program)
+                raise UsageError(f"the model's context holds {most} tokens; shorten the prompt")
             # What another set's owner called by the same names is not believed.
             home = self._folder / self._caller.authority
             kept = Kept(home, card.program, offer.masks)

@@ -13,6 +13,7 @@ from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
+from veracity.lm.text_decoder import context_of, vocabulary_of
 
 if TYPE_CHECKING:
     from veracity.formats.program import ProgramFile
@@ -93,7 +94,7 @@ def program_facts(content: ProgramFile) -> dict[str, Any]:
         facts["program"] = {
             "digest": content.program.digest,
             "ops": len(content.program.ops),
-            "context": content.program.context,
+            "context": context_of(content.program),
         }
         facts["quantisation"] = content.quantisation
         facts["calibration"] = content.calibration
@@ -110,8 +111,8 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
         "digest": commitment.digest,
         "program": {
             "ops": len(program.ops),
-            "vocabulary": program.vocab,
-            "context": program.context,
+            "vocabulary": vocabulary_of(program),
+            "context": context_of(program),
         },
         "tokenisation": "not pinned: verifiers cannot check how a prompt was spelled in token ids"
         if commitment.table.rule is None

@@ -15,6 +15,7 @@ from veracity.formats.program import ProgramFile
 from veracity.formats.proof import Proof, statement_context
 from veracity.formats.secret import Secret
 from veracity.lm.generate import generate
+from veracity.lm.text_decoder import context_of, ports_of
 from veracity.progress import Progress, silent
 from veracity.text.table import PromptFrame, TokenTable
 from veracity.work.memory import plan_cuts
@@ -86,7 +87,7 @@ def prove(
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
     check_prompt(prompt, ids, frame, commitment.table)
-    context = integer_program(loaded).context
+    context = context_of(integer_program(loaded))
     room = context + 1 - len(ids)
     if room < 1:
         raise UsageError(
@@ -131,15 +132,16 @@ def prove_tokens(
     """
     commitment = opened.commitment
     tokens = tuple(prompt + answer)
+    inputs, outputs = ports_of(tokens, len(prompt))
     engine = load_engine("cpu", threads=threads)
     cuts: tuple[int, ...] = ()
     if memory is not None:
-        cuts = plan_cuts(zkml.Execution(integer_program(loaded), tokens, len(prompt)), memory)
+        cuts = plan_cuts(zkml.Execution(integer_program(loaded), inputs, outputs), memory)
         engine.keep_memory(0)
     statement = zkml.Statement(
         integer_program(loaded),
-        tokens,
-        len(prompt),
+        inputs,
+        outputs,
         cuts,
         commitment=commitment.model,
         context=statement_context(commitment.digest, frame),

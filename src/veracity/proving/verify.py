@@ -16,6 +16,7 @@ from veracity.engine import load_engine
 from veracity.errors import VerificationError
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof, statement_context
+from veracity.lm.text_decoder import context_of, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
 
 __all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
@@ -166,9 +167,9 @@ def verify(
     frame = metadata.frames.get(given.frame)
     if frame is None:
         raise VerificationError(f"the model has no {given.frame} template", "prompt")
-    if any(token >= program.vocab for token in given.tokens):
+    if any(token >= vocabulary_of(program) for token in given.tokens):
         raise VerificationError("a token id is outside the vocabulary", "tokens")
-    if len(given.tokens) - 1 > program.context:
+    if len(given.tokens) - 1 > context_of(program):
         raise VerificationError("more tokens than the model's context holds", "tokens")
     if set(metadata.stop_ids) & set(given.answer[:-1]):
         raise VerificationError("the answer goes on after the token that ends it", "answer")
@@ -181,8 +182,7 @@ def verify(
     progress("verify", 0.0)
     statement = zkml.Statement(
         program,
-        given.tokens,
-        given.prompt_length,
+        *ports_of(given.tokens, given.prompt_length),
         given.cuts,
         commitment=pinned.model,
         context=context,

@@ -23,6 +23,7 @@ from veracity.engine import load_engine
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
 from veracity.formats.program import ProgramFile
+from veracity.lm.text_decoder import context_of, ports_of
 from veracity.work.memory import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_cuts
 from veracity.work.programs import integer_program, load_program
 
@@ -89,9 +90,9 @@ class Speed:
 def _execution(program: ProgramFile | str | Path, tokens: int) -> zkml.Execution:
     """An execution of so many positions, a quarter of them prompt; token ids do not matter."""
     integers = integer_program(load_program(program))
-    if not 2 <= tokens <= integers.context + 1:
-        raise UsageError(f"tokens must lie between 2 and {integers.context + 1}")
-    return zkml.Execution(integers, (0,) * tokens, max(1, tokens // 4))
+    if not 2 <= tokens <= context_of(integers) + 1:
+        raise UsageError(f"tokens must lie between 2 and {context_of(integers) + 1}")
+    return zkml.Execution(integers, *ports_of((0,) * tokens, max(1, tokens // 4)))
 
 
 def estimate(
@@ -131,7 +132,7 @@ def estimate(
     speed = measure_speed(load_engine("cpu", threads=threads))
     rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
     return Estimate(
-        tokens=len(execution.tokens),
+        tokens=tokens,
         segments=len(parts),
         lookups=costs.lookups,
         committed_values=costs.committed_values,

@@ -89,7 +89,8 @@ def _count(execution: Execution, circuit: Circuit, link: Link) -> Costs:
     }
     engine = cast(Engine, ShapeEngine())
     equations = verify_circuit(engine, key, circuit, earlier, transcript)
-    handed = sum(execution.boundary_spec(name).rows for name in link.hands)
+    sent = [name for name in link.hands if name not in execution.committed_outputs]
+    handed = sum(execution.boundary_spec(name).rows for name in sent)
     weights = [x.shape for name, x in circuit.layouts.items() if name.kind == "weight"]
     shapes = circuit.witness_shapes()
     return Costs(

@@ -27,6 +27,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
 from veracity.graph import Trace, execute
@@ -36,8 +38,8 @@ from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.circuit.build import build_circuit
-from veracity.zkml.circuit.builder import boundary_id
-from veracity.zkml.committed import CommittedTensor, row_blinds
+from veracity.zkml.circuit.builder import boundary_id, port_id
+from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 from veracity.zkml.links import Link
 from veracity.zkml.model import ModelOpening, weight_arrays
 from veracity.zkml.statement import Statement
@@ -51,6 +53,7 @@ __all__ = [
     "prove",
     "prove_link",
     "prove_with_spans",
+    "seal",
     "verify",
 ]
 
@@ -73,6 +76,10 @@ class Boundary:
     tensor: CommittedTensor
     array: CommittedArray = field(repr=False)
 
+    def named(self, name: ArrayId) -> CommittedArray:
+        """The prover's array under the name that a circuit knows it by."""
+        return replace(self.array, shape=self.tensor.spec.shape(name))
+
     @property
     def values(self) -> Ints:
         """The integers in natural order."""
@@ -93,6 +100,8 @@ class Job:
         The integers of the committed model (may be memory-mapped).
     opening : ModelOpening
         Opens the commitment.
+    sealed : mapping
+        The committed ports of the statement, by port.
     cut_seed : bytes
         32 secret bytes from the operating system: the blinds of this job's boundary tensors.
     """
@@ -100,24 +109,57 @@ class Job:
     statement: Statement
     weights: Mapping[str, Ints] = field(repr=False)
     opening: ModelOpening = field(repr=False)
+    sealed: Mapping[str, Boundary] = field(repr=False, default_factory=dict)
     cut_seed: bytes = field(repr=False, default_factory=lambda: os.urandom(32))
 
     def run(self, link: Link, boundary: Mapping[str, Boundary]) -> Trace:
         """Execute the ops of a link."""
         s = self.statement
+        committed = {n: self.sealed[n].values for n in s.inputs if n not in s.public_inputs()}
         return execute(
             s.program,
             self.weights,
-            list(s.tokens[:-1]),
-            s.prompt_length,
+            {**s.public_inputs(), **committed},
+            s.sizes,
             (link.start, link.stop),
             {name: boundary[name].values for name in link.receives},
         )
 
-    def check_answer(self, trace: Trace) -> None:
-        """Raise UsageError where an execution gives another answer than the statement."""
-        if list(trace.output) != list(self.statement.tokens[self.statement.prompt_length :]):
-            raise UsageError("the model gives another answer than the one to be proved")
+    def check_outputs(self, trace: Trace) -> None:
+        """Raise UsageError where an execution gives other outputs than the statement."""
+        for name, found in trace.outputs.items():
+            claimed = self.statement.outputs[name]
+            if isinstance(claimed, CommittedTensor):
+                sealed = self.sealed[name]
+                fits = sealed.tensor == claimed and np.array_equal(sealed.values, found)
+            else:
+                fits = np.array_equal(claimed, found)
+            if not fits:
+                raise UsageError("the model gives another answer than the one to be proved")
+
+
+def seal(
+    engine: Engine, key: CommitmentKey, spec: TensorSpec, values: Ints, seed: bytes, domain: bytes
+) -> Boundary:
+    """Commit to a tensor of its own: a sealed input, or an output for another proof to take up.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    spec : TensorSpec
+        Dims, range and layout.
+    values : array
+        The integers, in natural order.
+    seed : bytes
+        32 secret bytes from the operating system.
+    domain : bytes
+        What the tensor is: one domain is never used for two values under a seed.
+    """
+    blinds = row_blinds(engine, seed, domain, spec.rows)
+    array = spec.arrays(ArrayId("sealed", ""), values, blinds)
+    points = commit_array(engine, key, array.shape, array.values, blinds)
+    return Boundary(CommittedTensor(spec, engine.compress(points)), array)
 
 
 def link_statement(
@@ -164,13 +206,18 @@ def hand_over(
         Execution of the link.
     """
     out = {}
+    sealed = {
+        port.value: job.sealed[n]
+        for n, port in job.statement.program.outputs.items()
+        if port.value in job.statement.committed_outputs
+    }
     for name in link.hands:
+        if name in sealed:
+            out[name] = sealed[name]
+            continue
         spec = job.statement.boundary_spec(name)
         domain = b"cut " + job.statement.digest + name.encode()
-        blinds = row_blinds(engine, job.cut_seed, domain, spec.rows)
-        array = spec.arrays(boundary_id(name), trace.values[name], blinds)
-        points = commit_array(engine, key, array.shape, array.values, blinds)
-        out[name] = Boundary(CommittedTensor(spec, engine.compress(points)), array)
+        out[name] = seal(engine, key, spec, trace.values[name], job.cut_seed, domain)
     return out
 
 
@@ -212,8 +259,7 @@ def prove_link(
         progress("evaluate", 0.0)
         trace = job.run(link, boundary)
         progress("evaluate", 1.0)
-    if link.stop == len(statement.program.ops):
-        job.check_answer(trace)
+    job.check_outputs(trace)
     received = {name: boundary[name].values for name in link.receives}
     trace = replace(trace, values={**trace.values, **received})
     circuit = build_circuit(statement, link, job.weights, trace)
@@ -222,7 +268,10 @@ def prove_link(
     files = (statement.commitment, job.opening)
     earlier = weight_arrays(engine, statement.program, job.weights, files, read)
     for name in (*link.receives, *link.hands):
-        earlier[boundary_id(name)] = boundary[name].array
+        earlier[boundary_id(name)] = boundary[name].named(boundary_id(name))
+    for port in circuit.layouts:
+        if port.kind == "port":
+            earlier[port] = job.sealed[port.name].named(port)
     tensors = {name: boundary[name].tensor for name in (*link.receives, *link.hands)}
     transcript = ProverTranscript(PROTOCOL, link_statement(statement, link, tensors))
     prove_circuit(engine, key, circuit, earlier, transcript, job.opening.seed, progress)
@@ -237,8 +286,9 @@ def prove(
     progress: Progress = silent,
     trace: Trace | None = None,
     key: CommitmentKey | None = None,
+    sealed: Mapping[str, Boundary] | None = None,
 ) -> bytes:
-    """Prove that the committed model answers the prompt so.
+    """Prove that the program on the committed weights maps the inputs to the outputs.
 
     Parameters
     ----------
@@ -256,6 +306,8 @@ def prove(
         The whole execution, if the caller has it already.
     key : CommitmentKey, optional
         Generators, if loaded already.
+    sealed : mapping, optional
+        What opens the committed ports of the statement, by port (:func:`seal`).
 
     Returns
     -------
@@ -269,7 +321,7 @@ def prove(
     UsageError
         If the answer is not the model's, or files do not belong together.
     """
-    return prove_with_spans(engine, statement, weights, opening, progress, trace, key)[0]
+    return prove_with_spans(engine, statement, weights, opening, progress, trace, key, sealed)[0]
 
 
 def prove_with_spans(
@@ -280,12 +332,13 @@ def prove_with_spans(
     progress: Progress = silent,
     trace: Trace | None = None,
     key: CommitmentKey | None = None,
+    sealed: Mapping[str, Boundary] | None = None,
 ) -> tuple[bytes, list[Span]]:
     """:func:`prove`, with the place of every message in the proof (for tests and inspection)."""
     statement.check()
     opening.check(statement.commitment)
     key = load_key(engine, statement.log_columns) if key is None else key
-    job, links = Job(statement, weights, opening), statement.links
+    job, links = Job(statement, weights, opening, sealed or {}), statement.links
     boundary: dict[str, Boundary] = {}
     proofs: list[tuple[bytes, list[Span]]] = []
     for link in links:
@@ -314,7 +367,7 @@ def assemble(
     """The proof of a chain from its boundary tensors and the proofs of its links."""
     out, spans = bytearray(), []
     for link in statement.links:
-        for name in link.hands:
+        for name in sent(statement, link):
             start = len(out)
             out += tensors[name].data
             spans.append(Span(str(boundary_id(name)), start, len(out)))
@@ -356,6 +409,9 @@ def verify(
     tensors, at = _read_boundary(statement, proof)
     for name, tensor in tensors.items():
         points[boundary_id(name)] = tensor.points(engine, f"proof, {boundary_id(name)}")
+    for name, value in statement.inputs.items():
+        if isinstance(value, CommittedTensor):
+            points[port_id(name)] = value.points(engine, f"port {name}")
     equations: list[tuple[GroupEquation, ...]] = []
     states = []
     for link in statement.links:
@@ -379,11 +435,16 @@ def verify(
     require_all(engine, key, equations, batch_challenge(statement.digest, states))
 
 
+def sent(statement: Statement, link: Link) -> list[str]:
+    """What a link hands over that the statement does not name: its rows are in the proof."""
+    return [name for name in link.hands if name not in statement.committed_outputs]
+
+
 def _read_boundary(statement: Statement, proof: bytes) -> tuple[dict[str, CommittedTensor], int]:
-    """The rows of all boundary tensors, and where the links' proofs begin."""
-    tensors, at = {}, 0
+    """All boundary tensors, and where the links' proofs begin."""
+    tensors, at = dict(statement.committed_outputs), 0
     for link in statement.links:
-        for name in link.hands:
+        for name in sent(statement, link):
             spec = statement.boundary_spec(name)
             data = proof[at : at + POINT_BYTES * spec.rows]
             if len(data) != POINT_BYTES * spec.rows:

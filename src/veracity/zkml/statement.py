@@ -1,25 +1,35 @@
-"""What is claimed: this program, on the weights of this commitment, answers so."""
+"""What is claimed: this program, on the weights of this commitment, maps these inputs to these.
+
+A statement says of each port whether it is *public* (the verifier has the integers) or *committed*
+(the statement names the tensor); everything between is internal.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph import Program
+from veracity.graph.port import Port, bind_sizes
 from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.projection import ENTRY_BITS
-from veracity.zkml.committed import TensorSpec
+from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.links import Link, links_of
 from veracity.zkml.model import ModelCommitment, choose_log_columns, weight_spec
 
-__all__ = ["Execution", "Statement"]
+__all__ = ["Execution", "PortValue", "Statement"]
+
+#: A public port's integers, or the tensor that a committed port names.
+PortValue = NDArray[np.int64] | CommittedTensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Execution:
     """The public part of an execution.
 
@@ -27,18 +37,16 @@ class Execution:
     ----------
     program : Program
         What was run.
-    tokens : tuple of int
-        Prompt and answer; the last answer token is not an input.
-    prompt_length : int
-        How many of them are the prompt.
+    inputs, outputs : mapping
+        By port: integers where it is public, a tensor where it is committed.
     cuts : tuple of int
         Where the proof is cut into links: how it is proved, not what
         (:mod:`veracity.zkml.links`).
     """
 
     program: Program
-    tokens: tuple[int, ...]
-    prompt_length: int
+    inputs: Mapping[str, PortValue]
+    outputs: Mapping[str, PortValue]
     cuts: tuple[int, ...] = ()
 
     @property
@@ -47,46 +55,86 @@ class Execution:
         return choose_log_columns(self.program)
 
     @cached_property
-    def links(self) -> tuple[Link, ...]:
-        """The links; UsageError where the program cannot be cut so."""
-        return links_of(self.program, self.cuts)
+    def ports(self) -> dict[str, Port]:
+        """All ports by name."""
+        return {**self.program.inputs, **self.program.outputs}
 
     @cached_property
-    def _dims(self) -> dict[str, tuple[int, ...]]:
-        from veracity.graph.program import _width
+    def sizes(self) -> dict[str, int]:
+        """What the symbols stand for."""
+        shapes = {n: _shape(v) for n, v in {**self.inputs, **self.outputs}.items()}
+        return bind_sizes(self.ports, shapes, self.program.limits)
 
-        widths: dict[str, int] = {}
-        for op in self.program.ops:
-            widths[op.name] = _width(self.program, op, widths)
-        return {name: (len(self.tokens) - 1, width) for name, width in widths.items()}
+    @cached_property
+    def committed_outputs(self) -> dict[str, CommittedTensor]:
+        """The values that the statement commits to, by name of the value."""
+        return {
+            self.program.outputs[name].value: found
+            for name, found in self.outputs.items()
+            if isinstance(found, CommittedTensor)
+        }
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """The links; UsageError where the program cannot be cut so."""
+        return links_of(self.program, self.cuts, self.committed_outputs)
+
+    def public_inputs(self) -> dict[str, NDArray[np.int64]]:
+        """Integers of the inputs that are public."""
+        return {n: v for n, v in self.inputs.items() if not isinstance(v, CommittedTensor)}
+
+    def public_outputs(self) -> dict[str, NDArray[np.int64]]:
+        """Integers of the outputs that are public, by name of the value."""
+        return {
+            self.program.outputs[n].value: v
+            for n, v in self.outputs.items()
+            if not isinstance(v, CommittedTensor)
+        }
+
+    def port_spec(self, name: str) -> TensorSpec:
+        """How a port is committed, from the program and the sizes alone."""
+        port = self.ports[name]
+        dims = tuple(self.sizes[d] if isinstance(d, str) else d for d in port.dims)
+        return TensorSpec(dims, port.exponent, port.low, port.high, self.log_columns)
 
     def boundary_spec(self, name: str) -> TensorSpec:
-        """How a value is committed that crosses from one link to another."""
+        """How a value is committed that leaves a link."""
+        if name in self.committed_outputs:
+            return self.committed_outputs[name].spec
         limit = (1 << ENTRY_BITS) - 1
+        dims = self.program.dims_of(name, self.sizes)
         exponent = self.program.exponents.get(name, 0)
-        return TensorSpec(self._dims[name], exponent, -limit, limit, self.log_columns)
+        return TensorSpec(dims, exponent, -limit, limit, self.log_columns)
 
     def weight_spec(self, name: str) -> TensorSpec:
         """How a weight is committed."""
         return weight_spec(self.program, name, self.log_columns)
 
     def check(self) -> None:
-        """Raise UsageError unless tokens, program and cuts fit together."""
-        if not 1 <= self.prompt_length < len(self.tokens):
-            raise UsageError("a statement needs at least one prompt token and one answer token")
-        if len(self.tokens) - 1 > self.program.context:
-            raise UsageError(
-                f"{len(self.tokens)} tokens exceed the model's context of {self.program.context}; "
-                "shorten the prompt"
-            )
-        if any(not 0 <= t < self.program.vocab for t in self.tokens):
-            raise UsageError("a token id is outside the model's vocabulary")
-        links_of(self.program, self.cuts)
+        """Raise UsageError unless ports, program and cuts fit together."""
+        if set(self.inputs) != set(self.program.inputs):
+            raise UsageError(f"a statement needs the inputs {sorted(self.program.inputs)}")
+        if set(self.outputs) != set(self.program.outputs):
+            raise UsageError(f"a statement needs the outputs {sorted(self.program.outputs)}")
+        if missing := set(self.program.limits) - set(self.sizes):
+            raise UsageError(f"no port says how many {sorted(missing)[0]} there are")
+        public = {**self.inputs, **self.outputs}
+        self.program.check_ranges(
+            {n: v for n, v in public.items() if not isinstance(v, CommittedTensor)}
+        )
+        for name, value in public.items():
+            if isinstance(value, CommittedTensor):
+                value.check(f"port {name}")
+                if value.spec != self.port_spec(name):
+                    raise UsageError(f"port {name} is committed with other dims, range or layout")
+        if self.committed_outputs and set(self.committed_outputs) & set(self.public_outputs()):
+            raise UsageError("one value is both public and committed")
+        links_of(self.program, self.cuts, self.committed_outputs)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Statement(Execution):
-    """The claim that the program on the committed weights maps this prompt to this answer.
+    """The claim that the program on the committed weights maps these inputs to these outputs.
 
     Attributes
     ----------
@@ -116,14 +164,27 @@ class Statement(Execution):
             bytes.fromhex(self.program.digest),
             self.commitment.to_bytes(),
             GENERATOR_LABEL.encode(),
-            self.prompt_length.to_bytes(8, "little"),
-            np.asarray(self.tokens, dtype="<u4").tobytes(),
             self.context,
             np.asarray(self.cuts, dtype="<u4").tobytes(),
         ]
+        for side in (self.inputs, self.outputs):
+            for name in sorted(side):
+                parts += [name.encode(), _encoded(side[name])]
         return b"".join(len(p).to_bytes(8, "little") + hashlib.sha256(p).digest() for p in parts)
 
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of the encoding: the premise of a chain."""
         return hashlib.sha256(b"veracity premise v3" + self.encode()).digest()
+
+
+def _shape(value: PortValue) -> tuple[int, ...]:
+    return value.spec.dims if isinstance(value, CommittedTensor) else np.shape(value)
+
+
+def _encoded(value: PortValue) -> bytes:
+    """Kind, dims and content of a port."""
+    if isinstance(value, CommittedTensor):
+        return b"committed" + value.digest
+    dims = np.asarray(np.shape(value), dtype="<u8").tobytes()
+    return b"public" + dims + np.asarray(value, dtype="<i8").tobytes()

@@ -13,8 +13,9 @@ from tests.support.programs import small_model
 from tests.support.secure_parties import Parties, Pass, told, watched
 from tests.support.shuffled_parties import expected, stories
 from veracity.errors import PeerError, UsageError
-from veracity.graph.evaluate import execute, scores
 from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rope
+from veracity.lm.text_decoder import forward, vocabulary_of
+from veracity.lm.text_decoder import logits as every_logit
 from veracity.mpc.material import Ledger, Material
 from veracity.mpc.party import OWNER, USER, Party
 from veracity.mpc.secure.plan import make_plan
@@ -49,7 +50,7 @@ def story(start: str, tokens: int) -> tuple[list[int | None], list[int], Any]:
     want = expected(content.program, content.weights, prompt, tokens)
     got, done = told(Parties(content.program, content.weights), prompt, want[:-1])
     assert all(as_declared(one) for one in done)
-    logits = scores(content.program, content.weights, [*prompt, *want[:-1]])
+    logits = every_logit(content.program, content.weights, [*prompt, *want[:-1]])
     return got, want, logits[len(prompt) - 1 :]
 
 
@@ -85,7 +86,7 @@ def test_every_op_stays_close_to_the_program(style: str, monkeypatch: pytest.Mon
     watched(monkeypatch, parties)
     prompt = example.tokens[:24]
     _, (done,) = told(parties, prompt, ())
-    trace = execute(example.program, example.weights, prompt, len(prompt))
+    trace = forward(example.program, example.weights, prompt, len(prompt))
     error = {}
     for op in example.program.ops:
         if not isinstance(op, Head):
@@ -342,13 +343,13 @@ def test_messages_of_the_wrong_length_or_step_are_the_peers_fault(party: int) ->
             )
             # The first message of a pass is the user's, for the embedding; then both open.
             if party == USER:
-                await other.receive(2, 8 * 2 * example.program.vocab)
+                await other.receive(2, 8 * 2 * vocabulary_of(example.program))
             await other.send(tag, bytes(size))
             await running
 
         return act
 
-    right = 8 * 2 * (example.program.vocab if party == OWNER else 16)
+    right = 8 * 2 * (vocabulary_of(example.program) if party == OWNER else 16)
     first = 2 if party == OWNER else 3
     refused(act_with(right - 8, first), PeerError, "bytes")
     refused(act_with(right + 8, first), PeerError, "bytes")

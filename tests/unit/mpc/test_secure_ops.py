@@ -11,8 +11,9 @@ import pytest
 
 from tests.support.secure_parties import Done, masks_fit, opened, ring, together
 from veracity.errors import PeerError, UnsupportedModelError, UsageError
-from veracity.graph.evaluate import _attention, _norm, _rope
-from veracity.graph.ops import Attention, Function, Norm, Rope
+from veracity.graph.ops import Attention, Function, Norm, Rope, rotary
+from veracity.graph.ops.attention import attend
+from veracity.graph.ops.norm import normalise
 from veracity.graph.tables import function_table
 from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.attention import attention, exp_pieces
@@ -273,7 +274,7 @@ def test_norms(kind: Any) -> None:
         return y
 
     done = checked(together(run, ring(x)))
-    exact = _norm(op, x)[0]
+    exact = normalise(op, x)[0]
     got = opened(results(done)) / 2.0**22
     # Relative 2^-12 of rho, and the program's own rounding.
     assert (np.abs(got - exact) <= np.abs(exact) * 2.0**-12 + 1.5).all()
@@ -328,7 +329,7 @@ def test_rotations(style: Any) -> None:
 
     # Two bits more than the program's, as passes have.
     done = checked(together(run, ring(x << 14)))
-    error = opened(results(done)) / 4 - _rope(op, x, 20)
+    error = opened(results(done)) / 4 - rotary.rotate(op, x, 20)
     assert np.abs(error).max() < 1.5
     assert abs(error.mean()) < 0.1
 
@@ -460,7 +461,7 @@ def test_attention_and_its_cache(tokens: int, start: int, spread: int) -> None:
     assert np.abs(error).max() < 4000 * 2.0**-9
     assert np.sqrt((error**2).mean()) < 2
     # The program itself is off by 2^-7 in every weight: it is no nearer to the exact mix.
-    program = _attention(op, q, k, v, start)[0] - _exact(op, q, k, v, start)
+    program = attend(op, q, k, v, start)[0] - _exact(op, q, k, v, start)
     assert np.sqrt((error**2).mean()) < np.sqrt((program**2).mean()) + 0.5
 
 
@@ -495,6 +496,6 @@ def test_attention_of_scores_far_apart() -> None:
 
     done = checked(together(run, ring(q), ring(k), ring(v)))
     got = opened(results(done)) / 2.0**21
-    want = _attention(op, q, k, v, 7)[0]
+    want = attend(op, q, k, v, 7)[0]
     assert np.abs(got - want).max() < 4
     assert np.abs(want[0] - v[:2].mean(axis=0)).max() < 2

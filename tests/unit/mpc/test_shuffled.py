@@ -13,8 +13,10 @@ from tests.support.programs import small_model
 from tests.support.shuffled_parties import Parties, expected, told
 from veracity.errors import FormatError, PeerError, RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program
-from veracity.graph.evaluate import _rope, execute, scores
 from veracity.graph.ops import Attention, Gain, Norm
+from veracity.graph.ops.rotary import rotate
+from veracity.lm.text_decoder import forward, vocabulary_of
+from veracity.lm.text_decoder import logits as every_logit
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.attention import Attend, rotated
 from veracity.mpc.shuffled.group import Group
@@ -61,7 +63,7 @@ def test_six_round_trips_a_layer_for_any_number_of_tokens(style: str) -> None:
 def test_what_the_user_evaluates_is_the_programs_up_to_order() -> None:
     # The first layer's groups see exactly the program's values: nothing was rounded before them.
     example = small_model("llama", shape=BIG)
-    trace = execute(example.program, example.weights, example.tokens[:4], 4)
+    trace = forward(example.program, example.weights, example.tokens[:4], 4)
     parties = Parties(example.program, example.weights)
     _, (done,) = told(parties, example.tokens[:4], ())
     seen = done.clear(parties.group_of("layers.0.attn_norm"))
@@ -73,7 +75,7 @@ def test_what_the_user_evaluates_is_the_programs_up_to_order() -> None:
 
 def test_elementwise_groups_are_permuted_across_all_rows() -> None:
     example = small_model("llama", shape=BIG)
-    trace = execute(example.program, example.weights, example.tokens[:4], 4)
+    trace = forward(example.program, example.weights, example.tokens[:4], 4)
     parties = Parties(example.program, example.weights)
     _, (done,) = told(parties, example.tokens[:4], ())
     group = parties.group_of("layers.0.mlp.act")
@@ -170,7 +172,7 @@ def test_rotation_of_shares_is_the_programs() -> None:
         share = rng.integers(0, 1 << 64, x.shape, dtype=np.uint64)
         whole = rotated(op, share, 5) + rotated(op, x.view(np.uint64) - share, 5)
         exact = whole.view(np.int64)
-        assert np.array_equal((exact + (1 << (op.frac - 1))) >> op.frac, _rope(op, x, 5))
+        assert np.array_equal((exact + (1 << (op.frac - 1))) >> op.frac, rotate(op, x, 5))
 
 
 def test_scores_of_a_small_ring_cost_bits_of_queries_and_keys() -> None:
@@ -222,7 +224,7 @@ def test_bfv_chooses_the_same_tokens() -> None:
     got, done = told(parties, prompt, want[:-1])
     assert got == want
     assert all(one.declared == one.measured for one in done)
-    choice = homomorphic.cost(example.program.vocab, 1)
+    choice = homomorphic.cost(vocabulary_of(example.program), 1)
     assert done[0].declared.bytes_to_owner > choice.bytes_to_owner
 
 
@@ -249,7 +251,7 @@ def test_greedy_and_other_picks() -> None:
     lowest = Parties(
         example.program, example.weights, choices=1, pick=lambda z: np.asarray([z.argmin()])
     )
-    logits = scores(example.program, example.weights, prompt)[-1]
+    logits = every_logit(example.program, example.weights, prompt)[-1]
     token = told(lowest, prompt, ())[0][0]
     assert logits[token] <= logits.min() + 40
 
@@ -299,7 +301,7 @@ def test_values_out_of_range_are_noticed_by_the_user() -> None:
     ]
     program = replace(example.program, ops=tuple(ops))
     with pytest.raises(RangeError):
-        execute(program, example.weights, example.tokens[:3], 3)
+        forward(program, example.weights, example.tokens[:3], 3)
 
     async def run() -> None:
         feeding = asyncio.create_task(Parties(program, example.weights).feed(example.tokens[:3]))

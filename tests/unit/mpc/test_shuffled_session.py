@@ -15,7 +15,8 @@ import pytest
 from tests.support.programs import small_model
 from tests.support.shuffled_parties import Parties, Pass, expected, stories
 from veracity.errors import PeerError, UsageError
-from veracity.graph.evaluate import scores
+from veracity.lm.text_decoder import logits as every_logit
+from veracity.lm.text_decoder import vocabulary_of
 from veracity.mpc.material import Ledger, Material, MemorySink
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
@@ -47,7 +48,7 @@ def test_stories_tells_the_programs_hundred_tokens() -> None:
     assert model.program is not None
     prompt = list(model.encode("Lily said"))
     want = expected(model.program, model.weights, prompt, 100)
-    logits = np.sort(scores(model.program, model.weights, prompt + want[:-1]), axis=1)
+    logits = np.sort(every_logit(model.program, model.weights, prompt + want[:-1]), axis=1)
     margins = (logits[:, -1] - logits[:, -2])[len(prompt) - 1 :]
     # Stochastic rounding moves a difference of logits by 5 units (standard deviation).
     assert margins.min() > 40, "calibration has changed: choose a prompt without near ties"
@@ -244,7 +245,7 @@ def test_garbage_ahead_is_a_peer_error() -> None:
 def test_a_user_gets_no_token_outside_the_vocabulary_from_garbage() -> None:
     # The owner's last message is noise: every word decodes to something, or the user complains.
     parties = of(choices=1)
-    vocab = parties.dealer.program.vocab
+    vocab = vocabulary_of(parties.dealer.program)
 
     async def once() -> int | None:
         ready = await parties.ready(1)

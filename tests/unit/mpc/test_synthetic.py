@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.shuffled_parties import Parties, expected, told
-from veracity.graph.evaluate import execute
+from veracity.lm.text_decoder import forward
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.plan import compile_plan
 
@@ -35,7 +35,7 @@ def test_values_have_a_models_sizes_and_tokens_are_the_programs(
 ) -> None:
     size = synthetic.Dimensions(width=128, heads=4, layers=2, positions=positions)
     program, weights = synthetic.decoder(size, seed=3)
-    trace = execute(program, weights, list(range(1, 20)), 19)
+    trace = forward(program, weights, list(range(1, 20)), 19)
     spreads = {name: float(np.std(v)) for name, v in trace.values.items() if ".attn." in name}
     assert len(spreads) >= 8
     assert all(1 << 8 < spread < 1 << 13 for spread in spreads.values())

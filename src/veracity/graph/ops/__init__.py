@@ -1,29 +1,25 @@
-"""The closed set of ops; their meaning is in :mod:`veracity.graph.evaluate`."""
+"""The closed set of ops: a family of them per file, one row per op in the registry."""
 
 from __future__ import annotations
 
-from veracity.graph.ops.description import (
-    OPS,
-    Add,
-    Attention,
-    Embed,
-    Function,
-    Gain,
-    Head,
-    Linear,
-    Mul,
-    Norm,
-    Op,
-    Positions,
-    Rescale,
-    Rope,
-)
-from veracity.graph.ops.rotary import rope_tables
+from typing import Any
+
+from veracity.graph.ops import attention, embedding, head, linear, norm, pointwise, rotary
+from veracity.graph.ops.attention import Attention
+from veracity.graph.ops.base import Op, OpRule
+from veracity.graph.ops.embedding import Embed, Positions
+from veracity.graph.ops.head import Head
+from veracity.graph.ops.linear import Contract, Gain, Linear
+from veracity.graph.ops.norm import Norm
+from veracity.graph.ops.pointwise import Add, Function, Mul, Rescale
+from veracity.graph.ops.rotary import Rope, rope_tables
 
 __all__ = [
     "OPS",
+    "RULES",
     "Add",
     "Attention",
+    "Contract",
     "Embed",
     "Function",
     "Gain",
@@ -32,8 +28,19 @@ __all__ = [
     "Mul",
     "Norm",
     "Op",
+    "OpRule",
     "Positions",
     "Rescale",
     "Rope",
     "rope_tables",
 ]
+
+_FAMILIES = (embedding, linear, pointwise, norm, rotary, attention, head)
+
+#: The registry: shape rule, magnitude rule and integer meaning of every op.
+RULES: dict[type[Any], OpRule] = {
+    op: rule for family in _FAMILIES for op, rule in family.RULES.items()
+}
+
+#: All ops by name.
+OPS: dict[str, type[Op]] = {op.__name__: op for op in RULES}

@@ -1,17 +1,35 @@
-"""Integer tables of rotary embeddings (RoFormer, arXiv 2104.09864)."""
+"""Rotary embeddings by integer tables (RoFormer, arXiv 2104.09864)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.graph.ops.description import Rope
+from veracity.graph.exact import rhu
+from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, in_range, require, rounded
+from veracity.graph.port import Dims
 from veracity.graph.tables import round_exactly
 
-__all__ = ["rope_tables"]
+__all__ = ["RULES", "Rope", "rope_tables"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rope(Op):
+    """Rotary embedding by integer tables at 2^-frac, then ``rhu(.., frac)``."""
+
+    x: str
+    heads: int
+    head_dim: int
+    style: str
+    base: str
+    frac: int
+    bits: int
+
 
 _TWO_PI = Decimal("6.28318530717958647692528676655900576839433879875021164194988918")
 
@@ -60,3 +78,46 @@ def _tables(
 def rope_tables(op: Rope, tokens: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """``(cos, sin)`` as int64 (tokens, head_dim / 2), scaled by ``2^frac``."""
     return _tables(op.head_dim, op.base, op.frac, tokens)
+
+
+def _is_base(text: str) -> bool:
+    """A decimal number from 1 to 10^12."""
+    digits = text.replace(".", "", 1)  # isdigit alone would let superscripts pass
+    plain = digits.isascii() and digits.isdigit() and len(text) <= 32
+    return plain and 1 <= float(text) <= 1e12
+
+
+def _shape(op: Rope, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    require(op.style in ("interleaved", "half"), op, "unknown style")
+    require(op.head_dim % 2 == 0, op, "odd head dimension")
+    require(len(dims[0]) == 2, op, "input is not (positions, features)")
+    require(dims[0][-1] == op.heads * op.head_dim, op, "input has another width")
+    require(_is_base(op.base), op, "base is no number from 1 to 10^12")
+    return dims[0]
+
+
+def _magnitude(
+    op: Rope, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return 1 << (op.bits - 1), rounded(bounds[0] * 2 << op.frac, op.frac)
+
+
+def rotate(op: Rope, x: Array, start: int) -> Array:
+    """The rotation of rows at positions ``start ..``, rescaled; ranges are not checked."""
+    tokens = x.shape[0]
+    cos, sin = (t[start:] for t in rope_tables(op, start + tokens))
+    heads = x.reshape(tokens, op.heads, op.head_dim)
+    out = np.empty_like(heads)
+    half = op.head_dim // 2
+    first = np.s_[..., 0::2] if op.style == "interleaved" else np.s_[..., :half]
+    second = np.s_[..., 1::2] if op.style == "interleaved" else np.s_[..., half:]
+    a, b, c, s = heads[first], heads[second], cos[:, None, :], sin[:, None, :]
+    out[first], out[second] = a * c - b * s, a * s + b * c
+    return rhu(out.reshape(tokens, -1), op.frac)
+
+
+def _evaluate(op: Rope, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    return in_range(op, rotate(op, operands[0], run.state.position), op.bits), {}
+
+
+RULES: dict[type[Op], OpRule] = {Rope: OpRule(_shape, _magnitude, _evaluate)}

@@ -30,6 +30,7 @@ from veracity.graph.ops import (
     Rope,
 )
 from veracity.graph.program import Program
+from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.functions import function
@@ -218,7 +219,7 @@ class Walk:
     async def _embed(self, op: Embed) -> None:
         """A linear layer whose input, rows of the unit matrix, is the user's."""
         name = transposed(op.table)
-        shape = (self.rows, self.program.vocab)
+        shape = (self.rows, vocabulary_of(self.program))
         one_hot = hollow(shape)
         if isinstance(self.role, Party):
             one_hot = np.zeros(shape, dtype=np.uint64)

@@ -37,8 +37,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.ring import matmul_dense
-from veracity.graph.evaluate import softmax
 from veracity.graph.ops import Attention, Rope, rope_tables
+from veracity.graph.ops.attention import softmax
 from veracity.mpc.permutation import Order, of_rows
 from veracity.mpc.shuffled.linear import truncation_mask
 from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total

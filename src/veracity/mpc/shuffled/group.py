@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.graph.evaluate import pointwise, rescaled
+from veracity.graph.evaluate import pointwise
 from veracity.graph.ops import Linear, Op
+from veracity.graph.ops.base import rescaled
 from veracity.mpc.permutation import Order, of_rows, uniform
 from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
 from veracity.mpc.shuffled.reveal import (

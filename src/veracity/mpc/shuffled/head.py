@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from veracity.errors import UsageError
-from veracity.graph.evaluate import rescaled
 from veracity.graph.ops import Head
+from veracity.graph.ops.base import rescaled
 from veracity.mpc.cost import Cost
 from veracity.mpc.permutation import Order, uniform
 from veracity.mpc.shuffled.packing import Size, Stream, signed, total

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import FormatError, PeerError, UsageError
+from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.shuffled.packing import Array, Size, Stream, join, split, total
 from veracity.mpc.shuffled.plan import Plan
 from veracity.mpc.shuffled.steps import Dealer, Online, Owner, Shape, User
@@ -154,7 +155,9 @@ async def run_user(plan: Plan, user: User, peer: Online, tokens: Sequence[int]) 
     UsageError
         Where the tokens do not fit the pass.
     """
-    if len(tokens) != user.shape.rows or any(not 0 <= t < plan.program.vocab for t in tokens):
+    if len(tokens) != user.shape.rows or any(
+        not 0 <= t < vocabulary_of(plan.program) for t in tokens
+    ):
         raise UsageError("the tokens do not fit the pass that was prepared")
     user.tokens = np.asarray(tokens, dtype=np.int64)
     for step in plan.steps:

@@ -29,6 +29,7 @@ from veracity.graph.ops import (
 )
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
+from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.group import Group, Input, Result
 from veracity.mpc.shuffled.head import Choose
@@ -296,7 +297,7 @@ class _Compiler:
         ring, bits = self._input_ring(op, op.x), self._needed(op)
         if bits > ring:
             raise _unsupported(op, f"that needs {bits} bits in a ring of {ring}")
-        vocab, acc = self.program.vocab, f"{op.name}.acc"
+        vocab, acc = vocabulary_of(self.program), f"{op.name}.acc"
         self.steps.append(
             Matrix(len(self.steps), acc, op.x, op.weight, None, vocab, bits, tail=True)
         )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
+from veracity.mpc.decoder import context_of, vocabulary_of
 from veracity.mpc.material import Label, Ledger, Material, Sink
 from veracity.mpc.party import OWNER
 from veracity.mpc.sessions import Dealt, check_follows, check_label, label_both
@@ -168,7 +169,7 @@ class PartySession:
         """Once per session, where tokens are chosen by BFV: the user's public key to the owner."""
         if not self.homomorphic:
             return
-        parameters = Parameters(self.program.vocab)
+        parameters = Parameters(vocabulary_of(self.program))
         if self.index == OWNER:
             self._holder = Holder(parameters)
             await self._holder.meet(self.channel, _KEY)
@@ -258,6 +259,6 @@ class PartySession:
     def _check(self, label: Label) -> None:
         self.name = self.name or label.session
         check_label(label, self.program, self.name, self.index, self.number, self.fed)
-        if label.start + label.rows > self.program.context:
+        if label.start + label.rows > context_of(self.program):
             raise PeerError("the dealer's material is for another pass")
         self.number = label.number

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from veracity.errors import FormatError, PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
+from veracity.lm.text_decoder import context_of
 from veracity.mpc import modes
 from veracity.mpc.party import OWNER, USER
 from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
@@ -120,7 +121,7 @@ class DealerService:
         if not (
             order["rows"] >= 1
             and 1 <= order["passes"] <= self._limits.passes
-            and order["rows"] + order["passes"] - 1 <= model.program.context
+            and order["rows"] + order["passes"] - 1 <= context_of(model.program)
         ):
             await channel.refuse("the session is longer than the model's context or our limit")
             return

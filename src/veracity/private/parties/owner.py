@@ -18,6 +18,7 @@ from pathlib import Path
 
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
+from veracity.lm.text_decoder import context_of
 from veracity.mpc import modes
 from veracity.mpc.party import OWNER
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
@@ -136,9 +137,9 @@ class OwnerService:
         await tell_chunks(channel, memoryview(bytes(held)))
 
     async def _session(self, channel: Channel, rows: int, count: int) -> None:
-        if not (min(rows, count) >= 1 and rows + count - 1 <= self.program.context):
+        if not (min(rows, count) >= 1 and rows + count - 1 <= context_of(self.program)):
             await channel.refuse(
-                f"prompt and answer have to fit the model's context of {self.program.context}"
+                f"prompt and answer have to fit the model's context of {context_of(self.program)}"
             )
             return
         name, passes = secrets.token_bytes(16), passes_of(rows, count)

@@ -12,6 +12,7 @@ from typing import Any
 
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
+from veracity.lm.text_decoder import vocabulary_of
 from veracity.mpc import modes
 from veracity.mpc.party import USER, Array
 from veracity.mpc.token_selection.pick import Pick, greedy
@@ -218,7 +219,7 @@ class UserSession:
             if outcome.done and outcome.token is not None:
                 break
             await self._opened.repeat(self._done)
-        if not 0 <= outcome.token < self.program.vocab:
+        if not 0 <= outcome.token < vocabulary_of(self.program):
             raise PeerError("the pass gave a token that does not exist")
         self._done += 1
         return outcome.token

@@ -10,7 +10,7 @@ from veracity.graph import Trace
 from veracity.graph.ops import Op, Rope
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.projection import LIMBS, ROWS, Sides
-from veracity.zkml.circuit.builder import Builder, Given, boundary_id, weight_id
+from veracity.zkml.circuit.builder import Builder, Given, boundary_id, port_id, weight_id
 from veracity.zkml.circuit.lookups import LookupPlan
 from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
 from veracity.zkml.circuit.tables import unsigned
@@ -95,21 +95,27 @@ def run_rules(
     trace : Trace, optional
         The prover's execution of the link.
     """
-    program, tokens, p = execution.program, execution.tokens, execution.prompt_length
+    program = execution.program
     builder = Builder(given, trace is not None)
     context = Context(
         builder=builder,
         values={},
-        tokens=tuple(tokens[:-1]),
-        answer=tuple(tokens[p:]),
-        prompt_length=p,
+        inputs=execution.public_inputs(),
+        outputs=execution.public_outputs(),
+        sizes=execution.sizes,
         rotated=frozenset(op.x for op in program.ops if isinstance(op, Rope)),
         details=None if trace is None else trace.details,
     )
+    for name in execution.inputs:
+        if name not in context.inputs and port_id(name) in builder.given:
+            context.values[name] = builder.array(port_id(name))
     for name in link.receives:
         context.values[name] = builder.array(boundary_id(name))
     for op in program.ops[link.start : link.stop]:
         context.values[op.name] = find_rule(op)(context, op)
+        if op.name in context.outputs and op.name not in context.settled:
+            public = Tensor.public(context.outputs[op.name], builder.proving)
+            builder.zero(context.values[op.name] - public)
         yield op, context
     for name in link.hands:
         builder.hand_over(boundary_id(name), execution.boundary_spec(name), context.values[name])
@@ -138,11 +144,15 @@ def build_circuit(
     UnsupportedModelError
         Where an op has no argument.
     """
-    received = {} if trace is None else trace.values
+    known = {} if trace is None else trace.values
     given = {
-        boundary_id(name): Given(execution.boundary_spec(name), received.get(name))
+        boundary_id(name): Given(execution.boundary_spec(name), known.get(name))
         for name in link.receives
     }
+    read = {n for op in execution.program.ops[link.start : link.stop] for n in op.inputs()}
+    for name in set(execution.inputs) & read - set(execution.public_inputs()):
+        spec = execution.port_spec(name)
+        given[port_id(name)] = Given(spec, known.get(name), bounded=True)
     for name in execution.program.weights:
         value = None if weights is None else weights[name]
         given[weight_id(name)] = Given(execution.weight_spec(name), value)

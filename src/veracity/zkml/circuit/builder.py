@@ -17,7 +17,7 @@ from veracity.errors import RangeError, UnsupportedModelError
 from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.circuit.tables import Table, unsigned
-from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor
+from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Public, Tensor
 from veracity.zkml.committed import TensorSpec
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Given",
     "LookupUse",
     "boundary_id",
+    "port_id",
     "weight_id",
     "witness_id",
 ]
@@ -198,6 +199,8 @@ class Builder:
             largest: int | None = 1
             if isinstance(source, ArraySource):
                 largest = self._limit(source)
+            elif isinstance(source, Public):
+                largest = int(np.abs(source.values).max()) if source.values.size else 0
             elif isinstance(source, ProductSource):
                 left, right = self.bound(source.a), self.bound(source.b)
                 unbounded = left is None or right is None
@@ -424,6 +427,11 @@ def witness_id(role: str, dims: tuple[int, ...]) -> ArrayId:
 def weight_id(name: str) -> ArrayId:
     """Name of a weight."""
     return ArrayId("weight", name)
+
+
+def port_id(name: str) -> ArrayId:
+    """Name of an input that the statement commits to."""
+    return ArrayId("port", name)
 
 
 def boundary_id(name: str) -> ArrayId:

@@ -19,7 +19,7 @@ from veracity.zk.projection import Sides
 from veracity.zk.reduction import Term, Weights
 from veracity.zkml.circuit.builder import Batch, LookupUse
 from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
-from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
+from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Public, Tensor
 from veracity.zkml.committed import TensorSpec, storage_order
 
 __all__ = [
@@ -166,7 +166,7 @@ class Resolver:
         """``sum_b instance_weights[b] <weights, tensors[b]>``."""
         batches: dict[tuple[ArrayId, tuple[LinearMap, ...]], dict[int, int]] = {}
         alone: dict[tuple[ArrayId, tuple[LinearMap, ...]], int] = {}
-        publics: dict[tuple[One | Below, tuple[LinearMap, ...]], int] = {}
+        publics: dict[tuple[One | Below | Public, tuple[LinearMap, ...]], int] = {}
         products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
         for scale, tensor in zip(instance_weights, tensors, strict=True):
             for (source, maps), coefficient in tensor.terms.items():

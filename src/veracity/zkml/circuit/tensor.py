@@ -16,6 +16,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints
 from veracity.zk.committed import ArrayId
+from veracity.zk.mle import kron
 from veracity.zk.reduction import Weights
 from veracity.zkml.circuit.linear_maps import (
     Broadcast,
@@ -32,6 +33,7 @@ __all__ = [
     "Below",
     "One",
     "ProductSource",
+    "Public",
     "Source",
     "Tensor",
 ]
@@ -85,6 +87,18 @@ class Below:
 
 
 @dataclass(frozen=True, eq=False)
+class Public:
+    """A public array of integers: a port that the verifier has in clear."""
+
+    values: Ints
+
+    def evaluate(self, engine: Engine, weights: Weights) -> int:
+        """``<weights, values>``."""
+        flat = np.ascontiguousarray(self.values, dtype=np.int64).reshape(-1)
+        return engine.dot(kron(engine, [v for _, v in weights]), engine.from_small(flat))
+
+
+@dataclass(frozen=True, eq=False)
 class ProductSource:
     """``einsum(spec, a, b)``, spec such as ``tk,nk->tn``; the operands are linear in arrays."""
 
@@ -100,7 +114,7 @@ class ProductSource:
         return prod(n for letter, n in sizes.items() if letter not in out)
 
 
-Source = ArraySource | One | Below | ProductSource
+Source = ArraySource | One | Below | Public | ProductSource
 Terms = Mapping[tuple[Source, tuple[LinearMap, ...]], int]
 
 
@@ -127,6 +141,11 @@ class Tensor:
         """Bits ``v < limits[r]``; see :class:`Below`."""
         source = Below(limits, size)
         return Tensor((len(limits), size), {(source, ()): 1}, source.values() if proving else None)
+
+    @staticmethod
+    def public(values: Ints, proving: bool) -> Tensor:
+        """A public array."""
+        return Tensor(values.shape, {(Public(values), ()): 1}, values if proving else None)
 
     @staticmethod
     def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:

@@ -1,21 +1,23 @@
 """One argument per graph op: what it commits to, and the relations that pin its result.
 
-``rule(context, op)`` is registered per op class; prover and verifier call the same function, the
-verifier with a context without values.
+:data:`veracity.zkml.ops.table.RULES` has an entry per op class, ``rule(context, op)``; prover and
+verifier call the same function, the verifier with a context without values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from veracity.engine.api import Ints
 from veracity.errors import UnsupportedModelError
+from veracity.graph.ops import Op
+from veracity.graph.ops.base import Unsupported
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 
-__all__ = ["Context", "Rule", "find_rule", "rule", "rules"]
+__all__ = ["Context", "Rule", "find_rule"]
 
 
 @dataclass(frozen=True)
@@ -28,25 +30,61 @@ class Context:
         Where columns and relations go.
     values : dict
         Tensors of all values computed so far, by name.
-    tokens : tuple of int
-        Input tokens, public, (T,).
-    answer : tuple of int
-        Answer tokens, public.
-    prompt_length : int
-        P; head rows are ``P-1 .. T-1``.
+    inputs : dict
+        Integers of public inputs by port.
+    outputs : dict
+        Integers of public outputs by value.
+    sizes : dict
+        What the symbols of dims stand for.
     rotated : frozenset of str
         Values that a rotary embedding reads: claims weigh their tokens and features together.
     details : dict or None
         The prover's intermediate integers by op name.
+    settled : set
+        Values whose public outputs an argument has tied itself.
     """
 
     builder: Builder
     values: dict[str, Tensor]
-    tokens: tuple[int, ...]
-    answer: tuple[int, ...]
-    prompt_length: int
+    inputs: Mapping[str, Ints]
+    outputs: Mapping[str, Ints]
+    sizes: Mapping[str, int]
     rotated: frozenset[str]
     details: dict[str, dict[str, Ints]] | None
+    settled: set[str] = field(default_factory=set)
+
+    def value(self, name: str) -> Tensor:
+        """A value computed so far, or an input."""
+        if name in self.values:
+            return self.values[name]
+        return Tensor.public(self.inputs[name], self.builder.proving)
+
+    def public(self, op: Op, name: str) -> Ints:
+        """The integers of an input that must be public.
+
+        Raises
+        ------
+        UnsupportedModelError
+        """
+        if name not in self.inputs:
+            raise UnsupportedModelError(
+                op.name, "a committed input of this op", "state that input in clear"
+            )
+        return self.inputs[name]
+
+    def answered(self, op: Op) -> Ints:
+        """The integers of the public output that shows an op; its argument ties them.
+
+        Raises
+        ------
+        UnsupportedModelError
+        """
+        if op.name not in self.outputs:
+            raise UnsupportedModelError(
+                op.name, "a committed output of this op", "state that output in clear"
+            )
+        self.settled.add(op.name)
+        return self.outputs[op.name]
 
     def detail(self, op: str, key: str) -> Ints | None:
         """An intermediate of the prover's execution; None for the verifier."""
@@ -54,31 +92,19 @@ class Context:
 
 
 Rule = Callable[[Context, Any], Tensor]
-_RULES: dict[type, Rule] = {}
 
 
-def rule(op_class: type) -> Callable[[Rule], Rule]:
-    """Register the argument of an op class."""
+def find_rule(op: Op) -> Rule:
+    """The argument of an op.
 
-    def register(function: Rule) -> Rule:
-        _RULES[op_class] = function
-        return function
+    Raises
+    ------
+    UnsupportedModelError
+        Where there is none; with the reason of the table's entry.
+    """
+    from veracity.zkml.ops.table import RULES
 
-    return register
-
-
-def rules() -> dict[type, Rule]:
-    """All registered arguments, by op class."""
-    from veracity.zkml.ops import attention, head, linear, norm, pointwise  # noqa: F401
-
-    return dict(_RULES)
-
-
-def find_rule(op: Any) -> Rule:
-    """The argument of an op."""
-    found = rules().get(type(op))
-    if found is None:
-        raise UnsupportedModelError(
-            getattr(op, "name", "?"), type(op).__name__, "it has no argument in zkml/ops yet"
-        )
+    found = RULES.get(type(op), Unsupported("write its argument in zkml/ops"))
+    if isinstance(found, Unsupported):
+        raise UnsupportedModelError(op.name, type(op).__name__, found.reason)
     return found

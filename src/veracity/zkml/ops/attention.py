@@ -22,14 +22,13 @@ from veracity.graph.ops import Attention
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tables import exponential, signed, unsigned
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, rule
+from veracity.zkml.ops import Context
 
 
-@rule(Attention)
 def attention(context: Context, op: Attention) -> Tensor:
     """See the module text."""
     b, name = context.builder, op.name
-    q, k, v = (context.values[n] for n in (op.q, op.k, op.v))
+    q, k, v = (context.value(n) for n in (op.q, op.k, op.v))
     tokens, heads = q.dims[0], op.kv_heads * op.group
     square, row = (heads, tokens, tokens), (heads, tokens)
 

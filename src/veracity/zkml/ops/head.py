@@ -1,6 +1,6 @@
 """The output projection and the greedy choice of every answer token.
 
-For head row r (position ``P - 1 + r``) with public answer ``y_r`` and every token v:
+For row r of the last A positions, with public answer ``y_r`` and every token v:
 
     n(r) . W(v) + 2^(s-1) - 2^s (m_r - d_rv) in [0, 2^s)    the rescaled logit is m_r - d_rv
     d_rv - [v < y_r] in [0, 2^16),  d_{r, y_r} = 0    nothing is larger; ties go to the lowest index
@@ -14,15 +14,14 @@ from veracity.graph.ops import Head
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import signed, unsigned
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, rule
+from veracity.zkml.ops import Context
 
 
-@rule(Head)
 def head(context: Context, op: Head) -> Tensor:
     """See the module text; returns the distances ``d``."""
-    b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
-    first, vocabulary = context.prompt_length - 1, w.dims[0]
-    answer = np.asarray(context.answer, dtype=np.int64)
+    b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
+    answer = np.asarray(context.answered(op), dtype=np.int64)
+    first, vocabulary = x.dims[0] - len(answer), w.dims[0]
     dims = (len(answer), vocabulary)
     half = (1 << op.shift) >> 1
     m_value = d_value = r_value = None
@@ -35,9 +34,9 @@ def head(context: Context, op: Head) -> Tensor:
         r_value = shifted & ((1 << op.shift) - 1)
     m = b.ranged(op.name, "head.max", (len(answer),), m_value, signed(16))
     d = b.column("head.distance", dims, d_value)
-    ties = Tensor.below(context.answer, vocabulary, b.proving)
+    ties = Tensor.below(tuple(int(t) for t in answer), vocabulary, b.proving)
     b.lookup(op.name, unsigned(16), d - ties)
-    for row, token in enumerate(context.answer):
+    for row, token in enumerate(answer.tolist()):
         chosen = d.view(Slice(0, row, row + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
         b.zero(chosen)
     acc = Tensor.product("rk,vk->rv", x.rows(first, first + dims[0]), w)

@@ -7,10 +7,10 @@ product ``sum_k x(t, k) W(n, k) + bias(n)`` (Thaler, eprint 2013/351); sums are 
 
 from __future__ import annotations
 
-from veracity.graph.ops import Add, Embed, Linear, Positions, Rescale
+from veracity.graph.ops import Add, Contract, Embed, Linear, Positions, Rescale
 from veracity.zkml.circuit.linear_maps import Gather
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, rule
+from veracity.zkml.ops import Context
 
 
 def _checked_rows(context: Context, rows: Tensor) -> Tensor:
@@ -19,40 +19,47 @@ def _checked_rows(context: Context, rows: Tensor) -> Tensor:
     return y
 
 
-@rule(Embed)
 def embed(context: Context, op: Embed) -> Tensor:
     """Rows of the table by public tokens."""
     table = context.builder.weight(op.table)
-    return _checked_rows(context, table.view(Gather(context.tokens, table.dims[0])))
+    rows = tuple(int(i) for i in context.public(op, op.x))
+    return _checked_rows(context, table.view(Gather(rows, table.dims[0])))
 
 
-@rule(Positions)
 def positions(context: Context, op: Positions) -> Tensor:
     """The first rows of the table."""
     table = context.builder.weight(op.table)
-    return _checked_rows(context, table.rows(0, len(context.tokens)))
+    return _checked_rows(context, table.rows(0, context.sizes[op.axis]))
 
 
-@rule(Add)
 def add(context: Context, op: Add) -> Tensor:
     """Free: a sum of tensors with public powers of two."""
-    return context.values[op.a] * (1 << op.shift_a) + context.values[op.b] * (1 << op.shift_b)
+    return context.value(op.a) * (1 << op.shift_a) + context.value(op.b) * (1 << op.shift_b)
 
 
-@rule(Rescale)
 def rescale(context: Context, op: Rescale) -> Tensor:
     """The quotient of a value that is there already."""
-    x = context.values[op.x]
+    x = context.value(op.x)
     return context.builder.rescaled(op.name, "rescale", x, x.value, op.shift)
 
 
-@rule(Linear)
 def linear(context: Context, op: Linear) -> Tensor:
-    """One product per weight matrix."""
-    b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
-    acc = Tensor.product("tk,nk->tn", x, w)
+    """One product per weight matrix; leading axes are those of the input."""
+    b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
+    lead = "abcdefgh"[: len(x.dims) - 1]
+    acc = Tensor.product(f"{lead}k,nk->{lead}n", x, w)
     if op.bias is not None:
-        acc = acc + b.weight(op.bias).broadcast(0, acc.dims[0])
+        bias = b.weight(op.bias)
+        for size in reversed(acc.dims[:-1]):
+            bias = bias.broadcast(0, size)
+        acc = acc + bias
     joint = op.name in context.rotated
     role, value = ("rotary" if joint else "linear"), context.detail(op.name, "acc")
     return b.rescaled(op.name, role, acc, value, op.shift, joint)
+
+
+def contract(context: Context, op: Contract) -> Tensor:
+    """One product by the op's own letters."""
+    b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
+    acc = Tensor.product(op.spec, x, w)
+    return b.rescaled(op.name, "contract", acc, context.detail(op.name, "acc"), op.shift)

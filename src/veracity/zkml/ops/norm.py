@@ -21,7 +21,7 @@ from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Norm
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, rule
+from veracity.zkml.ops import Context
 
 #: 16-bit limbs of rho.
 RHO_LIMBS = 2
@@ -31,10 +31,9 @@ def _limb_count(bound: int) -> int:
     return max(1, -(-bound.bit_length() // 16))
 
 
-@rule(Norm)
 def norm(context: Context, op: Norm) -> Tensor:
     """See the module text."""
-    b, x = context.builder, context.values[op.x]
+    b, x = context.builder, context.value(op.x)
     tokens, d = x.dims
     _check_size(b, op, x)
     c = x if op.kind == "rms" else x * d - x.sum(1).broadcast(1, d)

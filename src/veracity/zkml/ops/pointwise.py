@@ -16,13 +16,12 @@ from veracity.graph.ops import Function, Gain, Mul, Rope, rope_tables
 from veracity.zkml.circuit.linear_maps import Rotate
 from veracity.zkml.circuit.tables import function
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, rule
+from veracity.zkml.ops import Context
 
 
-@rule(Function)
 def apply_function(context: Context, op: Function) -> Tensor:
     """``(x, y)`` stands in the table of the function."""
-    b, x = context.builder, context.values[op.x]
+    b, x = context.builder, context.value(op.x)
     table = function(op.fn, op.k_in, op.k_out)
     value = None
     if x.value is not None:
@@ -34,10 +33,9 @@ def apply_function(context: Context, op: Function) -> Tensor:
     return y
 
 
-@rule(Mul)
 def multiply(context: Context, op: Mul) -> Tensor:
     """The rescaled product, entry by entry."""
-    left, right = context.values[op.a], context.values[op.b]
+    left, right = context.value(op.a), context.value(op.b)
     value = None
     if left.value is not None and right.value is not None:
         value = left.value.astype(np.int64) * right.value.astype(np.int64)
@@ -45,20 +43,18 @@ def multiply(context: Context, op: Mul) -> Tensor:
     return context.builder.rescaled(op.name, "mul", acc, value, op.shift)
 
 
-@rule(Gain)
 def gain(context: Context, op: Gain) -> Tensor:
     """``x(t, c) w(c) + bias(c)``, rescaled."""
-    b, x, w = context.builder, context.values[op.x], context.builder.weight(op.weight)
+    b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
     acc = Tensor.product("tc,c->tc", x, w)
     if op.bias is not None:
         acc = acc + b.weight(op.bias).broadcast(0, x.dims[0])
     return b.rescaled(op.name, "gain", acc, context.detail(op.name, "acc"), op.shift)
 
 
-@rule(Rope)
 def rope(context: Context, op: Rope) -> Tensor:
     """Rotation with public integer tables, then a rescale."""
-    b, x = context.builder, context.values[op.x]
+    b, x = context.builder, context.value(op.x)
     if not b.is_joint(x):
         raise UnsupportedModelError(
             op.name, "a rotary embedding of a computed value", "rotate the result of a linear map"

@@ -1,0 +1,233 @@
+"""What an op is, and what its family says about it: shape, magnitude, integer meaning.
+
+``rhu(x, s) = floor((x + 2^(s-1)) / 2^s)`` is the one rounding rule. ``bits`` is 16 or 24: a signed
+result outside is a :class:`veracity.errors.RangeError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import RangeError, UsageError
+from veracity.graph.exact import rhu
+from veracity.graph.port import Dims, Port, WeightSpec
+
+__all__ = [
+    "LARGEST",
+    "Array",
+    "Facts",
+    "Op",
+    "OpRule",
+    "Run",
+    "State",
+    "Unsupported",
+    "in_range",
+    "require",
+    "rescaled",
+    "within",
+]
+
+Array = NDArray[np.int64]
+Details = dict[str, Array]
+
+#: No value or accumulator reaches this: evaluation holds it in signed 64-bit words.
+LARGEST = 1 << 62
+_REMEDY = "calibrate again with text like this input (veracity calibrate --text FILE)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """Base of all ops: a name, which is also that of its result."""
+
+    name: str
+
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the values it reads."""
+        return tuple(getattr(self, f) for f in ("x", "a", "b", "q", "k", "v") if hasattr(self, f))
+
+    def weight_names(self) -> tuple[str, ...]:
+        """Names of the weights it reads."""
+        found = [getattr(self, f, None) for f in ("table", "weight", "bias")]
+        return tuple(f for f in found if f is not None)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What rules may know of a program.
+
+    Attributes
+    ----------
+    inputs : mapping
+        Input ports by name.
+    weights : mapping
+        Specs by name.
+    limits : mapping
+        Most of each symbol.
+    """
+
+    inputs: Mapping[str, Port]
+    weights: Mapping[str, WeightSpec]
+    limits: Mapping[str, int]
+
+
+@dataclass
+class State:
+    """What step-by-step evaluation along T remembers: positions done, keys and values by op."""
+
+    position: int = 0
+    cache: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an op's meaning may use beside its operands.
+
+    Attributes
+    ----------
+    specs, weights : mapping
+        Specs and integers by name.
+    sizes : mapping
+        What the symbols stand for.
+    state : State
+        Positions before; a fresh one for a whole pass.
+    """
+
+    specs: Mapping[str, WeightSpec]
+    weights: Mapping[str, NDArray[np.integer]]
+    sizes: Mapping[str, int]
+    state: State
+
+    def weight(self, op: Op, name: str) -> NDArray[np.integer]:
+        """A weight, within the bound that magnitudes were computed with.
+
+        Raises
+        ------
+        RangeError
+        """
+        found = self.weights[name]
+        if found.dtype.itemsize > 4:
+            within(op, found, self.specs[name].bound + 1)
+        return found
+
+
+@dataclass(frozen=True)
+class OpRule:
+    """What a family says about an op.
+
+    Attributes
+    ----------
+    shape : callable
+        ``(op, facts, dims of operands) -> dims``; raises UsageError where parameters, weights or
+        operands do not fit.
+    magnitude : callable
+        ``(op, facts, bounds of operands, their dims) -> (bound of the result, greatest bound of
+        anything on the way)``.
+    evaluate : callable
+        ``(op, run, operands) -> (result, details)``: THE integer meaning.
+    ends : bool
+        The result is an output and nothing else may read it.
+    """
+
+    shape: Callable[[Any, Facts, Sequence[Dims]], Dims]
+    magnitude: Callable[[Any, Facts, Sequence[int], Sequence[Dims]], tuple[int, int]]
+    evaluate: Callable[[Any, Run, Sequence[Array]], tuple[Array, Details]]
+    ends: bool = False
+
+
+#: Bounds of parameters by name, wherever an op has one of this name.
+_PARAMETERS = {
+    "shift": (0, 32),
+    "shift_a": (0, 32),
+    "shift_b": (0, 32),
+    "score_shift": (0, 32),
+    "mix_shift": (0, 32),
+    "frac": (1, 16),
+    "exp_k": (0, 16),
+    "k_in": (0, 16),
+    "k_out": (0, 16),
+    "eps": (1, 1 << 64),
+    "constant": (1, 1 << 128),
+    "x_bits": (1, 40),
+    "kv_heads": (1, 1 << 12),
+    "group": (1, 1 << 12),
+    "head_dim": (1, 1 << 12),
+    "heads": (1, 1 << 12),
+}
+
+
+def check_parameters(op: Op) -> None:
+    """Raise UsageError where a parameter is out of its bounds."""
+    for name, (low, high) in _PARAMETERS.items():
+        if hasattr(op, name):
+            require(low <= getattr(op, name) <= high, op, f"{name} out of bounds")
+    require(getattr(op, "bits", 16) in (16, 24), op, "bits must be 16 or 24")
+
+
+def require(condition: bool, op: Op, what: str) -> None:
+    """Raise UsageError that names the op, unless the condition holds."""
+    if not condition:
+        raise UsageError(f"{op.name}: {what}")
+
+
+def same(op: Op, dims: Sequence[Dims]) -> Dims:
+    """The dims of all operands, which must be equal."""
+    require(len(set(dims)) == 1, op, "inputs of different widths")
+    return dims[0]
+
+
+def in_range(op: Op, y: Array, bits: int) -> Array:
+    """A result within its signed width.
+
+    Raises
+    ------
+    RangeError
+    """
+    limit = 1 << (bits - 1)
+    if y.size and (int(y.min()) < -limit or int(y.max()) >= limit):
+        raise RangeError(op.name, _REMEDY)
+    return y
+
+
+def within(op: Op, x: NDArray[np.integer], limit: int) -> NDArray[np.integer]:
+    """Values below a limit in magnitude.
+
+    Raises
+    ------
+    RangeError
+    """
+    if x.size and max(-int(x.min()), int(x.max())) >= limit:
+        raise RangeError(op.name, _REMEDY)
+    return x
+
+
+def rescaled(op: Any, acc: Array) -> Array:
+    """What an accumulator means: ``rhu(acc, shift)`` in its range (16 bits where not stated).
+
+    Raises
+    ------
+    RangeError
+    """
+    return in_range(op, rhu(acc, op.shift), getattr(op, "bits", 16))
+
+
+def rounded(bound: int, shift: int) -> int:
+    """Bound of ``acc + 2^(shift-1)``, what a rescale holds on the way."""
+    return bound + ((1 << shift) >> 1)
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """An entry of a layer's table for an op that the layer cannot do.
+
+    Attributes
+    ----------
+    reason : str
+        Why, and what would do instead: part of the error that a user meets.
+    """
+
+    reason: str

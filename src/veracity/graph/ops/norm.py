@@ -1,0 +1,82 @@
+"""RMSNorm and LayerNorm over the last axis, by an exact reciprocal root for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+
+import numpy as np
+
+from veracity.graph.exact import rhu
+from veracity.graph.ops.base import (
+    LARGEST,
+    Array,
+    Facts,
+    Op,
+    OpRule,
+    Run,
+    in_range,
+    require,
+    rounded,
+    within,
+)
+from veracity.graph.port import Dims
+
+__all__ = ["RULES", "Norm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm(Op):
+    """``rhu(c rho, shift)`` with ``c = x`` ("rms") or ``d x - rowsum(x)`` ("layer").
+
+    ``rho`` is the largest integer with ``rho^2 (sum c^2 + eps) <= constant``.
+    ``constant = d 2^(2 (k + shift))`` gives ``c / rms(c)`` at scale ``2^-k``. ``|x| < 2^x_bits`` is
+    a static bound.
+    """
+
+    x: str
+    kind: str
+    constant: int
+    eps: int
+    shift: int
+    bits: int
+    x_bits: int
+
+
+def _shape(op: Norm, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    require(op.kind in ("rms", "layer"), op, "unknown kind")
+    require(op.constant // op.eps < 1 << 64, op, "the reciprocal root may exceed 32 bits")
+    require(isinstance(dims[0][-1], int), op, "a norm is over an axis of known length")
+    return dims[0]
+
+
+def _magnitude(
+    op: Norm, _facts: Facts, bounds: Sequence[int], dims: Sequence[Dims]
+) -> tuple[int, int]:
+    """``|c rho| <= sqrt(constant)``, since ``rho^2 c^2 <= rho^2 M <= constant``."""
+    d = int(dims[0][-1])
+    c = (1 << op.x_bits) * (1 if op.kind == "rms" else 2 * d)
+    product = rounded(isqrt(op.constant), op.shift)
+    return 1 << (op.bits - 1), max(bounds[0], c, product)
+
+
+def normalise(op: Norm, x: Array) -> tuple[Array, Array]:
+    """``(result, rho)``; the row sums may need more than 64 bits."""
+    within(op, x, 1 << op.x_bits)
+    d = x.shape[-1]
+    c = x if op.kind == "rms" else d * x - x.sum(axis=-1, keepdims=True)
+    largest = int(np.abs(c).max()) if c.size else 0
+    wide = c if d * largest * largest < LARGEST else c.astype(object)
+    squares = (wide * wide).sum(axis=-1)
+    found = [isqrt(op.constant // (int(m) + op.eps)) for m in squares.reshape(-1)]
+    rho = np.asarray(found, dtype=np.int64).reshape(squares.shape)
+    return in_range(op, rhu(c * rho[..., None], op.shift), op.bits), rho
+
+
+def _evaluate(op: Norm, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    y, rho = normalise(op, operands[0])
+    return y, {"rho": rho}
+
+
+RULES: dict[type[Op], OpRule] = {Norm: OpRule(_shape, _magnitude, _evaluate)}

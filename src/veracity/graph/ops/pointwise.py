@@ -1,0 +1,123 @@
+"""Sums, products, rescales and functions, entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from veracity.graph.exact import rhu
+from veracity.graph.ops.base import (
+    Array,
+    Facts,
+    Op,
+    OpRule,
+    Run,
+    in_range,
+    require,
+    rounded,
+    same,
+)
+from veracity.graph.port import Dims
+from veracity.graph.tables import FUNCTIONS, function_table
+
+__all__ = ["RULES", "Add", "Function", "Mul", "Rescale"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Op):
+    """``a * 2^shift_a + b * 2^shift_b``, exact."""
+
+    a: str
+    b: str
+    shift_a: int
+    shift_b: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale(Op):
+    """``rhu(x, shift)``."""
+
+    x: str
+    shift: int
+    bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mul(Op):
+    """``rhu(a * b, shift)``."""
+
+    a: str
+    b: str
+    shift: int
+    bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function(Op):
+    """``round(fn(x 2^-k_in) 2^k_out)`` of a signed 16-bit ``x``."""
+
+    x: str
+    fn: str
+    k_in: int
+    k_out: int
+
+
+def _shape(op: Op, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    return same(op, dims)
+
+
+def _add_magnitude(
+    op: Add, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    a, b = bounds
+    bound = (a << op.shift_a) + (b << op.shift_b)
+    return bound, bound
+
+
+def _add(op: Add, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    a, b = operands
+    return (a << op.shift_a) + (b << op.shift_b), {}
+
+
+def _rescale_magnitude(
+    op: Rescale, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return 1 << (op.bits - 1), rounded(bounds[0], op.shift)
+
+
+def _rescale(op: Rescale, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    return in_range(op, rhu(operands[0], op.shift), op.bits), {}
+
+
+def _mul_magnitude(
+    op: Mul, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return 1 << (op.bits - 1), rounded(bounds[0] * bounds[1], op.shift)
+
+
+def _mul(op: Mul, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    return in_range(op, rhu(operands[0] * operands[1], op.shift), op.bits), {}
+
+
+def _function_shape(op: Function, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    require(op.fn in FUNCTIONS, op, "unknown function")
+    return dims[0]
+
+
+def _function_magnitude(
+    _op: Function, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return 1 << 15, bounds[0]
+
+
+def _function(op: Function, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    x = in_range(op, operands[0], 16)
+    return function_table(op.fn, op.k_in, op.k_out)[x + (1 << 15)], {}
+
+
+RULES: dict[type[Op], OpRule] = {
+    Add: OpRule(_shape, _add_magnitude, _add),
+    Rescale: OpRule(_shape, _rescale_magnitude, _rescale),
+    Mul: OpRule(_shape, _mul_magnitude, _mul),
+    Function: OpRule(_function_shape, _function_magnitude, _function),
+}

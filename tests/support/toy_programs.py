@@ -1,0 +1,83 @@
+"""Small programs that are no text decoders: ports of any rank, weights of four dims, relu."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from veracity.graph import Output, Port, Program, Trace, WeightSpec, execute
+from veracity.graph.ops import Add, Contract, Function, Linear, Mul
+
+S16 = 1 << 15
+
+
+@dataclass(frozen=True, eq=False)
+class Toy:
+    """A program, its weights and inputs."""
+
+    program: Program
+    weights: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray]
+
+    @property
+    def trace(self) -> Trace:
+        return execute(self.program, self.weights, self.inputs)
+
+
+def mlp(samples: int = 5, seed: int = 1) -> Toy:
+    """Two dense layers with relu over (N, 8); a residual sum; an output of (N, 3)."""
+    rng = np.random.default_rng(seed)
+    ops = (
+        Linear(name="h", x="x", weight="w1", bias="b1", shift=8, bits=16),
+        Function(name="r", x="h", fn="relu", k_in=8, k_out=8),
+        Linear(name="y", x="r", weight="w2", bias=None, shift=7, bits=16),
+        Linear(name="skip", x="x", weight="w3", bias=None, shift=8, bits=16),
+        Add(name="z", a="y", b="skip", shift_a=0, shift_b=1),
+        Mul(name="out", a="z", b="y", shift=6, bits=24),
+    )
+    shapes = {"w1": (6, 8), "b1": (6,), "w2": (3, 6), "w3": (3, 8)}
+    weights = {n: rng.integers(-90, 91, s).astype(np.int16) for n, s in shapes.items()}
+    program = Program(
+        name="mlp",
+        arch={},
+        inputs={"x": Port(("N", 8), 8, -S16, S16 - 1)},
+        outputs={"scores": Output(("N", 3), 8, -(1 << 23), (1 << 23) - 1, "out")},
+        limits={"N": 64},
+        ops=ops,
+        weights={n: WeightSpec(s, "int16", 8, 16) for n, s in shapes.items()},
+        exponents={},
+    )
+    program.validate()
+    return Toy(program, weights, {"x": rng.integers(-999, 1000, (samples, 8))})
+
+
+def convolution(samples: int = 2, seed: int = 2) -> Toy:
+    """A weight of four dims over patches: what a convolution is once its windows are laid out."""
+    rng = np.random.default_rng(seed)
+    ops = (
+        Contract(name="c", x="x", weight="k", spec="npcij,ocij->npo", shift=8, bits=16),
+        Function(name="r", x="c", fn="relu", k_in=8, k_out=8),
+        Contract(name="y", x="r", weight="m", spec="npo,po->n", shift=6, bits=24),
+    )
+    shapes = {"k": (5, 3, 2, 3), "m": (4, 5)}
+    weights = {n: rng.integers(-90, 91, s).astype(np.int16) for n, s in shapes.items()}
+    program = Program(
+        name="convolution",
+        arch={},
+        inputs={"x": Port(("N", 4, 3, 2, 3), 8, -S16, S16 - 1)},
+        outputs={"y": Output(("N",), 8, -(1 << 23), (1 << 23) - 1, "y")},
+        limits={"N": 8},
+        ops=ops,
+        weights={n: WeightSpec(s, "int16", 8, 16) for n, s in shapes.items()},
+        exponents={},
+    )
+    program.validate()
+    return Toy(program, weights, {"x": rng.integers(-999, 1000, (samples, 4, 3, 2, 3))})
+
+
+@lru_cache(maxsize=1)
+def toys() -> tuple[Toy, ...]:
+    """All of them."""
+    return mlp(), convolution()
