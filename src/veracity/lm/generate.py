@@ -25,6 +25,10 @@ def generate(
 
     Parameters
     ----------
+    program : Program
+        A text decoder.
+    weights : mapping
+        Integers by name.
     prompt : sequence of int
         Prompt token ids.
     max_new_tokens : int

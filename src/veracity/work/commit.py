@@ -25,6 +25,15 @@ def commit(
 ) -> tuple[Commitment, Secret]:
     """Commit to every weight of a calibrated model.
 
+    Parameters
+    ----------
+    program : ProgramFile or path
+        A calibrated model.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the work advances.
+
     Returns
     -------
     Commitment, Secret
