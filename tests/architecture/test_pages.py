@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 #: Pages that are still to be written.
-OPEN = {"chains.md", "add-an-op.md"}
+OPEN = {"chains.md", "add-an-op.md", "add-a-backend.md"}
 
 _MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$\n]*\$", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -26,7 +26,7 @@ def test_links_and_paths_resolve(page: Path) -> None:
     links = {link for link in _LINK.findall(_MATHEMATICS.sub("", text)) if "://" not in link}
     assert {link for link in links if not (page.parent / link).exists()} <= OPEN
     paths = {path for path in _PATH.findall(text) if "NAME" not in path}
-    assert {path for path in paths if not (ROOT / path).exists()} == set()
+    assert {Path(path).name for path in paths if not (ROOT / path).exists()} <= OPEN
 
 
 def test_every_protocol_is_listed_with_its_code() -> None:
