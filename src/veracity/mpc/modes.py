@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
-from veracity.mpc.material import Label, Ledger, Material, Sink
+from veracity.mpc.material import Label, Material, ReplayRegistry, Sink
 from veracity.mpc.party import Array
 from veracity.mpc.secure import session as secure
 from veracity.mpc.secure.plan import Plan, make_plan
@@ -126,7 +126,7 @@ def party(
     channel: Channel,
     weights: Integers,
     plain: Integers,
-    ledger: Ledger,
+    registry: ReplayRegistry,
     name: bytes,
     pick: Pick = greedy,
 ) -> PartySide:
@@ -142,10 +142,10 @@ def party(
         if pick is not greedy:
             raise UsageError("answers in mode 'secure' are greedy; leave out --temperature")
         return _Secure(
-            secure.PartySession(index, program, channel, weights, plain, ledger, name=name)
+            secure.PartySession(index, program, channel, weights, plain, registry, name=name)
         )
     made = shuffled.PartySession(
-        index, program, channel, weights, plain, ledger, _CHOICES[mode], _by_bfv(mode), pick, name
+        index, program, channel, weights, plain, registry, _CHOICES[mode], _by_bfv(mode), pick, name
     )
     return _Shuffled(made)
 

@@ -24,12 +24,25 @@ from veracity.mpc.weights import masked_bytes, masked_parts, masked_weights, see
 from veracity.net import Channel, connect, pair
 from veracity.private.parties import preprocessing_client
 from veracity.private.parties.dealer import DealerLimits
-from veracity.private.parties.handshake import fetch_card, fetch_weights, meet
+from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
 from veracity.private.parties.owner import ServiceLimits
-from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind, Supply, passes_of
-from veracity.private.parties.spool import SharedLedger, Store
-from veracity.private.parties.weights import Kept
-from veracity.private.parties.wire import CHUNK, PROTOCOL, Step, chunks_of, hear, tell
+from veracity.private.parties.preprocessing_client import (
+    HEADER,
+    REQUEST,
+    Kind,
+    PreprocessingClient,
+    passes_of,
+)
+from veracity.private.parties.spool import SharedRegistry, Spool
+from veracity.private.parties.weights import WeightCache
+from veracity.private.parties.wire import (
+    CHUNK,
+    PROTOCOL,
+    MessageTag,
+    chunks_of,
+    receive_object,
+    send_object,
+)
 from veracity.private.sampling import Sampling
 
 SHAPE = (8, 2, 2, 4, 12, 40)
@@ -198,14 +211,14 @@ def test_a_pass_without_result_is_repeated(
 
 def test_the_store_keeps_its_cap(tmp_path: Path) -> None:
     async def session() -> None:
-        store = Store(tmp_path / "material", 100)
+        spool = Spool(tmp_path / "material", 100)
         assert stat.S_IMODE((tmp_path / "material").stat().st_mode) == 0o700
         with pytest.raises(UsageError, match="over the cap"):
-            await store.take(101)
-        first = await store.take(60)
-        assert list(store.folder.iterdir()) == []  # nobody can open what has no name
+            await spool.take(101)
+        first = await spool.take(60)
+        assert list(spool.folder.iterdir()) == []  # nobody can open what has no name
         assert stat.S_IMODE(os.fstat(first._file.fileno()).st_mode) == 0o600
-        waiting = asyncio.create_task(store.take(60))
+        waiting = asyncio.create_task(spool.take(60))
         await asyncio.sleep(0.01)
         assert not waiting.done()
         first.write(b"x" * 60)
@@ -216,7 +229,7 @@ def test_the_store_keeps_its_cap(tmp_path: Path) -> None:
         second.close()
         second.close()
         await asyncio.sleep(0)
-        assert (store.used, store.peak) == (0, 60)
+        assert (spool.used, spool.peak) == (0, 60)
 
     run(session())
 
@@ -229,7 +242,7 @@ def test_masked_weights_by_parts_are_the_masked_weights(tmp_path: Path) -> None:
         part.tobytes() for part in masked_parts(example.program, example.weights, seed)
     )
     assert len(parts) == masked_bytes(example.program)
-    kept = Kept(tmp_path, example.program, seed_digest(seed))
+    kept = WeightCache(tmp_path, example.program, seed_digest(seed))
     assert not kept.there
     with pytest.raises(PeerError), kept.filled() as out:
         out.write(parts[:100])
@@ -242,30 +255,30 @@ def test_masked_weights_by_parts_are_the_masked_weights(tmp_path: Path) -> None:
     loaded = kept.load()
     assert loaded.keys() == whole.keys()
     assert all(np.array_equal(loaded[name], whole[name]) for name in whole)
-    other = Kept(tmp_path, example.program, seed_digest(bytes(32)))
+    other = WeightCache(tmp_path, example.program, seed_digest(bytes(32)))
     assert not other.there
 
 
 def test_the_ledger_is_kept_privately(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     label = Label(bytes(32), bytes(16), 1, 0, 3, 1)
-    SharedLedger(path).use(label, bytes(32))
+    SharedRegistry(path).use(label, bytes(32))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(UsageError, match="used before"):
-        SharedLedger(path).use(label, bytes(range(32)))
+        SharedRegistry(path).use(label, bytes(range(32)))
 
 
 async def false_dealer(channel: Channel, headers: list[tuple[Kind, Label, bytes, bytes]]) -> None:
     """Answers requests with what it is told to."""
     for kind, label, seed, data in headers:
-        await channel.receive(Step.REQUEST, REQUEST.size)
+        await channel.receive(MessageTag.REQUEST, REQUEST.size)
         await channel.send(
-            Step.HEADER, HEADER.pack(kind, label.encode(), seed, len(data), len(data), 0)
+            MessageTag.HEADER, HEADER.pack(kind, label.encode(), seed, len(data), len(data), 0)
         )
-        await channel.receive(Step.ACCEPT, 1)
+        await channel.receive(MessageTag.ACCEPT, 1)
         for start in range(0, len(data), CHUNK):
-            await channel.send(Step.CHUNK, data[start : start + CHUNK])
-    await channel.receive(Step.REQUEST, REQUEST.size)
+            await channel.send(MessageTag.CHUNK, data[start : start + CHUNK])
+    await channel.receive(MessageTag.REQUEST, REQUEST.size)
 
 
 @MODES
@@ -291,7 +304,7 @@ def test_material_that_was_used_is_refused(
     async def session() -> None:
         async with three(example, mode, tmp_path, timeout=5) as parties, parties.session(2, 2) as s:
             token = await s[0].feed([1, 2])
-            await s[0]._supply.full(1)
+            await s[0]._preprocessing.full(1)
             with pytest.raises(UsageError, match="used before"):
                 await s[0].feed([token])
 
@@ -311,11 +324,11 @@ def test_material_for_another_pass_is_refused(what: str, tmp_path: Path) -> None
         near, far = pair(timeout=5)
         kind, label = WRONG[what]
         dealer = asyncio.create_task(false_dealer(far, [(kind, label, bytes(32), b"x")]))  # type: ignore[list-item]
-        supply = Supply(near, Store(tmp_path, 1000), [(0, 2)], 1)
-        supply.start()
+        preprocessing = PreprocessingClient(near, Spool(tmp_path, 1000), [(0, 2)], 1)
+        preprocessing.start()
         with pytest.raises(PeerError, match="another pass"):
-            await supply.next()
-        await supply.close()
+            await preprocessing.next()
+        await preprocessing.close()
         with pytest.raises(PeerError):
             await dealer
 
@@ -327,8 +340,10 @@ def test_material_for_another_pass_is_refused(what: str, tmp_path: Path) -> None
 
 async def hello(parties: Three, party: str, session: str, **more: Any) -> Channel:
     channel = await parties.call(parties.dealer_port, "dealer")
-    await tell(
-        channel, Step.HELLO, **{"protocol": PROTOCOL, "party": party, "session": session, **more}
+    await send_object(
+        channel,
+        MessageTag.HELLO,
+        **{"protocol": PROTOCOL, "party": party, "session": session, **more},
     )
     return channel
 
@@ -346,12 +361,12 @@ def order(example: Example, **more: Any) -> dict[str, Any]:
 
 async def register(parties: Three, session: str, seed: bytes = bytes(32), **more: Any) -> Channel:
     channel = await hello(parties, "owner", session)
-    await tell(channel, Step.ASK, **order(parties.example, **more))
+    await send_object(channel, MessageTag.ASK, **order(parties.example, **more))
     program = parties.example.program.to_json().encode()
-    if not (await hear(channel, Step.ANSWER, {"known": bool}))["known"]:
-        await tell(channel, Step.ASK, program_bytes=len(program), seed=seed.hex())
-        await channel.send(Step.CHUNK, program)
-    await hear(channel, Step.ANSWER, {"ok": bool})
+    if not (await receive_object(channel, MessageTag.ANSWER, {"known": bool}))["known"]:
+        await send_object(channel, MessageTag.ASK, program_bytes=len(program), seed=seed.hex())
+        await channel.send(MessageTag.CHUNK, program)
+    await receive_object(channel, MessageTag.ANSWER, {"ok": bool})
     return channel
 
 
@@ -364,10 +379,10 @@ def test_what_a_dealer_refuses(tmp_path: Path) -> None:
         async with three(example, "shuffled", tmp_path, dealer_limits=limits) as parties:
             stranger = await hello(parties, "user", name)
             with pytest.raises(PeerError, match="no such session"):
-                await hear(stranger, Step.ANSWER, {"ok": bool})
+                await receive_object(stranger, MessageTag.ANSWER, {"ok": bool})
             newer = await hello(parties, "user", name, protocol=PROTOCOL + 1)
             with pytest.raises(PeerError, match="another version"):
-                await hear(newer, Step.ANSWER, {"ok": bool})
+                await receive_object(newer, MessageTag.ANSWER, {"ok": bool})
             with pytest.raises(PeerError):
                 await register(parties, "cd" * 16, seed=b"z" * 32)  # not the seed it named
             for more in ({"rows": 0}, {"passes": 6}, {"rows": 10**6}):
@@ -376,17 +391,17 @@ def test_what_a_dealer_refuses(tmp_path: Path) -> None:
             owner = await register(parties, name)
             with pytest.raises(PeerError, match="used before"):
                 again = await hello(parties, "owner", name)
-                await tell(again, Step.ASK, **order(example))
-                await hear(again, Step.ANSWER, {"known": bool})
+                await send_object(again, MessageTag.ASK, **order(example))
+                await receive_object(again, MessageTag.ANSWER, {"known": bool})
             user = await hello(parties, "user", name)
-            await hear(user, Step.ANSWER, {"ok": bool})
-            await user.send(Step.REQUEST, REQUEST.pack(0, 1))  # not in order
+            await receive_object(user, MessageTag.ANSWER, {"ok": bool})
+            await user.send(MessageTag.REQUEST, REQUEST.pack(0, 1))  # not in order
             with pytest.raises(PeerError, match="in order"):
-                await user.receive(Step.HEADER, HEADER.size)
-            await owner.send(Step.REQUEST, REQUEST.pack(0, 0))
+                await user.receive(MessageTag.HEADER, HEADER.size)
+            await owner.send(MessageTag.REQUEST, REQUEST.pack(0, 0))
             with pytest.raises(PeerError):  # the user has left
                 while True:
-                    await owner.receive(Step.HEADER, HEADER.size)
+                    await owner.receive(MessageTag.HEADER, HEADER.size)
 
     run(session())
 
@@ -436,9 +451,9 @@ GARBAGE = [b"", b"{}", b"[]", b"null", b'{"protocol": 1}', b'{"protocol":true}',
 def test_messages_that_do_not_parse(data: bytes) -> None:
     async def session() -> None:
         near, far = pair(timeout=5)
-        await far.send(Step.HELLO, data)
+        await far.send(MessageTag.HELLO, data)
         with pytest.raises(PeerError, match="parse"):
-            await hear(near, Step.HELLO, {"protocol": int})
+            await receive_object(near, MessageTag.HELLO, {"protocol": int})
 
     run(session())
 
@@ -459,9 +474,9 @@ HELLO = {
 def test_an_owner_that_says_what_cannot_be(field: str, value: object) -> None:
     async def session() -> None:
         near, far = pair(timeout=5)
-        await tell(far, Step.HELLO, **{**HELLO, field: value})
+        await send_object(far, MessageTag.HELLO, **{**HELLO, field: value})
         with pytest.raises(PeerError):
-            await meet(near)
+            await exchange_hellos(near)
 
     run(session())
 
@@ -471,13 +486,13 @@ def test_an_owner_that_sends_other_files_than_it_named(tmp_path: Path) -> None:
 
     async def session() -> None:
         near, far = pair(timeout=5)
-        await tell(far, Step.HELLO, **HELLO)
-        offer = await meet(near)
-        await far.send(Step.CHUNK, b"x" * 9)
+        await send_object(far, MessageTag.HELLO, **HELLO)
+        offer = await exchange_hellos(near)
+        await far.send(MessageTag.CHUNK, b"x" * 9)
         with pytest.raises(PeerError, match="another card"):
             await fetch_card(near, offer)
-        kept = Kept(tmp_path / "kept", program, offer.masks)
-        await far.send(Step.CHUNK, b"x" * 9)
+        kept = WeightCache(tmp_path / "kept", program, offer.masks)
+        await far.send(MessageTag.CHUNK, b"x" * 9)
         with pytest.raises(PeerError, match="9 bytes"):
             await fetch_weights(near, program, kept, lambda *_: None)
         assert not kept.there
@@ -514,9 +529,9 @@ def parties_busy(parties: Three) -> int:
 
 async def speaks_garbage(parties: Three) -> None:
     channel = await parties.call(parties.server_port, "owner")
-    await channel.send(Step.HELLO, os.urandom(100))
+    await channel.send(MessageTag.HELLO, os.urandom(100))
     with pytest.raises(PeerError):
-        await channel.receive(Step.HELLO, 10)
+        await channel.receive(MessageTag.HELLO, 10)
 
 
 async def garbage_in_a_pass(parties: Three) -> None:
@@ -539,11 +554,11 @@ async def asks_for_too_much(parties: Three) -> None:
 
 async def wants_what_is_not(parties: Three) -> None:
     channel = await parties.call(parties.server_port, "owner")
-    await tell(channel, Step.HELLO, protocol=PROTOCOL)
-    await channel.receive_up_to(Step.HELLO, 4096)
-    await tell(channel, Step.ASK, what="the weights in clear", rows=0, passes=0)
+    await send_object(channel, MessageTag.HELLO, protocol=PROTOCOL)
+    await channel.receive_up_to(MessageTag.HELLO, 4096)
+    await send_object(channel, MessageTag.ASK, what="the weights in clear", rows=0, passes=0)
     with pytest.raises(PeerError):
-        await channel.receive(Step.ANSWER, 1)
+        await channel.receive(MessageTag.ANSWER, 1)
 
 
 BAD = {f.__name__: f for f in (

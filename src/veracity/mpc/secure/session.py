@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from veracity.errors import PeerError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
-from veracity.mpc.material import Label, Ledger, Material, Sink, Writer
+from veracity.mpc.material import Label, Material, ReplayRegistry, Sink, Writer
 from veracity.mpc.party import OWNER, USER, Array, Party
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.evaluate import Cache, Walk, rows_of
@@ -89,7 +89,7 @@ class PartySession:
         From :func:`owner_weights` or :func:`user_weights`.
     plain : mapping
         All weights at the owner (biases, positions); empty at the user.
-    ledger : Ledger
+    registry : ReplayRegistry
         Refuses material that was used before.
 
     Attributes
@@ -105,7 +105,7 @@ class PartySession:
     channel: Channel
     weights: Integers
     plain: Integers = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
+    registry: ReplayRegistry = field(default_factory=ReplayRegistry)
     name: bytes | None = None
     fed: int = 0
     tag: int = 1
@@ -145,7 +145,7 @@ class PartySession:
             The next token at the user; None at the owner, and where ``repeat`` is set.
         """
         self._check(label, tokens)
-        self.ledger.use(label, material.seed)
+        self.registry.use(label, material.seed)
         party = Party(self.index, self.channel, material, self.weights, prepared or {}, self.tag)
         cache = rows_of(self.cache, label.start) if label.start else {}
         walk = Walk(party, self.program, label.rows, label.start, cache, self.plain, tokens)
