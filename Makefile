@@ -12,6 +12,9 @@ PY := $(BIN)/python
 CONSTRAINTS := requirements/constraints.txt
 RUST := $(shell find rust -name target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.toml' \) -print 2>/dev/null)
 PYTEST_ARGS ?=
+# Processes that share the tests, one thread each (tests/conftest.py).
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -51,11 +54,11 @@ demo-private: env ## private inference: owner, user and dealer as three processe
 	$(BIN)/veracity private demo
 
 test: env ## the test suite without the slow tests; kernels also without their AVX-512 paths
-	VERACITY_PORTABLE=1 $(BIN)/pytest -q tests/conformance
-	$(BIN)/pytest $(PYTEST_ARGS)
+	VERACITY_PORTABLE=1 $(PYTEST) -q tests/conformance
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-all: env ## slow tests, too
-	$(BIN)/pytest -m "not gpu" $(PYTEST_ARGS)
+	$(PYTEST) -m "not gpu" $(PYTEST_ARGS)
 
 lint: env ## ruff, mypy, stub test, import contract, rustfmt, clippy
 	$(BIN)/ruff check .

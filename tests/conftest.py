@@ -7,6 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.minutes import Minutes
+
+#: Read by Rust's and by NumPy's pools of threads when they start.
+THREADS = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", action="store_true", help="minutes by folder, against the budget")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers of ``-n`` get one thread each, and so do the processes that tests start."""
+    workers = config.getoption("numprocesses", None) or 0
+    if workers > 1:
+        for name in THREADS:
+            os.environ.setdefault(name, "1")
+    if config.getoption("--minutes") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Minutes(max(1, workers)), "minutes")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -89,7 +89,17 @@ class Metadata:
 
     @classmethod
     def from_plain(cls, value: Any, where: str, vocabulary: int) -> Metadata:
-        """Inverse of :meth:`to_plain`; raises :class:`FormatError` on any other shape."""
+        """Inverse of :meth:`to_plain`; raises :class:`FormatError` on any other shape.
+
+        Parameters
+        ----------
+        value : object
+            What was read from JSON.
+        where : str
+            What to blame, for errors.
+        vocabulary : int
+            Number of token ids.
+        """
         kinds: dict[str, type] = {
             "accuracy": dict,
             "calibration": dict,

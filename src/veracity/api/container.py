@@ -176,6 +176,15 @@ def parse_json(data: bytes, where: str) -> Any:
 def read_file(path: str | Path, limit: int, what: str) -> bytes:
     """The bytes of a file that must not be larger than ``limit``.
 
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    limit : int
+        Most bytes.
+    what : str
+        What kind of file it should be, for errors.
+
     Raises
     ------
     UsageError
@@ -251,7 +260,17 @@ def atomic_output(path: str | Path, mode: int = 0o644) -> Iterator[BinaryIO]:
 
 
 def write_file(path: str | Path, data: bytes, mode: int = 0o644) -> None:
-    """Write ``data`` through :func:`atomic_output`."""
+    """Write ``data`` through :func:`atomic_output`.
+
+    Parameters
+    ----------
+    path : str or path
+        The file; it appears whole or not at all.
+    data : bytes
+        Its content.
+    mode : int
+        Permissions.
+    """
     with atomic_output(path, mode) as stream:
         stream.write(data)
 

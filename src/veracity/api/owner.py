@@ -85,6 +85,15 @@ def commit(
 ) -> tuple[Commitment, Secret]:
     """Commit to every weight of a calibrated model.
 
+    Parameters
+    ----------
+    program : ProgramFile or path
+        A calibrated model.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the work advances.
+
     Returns
     -------
     Commitment, Secret
@@ -198,7 +207,19 @@ def prove(
 
 
 def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
-    """Raise :class:`UsageError` unless a verifier will read ``prompt`` in ``ids``."""
+    """Raise :class:`UsageError` unless a verifier will read ``prompt`` in ``ids``.
+
+    Parameters
+    ----------
+    prompt : str
+        What the user wrote.
+    ids : list of int
+        Token ids of the framed prompt.
+    frame : PromptFrame
+        What stands before and after the words.
+    table : TokenTable
+        The model's tokens.
+    """
     try:
         read = frame.words(ids, table)
     except VerificationError as fault:
@@ -223,6 +244,25 @@ def prove_tokens(
     """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids.
 
     ``memory`` is the limit of the process's memory in bytes, if there is one.
+
+    Parameters
+    ----------
+    loaded : ProgramFile
+        A calibrated model.
+    opened : Secret
+        Its commitment's secret.
+    prompt : list of int
+        Token ids of the framed prompt.
+    answer : list of int
+        Token ids of the answer, greedy.
+    frame : str
+        Name of the frame around the prompt.
+    memory : int, optional
+        Limit of the process's memory in bytes.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the work advances.
     """
     commitment = opened.commitment
     tokens = tuple(prompt + answer)
@@ -246,7 +286,19 @@ def prove_tokens(
 def answer_tokens(
     loaded: ProgramFile, prompt: list[int], wanted: int, progress: Progress
 ) -> list[int]:
-    """The greedy answer, one call of ``progress`` a token."""
+    """The greedy answer, one call of ``progress`` a token.
+
+    Parameters
+    ----------
+    loaded : ProgramFile
+        A calibrated model.
+    prompt : list of int
+        Token ids of the framed prompt.
+    wanted : int
+        Most tokens of the answer.
+    progress : Progress
+        Called once a token.
+    """
     done = 0
 
     def count(token: int) -> None:

@@ -218,7 +218,17 @@ class PromptFrame:
 
     @classmethod
     def from_plain(cls, value: object, where: str, vocabulary: int) -> PromptFrame:
-        """Inverse of :meth:`to_plain`; raises :class:`FormatError`."""
+        """Inverse of :meth:`to_plain`; raises :class:`FormatError`.
+
+        Parameters
+        ----------
+        value : object
+            What was read from JSON.
+        where : str
+            What to blame, for errors.
+        vocabulary : int
+            Number of token ids.
+        """
         if not isinstance(value, dict) or value.keys() != {"after", "before"}:
             raise FormatError(where, "a prompt frame needs exactly 'before' and 'after'")
         sides = {}

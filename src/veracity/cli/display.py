@@ -83,7 +83,17 @@ def show_table(rows: Iterable[tuple[str, object]], title: str | None = None) -> 
 def show_columns(
     names: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
 ) -> None:
-    """A table with a heading; the first column is a name, the others are numbers."""
+    """A table with a heading; the first column is a name, the others are numbers.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Heads of the columns.
+    rows : iterable
+        Cells, as many in each row as there are names.
+    title : str, optional
+        A line above.
+    """
     table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False, header_style="bold")
     for i, name in enumerate(names):
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)

@@ -53,7 +53,17 @@ def hint(fault: VeracityError, command: str = "") -> str:
 
 
 def fail(fault: VeracityError, code: int, command: str = "") -> NoReturn:
-    """Print the fault and its hint on standard error, and leave with ``code``."""
+    """Print the fault and its hint on standard error, and leave with ``code``.
+
+    Parameters
+    ----------
+    fault : VeracityError
+        What went wrong.
+    code : int
+        Exit code.
+    command : str
+        The command that failed, for a hint that names it.
+    """
     line = " ".join(printable(str(fault)).split())
     click.echo(f"error: {line}", err=True)
     if advice := hint(fault, command):

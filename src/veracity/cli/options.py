@@ -42,7 +42,17 @@ class Bytes(click.ParamType[int]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
-        """The number of bytes."""
+        """The number of bytes.
+
+        Parameters
+        ----------
+        value : object
+            What stands on the command line, such as ``2GiB``.
+        param : click.Parameter or None
+            The option, for errors.
+        ctx : click.Context or None
+            The call, for errors.
+        """
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", str(value).strip().lower())
         if found is None:
             self.fail(f"{value!r} is not a size such as 2GiB or 800MB", param, ctx)

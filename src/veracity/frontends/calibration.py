@@ -36,7 +36,17 @@ def bundled_text() -> tuple[str, list[str]]:
 def observe_ranges(
     model: FloatModel, windows: Sequence[Sequence[int]], progress: Progress
 ) -> dict[str, Range]:
-    """Largest magnitude and 99.9th percentile of every tensor over all windows."""
+    """Largest magnitude and 99.9th percentile of every tensor over all windows.
+
+    Parameters
+    ----------
+    model : FloatModel
+        The model as it came.
+    windows : sequence
+        Token ids of each window.
+    progress : Progress
+        Called once a window.
+    """
     largest: dict[str, float] = {}
     usual: dict[str, float] = {}
 
@@ -62,7 +72,21 @@ def accuracy(
     windows: Sequence[Sequence[int]],
     progress: Progress = lambda _phase, _done: None,
 ) -> dict[str, Any]:
-    """Perplexity of both models, their ratio and top-1 agreement on token windows."""
+    """Perplexity of both models, their ratio and top-1 agreement on token windows.
+
+    Parameters
+    ----------
+    model : FloatModel
+        The model as it came.
+    program : Program
+        Its integer program.
+    weights : dict
+        The program's integer weights.
+    windows : sequence
+        Token ids of each window; none of them observed.
+    progress : Progress
+        Called once a window.
+    """
     loss = {"float": 0.0, "integer": 0.0}
     agree = total = counted = 0
     scale = 2.0 ** -program.exponents[program.ops[-1].name]
@@ -102,8 +126,16 @@ def calibrate_model(
 
     Parameters
     ----------
+    model : FloatModel
+        The model as it came.
+    tokenizer : Tokenizer
+        Its tokenizer.
+    name : str
+        Name of the program.
     text : str, optional
         Text to observe; by default the bundled prose and chat prompts.
+    progress : Progress
+        Called as the work advances.
 
     Returns
     -------

@@ -1,10 +1,8 @@
 """The program file (``.vprog``): a zip container with uncompressed members.
 
 ``meta.json`` (format, source, parameters), ``tokenizer.json``, ``weights/float/*.npy`` and
-``config.json``;
-after calibration also ``program.json``, ``report.json`` and ``weights/int/*.npy``. Members are
-stored, not
-deflated, so arrays are memory-mapped in place.
+``config.json``; after calibration also ``program.json``, ``report.json`` and
+``weights/int/*.npy``. Members are stored, not deflated, so arrays are memory-mapped in place.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Gains of norms are folded into the linear maps that read them (except the last one of a tied
 model), ``1/sqrt(head_dim)`` into the query projection, LayerNorm biases into the next biases: a
-norm
-here only normalises.
+norm here only normalises.
 """
 
 from __future__ import annotations
@@ -184,6 +183,8 @@ def check_model(model: FloatModel, where: str, *, values: bool = True) -> None:
 
     Parameters
     ----------
+    model : FloatModel
+        Configuration and tensors.
     where : str
         File to blame.
     values : bool
@@ -247,7 +248,19 @@ def decimal(x: float) -> str:
 def fold_norm(
     tensors: dict[str, Floats], readers: Sequence[str], gain: Floats, bias: Floats | None = None
 ) -> None:
-    """Fold a norm's gain (and bias) into the linear maps that read its result."""
+    """Fold a norm's gain (and bias) into the linear maps that read its result.
+
+    Parameters
+    ----------
+    tensors : dict
+        Float tensors by name; those of the readers are replaced.
+    readers : sequence of str
+        Linear maps (n, d) that read the norm's result.
+    gain : Floats
+        (d,).
+    bias : Floats, optional
+        (d,); becomes a bias (n,) of every reader.
+    """
     for name in readers:
         if bias is not None:
             extra = tensors[name] @ bias

@@ -1,9 +1,8 @@
 """Choosing scales: from observed ranges to an integer program and integer weights.
 
 A tensor with exponent k stands for integer * 2^-k. 16-bit activations keep one bit of headroom
-above
-the calibrated maximum; tensors with massive activations (max / p99.9 > 64) get 24 bits and are
-never clamped, because they carry the model.
+above the calibrated maximum; tensors with massive activations (max / p99.9 > 64) get 24 bits and
+are never clamped, because they carry the model.
 """
 
 from __future__ import annotations
@@ -149,6 +148,8 @@ def build_program(
 
     Parameters
     ----------
+    model : FloatModel
+        A decoder.
     ranges : mapping
         Observed ranges by op name, and ``residual``, ``layers.{i}.attn.scores``, ``head``.
     name : str

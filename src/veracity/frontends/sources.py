@@ -86,6 +86,10 @@ def import_model(source: str | Path, out: str | Path, progress: Progress = _sile
     ----------
     source : str or path
         ``smollm2``, ``stories260k``, a synthetic shape such as ``gpt2-124m``, or a path.
+    out : str or path
+        Program file to write.
+    progress : Progress
+        Called as the work advances.
 
     Raises
     ------
@@ -124,8 +128,12 @@ def calibrate(
 
     Parameters
     ----------
+    path : str or path
+        Program file; it is rewritten.
     text : path, optional
         A text file to observe; the bundled text by default.
+    progress : Progress
+        Called as the work advances.
 
     Returns
     -------

@@ -25,7 +25,17 @@ def byte_level_bytes(token: str) -> bytes:
 def byte_level_json(
     vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], digits_apart: bool
 ) -> str:
-    """A ``tokenizer.json`` of GPT-2's form, which the ``tokenizers`` library reads too."""
+    """A ``tokenizer.json`` of GPT-2's form, which the ``tokenizers`` library reads too.
+
+    Parameters
+    ----------
+    vocabulary : mapping
+        Token ids by token, in GPT-2's alphabet of bytes.
+    merges : sequence of (str, str)
+        Pairs, the first to be merged first.
+    digits_apart : bool
+        Whether every digit is a word of its own.
+    """
     plain = {"add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     split: dict[str, Any] = {"type": "ByteLevel", **plain}
     if digits_apart:

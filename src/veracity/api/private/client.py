@@ -97,6 +97,17 @@ class Conversation:
 
         With ``to_the_end`` the model's end of the answer is ignored; ``decoder`` may hold the
         beginning of a character.
+
+        Parameters
+        ----------
+        prompt : list of int
+            Token ids, as many as the session is for.
+        to_the_end : bool
+            Whether to go on behind the model's end of the answer.
+        hide_length : bool
+            Whether to run all passes, so that the other parties see no length.
+        decoder : codecs.IncrementalDecoder, optional
+            May hold the beginning of a character.
         """
         if len(prompt) != self.prompt_tokens:
             raise UsageError(
@@ -251,6 +262,15 @@ class Client:
         self, prompt_tokens: int, max_new_tokens: int = 32, *, sampling: Sampling | None = None
     ) -> AsyncIterator[Conversation]:
         """Open a session before the prompt exists, for a prompt of a known length.
+
+        Parameters
+        ----------
+        prompt_tokens : int
+            Length of the prompt, in tokens.
+        max_new_tokens : int
+            Most tokens of the answer.
+        sampling : Sampling, optional
+            How tokens are chosen; greedy by default.
 
         Raises
         ------

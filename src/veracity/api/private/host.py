@@ -164,6 +164,15 @@ def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
     belongs to one program with one set of weights. It is kept (mode 0600), so that users need the
     masked weights only once.
 
+    Parameters
+    ----------
+    folder : path
+        Where seeds are kept.
+    card : Card
+        What users see of the model.
+    weights : bytes
+        Digest of the integer weights.
+
     Raises
     ------
     UsageError, FormatError

@@ -52,7 +52,17 @@ class ModeSeen:
 
 
 def model_file(model: str | Path, folder: Path, progress: Progress) -> Path:
-    """A calibrated program file: the one that is named, or one made from a model's name."""
+    """A calibrated program file: the one that is named, or one made from a model's name.
+
+    Parameters
+    ----------
+    model : str or path
+        A ``.vprog`` file, or what :func:`veracity.import_model` takes.
+    folder : path
+        Where a file that has to be made goes.
+    progress : Progress
+        Called as the work advances.
+    """
     path = Path(model)
     if path.suffix == ".vprog":
         owner.load_program(path)

@@ -99,7 +99,17 @@ class Dealing:
             self._changed.notify_all()
 
     async def obtain(self, party: int, epoch: int, index: int) -> Made | None:
-        """A pass's material for a party; None where it belongs to an epoch that has passed."""
+        """A pass's material for a party; None where it belongs to an epoch that has passed.
+
+        Parameters
+        ----------
+        party : int
+            Who asks.
+        epoch : int
+            How often passes were dealt again before.
+        index : int
+            Number of the pass in the session.
+        """
         async with self._changed:
             if epoch == self._epoch + 1 and index < self._next:
                 self._epoch, self._next = epoch, index

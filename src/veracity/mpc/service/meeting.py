@@ -80,6 +80,17 @@ async def fetch_card(channel: Channel, offer: Offer) -> bytes:
 async def fetch_weights(channel: Channel, program: Program, kept: Kept, progress: Progress) -> int:
     """The masked weights, unless they are there; returns the bytes that came.
 
+    Parameters
+    ----------
+    channel : Channel
+        To the owner.
+    program : Program
+        Public part of the model.
+    kept : Kept
+        Where they are kept.
+    progress : Progress
+        Called as they arrive.
+
     Raises
     ------
     PeerError, UsageError

@@ -218,6 +218,17 @@ class OwnerService:
 async def register(owner: OwnerService, name: bytes, rows: int, count: int) -> Channel:
     """Tell the dealer about a session.
 
+    Parameters
+    ----------
+    owner : OwnerService
+        Who serves the session.
+    name : bytes
+        The session's name.
+    rows : int
+        Tokens of the prompt.
+    count : int
+        Tokens of the answer.
+
     Raises
     ------
     PeerError

@@ -55,7 +55,17 @@ class Step(IntEnum):
 
 
 async def tell(channel: Channel, step: Step, **fields: Any) -> None:
-    """Send one object."""
+    """Send one object.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the other party.
+    step : Step
+        Tag of the message.
+    **fields : object
+        What JSON can hold.
+    """
     await channel.send(step, _encode(fields))
 
 
@@ -67,6 +77,17 @@ async def hear(
     channel: Channel, step: Step, fields: Fields, *, timeout: float | None = None
 ) -> dict[str, Any]:
     """Receive one object with exactly these fields of these types.
+
+    Parameters
+    ----------
+    channel : Channel
+        From the other party.
+    step : Step
+        Tag of the message.
+    fields : dict
+        Type of each field.
+    timeout : float, optional
+        Seconds to wait; the channel's own by default.
 
     Raises
     ------
@@ -89,6 +110,15 @@ async def hear(
 
 def digest_of(body: dict[str, Any], name: str, size: int = 32) -> bytes:
     """A field of a received object as bytes of a known size.
+
+    Parameters
+    ----------
+    body : dict
+        A received object.
+    name : str
+        The field.
+    size : int
+        Bytes.
 
     Raises
     ------

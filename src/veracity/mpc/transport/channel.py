@@ -195,7 +195,17 @@ class Channel:
     async def receive_up_to(
         self, tag: int, limit: int, *, timeout: float | None = None
     ) -> bytearray:
-        """Receive one message of at most ``limit`` bytes; otherwise like :meth:`receive`."""
+        """Receive one message of at most ``limit`` bytes; otherwise like :meth:`receive`.
+
+        Parameters
+        ----------
+        tag : int
+            The step of the protocol.
+        limit : int
+            Most bytes.
+        timeout : float, optional
+            Seconds to wait; the channel's own by default.
+        """
         return await self._arrival(self._expect(tag, 0, limit), timeout)
 
     async def exchange(
@@ -241,7 +251,17 @@ class Channel:
     async def receive_array(
         self, tag: int, shape: int | tuple[int, ...], *, timeout: float | None = None
     ) -> NDArray[np.uint64]:
-        """Receive ring elements of a known shape."""
+        """Receive ring elements of a known shape.
+
+        Parameters
+        ----------
+        tag : int
+            The step of the protocol.
+        shape : int or tuple of int
+            Shape of the array.
+        timeout : float, optional
+            Seconds to wait; the channel's own by default.
+        """
         count = math.prod(shape) if isinstance(shape, tuple) else shape
         data = await self.receive(tag, count * _WORD.itemsize, timeout=timeout)
         return _array(data).reshape(shape)
@@ -249,7 +269,17 @@ class Channel:
     async def exchange_array(
         self, tag: int, array: NDArray[np.uint64], *, timeout: float | None = None
     ) -> NDArray[np.uint64]:
-        """Exchange arrays of ring elements that have the same shape on both sides."""
+        """Exchange arrays of ring elements that have the same shape on both sides.
+
+        Parameters
+        ----------
+        tag : int
+            The step of the protocol.
+        array : uint64 array
+            What to send; what comes has its shape.
+        timeout : float, optional
+            Seconds to wait; the channel's own by default.
+        """
         data = await self.exchange(tag, _words(array), timeout=timeout)
         return _array(data).reshape(array.shape)
 

@@ -124,6 +124,13 @@ class Link(asyncio.BufferedProtocol):
     def expect(self, tag: int, least: int, most: int) -> Expectation:
         """Announce what the next frame without an expectation has to be.
 
+        Parameters
+        ----------
+        tag : int
+            Its step of the protocol.
+        least, most : int
+            Bounds of its payload, in bytes.
+
         Raises
         ------
         PeerError
@@ -253,6 +260,19 @@ class Link(asyncio.BufferedProtocol):
         self, kind: Kind, tag: int, payload: memoryview, hop: int, patience: float
     ) -> None:
         """Send one frame; returns when the transport holds at most a little of it.
+
+        Parameters
+        ----------
+        kind : Kind
+            Data, goodbye or refusal.
+        tag : int
+            The step of the protocol that the receiver is in.
+        payload : memoryview
+            The message.
+        hop : int
+            Length of the chain of messages that ends in this one.
+        patience : float
+            Seconds that the transport may take nothing.
 
         Raises
         ------

@@ -58,6 +58,15 @@ class TokenBucket:
         """The moment at which ``size`` more bytes, looked at ``now``, are through.
 
         Where they have waited ``since`` earlier, the link was busy with them from then on.
+
+        Parameters
+        ----------
+        size : int
+            Bytes.
+        now : float
+            The moment, in seconds.
+        since : float, optional
+            When they began to wait, in seconds.
         """
         self._full = max(self._full, now if since is None else since) + size / self._rate
         return max(now, self._full - self._burst / self._rate)

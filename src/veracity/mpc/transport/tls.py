@@ -191,6 +191,15 @@ async def connect(
 def secured(identity: Identity | None, insecure: bool, *, server: bool) -> ssl.SSLContext | None:
     """The TLS context that a choice means; None for plain TCP.
 
+    Parameters
+    ----------
+    identity : Identity or None
+        The party's certificate and key.
+    insecure : bool
+        Whether plain TCP was asked for.
+    server : bool
+        Which end of the connection it is.
+
     Raises
     ------
     UsageError
