@@ -22,7 +22,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: help env demo demo-private test test-all lint format bench bench-scale bench-estimate \
-  figures bench-private bench-private-layer bench-private-peers lock clean
+  figures bench-private bench-private-layer bench-private-peers vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -113,6 +113,9 @@ bench-scale: env ## prove time, memory and size against tokens and model size; p
 bench-estimate: env ## what `veracity estimate` foretells against what is measured
 	@mkdir -p build/bench
 	$(PY) benches/estimates.py --json build/bench/estimates.json
+
+vectors: env ## remake the frozen proofs (when the protocol's label changes)
+	$(PY) -m tests.vectors.make
 
 lock: env ## rewrite the pins from what .venv holds
 	$(PY) -m pip freeze --exclude-editable --exclude veracity > $(CONSTRAINTS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from veracity import zkml
-from veracity.api.owner import integer_program, load_program
+from veracity.work.programs import integer_program, load_program
 
 #: Nanoseconds: a 16-bit value in rows of 4096 and more; a lookup; an entry of a sumcheck of
 #: products; a 16-bit weight or value bound on both sides; a point of a multi-scalar product.

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.frontends import import_model, load_program_file
-from veracity.frontends.files import save_program_file
+from veracity.formats.program import load_program_file, save_program_file
+from veracity.frontends import import_model
 from veracity.graph.ops import (
     Add,
     Attention,

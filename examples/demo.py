@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from veracity.api.proof import Proof
+from veracity.formats.proof import Proof
 
 PROMPT = "What is a prime number?"
 

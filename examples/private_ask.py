@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import contextlib
 
-from veracity.api.private import Client
+from veracity.private import Client
 
 
 async def ask(arguments: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
 :func:`prove`. Everybody else: :func:`verify`. Any file: :func:`load`. Private inference:
-:mod:`veracity.api.private`, also as ``veracity.private``.
+:mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
 """
@@ -13,14 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from veracity.api.benchmark import bench
-    from veracity.api.commitment import Commitment, Metadata
-    from veracity.api.estimation import Estimate, estimate
-    from veracity.api.inspection import load
-    from veracity.api.owner import ProvedAnswer, calibrate, commit, import_model, prove
-    from veracity.api.proof import Proof
-    from veracity.api.secret import Secret
-    from veracity.api.verification import VerifiedAnswer, verify
+    from veracity.benchmarks.proving import bench
     from veracity.errors import (
         BackendUnavailable,
         FormatError,
@@ -31,6 +24,15 @@ if TYPE_CHECKING:
         VeracityError,
         VerificationError,
     )
+    from veracity.formats.commitment import Commitment, Metadata
+    from veracity.formats.proof import Proof
+    from veracity.formats.secret import Secret
+    from veracity.proving.inspect import load
+    from veracity.proving.models import calibrate, import_model
+    from veracity.proving.prove import ProvedAnswer, prove
+    from veracity.proving.verify import VerifiedAnswer, verify
+    from veracity.work.commit import commit
+    from veracity.work.estimate import Estimate, estimate
 
 __all__ = [
     "BackendUnavailable",
@@ -59,14 +61,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api.benchmark": ("bench",),
-    "api.commitment": ("Commitment", "Metadata"),
-    "api.estimation": ("Estimate", "estimate"),
-    "api.inspection": ("load",),
-    "api.owner": ("ProvedAnswer", "calibrate", "commit", "import_model", "prove"),
-    "api.proof": ("Proof",),
-    "api.secret": ("Secret",),
-    "api.verification": ("VerifiedAnswer", "verify"),
+    "benchmarks.proving": ("bench",),
+    "formats.commitment": ("Commitment", "Metadata"),
+    "formats.proof": ("Proof",),
+    "formats.secret": ("Secret",),
+    "proving.inspect": ("load",),
+    "proving.models": ("calibrate", "import_model"),
+    "proving.prove": ("ProvedAnswer", "prove"),
+    "proving.verify": ("VerifiedAnswer", "verify"),
+    "work.commit": ("commit",),
+    "work.estimate": ("Estimate", "estimate"),
     "errors": (
         "BackendUnavailable",
         "FormatError",
@@ -82,7 +86,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "private":
-        return importlib.import_module("veracity.api.private")
+        return importlib.import_module("veracity.private")
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(importlib.import_module(f"veracity.{home}"), name)

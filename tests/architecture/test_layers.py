@@ -10,7 +10,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = {"api", "engine", "errors", "frontends", "graph", "text", "zk", "zkml"}
+LAYERS = {
+    "engine",
+    "errors",
+    "formats",
+    "frontends",
+    "graph",
+    "lm",
+    "mpc",
+    "net",
+    "private",
+    "proving",
+    "text",
+    "work",
+    "zk",
+    "zkml",
+}
 SOURCES = sorted((ROOT / "src" / "veracity").rglob("*.py"))
 
 

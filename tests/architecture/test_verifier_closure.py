@@ -64,11 +64,11 @@ def test_the_verifier_reaches_no_owner_code() -> None:
         "print(*sorted(m for m in sys.modules if m.startswith('veracity')))"
     )
     loaded = set(done.stdout.split())
-    assert "veracity.api.verification" in loaded
+    assert "veracity.proving.verify" in loaded
     foreign = {
         name
         for name in loaded
-        if name.startswith(("veracity.frontends", "veracity.cli", "veracity.api.owner"))
+        if name.startswith(("veracity.frontends", "veracity.cli", "veracity.proving.prove"))
     }
     assert foreign == set()
 

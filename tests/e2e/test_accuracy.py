@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from veracity.frontends import accuracy, calibrate, import_model, load_program_file
-from veracity.graph import generate
+from veracity.formats.program import load_program_file
+from veracity.frontends import calibrate, import_model
+from veracity.lm.calibrate import accuracy
+from veracity.lm.generate import generate
 
 
 def test_stories_tell_the_same_story_for_200_tokens(tmp_path: Path) -> None:

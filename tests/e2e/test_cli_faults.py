@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.house import PROMPT, House, done, veracity
-from veracity.api.commitment import Commitment
-from veracity.api.proof import Proof
+from veracity.formats.commitment import Commitment
+from veracity.formats.proof import Proof
 
 FALSE, USAGE = 1, 2
 

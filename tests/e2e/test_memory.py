@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.house import House, done, veracity
-from veracity.frontends import PagedWeights
+from veracity.formats.paging import PagedWeights
 
 TOKENS = 96
 PROMPT = "Once upon a time, there was a little girl who"

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from tests.e2e.house import PROMPT, House, done, veracity
-from veracity.api.private import Client, Sampling
-from veracity.api.private.card import Card
-from veracity.api.private.processes import Trio, command, trio
+from veracity.benchmarks.local_cluster import Trio, command, trio
 from veracity.errors import PeerError, UsageError
-from veracity.frontends import load_program_file
-from veracity.graph import generate
-from veracity.mpc.service.user import UserSession
+from veracity.formats.program import load_program_file
+from veracity.lm.generate import generate
+from veracity.private import Client, Sampling
+from veracity.private.card import Card
+from veracity.private.parties.user import UserSession
 
 pytest.importorskip("cryptography")
 
@@ -169,7 +169,7 @@ def test_the_example_script(parties: tuple[str, Trio]) -> None:
 def test_a_foreign_certificate_gets_nothing(
     parties: tuple[str, Trio], tmp_path: Path, house: House
 ) -> None:
-    from veracity.mpc.transport.certificates import make_certificates
+    from veracity.private.certificates import make_certificates
 
     foreign = make_certificates(tmp_path / "theirs", days=1)
     with pytest.raises(PeerError, match="authority"):

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.shuffled_parties import Parties, Pass, stories, told
-from veracity.frontends.files import ProgramFile
+from tests.support.shuffled_parties import Parties, Pass, stories, told
+from veracity.formats.program import ProgramFile
 from veracity.graph.evaluate import execute
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.linear import Embedding
-from veracity.mpc.shuffled.pieces import signed
+from veracity.mpc.shuffled.packing import signed
 
 Floats = NDArray[np.float64]
 SENTENCE = "Once upon a time, there was a little girl named Lily. She loved to play outside."

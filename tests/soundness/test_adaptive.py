@@ -15,10 +15,11 @@ import pytest
 
 from tests.support import toy as toys
 from tests.support.programs import small_model
-from tests.support.toy import DIMS, TABLE, make_toy, prove_toy, verify_toy
+from tests.support.toy import DIMS, TABLE, make_toy, prove_toy, require, verify_toy
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
+from veracity.graph import execute
 from veracity.zk import ledger, lookup, opening
 from veracity.zk.fractions import Level, Run
 from veracity.zk.keys import load_key
@@ -28,8 +29,10 @@ from veracity.zk.mle import inverse, kron
 from veracity.zk.reduction import LinearClaim
 from veracity.zk.sumcheck import prove_sumcheck
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
-from veracity.zkml import argument, commit_model, products
-from veracity.zkml.model import weight_data, weight_points, weight_shapes
+from veracity.zkml import argument, commit_model
+from veracity.zkml.circuit import products
+from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml.model import weight_arrays
 from veracity.zkml.statement import Statement
 
 HALF = inverse(2)
@@ -135,13 +138,8 @@ def false_products() -> tuple[toys.Toy, bytes]:
 def test_the_residue_pins_products(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     toy, proof = false_products()
     if not present:
-        honest = opening._require_identity
-
-        def lenient(engine: Any, points: Any, scalars: Any, otherwise: str) -> None:
-            if "product" not in otherwise:
-                honest(engine, points, scalars, otherwise)
-
-        monkeypatch.setattr(opening, "_require_identity", lenient)
+        honest = toys.verify_opening
+        monkeypatch.setattr(toys, "verify_opening", lambda *given: honest(*given)[1:])
     with check(present):
         verify_toy(toy, proof)
 
@@ -264,17 +262,17 @@ class TotalForger:
     """Sends the total that makes the batch's linear claim true, whatever the products are."""
 
     def __init__(self) -> None:
-        self.columns: dict[str, Any] = {}
+        self.arrays: dict[Any, Any] = {}
         self.commit = argument.commit_witness
 
     def commit_witness(self, *given: Any) -> Any:
-        """Remember the columns."""
+        """Remember the arrays."""
         found = self.commit(*given)
-        self.columns |= {name: data.values for name, data in found.columns.items()}
+        self.arrays |= {name: data.values for name, data in found.arrays.items()}
         return found
 
     def prove(self, channel: Any, resolver: Any, claims: Any) -> list[LinearClaim]:
-        """:func:`veracity.zkml.products.prove_products` with a lie that adapts."""
+        """:func:`veracity.zkml.circuit.products.prove_products` with a lie that adapts."""
         engine = channel.engine
         groups, terms, value, linear = products._batch(channel, engine, claims)
         pairs = [products._pair(engine, g) for g in groups]
@@ -283,7 +281,7 @@ class TotalForger:
             t.coefficient
             * engine.dot(
                 kron(engine, [w for _, w in t.weights]),
-                engine.from_small(np.ascontiguousarray(self.columns[t.column]).reshape(-1)),
+                engine.from_small(np.ascontiguousarray(self.arrays[t.array]).reshape(-1)),
             )
             for t in terms
         )
@@ -308,7 +306,7 @@ class TotalForger:
 
 def false_relation(statement: Statement, *secrets: Any) -> Any:
     """The circuit with one relation that does not hold: a product plus one."""
-    circuit = argument.build_circuit(statement, statement.segments[0], None, *secrets)
+    circuit = build_circuit(statement, statement.links[0], *secrets)
     zeros = circuit.builder.zeros
     where = next(
         i for i, z in enumerate(zeros) for s, _ in z.terms if isinstance(s, products.ProductSource)
@@ -326,9 +324,9 @@ def test_the_products_last_claim_pins_their_total(
     commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
     statement = Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
     forger = TotalForger()
-    forger.columns |= {f"weight:{name}": values for name, values in e.weights.items()}
-    trace = argument.execute(e.program, e.weights, e.tokens[:-1], e.prompt_length)
-    model = weight_data(engine, e.program, e.weights, commitment, secret)
+    model = weight_arrays(engine, e.program, e.weights, (commitment, secret))
+    forger.arrays |= {name: data.values for name, data in model.items()}
+    trace = execute(e.program, e.weights, e.tokens[:-1], e.prompt_length)
     if not present:
         honest = products._join
 
@@ -344,9 +342,8 @@ def test_the_products_last_claim_pins_their_total(
         patch.setattr(argument, "prove_products", forger.prove)
         circuit = false_relation(statement, e.weights, trace)
         argument.prove_circuit(engine, key, circuit, model, transcript)
-    points = weight_points(engine, e.program, commitment)
+    points = commitment.points(engine, e.program)
     reader = VerifierTranscript("forger", b"", transcript.finish())
     with check(present):
-        argument.verify_circuit(
-            engine, key, false_relation(statement), weight_shapes(e.program), points, reader
-        )
+        circuit = false_relation(statement)
+        require(engine, key, argument.verify_circuit(engine, key, circuit, points, reader))

@@ -21,7 +21,7 @@ from veracity.engine.api import Ints
 from veracity.graph import execute
 from veracity.graph.exact import rhu
 from veracity.graph.tables import exp_table
-from veracity.zkml.tensor import Tensor
+from veracity.zkml.circuit.tensor import Tensor
 
 
 # ---- the answer ----------------------------------------------------------------------------------

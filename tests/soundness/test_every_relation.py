@@ -10,16 +10,17 @@ import pytest
 
 from tests.support.cheating import lenient_multiplicities
 from tests.support.programs import small_model
+from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.errors import VerificationError
 from veracity.graph import execute
 from veracity.zk.keys import load_key
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import argument, commit_model, witness
-from veracity.zkml.circuit import Circuit, build_circuit
-from veracity.zkml.model import weight_data, weight_points, weight_shapes
+from veracity.zkml.circuit.build import Circuit, build_circuit
+from veracity.zkml.circuit.tensor import Tensor
+from veracity.zkml.model import weight_arrays
 from veracity.zkml.statement import Statement
-from veracity.zkml.tensor import Tensor
 
 OFFSET = 1 << 20
 
@@ -55,24 +56,23 @@ def test_each_relation_alone(style: str, every: bool, monkeypatch: pytest.Monkey
     key = load_key(engine, 9)
     commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
     statement = Statement(e.program, tuple(e.tokens), e.prompt_length, commitment=commitment)
-    (segment,) = statement.segments
+    (link,) = statement.links
     trace = execute(e.program, e.weights, e.tokens[:-1], e.prompt_length)
-    model = weight_data(engine, e.program, e.weights, commitment, secret)
-    points = weight_points(engine, e.program, commitment)
-    shapes = weight_shapes(e.program)
+    model = weight_arrays(engine, e.program, e.weights, (commitment, secret))
+    points = commitment.points(engine, e.program)
 
     def attempt(*lie: Any) -> None:
-        mine = build_circuit(statement, segment, None, e.weights, trace)
-        theirs = build_circuit(statement, segment)
+        mine = build_circuit(statement, link, e.weights, trace)
+        theirs = build_circuit(statement, link)
         if lie:
             mine, theirs = with_lie(mine, *lie), with_lie(theirs, *lie)
         transcript = ProverTranscript("relations", b"")
         argument.prove_circuit(engine, key, mine, model, transcript)
         reader = VerifierTranscript("relations", b"", transcript.finish())
-        argument.verify_circuit(engine, key, theirs, shapes, points, reader)
+        require(engine, key, argument.verify_circuit(engine, key, theirs, points, reader))
 
     attempt()
-    circuit = build_circuit(statement, segment)
+    circuit = build_circuit(statement, link)
     lies: dict[object, tuple[str, int, int]] = {}
     for i, zero in enumerate(circuit.builder.zeros):
         forms = {type(source).__name__ for source, _ in zero.terms}

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine
 from veracity.errors import VerificationError
 from veracity.zk import opening as opening_module
-from veracity.zk.columns import ColumnData, ColumnShape, commit_column
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
 from veracity.zk.ipa import prove_inner_product, verify_inner_product
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import HiddenProver, HiddenVerifier, LinearForm
@@ -93,7 +94,8 @@ def test_inner_product_with_known_challenges(
 
 
 # ---- why the last message: components smuggled into neighbouring messages ------------------------
-SHAPE = ColumnShape("x", (16,))
+X = ArrayId("toy", "x")
+SHAPE = ArrayShape(X, (16,))
 
 
 @dataclass
@@ -197,11 +199,12 @@ def attack(engine: Engine, key: CommitmentKey, patch: pytest.MonkeyPatch) -> Non
     values = np.arange(16, dtype=np.int64)
     transcript = ProverTranscript("attack", b"s")
     blinds = engine.random(1)
-    transcript.write("x", engine.compress(commit_column(engine, key, SHAPE, values, blinds)))
+    transcript.write("x", engine.compress(commit_array(engine, key, SHAPE, values, blinds)))
     prover = Smuggler(engine, key, transcript, smuggled_components())
     forms(prover, prover.send)
     claim = weights_claim(engine)
-    equation = reduce_prover(prover, {"x": SHAPE}, {"x": values}, [claim])
+    array = CommittedArray(SHAPE, values, blinds)
+    equation = reduce_prover(prover, {X: array}, [claim])
     honest = opening_module._system
 
     def revealing(channel: Any, *args: Any) -> Any:
@@ -212,19 +215,19 @@ def attack(engine: Engine, key: CommitmentKey, patch: pytest.MonkeyPatch) -> Non
 
     with patch.context() as inner:
         inner.setattr(opening_module, "_system", revealing)
-        prove_opening(prover, {"x": ColumnData(SHAPE, values, blinds)}, equation)
+        prove_opening(prover, {X: array}, equation)
     reader = VerifierTranscript("attack", b"s", transcript.finish())
-    points = {"x": engine.decompress(reader.read("x", 32))}
+    points = {X: engine.decompress(reader.read("x", 32))}
     verifier = HiddenVerifier(engine, key, reader)
     forms(verifier, lambda label, v: verifier.receive(label, len(v)))
-    equation = reduce_verifier(verifier, {"x": SHAPE}, [weights_claim(engine)])
-    verify_opening(verifier, {"x": SHAPE}, points, equation)
+    equation = reduce_verifier(verifier, {X: SHAPE}, [weights_claim(engine)])
+    require(engine, key, verify_opening(verifier, {X: SHAPE}, points, equation))
 
 
 def weights_claim(engine: Engine) -> LinearClaim:
     """A true claim about the column, so that there is something to open."""
     one = engine.from_ints([1] * 16)
-    return LinearClaim((Term(1, "x", ((1, one),)),), LinearForm(120))
+    return LinearClaim((Term(1, X, ((1, one),)),), LinearForm(120))
 
 
 def test_smuggled_components_are_rejected(

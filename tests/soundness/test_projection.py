@@ -8,26 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Ints, Points, Vec
 from veracity.errors import RangeError, VerificationError
+from veracity.zk.committed import ArrayId
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import LinearForm
 from veracity.zk.mle import inverse
-from veracity.zk.projection import (
-    LIMBS,
-    ROWS,
-    Sides,
-    draw_directions,
-    limbs_of,
-    project,
-)
+from veracity.zk.projection import LIMBS, ROWS, Sides, draw_directions, limbs_of, project
 from veracity.zk.reduction import LinearClaim
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import argument, witness
-from veracity.zkml.builder import Builder
-from veracity.zkml.circuit import Circuit, finish_circuit
-from veracity.zkml.relations import Layout
+from veracity.zkml.circuit.build import Circuit, finish_circuit
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.relations import Layout
 
 SHIFT = 4
 X = np.arange(-9, 12, dtype=np.int64).reshape(3, 7) * 5 + 3
@@ -75,8 +70,8 @@ def key(engine: Engine) -> CommitmentKey:
 
 def circuit(proving: bool) -> Circuit:
     """``y = rescale(x)`` of a committed array."""
-    builder = Builder({}, {} if proving else None)
-    x = builder.column("x", X.shape, X if proving else None)
+    builder = Builder({}, proving)
+    x = builder.column("x", X.shape, X if proving else None, bounded=True)
     builder.rescaled("scale", "scale", x, X if proving else None, SHIFT)
     return finish_circuit(builder)
 
@@ -86,10 +81,10 @@ def forged() -> Circuit:
     made = circuit(proving=True)
     half = 1 << SHIFT >> 1
     assert (X + half)[0, 0] % (1 << SHIFT) >= 1
-    (name,) = (n for n in made.builder.stacks if n.startswith("scale.y"))
-    lie = made.builder.stacks[name].values[0].astype(object)
+    (name,) = (n for n in made.builder.batches if n.name == "scale.y")
+    lie = made.builder.batches[name].values[0].astype(object)
     lie[0, 0] = (int(lie[0, 0]) + inverse(1 << SHIFT)) % ORDER
-    made.builder.stacks[name].values[0] = lie
+    made.builder.batches[name].values[0] = lie
     for group in made.plan.groups:
         for i, use in enumerate(group):
             if use.op == "scale":
@@ -107,7 +102,8 @@ def prove(engine: Engine, key: CommitmentKey, made: Circuit) -> bytes:
 
 def verify(engine: Engine, key: CommitmentKey, proof: bytes) -> None:
     transcript = VerifierTranscript("test", b"projection", proof)
-    argument.verify_circuit(engine, key, circuit(proving=False), [], {}, transcript)
+    remaining = argument.verify_circuit(engine, key, circuit(proving=False), {}, transcript)
+    require(engine, key, remaining)
 
 
 def store(self: Layout, values: list[Ints]) -> Ints:
@@ -123,7 +119,7 @@ def wide_project(directions: Any, values: Any) -> Ints:
     """The projection of field elements."""
     total: Any = 0
     for d in directions:
-        matrix = values[d.sides.name].reshape(d.sides.outer, d.sides.inner).astype(object)
+        matrix = values[d.sides.id].reshape(d.sides.outer, d.sides.inner).astype(object)
         total = total + d.left.astype(object) @ matrix @ d.right.astype(object).T
     return total
 
@@ -166,12 +162,13 @@ def test_the_projection_is_what_stops_it(
 def test_one_large_entry_shows_in_every_projection(lie: int) -> None:
     """The lemma, for entries that a projection with signs would miss, too."""
     rng = np.random.default_rng(1)
-    sides = Sides("y", (6, 5), 1)
+    y = ArrayId("test", "y")
+    sides = Sides(y, (6, 5), 1)
     for _ in range(5):
         values = rng.integers(-(1 << 15), 1 << 15, (6, 5)).astype(object)
         values[2, 3] = lie
         directions = draw_directions(lambda _, n: rng.bytes(n), [sides])
-        entries = wide_project(directions, {"y": values}).reshape(-1) % ORDER
+        entries = wide_project(directions, {y: values}).reshape(-1) % ORDER
         assert max(min(v, ORDER - v) for v in entries) >= 1 << 47
 
 
@@ -179,8 +176,8 @@ def test_one_large_entry_shows_in_every_projection(lie: int) -> None:
 def test_projection_is_exact(dtype: Any) -> None:
     rng = np.random.default_rng(2)
     info = np.iinfo(np.int32 if dtype is np.int64 else dtype)
-    sides = [Sides("a", (3, 2, 5), 1), Sides("b", (4, 9), 1)]
-    values = {s.name: rng.integers(info.min, info.max, s.dims, dtype=dtype) for s in sides}
+    sides = [Sides(ArrayId("test", "a"), (3, 2, 5), 1), Sides(ArrayId("test", "b"), (4, 9), 1)]
+    values = {s.id: rng.integers(info.min, info.max, s.dims, dtype=dtype) for s in sides}
     directions = draw_directions(lambda _, n: rng.bytes(n), sides)
     found = project(directions, values)
     assert found.shape == (ROWS, ROWS)
@@ -188,9 +185,10 @@ def test_projection_is_exact(dtype: Any) -> None:
 
 
 def test_wide_entries_are_projected_exactly() -> None:
-    values = {"a": np.asarray([[1 << 40, -(1 << 41)], [3, -(1 << 40) - 1]], dtype=np.int64)}
+    a = ArrayId("test", "a")
+    values = {a: np.asarray([[1 << 40, -(1 << 41)], [3, -(1 << 40) - 1]], dtype=np.int64)}
     directions = draw_directions(
-        lambda _, n: np.random.default_rng(3).bytes(n), [Sides("a", (2, 2), 1)]
+        lambda _, n: np.random.default_rng(3).bytes(n), [Sides(a, (2, 2), 1)]
     )
     assert np.array_equal(
         project(directions, values).astype(object), wide_project(directions, values)

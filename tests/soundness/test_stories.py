@@ -9,11 +9,12 @@ import pytest
 
 from veracity.engine import load_engine
 from veracity.errors import FormatError, VerificationError
-from veracity.frontends import calibrate, import_model, load_program_file
-from veracity.graph import generate
+from veracity.formats.program import load_program_file
+from veracity.frontends import calibrate, import_model
+from veracity.lm.generate import generate
 from veracity.zk.keys import load_key
 from veracity.zkml import Statement, commit_model, count, verify
-from veracity.zkml.argument import prove_with_spans
+from veracity.zkml.chain import prove_with_spans
 
 
 def test_every_message_of_a_real_proof_is_bound(tmp_path: Path) -> None:

@@ -16,16 +16,18 @@ import pytest
 
 from tests.unit.test_frontends_huggingface import GPT2, write_folder
 from veracity import zkml
-from veracity.api.commitment import Commitment
-from veracity.api.inspection import inspect_file
-from veracity.api.owner import answer_tokens, calibrate, commit, import_model, prove, prove_tokens
-from veracity.api.progress import silent
-from veracity.api.proof import Proof, statement_context
-from veracity.api.secret import Secret
-from veracity.api.verification import verify
 from veracity.engine import load_engine
 from veracity.errors import UsageError, VerificationError
-from veracity.frontends import ProgramFile, load_program_file
+from veracity.formats.commitment import Commitment
+from veracity.formats.program import ProgramFile, load_program_file
+from veracity.formats.proof import Proof, statement_context
+from veracity.formats.secret import Secret
+from veracity.progress import silent
+from veracity.proving.inspect import inspect_file
+from veracity.proving.models import calibrate, import_model
+from veracity.proving.prove import answer_tokens, prove, prove_tokens
+from veracity.proving.verify import verify
+from veracity.work.commit import commit
 
 PROMPT = "Once upon a time"
 

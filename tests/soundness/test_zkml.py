@@ -32,8 +32,8 @@ from veracity.zkml import (
     prove,
     verify,
 )
-from veracity.zkml.argument import prove_with_spans
-from veracity.zkml.circuit import build_circuit
+from veracity.zkml.chain import prove_with_spans
+from veracity.zkml.circuit.build import build_circuit
 
 REJECTED = (FormatError, VerificationError)
 LOG_COLUMNS = 9
@@ -87,7 +87,7 @@ def llama() -> Setting:
 
 def test_honest_proof_is_accepted_and_its_size_foretold(setting: Setting) -> None:
     setting.verify(setting.proof)
-    assert len(setting.proof) == count(setting.statement(), LOG_COLUMNS).proof_bytes
+    assert len(setting.proof) == count(setting.statement()).proof_bytes
 
 
 @pytest.mark.parametrize("answer", [1, 3])
@@ -179,7 +179,8 @@ def test_two_proofs_share_no_message(llama: Setting) -> None:
 # ---- malicious provers -----------------------------------------------------------------------
 def _roles(setting: Setting) -> list[str]:
     statement = setting.statement()
-    return list(build_circuit(statement, statement.segments[0]).builder.stacks)
+    found = build_circuit(statement, statement.links[0]).builder.batches
+    return [f"{n.name}[{'x'.join(map(str, n.dims))}]" for n in found]
 
 
 def test_one_wrong_value_in_any_column_is_rejected(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,18 @@ import pytest
 
 from veracity.engine.api import Engine, Ints
 from veracity.graph import execute
+from veracity.zk.committed import ArrayId
 from veracity.zk.keys import CommitmentKey
 from veracity.zk.projection import limbs_of
 from veracity.zk.transcript import ProverTranscript
-from veracity.zkml import argument, circuit, witness
-from veracity.zkml.builder import Builder, LookupUse
-from veracity.zkml.lookups import LookupPlan, multiplicity_column
-from veracity.zkml.model import ModelCommitment, ModelOpening, weight_data
+from veracity.zkml import argument, chain, witness
+from veracity.zkml.circuit import build
+from veracity.zkml.circuit.builder import Builder, LookupUse, witness_id
+from veracity.zkml.circuit.lookups import LookupPlan, multiplicity_id
+from veracity.zkml.circuit.tables import Table
+from veracity.zkml.circuit.tensor import Tensor
+from veracity.zkml.model import ModelCommitment, ModelOpening, weight_arrays
 from veracity.zkml.statement import Statement
-from veracity.zkml.tables import Table
-from veracity.zkml.tensor import Tensor
 
 Change = Callable[[str, int, np.ndarray], np.ndarray | None]
 """(role, instance, values) -> other values, or None to leave them."""
@@ -54,15 +57,17 @@ class CheatingBuilder(Builder):
         value: Ints | None,
         joint: bool = False,
         bounded: bool = False,
+        free: bool = False,
     ) -> Tensor:
         name = f"{role}[{'x'.join(map(str, dims))}]"
-        instance = self.stacks[name].count if name in self.stacks else 0
+        found = self.batches.get(witness_id(role, dims))
+        instance = 0 if found is None else found.count
         if value is not None:
             other = self._change(name, instance, np.array(value, order="C"))
             if other is not None and np.array_equal(other, value):
                 raise AssertionError(f"the cheat on {name} changes nothing")
             value = value if other is None else other
-        return super().column(role, dims, value, joint, bounded)
+        return super().column(role, dims, value, joint, bounded, free)
 
     def lookup(
         self,
@@ -72,7 +77,9 @@ class CheatingBuilder(Builder):
         image: Tensor | None = None,
         causal: bool = False,
     ) -> None:
-        self.lookups.append(LookupUse(op, table, value, image, causal))
+        unchecked = (replace(t, value=None) if t is not None else None for t in (value, image))
+        super().lookup(op, table, *unchecked, causal)  # type: ignore[arg-type]
+        self.lookups[-1] = LookupUse(op, table, value, image, causal)
 
     def limbs(
         self,
@@ -88,7 +95,7 @@ class CheatingBuilder(Builder):
         return super().limbs(op, role, dims, value, count, checked)
 
 
-def lenient_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
+def lenient_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
     """Honest counts for entries that exist; entries that do not are dropped."""
     out = {}
     for table in plan.tables:
@@ -103,13 +110,13 @@ def lenient_multiplicities(plan: LookupPlan) -> dict[str, Ints]:
                 index = x.reshape(-1).astype(np.int64) - table.low
                 index = index[(index >= 0) & (index < table.size)]
                 counts += np.bincount(index, minlength=table.size)
-        out[multiplicity_column(table)] = counts
+        out[multiplicity_id(table)] = counts
     return out
 
 
 @contextmanager
 def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
-    """Make :func:`veracity.zkml.circuit.build_circuit` build a cheater's circuit."""
+    """Make :func:`veracity.zkml.circuit.build.build_circuit` build a cheater's circuit."""
 
     def limbs(projection: np.ndarray) -> list[np.ndarray]:
         honest = enumerate(limbs_of(projection))
@@ -117,7 +124,7 @@ def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
         return [x if other is None else other.astype(np.uint16) for x, other in changed]
 
     with monkeypatch.context() as patch:
-        patch.setattr(circuit, "Builder", lambda *args: CheatingBuilder(*args, change=change))
+        patch.setattr(build, "Builder", lambda *args: CheatingBuilder(*args, change=change))
         patch.setattr(witness, "count_multiplicities", lenient_multiplicities)
         patch.setattr(witness, "limbs_of", limbs)
         yield
@@ -141,9 +148,9 @@ def cheat(
         details(trace.details)
     with cheating(monkeypatch, change):
         statement = Statement(program, tuple(tokens), p, commitment=files[0])
-        (segment,) = statement.segments
-        lie = circuit.build_circuit(statement, segment, None, weights, trace)
-        transcript = ProverTranscript(argument.PROTOCOL, statement.encode())
-        model = weight_data(engine, program, weights, *files)
+        (link,) = statement.links
+        lie = build.build_circuit(statement, link, weights, trace)
+        transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
+        model = weight_arrays(engine, program, weights, files)
         argument.prove_circuit(engine, key, lie, model, transcript)
     return transcript.finish()

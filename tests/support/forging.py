@@ -24,9 +24,9 @@ from veracity.errors import VerificationError
 from veracity.graph import execute
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import Statement, commit_model, verify
-from veracity.zkml.builder import Builder
-from veracity.zkml.tables import Table, unsigned
-from veracity.zkml.tensor import Below, ColumnSource, One, ProductSource, Tensor, WeightSource
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.tables import Table, unsigned
+from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
 
 Details = dict[str, dict[str, Ints]]
 Step = Callable[[Any, Mapping[str, Ints], dict[str, Ints]], Ints]
@@ -38,10 +38,10 @@ def integers(builder: Builder, tensor: Tensor) -> Ints:
     """What a tensor is over the integers, given the columns as they were committed."""
     total = np.zeros(tensor.dims, dtype=np.int64)
     for (source, steps), c in tensor.terms.items():
-        if isinstance(source, ColumnSource):
-            x = builder.stacks[source.stack].values[source.instance]
-        elif isinstance(source, WeightSource):
-            x = builder._weights[source.name]
+        if isinstance(source, ArraySource) and source.instance is not None:
+            x = builder.batches[source.id].values[source.instance]
+        elif isinstance(source, ArraySource):
+            x = builder.given[source.id].value
         elif isinstance(source, ProductSource):
             x = np.einsum(source.spec, *[integers(builder, t) for t in (source.a, source.b)])
         elif isinstance(source, Below):
@@ -93,7 +93,7 @@ class Forger(CheatingBuilder):
         total = self.constant(0, dims)
         for i in range(count):
             part = np.where(fits, (wide >> 16 * i) & 0xFFFF, 0 if i else wide)
-            limb = self.column(f"{role}.{i}", dims, part.astype(np.int64))
+            limb = self.column(f"{role}.{i}", dims, part.astype(np.int64), free=not checked)
             if checked:
                 self.lookup(op, unsigned(16), limb)
             total = total + limb.bare() * (1 << 16 * i)
@@ -164,10 +164,8 @@ def names(tensor: Tensor) -> frozenset[str]:
         views = "".join(f" {type(s).__name__}" for s in steps)
         if isinstance(source, ProductSource):
             found |= names(source.a) | names(source.b)
-        elif isinstance(source, ColumnSource):
-            found.add(source.stack.split("[")[0].rstrip(".0123456789") + views)
-        elif isinstance(source, WeightSource):
-            found.add(source.name + views)
+        elif isinstance(source, ArraySource):
+            found.add(source.id.name.rstrip(".0123456789") + views)
         else:
             found.add("1" if isinstance(source, One) else type(source).__name__)
     return frozenset(found)
@@ -203,6 +201,7 @@ def without_lookup(monkeypatch: pytest.MonkeyPatch, *relation: str) -> list[Tens
         ) -> None:
             if names(value) | (names(image) if image else set()) == set(relation):
                 dropped.append(value)
+                builder.note_range(table, value, image)
             else:
                 honest(builder, op, table, value, image, causal)
 

@@ -7,7 +7,7 @@ opening. The tests cheat with it in all ways.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Leaves
-from veracity.zk.columns import ColumnData, ColumnShape, commit_column
+from veracity.zk.batch import GroupEquation, require_all
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
 from veracity.zk.fractions import Run, place
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import HiddenProver, HiddenVerifier
@@ -27,7 +28,8 @@ from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
 
 DIMS = (3, 7)
 TABLE = np.arange(5, dtype=np.int64)
-SHAPES = {"x": ColumnShape("x", DIMS), "m": ColumnShape("m", (len(TABLE),))}
+X, M = ArrayId("toy", "x"), ArrayId("toy", "m")
+SHAPES = {X: ArrayShape(X, DIMS), M: ArrayShape(M, (len(TABLE),))}
 PLACE = place([DIMS, (len(TABLE),)])
 
 
@@ -47,7 +49,7 @@ def make_toy(name: str = "cpu") -> Toy:
 
 
 def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
-    """What the leaves' extensions leave, as in :mod:`veracity.zkml.lookups`."""
+    """What the leaves' extensions leave, as in :mod:`veracity.zkml.circuit.lookups`."""
     dx = eq_dense(engine, leaf.point[:5], DIMS)
     dm = eq_dense(engine, leaf.point[:3], (len(TABLE),))
     at_x = eq_at(leaf.point[5:], PLACE.offsets[0] >> 5)
@@ -60,10 +62,8 @@ def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
     points = axis_points(leaf.point[:5], DIMS)
     weights = tuple((1, engine.eq(p, d)) for p, d in zip(points, DIMS, strict=True))
     return [
-        LinearClaim(
-            (Term(-at_m % ORDER, "m", ((1, dm),)),), leaf.numerator - at_x * present % ORDER
-        ),
-        LinearClaim((Term(-at_x % ORDER, "x", weights),), leaf.denominator - denominator % ORDER),
+        LinearClaim((Term(-at_m % ORDER, M, ((1, dm),)),), leaf.numerator - at_x * present % ORDER),
+        LinearClaim((Term(-at_x % ORDER, X, weights),), leaf.denominator - denominator % ORDER),
     ]
 
 
@@ -76,13 +76,13 @@ def prove_toy(
     """Prove; ``sabotage(label, values)`` may change hidden messages before they are committed."""
     engine, key = toy.engine, toy.key
     transcript = ProverTranscript("toy", toy.statement)
-    data = {"x": values, "m": counts}
-    columns = {}
+    data = {X: values, M: counts}
+    arrays = {}
     for name, shape in SHAPES.items():
         blinds = engine.random(shape.layout(key.log_columns).rows)
-        points = commit_column(engine, key, shape, data[name], blinds)
-        transcript.write(name, engine.compress(points))
-        columns[name] = ColumnData(shape, data[name], blinds)
+        points = commit_array(engine, key, shape, data[name], blinds)
+        transcript.write(str(name), engine.compress(points))
+        arrays[name] = CommittedArray(shape, data[name], blinds)
     channel = HiddenProver(engine, key, transcript)
     if sabotage is not None:
         honest, change = channel.send, sabotage
@@ -104,9 +104,14 @@ def prove_toy(
         ),
     ]
     leaf = prove_lookups(channel, runs, PLACE.variables)
-    equation = reduce_prover(channel, SHAPES, data, claims_of(engine, leaf, alpha))
-    prove_opening(channel, columns, equation)
+    equation = reduce_prover(channel, arrays, claims_of(engine, leaf, alpha))
+    prove_opening(channel, arrays, equation)
     return transcript.finish(), transcript.spans
+
+
+def require(engine: Engine, key: CommitmentKey, remaining: Sequence[GroupEquation]) -> None:
+    """Check what a verifier's replay leaves."""
+    require_all(engine, key, [remaining], 7)
 
 
 def verify_toy(toy: Toy, proof: bytes) -> None:
@@ -115,7 +120,7 @@ def verify_toy(toy: Toy, proof: bytes) -> None:
     transcript = VerifierTranscript("toy", toy.statement, proof)
     points = {}
     for name, shape in SHAPES.items():
-        data = transcript.read(name, 32 * shape.layout(key.log_columns).rows)
+        data = transcript.read(str(name), 32 * shape.layout(key.log_columns).rows)
         try:
             points[name] = engine.decompress(data)
         except ValueError as error:
@@ -126,5 +131,6 @@ def verify_toy(toy: Toy, proof: bytes) -> None:
     alpha = channel.challenge("alpha")
     leaf = verify_lookups(channel, PLACE.variables)
     equation = reduce_verifier(channel, SHAPES, claims_of(engine, leaf, alpha))
-    verify_opening(channel, SHAPES, points, equation)
+    remaining = verify_opening(channel, SHAPES, points, equation)
     transcript.finish()
+    require(engine, key, remaining)

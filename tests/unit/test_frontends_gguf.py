@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.test_frontends_huggingface import LLAMA, llama_logits, random_tensors
 from veracity.errors import FormatError, UnsupportedModelError
-from veracity.frontends.smollm2 import read_gguf
+from veracity.frontends.gguf import read_gguf
 
 gguf = pytest.importorskip("gguf")
 pre_tokenizers = pytest.importorskip("tokenizers.pre_tokenizers")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
-from veracity.frontends import calibrate_model
 from veracity.frontends.huggingface import read_folder
 from veracity.frontends.safetensors import read_safetensors
-from veracity.graph import generate
+from veracity.lm.calibrate import calibrate_model
+from veracity.lm.generate import generate
 
 safetensors = pytest.importorskip("safetensors.numpy")
 

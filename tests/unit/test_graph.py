@@ -14,12 +14,13 @@ import pytest
 
 from tests.support.programs import Example, small_model
 from veracity.errors import FormatError, RangeError, UsageError
-from veracity.graph import Program, execute, generate
+from veracity.graph import Program, execute
 from veracity.graph.evaluate import scores
 from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.ops import Head, Rope, rope_tables
 from veracity.graph.ops.rotary import _angle, _cos_sin
 from veracity.graph.tables import FUNCTIONS, exp_table, function_table, round_exactly
+from veracity.lm.generate import generate
 
 
 def round_half_up(x: int, shift: int) -> int:

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from veracity.errors import FormatError, UsageError
-from veracity.frontends.tokenizer_json import byte_level_bytes, byte_level_rule
+from veracity.lm.tokenizer_json import byte_level_bytes, byte_level_rule
 from veracity.text import ByteLevel, Encoder, Pieces
 from veracity.text.encoder import Merges, merge
 from veracity.text.pieces import LONGEST, NEVER

@@ -8,8 +8,8 @@ from dataclasses import replace
 from tests.support.programs import small_model
 from veracity.engine import load_engine
 from veracity.zkml import Execution
-from veracity.zkml.circuit import build_circuit
-from veracity.zkml.tensor import Below
+from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml.circuit.tensor import Below
 
 
 def test_bits_below_limits_weigh_like_the_array() -> None:
@@ -31,7 +31,7 @@ def test_a_verifier_allocates_little_before_it_reads_a_proof() -> None:
     )
     execution = Execution(program, (1,) * 2000, 1)
     tracemalloc.start()
-    build_circuit(execution, execution.segments[0])
+    build_circuit(execution, execution.links[0])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 64 << 20

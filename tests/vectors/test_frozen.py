@@ -1,4 +1,4 @@
-"""Frozen bytes: challenges, and a proof made once that must verify for ever (protocol v1)."""
+"""Frozen bytes: challenges, and a proof made once that must verify for ever (protocol v3)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.toy import make_toy, verify_toy
+from tests.vectors import make
 from veracity.engine import load_engine
 from veracity.zk import keys
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+from veracity.zkml import ModelCommitment, count, verify
 
 FIRST = 0x1CA90A939BB6FF18D0F16934A5FEE49C9FD16776D75172CB2359F91A74B842D2
 SECOND = 0x216E7D32789B1CF5E4C63410DB25EDD78190017C64B64E2893BBE89C606F60BA
@@ -50,13 +52,23 @@ def test_everything_absorbed_changes_the_challenge(
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
-def test_frozen_proof_verifies(backend: str) -> None:
-    text = (Path(__file__).parent / "toy_proof_v1.hex").read_text(encoding="ascii")
-    verify_toy(make_toy(backend), bytes.fromhex(text.replace("\n", "")))
+def test_frozen_lookup_verifies(backend: str) -> None:
+    verify_toy(make_toy(backend), make.read(make.TOY))
+
+
+@pytest.mark.parametrize("path", [make.ANSWER, make.CHAIN], ids=["answer", "chain"])
+def test_frozen_answer_verifies(path: Path) -> None:
+    """Program, commitment and proof of one day are those of every later one."""
+    engine = load_engine("cpu")
+    commitment = ModelCommitment.from_bytes(make.read(make.COMMITMENT))
+    statement = make.statements(commitment)[path]
+    proof = make.read(path)
+    verify(engine, statement, proof)
+    assert len(proof) == count(statement).proof_bytes
 
 
 def test_generators_have_the_digests_that_are_pinned() -> None:
     engine = load_engine("cpu")
-    for (name, count), digest in keys._DIGESTS.items():
-        points = engine.generators(f"{keys.GENERATOR_LABEL}/{name}", count)
+    for (name, number), digest in keys._DIGESTS.items():
+        points = engine.generators(f"{keys.GENERATOR_LABEL}/{name}", number)
         assert hashlib.sha256(engine.compress(points)).hexdigest() == digest

@@ -15,12 +15,22 @@ import numpy as np
 import pytest
 
 from tests.support.programs import small_model
-from tests.support.toy import DIMS, PLACE, SHAPES, TABLE, Toy, claims_of, make_toy, prove_toy
+from tests.support.toy import (
+    DIMS,
+    PLACE,
+    SHAPES,
+    TABLE,
+    Toy,
+    claims_of,
+    make_toy,
+    prove_toy,
+    require,
+)
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Points
 from veracity.errors import VerificationError
 from veracity.zk import opening
-from veracity.zk.columns import ColumnShape
+from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.ipa import prove_inner_product
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.ledger import HiddenVerifier
@@ -29,10 +39,10 @@ from veracity.zk.mle import inverse, powers
 from veracity.zk.opening import verify_opening
 from veracity.zk.reduction import reduce_verifier
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
-from veracity.zkml import Statement, argument, commit_model, verify
-from veracity.zkml.model import weight_points, weight_shapes
+from veracity.zkml import Statement, argument, chain, commit_model, verify
+from veracity.zkml.circuit.build import build_circuit
 
-Shapes = Mapping[str, ColumnShape]
+Shapes = Mapping[ArrayId, ArrayShape]
 E = 0x1234567890ABCDEF1234567890ABCDEF
 
 
@@ -66,7 +76,7 @@ class Replay:
     """The verifier's replay up to the opening."""
 
     channel: HiddenVerifier
-    points: dict[str, Any] = field(default_factory=dict)
+    points: dict[ArrayId, Any] = field(default_factory=dict)
     equation: Any = None
 
 
@@ -75,7 +85,7 @@ def replay(toy: Toy, transcript: Any) -> Replay:
     out = Replay(HiddenVerifier(engine, key, transcript))
     for name, shape in SHAPES.items():
         rows = shape.layout(key.log_columns).rows
-        out.points[name] = engine.decompress(transcript.read(name, 32 * rows))
+        out.points[name] = engine.decompress(transcript.read(str(name), 32 * rows))
     alpha = out.channel.challenge("alpha")
     leaf = verify_lookups(out.channel, PLACE.variables)
     out.equation = reduce_verifier(out.channel, SHAPES, claims_of(engine, leaf, alpha))
@@ -88,10 +98,10 @@ def combined_commitment(
     """``P``: all rows and messages."""
     points, scalars = [state.channel.message_points()], []
     scalars.append(engine.from_ints(powers(delta, len(state.channel.messages) + 1)[1:]))
-    for name, weight in state.equation.weights.items():
+    for name, coefficient in state.equation.coefficients.items():
         layout = shapes[name].layout(key.log_columns)
         points.append(state.points[name])
-        scalars.append(engine.scale(layout.row_weights(engine, state.equation.point), weight))
+        scalars.append(engine.scale(layout.row_weights(engine, state.equation.point), coefficient))
     return engine.msm(engine.concat_points(points), engine.concat(scalars))
 
 
@@ -160,19 +170,21 @@ def test_simulated_proof_is_accepted_under_the_programmed_oracle(toy: Toy) -> No
     proof = simulate(toy)
     reader = ProgrammedReader("toy", toy.statement, proof)
     state = replay(toy, reader)
-    verify_opening(state.channel, SHAPES, state.points, state.equation)
+    remaining = verify_opening(state.channel, SHAPES, state.points, state.equation)
+    require(toy.engine, toy.key, remaining)
 
 
 def simulate_inference(
     statement: Statement,
     key: CommitmentKey,
-    points: Mapping[str, Points],
+    points: Mapping[ArrayId, Points],
     patch: pytest.MonkeyPatch,
 ) -> bytes:
     """A proof of a whole statement: the verifier's own replay up to the opening, then a forgery."""
     engine = make_toy().engine
-    transcript = Programmed(argument.PROTOCOL, statement.encode())
-    circuit = argument.build_circuit(statement, statement.segments[0])
+    (link,) = statement.links
+    transcript = Programmed(chain.PROTOCOL, chain.link_statement(statement, link, {}))
+    circuit = build_circuit(statement, link)
 
     def finish(channel: HiddenVerifier, shapes: Shapes, found: Any, equation: Any) -> None:
         state = Replay(channel, dict(found), equation)
@@ -180,8 +192,7 @@ def simulate_inference(
 
     with patch.context() as inner:
         inner.setattr(argument, "verify_opening", finish)
-        shapes = weight_shapes(statement.program)
-        argument.verify_circuit(engine, key, circuit, shapes, points, transcript)  # type: ignore[arg-type]
+        argument.verify_circuit(engine, key, circuit, points, transcript)  # type: ignore[arg-type]
     return transcript.finish()
 
 
@@ -197,19 +208,20 @@ def test_the_whole_protocol_is_simulated(
     last = e.tokens[-1] if true else (e.tokens[-1] + 1) % e.program.vocab
     tokens = (*e.tokens[:-1], last)
     statement = Statement(e.program, tokens, e.prompt_length, commitment=commitment)
-    points = weight_points(engine, e.program, commitment)
+    points = commitment.points(engine, e.program)
     proof = simulate_inference(statement, key, points, monkeypatch)
     with pytest.raises(VerificationError):
         verify(engine, statement, proof, key)
-    monkeypatch.setattr(argument, "VerifierTranscript", ProgrammedReader)
+    monkeypatch.setattr(chain, "VerifierTranscript", ProgrammedReader)
     verify(engine, statement, proof, key)
 
 
 def test_it_needs_the_programmed_oracle(toy: Toy) -> None:
     reader = VerifierTranscript("toy", toy.statement, simulate(toy))
     state = replay(toy, reader)
+    remaining = verify_opening(state.channel, SHAPES, state.points, state.equation)
     with pytest.raises(VerificationError):
-        verify_opening(state.channel, SHAPES, state.points, state.equation)
+        require(toy.engine, toy.key, remaining)
 
 
 def _scalars(toy: Toy, values: np.ndarray, count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The command line: arguments in, text out; every decision is taken in :mod:`veracity.api`."""
+"""The command line: arguments in, text out; every decision is taken in :mod:`veracity.proving`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 
 import click
 
-from veracity.cli.faults import CarefulGroup
+from veracity.cli.errors import CarefulGroup
 
 __all__ = ["main"]
 
@@ -18,13 +18,13 @@ os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 #: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
 COMMANDS = {
-    "import": "owner.import_",
-    "calibrate": "owner.calibrate",
-    "commit": "owner.commit",
-    "estimate": "owner.estimate",
-    "prove": "owner.prove",
-    "verify": "check.verify",
-    "inspect": "check.inspect",
+    "import": "proving.import_",
+    "calibrate": "proving.calibrate",
+    "commit": "proving.commit",
+    "estimate": "proving.estimate",
+    "prove": "proving.prove",
+    "verify": "verify.verify",
+    "inspect": "verify.inspect",
     "bench": "bench.bench",
     "private": "private.private",
 }

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from veracity.api.benchmark import bench as run_bench
-from veracity.api.progress import PHASES
+from veracity.benchmarks.proving import bench as run_bench
 from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
 from veracity.cli.options import json_option, memory_option, quiet_option, threads_option
+from veracity.progress import PHASES
 
 __all__ = ["bench"]
 

@@ -8,8 +8,8 @@ import click
 
 from veracity.cli.display import emit_json, show_table
 from veracity.cli.options import json_option
+from veracity.cli.private_cluster import bench, demo
 from veracity.cli.private_services import dealer, serve
-from veracity.cli.private_trio import bench, demo
 from veracity.cli.private_user import ask
 
 __all__ = ["private"]
@@ -51,7 +51,7 @@ def certificates(folder: Path, days: int, as_json: bool) -> None:
     else's. No further certificates can be made for this set: for another user, or after a loss,
     make a new set.
     """
-    from veracity.mpc.transport.certificates import make_certificates
+    from veracity.private.certificates import make_certificates
 
     made = make_certificates(folder, days=days)
     if as_json:

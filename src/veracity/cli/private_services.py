@@ -48,8 +48,8 @@ def dealer(
     Run it on a machine of neither: whoever knows what the dealer hands out and listens to both
     parties knows prompt and weights. It never takes part while a question is answered.
     """
-    from veracity.api.private.host import deal
-    from veracity.mpc.service.dealer import DealerLimits
+    from veracity.private.parties.dealer import DealerLimits
+    from veracity.private.services import deal
 
     log_to_stderr()
     asyncio.run(
@@ -99,10 +99,10 @@ def serve(
     mode `secure` it learns nothing else but its answer; in mode `shuffled`, which is faster, it
     sees values of the hidden layers in a random order, from which weights may leak.
     """
-    from veracity.api.private.card import Card
-    from veracity.api.private.host import serve as run
-    from veracity.api.private.places import Address
-    from veracity.mpc.service.owner import ServiceLimits
+    from veracity.private.card import Card
+    from veracity.private.connect import Address
+    from veracity.private.parties.owner import ServiceLimits
+    from veracity.private.services import serve as run
 
     def told(address: Address, card: Card) -> None:
         click.echo(f"listening at {address}")

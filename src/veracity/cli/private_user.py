@@ -75,8 +75,8 @@ def ask(
     Owner and dealer learn how many tokens prompt and answer have. The answer goes to standard
     output as it comes, a line of figures for each token to standard error.
     """
-    from veracity.api.private.client import Client, Token
-    from veracity.api.private.sampling import Sampling
+    from veracity.private.client import Client, Token
+    from veracity.private.sampling import Sampling
 
     if top_k and temperature is None:
         raise UsageError("--top-k needs --temperature")

@@ -103,6 +103,10 @@ class Engine(Protocol):
         """Canonical representatives in ``[0, ORDER)``."""
         ...
 
+    def from_wide_bytes(self, data: bytes) -> Vec:
+        """Field vector of 64 little-endian bytes an element, reduced."""
+        ...
+
     def random(self, n: int) -> Vec:
         """``n`` uniform field elements from the operating system's randomness (secret)."""
         ...

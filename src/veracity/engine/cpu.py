@@ -75,6 +75,9 @@ class CpuEngine(CpuGroup):
     def to_ints(self, v: LimbVec) -> list[int]:
         return _ints(_cpu.vec_to_bytes(v))
 
+    def from_wide_bytes(self, data: bytes) -> LimbVec:
+        return _cpu.vec_from_wide_bytes(data)
+
     def random(self, n: int) -> LimbVec:
         # 512 bits an element: the reduced value is uniform up to 2^-256.
         return _cpu.vec_from_wide_bytes(os.urandom(2 * SCALAR_BYTES * n))

@@ -79,6 +79,10 @@ class ReferenceEngine(ReferenceGroup):
     def to_ints(self, v: ObjectVec) -> list[int]:
         return list(v)
 
+    def from_wide_bytes(self, data: bytes) -> ObjectVec:
+        starts = range(0, len(data), 64)
+        return _vec([int.from_bytes(data[i : i + 64], "little") % ORDER for i in starts])
+
     def random(self, n: int) -> ObjectVec:
         return _vec([secrets.randbelow(ORDER) for _ in range(n)])
 

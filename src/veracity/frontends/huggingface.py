@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
-from veracity.frontends.files import ProgramFile
-from veracity.frontends.model import (
+from veracity.formats.program import ProgramFile
+from veracity.frontends.safetensors import read_safetensors
+from veracity.lm.decoder import (
     Config,
     FloatModel,
     Floats,
@@ -26,9 +27,8 @@ from veracity.frontends.model import (
     fold_norm,
     refuse_others,
 )
-from veracity.frontends.safetensors import read_safetensors
-from veracity.frontends.tokenizer import Tokenizer
-from veracity.frontends.tokenizer_json import byte_level_bytes
+from veracity.lm.tokenizer import Tokenizer
+from veracity.lm.tokenizer_json import byte_level_bytes
 
 __all__ = ["read_folder"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from veracity.errors import FormatError
-from veracity.frontends.model import Config, FloatModel, Floats, fold_norm
+from veracity.lm.decoder import Config, FloatModel, Floats, fold_norm
 
 __all__ = ["is_checkpoint", "read_checkpoint", "read_pieces"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError
-from veracity.frontends.model import Floats
+from veracity.lm.decoder import Floats
 
 __all__ = ["read_safetensors"]
 

@@ -12,13 +12,14 @@ from typing import Any
 import platformdirs
 
 from veracity.errors import UnsupportedModelError, UsageError
-from veracity.frontends.calibration import calibrate_model
-from veracity.frontends.files import ProgramFile, load_program_file, save_program_file
+from veracity.formats.program import ProgramFile, load_program_file, save_program_file
+from veracity.frontends.catalogue import fetch_smollm2
+from veracity.frontends.gguf import read_gguf
 from veracity.frontends.llama2c import is_checkpoint, read_checkpoint, read_pieces
-from veracity.frontends.model import FloatModel
-from veracity.frontends.smollm2 import fetch_smollm2, read_gguf
 from veracity.frontends.synthetic import SYNTHETIC, synthetic_model
-from veracity.frontends.tokenizer import from_pieces
+from veracity.lm.calibrate import calibrate_model
+from veracity.lm.decoder import FloatModel
+from veracity.lm.tokenizer import from_pieces
 
 __all__ = ["calibrate", "import_model"]
 

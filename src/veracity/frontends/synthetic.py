@@ -7,9 +7,9 @@ import hashlib
 
 import numpy as np
 
-from veracity.frontends.files import ProgramFile
-from veracity.frontends.model import Config, FloatModel, Floats
-from veracity.frontends.tokenizer import Tokenizer
+from veracity.formats.program import ProgramFile
+from veracity.lm.decoder import Config, FloatModel, Floats
+from veracity.lm.tokenizer import Tokenizer
 
 __all__ = ["SYNTHETIC", "synthetic_model"]
 

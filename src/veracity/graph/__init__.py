@@ -1,7 +1,6 @@
 """Fixed-point tensor programs: a closed op set, a canonical digest, and their integer meaning."""
 
 from veracity.graph.evaluate import State, Trace, execute, step
-from veracity.graph.generate import generate
 from veracity.graph.program import Program, WeightSpec
 
-__all__ = ["Program", "State", "Trace", "WeightSpec", "execute", "generate", "step"]
+__all__ = ["Program", "State", "Trace", "WeightSpec", "execute", "step"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Material
-from veracity.mpc.transport import Channel
+from veracity.net import Channel
 
 __all__ = ["OWNER", "USER", "Array", "Map", "Masked", "Party", "Role", "Secret", "hollow"]
 

@@ -12,20 +12,30 @@ from dataclasses import dataclass
 
 from veracity.engine.api import Engine, Points
 
-__all__ = ["GENERATOR_LABEL", "CommitmentKey", "load_key"]
+__all__ = [
+    "GENERATOR_LABEL",
+    "MAX_LOG_COLUMNS",
+    "MIN_LOG_COLUMNS",
+    "SLOTS",
+    "CommitmentKey",
+    "load_key",
+]
+
+#: Least and greatest logarithm of a row length.
+MIN_LOG_COLUMNS, MAX_LOG_COLUMNS = 4, 16
 
 #: Version of all generator labels; absorbed with every statement.
 GENERATOR_LABEL = "veracity-pallas-generators-v1"
 
 #: Slots derived for hidden messages; far above what any statement uses.
-_SLOTS = 1 << 13
+SLOTS = 1 << 13
 
 #: SHA-256 of the compressed generators by label and number: what the disk holds must have it.
 _DIGESTS = {
     ("special", 3): "30e2fa51a7c4ca04f655802f89277883a517a1cf0e4d796e104cfd9c584c1c74",
     ("columns", 1 << 12): "365b0ebf53f38e75876f8af1b4dec8b08e5c838462de7d00f6c76272ab7dce73",
     ("columns", 1 << 14): "c5a17d0179e04afbec80c86b2df3a7b07e6d2a7680b1e78d88524611740b2dd7",
-    ("slots", _SLOTS): "91925fe20c2dba0daa270c446328318df34acab8a5bf6a6b72fb996d2325214f",
+    ("slots", SLOTS): "91925fe20c2dba0daa270c446328318df34acab8a5bf6a6b72fb996d2325214f",
 }
 
 
@@ -87,7 +97,7 @@ def load_key(
     return CommitmentKey(
         log_columns=log_columns,
         columns=generators(engine, f"{GENERATOR_LABEL}/columns", 1 << log_columns),
-        message_slots=generators(engine, f"{GENERATOR_LABEL}/slots", _SLOTS),
+        message_slots=generators(engine, f"{GENERATOR_LABEL}/slots", SLOTS),
         product=special[0:1],
         blinder=special[1:2],
         inner=special[2:3],

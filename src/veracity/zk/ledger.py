@@ -1,4 +1,4 @@
-"""The ledger of hidden values: what the prover commits to, and what is still owed about it.
+"""The ledger of hidden values: what the prover commits to, and what remains to be shown.
 
 Message ``k`` of the prover is a Pedersen vector commitment ``P_k = sum_s m_s K_s + sigma_k H`` over
 slots ``K_s`` that no other message uses. Nobody sees ``m_s``; both sides write down the linear
@@ -20,6 +20,7 @@ from typing import Protocol
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
 from veracity.zk.keys import CommitmentKey
+from veracity.zk.randomness import hedged_scalars
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 
 __all__ = ["Channel", "HiddenProver", "HiddenVerifier", "Ledger", "LinearForm", "Product"]
@@ -70,7 +71,7 @@ class Product:
 
 @dataclass
 class Ledger:
-    """What is owed about the hidden values.
+    """What remains to be shown about the hidden values.
 
     Attributes
     ----------
@@ -88,11 +89,11 @@ class Ledger:
     products: list[tuple[LinearForm, LinearForm, int]] = field(default_factory=list)
 
     def require_zero(self, form: LinearForm) -> None:
-        """Owe ``form = 0``."""
+        """To be shown: ``form = 0``."""
         self.zeros.append(form)
 
     def multiply(self, left: LinearForm, right: LinearForm) -> LinearForm:
-        """Owe a product; returns the form that stands for its result."""
+        """To be shown: a product; returns the form that stands for its result."""
         pending = -1 - len(self.products)
         self.products.append((left, right, pending))
         return LinearForm.slot(pending)
@@ -122,7 +123,7 @@ def _copy_forms(ledger: Ledger) -> tuple[list[LinearForm], list[Product], int]:
 
 
 def _settle(ledger: Ledger, forms: Sequence[LinearForm], gates: list[Product], base: int) -> None:
-    """Replace pending slots by slots of the last message; owe that copies equal originals."""
+    """Replace pending slots by slots of the last message; copies must equal originals."""
     rename = {-1 - i: gate.result for i, gate in enumerate(gates)}
 
     def renamed(form: LinearForm) -> LinearForm:
@@ -134,13 +135,32 @@ def _settle(ledger: Ledger, forms: Sequence[LinearForm], gates: list[Product], b
 
 
 class HiddenProver:
-    """The prover's end of the channel: commits values, remembers them and their blinds."""
+    """The prover's end of the channel: commits values, remembers them and their blinds.
 
-    def __init__(self, engine: Engine, key: CommitmentKey, transcript: ProverTranscript) -> None:
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    key : CommitmentKey
+        Generators.
+    transcript : ProverTranscript
+        Where messages go.
+    secret : bytes
+        Hedges the blinds (:mod:`veracity.zk.randomness`).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        key: CommitmentKey,
+        transcript: ProverTranscript,
+        secret: bytes = b"",
+    ) -> None:
         self.engine = engine
         self.key = key
         self.transcript = transcript
         self.ledger = Ledger()
+        self._secret = secret
         self.values: list[int] = []
         self.blinds: list[int] = []
         self.gates: list[Product] = []
@@ -153,10 +173,14 @@ class HiddenProver:
         """See :class:`Channel`."""
         return self.transcript.challenges(label, n)
 
+    def random(self, n: int) -> Vec:
+        """``n`` uniform secrets for one use."""
+        return hedged_scalars(self.engine, self._secret, self.transcript.state(), n)
+
     def send(self, label: str, values: Sequence[int]) -> list[LinearForm]:
         """Commit to ``values`` in fresh slots; returns the forms that stand for them."""
         start = len(self.values)
-        blind = self.engine.to_ints(self.engine.random(1))[0]
+        blind = self.engine.to_ints(self.random(1))[0]
         points = self.engine.concat_points(
             [self.key.slots(start, start + len(values)), self.key.blinder]
         )

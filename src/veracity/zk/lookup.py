@@ -11,7 +11,7 @@ Messages. The root denominator and its inverse; per layer the round polynomials 
 the quadratic ``h`` with ``g(X) = eq(rho_j, X) h(X)``), and then ``p0, q0, p1, q1`` at the point.
 Checks (ledger). Root numerator zero; root denominator times inverse one; every round
 ``(1-rho_j) h(0) + rho_j h(1) = claim``; the last claim equals the bracket at the four values.
-Owed. The numerators' and the denominators' multilinear extensions at the final point.
+Remaining claims. The numerators' and the denominators' multilinear extensions at the final point.
 Soundness error. ``O(n^2 / |F|)`` for ``2^n`` leaves, plus the LogUp error above.
 References: Haboeck, "Multivariate lookups based on logarithmic derivatives" (eprint 2022/1530);
 Papini-Haboeck, "Improving logarithmic-derivative lookup arguments using GKR" (2023/1284);
@@ -49,7 +49,7 @@ class LeafClaim:
 
 
 def _root(channel: Channel, root: LinearForm, root_inverse: LinearForm) -> LeafClaim:
-    """Owe that the root denominator is not zero; the root numerator is zero."""
+    """Require that the root denominator is not zero; the root numerator is zero."""
     channel.ledger.require_zero(channel.ledger.multiply(root, root_inverse) - 1)
     return LeafClaim([], LinearForm(0), root)
 
@@ -57,7 +57,7 @@ def _root(channel: Channel, root: LinearForm, root_inverse: LinearForm) -> LeafC
 def _round(
     channel: Channel, h: Sequence[LinearForm], rho: int, claim: LinearForm
 ) -> tuple[int, LinearForm]:
-    """Owe ``(1 - rho) h(0) + rho h(1) = claim``; returns the challenge and ``h(r)``."""
+    """Require ``(1 - rho) h(0) + rho h(1) = claim``; returns the challenge and ``h(r)``."""
     h0, h1, h2 = h
     channel.ledger.require_zero(h0 + rho * h1 + rho * h2 - claim)
     r = channel.challenge("lookup round")
@@ -67,7 +67,7 @@ def _round(
 def _layer_end(
     channel: Channel, ends: Sequence[LinearForm], lam: int, claim: LinearForm, point: list[int]
 ) -> LeafClaim:
-    """Owe the bracket at the four values; join the two children."""
+    """Require the bracket at the four values; join the two children."""
     p0, q0, p1, q1 = ends
     multiply = channel.ledger.multiply
     cross = multiply(p0, q1) + multiply(p1, q0)
@@ -117,7 +117,7 @@ def prove_lookups(
 
 
 def verify_lookups(channel: HiddenVerifier, variables: int) -> LeafClaim:
-    """Replay the argument over a cube of ``variables`` variables; returns what is owed."""
+    """Replay the argument over a cube of ``variables`` variables; returns the remaining claim."""
     claim = _root(channel, *channel.receive("lookup root", 2))
     for _ in range(variables):
         lam = channel.challenge("lookup batch")

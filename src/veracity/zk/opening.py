@@ -32,15 +32,10 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
-from veracity.zk.columns import ColumnData, ColumnShape
+from veracity.zk.batch import GroupEquation
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray
 from veracity.zk.ipa import prove_inner_product, verify_inner_product
-from veracity.zk.ledger import (
-    Channel,
-    HiddenProver,
-    HiddenVerifier,
-    Product,
-    blinds_vector,
-)
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, Product, blinds_vector
 from veracity.zk.mle import axis_bits, eq_at, inverse, kron, powers, zeros
 from veracity.zk.reduction import RowEquation
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
@@ -146,35 +141,47 @@ def _cubic_at(values: Sequence[int], r: int) -> int:
 
 
 def _combined_row(
-    channel: HiddenProver, columns: Mapping[str, ColumnData], equation: RowEquation
+    channel: HiddenProver, arrays: Mapping[ArrayId, CommittedArray], equation: RowEquation
 ) -> tuple[Vec, int]:
     """``t`` and its blind."""
     engine, key = channel.engine, channel.key
     total, blind = zeros(engine, key.row_length), 0
-    for name, weight in equation.weights.items():
-        data = columns[name]
+    for name, coefficient in equation.coefficients.items():
+        data = arrays[name]
         layout = data.shape.layout(key.log_columns)
-        rows = engine.scale(layout.row_weights(engine, equation.point), weight)
-        row = engine.contract(layout.matrix(data.values)[None, :, :], rows)
+        row = layout.combine_rows(engine, data.values, equation.point, coefficient)
         where = np.full(key.row_length, layout.width, dtype=np.int64)
         where[layout.index] = np.arange(layout.width)
         padded = engine.concat([row, engine.from_ints([0])])
         total = engine.add(total, engine.gather(padded, where))
-        blind += engine.dot(rows, data.blinds)
+        rows = layout.row_weights(engine, equation.point)
+        blind += coefficient * engine.dot(rows, data.blinds)
     return total, blind % ORDER
 
 
 def prove_opening(
     channel: HiddenProver,
-    columns: Mapping[str, ColumnData],
+    arrays: Mapping[ArrayId, CommittedArray],
     equation: RowEquation,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Close the ledger and prove everything in it."""
+    """Close the ledger and prove everything in it.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Messages so far.
+    arrays : mapping
+        The committed arrays that the equation combines.
+    equation : RowEquation
+        What the reduction left.
+    progress : callable, optional
+        Receives the fraction done.
+    """
     engine, key, transcript = channel.engine, channel.key, channel.transcript
     gates = channel.close()
     system, delta = _system(channel, engine, equation, key.log_columns, gates)
-    row, row_blind = _combined_row(channel, columns, equation)
+    row, row_blind = _combined_row(channel, arrays, equation)
     progress(0.3)
     m = len(channel.values)
     lift = powers(delta, len(channel.blinds) + 1)
@@ -183,7 +190,8 @@ def prove_opening(
     ]
     blind = row_blind + engine.dot(blinds_vector(channel), engine.from_ints(lift[1:]))
 
-    d_row, secrets = engine.random(key.row_length), engine.to_ints(engine.random(m + 3))
+    d_row = channel.random(key.row_length)
+    secrets = engine.to_ints(channel.random(m + 3))
     d, (tau, tau1, tau2) = secrets[:m], secrets[m:]
     bases = engine.concat_points([key.columns, key.slots(0, m)])
     mask = engine.msm(
@@ -261,16 +269,28 @@ def _prove_square(transcript: ProverTranscript, system: _System, z: Sequence[int
 
 def verify_opening(
     channel: HiddenVerifier,
-    shapes: Mapping[str, ColumnShape],
-    commitments: Mapping[str, Points],
+    shapes: Mapping[ArrayId, ArrayShape],
+    commitments: Mapping[ArrayId, Points],
     equation: RowEquation,
-) -> None:
-    """Check the opening of everything the ledger owes.
+) -> tuple[GroupEquation, ...]:
+    """Replay the opening of everything in the ledger; returns what must vanish in the group.
 
     Parameters
     ----------
+    channel : HiddenVerifier
+        Messages so far.
+    shapes : mapping
+        Shapes of the arrays that the equation combines.
     commitments : mapping
-        Row commitments by column name, as many as the layout has rows.
+        Their row commitments, as many as the layout has rows.
+    equation : RowEquation
+        What the reduction left.
+
+    Returns
+    -------
+    tuple of GroupEquation
+        The proof is valid if and only if all of them vanish
+        (:func:`veracity.zk.batch.require_all`).
 
     Raises
     ------
@@ -280,8 +300,6 @@ def verify_opening(
     gates = channel.close()
     system, delta = _system(channel, engine, equation, key.log_columns, gates)
     m = len(channel.ledger.message_of)
-    if m > key.slot_count:
-        raise VerificationError("the statement needs more slots than the key has", "opening")
     head = transcript.read("opening mask", 96)
     beta = transcript.read_scalar("opening beta")
     e = transcript.challenge("opening e")
@@ -301,53 +319,42 @@ def verify_opening(
     except ValueError as error:
         raise FormatError("proof, opening", "not a point of the group") from error
     product = (system.square * square - system.single * linear) % ORDER
-    _require_identity(
-        engine,
-        engine.concat_points([key.product, key.blinder, first, second]),
-        engine.from_ints([product, product_blind, -e, -e * e]),
+    nothing = engine.from_ints([])
+    products = GroupEquation(
         "the product equations do not hold",
+        {"product": product, "blinder": product_blind},
+        nothing,
+        nothing,
+        ((engine.concat_points([first, second]), engine.from_ints([-e, -e * e])),),
     )
 
     s = kron(engine, [engine.from_ints([1, x]) for x in end.challenges])[: key.row_length + m]
     b_end = engine.dot(s, engine.concat([system.u_row, engine.from_ints(slots)]))
-    bases = engine.concat_points(
-        [key.columns, key.slots(0, m), key.blinder, key.inner, mask, cross]
-    )
     inverses = [inverse(x) for x in end.challenges]
-    scalars = engine.concat(
-        [
-            engine.scale(s, -end.scalar),
-            engine.from_ints([-z_blind, xi * (value - end.scalar * b_end), e]),
-            engine.from_ints(
-                [c for pair in zip(end.challenges, inverses, strict=True) for c in pair]
-            ),
-        ]
-    )
-    points, weights = [bases], [scalars]
-    for name, weight in equation.weights.items():
+    crossing = [c for pair in zip(end.challenges, inverses, strict=True) for c in pair]
+    others = [(engine.concat_points([mask, cross]), engine.from_ints([e, *crossing]))]
+    for name, coefficient in equation.coefficients.items():
         layout = shapes[name].layout(key.log_columns)
-        points.append(commitments[name])
-        weights.append(engine.scale(layout.row_weights(engine, equation.point), weight))
+        rows = engine.scale(layout.row_weights(engine, equation.point), coefficient)
+        others.append((commitments[name], rows))
     if channel.messages:
-        points.append(channel.message_points())
-        weights.append(engine.from_ints(powers(delta, len(channel.messages) + 1)[1:]))
-    _require_identity(
-        engine,
-        engine.concat_points(points),
-        engine.concat(weights),
+        lift = engine.from_ints(powers(delta, len(channel.messages) + 1)[1:])
+        others.append((channel.message_points(), lift))
+    on_bases = engine.scale(s, -end.scalar)
+    opened = GroupEquation(
         "the opening does not match the commitments",
+        {"blinder": -z_blind, "inner": xi * (value - end.scalar * b_end)},
+        on_bases[: key.row_length],
+        on_bases[key.row_length :],
+        tuple(others),
     )
-
-
-def _require_identity(engine: Engine, points: Points, scalars: Vec, otherwise: str) -> None:
-    if engine.compress(engine.msm(points, scalars)) != bytes(32):
-        raise VerificationError(otherwise, "opening")
+    return products, opened
 
 
 def _verify_square(
     transcript: VerifierTranscript, system: _System, square: int
 ) -> tuple[list[int], int, int]:
-    """Check the plain sumcheck; returns its point and the two bound operands (still owed)."""
+    """Check the plain sumcheck; returns its point and both bound operands (to be shown)."""
     claim, point = square, []
     for _ in range(axis_bits(max(1, len(system.gates)))):
         values = [transcript.read_scalar("opening square round") for _ in range(4)]

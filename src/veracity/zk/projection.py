@@ -1,4 +1,4 @@
-"""Every entry of many committed columns is bounded, at the cost of one small array.
+"""Every entry of many committed arrays is bounded, at the cost of one small array.
 
 Relation. Columns ``X``, each seen as a matrix (outer, inner), have entries with ``|x| < 2^49``
 (as field elements: the representative nearest to zero). What an honest prover commits to is much
@@ -9,8 +9,8 @@ prover commits to 16-bit limbs of ``V + 2^47`` with
 
     V = sum_X L_X X R_X^T        (128, 128)
 
-Owed. A range lookup of every limb, so that ``|V| <= 2^47``; and, at a random point, the linear
-claim that ties ``V`` to the columns, with weights ``L_X^T eq(left)`` and ``R_X^T eq(right)``.
+Remaining claims. A range lookup of every limb, so that ``|V| <= 2^47``; and, at a random point, the
+linear claim that ties ``V`` to the arrays, with weights ``L_X^T eq(left)`` and ``R_X^T eq(right)``.
 Soundness error. ``2^-127 + 14 / |F|``: fix an entry with ``|x_ij| >= 2^49`` and everything but the
 ``i``-th column of ``L_X``. For each of 128 rows the two values that the drawn bit can give entry
 ``j`` of ``L_X X`` differ by ``x_ij``, so with probability 1/2 it is at least ``2^48`` in size; once
@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from veracity.engine.api import ORDER, Engine, Ints
 from veracity.engine.integers import matmul_transposed
 from veracity.errors import RangeError
+from veracity.zk.committed import ArrayId
 from veracity.zk.ledger import LinearForm
 from veracity.zk.mle import axis_bits
 from veracity.zk.reduction import LinearClaim, Term
@@ -62,9 +63,9 @@ _CHUNK = 1 << 14
 
 @dataclass(frozen=True)
 class Sides:
-    """How a column is seen as a matrix: axes before ``split`` are its rows."""
+    """How an array is seen as a matrix: axes before ``split`` are its rows."""
 
-    name: str
+    id: ArrayId
     dims: tuple[int, ...]
     split: int
 
@@ -95,18 +96,18 @@ def draw_directions(
     out = []
     for sides in columns:
         width = sides.outer + sides.inner
-        data = draw(f"projection of {sides.name}", ROWS * width // 8)
+        data = draw(f"projection of {sides.id}", ROWS * width // 8)
         bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8)).reshape(ROWS, width)
         left, right = np.split(bits.astype(np.int8), [sides.outer], axis=1)
         out.append(Directions(sides, np.ascontiguousarray(left), np.ascontiguousarray(right)))
     return out
 
 
-def project(directions: Sequence[Directions], values: Mapping[str, Ints]) -> NDArray[np.int64]:
+def project(directions: Sequence[Directions], values: Mapping[ArrayId, Ints]) -> NDArray[np.int64]:
     """``V``, exactly: 128 additions an entry, as a float64 product below 2^53."""
     total = np.zeros((ROWS, ROWS), dtype=np.int64)
     for d in directions:
-        matrix = values[d.sides.name].reshape(d.sides.outer, d.sides.inner)
+        matrix = values[d.sides.id].reshape(d.sides.outer, d.sides.inner)
         left = d.left.astype(np.float64)
         for start in range(0, d.sides.inner, _CHUNK):
             part = matrix[:, start : start + _CHUNK]
@@ -162,5 +163,5 @@ def projection_claim(
         inner = engine.contract(d.right[None, :, :], right)
         rest = len(d.sides.dims) - d.sides.split
         weights = ((d.sides.split, outer), (rest, inner))
-        terms.append(Term(-1 % ORDER, d.sides.name, weights))
+        terms.append(Term(-1 % ORDER, d.sides.id, weights))
     return LinearClaim(tuple(terms), LinearForm(_OFFSET))

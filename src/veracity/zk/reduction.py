@@ -1,17 +1,23 @@
-"""All claims about committed columns become one linear equation on one row of entries.
+"""All claims about committed arrays become one linear equation on one row of entries.
 
 Relation. Claims ``sum_t coefficient_t <W_t, X_t> = v`` with public weights ``W_t`` (Kronecker
-products of vectors over groups of axes, zero on padding) on committed columns ``X_t`` and hidden
+products of vectors over groups of axes, zero on padding) on committed arrays ``X_t`` and hidden
 ``v``. They are batched with powers of a challenge and go through one inner-product sumcheck.
 
-The prover never expands a column to field elements: for the inner axes it folds the vectors
+The prover never expands an array to field elements: for the inner axes it folds the vectors
 ``y_t = u_t^T X`` (one pass of small integers against field elements per claim), and for the outer
 axes ``x' = X eq(r_inner)`` (one more pass).
 
 Messages and checks. Those of :mod:`veracity.zk.sumcheck`.
-Owed. ``sum_X weight_X X(r) = claim``: since the ``weight_X`` are public, this is one linear
-equation
-on ``t = sum_X weight_X sum_row eq(r_high, row) X[row]``, namely ``<t, eq(r_low)> = claim``.
+Remaining claim. ``sum_X coefficient_X X(r) = claim``: since the coefficients are public, this is
+one linear equation on ``t = sum_X coefficient_X sum_row eq(r_high, row) X[row]``, namely
+``<t, eq(r_low)> = claim``.
+Short rows. An array with fewer entry variables than the key has lives at the corner 0 of the gap
+between them (:mod:`veracity.zk.committed`). The claim about it is a sum over the whole cube of
+``W X prod_gap (1 - x_j)^2``, where one factor belongs to the public ``W``: a gap round sends
+``v (1 - X)^2``, and ``coefficient_X`` contains ``prod_gap (1 - r_j)``. The array that such a claim
+is about is therefore exactly what stands in the first entries of its rows; everything else in them
+meets the weight zero. There are always at least ``log C`` rounds, so no coordinate is ever fixed.
 Soundness error. ``(claims + 2 n) / |F|``.
 Reference: batch evaluation by sumcheck as in Spartan (eprint 2019/550) section 7 and HyperPlonk
 (2022/1355) section 3.8; binding the integers first: Thaler (2013/351).
@@ -25,24 +31,24 @@ from math import prod
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
-from veracity.zk.columns import ColumnShape
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, sum_inner, sum_outer
 from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import axis_points, eq_dense, kron, powers, variables
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 
 __all__ = ["LinearClaim", "RowEquation", "Term", "Weights", "reduce_prover", "reduce_verifier"]
 
-#: A Kronecker product over the axes of a column, slowest first: (number of axes, vector over
+#: A Kronecker product over the axes of an array, slowest first: (number of axes, vector over
 #: their present entries). A vector over several axes need not itself be a product.
 Weights = tuple[tuple[int, Vec], ...]
 
 
 @dataclass(frozen=True)
 class Term:
-    """``coefficient * <weights, column>``."""
+    """``coefficient * <weights, array>``."""
 
     coefficient: int
-    column: str
+    array: ArrayId
     weights: Weights
 
 
@@ -56,57 +62,59 @@ class LinearClaim:
 
 @dataclass(frozen=True)
 class RowEquation:
-    """``<t, eq(point[:log C])> = value`` for ``t = sum_X weight_X sum_row eq(.., row) X[row]``.
+    """``<t, eq(point[:log C])> = value``, ``t = sum_X coefficient_X sum_row eq(.., row) X[row]``.
 
     Attributes
     ----------
     point : list of int
         Point of the sumcheck, at least ``log C`` coordinates.
-    weights : dict
-        ``weight_X`` by column name.
+    coefficients : dict
+        ``coefficient_X`` by array.
     value : LinearForm
         Right-hand side.
     """
 
     point: list[int]
-    weights: Mapping[str, int]
+    coefficients: Mapping[ArrayId, int]
     value: LinearForm
 
 
 def _batch(
     channel: Channel, claims: Sequence[LinearClaim]
-) -> tuple[dict[str, list[Term]], LinearForm]:
-    """Batch claims with powers of one challenge; terms by column in order of appearance."""
+) -> tuple[dict[ArrayId, list[Term]], LinearForm]:
+    """Batch claims with powers of one challenge; terms by array in order of appearance."""
     scale = powers(channel.challenge("claim batch"), len(claims))
-    terms: dict[str, list[Term]] = {}
+    terms: dict[ArrayId, list[Term]] = {}
     value = LinearForm(0)
     for k, claim in zip(scale, claims, strict=True):
         value = value + k * claim.value
         for t in claim.terms:
-            scaled = Term(k * t.coefficient % ORDER, t.column, t.weights)
-            terms.setdefault(t.column, []).append(scaled)
+            scaled = Term(k * t.coefficient % ORDER, t.array, t.weights)
+            terms.setdefault(t.array, []).append(scaled)
     return terms, value
 
 
 def _equation(
     engine: Engine,
-    shapes: Mapping[str, ColumnShape],
-    terms: Mapping[str, list[Term]],
+    shapes: Mapping[ArrayId, ArrayShape],
+    terms: Mapping[ArrayId, list[Term]],
     end: SumcheckClaim,
-    log_columns: int,
+    key_bits: int,
 ) -> RowEquation:
-    """Evaluate the batched weights of every column at the sumcheck's point."""
-    point = end.point + [0] * (log_columns - len(end.point))
-    weights = {}
-    cache: dict[tuple[int, tuple[int, ...], int], int] = {}
-    for name, column_terms in terms.items():
-        dims = shapes[name].dims
-        points = axis_points(point, dims)
+    """Evaluate the batched weights of every array at the sumcheck's point."""
+    point = end.point
+    coefficients = {}
+    cache: dict[tuple[int, tuple[int, ...], int, int], int] = {}
+    for name, array_terms in terms.items():
+        layout = shapes[name].layout(key_bits)
+        dims = layout.dims
+        points = axis_points(layout.coordinates(point), dims)
         total = 0
-        for term in column_terms:
+        for term in array_terms:
             value, axis = term.coefficient, 0
             for span, vector in term.weights:
-                key = (id(vector), dims[axis : axis + span], variables(dims[axis + span :]))
+                below = variables(dims[axis + span :])
+                key = (id(vector), dims[axis : axis + span], below, layout.entry_bits)
                 if key not in cache:
                     local = [c for p in reversed(points[axis : axis + span]) for c in p]
                     table = eq_dense(engine, local, dims[axis : axis + span])
@@ -114,31 +122,35 @@ def _equation(
                 value = value * cache[key] % ORDER
                 axis += span
             total += value
-        n = max(shapes[name].variables, log_columns)
-        weights[name] = total * pad_factor(point, n) % ORDER
-    return RowEquation(point, weights, end.value)
+        corner = layout.gap_factor(point) * pad_factor(point, layout.variables)
+        coefficients[name] = total * corner % ORDER
+    return RowEquation(point, coefficients, end.value)
 
 
-class _Column:
-    """Prover's state of one column: inner axes first, then outer axes (see the module text)."""
+class _Array:
+    """Prover's state of one array: inner axes first, then outer axes (see the module text)."""
 
     def __init__(
-        self, engine: Engine, dims: tuple[int, ...], values: Ints, terms: Sequence[Term]
+        self, engine: Engine, shape: ArrayShape, key_bits: int, values: Ints, terms: Sequence[Term]
     ) -> None:
         self._engine = engine
-        split = _split_axis(dims, terms)
+        layout = shape.layout(key_bits)
+        dims = layout.dims
+        self._values = values
+        self._split = split = _split_axis(dims, terms)
         self._outer_dims, self._inner_dims = dims[:split], dims[split:]
-        self._matrix = values.reshape(prod(self._outer_dims), prod(self._inner_dims))
         self._outers: list[Vec] = []
         inners: list[Vec] = []
         folded: list[Vec] = []
         for term in terms:
             outer, inner = _halves(engine, term.weights, split)
-            y = engine.contract(self._matrix[None, :, :], outer)
+            y = sum_outer(engine, values, split, outer)
             self._outers.append(outer)
             inners.append(inner)
             folded.append(engine.scale(y, term.coefficient))
-        self.variables = variables(dims)
+        self.variables = layout.variables
+        self._gap = layout.gap
+        self._round, self._corner = 0, 1
         self._inner_left = variables(self._inner_dims)
         self._bound: list[int] = []
         self._pair = Pair(
@@ -151,16 +163,24 @@ class _Column:
     def _to_outer(self) -> None:
         weights = self._engine.to_ints(self._pair.b)
         table = eq_dense(self._engine, self._bound, self._inner_dims)
-        bound = self._engine.contract(self._matrix[:, :, None], table)
+        bound = sum_inner(self._engine, self._values, self._split, table)
         scaled = [c * w for c, w in zip(self._coefficients, weights, strict=True)]
         combined = self._engine.lincomb(self._outers, scaled)
         self._outers = []
         self._pair = Pair(self._engine, bound, combined, self._outer_dims)
 
     def round(self) -> tuple[int, int, int]:
-        return self._pair.round()
+        if self._round in self._gap:
+            v = self.value()
+            return v, -2 * v, v
+        c0, c1, c2 = self._pair.round()
+        return c0 * self._corner, c1 * self._corner, c2 * self._corner
 
     def bind(self, r: int) -> None:
+        self._round += 1
+        if self._round - 1 in self._gap:
+            self._corner = self._corner * (1 - r) * (1 - r) % ORDER
+            return
         self._pair.bind(r)
         if self._inner_left > 0:
             self._bound.append(r)
@@ -169,7 +189,7 @@ class _Column:
                 self._to_outer()
 
     def value(self) -> int:
-        return self._pair.value()
+        return self._pair.value() * self._corner % ORDER
 
 
 def _split_axis(dims: tuple[int, ...], terms: Sequence[Term]) -> int:
@@ -197,26 +217,37 @@ def _halves(engine: Engine, weights: Weights, split: int) -> tuple[Vec, Vec]:
 
 def reduce_prover(
     channel: HiddenProver,
-    shapes: Mapping[str, ColumnShape],
-    values: Mapping[str, Ints],
+    arrays: Mapping[ArrayId, CommittedArray],
     claims: Sequence[LinearClaim],
 ) -> RowEquation:
-    """Prove all claims about columns, up to one equation on a combined row."""
+    """Prove all claims about committed arrays, up to one equation on a combined row.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Where messages go.
+    arrays : mapping
+        The committed arrays that claims are about (others may be there, too).
+    claims : sequence of LinearClaim
+        What remains to be shown.
+    """
+    engine, key_bits = channel.engine, channel.key.log_columns
     terms, total = _batch(channel, claims)
-    engine = channel.engine
-    columns = [_Column(engine, shapes[n].dims, values[n], t) for n, t in terms.items()]
-    end = prove_sumcheck(channel, columns, [1] * len(columns), total, "evaluation")
-    return _equation(engine, shapes, terms, end, channel.key.log_columns)
+    instances = [
+        _Array(engine, arrays[n].shape, key_bits, arrays[n].values, t) for n, t in terms.items()
+    ]
+    end = prove_sumcheck(channel, instances, [1] * len(instances), total, "evaluation")
+    return _equation(engine, {n: arrays[n].shape for n in terms}, terms, end, key_bits)
 
 
 def reduce_verifier(
-    channel: HiddenVerifier, shapes: Mapping[str, ColumnShape], claims: Sequence[LinearClaim]
+    channel: HiddenVerifier, shapes: Mapping[ArrayId, ArrayShape], claims: Sequence[LinearClaim]
 ) -> RowEquation:
     """Replay; returns the equation that the opening must prove."""
+    key_bits = channel.key.log_columns
     terms, total = _batch(channel, claims)
-    rounds = max((shapes[n].variables for n in terms), default=0)
+    if not terms:
+        raise VerificationError("the statement makes no claim about any array", "evaluation")
+    rounds = max(shapes[n].layout(key_bits).variables for n in terms)
     end = verify_sumcheck(channel, rounds, total, "evaluation")
-    equation = _equation(channel.engine, shapes, terms, end, channel.key.log_columns)
-    if not equation.weights:
-        raise VerificationError("the statement makes no claim about any column", "evaluation")
-    return equation
+    return _equation(channel.engine, shapes, terms, end, key_bits)

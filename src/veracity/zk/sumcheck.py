@@ -6,8 +6,8 @@ the claim is ``sum_i lambda_i S_i = S`` for public ``lambda_i`` and a hidden ``S
 Messages. Round ``j``: a commitment to the coefficients of ``g_j(X) = c0 + c1 X + c2 X^2``.
 Checks (entries of the ledger). ``g_j(0) + g_j(1)`` equals the running claim; the next claim is
 ``g_j(r_j)``.
-Owed. ``sum_i lambda_i pad_i(r) sum_k a_ik(r_i) b_ik(r_i) = claim`` where ``r_i`` is the first
-``n_i`` coordinates of ``r`` and ``pad_i(r) = prod_{j >= n_i} (1 - r_j)``: a shorter instance
+Remaining claim. ``sum_i lambda_i pad_i(r) sum_k a_ik(r_i) b_ik(r_i) = claim`` where ``r_i`` is the
+first ``n_i`` coordinates of ``r`` and ``pad_i(r) = prod_{j >= n_i} (1 - r_j)``: a shorter instance
 lives at the corner 0 of the variables it does not have.
 Soundness error. ``2 n / |F|`` for ``n`` rounds. Reference: Lund-Fortnow-Karloff-Nisan; Thaler,
 "Proofs, Arguments, and Zero-Knowledge", section 4.1; hiding as in Hyrax (eprint 2017/1132).
@@ -98,7 +98,7 @@ def pad_factor(point: Sequence[int], n: int) -> int:
 def _step(
     channel: Channel, coefficients: list[LinearForm], claim: LinearForm, label: str
 ) -> tuple[int, LinearForm]:
-    """Owe ``g(0) + g(1) = claim``, draw the challenge, return it with the next claim."""
+    """Require ``g(0) + g(1) = claim``, draw the challenge, return it with the next claim."""
     c0, c1, c2 = coefficients
     channel.ledger.require_zero(2 * c0 + c1 + c2 - claim)
     r = channel.challenge(label)
@@ -140,7 +140,7 @@ def prove_sumcheck(
 def verify_sumcheck(
     channel: HiddenVerifier, rounds: int, claim: LinearForm, label: str
 ) -> SumcheckClaim:
-    """Replay ``rounds`` rounds; returns what is owed."""
+    """Replay ``rounds`` rounds; returns the remaining claim."""
     point: list[int] = []
     for _ in range(rounds):
         r, claim = _step(channel, channel.receive(label, 3), claim, label)

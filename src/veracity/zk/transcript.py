@@ -54,6 +54,12 @@ class _Sponge:
         """``n`` independent challenges."""
         return [self.challenge(label) for _ in range(n)]
 
+    def state(self) -> bytes:
+        """Digest of everything absorbed so far, 32 bytes; changes nothing."""
+        sponge = self._hash.copy()
+        sponge.update(b"s")
+        return sponge.digest(32)
+
 
 class ProverTranscript(_Sponge):
     """Writes the proof.
@@ -88,12 +94,29 @@ class ProverTranscript(_Sponge):
 
 
 class VerifierTranscript(_Sponge):
-    """Reads a proof in order; lengths come from the statement, never from the proof."""
+    """Reads a proof in order; lengths come from the statement, never from the proof.
 
-    def __init__(self, protocol: str, statement: bytes, proof: bytes) -> None:
+    Parameters
+    ----------
+    protocol : str
+        Name and version of the protocol.
+    statement : bytes
+        Canonical encoding of everything that is claimed.
+    proof : bytes
+        All messages.
+    position : int
+        Where this transcript's messages begin in it.
+    """
+
+    def __init__(self, protocol: str, statement: bytes, proof: bytes, position: int = 0) -> None:
         super().__init__(protocol, statement)
-        self._proof = bytes(proof)
-        self._at = 0
+        self._proof = proof
+        self._at = position
+
+    @property
+    def position(self) -> int:
+        """Where the next message begins."""
+        return self._at
 
     def read(self, label: str, size: int) -> bytes:
         """Receive a message of exactly ``size`` bytes.

@@ -1,16 +1,9 @@
 """One argument per graph op, and the statement about a whole execution."""
 
-from veracity.zkml.accounting import (
-    Costs,
-    OpCosts,
-    count,
-    count_ops,
-    count_segments,
-    model_rows,
-)
-from veracity.zkml.argument import prove, verify
+from veracity.zkml.accounting import Costs, OpCosts, count, count_links, count_ops, model_rows
+from veracity.zkml.chain import prove, verify
+from veracity.zkml.links import cut_places
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
-from veracity.zkml.segments import cut_places
 from veracity.zkml.statement import Execution, Statement
 
 __all__ = [
@@ -22,8 +15,8 @@ __all__ = [
     "Statement",
     "commit_model",
     "count",
+    "count_links",
     "count_ops",
-    "count_segments",
     "cut_places",
     "model_rows",
     "prove",

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from math import prod
+from typing import cast
 
-from veracity.engine.api import POINT_BYTES, SCALAR_BYTES
+from veracity.engine.api import POINT_BYTES, Engine
 from veracity.graph import Program
-from veracity.zk.mle import axis_bits, variables
-from veracity.zkml.circuit import Circuit, Received, build_circuit, run_rules
-from veracity.zkml.lookups import LookupPlan
-from veracity.zkml.model import choose_log_columns, weight_shapes
-from veracity.zkml.products import inner_dims
-from veracity.zkml.relations import gather_tensors, group_lookups, weight_column
-from veracity.zkml.segments import segments_of
+from veracity.zk.counting import CountingTranscript, Shape, ShapeEngine, shape_key
+from veracity.zkml.argument import verify_circuit
+from veracity.zkml.circuit.build import Circuit, build_circuit, run_rules
+from veracity.zkml.circuit.builder import Given, weight_id
+from veracity.zkml.circuit.lookups import LookupPlan
+from veracity.zkml.circuit.products import inner_dims
+from veracity.zkml.circuit.relations import gather_tensors, group_lookups
+from veracity.zkml.circuit.tensor import ProductSource, Tensor
+from veracity.zkml.links import Link, links_of
+from veracity.zkml.model import choose_log_columns, weight_specs
 from veracity.zkml.statement import Execution
-from veracity.zkml.tensor import ProductSource, Tensor
 
-__all__ = ["Costs", "OpCosts", "count", "count_ops", "count_segments", "model_rows"]
+__all__ = ["Costs", "OpCosts", "count", "count_links", "count_ops", "model_rows"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class OpCosts:
 
 @dataclass(frozen=True)
 class Costs:
-    """Counts of one segment, or sums over several.
+    """Counts of one link, or sums over several.
 
     Attributes
     ----------
@@ -64,64 +67,54 @@ class Costs:
         return Costs(*[sum(getattr(c, f.name) for c in found) for f in fields(Costs)])
 
 
-def count(execution: Execution, log_columns: int | None = None) -> Costs:
+def count(execution: Execution) -> Costs:
     """Count the costs of proving one answer.
 
-    Only the number of tokens matters, so any valid ids will do.
+    Only sizes matter, so any valid values will do.
     """
-    return Costs.sum(count_segments(execution, log_columns))
+    return Costs.sum(count_links(execution))
 
 
-def count_segments(execution: Execution, log_columns: int | None = None) -> list[Costs]:
-    """The same, segment by segment."""
-    log_columns = choose_log_columns(execution.program) if log_columns is None else log_columns
-    out = []
-    received: Received | None = None
-    for segment in execution.segments:
-        circuit = build_circuit(execution, segment, received)
-        out.append(_count(execution.program, circuit, log_columns))
-        received = circuit.handed
-    return out
+def count_links(execution: Execution) -> list[Costs]:
+    """The same, link by link."""
+    return [_count(execution, build_circuit(execution, link), link) for link in execution.links]
 
 
-def _count(program: Program, circuit: Circuit, log_columns: int) -> Costs:
+def _count(execution: Execution, circuit: Circuit, link: Link) -> Costs:
+    key, transcript = shape_key(execution.log_columns), CountingTranscript()
+    earlier = {
+        name: Shape(layout.shape.layout(key.log_columns).rows)
+        for name, layout in circuit.layouts.items()
+        if name not in circuit.own
+    }
+    engine = cast(Engine, ShapeEngine())
+    equations = verify_circuit(engine, key, circuit, earlier, transcript)
+    handed = sum(execution.boundary_spec(name).rows for name in link.hands)
+    weights = [x.shape for name, x in circuit.layouts.items() if name.kind == "weight"]
     shapes = circuit.witness_shapes()
-    rows = sum(s.layout(log_columns).rows for s in shapes)
-    leaves = circuit.plan.placement().variables
-    products = _product_dims(circuit.relations)
-    product_rounds = max((variables(d) for d in products), default=0)
-    names = {weight_column(name) for name in circuit.weights}
-    weights = [s for s in weight_shapes(program) if s.name in names]
-    columns = [*[x.shape for x in circuit.layouts.values()], *circuit.plan.columns(), *weights]
-    evaluation_rounds = max(s.variables for s in columns)
-    gates = 1 + 3 * leaves + len(products)
-    lookup_rounds = leaves * (leaves - 1) // 2
-    messages = 1 + lookup_rounds + leaves + product_rounds + 2 + evaluation_rounds + 1
-    hidden = 2 + 3 * lookup_rounds + 4 * leaves + 1 + 3 * product_rounds + 2 * len(products)
-    hidden += 3 * evaluation_rounds + 3 * gates
-    opening = 3 * POINT_BYTES + (5 + 4 * axis_bits(gates) + 2 + 1) * SCALAR_BYTES
-    opening += 2 * POINT_BYTES * axis_bits((1 << log_columns) + hidden)
     return Costs(
         weights=sum(prod(s.dims) for s in weights),
         lookups=circuit.plan.count(),
-        committed_values=sum(prod(s.dims) for s in shapes),
-        product_values=sum(prod(d) for d in products),
-        witness_rows=rows,
-        hidden_values=hidden,
-        proof_bytes=(rows + messages) * POINT_BYTES + opening,
+        committed_values=sum(prod(s.dims) for s in shapes)
+        + sum(prod(execution.boundary_spec(name).dims) for name in link.hands),
+        product_values=sum(prod(d) for d in _product_dims(circuit.relations)),
+        witness_rows=sum(s.layout(key.log_columns).rows for s in shapes) + handed,
+        hidden_values=max(len(e.slots) for e in equations),
+        proof_bytes=transcript.position + POINT_BYTES * handed,
     )
 
 
 def count_ops(execution: Execution) -> list[OpCosts]:
-    """What each op, on its own, adds to a proof in one segment."""
+    """What each op, on its own, adds to a proof in one link."""
     out = []
-    (segment,) = segments_of(execution.program, ())
+    (link,) = links_of(execution.program, ())
+    given = {weight_id(n): Given(execution.weight_spec(n)) for n in execution.program.weights}
     lookups = zeros = values = 0
-    for op, context in run_rules(execution, segment):
+    for op, context in run_rules(execution, link, given):
         builder = context.builder
         plan = LookupPlan.of(group_lookups(builder.lookups[lookups:]))
         products = _product_dims(gather_tensors(plan.groups, builder.zeros[zeros:]))
-        committed = sum(x.count * prod(x.dims) for x in builder.stacks.values())
+        committed = sum(x.count * prod(x.dims) for x in builder.batches.values())
         if op is not None:
             out.append(
                 OpCosts(
@@ -152,4 +145,4 @@ def _product_dims(relations: Sequence[Sequence[Tensor]]) -> list[tuple[int, ...]
 def model_rows(program: Program, log_columns: int | None = None) -> int:
     """Row commitments of a model."""
     log_columns = choose_log_columns(program) if log_columns is None else log_columns
-    return sum(s.layout(log_columns).rows for s in weight_shapes(program))
+    return sum(spec.rows for spec in weight_specs(program, log_columns).values())

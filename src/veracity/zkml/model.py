@@ -1,7 +1,7 @@
 """The commitment to a model: made once, hiding, used in any number of proofs.
 
-Every weight tensor is a column (:mod:`veracity.zk.columns`) in the order of its name. Row blinds
-are expanded from a 32-byte secret seed with SHAKE256, one stream per tensor.
+Every weight is a committed tensor (:mod:`veracity.zkml.committed`), in the order of its name. Row
+blinds are expanded from a 32-byte secret seed, one stream per tensor.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
-from veracity.engine.api import ORDER, POINT_BYTES, Engine, Ints, Points, Vec
+from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
 from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
-from veracity.zk.columns import ColumnData, ColumnShape, commit_column
-from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zkml.relations import weight_column
+from veracity.zk.committed import ArrayId, CommittedArray, commit_array
+from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey, load_key
+from veracity.zkml.circuit.builder import weight_id
+from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 
-__all__ = ["ModelCommitment", "ModelOpening", "commit_model", "weight_shapes"]
+__all__ = ["ModelCommitment", "ModelOpening", "commit_model", "weight_spec", "weight_specs"]
 
-_MAGIC = b"VCM1"
-_SECRET_MAGIC = b"VCS1"
+_MAGIC = b"VCM3"
+_SECRET_MAGIC = b"VCS3"
+_HEAD = 4 + 1 + 32 + 4
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,65 @@ class ModelCommitment:
     def from_bytes(cls, data: bytes) -> ModelCommitment:
         """Parse; raises FormatError."""
         where = "model commitment"
-        if len(data) < 41 or data[:4] != _MAGIC:
+        if len(data) < _HEAD or data[:4] != _MAGIC:
             raise FormatError(where, "not a model commitment of this version")
-        if not 4 <= data[4] <= 16:
+        if not MIN_LOG_COLUMNS <= data[4] <= MAX_LOG_COLUMNS:
             raise FormatError(where, "row length out of bounds")
-        count = int.from_bytes(data[37:41], "little")
-        if len(data) != 41 + POINT_BYTES * count:
+        count = int.from_bytes(data[37:_HEAD], "little")
+        if len(data) != _HEAD + POINT_BYTES * count:
             raise FormatError(where, "its length does not match its number of rows")
-        return cls(data[4], data[5:37], data[41:])
+        return cls(data[4], data[5:37], data[_HEAD:])
+
+    @classmethod
+    def of_tensors(
+        cls, program: Program, tensors: Mapping[str, CommittedTensor]
+    ) -> ModelCommitment:
+        """The commitment whose weights are tensors that were committed elsewhere.
+
+        Raises
+        ------
+        UsageError
+            Where a tensor is not laid out as the program's weight is.
+        """
+        (log_columns,) = {t.spec.row_bits for t in tensors.values()}
+        specs = weight_specs(program, log_columns)
+        if set(tensors) != set(specs):
+            raise UsageError("a commitment needs exactly the program's weights")
+        for name, spec in specs.items():
+            if tensors[name].spec != spec:
+                raise UsageError(f"weight {name} is committed with other dims, range or layout")
+        rows = b"".join(tensors[name].data for name in specs)
+        return cls(log_columns, bytes.fromhex(program.digest), rows)
+
+    def tensors(self, program: Program) -> dict[str, CommittedTensor]:
+        """The weights by name; raises FormatError where the rows do not match the program."""
+        specs = weight_specs(program, self.log_columns)
+        if sum(s.rows for s in specs.values()) * POINT_BYTES != len(self.rows):
+            raise FormatError("model commitment", "its rows do not match the program's weights")
+        out, at = {}, 0
+        for name, spec in specs.items():
+            size = POINT_BYTES * spec.rows
+            out[name] = CommittedTensor(spec, self.rows[at : at + size])
+            at += size
+        return out
+
+    def points(self, engine: Engine, program: Program) -> dict[ArrayId, Points]:
+        """Row commitments of all weights as points, decoded at once.
+
+        Raises
+        ------
+        FormatError
+        """
+        counts = [t.spec.rows for t in self.tensors(program).values()]
+        try:
+            points = engine.decompress(self.rows)
+        except ValueError as error:
+            raise FormatError("model commitment", "a row is not a point of the group") from error
+        out, at = {}, 0
+        for name, count in zip(sorted(program.weights), counts, strict=True):
+            out[weight_id(name)] = points[at : at + count]
+            at += count
+        return out
 
 
 @dataclass(frozen=True)
@@ -88,6 +142,10 @@ class ModelOpening:
                 "the secret file belongs to another commitment; pass the matching pair"
             )
 
+    def blinds(self, engine: Engine, name: str, rows: int) -> Vec:
+        """Blinds of a weight's rows."""
+        return row_blinds(engine, self.seed, b"weight " + name.encode(), rows)
+
     def to_bytes(self) -> bytes:
         """Encoding; secret."""
         return _SECRET_MAGIC + self.seed + self.commitment_digest
@@ -100,35 +158,22 @@ class ModelOpening:
         return cls(data[4:36], data[36:])
 
 
-def weight_shapes(program: Program) -> list[ColumnShape]:
-    """Columns of a program's weights in canonical order."""
-    return [
-        ColumnShape(weight_column(name), tuple(program.weights[name].shape))
-        for name in sorted(program.weights)
-    ]
+def weight_spec(program: Program, name: str, log_columns: int) -> TensorSpec:
+    """How a weight is committed, from the program alone."""
+    weight = program.weights[name]
+    half = 1 << (weight.bits - 1)
+    return TensorSpec(tuple(weight.shape), weight.exponent, -half, half - 1, log_columns)
 
 
-def _row_blinds(engine: Engine, seed: bytes, shape: ColumnShape, log_columns: int) -> Vec:
-    rows = shape.layout(log_columns).rows
-    stream = hashlib.shake_256(b"veracity row blinds" + seed + shape.name.encode()).digest(
-        64 * rows
-    )
-    return engine.from_ints(
-        [int.from_bytes(stream[i : i + 64], "little") % ORDER for i in range(0, len(stream), 64)]
-    )
+def weight_specs(program: Program, log_columns: int) -> dict[str, TensorSpec]:
+    """All weights in canonical order."""
+    return {name: weight_spec(program, name, log_columns) for name in sorted(program.weights)}
 
 
 def choose_log_columns(program: Program) -> int:
     """Row length for a model: long rows for large ones (shorter proofs, longer openings)."""
-    parameters = sum(_size(spec.shape) for spec in program.weights.values())
+    parameters = sum(prod(spec.shape) for spec in program.weights.values())
     return 12 if parameters < 1 << 22 else 14
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    out = 1
-    for d in shape:
-        out *= d
-    return out
 
 
 def commit_model(
@@ -143,67 +188,70 @@ def commit_model(
 
     Parameters
     ----------
+    engine : Engine
+        Backend.
+    program : Program
+        Names, dims and order of the weights.
     weights : mapping
         Integer arrays with the program's shapes (may be memory-mapped).
     progress : callable
         Receives (phase, fraction done).
+    log_columns : int, optional
+        Logarithm of the row length; chosen by size where not given.
+    key : CommitmentKey, optional
+        Generators, if loaded already.
     """
     log_columns = choose_log_columns(program) if log_columns is None else log_columns
     key = load_key(engine, log_columns) if key is None else key
-    seed = os.urandom(32)
-    shapes = weight_shapes(program)
-    total = sum(_size(s.dims) for s in shapes)
+    opening = ModelOpening(os.urandom(32), b"")
+    specs = weight_specs(program, log_columns)
+    total = sum(prod(s.dims) for s in specs.values())
     rows, done = bytearray(), 0
-    for shape in shapes:
-        values = _weight(weights, shape)
-        blinds = _row_blinds(engine, seed, shape, log_columns)
-        rows += engine.compress(commit_column(engine, key, shape, values, blinds))
-        done += _size(shape.dims)
+    for name, spec in specs.items():
+        blinds = opening.blinds(engine, name, spec.rows)
+        values = spec.stored(_weight(weights, name, spec))
+        shape = spec.shape(weight_id(name))
+        rows += engine.compress(commit_array(engine, key, shape, values, blinds))
+        done += prod(spec.dims)
         progress("commit", done / total)
     commitment = ModelCommitment(log_columns, bytes.fromhex(program.digest), bytes(rows))
-    return commitment, ModelOpening(seed, commitment.digest)
+    return commitment, ModelOpening(opening.seed, commitment.digest)
 
 
-def _weight(weights: Mapping[str, Ints], shape: ColumnShape) -> Ints:
-    name = shape.name.partition(":")[2]
-    if name not in weights or tuple(weights[name].shape) != shape.dims:
+def _weight(weights: Mapping[str, Ints], name: str, spec: TensorSpec) -> Ints:
+    if name not in weights or tuple(weights[name].shape) != spec.dims:
         raise UsageError(f"weight {name} is missing or has another shape than the program says")
     return weights[name]
 
 
-def weight_data(
+def weight_arrays(
     engine: Engine,
     program: Program,
     weights: Mapping[str, Ints],
-    commitment: ModelCommitment,
-    opening: ModelOpening,
+    files: tuple[ModelCommitment, ModelOpening],
     names: Collection[str] | None = None,
-) -> dict[str, ColumnData]:
-    """The prover's columns of the model, or of some of its weights."""
+) -> dict[ArrayId, CommittedArray]:
+    """The prover's arrays of the model, or of some of its weights.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    program : Program
+        Names and dims.
+    weights : mapping
+        Integers by name.
+    files : tuple
+        The commitment and the secret that opens it.
+    names : collection of str, optional
+        Which weights; all where not given.
+    """
+    commitment, opening = files
     opening.check(commitment)
-    return {
-        s.name: ColumnData(
-            s, _weight(weights, s), _row_blinds(engine, opening.seed, s, commitment.log_columns)
-        )
-        for s in weight_shapes(program)
-        if names is None or s.name.partition(":")[2] in names
-    }
-
-
-def weight_points(
-    engine: Engine, program: Program, commitment: ModelCommitment
-) -> dict[str, Points]:
-    """The verifier's row commitments of the model, checked against the program's shapes."""
-    shapes = weight_shapes(program)
-    counts = [s.layout(commitment.log_columns).rows for s in shapes]
-    if sum(counts) * POINT_BYTES != len(commitment.rows):
-        raise FormatError("model commitment", "its rows do not match the program's weights")
-    try:
-        points = engine.decompress(commitment.rows)
-    except ValueError as error:
-        raise FormatError("model commitment", "a row is not a point of the group") from error
-    out, at = {}, 0
-    for shape, count in zip(shapes, counts, strict=True):
-        out[shape.name] = points[at : at + count]
-        at += count
+    out = {}
+    for name, spec in weight_specs(program, commitment.log_columns).items():
+        if names is None or name in names:
+            blinds = opening.blinds(engine, name, spec.rows)
+            array = spec.arrays(weight_id(name), _weight(weights, name, spec), blinds)
+            out[weight_id(name)] = array
     return out

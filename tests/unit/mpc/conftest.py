@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from veracity.mpc.transport import Identity
+from veracity.net import Identity
 
 
 @pytest.fixture(scope="session")
 def identities(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Identity]:
     """Each role's identity, and a foreign user's from another authority."""
-    certificates = pytest.importorskip("veracity.mpc.transport.certificates")
+    certificates = pytest.importorskip("veracity.private.certificates")
     folder: Path = tmp_path_factory.mktemp("parties")
     made = certificates.make_certificates(folder / "ours")
     foreign = certificates.make_certificates(folder / "theirs")

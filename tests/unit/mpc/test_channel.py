@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from veracity.errors import PeerError, UsageError
-from veracity.mpc.transport import Channel, Traffic, pair
-from veracity.mpc.transport.frames import HEADER_BYTES, Header, Kind
+from veracity.net import Channel, Traffic, pair
+from veracity.net.frames import HEADER_BYTES, Header, Kind
 
 
 def run(parties: Coroutine[Any, Any, Any]) -> Any:

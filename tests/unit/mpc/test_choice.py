@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from veracity.errors import PeerError, UsageError
-from veracity.mpc.choice import homomorphic, seal, transfer
+from veracity.mpc import permutation
 from veracity.mpc.cost import Cost
-from veracity.mpc.shuffled import permutation
-from veracity.mpc.transport import Channel, pair
+from veracity.mpc.token_selection import homomorphic, seal, transfer
+from veracity.net import Channel, pair
 
 needs_seal = pytest.mark.skipif(
     not seal.available(), reason="TenSEAL is not installed: pip install 'veracity[he]'"

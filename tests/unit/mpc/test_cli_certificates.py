@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from veracity.cli import main
-from veracity.mpc.transport import Channel, Identity, Server, connect
+from veracity.net import Channel, Identity, Server, connect
 
 pytest.importorskip("cryptography")
 
@@ -61,7 +61,7 @@ def test_a_set_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "veracity.mpc.transport.certificates", raising=False)
+    monkeypatch.delitem(sys.modules, "veracity.private.certificates", raising=False)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     done = call(tmp_path / "p")
     assert done.exit_code == 2

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from veracity.errors import FormatError, PeerError, UsageError
-from veracity.mpc.transport.channel import Channel
-from veracity.mpc.transport.frames import HEADER_BYTES, LARGEST, Header, Kind, reason_text
-from veracity.mpc.transport.memory import linked
+from veracity.net.channel import Channel
+from veracity.net.frames import HEADER_BYTES, LARGEST, Header, Kind, reason_text
+from veracity.net.memory import linked
 
 WORDS = st.integers(0, 2**32 - 1)
 HEADERS = st.builds(

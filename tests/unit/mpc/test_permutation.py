@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from veracity.errors import UsageError
-from veracity.mpc.shuffled import permutation
-from veracity.mpc.shuffled.pieces import Size, Stream, join, signed, split, total
+from veracity.mpc import permutation
+from veracity.mpc.shuffled.packing import Size, Stream, join, signed, split, total
 from veracity.mpc.shuffled.reveal import (
     deal_restore,
     deal_reveal,

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from veracity.errors import PeerError, UsageError
-from veracity.mpc.transport import Channel, Server, connect
-from veracity.mpc.transport.relay import Relay, TokenBucket
+from veracity.net import Channel, Server, connect
+from veracity.net.relay import Relay, TokenBucket
 
 PLAIN = {"identity": None, "insecure": True}
 

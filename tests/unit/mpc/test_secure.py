@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.secure_parties import Parties, Pass, told, watched
-from tests.shuffled_parties import expected, stories
 from tests.support.programs import small_model
+from tests.support.secure_parties import Parties, Pass, told, watched
+from tests.support.shuffled_parties import expected, stories
 from veracity.errors import PeerError, UsageError
 from veracity.graph.evaluate import execute, scores
 from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rope
 from veracity.mpc.material import Ledger, Material
 from veracity.mpc.party import OWNER, USER, Party
-from veracity.mpc.plan import make_plan
-from veracity.mpc.session import PartySession
+from veracity.mpc.secure.plan import make_plan
+from veracity.mpc.secure.session import PartySession
 
 BIG = (16, 2, 2, 8, 24, 40)
 

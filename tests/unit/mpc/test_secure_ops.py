@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.secure_parties import Done, masks_fit, opened, ring, together
+from tests.support.secure_parties import Done, masks_fit, opened, ring, together
 from veracity.errors import PeerError, UnsupportedModelError, UsageError
 from veracity.graph.evaluate import _attention, _norm, _rope
 from veracity.graph.ops import Attention, Function, Norm, Rope
 from veracity.graph.tables import function_table
-from veracity.mpc.linear import linear, linear_of_secret
 from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.attention import attention, exp_pieces
-from veracity.mpc.secure.choice import choose, reveal
 from veracity.mpc.secure.functions import function
+from veracity.mpc.secure.linear import linear, linear_of_secret
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.opening import Opening, open_values, plus, share_of, share_of_mask
-from veracity.mpc.secure.pieces import fit, piecewise, piecewise_wrapped
-from veracity.mpc.secure.powers import groups, openings, total
+from veracity.mpc.secure.piecewise import fit, piecewise, piecewise_wrapped
 from veracity.mpc.secure.product import product
+from veracity.mpc.secure.reciprocal import groups, openings, total
 from veracity.mpc.secure.rotary import rotate
 from veracity.mpc.secure.tables import look_up, tabulate
+from veracity.mpc.secure.token_selection import choose, reveal
 from veracity.mpc.secure.tournament import maximum
 
 RNG = np.random.default_rng(11)

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from veracity.errors import PeerError, UsageError
-from veracity.mpc.transport import Channel, Identity, Server, connect
-from veracity.mpc.transport.frames import Header, Kind
-from veracity.mpc.transport.tls import role_name
+from veracity.net import Channel, Identity, Server, connect
+from veracity.net.frames import Header, Kind
+from veracity.net.tls import role_name
 
 PLAIN = {"identity": None, "insecure": True}
 Identities = dict[str, Identity]
@@ -119,7 +119,7 @@ async def refused_by(at: tuple[str, int], context: ssl.SSLContext) -> None:
 
 def test_a_foreign_server_is_not_trusted(identities: Identities, tmp_path: Path) -> None:
     """Right role, wrong authority; and old TLS is not spoken."""
-    certificates = pytest.importorskip("veracity.mpc.transport.certificates")
+    certificates = pytest.importorskip("veracity.private.certificates")
     foreign = Identity(certificates.make_certificates(tmp_path / "set")["owner"])
 
     async def session() -> None:
@@ -311,8 +311,8 @@ def test_callers_on_their_way_are_limited(
     identities: Identities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who says nothing at all is dropped in time, and there are never many of them."""
-    monkeypatch.setattr("veracity.mpc.transport.server.WAITING", 2)
-    monkeypatch.setattr("veracity.mpc.transport.server.HANDSHAKE", 0.3)
+    monkeypatch.setattr("veracity.net.server.WAITING", 2)
+    monkeypatch.setattr("veracity.net.server.HANDSHAKE", 0.3)
     user = identities["user"]
 
     async def session() -> None:
@@ -357,7 +357,7 @@ def test_a_client_that_takes_nothing_is_dropped(identities: Identities, secure: 
 CLIENT = """
 import asyncio, sys
 from pathlib import Path
-from veracity.mpc.transport import Identity, connect
+from veracity.net import Identity, connect
 async def main():
     identity = Identity(Path(sys.argv[2]))
     channel = await connect("127.0.0.1", int(sys.argv[1]), peer="owner", identity=identity)
@@ -414,7 +414,7 @@ def test_a_process_that_dies_or_freezes(identities: Identities, number: signal.S
 
 
 def test_files_of_a_set(tmp_path: Path) -> None:
-    certificates = pytest.importorskip("veracity.mpc.transport.certificates")
+    certificates = pytest.importorskip("veracity.private.certificates")
     made = certificates.make_certificates(tmp_path / "a" / "set", days=1)
     assert set(made) == {"owner", "user", "dealer"}
     for home in made.values():
@@ -445,7 +445,7 @@ def test_files_of_a_set(tmp_path: Path) -> None:
     ],
 )
 def test_unusable_identities(tmp_path: Path, spoil: Callable[[Path], Any], words: str) -> None:
-    certificates = pytest.importorskip("veracity.mpc.transport.certificates")
+    certificates = pytest.importorskip("veracity.private.certificates")
     home = certificates.make_certificates(tmp_path / "set")["owner"]
     spoil(home)
     with pytest.raises(UsageError, match=words):

@@ -13,23 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.private_parties import PLAIN, Three, run, three
+from tests.support.private_parties import PLAIN, Three, run, three
 from tests.support.programs import Example, small_model
-from veracity.api.private.sampling import Sampling
 from veracity.errors import PeerError, UsageError, VeracityError
-from veracity.graph import generate
-from veracity.mpc.choice import seal
+from veracity.lm.generate import generate
+from veracity.mpc import modes
 from veracity.mpc.material import Label
-from veracity.mpc.service import modes, supply
-from veracity.mpc.service.dealer import DealerLimits
-from veracity.mpc.service.meeting import fetch_card, fetch_weights, meet
-from veracity.mpc.service.owner import ServiceLimits
-from veracity.mpc.service.store import SharedLedger, Store
-from veracity.mpc.service.supply import HEADER, REQUEST, Kind, Supply, passes_of
-from veracity.mpc.service.weights import Kept, masked_bytes, masked_parts, seed_digest
-from veracity.mpc.service.wire import CHUNK, PROTOCOL, Step, chunks_of, hear, tell
-from veracity.mpc.session import masked_weights
-from veracity.mpc.transport import Channel, connect, pair
+from veracity.mpc.token_selection import seal
+from veracity.mpc.weights import masked_bytes, masked_parts, masked_weights, seed_digest
+from veracity.net import Channel, connect, pair
+from veracity.private.parties import preprocessing_client
+from veracity.private.parties.dealer import DealerLimits
+from veracity.private.parties.handshake import fetch_card, fetch_weights, meet
+from veracity.private.parties.owner import ServiceLimits
+from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind, Supply, passes_of
+from veracity.private.parties.spool import SharedLedger, Store
+from veracity.private.parties.weights import Kept
+from veracity.private.parties.wire import CHUNK, PROTOCOL, Step, chunks_of, hear, tell
+from veracity.private.sampling import Sampling
 
 SHAPE = (8, 2, 2, 4, 12, 40)
 MODES = pytest.mark.parametrize("mode", ["secure", "shuffled"])
@@ -90,7 +91,7 @@ def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> Non
 def test_a_long_prompt_is_fed_in_several_passes(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supply, "LONGEST", 3)
+    monkeypatch.setattr(preprocessing_client, "LONGEST", 3)
     example = small_model(shape=SHAPE, prompt=7)
     prompt = example.tokens[:7]
     assert passes_of(7, 3) == [(0, 3), (3, 3), (6, 1), (7, 1), (8, 1)]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.house import House, done
-from veracity.api.private.card import Card, store_card, stored_card
-from veracity.api.private.host import masks_seed
-from veracity.api.private.places import Address, Caller
 from veracity.errors import FormatError, UsageError
-from veracity.frontends import load_program_file
+from veracity.formats.program import load_program_file
+from veracity.private.card import Card, store_card, stored_card
+from veracity.private.connect import Address, Caller
+from veracity.private.services import masks_seed
 
 
 @pytest.fixture(scope="module")

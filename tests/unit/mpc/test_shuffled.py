@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.shuffled_parties import Parties, expected, told
 from tests.support.programs import small_model
+from tests.support.shuffled_parties import Parties, expected, told
 from veracity.errors import FormatError, PeerError, RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program
 from veracity.graph.evaluate import _rope, execute, scores
 from veracity.graph.ops import Attention, Gain, Norm
-from veracity.mpc.choice import homomorphic, seal
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.attention import Attend, rotated
 from veracity.mpc.shuffled.group import Group
-from veracity.mpc.shuffled.head import greedy
-from veracity.mpc.shuffled.pieces import signed
+from veracity.mpc.shuffled.packing import signed
 from veracity.mpc.shuffled.plan import compile_plan
 from veracity.mpc.shuffled.reveal import revealed
 from veracity.mpc.shuffled.steps import Online, Shape
-from veracity.mpc.transport import pair
+from veracity.mpc.token_selection import homomorphic, seal
+from veracity.mpc.token_selection.pick import greedy
+from veracity.net import pair
 
 BIG = (16, 2, 2, 8, 24, 40)
 

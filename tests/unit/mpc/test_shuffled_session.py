@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.shuffled_parties import Parties, Pass, expected, stories
 from tests.support.programs import small_model
+from tests.support.shuffled_parties import Parties, Pass, expected, stories
 from veracity.errors import PeerError, UsageError
 from veracity.graph.evaluate import scores
 from veracity.mpc.material import Ledger, Material, MemorySink
@@ -21,7 +21,7 @@ from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.session import DealerSession, PartySession
 from veracity.mpc.shuffled.steps import Shape
-from veracity.mpc.transport import Channel
+from veracity.net import Channel
 
 BIG = (16, 2, 2, 8, 24, 40)
 

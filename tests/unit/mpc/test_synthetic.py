@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.shuffled_parties import Parties, expected, told
+from tests.support.shuffled_parties import Parties, expected, told
 from veracity.graph.evaluate import execute
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.plan import compile_plan

@@ -28,9 +28,9 @@ from veracity.engine.ring import matmul_dense
 from veracity.graph.ops import Attention
 from veracity.mpc.party import Array, Masked, Role, Secret
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
-from veracity.mpc.secure.pieces import Pieces, fit, piecewise
-from veracity.mpc.secure.powers import Group, groups, openings, total
+from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
 from veracity.mpc.secure.product import product
+from veracity.mpc.secure.reciprocal import Group, groups, openings, total
 from veracity.mpc.secure.tournament import join, maximum
 
 __all__ = ["attention", "exp_pieces"]

@@ -1,8 +1,8 @@
 """RMSNorm and LayerNorm.
 
 From the opened x: ``S = sum x^2`` ("rms") or ``S = d sum x^2 - (sum x)^2`` ("layer") by a product;
-S is opened; ``rho = sqrt(K / (S + eps))`` by :mod:`veracity.mpc.secure.powers`, opened; ``x rho``
-or ``(d x - sum x) rho`` by a product.
+S is opened; ``rho = sqrt(K / (S + eps))`` by :mod:`veracity.mpc.secure.reciprocal`, opened;
+``x rho`` or ``(d x - sum x) rho`` by a product.
 
 * Exchanges: 2 (S; rho), and that of x, which other ops share.
 * Error: relative 2^-13 of rho, as powers; the program takes the floor of rho.
@@ -19,8 +19,8 @@ from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Norm
 from veracity.mpc.party import Array, Masked, Role, Secret
 from veracity.mpc.secure.opening import Opening, open_values, plus
-from veracity.mpc.secure.powers import Group, groups, openings, total
 from veracity.mpc.secure.product import product
+from veracity.mpc.secure.reciprocal import Group, groups, openings, total
 
 __all__ = ["norm"]
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from veracity.mpc.cost import Cost
-from veracity.mpc.dealer import Dealer
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.secure.dealer import Dealer
 
 __all__ = ["Opening", "cost", "open_values", "plus", "share_of", "share_of_mask", "shift_right"]
 

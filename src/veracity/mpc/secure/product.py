@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 
 from veracity.mpc.cost import Cost
-from veracity.mpc.dealer import Dealer
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import share_of_mask
 
 __all__ = ["cost", "product"]

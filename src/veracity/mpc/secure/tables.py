@@ -28,8 +28,8 @@ import numpy as np
 from veracity.engine import fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
-from veracity.mpc.dealer import Dealer
 from veracity.mpc.party import Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.polynomials import assemble, parabola
 
 __all__ = ["Table", "cost", "look_up", "tabulate"]

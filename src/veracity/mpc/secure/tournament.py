@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from veracity.engine import fss
 from veracity.mpc.cost import Cost
-from veracity.mpc.dealer import Dealer
 from veracity.mpc.party import OWNER, Masked, Party, Role, Secret, hollow
+from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import Opening, open_values, share_of, share_of_mask
 
 __all__ = ["cost", "greater", "join", "maximum"]

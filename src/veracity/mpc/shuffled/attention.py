@@ -39,9 +39,9 @@ from numpy.typing import NDArray
 from veracity.engine.ring import matmul_dense
 from veracity.graph.evaluate import softmax
 from veracity.graph.ops import Attention, Rope, rope_tables
+from veracity.mpc.permutation import Order, of_rows
 from veracity.mpc.shuffled.linear import truncation_mask
-from veracity.mpc.shuffled.permutation import Order, of_rows
-from veracity.mpc.shuffled.pieces import Array, Size, Stream, signed, total
+from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
 from veracity.mpc.shuffled.reveal import (
     deal_restore,
     deal_reveal,

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph.evaluate import pointwise, rescaled
 from veracity.graph.ops import Linear, Op
-from veracity.mpc.shuffled.permutation import Order, of_rows, uniform
-from veracity.mpc.shuffled.pieces import Array, Size, Stream, signed, total
+from veracity.mpc.permutation import Order, of_rows, uniform
+from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
 from veracity.mpc.shuffled.reveal import (
     deal_restore,
     deal_reveal,

@@ -2,14 +2,14 @@
 
 The owner draws one order of the vocabulary; the user gets the rescaled logits in that order, picks
 places (greedy: of the greatest; or a sample) and obtains their tokens by
-:mod:`veracity.mpc.choice`, so the owner learns neither place nor token, and the user learns one
-token for each choice but not where any other stands. With two choices a tie between two greatest
-logits goes to the lower token as in the program (of three or more, to the lower of two); a second
-choice that is not needed repeats the first, so the owner sees no difference.
+:mod:`veracity.mpc.token_selection`, so the owner learns neither place nor token, and the user
+learns one token for each choice but not where any other stands. With two choices a tie between two
+greatest logits goes to the lower token as in the program (of three or more, to the lower of two);
+a second choice that is not needed repeats the first, so the owner sees no difference.
 
 * Rounds: half a round trip for the logits, one for the choice.
-* Bytes: V packed accumulators, then :func:`veracity.mpc.choice.transfer.cost` or
-  :func:`veracity.mpc.choice.homomorphic.cost`.
+* Bytes: V packed accumulators, then :func:`veracity.mpc.token_selection.transfer.cost` or
+  :func:`veracity.mpc.token_selection.homomorphic.cost`.
 * Error: none.
 """
 
@@ -18,19 +18,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph.evaluate import rescaled
 from veracity.graph.ops import Head
-from veracity.mpc.choice import homomorphic, transfer
 from veracity.mpc.cost import Cost
-from veracity.mpc.shuffled.permutation import Order, uniform
-from veracity.mpc.shuffled.pieces import Size, Stream, signed, total
+from veracity.mpc.permutation import Order, uniform
+from veracity.mpc.shuffled.packing import Size, Stream, signed, total
 from veracity.mpc.shuffled.reveal import deal_reveal, hide, permuted, revealed
 from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
+from veracity.mpc.token_selection import homomorphic, transfer
 
-__all__ = ["Choose", "greedy"]
+__all__ = ["Choose"]
 
 _ORDER, _PADS, _PLACES, _LOGITS = 0, 1, 2, 4
 
@@ -146,8 +145,3 @@ class Choose(Step):
             piece = transfer.TakerPads(at, user.pieces[self.index][0], self.vocab)
             tokens = await transfer.take(peer.channel, tag, piece, wanted)
         user.answer = int(tokens.min())
-
-
-def greedy(logits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places of the greatest logit."""
-    return np.flatnonzero(logits == logits.max())

@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.ring import matmul, matmul_dense
-from veracity.mpc.linear import transposed
-from veracity.mpc.shuffled.pieces import Array, Size, total
+from veracity.mpc.shuffled.packing import Array, Size, total
 from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
+from veracity.mpc.weights import transposed
 
 __all__ = ["Embedding", "Matrix", "Scale", "Table", "truncation_mask"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import FormatError, PeerError, UsageError
-from veracity.mpc.choice.homomorphic import Holder, Taker
-from veracity.mpc.shuffled.head import greedy
-from veracity.mpc.shuffled.pieces import Array, Size, Stream, join, split, total
+from veracity.mpc.shuffled.packing import Array, Size, Stream, join, split, total
 from veracity.mpc.shuffled.plan import Plan
-from veracity.mpc.shuffled.steps import Dealer, Online, Owner, Pick, Shape, User
+from veracity.mpc.shuffled.steps import Dealer, Online, Owner, Shape, User
+from veracity.mpc.token_selection.homomorphic import Holder, Taker
+from veracity.mpc.token_selection.pick import Pick, greedy
 
 __all__ = [
     "ahead_bytes",

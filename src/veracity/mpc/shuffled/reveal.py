@@ -25,8 +25,8 @@ The user's share is ``d``, which it knew before. Chase, Ghosh, Poburinnaya, "Sec
 
 from __future__ import annotations
 
-from veracity.mpc.shuffled.permutation import Order, unpermuted
-from veracity.mpc.shuffled.pieces import Array, Stream
+from veracity.mpc.permutation import Order, unpermuted
+from veracity.mpc.shuffled.packing import Array, Stream
 from veracity.mpc.shuffled.steps import Dealer
 
 __all__ = [

@@ -1,9 +1,9 @@
 """Sessions of the shuffled mode: a model, a cache and passes, at each of the three roles.
 
-Weights are masked once per model as in the other mode (:mod:`veracity.mpc.session` makes all four
-forms of them), and material has the same labels and goes through the same ledger. A pass has two
-parts: :meth:`PartySession.ready` before the prompt exists, :meth:`PartySession.run` when it does.
-No pass ever has to be repeated.
+Weights are masked once per model as in the other mode (:mod:`veracity.mpc.weights` makes all
+four forms of them), and material has the same labels and goes through the same ledger. A pass has
+two parts: :meth:`PartySession.ready` before the prompt exists, :meth:`PartySession.run` when it
+does. No pass ever has to be repeated.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
-from veracity.mpc.choice.homomorphic import Holder, Parameters, Taker, key_bytes
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Label, Ledger, Material, Sink
 from veracity.mpc.party import OWNER
-from veracity.mpc.session import Dealt, check_follows, check_label, label_both
-from veracity.mpc.shuffled.head import greedy
+from veracity.mpc.sessions import Dealt, check_follows, check_label, label_both
+from veracity.mpc.shuffled.packing import Array
 from veracity.mpc.shuffled.passes import (
     ahead_bytes,
     deal_pass,
@@ -32,10 +31,11 @@ from veracity.mpc.shuffled.passes import (
     run_owner,
     run_user,
 )
-from veracity.mpc.shuffled.pieces import Array
 from veracity.mpc.shuffled.plan import Plan, compile_plan
-from veracity.mpc.shuffled.steps import Online, Owner, Pick, Shape, User
-from veracity.mpc.transport import Channel
+from veracity.mpc.shuffled.steps import Online, Owner, Shape, User
+from veracity.mpc.token_selection.homomorphic import Holder, Parameters, Taker, key_bytes
+from veracity.mpc.token_selection.pick import Pick, greedy
+from veracity.net import Channel
 
 __all__ = ["DealerSession", "PartySession", "Ready"]
 
@@ -54,7 +54,7 @@ class DealerSession:
     program : Program
         Public shape of the model.
     weights : mapping
-        From :func:`veracity.mpc.session.dealer_weights`.
+        From :func:`veracity.mpc.weights.dealer_weights`.
     name : bytes
         16 bytes, fresh.
     choices : int
@@ -121,7 +121,7 @@ class PartySession:
     channel : Channel
         To the other party.
     weights : mapping
-        From :func:`veracity.mpc.session.owner_weights` or ``user_weights``.
+        From :func:`veracity.mpc.weights.owner_weights` or ``user_weights``.
     plain : mapping
         All weights at the owner (biases, positions); empty at the user.
     ledger : Ledger

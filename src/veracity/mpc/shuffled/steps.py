@@ -12,23 +12,23 @@ a value between steps is known to the user before the prompt is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import FormatError, PeerError, UsageError
-from veracity.mpc.choice.homomorphic import Holder, Taker
 from veracity.mpc.cost import Cost
-from veracity.mpc.shuffled.permutation import Order
-from veracity.mpc.shuffled.pieces import Array, Size, Stream, join, split, total
-from veracity.mpc.transport import Channel
+from veracity.mpc.permutation import Order
+from veracity.mpc.shuffled.packing import Array, Size, Stream, join, split, total
+from veracity.mpc.token_selection.homomorphic import Holder, Taker
+from veracity.mpc.token_selection.pick import Pick
+from veracity.net import Channel
 
 __all__ = ["Dealer", "Online", "Owner", "Shape", "Step", "User"]
 
 Message = tuple[Size, ...]
-Pick = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 #: Messages of a step have tags ``TAGS_PER_STEP * index + k``.
 TAGS_PER_STEP = 16
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from veracity.engine.api import Ints
 from veracity.errors import UnsupportedModelError
-from veracity.zkml.builder import Builder
-from veracity.zkml.tensor import Tensor
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.tensor import Tensor
 
 __all__ = ["Context", "Rule", "find_rule", "rule", "rules"]
 

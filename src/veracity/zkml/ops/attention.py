@@ -19,10 +19,10 @@ import numpy as np
 
 from veracity.engine.api import Ints
 from veracity.graph.ops import Attention
-from veracity.zkml.builder import Builder
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.tables import exponential, signed, unsigned
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, rule
-from veracity.zkml.tables import exponential, signed, unsigned
-from veracity.zkml.tensor import Tensor
 
 
 @rule(Attention)
@@ -35,7 +35,7 @@ def attention(context: Context, op: Attention) -> Tensor:
 
     m = b.ranged(name, "softmax.max", row, context.detail(name, "m"), signed(16))
     d, e = _exponentials(context, op, m, q, k)
-    one_hot = b.column("softmax.pick", square, _first_zero(d.value), joint=True)
+    one_hot = b.column("softmax.pick", square, _first_zero(d.value), joint=True, free=True)
     b.zero(one_hot.hidden_part())
     b.zero(one_hot.sum(2) - 1)
     b.product("hts,hts->hts", one_hot, d, b.constant(0, square))

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from veracity.graph.ops import Head
+from veracity.zkml.circuit.linear_maps import Slice
+from veracity.zkml.circuit.tables import signed, unsigned
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, rule
-from veracity.zkml.tables import signed, unsigned
-from veracity.zkml.tensor import Tensor
-from veracity.zkml.views import Slice
 
 
 @rule(Head)

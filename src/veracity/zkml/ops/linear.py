@@ -8,9 +8,9 @@ product ``sum_k x(t, k) W(n, k) + bias(n)`` (Thaler, eprint 2013/351); sums are 
 from __future__ import annotations
 
 from veracity.graph.ops import Add, Embed, Linear, Positions, Rescale
+from veracity.zkml.circuit.linear_maps import Gather
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, rule
-from veracity.zkml.tensor import Tensor
-from veracity.zkml.views import Gather
 
 
 def _checked_rows(context: Context, rows: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ import numpy as np
 from veracity.engine.api import ORDER
 from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Norm
-from veracity.zkml.builder import Builder
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, rule
-from veracity.zkml.tensor import Tensor
 
 #: 16-bit limbs of rho.
 RHO_LIMBS = 2

@@ -13,10 +13,10 @@ import numpy as np
 
 from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Function, Gain, Mul, Rope, rope_tables
+from veracity.zkml.circuit.linear_maps import Rotate
+from veracity.zkml.circuit.tables import function
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, rule
-from veracity.zkml.tables import function
-from veracity.zkml.tensor import Tensor
-from veracity.zkml.views import Rotate
 
 
 @rule(Function)

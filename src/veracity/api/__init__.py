@@ -1,1 +1,0 @@
-"""The public face of the package: what the command line and Python callers use."""

@@ -1,0 +1,1 @@
+"""Demos and measurements: whole workloads, and local clusters of processes to run them."""

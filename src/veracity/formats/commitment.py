@@ -1,0 +1,213 @@
+"""The public file of a model, ``.vcom``: what a verifier pins.
+
+Layout: header; metadata (canonical JSON); program (canonical JSON, compressed); tokens and how text
+is spelled in them (compressed); model commitment; SHA-256 of all of it, which is the commitment's
+digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from veracity.codec import (
+    DIGEST_BYTES,
+    ByteReader,
+    ByteWriter,
+    canonical_json,
+    parse_json,
+    read_file,
+    write_file,
+)
+from veracity.errors import FormatError
+from veracity.graph import Program
+from veracity.text.table import MAX_TABLE_BYTES, PromptFrame, TokenTable
+from veracity.zkml import ModelCommitment
+
+__all__ = ["Commitment", "Metadata"]
+
+KIND = b"VCOM"
+VERSION = 2
+MAX_METADATA = 1 << 20
+MAX_PROGRAM = 1 << 24
+MAX_ROWS = 1 << 28
+MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the publisher states about the model; pinned by the digest, not proved.
+
+    Parameters
+    ----------
+    source : mapping
+        Name, kind and SHA-256 of the weights file that was imported.
+    parameters : int
+        Number of weights.
+    program_digest, tokenizer_digest : str
+        SHA-256, hexadecimal; both are checked against the file's own program and token table
+        (with its rule of encoding).
+    quantisation, calibration, accuracy : mapping
+        How integers were made from floats, on which text, and how well they agree.
+    frames : mapping
+        The prompt frames ``raw`` and, where the model has one, ``chat``.
+    stop_ids : tuple[int, ...]
+        Tokens that end an answer.
+    package_version : str
+        Version of veracity that wrote the file.
+    """
+
+    source: Mapping[str, Any]
+    parameters: int
+    program_digest: str
+    tokenizer_digest: str
+    quantisation: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    accuracy: Mapping[str, Any]
+    frames: Mapping[str, PromptFrame]
+    stop_ids: tuple[int, ...]
+    package_version: str
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "accuracy": dict(self.accuracy),
+            "calibration": dict(self.calibration),
+            "frames": {name: frame.to_plain() for name, frame in self.frames.items()},
+            "package_version": self.package_version,
+            "parameters": self.parameters,
+            "program_digest": self.program_digest,
+            "quantisation": dict(self.quantisation),
+            "source": dict(self.source),
+            "stop_ids": list(self.stop_ids),
+            "tokenizer_digest": self.tokenizer_digest,
+        }
+
+    @classmethod
+    def from_plain(cls, value: Any, where: str, vocabulary: int) -> Metadata:
+        """Inverse of :meth:`to_plain`; raises :class:`FormatError` on any other shape.
+
+        Parameters
+        ----------
+        value : object
+            What was read from JSON.
+        where : str
+            What to blame, for errors.
+        vocabulary : int
+            Number of token ids.
+        """
+        kinds: dict[str, type] = {
+            "accuracy": dict,
+            "calibration": dict,
+            "frames": dict,
+            "package_version": str,
+            "parameters": int,
+            "program_digest": str,
+            "quantisation": dict,
+            "source": dict,
+            "stop_ids": list,
+            "tokenizer_digest": str,
+        }
+        if not isinstance(value, dict) or value.keys() != kinds.keys():
+            raise FormatError(where, f"must have exactly the fields {', '.join(kinds)}")
+        for name, kind in kinds.items():
+            if type(value[name]) is not kind:
+                raise FormatError(where, f"{name!r} must be of type {kind.__name__}")
+        frames = {
+            name: PromptFrame.from_plain(frame, f"{where}, frame", vocabulary)
+            for name, frame in value["frames"].items()
+        }
+        if "raw" not in frames or not frames.keys() <= {"raw", "chat"}:
+            raise FormatError(where, "the frames must be 'raw' and perhaps 'chat'")
+        stops = value["stop_ids"]
+        if not all(type(i) is int and 0 <= i < vocabulary for i in stops):
+            raise FormatError(where, "'stop_ids' holds something that is no token id")
+        return cls(**{**value, "frames": frames, "stop_ids": tuple(stops)})
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """A committed model: program, token table and hiding commitments to every weight.
+
+    Build one with :func:`veracity.commit`, read one with :meth:`load`.
+    """
+
+    metadata: Metadata
+    program: Program
+    table: TokenTable
+    model: ModelCommitment
+
+    def __repr__(self) -> str:
+        name = self.metadata.source.get("name", "model")
+        return (
+            f"Commitment({name!r}, {self.metadata.parameters:,} parameters, "
+            f"{len(self.to_bytes()):,} bytes, digest {self.digest[:16]}...)"
+        )
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        writer = ByteWriter()
+        writer.header(KIND, VERSION)
+        writer.blob(canonical_json(self.metadata.to_plain()))
+        writer.deflated(self.program.to_json().encode("utf-8"))
+        writer.deflated(self.table.to_bytes())
+        writer.blob(self.model.to_bytes())
+        body = writer.getvalue()
+        return body + hashlib.sha256(body).digest()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file's content, hexadecimal: the name of this committed model."""
+        return self._encoded[-DIGEST_BYTES:].hex()
+
+    def to_bytes(self) -> bytes:
+        """The content of a ``.vcom`` file."""
+        return self._encoded
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "commitment") -> Commitment:
+        """Parse a ``.vcom`` file; raises :class:`FormatError` on anything but an exact one."""
+        reader = ByteReader(data, where)
+        reader.header(KIND, VERSION)
+        reader.checksum()
+        plain = parse_json(reader.blob("metadata", MAX_METADATA), f"{where}, metadata")
+        program_json = reader.deflated("program", MAX_PROGRAM)
+        table_bytes = reader.deflated("token table", MAX_TABLE_BYTES)
+        rows = reader.blob("model commitment", MAX_ROWS)
+        reader.finish()
+        program = read_program(program_json, f"{where}, program")
+        table = TokenTable.from_bytes(table_bytes, f"{where}, token table")
+        metadata = Metadata.from_plain(plain, f"{where}, metadata", len(table.pieces))
+        if metadata.program_digest != program.digest:
+            raise FormatError(where, "the metadata names another program")
+        if metadata.tokenizer_digest != table.digest:
+            raise FormatError(where, "the metadata names another tokenizer")
+        if len(table.pieces) != program.vocab:
+            raise FormatError(where, "program and token table have different vocabularies")
+        commitment = cls(metadata, program, table, ModelCommitment.from_bytes(rows))
+        # What was read is what is pinned, whatever a compressor would write today.
+        commitment.__dict__["_encoded"] = data
+        return commitment
+
+    @classmethod
+    def load(cls, path: str | Path) -> Commitment:
+        """Read a ``.vcom`` file; raises :class:`FormatError` or :class:`UsageError`."""
+        return cls.from_bytes(read_file(path, MAX_FILE, "commitment"), Path(path).name)
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.vcom`` file, complete or not at all."""
+        write_file(path, self.to_bytes())
+
+
+def read_program(data: bytes, where: str) -> Program:
+    """Parse and check a program from outside; raises :class:`FormatError` only."""
+    try:
+        return Program.from_json(data.decode("utf-8"))
+    except (UnicodeDecodeError, RecursionError):
+        raise FormatError(where, "not a canonical program") from None
+    except FormatError as fault:
+        raise FormatError(where, fault.reason) from None

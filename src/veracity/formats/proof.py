@@ -1,0 +1,122 @@
+"""The answer with its proof, ``.vproof``.
+
+Layout: header; digest of the commitment it refers to; frame (0 raw, 1 chat); prompt length;
+tokens and cuts, 4 bytes each; proof. No checksum: the proof protects itself, and every flipped bit
+is found by the verifier, not by a hash that an attacker would recompute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
+
+__all__ = ["Proof"]
+
+KIND = b"VPRF"
+VERSION = 2
+FRAMES = ("raw", "chat")
+MAX_POSITIONS = 1 << 20
+MAX_PROOF = 1 << 26
+MAX_CUTS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A proved answer: the token ids and the argument that the committed model gives them.
+
+    Parameters
+    ----------
+    commitment_digest : str
+        The commitment that the prover used. The verifier compares it with its own, it never
+        trusts it.
+    frame : str
+        ``raw`` or ``chat``: what stands around the user's words.
+    tokens : tuple[int, ...]
+        Prompt and answer.
+    prompt_length : int
+        How many of ``tokens`` are the prompt.
+    argument : bytes
+        The proof proper.
+    cuts : tuple[int, ...]
+        Indices of the program's ops before which the proof is cut into segments; how it was made,
+        not what it says.
+    """
+
+    commitment_digest: str
+    frame: str
+    tokens: tuple[int, ...]
+    prompt_length: int
+    argument: bytes
+    cuts: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Proof({self.prompt_length} prompt tokens, {len(self.answer)} answer tokens, "
+            f"{len(self.argument):,} bytes, for commitment {self.commitment_digest[:16]}...)"
+        )
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """Token ids of the prompt."""
+        return self.tokens[: self.prompt_length]
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """Token ids of the answer."""
+        return self.tokens[self.prompt_length :]
+
+    def to_bytes(self) -> bytes:
+        """The content of a ``.vproof`` file."""
+        writer = ByteWriter()
+        writer.header(KIND, VERSION)
+        writer.raw(bytes.fromhex(self.commitment_digest))
+        writer.u32(FRAMES.index(self.frame))
+        writer.u32(self.prompt_length)
+        for ids in (self.tokens, self.cuts):
+            writer.blob(b"".join(i.to_bytes(4, "little") for i in ids))
+        writer.blob(self.argument)
+        return writer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "proof") -> Proof:
+        """Parse a ``.vproof`` file; raises :class:`FormatError` on anything but an exact one."""
+        reader = ByteReader(data, where)
+        reader.header(KIND, VERSION)
+        digest = reader.raw(DIGEST_BYTES, "commitment digest").hex()
+        frame = FRAMES[reader.u32("frame", len(FRAMES) - 1)]
+        prompt_length = reader.u32("prompt length", MAX_POSITIONS)
+        ids = _numbers(reader, "tokens", MAX_POSITIONS)
+        cuts = _numbers(reader, "cuts", MAX_CUTS)
+        argument = reader.blob("argument", MAX_PROOF)
+        reader.finish()
+        if not 0 < prompt_length < len(ids):
+            reader.fail("prompt length", "prompt and answer need at least one token each")
+        return cls(digest, frame, ids, prompt_length, argument, cuts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Proof:
+        """Read a ``.vproof`` file; raises :class:`FormatError` or :class:`UsageError`."""
+        limit = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + 1024
+        return cls.from_bytes(read_file(path, limit, "proof"), Path(path).name)
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.vproof`` file, complete or not at all."""
+        write_file(path, self.to_bytes())
+
+
+def _numbers(reader: ByteReader, name: str, most: int) -> tuple[int, ...]:
+    packed = reader.blob(name, 4 * most)
+    if len(packed) % 4:
+        reader.fail(name, "not a whole number of entries")
+    return tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4))
+
+
+def statement_context(commitment_digest: str, frame: str) -> bytes:
+    """What a proof is bound to beside program, commitment and tokens."""
+    label = b"veracity answer, proof file version " + str(VERSION).encode()
+    return hashlib.sha256(
+        label + b"\0" + bytes.fromhex(commitment_digest) + FRAMES.index(frame).to_bytes(4, "little")
+    ).digest()

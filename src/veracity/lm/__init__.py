@@ -1,0 +1,1 @@
+"""Language models: decoders, tokenizers, quantisation, calibration, generation."""

@@ -1,0 +1,55 @@
+"""Greedy generation with a key/value cache; the same tokens as one pass of :func:`execute`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.graph.evaluate import State, check_tokens, step
+from veracity.graph.program import Program
+
+__all__ = ["generate"]
+
+
+def generate(
+    program: Program,
+    weights: Mapping[str, NDArray[np.integer]],
+    prompt: Sequence[int],
+    max_new_tokens: int,
+    stop_ids: Collection[int] = (),
+    on_token: Callable[[int], None] | None = None,
+) -> list[int]:
+    """The model's greedy answer.
+
+    Parameters
+    ----------
+    program : Program
+        A text decoder.
+    weights : mapping
+        Integers by name.
+    prompt : sequence of int
+        Prompt token ids.
+    max_new_tokens : int
+        Most tokens of the answer (fewer where the context ends).
+    stop_ids : collection of int
+        Tokens that end the answer; they are part of it.
+    on_token : callable, optional
+        Receives every token as it comes.
+
+    Raises
+    ------
+    RangeError, UsageError
+    """
+    check_tokens(program, prompt)
+    state, answer, feed = State(), [], list(prompt)
+    for _ in range(max_new_tokens):
+        token = step(program, weights, feed, state)
+        answer.append(token)
+        if on_token is not None:
+            on_token(token)
+        if token in stop_ids or state.position >= program.context:
+            break
+        feed = [token]
+    return answer

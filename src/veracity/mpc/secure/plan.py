@@ -1,0 +1,110 @@
+"""What a pass will cost, from a walk without values: declared costs, hops, chance of a repeat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from veracity.graph.ops import Attention
+from veracity.graph.program import Program
+from veracity.mpc.cost import Cost
+from veracity.mpc.material import Writer
+from veracity.mpc.party import Masked, hollow
+from veracity.mpc.secure.dealer import Dealer
+from veracity.mpc.secure.evaluate import Cache, Walk
+from veracity.mpc.secure.linear import Use
+from veracity.mpc.secure.token_selection import reveal
+from veracity.mpc.weights import weight_shapes
+
+__all__ = ["Plan", "Preparation", "drive", "make_plan", "setup_cost"]
+
+_SEED = bytes(32)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What the user computes of a linear layer before any input exists."""
+
+    label: int
+    shape: tuple[int, ...]
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pass, costed.
+
+    Parameters
+    ----------
+    rows, start : int
+        Tokens fed, and fed before.
+    cost : Cost
+        Declared, all operations.
+    by_kind : dict
+        The same by kind of operation.
+    repeat : float
+        Upper bound of the probability that the pass has to be repeated.
+    preparations : tuple
+        Linear layers in order.
+    """
+
+    rows: int
+    start: int
+    cost: Cost
+    by_kind: Mapping[str, Cost]
+    repeat: float
+    preparations: tuple[Preparation, ...] = field(repr=False)
+
+
+def make_plan(program: Program, rows: int, start: int) -> Plan:
+    """Walk once and count."""
+    dealer = Dealer(Writer(_SEED), Writer(_SEED), {}, dry=True)
+    cache = _hollow_cache(program, start) if start else {}
+    walk = Walk(dealer, program, rows, start, cache)
+    drive(walk)
+    return Plan(
+        rows,
+        start,
+        dealer.cost,
+        dealer.by_kind,
+        dealer.wraps,
+        tuple(Preparation(*p) for p in dealer.prepare),
+    )
+
+
+def setup_cost(program: Program) -> Cost:
+    """Once per model: masked weights to the user, 8 bytes each; seeds apart."""
+    names = {n.removesuffix("^T"): s for n, s in weight_shapes(program).items()}
+    count = 0
+    for shape in names.values():
+        size = 1
+        for d in shape:
+            size *= d
+        count += size
+    return Cost(offline_bytes_user=8 * count)
+
+
+def drive(walk: Walk) -> None:
+    """Run a dealer's walk to its end: it never waits."""
+
+    async def whole() -> None:
+        await reveal(walk.role, await walk.run())
+
+    routine = whole()
+    try:
+        routine.send(None)
+    except StopIteration:
+        return
+    routine.close()
+    raise asyncio.InvalidStateError("a dealer waits for nobody")
+
+
+def _hollow_cache(program: Program, start: int) -> Cache:
+    found: Cache = {}
+    for op in program.ops:
+        if isinstance(op, Attention):
+            shape = (start, op.kv_heads * op.head_dim)
+            pair = [Masked(hollow(shape), hollow(shape)) for _ in range(2)]
+            found[op.name] = (pair[0], pair[1])
+    return found

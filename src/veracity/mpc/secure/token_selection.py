@@ -1,0 +1,63 @@
+"""The greedy token: arg max in shares, its index to the user alone.
+
+Logits are opened under masks and joined with their indices, ``w = z 2^b + (2^b - 1 - index)``: the
+greatest w is that of the greatest z, the lowest index where several are equal. A tournament leaves
+shares of it; the owner sends its share modulo 2^b, and the user learns the index and nothing else.
+
+* Exchanges: ``ceil(log2 V)``; one message to the user with the owner's share and whether the pass
+  has to be repeated.
+* Error: logits are rounded stochastically at a quarter of the program's unit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from veracity.errors import PeerError
+from veracity.mpc.cost import Cost
+from veracity.mpc.party import OWNER, Masked, Party, Role, Secret
+from veracity.mpc.secure.dealer import Dealer
+from veracity.mpc.secure.opening import Opening, open_values, plus, share_of, share_of_mask
+from veracity.mpc.secure.tournament import maximum
+
+__all__ = ["INDEX_BITS", "choose", "reveal"]
+
+#: Bits of an index: a vocabulary has at most 2^20 tokens.
+INDEX_BITS = 20
+_GUARD = 2
+
+
+async def choose(role: Role, acc: Secret, shift: int) -> Secret:
+    """Shares of ``z 2^20 + (2^20 - 1 - index)`` of the greatest logit; acc is (1, V)."""
+    flat = acc.map(lambda v: v.reshape(-1))
+    guard = min(_GUARD, shift)
+    (z,) = await open_values(role, [Opening(flat, shift - guard, 17 + shift)])
+    share_of_mask(role, z)
+    count = len(z.value)
+    index = np.uint64((1 << INDEX_BITS) - 1) - np.arange(count, dtype=np.uint64)
+    w = plus(role, z.map(lambda v: v << np.uint64(INDEX_BITS)), index)
+    found = await maximum(role, w, np.array([count]), INDEX_BITS, 19 + guard, open_last=count == 1)
+    return share_of(role, found) if isinstance(found, Masked) else found
+
+
+async def reveal(role: Role, w: Secret) -> int | None:
+    """The token, at the user; None at the others, and where the pass has to be repeated."""
+    role.charge("reveal", Cost(one_way=1, bytes_to_user=9))
+    if isinstance(role, Dealer):
+        return None
+    if not isinstance(role, Party):
+        raise TypeError("a role is a party or the dealer")
+    low = np.uint64((1 << INDEX_BITS) - 1)
+    tag = role.next_tag()
+    if role.index == OWNER:
+        share = np.uint64(0) if role.overflow else w.share[0] & low
+        await role.channel.send(tag, bytes([role.overflow]) + int(share).to_bytes(8, "little"))
+        return None
+    message = await role.channel.receive(tag, 9)
+    if message[0] > 1:
+        raise PeerError("the other party sent nonsense")
+    if role.overflow or message[0]:
+        role.overflow = True
+        return None
+    total = np.uint64(int.from_bytes(message[1:], "little")) + w.share[0]
+    return int(low - (total & low))

@@ -1,0 +1,141 @@
+"""What an owner shows of its model to everybody: the program without weights, and the tokenizer.
+
+The card's SHA-256 names the model; a user who knows it from elsewhere can insist on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from veracity.codec import canonical_json, parse_json, write_file
+from veracity.errors import FormatError, UsageError
+from veracity.formats.program import ProgramFile
+from veracity.graph import Program
+from veracity.lm.tokenizer import Tokenizer
+from veracity.text.table import PromptFrame
+
+__all__ = ["Card", "store_card", "stored_card"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model as its users know it.
+
+    Parameters
+    ----------
+    name : str
+        For people.
+    program : Program
+        Ops, shapes and exponents; no weights.
+    tokenizer : Tokenizer
+        Text to tokens and back.
+    """
+
+    name: str
+    program: Program = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False)
+
+    @classmethod
+    def of(cls, loaded: ProgramFile) -> Card:
+        """The card of a calibrated model.
+
+        Raises
+        ------
+        UsageError
+            Before calibration.
+        """
+        if loaded.program is None:
+            raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
+        return cls(str(loaded.source["name"]), loaded.program, loaded.tokenizer)
+
+    def to_bytes(self) -> bytes:
+        """Canonical encoding."""
+        body = {
+            "name": self.name,
+            "program": self.program.to_json(),
+            "tokenizer": dict(self.tokenizer.body),
+        }
+        return canonical_json(body)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Card:
+        """Parse a stranger's card.
+
+        Raises
+        ------
+        FormatError
+        """
+        where = "model card"
+        body = parse_json(data, where)
+        kinds = {"name": str, "program": str, "tokenizer": dict}
+        if not isinstance(body, dict) or body.keys() != kinds.keys():
+            raise FormatError(where, "it needs exactly 'name', 'program' and 'tokenizer'")
+        if not all(type(body[name]) is kind for name, kind in kinds.items()):
+            raise FormatError(where, "a field of another type")
+        program = Program.from_json(body["program"])
+        tokenizer = Tokenizer(body["tokenizer"])
+        tokenizer.check()
+        if len(tokenizer.token_bytes) != program.vocab:
+            raise FormatError(where, "the tokenizer does not fit the program")
+        return cls(body["name"], program, tokenizer)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the encoding, hexadecimal."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def prompt(self, words: str, *, raw: bool) -> list[int]:
+        """Token ids of a user's words in the model's frame.
+
+        Raises
+        ------
+        UsageError
+            Where nothing is left of the context for an answer.
+        """
+        sides = self.tokenizer.frame(chat=not raw) or self.tokenizer.frame(chat=False)
+        frame = PromptFrame(*(tuple(side) for side in sides)) if sides else PromptFrame((), ())
+        ids = [*frame.before, *self.tokenizer.encode(words), *frame.after]
+        if not ids:
+            raise UsageError("the prompt has no tokens; ask something")
+        if len(ids) > self.program.context:
+            raise UsageError(
+                f"the prompt has {len(ids)} tokens, the model's context holds "
+                f"{self.program.context}; shorten the prompt"
+            )
+        return ids
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for; none of a special one."""
+        if token in self.tokenizer.special_ids:
+            return b""
+        return self.tokenizer.token_bytes[token]
+
+    def ends(self, tokens: Sequence[int]) -> bool:
+        """Whether the last token ends an answer."""
+        return bool(tokens) and tokens[-1] in self.tokenizer.stop_ids
+
+
+def stored_card(folder: Path, digest: bytes) -> bytes | None:
+    """A card that was kept, if it is there and whole."""
+    try:
+        data = _path(folder, digest).read_bytes()
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).digest() == digest else None
+
+
+def store_card(folder: Path, data: bytes) -> None:
+    """Keep a card.
+
+    Raises
+    ------
+    UsageError
+    """
+    write_file(_path(folder, hashlib.sha256(data).digest()), data, mode=0o600)
+
+
+def _path(folder: Path, digest: bytes) -> Path:
+    return folder / f"{digest.hex()[:40]}.card"

@@ -1,0 +1,233 @@
+"""The dealer as a service: offline only; sees programs without weights, lengths, and no values.
+
+An owner registers a session: the program, the seed of the weights' masks, the mode, and the
+lengths of the passes. The user joins it by its name, 16 random bytes that the owner has told it.
+Passes are dealt in order as they are asked for, once both are there, and wait on disk under a cap
+until both have them. Nothing is dealt twice: a name serves one session, a pass has one piece for
+each party.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from veracity.errors import FormatError, PeerError, UsageError, VeracityError
+from veracity.graph.program import Program
+from veracity.mpc import modes
+from veracity.mpc.party import OWNER, USER
+from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
+from veracity.net import Channel
+from veracity.private.parties.dealing import Dealing, Made, Model
+from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind, passes_of
+from veracity.private.parties.spool import Store
+from veracity.private.parties.wire import (
+    PROTOCOL,
+    Step,
+    digest_of,
+    hear,
+    hear_chunks,
+    lively,
+    tell,
+    tell_chunks,
+)
+
+__all__ = ["DealerLimits", "DealerService"]
+
+_LOG = logging.getLogger(__name__)
+_NAMES = ("owner", "user")
+#: Bytes of a program's description.
+PROGRAM_LIMIT = 1 << 26
+
+
+@dataclass(frozen=True)
+class DealerLimits:
+    """What a dealer gives to its sessions.
+
+    Parameters
+    ----------
+    disk : int
+        Bytes of material that wait, for each session.
+    memory : int
+        Bytes of weights' masks, all models together.
+    passes : int
+        Passes of a session.
+    idle : float
+        Seconds that a party may do nothing.
+    """
+
+    disk: int = 8 << 30
+    memory: int = 8 << 30
+    passes: int = 4096
+    idle: float = 900.0
+
+
+class DealerService:
+    """Give :meth:`handle` to a :class:`~veracity.net.Server`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where material waits.
+    limits : DealerLimits
+        What each session gets.
+    """
+
+    def __init__(self, folder: Path, limits: DealerLimits | None = None) -> None:
+        self._folder = folder
+        self._limits = limits or DealerLimits()
+        self._models: dict[bytes, Model] = {}
+        self._loading = asyncio.Lock()
+        self._sessions: dict[bytes, Dealing] = {}
+        self._names: set[bytes] = set()
+
+    async def handle(self, channel: Channel) -> None:
+        """One connection: a party of one session."""
+        hello = await hear(channel, Step.HELLO, {"protocol": int, "party": str, "session": str})
+        if hello["protocol"] != PROTOCOL or hello["party"] not in _NAMES:
+            await channel.refuse("another version of the services' protocol; update veracity")
+            return
+        if channel.peer not in ("", hello["party"]):
+            raise PeerError("a party that is not what its certificate says")
+        name = digest_of(hello, "session", 16)
+        if hello["party"] == "owner":
+            await self._owner(channel, name)
+            return
+        session = self._sessions.get(name)
+        if session is None:
+            await channel.refuse("no such session; begin a new one with the owner")
+            return
+        await session.join(USER)
+        await self._supply(channel, session, USER)
+
+    async def _owner(self, channel: Channel, name: bytes) -> None:
+        """Register a session and supply its owner."""
+        fields = {"mode": str, "program": str, "masks": str, "rows": int, "passes": int}
+        order = await hear(channel, Step.ASK, fields)
+        if name in self._names:
+            await channel.refuse("this session's name was used before")
+            return
+        if order["mode"] not in modes.MODES:
+            raise PeerError("the other party asks for a mode that does not exist")
+        key = digest_of(order, "program") + digest_of(order, "masks")
+        try:
+            model = await self._model(channel, key)
+        except UsageError as fault:
+            await channel.refuse(str(fault))
+            return
+        if not (
+            order["rows"] >= 1
+            and 1 <= order["passes"] <= self._limits.passes
+            and order["rows"] + order["passes"] - 1 <= model.program.context
+        ):
+            await channel.refuse("the session is longer than the model's context or our limit")
+            return
+        passes = passes_of(order["rows"], order["passes"])
+        heaviest = [
+            await asyncio.to_thread(modes.price, order["mode"], model.program, rows, start)
+            for start, rows in {passes[0], passes[-order["passes"]], passes[-1]}
+        ]
+        if max(c.offline_bytes_owner + c.offline_bytes_user for c in heaviest) > self._limits.disk:
+            await channel.refuse(
+                "one pass needs more material than the dealer's --cap; shorten the prompt"
+            )
+            return
+        self._names.add(name)
+        store = Store(self._folder, self._limits.disk)
+        session = Dealing(model, order["mode"], name, passes, store)
+        self._sessions[name] = session
+        model.uses += 1
+        try:
+            await tell(channel, Step.ANSWER, ok=True)
+            await session.join(OWNER)
+            await self._supply(channel, session, OWNER)
+        finally:
+            model.uses -= 1
+            self._sessions.pop(name, None)
+            _LOG.info(
+                "session %s (%s): prompt of %d tokens; dealt %d passes, %.1f MB in %.1f s; "
+                "received %d bytes from the owner: program, lengths, requests",
+                name.hex()[:8], session.mode, order["rows"], session.dealt,
+                session.bytes / 1e6, session.seconds, channel.traffic.received_bytes,
+            )  # fmt: skip
+
+    async def _model(self, channel: Channel, key: bytes) -> Model:
+        """The model, from memory or from the owner."""
+        known = self._models.get(key)
+        await tell(channel, Step.ANSWER, known=known is not None)
+        if known is not None:
+            return known
+        body = await hear(channel, Step.ASK, {"program_bytes": int, "seed": str})
+        if body["program_bytes"] > PROGRAM_LIMIT:
+            raise PeerError("the other party sends a program that is too large")
+        seed = digest_of(body, "seed")
+        data = bytearray()
+        async for part in hear_chunks(channel, body["program_bytes"]):
+            data += part
+        try:
+            program = await asyncio.to_thread(Program.from_json, data.decode())
+        except (FormatError, UnicodeDecodeError):
+            raise PeerError("the other party sent a program that does not parse") from None
+        if bytes.fromhex(program.digest) + seed_digest(seed) != key:
+            raise PeerError("the other party sent another model than it named")
+        async with self._loading:
+            if key in self._models:
+                return self._models[key]
+            size = masked_bytes(program)
+            self._make_room(size)
+            masks = await asyncio.to_thread(dealer_weights, program, seed)
+            model = Model(program, masks, size)
+            self._models[key] = model
+            return model
+
+    def _make_room(self, size: int) -> None:
+        for key, model in list(self._models.items()):
+            if sum(m.size for m in self._models.values()) + size <= self._limits.memory:
+                return
+            if model.uses == 0:
+                del self._models[key]
+        if sum(m.size for m in self._models.values()) + size > self._limits.memory:
+            raise UsageError("the weights' masks need more than the dealer's --memory")
+
+    async def _supply(self, channel: Channel, session: Dealing, party: int) -> None:
+        """Answer a party's requests until it leaves."""
+
+        async def wait() -> None:
+            await channel.send(Step.HEADER, HEADER.pack(Kind.WAIT, b"", b"", 0, 0, 0))
+
+        try:
+            if party == USER:
+                await tell(channel, Step.ANSWER, ok=True)
+            while True:
+                request = await channel.receive(
+                    Step.REQUEST, REQUEST.size, timeout=self._limits.idle
+                )
+                epoch, index = REQUEST.unpack(request)
+                obtaining = session.obtain(party, epoch, index)
+                made = await lively(obtaining, wait)
+                if made is None:
+                    await channel.send(Step.HEADER, HEADER.pack(Kind.STALE, b"", b"", 0, 0, 0))
+                    continue
+                await self._send(channel, session, party, made)
+        except VeracityError as fault:
+            # In order, as far as the dealer can tell: parties leave when they have finished.
+            await channel.refuse(str(fault))
+        finally:
+            await session.leave()
+
+    async def _send(self, channel: Channel, session: Dealing, party: int, made: Made) -> None:
+        dealt, piece = made.dealt[party], made.pieces[party]
+        both = sum(d.size for d in made.dealt)
+        header = HEADER.pack(
+            Kind.MATERIAL, dealt.label.encode(), dealt.seed, dealt.size, both, made.micros
+        )
+        try:
+            await channel.send(Step.HEADER, header)
+            await channel.receive(Step.ACCEPT, 1, timeout=self._limits.idle)
+            for part in piece.read():
+                await tell_chunks(channel, memoryview(part))
+        finally:
+            piece.close()
+        await session.took(party, made)

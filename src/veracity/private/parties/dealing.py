@@ -1,0 +1,187 @@
+"""Dealing for one session: passes in order, in the background, once to each party."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from veracity.errors import PeerError, UsageError, VeracityError
+from veracity.graph.program import Program
+from veracity.mpc import modes
+from veracity.mpc.party import OWNER, USER, Array
+from veracity.mpc.sessions import Dealt
+from veracity.private.parties.spool import Piece, Store
+
+__all__ = ["Dealing", "Made", "Model"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Model:
+    """A program and the masks of its weights."""
+
+    program: Program
+    masks: Mapping[str, Array]
+    size: int
+    uses: int = 0
+
+
+@dataclass
+class Made:
+    """One pass, dealt."""
+
+    dealt: tuple[Dealt, Dealt]
+    pieces: tuple[Piece, Piece]
+    micros: int
+    asked: set[int] = field(default_factory=set)
+    taken: set[int] = field(default_factory=set)
+
+    def close(self) -> None:
+        """Drop what is not on its way to a party just now; that goes when it has arrived."""
+        for party, piece in enumerate(self.pieces):
+            if party not in self.asked:
+                piece.close()
+
+
+class Dealing:
+    """Dealing for one session, in the background."""
+
+    def __init__(
+        self,
+        model: Model,
+        mode: str,
+        name: bytes,
+        passes: list[tuple[int, int]],
+        store: Store,
+    ) -> None:
+        self.mode, self.name, self.passes = mode, name, passes
+        self._program = model.program
+        self._side = modes.dealer(mode, model.program, model.masks, name)
+        self._store = store
+        self._made: dict[int, Made] = {}
+        self._epoch = self._next = 0
+        self._asked = [-1, -1]
+        self._changed = asyncio.Condition()
+        self._fault: VeracityError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.joined: set[int] = set()
+        self.dealt = self.bytes = 0
+        self.seconds = 0.0
+
+    async def join(self, party: int) -> None:
+        """A party is there; dealing begins with the second one."""
+        if party in self.joined:
+            raise PeerError("this session has this party already")
+        self.joined.add(party)
+        if self.joined == {OWNER, USER}:
+            self._task = asyncio.create_task(self._deal())
+
+    async def leave(self) -> None:
+        """A party has gone: the session is over."""
+        await self._end(PeerError("the other party has left the session"))
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for made in self._made.values():
+            made.close()
+        self._made.clear()
+
+    async def _end(self, fault: VeracityError) -> None:
+        async with self._changed:
+            self._fault = self._fault or fault
+            self._changed.notify_all()
+
+    async def obtain(self, party: int, epoch: int, index: int) -> Made | None:
+        """A pass's material for a party; None where it belongs to an epoch that has passed.
+
+        Parameters
+        ----------
+        party : int
+            Who asks.
+        epoch : int
+            How often passes were dealt again before.
+        index : int
+            Number of the pass in the session.
+        """
+        async with self._changed:
+            if epoch == self._epoch + 1 and index < self._next:
+                self._epoch, self._next = epoch, index
+                for made in self._made.values():
+                    made.close()
+                self._made.clear()
+                self._asked = [index - 1, index - 1]
+            elif epoch > self._epoch:
+                raise PeerError("a repetition of what was not dealt yet")
+            if epoch == self._epoch and index != self._asked[party] + 1:
+                raise PeerError("material is asked for in order, and once")
+            if epoch == self._epoch:
+                self._asked[party] = index
+                self._changed.notify_all()
+            await self._changed.wait_for(
+                lambda: epoch != self._epoch or index in self._made or self._fault
+            )
+            if epoch != self._epoch:
+                return None
+            if index not in self._made:
+                raise self._fault or PeerError("the session is over")
+            self._made[index].asked.add(party)
+            return self._made[index]
+
+    async def took(self, party: int, made: Made) -> None:
+        """A party has its piece of a pass; with the second one it is gone."""
+        made.taken.add(party)
+        async with self._changed:
+            if len(made.taken) == 2:
+                self._made = {i: m for i, m in self._made.items() if m is not made}
+            self._changed.notify_all()
+
+    # In the background.
+
+    async def _deal(self) -> None:
+        try:
+            while True:
+                async with self._changed:
+                    await self._changed.wait_for(
+                        lambda: self._next < len(self.passes) and self._next <= max(self._asked)
+                    )
+                    epoch, index = self._epoch, self._next
+                made = await self._one(*self.passes[index])
+                async with self._changed:
+                    if epoch != self._epoch:
+                        made.close()
+                        continue
+                    self._made[index] = made
+                    self._next += 1
+                    self._changed.notify_all()
+        except VeracityError as fault:
+            await self._end(fault)
+        except Exception as fault:
+            _LOG.error("dealing failed: %s", type(fault).__name__)
+            await self._end(UsageError("the dealer cannot go on"))
+
+    async def _one(self, start: int, rows: int) -> Made:
+        cost = await asyncio.to_thread(modes.price, self.mode, self._program, rows, start)
+        # An owner's share may include what the user sends it: then the file is smaller.
+        owner = await self._store.take(cost.offline_bytes_owner)
+        user = await self._store.take(cost.offline_bytes_user)
+        started = time.perf_counter()
+        try:
+            dealt = await asyncio.shield(
+                asyncio.to_thread(self._side.deal, start, rows, owner, user)
+            )
+        except BaseException:
+            owner.close()
+            user.close()
+            raise
+        took = time.perf_counter() - started
+        self.dealt += 1
+        self.seconds += took
+        self.bytes += sum(d.size for d in dealt)
+        return Made(dealt, (owner, user), round(took * 1e6))

@@ -1,0 +1,248 @@
+"""The owner as a service: weights on its disk, clients one after another and at once.
+
+A client asks for the public card (program without weights, tokenizer), once for the masked
+weights, then for a session: so many prompt tokens, so many passes. The owner names the session,
+registers it with the dealer, tells the client, and runs passes until the client leaves. It learns
+the lengths and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from veracity.errors import PeerError, UsageError
+from veracity.graph.program import Program
+from veracity.mpc import modes
+from veracity.mpc.party import OWNER
+from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
+from veracity.net import Channel
+from veracity.private.parties.preprocessing_client import Supply, passes_of
+from veracity.private.parties.spool import SharedLedger, Store
+from veracity.private.parties.thread_adapter import Apart, Bridge, light
+from veracity.private.parties.wire import CHUNK, PROTOCOL, Step, hear, lively, tell, tell_chunks
+
+__all__ = ["OwnerService", "ServiceLimits", "register"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServiceLimits:
+    """What a party gives to each session.
+
+    Parameters
+    ----------
+    disk : int
+        Bytes of material that wait for their passes.
+    ahead : int
+        Passes that wait.
+    idle : float
+        Seconds that a user may think before it feeds a token.
+    """
+
+    disk: int = 8 << 30
+    ahead: int = 8
+    idle: float = 600.0
+
+
+@dataclass(eq=False)
+class OwnerService:
+    """Give :meth:`handle` to a :class:`~veracity.net.Server`.
+
+    Parameters
+    ----------
+    program : Program
+        The model.
+    weights : mapping
+        Its integers.
+    seed : bytes
+        32 bytes from which the masks of the weights come; one seed for one set of weights.
+    mode : str
+        One of :data:`veracity.mpc.modes.MODES`.
+    name : str
+        Of the model, for people.
+    card : bytes
+        What clients get in public, the program among it.
+    dealer : callable
+        Connects to the dealer.
+    folder : Path
+        Where material waits.
+    ledger : SharedLedger
+        Of all sessions.
+    """
+
+    program: Program
+    weights: modes.Integers
+    seed: bytes = field(repr=False)
+    mode: str
+    name: str
+    card: bytes
+    dealer: Callable[[], Awaitable[Channel]]
+    folder: Path
+    ledger: SharedLedger = field(default_factory=SharedLedger)
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+
+    def __post_init__(self) -> None:
+        modes.check_mode(self.mode)
+        modes.price(self.mode, self.program, 1, 0)  # refuses what the mode cannot evaluate
+        self.digest = hashlib.sha256(self.card).digest()
+        self._layers = owner_weights(self.program, self.weights)
+
+    async def handle(self, channel: Channel) -> None:
+        """One client."""
+        hello = await hear(channel, Step.HELLO, {"protocol": int})
+        if hello["protocol"] != PROTOCOL:
+            await channel.refuse("another version of the services' protocol; update veracity")
+            return
+        await tell(
+            channel,
+            Step.HELLO,
+            protocol=PROTOCOL,
+            mode=self.mode,
+            name=self.name[:200],
+            card=self.digest.hex(),
+            card_bytes=len(self.card),
+            masks=seed_digest(self.seed).hex(),
+        )
+        while True:
+            fields = {"what": str, "rows": int, "passes": int}
+            ask = await hear(channel, Step.ASK, fields, timeout=self.limits.idle)
+            if ask["what"] == "card":
+                await tell_chunks(channel, memoryview(self.card))
+            elif ask["what"] == "weights":
+                await self._send_weights(channel)
+            elif ask["what"] == "session":
+                await self._session(channel, ask["rows"], ask["passes"])
+                return
+            else:
+                raise PeerError("the other party asks for something that does not exist")
+
+    async def _send_weights(self, channel: Channel) -> None:
+        """``W - U``, 8 bytes a weight, in chunks that do not depend on the tensors."""
+        held = bytearray()
+        parts = masked_parts(self.program, self.weights, self.seed)
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            held += part.tobytes()
+            whole = len(held) - len(held) % CHUNK
+            if whole:
+                await tell_chunks(channel, memoryview(bytes(held[:whole])))
+                del held[:whole]
+        await tell_chunks(channel, memoryview(bytes(held)))
+
+    async def _session(self, channel: Channel, rows: int, count: int) -> None:
+        if not (min(rows, count) >= 1 and rows + count - 1 <= self.program.context):
+            await channel.refuse(
+                f"prompt and answer have to fit the model's context of {self.program.context}"
+            )
+            return
+        name, passes = secrets.token_bytes(16), passes_of(rows, count)
+        try:
+            dealer = await register(self, name, rows, count)
+        except PeerError as fault:
+            _LOG.warning("no session: %s", fault)
+            await channel.refuse(f"the owner has no dealer: {fault}")
+            return
+        supply = Supply(dealer, Store(self.folder, self.limits.disk), passes, self.limits.ahead)
+        done = 0
+        try:
+            supply.start()
+            await tell(channel, Step.ANSWER, session=name.hex())
+            before = channel.traffic
+            done = await self._passes(channel, supply, name, passes)
+        finally:
+            await supply.close()
+        seen = channel.traffic - before
+        _LOG.info(
+            "session %s (%s): prompt of %d tokens, %d passes, received %.1f MB, all of it masked",
+            name.hex()[:8], self.mode, rows, done, seen.received_bytes / 1e6,
+        )  # fmt: skip
+
+    async def _passes(
+        self, channel: Channel, supply: Supply, name: bytes, passes: list[tuple[int, int]]
+    ) -> int:
+        """Run passes until the client leaves; returns how many were run."""
+        bridge = Bridge(channel, asyncio.get_running_loop())
+        side = modes.party(
+            self.mode, OWNER, self.program, bridge, self._layers, self.weights, self.ledger, name
+        )
+
+        async def wait() -> None:
+            await channel.send(Step.TURN, b"\x00")
+
+        index = 0
+        async with Apart(channel) as apart:
+            await apart(side.introduce())
+            while index < len(passes):
+                try:
+                    parcel = await lively(supply.next(), wait)
+                except (PeerError, UsageError) as fault:
+                    _LOG.warning("a session has no more material: %s", fault)
+                    await channel.refuse(f"the owner got no material: {fault}")
+                    break
+                heard = channel.traffic.received_messages
+                try:
+                    await channel.send(Step.TURN, b"\x01")
+                    bridge.patience = self.limits.idle
+                    ready = await apart(side.ready(parcel.label, parcel.material()))
+                    bridge.patience = self.limits.idle
+                    run = side.run(ready)
+                    outcome = await (run if light(self.mode, passes[index][1]) else apart(run))
+                except PeerError:
+                    if index and channel.traffic.received_messages == heard:
+                        break  # the client has its answer, and has left
+                    raise
+                finally:
+                    parcel.piece.close()
+                if outcome.done:
+                    index += 1
+                else:
+                    await supply.repeat(index)
+        return index
+
+
+async def register(owner: OwnerService, name: bytes, rows: int, count: int) -> Channel:
+    """Tell the dealer about a session.
+
+    Parameters
+    ----------
+    owner : OwnerService
+        Who serves the session.
+    name : bytes
+        The session's name.
+    rows : int
+        Tokens of the prompt.
+    count : int
+        Tokens of the answer.
+
+    Raises
+    ------
+    PeerError
+    """
+    channel = await owner.dealer()
+    try:
+        await tell(channel, Step.HELLO, protocol=PROTOCOL, party="owner", session=name.hex())
+        program = owner.program.to_json().encode()
+        await tell(
+            channel,
+            Step.ASK,
+            mode=owner.mode,
+            program=owner.program.digest,
+            masks=seed_digest(owner.seed).hex(),
+            rows=rows,
+            passes=count,
+        )
+        if not (await hear(channel, Step.ANSWER, {"known": bool}))["known"]:
+            await tell(channel, Step.ASK, program_bytes=len(program), seed=owner.seed.hex())
+            await tell_chunks(channel, memoryview(program))
+        # The dealer expands the masks of a model that it sees for the first time.
+        await hear(channel, Step.ANSWER, {"ok": bool}, timeout=max(300.0, channel.timeout))
+    except BaseException:
+        channel.abort()
+        raise
+    return channel

@@ -1,0 +1,210 @@
+"""Material of a session's passes, from the dealer to a party: fetched ahead, in the background.
+
+A session is a list of passes, known to all three: the prompt, then one token each. A party asks for
+them one after another and keeps what it gets on disk until the pass is run. Where a pass has no
+result and must be repeated, both parties ask again from that pass on, one epoch later.
+
+``request``: epoch, index (u32 each). ``header``: kind, label, seed, bytes for this party, bytes for
+both, microseconds that the dealer took. The party accepts with one byte once it has room, then the
+bytes come in chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+
+from veracity.errors import FormatError, PeerError
+from veracity.mpc.material import Label, Material
+from veracity.net import Channel
+from veracity.private.parties.spool import Piece, Store
+from veracity.private.parties.wire import Step, hear_chunks
+
+__all__ = ["HEADER", "REQUEST", "Kind", "Parcel", "Supply", "passes_of"]
+
+REQUEST = struct.Struct("<II")
+HEADER = struct.Struct(f"<B7x{Label.SIZE}s32sQQQ")
+
+
+class Kind(IntEnum):
+    """What a header says."""
+
+    WAIT = 0  # the dealer is at work
+    MATERIAL = 1
+    STALE = 2  # the other party has asked for a repetition already
+
+
+#: Tokens that one pass feeds at most: material, memory and the chance of a repetition grow with
+#: their number, some of it with its square.
+LONGEST = 64
+
+
+def passes_of(rows: int, count: int) -> list[tuple[int, int]]:
+    """``(start, rows)`` of the passes that feed a prompt, and of ``count - 1`` single tokens."""
+    prompt = [(start, min(LONGEST, rows - start)) for start in range(0, rows, LONGEST)]
+    return [*prompt, *((rows + i, 1) for i in range(count - 1))]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Material of one pass for one party.
+
+    Attributes
+    ----------
+    size, both : int
+        Bytes for this party, and for both.
+    deal_s, fetch_s : float
+        What the dealer took for both parties, and the way here.
+    """
+
+    label: Label
+    seed: bytes
+    piece: Piece
+    size: int
+    both: int
+    deal_s: float
+    fetch_s: float
+
+    def material(self) -> Material:
+        """For the pass; to be read once."""
+        return Material(self.seed, self.piece.read())
+
+
+class Supply:
+    """A party's side.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the dealer.
+    store : Store
+        Where material waits.
+    passes : list
+        ``(start, rows)`` of each.
+    ahead : int
+        Most passes that wait.
+    """
+
+    def __init__(
+        self, channel: Channel, store: Store, passes: list[tuple[int, int]], ahead: int
+    ) -> None:
+        self._channel = channel
+        self._store = store
+        self._passes = passes
+        self._ahead = max(1, ahead)
+        self._epoch = self._next = 0
+        self._parcels: list[Parcel] = []
+        self._changed = asyncio.Condition()
+        self._fault: BaseException | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to fetch."""
+        self._task = asyncio.create_task(self._run())
+
+    async def next(self) -> Parcel:
+        """Material of the next pass, as soon as it is here.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._parcels or self._fault)
+            if not self._parcels:
+                raise self._fault or PeerError("the dealer has left")
+            parcel = self._parcels.pop(0)
+            self._changed.notify_all()
+            return parcel
+
+    async def full(self, count: int) -> None:
+        """Wait until ``count`` passes are here.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._parcels) >= count or self._fault)
+            if self._fault is not None and len(self._parcels) < count:
+                raise self._fault
+
+    async def repeat(self, index: int) -> None:
+        """Ask again from pass ``index`` on; what waits is of no use any more."""
+        async with self._changed:
+            self._epoch += 1
+            self._next = index
+            for parcel in self._parcels:
+                parcel.piece.close()
+            self._parcels.clear()
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """Stop, and drop what waits."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        for parcel in self._parcels:
+            parcel.piece.close()
+        self._parcels.clear()
+        await self._channel.close()
+
+    # In the background.
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                async with self._changed:
+                    await self._changed.wait_for(
+                        lambda: self._next < len(self._passes) and len(self._parcels) < self._ahead
+                    )
+                    epoch, index = self._epoch, self._next
+                parcel = await self._fetch(epoch, index)
+                async with self._changed:
+                    if epoch != self._epoch:
+                        if parcel is not None:
+                            parcel.piece.close()
+                    elif parcel is None:
+                        # The other party saw the repetition first; ours is on its way.
+                        await self._changed.wait_for(lambda e=epoch: self._epoch != e)  # type: ignore[misc]
+                    else:
+                        self._parcels.append(parcel)
+                        self._next += 1
+                        self._changed.notify_all()
+        except Exception as fault:
+            async with self._changed:
+                self._fault = fault
+                self._changed.notify_all()
+
+    async def _fetch(self, epoch: int, index: int) -> Parcel | None:
+        channel = self._channel
+        await channel.send(Step.REQUEST, REQUEST.pack(epoch, index))
+        while True:
+            data = bytes(await channel.receive(Step.HEADER, HEADER.size))
+            kind, label_bytes, seed, size, both, micros = HEADER.unpack(data)
+            if kind != Kind.WAIT:
+                break
+        if kind == Kind.STALE:
+            return None
+        try:
+            label = Label.decode(label_bytes)
+        except FormatError as error:
+            raise PeerError(str(error)) from error
+        if kind != Kind.MATERIAL or (label.start, label.rows) != self._passes[index]:
+            raise PeerError("the dealer sent material for another pass")
+        piece = await self._store.take(size)
+        try:
+            await channel.send(Step.ACCEPT, b"\x01")
+            started = time.perf_counter()
+            async for part in hear_chunks(channel, size):
+                piece.write(part)
+        except BaseException:
+            piece.close()
+            raise
+        took = time.perf_counter() - started
+        return Parcel(label, seed, piece, size, both, micros / 1e6, took)

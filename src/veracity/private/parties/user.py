@@ -1,0 +1,224 @@
+"""The user's side of a session: what it keeps, asks for and feeds, and what passes took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from veracity.errors import PeerError, UsageError
+from veracity.graph.program import Program
+from veracity.mpc import modes
+from veracity.mpc.party import USER, Array
+from veracity.mpc.token_selection.pick import Pick, greedy
+from veracity.mpc.weights import user_weights
+from veracity.net import Channel
+from veracity.private.parties.owner import ServiceLimits
+from veracity.private.parties.preprocessing_client import Parcel, Supply, passes_of
+from veracity.private.parties.report import PassReport, Tally
+from veracity.private.parties.spool import SharedLedger, Store
+from veracity.private.parties.thread_adapter import Apart, Bridge, light
+from veracity.private.parties.wire import PROTOCOL, Step, digest_of, hear, tell
+
+__all__ = ["UserSession"]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A pass that waits for its tokens."""
+
+    parcel: Parcel
+    side: Any
+
+
+@dataclass(eq=False)
+class UserSession:
+    """One session: ``async with``, then :meth:`feed` as often as passes were asked for.
+
+    Parameters
+    ----------
+    program : Program
+        The model.
+    mode : str
+        The owner's.
+    owner, dealer : Channel
+        Open; the owner has been met and has no question open. Closed at the end.
+    masked : mapping
+        From :meth:`Kept.load`.
+    rows, passes : int
+        Tokens of the prompt, and the most tokens of an answer.
+    folder : Path
+        Where material waits.
+    ledger : SharedLedger
+        Of all sessions.
+    pick : callable
+        Chooses among the logits, where the mode shows them.
+    """
+
+    program: Program
+    mode: str
+    owner: Channel
+    dealer: Channel
+    masked: dict[str, Array] = field(repr=False)
+    rows: int
+    passes: int
+    folder: Path
+    ledger: SharedLedger
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+    pick: Pick = greedy
+    reports: list[PassReport] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._passes = passes_of(self.rows, self.passes)
+        self._apart = Apart(self.owner)
+        self._supply: Supply | None = None
+        self._ready: _Ready | None = None
+        self._tally = Tally()
+        self._done = 0
+
+    async def __aenter__(self) -> UserSession:
+        try:
+            await self._begin()
+        except BaseException:
+            await self._part()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
+    ) -> None:
+        await self._part()
+
+    async def _part(self) -> None:
+        """Leave both, and drop what waits."""
+        if self._ready is not None:
+            self._ready.parcel.piece.close()
+        if self._supply is not None:
+            await self._supply.close()
+        await self.dealer.close()
+        await self.owner.close()
+        await self._apart.close()
+
+    async def _begin(self) -> None:
+        await tell(self.owner, Step.ASK, what="session", rows=self.rows, passes=self.passes)
+        answer = await hear(
+            self.owner, Step.ANSWER, {"session": str}, timeout=max(300.0, self.owner.timeout)
+        )
+        name = digest_of(answer, "session", 16)
+        await tell(self.dealer, Step.HELLO, protocol=PROTOCOL, party="user", session=name.hex())
+        await hear(self.dealer, Step.ANSWER, {"ok": bool})
+        store = Store(self.folder, self.limits.disk)
+        self._supply = Supply(self.dealer, store, self._passes, self.limits.ahead)
+        self._supply.start()
+        weights = await asyncio.to_thread(user_weights, self.program, self.masked)
+        self._bridge = Bridge(self.owner, asyncio.get_running_loop())
+        self._side = modes.party(
+            self.mode, USER, self.program, self._bridge, weights, {}, self.ledger, name, self.pick
+        )
+        await self._apart(self._side.introduce())
+
+    async def dealt(self, count: int | None = None) -> None:
+        """Wait until the material of ``count`` passes (of all that may wait) is here.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        most = min(self._left, self.limits.ahead)
+        await self._opened.full(most if count is None else min(count, most))
+
+    @property
+    def _opened(self) -> Supply:
+        if self._supply is None:
+            raise UsageError("a session is used in an `async with` block")
+        return self._supply
+
+    @property
+    def _left(self) -> int:
+        return len(self._passes) - self._done
+
+    async def ready(self) -> None:
+        """All of the next pass that needs no tokens; otherwise :meth:`feed` does it.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        if self._ready is not None:
+            return
+        if not self._left:
+            raise UsageError("all passes of this session are used; begin another one")
+        parcel = await self._opened.next()
+        try:
+            while (turn := await self.owner.receive(Step.TURN, 1)) != b"\x01":
+                if turn != b"\x00":
+                    raise PeerError("the owner sent nonsense")
+            before, started = self.owner.traffic, time.perf_counter()
+            side = await self._apart(self._side.ready(parcel.label, parcel.material()))
+        except BaseException:
+            parcel.piece.close()
+            raise
+        tally = self._tally
+        tally.ready_s += time.perf_counter() - started
+        tally.deal_s += parcel.deal_s
+        tally.fetch_s += parcel.fetch_s
+        tally.offline_bytes += parcel.both + (self.owner.traffic - before).sent_bytes
+        self._ready = _Ready(parcel, side)
+
+    async def feed(self, tokens: Sequence[int]) -> int:
+        """Run the passes for these tokens, the prompt or one; returns the token that follows.
+
+        Raises
+        ------
+        PeerError
+            Where the owner or the dealer is gone.
+        RangeError, UsageError
+        """
+        begin = self._done
+        whole = [n for _, n in self._passes[begin:]]
+        if not whole:
+            raise UsageError("all passes of this session are used; begin another one")
+        if len(tokens) != (self.rows if begin == 0 else 1):
+            raise UsageError(f"{len(tokens)} tokens do not fit this session; begin another one")
+        at, token = 0, 0
+        while at < len(tokens):
+            rows = self._passes[self._done][1]
+            token = await self._pass(tokens[at : at + rows])
+            at += rows
+        tally, self._tally = self._tally, Tally()
+        self.reports.append(tally.report(self._passes[begin][0], len(tokens)))
+        return token
+
+    async def _pass(self, tokens: Sequence[int]) -> int:
+        """Run the next pass, again where it has no result."""
+        while True:
+            await self.ready()
+            if self._ready is None:
+                raise UsageError("a session is fed by one task")
+            ready, self._ready = self._ready, None
+            start, rows = self._passes[self._done]
+            before, begun = self.owner.traffic, time.perf_counter()
+            try:
+                run = self._side.run(ready.side, tokens)
+                outcome = await (run if light(self.mode, rows) else self._apart(run))
+            finally:
+                ready.parcel.piece.close()
+            tally, traffic = self._tally, self.owner.traffic - before
+            tally.online_s += time.perf_counter() - begun
+            tally.attempts += 1
+            tally.sent_bytes += traffic.sent_bytes
+            tally.received_bytes += traffic.received_bytes
+            tally.hops += traffic.hops
+            price = await asyncio.to_thread(modes.price, self.mode, self.program, rows, start)
+            tally.formula_bytes += price.online_bytes
+            if outcome.done and outcome.token is not None:
+                break
+            await self._opened.repeat(self._done)
+        if not 0 <= outcome.token < self.program.vocab:
+            raise PeerError("the pass gave a token that does not exist")
+        self._done += 1
+        return outcome.token

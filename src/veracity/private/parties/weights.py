@@ -1,0 +1,86 @@
+"""Masked weights: from the owner to the user, once per model, and kept by the user on disk.
+
+``W - U`` travels tensor after tensor, in order of name, as little-endian 64-bit words: 8 bytes a
+weight. It says nothing about W to who does not know U, but belongs to nobody else: mode 0600.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from veracity.errors import UsageError
+from veracity.graph.program import Program
+from veracity.mpc.party import Array
+from veracity.mpc.weights import WORD, masked_bytes, masked_shapes
+from veracity.private.parties.spool import private_folder
+
+__all__ = ["Kept"]
+
+
+class Kept:
+    """The user's copy of masked weights on disk, one file for each model and each set of masks.
+
+    Parameters
+    ----------
+    folder : Path
+        The cache.
+    program : Program
+        The model.
+    masks : bytes
+        :func:`seed_digest` of the masks.
+    """
+
+    def __init__(self, folder: Path, program: Program, masks: bytes) -> None:
+        self._program = program
+        self._folder = folder
+        name = hashlib.sha256(bytes.fromhex(program.digest) + masks).hexdigest()[:40]
+        self.path = folder / f"{name}.masked"
+
+    @property
+    def there(self) -> bool:
+        """Whether the file is there, whole."""
+        try:
+            return self.path.stat().st_size == masked_bytes(self._program)
+        except OSError:
+            return False
+
+    def load(self) -> dict[str, Array]:
+        """Memory-mapped."""
+        words = np.memmap(self.path, dtype=WORD, mode="r")
+        found, at = {}, 0
+        for name, shape in masked_shapes(self._program).items():
+            size = math.prod(shape)
+            found[name] = np.asarray(words[at : at + size]).reshape(shape)
+            at += size
+        return found
+
+    @contextlib.contextmanager
+    def filled(self) -> Iterator[BinaryIO]:
+        """A file that appears when it is whole.
+
+        Raises
+        ------
+        UsageError
+        """
+        private_folder(self._folder)
+        part = self.path.with_name(f".{self.path.name}.{os.urandom(6).hex()}.part")
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as out:
+                yield out
+            part.replace(self.path)
+        except OSError as error:
+            raise UsageError(
+                f"cannot keep the masked weights: {error.strerror}; "
+                "free space or choose another --cache"
+            ) from None
+        finally:
+            part.unlink(missing_ok=True)

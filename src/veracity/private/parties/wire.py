@@ -1,0 +1,164 @@
+"""Messages between services, beside those of the protocols: small JSON objects, and large files.
+
+A message is canonical JSON of at most 4 KiB with exactly the fields that its receiver expects.
+Steps have tags from 2^31, above those of every protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from veracity.errors import PeerError
+from veracity.net import Channel
+
+__all__ = [
+    "CHUNK",
+    "PROTOCOL",
+    "Step",
+    "chunks_of",
+    "digest_of",
+    "hear",
+    "hear_chunks",
+    "lively",
+    "tell",
+    "tell_chunks",
+]
+
+#: Version of what services tell each other; another one is refused.
+PROTOCOL = 1
+#: Bytes of a file that travel in one message.
+CHUNK = 1 << 22
+#: Seconds between two signs of life of a party that is at work for another.
+BEAT = 1.0
+_LIMIT = 4096
+
+T = TypeVar("T")
+Fields = dict[str, type]
+
+
+class Step(IntEnum):
+    """Tags of these messages."""
+
+    HELLO = 1 << 31
+    ASK = HELLO + 1
+    ANSWER = HELLO + 2
+    CHUNK = HELLO + 3
+    TURN = HELLO + 4
+    REQUEST = HELLO + 5
+    HEADER = HELLO + 6
+    ACCEPT = HELLO + 7
+
+
+async def tell(channel: Channel, step: Step, **fields: Any) -> None:
+    """Send one object.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the other party.
+    step : Step
+        Tag of the message.
+    **fields : object
+        What JSON can hold.
+    """
+    await channel.send(step, _encode(fields))
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+
+async def hear(
+    channel: Channel, step: Step, fields: Fields, *, timeout: float | None = None
+) -> dict[str, Any]:
+    """Receive one object with exactly these fields of these types.
+
+    Parameters
+    ----------
+    channel : Channel
+        From the other party.
+    step : Step
+        Tag of the message.
+    fields : dict
+        Type of each field.
+    timeout : float, optional
+        Seconds to wait; the channel's own by default.
+
+    Raises
+    ------
+    PeerError
+        For anything else.
+    """
+    data = bytes(await channel.receive_up_to(step, _LIMIT, timeout=timeout))
+    try:
+        body = json.loads(data)
+        same = isinstance(body, dict) and _encode(body) == data
+    except (ValueError, RecursionError):
+        same = False
+    if not same or body.keys() != fields.keys():
+        raise PeerError("the other party sent a message that does not parse")
+    for name, kind in fields.items():
+        if type(body[name]) is not kind or (kind is int and not 0 <= body[name] < 1 << 48):
+            raise PeerError(f"the other party sent a {name} that does not parse")
+    return dict(body)
+
+
+def digest_of(body: dict[str, Any], name: str, size: int = 32) -> bytes:
+    """A field of a received object as bytes of a known size.
+
+    Parameters
+    ----------
+    body : dict
+        A received object.
+    name : str
+        The field.
+    size : int
+        Bytes.
+
+    Raises
+    ------
+    PeerError
+    """
+    text = body[name]
+    if len(text) != 2 * size or not set(text) <= set("0123456789abcdef"):
+        raise PeerError(f"the other party sent a {name} that does not parse")
+    return bytes.fromhex(text)
+
+
+def chunks_of(size: int) -> Iterable[int]:
+    """Sizes of the messages in which ``size`` bytes travel."""
+    for start in range(0, size, CHUNK):
+        yield min(CHUNK, size - start)
+
+
+async def tell_chunks(channel: Channel, data: memoryview) -> None:
+    """Send bytes whose number the receiver knows."""
+    start = 0
+    for size in chunks_of(len(data)):
+        await channel.send(Step.CHUNK, data[start : start + size])
+        start += size
+
+
+async def hear_chunks(channel: Channel, size: int) -> AsyncIterator[bytearray]:
+    """Receive ``size`` bytes, chunk by chunk."""
+    for part in chunks_of(size):
+        yield await channel.receive(Step.CHUNK, part)
+
+
+async def lively(work: Awaitable[T], beat: Callable[[], Awaitable[None]]) -> T:
+    """Wait for ``work``, and give a sign of life as long as that takes."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait((task,), timeout=BEAT))[0]:
+            await beat()
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((task,))

@@ -1,0 +1,191 @@
+"""The owner and the dealer: services that run until they are told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from veracity.codec import read_file, write_file
+from veracity.errors import FormatError
+from veracity.formats.program import ProgramFile
+from veracity.net import Channel, Server
+from veracity.private.card import Card
+from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
+from veracity.private.parties.dealer import DealerLimits, DealerService
+from veracity.private.parties.owner import OwnerService, ServiceLimits
+from veracity.private.parties.spool import SharedLedger
+from veracity.work.programs import load_program, weights_digest
+
+__all__ = ["deal", "serve"]
+
+Told = Callable[[Address], None]
+
+
+def _silent(_address: Address) -> None:
+    """Nobody wants to know where we listen."""
+
+
+async def deal(
+    listen: str | Address,
+    *,
+    identity: str | Path | None = None,
+    insecure: bool = False,
+    cache: str | Path | None = None,
+    limits: DealerLimits | None = None,
+    sessions: int = 4,
+    timeout: float = TIMEOUT,
+    on_listen: Told = _silent,
+) -> None:
+    """Be the dealer until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    listen : str
+        ``HOST:PORT``; port 0 lets the system choose.
+    identity : path, optional
+        Folder of the dealer's certificates.
+    insecure : bool
+        Plain TCP instead: for measurements on one machine.
+    cache : path, optional
+        Where material waits.
+    limits : DealerLimits, optional
+        What each session gets.
+    sessions : int
+        Sessions at once.
+    timeout : float
+        Seconds without a sign of life after which a party counts as gone.
+    on_listen : callable
+        Gets the address once it is listened on.
+
+    Raises
+    ------
+    UsageError
+    """
+    address = Address.parse(listen)
+    service = DealerService(cache_folder(cache, "dealer"), limits)
+    server = Server(
+        service.handle,
+        host=address.host,
+        port=address.port,
+        identity=identity_of(identity),
+        insecure=insecure,
+        peers=("owner", "user"),
+        sessions=2 * sessions,
+        timeout=timeout,
+    )
+    async with server:
+        on_listen(Address(address.host, server.port))
+        await server.serve()
+
+
+async def serve(
+    program: ProgramFile | str | Path,
+    listen: str | Address,
+    dealer: str | Address,
+    *,
+    mode: str = "secure",
+    identity: str | Path | None = None,
+    insecure: bool = False,
+    cache: str | Path | None = None,
+    limits: ServiceLimits | None = None,
+    sessions: int = 4,
+    timeout: float = TIMEOUT,
+    on_listen: Callable[[Address, Card], None] | None = None,
+) -> None:
+    """Serve a model to users until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    program : ProgramFile or path
+        The calibrated model.
+    listen, dealer : str
+        ``HOST:PORT`` where users call, and of the dealer.
+    mode : str
+        ``secure`` shows a user nothing but the answer; ``shuffled`` is faster and shows the user
+        values of the hidden layers in a random order.
+    identity, insecure, cache, sessions, timeout
+        As for :func:`deal`.
+    limits : ServiceLimits, optional
+        What each session gets.
+    on_listen : callable, optional
+        Gets the address and the model's card once users can call.
+
+    Raises
+    ------
+    UsageError
+        The program was not calibrated, or the address cannot be listened on.
+    UnsupportedModelError
+        Where the mode cannot evaluate the program.
+    """
+    address, to_dealer = Address.parse(listen), Address.parse(dealer)
+    loaded = load_program(program)
+    card = Card.of(loaded)
+    folder = cache_folder(cache, "owner")
+    caller = Caller(identity_of(identity), insecure, timeout)
+
+    async def call() -> Channel:
+        return await caller.call(to_dealer, "dealer")
+
+    service = OwnerService(
+        program=card.program,
+        weights=loaded.weights,
+        seed=masks_seed(folder, card, weights_digest(loaded.weights)),
+        mode=mode,
+        name=card.name,
+        card=card.to_bytes(),
+        dealer=call,
+        folder=folder,
+        ledger=SharedLedger(folder / "ledger"),
+        limits=limits or ServiceLimits(),
+    )
+    server = Server(
+        service.handle,
+        host=address.host,
+        port=address.port,
+        identity=caller.identity,
+        insecure=insecure,
+        sessions=sessions,
+        timeout=timeout,
+    )
+    async with server:
+        if on_listen is not None:
+            on_listen(Address(address.host, server.port), card)
+        await server.serve()
+
+
+def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
+    """The seed of the masks of these very weights, made when they are served for the first time.
+
+    Other weights under the same masks would show a user the difference of both, so a seed
+    belongs to one program with one set of weights. It is kept (mode 0600), so that users need the
+    masked weights only once.
+
+    Parameters
+    ----------
+    folder : path
+        Where seeds are kept.
+    card : Card
+        What users see of the model.
+    weights : bytes
+        Digest of the integer weights.
+
+    Raises
+    ------
+    UsageError, FormatError
+    """
+    digest = bytes.fromhex(card.program.digest) + weights
+    path = folder / f"{hashlib.sha256(digest).hexdigest()[:40]}.masks"
+    if not path.exists():
+        fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
+        write_file(fresh, secrets.token_bytes(32), mode=0o600)
+        with contextlib.suppress(FileExistsError):  # another server was quicker
+            os.link(fresh, path)
+        fresh.unlink()
+    seed = read_file(path, 32, "seed of masks")
+    if len(seed) != 32:
+        raise FormatError(path.name, "damaged; remove it, and users will fetch weights again")
+    return seed

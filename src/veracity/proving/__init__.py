@@ -1,0 +1,1 @@
+"""Proved inference: answer and prove, verify, inspect."""

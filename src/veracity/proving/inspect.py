@@ -1,0 +1,121 @@
+"""What a file of this package holds, as plain facts; nothing secret among them."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from veracity.codec import sniff
+from veracity.formats.commitment import KIND as COMMITMENT
+from veracity.formats.commitment import Commitment
+from veracity.formats.proof import KIND as PROOF
+from veracity.formats.proof import Proof
+from veracity.formats.secret import KIND as SECRET
+from veracity.formats.secret import Secret
+
+if TYPE_CHECKING:
+    from veracity.formats.program import ProgramFile
+
+__all__ = ["inspect_file", "load"]
+
+
+def load(path: str | Path) -> Any:
+    """Read any file of this package: a commitment, a secret opening, a proof or a program.
+
+    Returns
+    -------
+    Commitment, Secret, Proof or ProgramFile
+
+    Raises
+    ------
+    FormatError
+        The file is damaged or not one of ours.
+    UsageError
+        The path cannot be read.
+    """
+    kind = sniff(path)
+    if kind == COMMITMENT:
+        return Commitment.load(path)
+    if kind == SECRET:
+        return Secret.load(path)
+    if kind == PROOF:
+        return Proof.load(path)
+    # Only program files need the frontends, which a verifier may not have.
+    from veracity.formats.program import load_program_file
+
+    return load_program_file(path)
+
+
+def inspect_file(path: str | Path) -> dict[str, Any]:
+    """Facts about a file, ready for a table or JSON."""
+    content = load(path)
+    size = Path(path).stat().st_size
+    if isinstance(content, Commitment):
+        return {"kind": "commitment (public)", "bytes": size, **commitment_facts(content)}
+    if isinstance(content, Secret):
+        mode = stat.S_IMODE(Path(path).stat().st_mode)
+        return {
+            "kind": "secret opening (keep it)",
+            "bytes": size,
+            "mode": f"{mode:04o}"
+            + ("" if mode & 0o077 == 0 else " (others can read it: chmod 600)"),
+            "opens": commitment_facts(content.commitment),
+        }
+    if isinstance(content, Proof):
+        return {
+            "kind": "proof (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "frame": content.frame,
+            "prompt_tokens": content.prompt_length,
+            "answer_tokens": len(content.answer),
+            "prompt_ids": list(content.prompt),
+            "answer_ids": list(content.answer),
+            "argument_bytes": len(content.argument),
+        }
+    return {
+        "kind": "program (private: it holds the weights)",
+        "bytes": size,
+        **program_facts(content),
+    }
+
+
+def program_facts(content: ProgramFile) -> dict[str, Any]:
+    """What is known of an imported model, and of its scales where it has them."""
+    facts: dict[str, Any] = {
+        "source": content.source,
+        "parameters": content.parameters,
+        "architecture": content.model.config.as_dict(),
+        "calibrated": content.program is not None,
+    }
+    if content.program is not None:
+        facts["program"] = {
+            "digest": content.program.digest,
+            "ops": len(content.program.ops),
+            "context": content.program.context,
+        }
+        facts["quantisation"] = content.quantisation
+        facts["calibration"] = content.calibration
+        facts["accuracy"] = content.accuracy
+    return facts
+
+
+def commitment_facts(commitment: Commitment) -> dict[str, Any]:
+    """The statements in a commitment."""
+    plain = commitment.metadata.to_plain()
+    plain.pop("frames")
+    program = commitment.program
+    return {
+        "digest": commitment.digest,
+        "program": {
+            "ops": len(program.ops),
+            "vocabulary": program.vocab,
+            "context": program.context,
+        },
+        "tokenisation": "not pinned: verifiers cannot check how a prompt was spelled in token ids"
+        if commitment.table.rule is None
+        else "pinned: every text has one spelling in token ids",
+        "prompt_frames": sorted(commitment.metadata.frames),
+        **plain,
+    }

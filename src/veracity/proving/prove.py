@@ -1,0 +1,236 @@
+"""What a model's owner does: import, calibrate, commit, prove.
+
+Model formats and tokenizers are read through :mod:`veracity.frontends` only, and only here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from veracity import zkml
+from veracity.engine import load_engine
+from veracity.errors import UsageError, VerificationError
+from veracity.formats.program import ProgramFile
+from veracity.formats.proof import Proof, statement_context
+from veracity.formats.secret import Secret
+from veracity.lm.generate import generate
+from veracity.progress import Progress, silent
+from veracity.text.table import PromptFrame, TokenTable
+from veracity.work.memory import plan_cuts
+from veracity.work.programs import integer_program, load_program, page_weights, weights_digest
+
+__all__ = ["ProvedAnswer", "prove"]
+
+
+@dataclass(frozen=True)
+class ProvedAnswer:
+    """An answer as text, and its proof."""
+
+    answer: str
+    proof: Proof
+
+
+def prove(
+    program: ProgramFile | str | Path,
+    secret: Secret | str | Path,
+    prompt: str,
+    *,
+    max_new_tokens: int = 32,
+    raw: bool = False,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> ProvedAnswer:
+    """Answer ``prompt`` with a committed model and prove the answer.
+
+    Parameters
+    ----------
+    program : ProgramFile or path
+        The calibrated model.
+    secret : Secret or path
+        The opening of its commitment.
+    prompt : str
+        The user's words, encoded exactly as they are, white space at their ends included; the
+        model's chat template, where it has one, is put around them.
+    max_new_tokens : int
+        The answer ends there if the model does not end it before.
+    raw : bool
+        Give the words to the model without a template.
+    memory : int, optional
+        Bytes that the process may occupy; the proof is made in as many segments as that takes.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the work advances.
+
+    Raises
+    ------
+    UsageError
+        Secret and program do not belong together, the prompt does not fit the model or cannot be
+        spelled in its tokens exactly, or no segment fits ``memory``.
+    RangeError
+        A value left its calibrated range; no proof of this prompt can be made.
+    """
+    progress("load", 0.0)
+    opened = secret if isinstance(secret, Secret) else load_secret(secret)
+    loaded = load_program(program)
+    if memory is not None:
+        loaded = page_weights(loaded, memory)
+    commitment = opened.commitment
+    check_pair(loaded, opened)
+    chat = not raw and "chat" in commitment.metadata.frames
+    name = "chat" if chat else "raw"
+    frame = commitment.metadata.frames[name]
+    ids = [*frame.before, *loaded.encode(prompt), *frame.after]
+    if not ids:
+        raise UsageError("the prompt is empty; give at least one word")
+    check_prompt(prompt, ids, frame, commitment.table)
+    context = integer_program(loaded).context
+    room = context + 1 - len(ids)
+    if room < 1:
+        raise UsageError(
+            f"the prompt has {len(ids)} tokens, the model's context holds "
+            f"{context}; shorten the prompt"
+        )
+    progress("load", 1.0)
+    answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
+    proof = prove_tokens(
+        loaded, opened, ids, answer, name, memory=memory, threads=threads, progress=progress
+    )
+    shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
+    return ProvedAnswer(commitment.table.decode(shown), proof)
+
+
+def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
+    """Raise :class:`UsageError` unless a verifier will read ``prompt`` in ``ids``.
+
+    Parameters
+    ----------
+    prompt : str
+        What the user wrote.
+    ids : list of int
+        Token ids of the framed prompt.
+    frame : PromptFrame
+        What stands before and after the words.
+    table : TokenTable
+        The model's tokens.
+    """
+    try:
+        read = frame.words(ids, table)
+    except VerificationError as fault:
+        raise UsageError(f"this prompt cannot be proved: {fault.reason}") from None
+    if read != prompt:
+        raise UsageError(
+            f"the model's tokenizer makes other words of this prompt; give it as {read[:80]!r}"
+        )
+
+
+def prove_tokens(
+    loaded: ProgramFile,
+    opened: Secret,
+    prompt: list[int],
+    answer: list[int],
+    frame: str,
+    *,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Proof:
+    """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids.
+
+    ``memory`` is the limit of the process's memory in bytes, if there is one.
+
+    Parameters
+    ----------
+    loaded : ProgramFile
+        A calibrated model.
+    opened : Secret
+        Its commitment's secret.
+    prompt : list of int
+        Token ids of the framed prompt.
+    answer : list of int
+        Token ids of the answer, greedy.
+    frame : str
+        Name of the frame around the prompt.
+    memory : int, optional
+        Limit of the process's memory in bytes.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the work advances.
+    """
+    commitment = opened.commitment
+    tokens = tuple(prompt + answer)
+    engine = load_engine("cpu", threads=threads)
+    cuts: tuple[int, ...] = ()
+    if memory is not None:
+        cuts = plan_cuts(zkml.Execution(integer_program(loaded), tokens, len(prompt)), memory)
+        engine.keep_memory(0)
+    statement = zkml.Statement(
+        integer_program(loaded),
+        tokens,
+        len(prompt),
+        cuts,
+        commitment=commitment.model,
+        context=statement_context(commitment.digest, frame),
+    )
+    argument = zkml.prove(engine, statement, loaded.weights, opened.opening, progress)
+    return Proof(commitment.digest, frame, tokens, len(prompt), argument, cuts)
+
+
+def answer_tokens(
+    loaded: ProgramFile, prompt: list[int], wanted: int, progress: Progress
+) -> list[int]:
+    """The greedy answer, one call of ``progress`` a token.
+
+    Parameters
+    ----------
+    loaded : ProgramFile
+        A calibrated model.
+    prompt : list of int
+        Token ids of the framed prompt.
+    wanted : int
+        Most tokens of the answer.
+    progress : Progress
+        Called once a token.
+    """
+    done = 0
+
+    def count(token: int) -> None:
+        nonlocal done
+        done += 1
+        progress("evaluate", done / wanted)
+
+    progress("evaluate", 0.0)
+    return generate(
+        integer_program(loaded),
+        loaded.weights,
+        prompt,
+        wanted,
+        frozenset(loaded.stop_ids),
+        on_token=count,
+    )
+
+
+def load_secret(path: str | Path) -> Secret:
+    """Read a ``.vsec`` file; says what to do where there is none."""
+    if not Path(path).exists():
+        raise UsageError(
+            f"no secret opening {Path(path).name!r}; give --secret, or run `veracity commit` first"
+        )
+    return Secret.load(path)
+
+
+def check_pair(loaded: ProgramFile, opened: Secret) -> None:
+    """Raise :class:`UsageError` unless ``opened`` opens a commitment to exactly this model."""
+    if opened.commitment.metadata.program_digest != integer_program(loaded).digest:
+        raise UsageError(
+            "the secret belongs to another program (calibrated again since?); "
+            "run `veracity commit` for this one"
+        )
+    if opened.weights_digest != weights_digest(loaded.weights):
+        raise UsageError(
+            "the secret belongs to other weights of the same program; "
+            "use the program file that was committed"
+        )

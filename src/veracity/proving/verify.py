@@ -1,0 +1,216 @@
+"""Checking a proved answer: two files in, the text it proves out.
+
+Nothing here (nor below) imports a model format, a tokenizer, a device library or a source of
+randomness: an architecture test runs it where those cannot be imported.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from veracity import zkml
+from veracity.engine import load_engine
+from veracity.errors import VerificationError
+from veracity.formats.commitment import Commitment, Metadata
+from veracity.formats.proof import Proof, statement_context
+from veracity.progress import Progress, silent
+
+__all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
+
+#: What an accepted proof establishes, and what it does not, in plain words.
+PROVED = (
+    "the committed model, run in its exact integer arithmetic, gives this answer to this prompt: "
+    "every step from token ids to token ids, each token the most likely one"
+)
+NOT_PROVED = (
+    "that this commitment is to the model its publisher promised (name, source and accuracy are "
+    "the publisher's statements), or that what the answer says is true"
+)
+#: Added to the one where the commitment pins how text is encoded, to the other where it does not.
+TOKENISATION_CHECKED = "; the prompt's token ids are the only ones that its text has"
+TOKENISATION_UNCHECKED = (
+    ". TOKENISATION NOT CHECKED: this model's tokenizer is of a form that the commitment cannot "
+    "pin, so the prover may have chosen among many spellings of the prompt in token ids, and the "
+    "answer may depend on that choice"
+)
+
+
+@dataclass(frozen=True)
+class VerifiedAnswer:
+    """An accepted proof, as text decoded by the verifier itself.
+
+    Parameters
+    ----------
+    prompt : str
+        The user's words, without the model's template: exactly the text that was encoded.
+    answer : str
+        The answer, without the token that ends it.
+    complete : bool
+        Whether the model ended the answer itself (else the prover cut it there).
+    frame : str
+        ``chat`` or ``raw``.
+    prompt_tokens, answer_tokens : int
+        Numbers of token ids, template included.
+    tokenisation_checked : bool
+        Whether the prompt's ids were compared with the one encoding of its text. False only for
+        models whose tokenizer the commitment cannot pin.
+    commitment_digest : str
+        The commitment that the caller pinned.
+    metadata : Metadata
+        The publisher's statements about the model.
+    proof_bytes : int
+        Size of the proof file.
+    seconds : float
+        Time of the check.
+    """
+
+    prompt: str
+    answer: str
+    complete: bool
+    frame: str
+    prompt_tokens: int
+    answer_tokens: int
+    tokenisation_checked: bool
+    commitment_digest: str
+    metadata: Metadata = field(repr=False)
+    proof_bytes: int
+    seconds: float
+
+    @property
+    def proved(self) -> str:
+        """What this proof establishes, for people."""
+        return PROVED + (TOKENISATION_CHECKED if self.tokenisation_checked else "")
+
+    @property
+    def not_proved(self) -> str:
+        """What this proof does not establish, for people."""
+        return NOT_PROVED + ("" if self.tokenisation_checked else TOKENISATION_UNCHECKED)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "accepted": True,
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "complete": self.complete,
+            "frame": self.frame,
+            "prompt_tokens": self.prompt_tokens,
+            "answer_tokens": self.answer_tokens,
+            "tokenisation_checked": self.tokenisation_checked,
+            "commitment": self.commitment_digest,
+            "model": self.metadata.to_plain(),
+            "proof_bytes": self.proof_bytes,
+            "verify_s": round(self.seconds, 3),
+            "proved": self.proved,
+            "not_proved": self.not_proved,
+        }
+
+
+def verify(
+    proof: Proof | str | Path,
+    commitment: Commitment | str | Path,
+    *,
+    prompt: str | None = None,
+    answer: str | None = None,
+    raw: bool = False,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> VerifiedAnswer:
+    """Check that the committed model gives the answer in ``proof``.
+
+    Parameters
+    ----------
+    proof : Proof or path
+        The answer with its proof.
+    commitment : Commitment or path
+        The model that the caller trusts to be the right one; nothing in the proof can change it.
+    prompt : str, optional
+        Words the caller expects to have been asked: every character counts, white space at the ends
+        included. They are expected in the model's chat template, where it has one, unless ``raw``.
+    answer : str, optional
+        Words the caller expects as the answer, up to white space at both ends (models begin answers
+        with a space; nobody chose it).
+    raw : bool
+        The prompt is expected without a template.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the check advances.
+
+    Returns
+    -------
+    VerifiedAnswer
+        Only ever for an accepted proof.
+
+    Raises
+    ------
+    VerificationError
+        The proof, or one of the words expected, is false.
+    FormatError
+        A file is damaged, of another kind or of another version.
+    UsageError
+        A path cannot be read.
+    """
+    started = time.perf_counter()
+    progress("load", 0.0)
+    pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
+    given = proof if isinstance(proof, Proof) else Proof.load(proof)
+    if given.commitment_digest != pinned.digest:
+        raise VerificationError(
+            "the proof was made for another commitment than the one given", "commitment"
+        )
+    program, metadata = pinned.program, pinned.metadata
+    frame = metadata.frames.get(given.frame)
+    if frame is None:
+        raise VerificationError(f"the model has no {given.frame} template", "prompt")
+    if any(token >= program.vocab for token in given.tokens):
+        raise VerificationError("a token id is outside the vocabulary", "tokens")
+    if len(given.tokens) - 1 > program.context:
+        raise VerificationError("more tokens than the model's context holds", "tokens")
+    if set(metadata.stop_ids) & set(given.answer[:-1]):
+        raise VerificationError("the answer goes on after the token that ends it", "answer")
+    words = frame.words(given.prompt, pinned.table)
+    complete = given.answer[-1] in metadata.stop_ids
+    text = pinned.table.decode(given.answer[:-1] if complete else given.answer)
+
+    engine = load_engine("cpu", threads=threads)
+    context = statement_context(pinned.digest, given.frame)
+    progress("verify", 0.0)
+    statement = zkml.Statement(
+        program,
+        given.tokens,
+        given.prompt_length,
+        given.cuts,
+        commitment=pinned.model,
+        context=context,
+    )
+    zkml.verify(engine, statement, given.argument)
+    progress("verify", 1.0)
+    # Words are compared last: "not what you expected" is said of true proofs only.
+    if prompt is not None:
+        expected = "raw" if raw or "chat" not in metadata.frames else "chat"
+        if given.frame != expected:
+            raise VerificationError(
+                f"the proof is for a {given.frame} prompt, a {expected} prompt was expected",
+                "prompt",
+            )
+        if words != prompt:
+            raise VerificationError("the proof is for another prompt than the one given", "prompt")
+    if answer is not None and text.strip() != answer.strip():
+        raise VerificationError("the proof is for another answer than the one given", "answer")
+    return VerifiedAnswer(
+        prompt=words,
+        answer=text,
+        complete=complete,
+        frame=given.frame,
+        prompt_tokens=given.prompt_length,
+        answer_tokens=len(given.answer),
+        tokenisation_checked=pinned.table.encoder is not None,
+        commitment_digest=pinned.digest,
+        metadata=metadata,
+        proof_bytes=len(given.to_bytes()),
+        seconds=time.perf_counter() - started,
+    )

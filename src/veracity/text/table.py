@@ -1,0 +1,241 @@
+"""Token ids and text, with nothing but what is pinned in the commitment.
+
+A prompt is ``before + words + after`` in token ids, where ``before`` and ``after`` belong to the
+model (its chat template, or the mark that begins a text) and only ``words`` come from the user. A
+verifier decodes the words itself and encodes the text again: other ids than those are a prover's
+choice, and refused. An answer needs no such rule, since its ids are the model's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from veracity.codec import ByteReader, ByteWriter
+from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.text import ByteLevel, Encoder, Pieces, Rule
+
+__all__ = ["PromptFrame", "TokenTable"]
+
+MAX_TOKENS = 1 << 20
+MAX_MERGES = 1 << 21
+MAX_PIECE = 1 << 10  # bytes of one token
+MAX_TABLE_BYTES = 1 << 25
+MAX_TEXT_BYTES = 1 << 20  # of a prompt or an answer: no proof of a longer one can be made
+SPECIAL = 1 << 15  # flag in a piece's length
+NO_RULE, PIECES, BYTE_LEVEL, DIGITS_APART = range(4)
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """The bytes that each token id stands for, and how text is spelled in them.
+
+    Parameters
+    ----------
+    pieces : tuple[bytes, ...]
+        Bytes of every id; for special tokens their name, such as ``<|im_end|>``.
+    special : frozenset[int]
+        Ids that are marks for the model, not text.
+    rule : ByteLevel, Pieces or None
+        How text is encoded; None if nothing here can tell (some imported tokenizers).
+
+    Raises
+    ------
+    FormatError
+        A token is too long, or the rule does not fit the tokens.
+    """
+
+    pieces: tuple[bytes, ...]
+    special: frozenset[int]
+    rule: Rule | None = None
+
+    def __post_init__(self) -> None:
+        if any(len(piece) > MAX_PIECE for piece in self.pieces):
+            raise FormatError("token table", f"a token is longer than {MAX_PIECE} bytes")
+        if self.encoder is not None:
+            self.encoder.check()
+
+    def __repr__(self) -> str:
+        rule = "no rule" if self.rule is None else type(self.rule).__name__
+        return f"TokenTable({len(self.pieces)} tokens, {len(self.special)} special, {rule})"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the encoding, hexadecimal."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        """What encodes text; None without a rule."""
+        return None if self.rule is None else Encoder(self.pieces, self.special, self.rule)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids without special tokens; bytes that are no UTF-8 become U+FFFD.
+
+        Raises
+        ------
+        VerificationError
+            The text is longer than any that can be proved.
+        """
+        return self._bytes(ids, "answer").decode("utf-8", errors="replace")
+
+    def read(self, ids: Sequence[int]) -> str:
+        """The text whose one encoding ``ids`` are; without a rule, simply their text.
+
+        Raises
+        ------
+        VerificationError
+            The ids are no text, or not the ones that the text has.
+        """
+        try:
+            text = self._bytes(ids, "prompt").decode("utf-8")
+        except UnicodeDecodeError:
+            raise VerificationError("the prompt's token ids spell no text", "prompt") from None
+        if self.encoder is None:
+            return text
+        text = text.removeprefix(self.encoder.rule.prefix)
+        try:
+            canonical = self.encoder.encode(text)
+        except UsageError:  # the text has no encoding at all
+            canonical = []
+        if canonical != list(ids):
+            raise VerificationError(
+                "the prompt's token ids are not the ones that its text has; "
+                "whoever made the proof chose another tokenisation",
+                "prompt",
+            )
+        return text
+
+    def _bytes(self, ids: Sequence[int], where: str) -> bytes:
+        pieces = [self.pieces[i] for i in ids if i not in self.special]
+        if sum(map(len, pieces)) > MAX_TEXT_BYTES:
+            raise VerificationError(f"the text is longer than {MAX_TEXT_BYTES} bytes", where)
+        return b"".join(pieces)
+
+    def to_bytes(self) -> bytes:
+        """Canonical encoding: count; flag, length and bytes of each piece; then the rule."""
+        writer = ByteWriter()
+        writer.u32(len(self.pieces))
+        for index, piece in enumerate(self.pieces):
+            flag = SPECIAL if index in self.special else 0
+            writer.raw((len(piece) | flag).to_bytes(2, "little"))
+            writer.raw(piece)
+        write_rule(writer, self.rule)
+        return writer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "token table") -> TokenTable:
+        """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
+        reader = ByteReader(data, where)
+        pieces, special = [], set()
+        for index in range(reader.u32("count", MAX_TOKENS)):
+            head = int.from_bytes(reader.raw(2, "piece"), "little")
+            if head & SPECIAL:
+                special.add(index)
+            pieces.append(reader.raw(head & (SPECIAL - 1), "piece"))
+        rule = read_rule(reader, len(pieces))
+        reader.finish()
+        try:
+            return cls(tuple(pieces), frozenset(special), rule)
+        except FormatError as fault:
+            raise FormatError(where, fault.reason) from None
+
+
+def write_rule(writer: ByteWriter, rule: Rule | None) -> None:
+    """Kind of the rule, then its numbers in columns, which compress well."""
+    if isinstance(rule, Pieces):
+        writer.u32(PIECES)
+        writer.raw(_pack("I", rule.ranks))
+    elif isinstance(rule, ByteLevel):
+        writer.u32(DIGITS_APART if rule.digits_apart else BYTE_LEVEL)
+        writer.u32(len(rule.pairs))
+        made = [token for token, _ in rule.pairs]
+        # Merges are learnt one after the other, so that steps from token to token are mostly 1.
+        steps = [b - a for a, b in zip([0, *made], made, strict=False)]
+        writer.raw(_pack("i", steps))
+        writer.raw(_pack("H", [split for _, split in rule.pairs]))
+    else:
+        writer.u32(NO_RULE)
+
+
+def read_rule(reader: ByteReader, tokens: int) -> Rule | None:
+    """Inverse of :func:`write_rule`."""
+    kind = reader.u32("rule", DIGITS_APART)
+    if kind == NO_RULE:
+        return None
+    if kind == PIECES:
+        return Pieces(_unpack(reader, "I", tokens, "ranks"))
+    count = reader.u32("merges", MAX_MERGES)
+    steps = _unpack(reader, "i", count, "merges")
+    splits = _unpack(reader, "H", count, "merges")
+    made, token = [], 0
+    for step in steps:
+        token += step
+        made.append(token)
+    return ByteLevel(tuple(zip(made, splits, strict=True)), kind == DIGITS_APART)
+
+
+def _pack(kind: str, values: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(values)}{kind}", *values)
+
+
+def _unpack(reader: ByteReader, kind: str, count: int, what: str) -> tuple[int, ...]:
+    form = struct.Struct(f"<{count}{kind}")
+    return form.unpack(reader.raw(form.size, what))
+
+
+@dataclass(frozen=True)
+class PromptFrame:
+    """What the model's template puts around the user's words, in token ids."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def words(self, prompt: Sequence[int], table: TokenTable) -> str:
+        """The user's words in a proved prompt.
+
+        Raises
+        ------
+        VerificationError
+            The prompt does not have this frame, a special token stands among the words (text
+            that merely looks like one does not), or the words are spelled in other ids than those
+            of their text.
+        """
+        ids = tuple(prompt)
+        first, last = len(self.before), len(ids) - len(self.after)
+        if first > last or ids[:first] != self.before or ids[last:] != self.after:
+            raise VerificationError("the prompt is not in the form the proof states", "prompt")
+        if not table.special.isdisjoint(ids[first:last]):
+            raise VerificationError("special tokens stand among the user's words", "prompt")
+        return table.read(ids[first:last])
+
+    def to_plain(self) -> dict[str, list[int]]:
+        """Plain data for the metadata of a commitment."""
+        return {"after": list(self.after), "before": list(self.before)}
+
+    @classmethod
+    def from_plain(cls, value: object, where: str, vocabulary: int) -> PromptFrame:
+        """Inverse of :meth:`to_plain`; raises :class:`FormatError`.
+
+        Parameters
+        ----------
+        value : object
+            What was read from JSON.
+        where : str
+            What to blame, for errors.
+        vocabulary : int
+            Number of token ids.
+        """
+        if not isinstance(value, dict) or value.keys() != {"after", "before"}:
+            raise FormatError(where, "a prompt frame needs exactly 'before' and 'after'")
+        sides = {}
+        for side, ids in value.items():
+            if not isinstance(ids, list) or len(ids) > 1 << 16:
+                raise FormatError(where, f"{side!r} is not a list of token ids")
+            if not all(type(i) is int and 0 <= i < vocabulary for i in ids):
+                raise FormatError(where, f"{side!r} holds something that is no token id")
+            sides[side] = tuple(ids)
+        return cls(**sides)

@@ -1,0 +1,1 @@
+"""What products share: opening programs, committing, the memory plan, estimates."""

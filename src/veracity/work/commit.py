@@ -1,0 +1,67 @@
+"""Committing to a calibrated model: what is published, and what is kept."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from veracity import zkml
+from veracity.engine import load_engine
+from veracity.formats.commitment import Commitment, Metadata
+from veracity.formats.program import ProgramFile
+from veracity.formats.secret import Secret
+from veracity.progress import Progress, silent
+from veracity.text.table import TokenTable
+from veracity.work.programs import integer_program, load_program, prompt_frames, weights_digest
+
+__all__ = ["commit"]
+
+
+def commit(
+    program: ProgramFile | str | Path,
+    *,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> tuple[Commitment, Secret]:
+    """Commit to every weight of a calibrated model.
+
+    Parameters
+    ----------
+    program : ProgramFile or path
+        A calibrated model.
+    threads : int, optional
+        Threads to use; all cores by default.
+    progress : Progress
+        Called as the work advances.
+
+    Returns
+    -------
+    Commitment, Secret
+        What to publish, and what to keep.
+
+    Raises
+    ------
+    UsageError
+        The program was not calibrated yet.
+    """
+    progress("load", 0.0)
+    loaded = load_program(program)
+    integers = integer_program(loaded)
+    engine = load_engine("cpu", threads=threads)
+    progress("load", 1.0)
+    model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
+    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
+    metadata = Metadata(
+        source=loaded.source,
+        parameters=loaded.parameters,
+        program_digest=integers.digest,
+        tokenizer_digest=table.digest,
+        quantisation=loaded.quantisation,
+        calibration=loaded.calibration or {},
+        accuracy=loaded.accuracy or {},
+        frames=prompt_frames(loaded),
+        stop_ids=tuple(sorted(loaded.stop_ids)),
+        package_version=version("veracity"),
+    )
+    commitment = Commitment(metadata, integers, table, model)
+    return commitment, Secret(commitment, weights_digest(loaded.weights), opening)

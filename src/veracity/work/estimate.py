@@ -1,0 +1,205 @@
+"""What a proof would cost, told before it is made, and where to cut it to hold less in memory.
+
+Counts and sizes follow from the program and the number of tokens. Times and memory are linear in
+the counts, with the coefficients below; times are scaled by two short measurements of this machine
+(a field multiplication, a committed 16-bit value). `make bench-estimate` compares them with what is
+measured; docs/performance.md has the last comparison.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from veracity import zkml
+from veracity.engine import load_engine
+from veracity.engine.api import POINT_BYTES, Engine
+from veracity.errors import UsageError
+from veracity.formats.program import ProgramFile
+from veracity.work.memory import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_cuts
+from veracity.work.programs import integer_program, load_program
+
+__all__ = ["Estimate", "OpRow", "estimate", "estimate_ops"]
+
+# Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
+#: Seconds a segment takes beside what its counts say.
+SEGMENT_S = 0.5
+#: Field multiplications' worth of time per lookup, and per weight that is read.
+PER_LOOKUP = 17.7
+PER_WEIGHT = 1.45
+#: A value of the witness against one of long rows of 16-bit values.
+PER_VALUE = 4.05
+#: The verifier's seconds: always, for a segment, per row commitment, per value of the witness.
+VERIFY_S = 0.03
+VERIFY_SEGMENT_S = 0.06
+VERIFY_ROW_S = 9e-6
+VERIFY_VALUE_S = 4e-9
+#: Seconds of committing to a model beside its weights, and a weight against a 16-bit value.
+COMMIT_S = 0.04
+PER_COMMITTED_WEIGHT = 0.85
+#: Without a cap, freed memory is kept for use again: a share of what is made, up to a limit.
+KEPT_SHARE, KEPT_BYTES = 0.3, 100_000_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of one proof on this machine; times in seconds, sizes in bytes."""
+
+    tokens: int
+    segments: int
+    lookups: int
+    committed_values: int
+    proof_bytes: int
+    commit_s: float
+    prove_s: float
+    verify_s: float
+    peak_memory_bytes: int
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """What all ops of one kind and role add to a proof."""
+
+    op: str
+    count: int
+    lookups: int
+    committed_values: int
+    product_values: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds for one field multiplication and for committing to one 16-bit value."""
+
+    multiplication: float
+    committed_value: float
+
+
+def _execution(program: ProgramFile | str | Path, tokens: int) -> zkml.Execution:
+    """An execution of so many positions, a quarter of them prompt; token ids do not matter."""
+    integers = integer_program(load_program(program))
+    if not 2 <= tokens <= integers.context + 1:
+        raise UsageError(f"tokens must lie between 2 and {integers.context + 1}")
+    return zkml.Execution(integers, (0,) * tokens, max(1, tokens // 4))
+
+
+def estimate(
+    program: ProgramFile | str | Path,
+    tokens: int,
+    *,
+    memory: int | None = None,
+    threads: int | None = None,
+) -> Estimate:
+    """Tell what proving ``tokens`` positions (prompt and answer) would cost.
+
+    Parameters
+    ----------
+    program : ProgramFile or path
+        The calibrated model.
+    tokens : int
+        Positions; a quarter of them are taken to be the prompt.
+    memory : int, optional
+        Limit of the prover's memory in bytes, as for :func:`veracity.prove`.
+    threads : int, optional
+        Threads to use; all cores by default.
+
+    Raises
+    ------
+    UsageError
+        The program is not calibrated, ``tokens`` is beyond its context, or no segment fits
+        ``memory``.
+    """
+    execution = _execution(program, tokens)
+    if memory is not None:
+        execution = replace(execution, cuts=plan_cuts(execution, memory))
+    parts = zkml.count_links(execution)
+    costs = zkml.Costs.sum(parts)
+    parameters = sum(prod(spec.shape) for spec in execution.program.weights.values())
+    peak = max(link_memory(part) for part in parts)
+    kept = int(min(KEPT_BYTES, KEPT_SHARE * (peak - BASE_BYTES - WEIGHT_BYTES * costs.weights)))
+    speed = measure_speed(load_engine("cpu", threads=threads))
+    rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
+    return Estimate(
+        tokens=len(execution.tokens),
+        segments=len(parts),
+        lookups=costs.lookups,
+        committed_values=costs.committed_values,
+        proof_bytes=costs.proof_bytes,
+        commit_s=round(COMMIT_S + parameters * PER_COMMITTED_WEIGHT * speed.committed_value, 2),
+        prove_s=round(
+            SEGMENT_S * len(parts)
+            + (costs.lookups * PER_LOOKUP + costs.weights * PER_WEIGHT) * speed.multiplication
+            + costs.committed_values * PER_VALUE * speed.committed_value,
+            2,
+        ),
+        verify_s=round(
+            VERIFY_S
+            + VERIFY_SEGMENT_S * len(parts)
+            + VERIFY_ROW_S * rows
+            + VERIFY_VALUE_S * costs.committed_values,
+            2,
+        ),
+        peak_memory_bytes=peak if memory is not None else peak + kept,
+    )
+
+
+def estimate_ops(program: ProgramFile | str | Path, tokens: int) -> list[OpRow]:
+    """Lookups and values by kind of op, over all layers, the costliest first."""
+    execution = _execution(program, tokens)
+    kinds: dict[str, list[zkml.OpCosts]] = {}
+    for op in zkml.count_ops(execution):
+        role = re.sub(r"^layers\.\d+\.", "", op.name)
+        kinds.setdefault(f"{role} ({op.kind})", []).append(op)
+    rows = [
+        OpRow(
+            name,
+            len(ops),
+            sum(op.lookups for op in ops),
+            sum(op.values for op in ops),
+            sum(op.products for op in ops),
+        )
+        for name, ops in kinds.items()
+    ]
+    whole = zkml.count(execution)
+    shared = OpRow(
+        "tables and projection",
+        1,
+        whole.lookups - sum(r.lookups for r in rows),
+        whole.committed_values - sum(r.committed_values for r in rows),
+        0,
+    )
+    return [*sorted(rows, key=lambda r: -r.lookups), shared]
+
+
+def measure_speed(engine: Engine) -> Speed:
+    """Time both operations on this machine, for about a tenth of a second each."""
+    count = 1 << 16
+    vector = engine.random(count)
+    rows, width = 32, 1 << 11
+    values = np.resize(np.arange(-30_000, 30_000, 7, dtype=np.int16), (rows, width))
+    index = np.arange(width, dtype=np.int64)
+    bases = engine.generators("veracity speed", width)
+    return Speed(
+        multiplication=_best(lambda: engine.mul(vector, vector)) / count,
+        committed_value=_best(lambda: engine.commit_rows(values, index, bases)) / values.size,
+    )
+
+
+def _best(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(9):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times)

@@ -1,0 +1,59 @@
+"""Opening a calibrated program: what every product does with a ``.vprog`` file first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.formats.paging import PagedWeights
+from veracity.formats.program import ProgramFile, load_program_file
+from veracity.graph import Program
+from veracity.text.table import PromptFrame
+
+__all__ = ["integer_program", "load_program", "page_weights", "prompt_frames", "weights_digest"]
+
+
+def load_program(program: ProgramFile | str | Path) -> ProgramFile:
+    """Open a calibrated ``.vprog`` file; weights stay on disk, memory-mapped."""
+    loaded = program if isinstance(program, ProgramFile) else load_program_file(program)
+    integer_program(loaded)
+    return loaded
+
+
+def page_weights(loaded: ProgramFile, memory: int) -> ProgramFile:
+    """The same program, its weights in memory only as far as a limit of ``memory`` bytes allows."""
+    return replace(loaded, weights=PagedWeights(loaded.weights, memory // 16))
+
+
+def integer_program(loaded: ProgramFile) -> Program:
+    """The integer program of a calibrated model; :class:`UsageError` before calibration."""
+    if loaded.program is None:
+        raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
+    return loaded.program
+
+
+def prompt_frames(loaded: ProgramFile) -> dict[str, PromptFrame]:
+    """The frames the model's tokenizer knows, as pinned in a commitment."""
+    frames = {}
+    for name, chat in (("raw", False), ("chat", True)):
+        sides = loaded.frame(chat=chat)
+        if sides is not None:
+            frames[name] = PromptFrame(tuple(sides[0]), tuple(sides[1]))
+    return frames
+
+
+def weights_digest(weights: Mapping[str, NDArray[Any]]) -> bytes:
+    """SHA-256 over names, shapes and integers of all weights, in order of name."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        total.update(f"{name}:{array.dtype.str}:{array.shape}\n".encode())
+        total.update(array.view(np.uint8).reshape(-1).data)
+    return total.digest()

@@ -1,0 +1,296 @@
+"""Committed arrays: layout as Hyrax matrices, their row commitments, and sums over their axes.
+
+A committed array holds small integers with dims ``(d_0, ..., d_m)`` in *storage order*. Its
+variables are split: the low ones index the entries of a row, the others index rows. A row is
+committed as ``sum_j x_j G_j + blind * H`` over the first ``2^row_bits`` generators, so arrays with
+rows of different lengths share one key. Rows without any present entry are not sent.
+
+In a statement whose key has ``2^c`` generators an array with ``e < c`` entry variables is placed
+at the corner 0 of ``c - e`` further ones, the *gap*::
+
+    point:   r_0 .. r_(e-1)  |  r_e .. r_(c-1)  |  r_c ..
+             entries of a row   the gap            rows
+
+Claims about it carry the factor ``prod_gap (1 - r_j)``, so that a component which a dishonest
+committer puts behind the first ``2^e`` entries of a row meets the weight zero, wherever the row
+goes (:mod:`veracity.zk.reduction`). Padding *inside* the first ``2^e`` entries is not assumed to
+be zero either: every claim weighs present entries only.
+
+Reference: Hyrax (eprint 2017/1132), section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.api import ORDER, Engine, Ints, Points, Vec
+from veracity.zk.keys import CommitmentKey
+from veracity.zk.mle import axis_bits, axis_points, kron, variables
+
+__all__ = [
+    "ArrayId",
+    "ArrayShape",
+    "CommittedArray",
+    "RowLayout",
+    "commit_array",
+    "sum_inner",
+    "sum_outer",
+]
+
+
+@dataclass(frozen=True, order=True)
+class ArrayId:
+    """The name of a committed array within a statement.
+
+    Attributes
+    ----------
+    kind : str
+        The family: ``weight``, ``witness``, ``boundary``, ``multiplicity``, ``port``.
+    name : str
+        Name within the family.
+    dims : tuple of int
+        Dims where arrays of one name are told apart by them; else empty.
+    """
+
+    kind: str
+    name: str
+    dims: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """For transcripts and messages."""
+        return f"{self.kind} {self.name}" + "".join(f"[{d}]" for d in self.dims)
+
+
+@dataclass(frozen=True)
+class ArrayShape:
+    """Shape of a committed array.
+
+    Attributes
+    ----------
+    id : ArrayId
+        Unique within the statement.
+    dims : tuple of int
+        Dims in storage order, slowest first.
+    row_bits : int or None
+        Logarithm of the length of its rows; None for that of the statement's key.
+    """
+
+    id: ArrayId
+    dims: tuple[int, ...]
+    row_bits: int | None = None
+
+    def layout(self, key_bits: int) -> RowLayout:
+        """How it is cut into rows beside a key of ``2^key_bits`` generators."""
+        row_bits = key_bits if self.row_bits is None else self.row_bits
+        if row_bits > key_bits:
+            raise ValueError(f"rows of {self.id} are longer than the key")
+        return RowLayout(self.dims, row_bits, key_bits)
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """The split of an array's variables into entries, gap and rows.
+
+    Attributes
+    ----------
+    dims : tuple of int
+        Dims in storage order.
+    row_bits, key_bits : int
+        Logarithms of its own row length and of the number of generators, at least as large.
+    """
+
+    dims: tuple[int, ...]
+    row_bits: int
+    key_bits: int
+
+    @cached_property
+    def _split(self) -> tuple[int, int, int]:
+        """(axis that is split, its low bits that index entries, bits of faster axes)."""
+        used = 0
+        for axis in range(len(self.dims) - 1, -1, -1):
+            width = axis_bits(self.dims[axis])
+            if used + width > self.row_bits or axis == 0:
+                return axis, min(width, self.row_bits - used), used
+            used += width
+        return 0, 0, 0
+
+    @property
+    def entry_bits(self) -> int:
+        """Number of variables that index the entries of a row."""
+        return min(self.row_bits, variables(self.dims))
+
+    @property
+    def gap(self) -> range:
+        """Coordinates of a statement's point that are not the array's own."""
+        return range(self.entry_bits, self.key_bits)
+
+    @property
+    def variables(self) -> int:
+        """Number of variables in a statement: entries, gap and rows."""
+        return len(self.gap) + variables(self.dims)
+
+    def coordinates(self, point: Sequence[int]) -> list[int]:
+        """The coordinates of the array's own variables: a point without its gap."""
+        gap = self.gap
+        return [*point[: gap.start], *point[gap.stop : self.variables]]
+
+    def gap_factor(self, point: Sequence[int]) -> int:
+        """``prod (1 - r_j)`` over the gap."""
+        out = 1
+        for r in point[self.entry_bits : self.key_bits]:
+            out = out * (1 - r) % ORDER
+        return out
+
+    @property
+    def block(self) -> int:
+        """Entries of the split axis that share a row."""
+        return int(min(self.dims[self._split[0]], 1 << self._split[1]))
+
+    @property
+    def row_dims(self) -> tuple[int, ...]:
+        """Dims of the array of rows."""
+        axis, low, _ = self._split
+        return (*self.dims[:axis], -(-self.dims[axis] // (1 << low)))
+
+    @property
+    def rows(self) -> int:
+        """Number of row commitments."""
+        return prod(self.row_dims)
+
+    @property
+    def width(self) -> int:
+        """Present entries of a full row."""
+        return self.block * prod(self.dims[self._split[0] + 1 :])
+
+    @cached_property
+    def index(self) -> NDArray[np.int64]:
+        """Generator index of each of the ``width`` entries of a row."""
+        axis = self._split[0]
+        out = np.arange(self.block, dtype=np.int64)
+        for dim in self.dims[axis + 1 :]:
+            out = (out[:, None] << axis_bits(dim)) + np.arange(dim, dtype=np.int64)[None, :]
+            out = out.reshape(-1)
+        return out
+
+    def matrix(self, values: Ints) -> Ints:
+        """The array as a (rows, width) matrix; a copy unless it lies so in memory."""
+        axis, low, _ = self._split
+        rest = prod(self.dims[axis + 1 :])
+        groups = -(-self.dims[axis] // (1 << low))
+        full = groups * self.block
+        array = values.reshape(prod(self.dims[:axis]), self.dims[axis], rest)
+        if full != self.dims[axis]:
+            padded = np.zeros((array.shape[0], full, rest), dtype=array.dtype)
+            padded[:, : self.dims[axis]] = array
+            array = padded
+        return np.ascontiguousarray(array.reshape(self.rows, self.width))
+
+    def row_weights(self, engine: Engine, point: Sequence[int]) -> Vec:
+        """``eq(point, row)`` for every row; ``point`` has all coordinates of the statement."""
+        return kron(engine, [*self._leading(engine, point), self._split_axis(engine, point)])
+
+    def _leading(self, engine: Engine, point: Sequence[int]) -> list[Vec]:
+        axis = self._split[0]
+        points = axis_points(self.coordinates(point), self.dims)
+        return [engine.eq(p, d) for p, d in zip(points[:axis], self.dims, strict=False)]
+
+    def _split_axis(self, engine: Engine, point: Sequence[int]) -> Vec:
+        axis, low, _ = self._split
+        points = axis_points(self.coordinates(point), self.dims)
+        return engine.eq(points[axis][low:], self.row_dims[-1])
+
+    def combine_rows(self, engine: Engine, values: Ints, point: Sequence[int], scale: int) -> Vec:
+        """``scale * sum_row eq(point, row) row``, (width,); reads ``values`` once, as they lie."""
+        axis, _, _ = self._split
+        if axis == 0 and not values.flags.c_contiguous and self.dims[0] % self.block == 0:
+            rest = prod(self.dims[1:])
+            turned = np.moveaxis(values, 0, -1)
+            if turned.flags.c_contiguous:  # (rest, rows, block) in memory
+                weights = engine.scale(self._split_axis(engine, point), scale)
+                row = engine.contract(turned.reshape(rest, self.rows, self.block), weights)
+                order = np.arange(rest * self.block, dtype=np.int64).reshape(rest, self.block)
+                return engine.gather(row, np.ascontiguousarray(order.T).reshape(-1))
+        if axis and not values.flags.c_contiguous:
+            head = sum_outer(engine, values, axis, kron(engine, self._leading(engine, point)))
+            groups = engine.to_ints(engine.scale(self._split_axis(engine, point), scale))
+            size = self.width
+            parts = [head[i * size : (i + 1) * size] for i in range(len(groups))]
+            return engine.lincomb(parts, groups)
+        rows = engine.scale(self.row_weights(engine, point), scale)
+        return engine.contract(self.matrix(values)[None, :, :], rows)
+
+
+@dataclass(frozen=True)
+class CommittedArray:
+    """The prover's side of a committed array.
+
+    Attributes
+    ----------
+    shape : ArrayShape
+        Name and dims.
+    values : Ints
+        The integers with these dims: in storage order, whatever their order in memory is (a
+        transposed view of a memory-mapped weight, say).
+    blinds : Vec
+        One blind per row; secret.
+    """
+
+    shape: ArrayShape
+    values: Ints
+    blinds: Vec
+
+
+def commit_array(
+    engine: Engine, key: CommitmentKey, shape: ArrayShape, values: Ints, blinds: Vec
+) -> Points:
+    """Row commitments of an array.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    key : CommitmentKey
+        Generators; at least as many as a row has entries.
+    shape : ArrayShape
+        Name, dims, row length.
+    values : Ints
+        Array with ``shape.dims``.
+    blinds : Vec
+        One per row, uniform and used for nothing else.
+    """
+    layout = shape.layout(key.log_columns)
+    rows = engine.commit_rows(layout.matrix(values), layout.index, key.columns)
+    return engine.add_points(rows, engine.scale_points(key.blinder, blinds))
+
+
+def sum_outer(engine: Engine, values: Ints, split: int, weights: Vec) -> Vec:
+    """``sum_o weights[o] values[o, :]`` over the axes before ``split``, flattened."""
+    outer, inner = prod(values.shape[:split]), prod(values.shape[split:])
+    turned = _turned(values, split)
+    if turned is not None:
+        return engine.contract(turned.reshape(inner, outer, 1), weights)
+    return engine.contract(np.ascontiguousarray(values).reshape(1, outer, inner), weights)
+
+
+def sum_inner(engine: Engine, values: Ints, split: int, weights: Vec) -> Vec:
+    """``sum_i values[:, i] weights[i]`` over the axes from ``split`` on, flattened."""
+    outer, inner = prod(values.shape[:split]), prod(values.shape[split:])
+    turned = _turned(values, split)
+    if turned is not None:
+        return engine.contract(turned.reshape(1, inner, outer), weights)
+    return engine.contract(np.ascontiguousarray(values).reshape(outer, inner, 1), weights)
+
+
+def _turned(values: Ints, split: int) -> Ints | None:
+    """Values with the axes from ``split`` on in front, if that is how they lie in memory."""
+    if values.flags.c_contiguous:
+        return None
+    axes = range(values.ndim)
+    turned = values.transpose(*axes[split:], *axes[:split])
+    return turned if turned.flags.c_contiguous else None

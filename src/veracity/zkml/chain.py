@@ -1,0 +1,393 @@
+"""A statement proved as a chain of circuits, each with a transcript of its own.
+
+Relation. The links of :mod:`veracity.zkml.links` tile the program. Each is one argument
+(:mod:`veracity.zkml.argument`); they are joined by committed tensors.
+
+Messages. First the row commitments of all boundary tensors, in the order of the links that hand
+them over; then the links' proofs, one after the other.
+Transcripts. A link's transcript absorbs, before any message: protocol and version, generator label
+and row length, the digest of the chain's premise (all of the statement), its own range, and all
+rows that it receives and hands over. So links can be proved in any order, in several processes, and
+again after a crash, once the boundary tensors are fixed.
+Checks. The verifier makes the list of links itself, passes the SAME bytes as "handed over" and as
+"received", and checks the group equations of all links in one multi-scalar multiplication whose
+weights depend on the end of every transcript (:mod:`veracity.zk.batch`).
+Soundness error. The sum over links, and ``2 links / |F|`` for the batch. What a link receives is
+bounded in magnitude by the link that hands it over, so the verdict needs all of them.
+
+Randomness. The blinds of a boundary tensor come from the job's cut seed (32 bytes from the
+operating system for each job), the premise and its name, and from nothing else: a link that is
+proved again hands over the same points. All other randomness is drawn where it is used
+(:mod:`veracity.zk.randomness`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
+from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
+from veracity.graph import Trace, execute
+from veracity.zk.batch import GroupEquation, batch_challenge, require_all
+from veracity.zk.committed import ArrayId, CommittedArray, commit_array
+from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
+from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
+from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
+from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml.circuit.builder import boundary_id
+from veracity.zkml.committed import CommittedTensor, row_blinds
+from veracity.zkml.links import Link
+from veracity.zkml.model import ModelOpening, weight_arrays
+from veracity.zkml.statement import Statement
+
+__all__ = [
+    "PROTOCOL",
+    "Boundary",
+    "Job",
+    "hand_over",
+    "link_statement",
+    "prove",
+    "prove_link",
+    "prove_with_spans",
+    "verify",
+]
+
+#: Name and version of the protocol, and the kind of what is proved; absorbed first.
+PROTOCOL = "veracity v3 answer"
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The prover's side of a tensor that one link hands over and others receive.
+
+    Attributes
+    ----------
+    tensor : CommittedTensor
+        What everybody sees.
+    array : CommittedArray
+        Integers and blinds; secret.
+    """
+
+    tensor: CommittedTensor
+    array: CommittedArray = field(repr=False)
+
+    @property
+    def values(self) -> Ints:
+        """The integers in natural order."""
+        order = self.tensor.spec.order
+        natural = sorted(range(len(order)), key=lambda axis: order[axis])
+        return self.array.values.transpose(natural)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that the prover of a chain holds.
+
+    Attributes
+    ----------
+    statement : Statement
+        What is proved, and in which links.
+    weights : mapping
+        The integers of the committed model (may be memory-mapped).
+    opening : ModelOpening
+        Opens the commitment.
+    cut_seed : bytes
+        32 secret bytes from the operating system: the blinds of this job's boundary tensors.
+    """
+
+    statement: Statement
+    weights: Mapping[str, Ints] = field(repr=False)
+    opening: ModelOpening = field(repr=False)
+    cut_seed: bytes = field(repr=False, default_factory=lambda: os.urandom(32))
+
+    def run(self, link: Link, boundary: Mapping[str, Boundary]) -> Trace:
+        """Execute the ops of a link."""
+        s = self.statement
+        return execute(
+            s.program,
+            self.weights,
+            list(s.tokens[:-1]),
+            s.prompt_length,
+            (link.start, link.stop),
+            {name: boundary[name].values for name in link.receives},
+        )
+
+    def check_answer(self, trace: Trace) -> None:
+        """Raise UsageError where an execution gives another answer than the statement."""
+        if list(trace.output) != list(self.statement.tokens[self.statement.prompt_length :]):
+            raise UsageError("the model gives another answer than the one to be proved")
+
+
+def link_statement(
+    statement: Statement, link: Link, tensors: Mapping[str, CommittedTensor]
+) -> bytes:
+    """What a link's transcript absorbs first: premise, range, rows received and handed over.
+
+    Parameters
+    ----------
+    statement : Statement
+        The premise of the chain.
+    link : Link
+        Its place in it.
+    tensors : mapping
+        At least the tensors that it receives and hands over.
+    """
+    parts = [
+        GENERATOR_LABEL.encode(),
+        bytes([statement.log_columns]),
+        statement.digest,
+        *[n.to_bytes(8, "little") for n in (link.index, link.start, link.stop)],
+    ]
+    for names in (link.receives, link.hands):
+        parts.append(len(names).to_bytes(8, "little"))
+        for name in names:
+            parts += [name.encode(), tensors[name].spec.encode(), tensors[name].data]
+    return b"".join(len(p).to_bytes(8, "little") + p for p in parts)
+
+
+def hand_over(
+    engine: Engine, key: CommitmentKey, job: Job, link: Link, trace: Trace
+) -> dict[str, Boundary]:
+    """Commit to the values that a link hands over: always to the same bytes within a job.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    job : Job
+        With its cut seed.
+    link : Link
+        Which values.
+    trace : Trace
+        Execution of the link.
+    """
+    out = {}
+    for name in link.hands:
+        spec = job.statement.boundary_spec(name)
+        domain = b"cut " + job.statement.digest + name.encode()
+        blinds = row_blinds(engine, job.cut_seed, domain, spec.rows)
+        array = spec.arrays(boundary_id(name), trace.values[name], blinds)
+        points = commit_array(engine, key, array.shape, array.values, blinds)
+        out[name] = Boundary(CommittedTensor(spec, engine.compress(points)), array)
+    return out
+
+
+def prove_link(
+    engine: Engine,
+    key: CommitmentKey,
+    job: Job,
+    link: Link,
+    boundary: Mapping[str, Boundary],
+    trace: Trace | None = None,
+    progress: Progress = silent,
+) -> tuple[bytes, list[Span]]:
+    """The proof of one link, with the place of every message in it.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    job : Job
+        What the chain proves.
+    link : Link
+        Which part.
+    boundary : mapping
+        At least the tensors that the link receives and hands over.
+    trace : Trace, optional
+        Its execution, if the caller has it already.
+    progress : callable
+        Receives (phase, fraction of the phase done).
+
+    Raises
+    ------
+    RangeError
+        If a value leaves its calibrated range.
+    UsageError
+        If the answer is not the model's.
+    """
+    statement = job.statement
+    if trace is None:
+        progress("evaluate", 0.0)
+        trace = job.run(link, boundary)
+        progress("evaluate", 1.0)
+    if link.stop == len(statement.program.ops):
+        job.check_answer(trace)
+    received = {name: boundary[name].values for name in link.receives}
+    trace = replace(trace, values={**trace.values, **received})
+    circuit = build_circuit(statement, link, job.weights, trace)
+    del trace
+    read = {name.name for name in circuit.layouts if name.kind == "weight"}
+    files = (statement.commitment, job.opening)
+    earlier = weight_arrays(engine, statement.program, job.weights, files, read)
+    for name in (*link.receives, *link.hands):
+        earlier[boundary_id(name)] = boundary[name].array
+    tensors = {name: boundary[name].tensor for name in (*link.receives, *link.hands)}
+    transcript = ProverTranscript(PROTOCOL, link_statement(statement, link, tensors))
+    prove_circuit(engine, key, circuit, earlier, transcript, job.opening.seed, progress)
+    return transcript.finish(), transcript.spans
+
+
+def prove(
+    engine: Engine,
+    statement: Statement,
+    weights: Mapping[str, Ints],
+    opening: ModelOpening,
+    progress: Progress = silent,
+    trace: Trace | None = None,
+    key: CommitmentKey | None = None,
+) -> bytes:
+    """Prove that the committed model answers the prompt so.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    statement : Statement
+        What to prove, and in which links.
+    weights : mapping
+        The integers of the committed model (may be memory-mapped).
+    opening : ModelOpening
+        Opens the commitment.
+    progress : callable
+        Receives (phase, fraction of all links' phase done).
+    trace : Trace, optional
+        The whole execution, if the caller has it already.
+    key : CommitmentKey, optional
+        Generators, if loaded already.
+
+    Returns
+    -------
+    bytes
+        The proof.
+
+    Raises
+    ------
+    RangeError
+        If a value leaves its calibrated range.
+    UsageError
+        If the answer is not the model's, or files do not belong together.
+    """
+    return prove_with_spans(engine, statement, weights, opening, progress, trace, key)[0]
+
+
+def prove_with_spans(
+    engine: Engine,
+    statement: Statement,
+    weights: Mapping[str, Ints],
+    opening: ModelOpening,
+    progress: Progress = silent,
+    trace: Trace | None = None,
+    key: CommitmentKey | None = None,
+) -> tuple[bytes, list[Span]]:
+    """:func:`prove`, with the place of every message in the proof (for tests and inspection)."""
+    statement.check()
+    opening.check(statement.commitment)
+    key = load_key(engine, statement.log_columns) if key is None else key
+    job, links = Job(statement, weights, opening), statement.links
+    boundary: dict[str, Boundary] = {}
+    proofs: list[tuple[bytes, list[Span]]] = []
+    for link in links:
+
+        def report(phase: str, done: float, i: int = link.index) -> None:
+            progress(phase, (i + done) / len(links))
+
+        part = trace
+        if part is None:
+            report("evaluate", 0.0)
+            part = job.run(link, boundary)
+            report("evaluate", 1.0)
+        boundary |= hand_over(engine, key, job, link, part)
+        proofs.append(prove_link(engine, key, job, link, boundary, part, report))
+        del part
+        if len(links) > 1:  # to hold less in memory
+            engine.keep_memory(0)
+    return assemble(statement, {n: b.tensor for n, b in boundary.items()}, proofs)
+
+
+def assemble(
+    statement: Statement,
+    tensors: Mapping[str, CommittedTensor],
+    proofs: list[tuple[bytes, list[Span]]],
+) -> tuple[bytes, list[Span]]:
+    """The proof of a chain from its boundary tensors and the proofs of its links."""
+    out, spans = bytearray(), []
+    for link in statement.links:
+        for name in link.hands:
+            start = len(out)
+            out += tensors[name].data
+            spans.append(Span(str(boundary_id(name)), start, len(out)))
+    for proof, found in proofs:
+        spans += [Span(s.label, len(out) + s.start, len(out) + s.stop) for s in found]
+        out += proof
+    return bytes(out), spans
+
+
+def verify(
+    engine: Engine, statement: Statement, proof: bytes, key: CommitmentKey | None = None
+) -> None:
+    """Check a proof; its statement names the commitment that the *user* trusts.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    statement : Statement
+        What is claimed.
+    proof : bytes
+        All of its messages.
+    key : CommitmentKey, optional
+        Generators, if loaded already.
+
+    Raises
+    ------
+    VerificationError
+        If the proof is false.
+    FormatError
+        If it does not parse.
+    """
+    try:
+        statement.check()
+    except UsageError as error:
+        raise VerificationError(str(error), "statement") from error
+    key = load_key(engine, statement.log_columns) if key is None else key
+    points: dict[ArrayId, Points] = statement.commitment.points(engine, statement.program)
+    tensors, at = _read_boundary(statement, proof)
+    for name, tensor in tensors.items():
+        points[boundary_id(name)] = tensor.points(engine, f"proof, {boundary_id(name)}")
+    equations: list[tuple[GroupEquation, ...]] = []
+    states = []
+    for link in statement.links:
+        try:
+            circuit = build_circuit(statement, link)
+        except (UnsupportedModelError, UsageError) as error:
+            raise VerificationError(str(error), "program") from error
+        absorbed = link_statement(statement, link, tensors)
+        transcript = VerifierTranscript(PROTOCOL, absorbed, proof, at)
+        where = f"link {link.index + 1}, " if len(statement.links) > 1 else ""
+        try:
+            equations.append(verify_circuit(engine, key, circuit, points, transcript))
+        except VerificationError as error:
+            raise VerificationError(error.reason, where + error.where) from error
+        except FormatError as error:
+            raise FormatError(where + error.where, error.reason) from error
+        states.append(transcript.state())
+        at = transcript.position
+    if at != len(proof):
+        raise FormatError("proof", "bytes are left over at the end")
+    require_all(engine, key, equations, batch_challenge(statement.digest, states))
+
+
+def _read_boundary(statement: Statement, proof: bytes) -> tuple[dict[str, CommittedTensor], int]:
+    """The rows of all boundary tensors, and where the links' proofs begin."""
+    tensors, at = {}, 0
+    for link in statement.links:
+        for name in link.hands:
+            spec = statement.boundary_spec(name)
+            data = proof[at : at + POINT_BYTES * spec.rows]
+            if len(data) != POINT_BYTES * spec.rows:
+                raise FormatError(f"proof, {boundary_id(name)}", "the proof is truncated")
+            tensors[name] = CommittedTensor(spec, data)
+            at += len(data)
+    return tensors, at

@@ -1,0 +1,1 @@
+"""Circuits: tensors over committed arrays, the relations between them, and their reductions."""

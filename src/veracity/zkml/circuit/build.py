@@ -1,0 +1,176 @@
+"""The circuit of one link of a chain: everything both sides know before the first message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from veracity.engine.api import Ints
+from veracity.graph import Trace
+from veracity.graph.ops import Op, Rope
+from veracity.zk.committed import ArrayId, ArrayShape
+from veracity.zk.projection import LIMBS, ROWS, Sides
+from veracity.zkml.circuit.builder import Builder, Given, boundary_id, weight_id
+from veracity.zkml.circuit.lookups import LookupPlan
+from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
+from veracity.zkml.circuit.tables import unsigned
+from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor
+from veracity.zkml.links import Link
+from veracity.zkml.ops import Context, find_rule
+from veracity.zkml.statement import Execution
+
+__all__ = ["Circuit", "build_circuit", "finish_circuit", "run_rules"]
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Everything that both sides know about the execution of one link.
+
+    Attributes
+    ----------
+    builder : Builder
+        Arrays and relations (with values for the prover).
+    layouts : dict
+        Storage of all arrays that relations read: those given, then those of this circuit in the
+        order in which they are committed.
+    plan : LookupPlan
+        Blocks of the lookup argument.
+    projection : tuple of Tensor
+        Limbs of the projection that bounds all quotients.
+    """
+
+    builder: Builder
+    layouts: dict[ArrayId, Layout]
+    plan: LookupPlan
+    projection: tuple[Tensor, ...]
+
+    @property
+    def own(self) -> dict[ArrayId, Layout]:
+        """Layouts of the arrays that are committed to within the circuit's transcript."""
+        batches = self.builder.batches
+        return {n: x for n, x in self.layouts.items() if n in batches and batches[n].spec is None}
+
+    @property
+    def relations(self) -> list[list[Tensor]]:
+        """The tensors in relations, by relations of equal form."""
+        return gather_tensors(self.plan.groups, self.builder.zeros)
+
+    def witness_shapes(self) -> list[ArrayShape]:
+        """Arrays of the witness, then those that come later, as they are committed."""
+        return [*[x.shape for x in self.own.values()], *self.plan.arrays()]
+
+    def shapes(self) -> dict[ArrayId, ArrayShape]:
+        """Shapes of all arrays that claims may be about."""
+        found = {name: layout.shape for name, layout in self.layouts.items()}
+        return found | {shape.id: shape for shape in self.plan.arrays()}
+
+    def bounded(self) -> list[Sides]:
+        """The arrays that the projection bounds, as matrices."""
+        batches, given = self.builder.batches, self.builder.given
+        return [
+            x.sides
+            for name, x in self.layouts.items()
+            if (batches[name].bounded if name in batches else given[name].bounded)
+        ]
+
+
+def run_rules(
+    execution: Execution,
+    link: Link,
+    given: Mapping[ArrayId, Given],
+    trace: Trace | None = None,
+) -> Iterator[tuple[Op | None, Context]]:
+    """Run the argument of one op after the other through a builder; yields after each.
+
+    The last step, without an op, are the values that the link hands over.
+
+    Parameters
+    ----------
+    execution : Execution
+        Program and public ports.
+    link : Link
+        Which ops, what they receive and hand over.
+    given : mapping
+        Weights and received tensors.
+    trace : Trace, optional
+        The prover's execution of the link.
+    """
+    program, tokens, p = execution.program, execution.tokens, execution.prompt_length
+    builder = Builder(given, trace is not None)
+    context = Context(
+        builder=builder,
+        values={},
+        tokens=tuple(tokens[:-1]),
+        answer=tuple(tokens[p:]),
+        prompt_length=p,
+        rotated=frozenset(op.x for op in program.ops if isinstance(op, Rope)),
+        details=None if trace is None else trace.details,
+    )
+    for name in link.receives:
+        context.values[name] = builder.array(boundary_id(name))
+    for op in program.ops[link.start : link.stop]:
+        context.values[op.name] = find_rule(op)(context, op)
+        yield op, context
+    for name in link.hands:
+        builder.hand_over(boundary_id(name), execution.boundary_spec(name), context.values[name])
+    yield None, context
+
+
+def build_circuit(
+    execution: Execution,
+    link: Link,
+    weights: Mapping[str, Ints] | None = None,
+    trace: Trace | None = None,
+) -> Circuit:
+    """The circuit of one link.
+
+    Parameters
+    ----------
+    execution : Execution
+        Program and public ports.
+    link : Link
+        Which part of it.
+    weights, trace : optional
+        The prover's weights and execution of the link; both or neither.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Where an op has no argument.
+    """
+    received = {} if trace is None else trace.values
+    given = {
+        boundary_id(name): Given(execution.boundary_spec(name), received.get(name))
+        for name in link.receives
+    }
+    for name in execution.program.weights:
+        value = None if weights is None else weights[name]
+        given[weight_id(name)] = Given(execution.weight_spec(name), value)
+    *_, (_, context) = run_rules(execution, link, given, trace)
+    return finish_circuit(context.builder)
+
+
+def finish_circuit(builder: Builder) -> Circuit:
+    """The circuit of what a builder has collected, and the projection that bounds its quotients."""
+    projection = tuple(builder.later("projection", (ROWS, ROWS)) for _ in range(LIMBS))
+    for limb in projection:
+        builder.lookup("projection", unsigned(16), limb)
+    plan = LookupPlan.of(group_lookups(builder.lookups))
+    read = _arrays_of(gather_tensors(plan.groups, builder.zeros))
+    given = {n: g.spec for n, g in builder.given.items() if n in read or g.bounded}
+    layouts = {name: Layout.alone(name, spec) for name, spec in given.items()}
+    layouts |= {name: Layout.of(batch) for name, batch in builder.batches.items()}
+    return Circuit(builder, layouts, plan, projection)
+
+
+def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
+    """Names of the arrays that relations read."""
+    found: set[ArrayId] = set()
+    waiting = [t for tensors in relations for t in tensors]
+    while waiting:
+        for source, _ in waiting.pop().terms:
+            if isinstance(source, ArraySource):
+                found.add(source.id)
+            elif isinstance(source, ProductSource):
+                waiting += [source.a, source.b]
+    return frozenset(found)

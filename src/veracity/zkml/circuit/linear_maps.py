@@ -1,0 +1,350 @@
+"""Wiring costs nothing: a linear map of a tensor rewrites claims instead of proving anything.
+
+``forward`` does a map ``f`` on the prover's integers; ``pull`` does the transpose on weights:
+``<w, f(X)> = factor * <pull(w), X>``. Weights are Kronecker products over axes
+(:data:`veracity.zk.reduction.Weights`); a map whose weights do not factor joins two axes.
+Maps are hashable, so that equal wirings of many layers are pulled back once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.api import ORDER, Engine, Vec
+from veracity.zk.mle import kron, ones, zeros
+from veracity.zk.reduction import Weights
+
+__all__ = [
+    "Broadcast",
+    "Causal",
+    "Gather",
+    "LinearMap",
+    "Permute",
+    "Rotate",
+    "Slice",
+    "Split",
+    "Sum",
+    "pull_back",
+]
+
+Values = NDArray[np.int64]
+
+
+class LinearMap(Protocol):
+    """One linear map between arrays."""
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """Dims of the result."""
+        ...
+
+    def forward(self, x: Values) -> Values:
+        """The map on integers."""
+        ...
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """The transpose on weights: a factor and weights of the source."""
+        ...
+
+    def gain(self) -> int:
+        """What magnitudes grow by at most: the greatest sum of absolute values of a row."""
+        ...
+
+
+def pull_back(engine: Engine, maps: Sequence[LinearMap], weights: Weights) -> tuple[int, Weights]:
+    """Transpose of a chain of maps."""
+    factor = 1
+    for linear_map in reversed(maps):
+        k, weights = linear_map.pull(engine, weights)
+        factor = factor * k % ORDER
+    return factor, weights
+
+
+def _vectors(weights: Weights) -> list[Vec]:
+    if any(span != 1 for span, _ in weights):
+        raise ValueError("joined weights cannot be rewired further")
+    return [v for _, v in weights]
+
+
+def _weights(vectors: Sequence[Vec]) -> Weights:
+    return tuple((1, v) for v in vectors)
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """A new axis along which the values repeat."""
+
+    axis: int
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return (*dims[: self.axis], self.size, *dims[self.axis :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return np.broadcast_to(np.expand_dims(x, self.axis), self.shape(x.shape))
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vectors = _vectors(weights)
+        gone = vectors.pop(self.axis)
+        return engine.dot(gone, ones(engine, self.size)), _weights(vectors)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum over an axis of a known size."""
+
+    axis: int
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return (*dims[: self.axis], *dims[self.axis + 1 :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return np.asarray(x.sum(axis=self.axis, dtype=None if x.dtype == object else np.int64))
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return self.size
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vectors = _vectors(weights)
+        vectors.insert(self.axis, ones(engine, self.size))
+        return 1, _weights(vectors)
+
+
+@dataclass(frozen=True)
+class Permute:
+    """``result axis i = source axis order[i]``."""
+
+    order: tuple[int, ...]
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return tuple(dims[i] for i in self.order)
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return x.transpose(self.order)
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vectors = _vectors(weights)
+        out = list(vectors)
+        for i, axis in enumerate(self.order):
+            out[axis] = vectors[i]
+        return 1, _weights(out)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One axis becomes several (row-major)."""
+
+    axis: int
+    sizes: tuple[int, ...]
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return (*dims[: self.axis], *self.sizes, *dims[self.axis + 1 :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return x.reshape(self.shape(x.shape))
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vectors = _vectors(weights)
+        end = self.axis + len(self.sizes)
+        merged = kron(engine, vectors[self.axis : end])
+        return 1, _weights([*vectors[: self.axis], merged, *vectors[end:]])
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Entries ``start .. stop-1`` of an axis of length ``size``."""
+
+    axis: int
+    start: int
+    stop: int
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return (*dims[: self.axis], self.stop - self.start, *dims[self.axis + 1 :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return x.take(range(self.start, self.stop), axis=self.axis)
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vectors = _vectors(weights)
+        low, high = zeros(engine, self.start), zeros(engine, self.size - self.stop)
+        vectors[self.axis] = engine.concat([low, vectors[self.axis], high])
+        return 1, _weights(vectors)
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Rows of a table by public indices: axis 0 of length ``size`` becomes ``len(indices)``."""
+
+    indices: tuple[int, ...]
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return (len(self.indices), *dims[1:])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return x[np.asarray(self.indices, dtype=np.int64)]
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vectors = _vectors(weights)
+        totals: dict[int, int] = {}
+        for i, w in zip(self.indices, engine.to_ints(vectors[0]), strict=True):
+            totals[i] = totals.get(i, 0) + w
+        where = np.full(self.size, len(totals), dtype=np.int64)
+        where[np.fromiter(totals, dtype=np.int64)] = np.arange(len(totals))
+        vectors[0] = engine.gather(engine.from_ints([*totals.values(), 0]), where)
+        return 1, _weights(vectors)
+
+
+@dataclass(frozen=True)
+class Causal:
+    """Keep the entries with source position <= (``visible``) or > target on the last two axes.
+
+    The last two axes are (target t, source s), both of length ``size``; the others become zero.
+    """
+
+    size: int
+    visible: bool
+
+    def mask(self) -> NDArray[np.int8]:
+        """The 0/1 multiplier, (size, size)."""
+        lower = np.tril(np.ones((self.size, self.size), dtype=np.int8))
+        return lower if self.visible else (1 - lower).astype(np.int8)
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return dims
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return x * self.mask()
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vectors = _vectors(weights)
+        joint = engine.mul(
+            engine.outer(vectors[-2], vectors[-1]), engine.from_small(self.mask().reshape(-1))
+        )
+        return 1, (*_weights(vectors[:-2]), (2, joint))
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """Rotary embedding: a public linear map on (token t, feature f), integers at 2^-frac.
+
+    ``cos`` and ``sin`` are (tokens, pairs) tables of int64 as bytes. ``interleaved`` pairs
+    features (2i, 2i+1) of a head, otherwise (i, i + pairs). Source: RoFormer (arXiv 2104.09864).
+    """
+
+    tokens: int
+    heads: int
+    pairs: int
+    interleaved: bool
+    cos: bytes
+    sin: bytes
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return dims
+
+    def _partners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Feature indices of first and second partners, (heads * pairs,)."""
+        base = np.arange(self.heads)[:, None] * (2 * self.pairs)
+        i = np.arange(self.pairs)[None, :]
+        if self.interleaved:
+            first, second = base + 2 * i, base + 2 * i + 1
+        else:
+            first, second = base + i, base + i + self.pairs
+        return first.reshape(-1), second.reshape(-1)
+
+    def _tables(self) -> tuple[Values, Values]:
+        """(tokens, heads * pairs) tables."""
+        cos = np.frombuffer(self.cos, dtype=np.int64).reshape(self.tokens, 1, self.pairs)
+        sin = np.frombuffer(self.sin, dtype=np.int64).reshape(self.tokens, 1, self.pairs)
+        size = (self.tokens, self.heads, self.pairs)
+        flat = (self.tokens, self.heads * self.pairs)
+        return np.broadcast_to(cos, size).reshape(flat), np.broadcast_to(sin, size).reshape(flat)
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        first, second = self._partners()
+        cos, sin = self._tables()
+        a, b = x[:, first].astype(np.int64), x[:, second].astype(np.int64)
+        out = np.empty(x.shape, dtype=np.int64)
+        out[:, first] = a * cos - b * sin
+        out[:, second] = a * sin + b * cos
+        return out
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        cos, sin = self._tables()
+        return int((np.abs(cos) + np.abs(sin)).max())
+
+    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+        """See :class:`LinearMap`."""
+        vt, vf = _vectors(weights)
+        features = 2 * self.heads * self.pairs
+        first, second = self._partners()
+        cos, sin = self._tables()
+        # <w, R x> = <R^T w, x>: first takes w1 cos + w2 sin, second takes w2 cos - w1 sin
+        full = engine.outer(vt, vf)
+        row = np.arange(self.tokens, dtype=np.int64)[:, None] * features
+        w1 = engine.gather(full, (row + first[None, :]).reshape(-1))
+        w2 = engine.gather(full, (row + second[None, :]).reshape(-1))
+        c, s = engine.from_small(cos.reshape(-1)), engine.from_small(sin.reshape(-1))
+        to_first = engine.add(engine.mul(w1, c), engine.mul(w2, s))
+        to_second = engine.sub(engine.mul(w2, c), engine.mul(w1, s))
+        where = np.empty((self.tokens, features), dtype=np.int64)
+        count = self.tokens * len(first)
+        where[:, first] = np.arange(count).reshape(self.tokens, -1)
+        where[:, second] = count + np.arange(count).reshape(self.tokens, -1)
+        joint = engine.gather(engine.concat([to_first, to_second]), where.reshape(-1))
+        return 1, ((2, joint),)

@@ -1,0 +1,263 @@
+"""The lookups of an execution as blocks of fractions, and the claims they leave.
+
+Block of a group of lookups: dims (instances, *shape), numerators 1 (or the causal mask),
+``q - 1 = (alpha - 1 - beta^2 tag_b) - value - beta image``. Block of a table: numerators minus its
+multiplicities. See :mod:`veracity.zk.lookup` for the argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Ints, Leaves, Vec
+from veracity.zk.committed import ArrayId, ArrayShape
+from veracity.zk.fractions import Placement, Run, place
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
+from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
+from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
+from veracity.zk.reduction import Term, Weights
+from veracity.zkml.circuit.builder import LookupUse
+from veracity.zkml.circuit.linear_maps import Causal
+from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
+from veracity.zkml.circuit.tables import Table
+from veracity.zkml.circuit.tensor import Source
+
+__all__ = ["LookupPlan", "count_multiplicities", "prove_all_lookups", "verify_all_lookups"]
+
+
+@dataclass(frozen=True)
+class LookupPlan:
+    """Blocks of the lookup argument; a function of public shapes only."""
+
+    groups: Sequence[Sequence[LookupUse]]
+    tables: tuple[Table, ...]
+
+    @staticmethod
+    def of(groups: Sequence[Sequence[LookupUse]]) -> LookupPlan:
+        """The plan for grouped lookups; tables sorted by name."""
+        names = {use.table.name: use.table for group in groups for use in group}
+        return LookupPlan(groups, tuple(names[n] for n in sorted(names)))
+
+    def fill(self, values: Mapping[Source, Ints]) -> LookupPlan:
+        """The plan with the integers of arrays that come later than the others."""
+        groups = [[_filled(use, values) for use in group] for group in self.groups]
+        return LookupPlan(groups, self.tables)
+
+    def tag(self, table: Table) -> int:
+        """The table's id inside the tuple, from 1."""
+        return self.tables.index(table) + 1
+
+    def dims(self) -> list[tuple[int, ...]]:
+        """Dims of all blocks: lookup groups, then tables."""
+        blocks = [(len(g), *g[0].value.dims) for g in self.groups]
+        return [*blocks, *[(t.size,) for t in self.tables]]
+
+    def placement(self) -> Placement:
+        """Offsets of all blocks."""
+        return place(self.dims())
+
+    def arrays(self) -> list[ArrayShape]:
+        """The arrays of multiplicities."""
+        return [ArrayShape(multiplicity_id(t), (t.size,)) for t in self.tables]
+
+    def count(self) -> int:
+        """Number of lookups that count (hidden entries excluded)."""
+        total = 0
+        for g in self.groups:
+            dims = g[0].value.dims
+            square = dims[-1] * (dims[-1] + 1) // 2 * prod(dims[:-2]) if g[0].causal else 0
+            total += len(g) * (square if g[0].causal else prod(dims))
+        return total
+
+
+def _filled(use: LookupUse, values: Mapping[Source, Ints]) -> LookupUse:
+    sources = [source for source, _ in use.value.terms]
+    if len(sources) != 1 or sources[0] not in values:
+        return use
+    return replace(use, value=replace(use.value, value=values[sources[0]]))
+
+
+def multiplicity_id(table: Table) -> ArrayId:
+    """Name of a table's multiplicities."""
+    return ArrayId("multiplicity", table.name)
+
+
+def count_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
+    """How often each entry of each table is looked up."""
+    counts = {t.name: np.zeros(t.size, dtype=np.int64) for t in plan.tables}
+    for group in plan.groups:
+        for use in group:
+            values = _values(use)
+            if use.causal:
+                size = values.shape[-1]
+                values = values[..., np.tril(np.ones((size, size), dtype=bool))]
+            index = values.reshape(-1).astype(np.int64) - use.table.low
+            counts[use.table.name] += np.bincount(index, minlength=use.table.size)
+    return {multiplicity_id(t): counts[t.name] for t in plan.tables}
+
+
+def _values(use: LookupUse) -> Ints:
+    if use.value.value is None:
+        raise ValueError("the prover's tensors carry values")
+    return use.value.value
+
+
+def _constants(
+    engine: Engine, plan: LookupPlan, group: Sequence[LookupUse], alpha: int, beta: int
+) -> Vec:
+    """``alpha - 1 - beta^2 tag`` per instance."""
+    return engine.from_ints([alpha - 1 - beta * beta * plan.tag(u.table) for u in group])
+
+
+def _small(arrays: Sequence[Ints]) -> Ints:
+    """Stack instances (I, m) as a dtype that holds all."""
+    kind = np.result_type(*[a.dtype for a in arrays])
+    if kind != np.uint16 and kind.kind != "i":
+        kind = np.dtype(np.int64)
+    if kind == np.int64 and all(_fits(a, np.int32) for a in arrays):
+        kind = np.dtype(np.int32)
+    out = np.empty((len(arrays), arrays[0].size), dtype=kind)
+    for row, array in zip(out, arrays, strict=True):
+        row.reshape(array.shape)[...] = array
+    return out
+
+
+def _fits(array: Ints, dtype: type[np.signedinteger[Any]]) -> bool:
+    limits = np.iinfo(dtype)
+    return int(array.min()) >= limits.min and int(array.max()) <= limits.max
+
+
+def _leaves(
+    engine: Engine, plan: LookupPlan, multiplicities: Mapping[ArrayId, Ints], alpha: int, beta: int
+) -> list[Run]:
+    """All blocks, by falling size."""
+    placement, dims = plan.placement(), plan.dims()
+    out = []
+    for i in placement.order:
+        p: Vec | Leaves | None = None
+        if i < len(plan.groups):
+            group = plan.groups[i]
+            values, images = _stacked(group)
+            constants = _constants(engine, plan, group, alpha, beta)
+            d = Leaves(values, images, constants, beta)
+            if group[0].causal:
+                hidden = np.broadcast_to(-Causal(dims[i][-1], visible=True).mask(), dims[i])
+                flat = np.ascontiguousarray(hidden).reshape(len(group), -1)
+                p = Leaves(flat, None, zeros(engine, len(group)), 0)
+        else:
+            table = plan.tables[i - len(plan.groups)]
+            d = _table_leaves(engine, plan, table, alpha, beta)
+            counts = multiplicities[multiplicity_id(table)]
+            p = engine.from_small(np.ascontiguousarray(-counts))
+        stripped = tuple(n for n in dims[i] if n > 1) or (1,)
+        out.append(Run(placement.offsets[i], stripped, p, d))
+    return out
+
+
+def _stacked(group: Sequence[LookupUse]) -> tuple[Ints, Ints | None]:
+    """Values and images of all instances, (I, m) each."""
+    images = None
+    if group[0].image is not None:
+        found = [u.image.value for u in group if u.image is not None]
+        images = _small([x for x in found if x is not None])
+    return _small([_values(u) for u in group]), images
+
+
+def _table_leaves(engine: Engine, plan: LookupPlan, table: Table, alpha: int, beta: int) -> Leaves:
+    constant = engine.from_ints([alpha - 1 - beta * beta * plan.tag(table)])
+    images = table.images()
+    return Leaves(
+        table.values()[None, :], None if images is None else images[None, :], constant, beta
+    )
+
+
+def _claims(
+    engine: Engine, resolver: Resolver, plan: LookupPlan, leaf: LeafClaim, alpha: int, beta: int
+) -> list[Claim]:
+    """The two claims that the leaves' extensions leave."""
+    placement, dims = plan.placement(), plan.dims()
+    counts: list[Term] = []
+    terms: list[Term] = []
+    products: list[ProductTerm] = []
+    numerator, denominator = 0, 1
+    for i, block in enumerate(dims):
+        n = variables(block)
+        prefix = eq_at(leaf.point[n:], placement.offsets[i] >> n)
+        vectors = [
+            engine.eq(p, d) for p, d in zip(axis_points(leaf.point[:n], block), block, strict=True)
+        ]
+        if i >= len(plan.groups):
+            table = plan.tables[i - len(plan.groups)]
+            weights: Weights = ((1, vectors[0]),)
+            counts.append(Term(-prefix % ORDER, multiplicity_id(table), weights))
+            entries = engine.logup_denominators(_table_leaves(engine, plan, table, alpha, beta))
+            denominator += prefix * engine.dot(vectors[0], entries)
+            continue
+        group = plan.groups[i]
+        instances = engine.to_ints(vectors[0])
+        sums = [engine.dot(v, ones(engine, len(v))) for v in vectors]
+        rest = prod_mod(sums[1:])
+        if group[0].causal:
+            _, joined = Causal(block[-1], visible=True).pull(
+                engine, tuple((1, v) for v in vectors[1:])
+            )
+            inside = prod_mod(engine.dot(v, ones(engine, len(v))) for _, v in joined)
+        else:
+            inside = rest
+        numerator += prefix * sums[0] % ORDER * inside
+        constants = _constants(engine, plan, group, alpha, beta)
+        denominator += prefix * engine.dot(vectors[0], constants) % ORDER * rest
+        axes: Weights = tuple((1, v) for v in vectors[1:])
+        scale = [-prefix * w % ORDER for w in instances]
+        parts = [resolver.resolve([u.value for u in group], scale, axes)]
+        images = [u.image for u in group if u.image is not None]
+        if images:
+            parts.append(resolver.resolve(images, [beta * s % ORDER for s in scale], axes))
+        for part in parts:
+            terms += part.terms
+            products += part.products
+            denominator += part.public
+    return [
+        Claim(tuple(counts), (), leaf.numerator - numerator % ORDER),
+        Claim(tuple(terms), tuple(products), leaf.denominator - denominator % ORDER),
+    ]
+
+
+def prod_mod(values: object) -> int:
+    """Product modulo the group order."""
+    out = 1
+    for v in values:  # type: ignore[attr-defined]
+        out = out * v % ORDER
+    return out
+
+
+def _challenges(channel: Channel) -> tuple[int, int]:
+    return channel.challenge("lookup alpha"), channel.challenge("lookup beta")
+
+
+def prove_all_lookups(
+    channel: HiddenProver,
+    resolver: Resolver,
+    plan: LookupPlan,
+    multiplicities: Mapping[ArrayId, Ints],
+    progress: Callable[[float], None] = lambda _: None,
+) -> list[Claim]:
+    """Prove every lookup; returns the remaining claims about arrays."""
+    alpha, beta = _challenges(channel)
+    leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
+    leaf = prove_lookups(channel, leaves, plan.placement().variables, progress)
+    return _claims(channel.engine, resolver, plan, leaf, alpha, beta)
+
+
+def verify_all_lookups(
+    channel: HiddenVerifier, resolver: Resolver, plan: LookupPlan
+) -> list[Claim]:
+    """Replay; returns the remaining claims about arrays."""
+    alpha, beta = _challenges(channel)
+    leaf = verify_lookups(channel, plan.placement().variables)
+    return _claims(channel.engine, resolver, plan, leaf, alpha, beta)

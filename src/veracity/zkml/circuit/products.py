@@ -1,0 +1,230 @@
+"""All products of an execution in one sumcheck.
+
+Relation. Claims of the form ``sum of terms + sum of products = value``, where a product term is a
+weighed sum ``sum_b s_b <tau, einsum(spec, a_b, b_b)>`` over instances ``b`` of one form, with one
+public vector ``tau_l`` per output letter. Letters only in ``a`` or only in ``b`` are bound by their
+vector first (Thaler's matrix multiplication, eprint 2013/351); what is left is an inner product
+over (instance, batch letters, contracted letters):
+
+    sum_{i, l, k} [s_i tau_l A(i, l, k)] B(i, l, k)
+
+The weights in brackets factor over axes, so at the end they move into the claim about ``a``. The
+claims are batched with powers of a challenge; the total ``T`` of their product terms is sent, so
+that their terms on arrays make one linear claim.
+
+Messages. ``T``; the sumcheck; then ``A, B`` of every product term at its point.
+Checks (ledger). Those of the sumcheck; ``sum_g lambda_g pad_g A_g B_g`` equals its last claim.
+Remaining claims. Linear claims: the batch, and one per operand and product term.
+Soundness error. ``(claims + 2 n) / |F|`` for a sumcheck over ``n`` variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.mle import axis_points, kron, powers, variables
+from veracity.zk.reduction import LinearClaim, Term
+from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
+from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
+from veracity.zkml.circuit.tensor import ProductSource, Tensor
+
+__all__ = ["inner_dims", "prove_products", "verify_products"]
+
+
+def _letters(spec: str) -> tuple[str, str, str, str, str]:
+    """``(left, right, out, batch, contracted)`` of an einsum spec.
+
+    ``batch`` letters stand in a, b and out; ``contracted`` ones in a and b only.
+    """
+    inputs, out = spec.split("->")
+    left, right = inputs.split(",")
+    shared = [c for c in left if c in right]
+    batch = "".join(c for c in shared if c in out)
+    return left, right, out, batch, "".join(c for c in shared if c not in out)
+
+
+def _sizes(use: ProductSource) -> dict[str, int]:
+    left, right, *_ = _letters(use.spec)
+    return dict(zip(left + right, use.a.dims + use.b.dims, strict=True))
+
+
+def inner_dims(uses: Sequence[ProductSource]) -> tuple[int, ...]:
+    """Dims of the inner product of a product term: (instances, *batch, *contracted)."""
+    sizes = _sizes(uses[0])
+    *_, batch, contracted = _letters(uses[0].spec)
+    return (len(uses), *[sizes[c] for c in batch + contracted])
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A product term with its letters sorted by role; ``factor`` weighs it in the batch."""
+
+    uses: Sequence[ProductSource]
+    factor: int
+    left: str
+    right: str
+    batch: str
+    contracted: str
+    sizes: dict[str, int]
+    tau: dict[str, Vec]
+    instances: Vec
+
+    @staticmethod
+    def of(engine: Engine, term: ProductTerm, factor: int) -> _Group:
+        left, right, out, batch, contracted = _letters(term.uses[0].spec)
+        return _Group(
+            term.uses,
+            factor,
+            left,
+            right,
+            batch,
+            contracted,
+            _sizes(term.uses[0]),
+            dict(zip(out, term.weights, strict=True)),
+            engine.from_ints(term.scale),
+        )
+
+    @property
+    def kept(self) -> str:
+        return self.batch + self.contracted
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return inner_dims(self.uses)
+
+
+def _operand_claims(
+    engine: Engine,
+    resolver: Resolver,
+    group: _Group,
+    point: Sequence[int],
+    ends: tuple[LinearForm, LinearForm],
+) -> list[LinearClaim]:
+    """What the two bound operands of a group must equal."""
+    local = axis_points(point[: variables(group.dims)], group.dims)
+    at = [engine.eq(p, d) for p, d in zip(local, group.dims, strict=True)]
+    kept = dict(zip(group.kept, at[1:], strict=True))
+    claims = []
+    for side, letters, end in (("a", group.left, ends[0]), ("b", group.right, ends[1])):
+        weights = []
+        for c in letters:
+            vector = kept.get(c, group.tau.get(c))
+            if vector is None:
+                raise ValueError(f"letter {c} of {group.uses[0].spec} stands in one operand only")
+            if side == "a" and c in group.batch:
+                vector = engine.mul(kept[c], group.tau[c])
+            weights.append((1, vector))
+        instances = engine.mul(at[0], group.instances) if side == "a" else at[0]
+        tensors: list[Tensor] = [getattr(u, side) for u in group.uses]
+        found = resolver.resolve(tensors, engine.to_ints(instances), tuple(weights))
+        if found.products:
+            raise ValueError("an operand of a product is a product itself")
+        claims.append(LinearClaim(found.terms, end - found.public))
+    return claims
+
+
+def _join(
+    channel: Channel,
+    engine: Engine,
+    resolver: Resolver,
+    groups: Sequence[_Group],
+    end: SumcheckClaim,
+    ends: Sequence[LinearForm],
+) -> list[LinearClaim]:
+    """Require the last claim of the sumcheck; claims about all operands."""
+    total = LinearForm(0)
+    claims = []
+    for i, group in enumerate(groups):
+        a, b = ends[2 * i], ends[2 * i + 1]
+        factor = group.factor * pad_factor(end.point, variables(group.dims)) % ORDER
+        total = total + factor * channel.ledger.multiply(a, b)
+        claims += _operand_claims(engine, resolver, group, end.point, (a, b))
+    channel.ledger.require_zero(total - end.value)
+    return claims
+
+
+def _bind(engine: Engine, values: Ints, letters: str, group: _Group) -> Vec:
+    """Bind the letters of an operand that are not kept; entries in the order of ``kept``."""
+    kept = [c for c in group.kept if c in letters]
+    bound = [c for c in letters if c not in kept]
+    if values.dtype == object:
+        if bound:
+            raise ValueError("wide integers cannot be bound")
+        order = [letters.index(c) for c in kept]
+        return engine.from_ints(values.transpose(order).reshape(-1).tolist())
+    vector = kron(engine, [group.tau[c] for c in bound])
+    count = len(vector)
+    if bound and letters == "".join([*bound, *kept]):
+        return engine.contract(np.ascontiguousarray(values).reshape(1, count, -1), vector)
+    array = np.ascontiguousarray(values.transpose([letters.index(c) for c in [*kept, *bound]]))
+    if not bound:
+        return engine.from_small(array.reshape(-1))
+    return engine.contract(array.reshape(-1, count, 1), vector)
+
+
+def _pair(engine: Engine, group: _Group) -> Pair:
+    batch = kron(engine, [group.tau[c] for c in group.batch])
+    repeat = int(np.prod([group.sizes[c] for c in group.contracted], dtype=np.int64))
+    ones = engine.from_small(np.ones(repeat, dtype=np.int8))
+    weights = engine.outer(group.instances, engine.outer(batch, ones))
+    left, right = [], []
+    for use in group.uses:
+        if use.a.value is None or use.b.value is None:
+            raise ValueError("the prover's tensors carry values")
+        left.append(_bind(engine, use.a.value, group.left, group))
+        right.append(_bind(engine, use.b.value, group.right, group))
+    a = engine.mul(engine.concat(left), weights)
+    return Pair(engine, a, engine.concat(right), group.dims)
+
+
+def _batch(
+    channel: Channel, engine: Engine, claims: Sequence[Claim]
+) -> tuple[list[_Group], list[Term], LinearForm, list[LinearClaim]]:
+    """Batch the claims that have products: groups, terms on arrays, value; and the other claims."""
+    owing = [c for c in claims if c.products]
+    scale = powers(channel.challenge("product batch"), len(owing))
+    groups = [
+        _Group.of(engine, term, k)
+        for k, claim in zip(scale, owing, strict=True)
+        for term in claim.products
+    ]
+    terms: list[Term] = []
+    value = LinearForm(0)
+    for k, claim in zip(scale, owing, strict=True):
+        terms += [Term(k * t.coefficient % ORDER, t.array, t.weights) for t in claim.terms]
+        value = value + k * claim.value
+    return groups, terms, value, [LinearClaim(c.terms, c.value) for c in claims if not c.products]
+
+
+def prove_products(
+    channel: HiddenProver, resolver: Resolver, claims: Sequence[Claim]
+) -> list[LinearClaim]:
+    """Prove every product; returns the remaining claims about arrays."""
+    engine = channel.engine
+    groups, terms, value, linear = _batch(channel, engine, claims)
+    pairs = [_pair(engine, g) for g in groups]
+    sums = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
+    (total,) = channel.send("product total", [sums])
+    end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")
+    ends = channel.send("product operands", [v for p in pairs for v in p.ends()])
+    bound = _join(channel, engine, resolver, groups, end, ends)
+    return [*linear, LinearClaim(tuple(terms), value - total), *bound]
+
+
+def verify_products(
+    channel: HiddenVerifier, resolver: Resolver, claims: Sequence[Claim]
+) -> list[LinearClaim]:
+    """Replay; returns the remaining claims about arrays."""
+    engine = channel.engine
+    groups, terms, value, linear = _batch(channel, engine, claims)
+    (total,) = channel.receive("product total", 1)
+    rounds = max((variables(g.dims) for g in groups), default=0)
+    end = verify_sumcheck(channel, rounds, total, "products")
+    ends = channel.receive("product operands", 2 * len(groups))
+    bound = _join(channel, engine, resolver, groups, end, ends)
+    return [*linear, LinearClaim(tuple(terms), value - total), *bound]

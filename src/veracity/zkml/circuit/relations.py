@@ -1,0 +1,250 @@
+"""From relations on tensors to claims on committed arrays.
+
+Relations of equal form are stacked: instance ``b`` of a group is weighed by ``w(b)``. Resolving a
+group at weights pulls every linear map back once and gathers, per batch, one vector over instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.zk.committed import ArrayId, ArrayShape
+from veracity.zk.ledger import LinearForm
+from veracity.zk.projection import Sides
+from veracity.zk.reduction import Term, Weights
+from veracity.zkml.circuit.builder import Batch, LookupUse
+from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
+from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
+from veracity.zkml.committed import TensorSpec, storage_order
+
+__all__ = [
+    "Claim",
+    "Layout",
+    "ProductTerm",
+    "Resolved",
+    "Resolver",
+    "gather_tensors",
+    "group_lookups",
+    "group_zeros",
+]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Storage of a committed array: natural axes are (instance, *dims), or dims if it stands alone.
+
+    Jointly weighed axes of a batch stay adjacent, last; the others follow the layout rule.
+    """
+
+    order: tuple[int, ...]
+    shape: ArrayShape
+    batched: bool
+    joint: bool
+
+    @staticmethod
+    def of(batch: Batch) -> Layout:
+        """The layout of a batch; a function of public shapes only."""
+        if batch.spec is not None:
+            return Layout.alone(batch.id, batch.spec)
+        natural = (batch.count, *batch.dims)
+        order = storage_order(natural, 2 if batch.joint else 0)
+        shape = ArrayShape(batch.id, tuple(natural[i] for i in order))
+        return Layout(order, shape, True, batch.joint)
+
+    @staticmethod
+    def alone(name: ArrayId, spec: TensorSpec) -> Layout:
+        """The layout of a tensor that stands alone."""
+        return Layout(spec.order, spec.shape(name), False, False)
+
+    @property
+    def sides(self) -> Sides:
+        """The array as the most even matrix whose rows are leading axes."""
+        dims = self.shape.dims
+        cuts = range(1, max(2, len(dims) - (1 if self.joint else 0)))
+        best = min(cuts, key=lambda k: prod(dims[:k]) + prod(dims[k:]))
+        return Sides(self.shape.id, dims, best)
+
+    @property
+    def count(self) -> int:
+        """Number of instances."""
+        return self.shape.dims[self.order.index(0)] if self.batched else 1
+
+    def store(self, values: Sequence[Ints]) -> Ints:
+        """All instances in storage order; one that stands alone is only turned."""
+        if not self.batched:
+            (value,) = values
+            return value.transpose(self.order)
+        dtype = np.result_type(*[v.dtype for v in values])
+        if dtype.kind != "i" and dtype != np.uint16:
+            dtype = np.dtype(np.int64)
+        out = np.empty(self.shape.dims, dtype=dtype)
+        natural = out.transpose(np.argsort(self.order))
+        for instance, array in enumerate(values):
+            natural[instance] = array
+        return out
+
+    def weights(self, engine: Engine, natural: Weights) -> Weights:
+        """Reorder weights over natural axes into storage order."""
+        dims = [self.shape.dims[self.order.index(i)] for i in range(len(self.order))]
+        groups: list[tuple[int, tuple[int, Vec]]] = []
+        axis = 0
+        for span, vector in natural:
+            places = [self.order.index(i) for i in range(axis, axis + span)]
+            first = min(places)
+            if sorted(places) != list(range(first, first + span)):
+                raise ValueError(f"jointly weighed axes of {self.shape.id} lie apart")
+            if places != sorted(places):
+                index = np.arange(prod(dims[axis : axis + span]), dtype=np.int64)
+                index = index.reshape(dims[axis : axis + span]).transpose(np.argsort(places))
+                vector = engine.gather(vector, np.ascontiguousarray(index).reshape(-1))
+            groups.append((first, (span, vector)))
+            axis += span
+        groups.sort(key=lambda g: g[0])
+        return tuple(g[1] for g in groups)
+
+
+@dataclass(frozen=True)
+class ProductTerm:
+    """``sum_b scale[b] <weights, einsum(spec, a_b, b_b)>`` over products of equal form.
+
+    Attributes
+    ----------
+    uses : tuple of ProductSource
+        Instances.
+    scale : tuple of int
+        Their coefficients.
+    weights : tuple of Vec
+        One vector per output letter.
+    """
+
+    uses: tuple[ProductSource, ...]
+    scale: tuple[int, ...]
+    weights: tuple[Vec, ...]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a weighed sum of tensors is made of: arrays, products and a public number."""
+
+    terms: tuple[Term, ...]
+    products: tuple[ProductTerm, ...]
+    public: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``sum of terms + sum of products = value``."""
+
+    terms: tuple[Term, ...]
+    products: tuple[ProductTerm, ...]
+    value: LinearForm
+
+
+class Resolver:
+    """Resolves tensors at weights into terms on arrays and products, and public parts.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    layouts : mapping
+        Layout of every committed array.
+    """
+
+    def __init__(self, engine: Engine, layouts: Mapping[ArrayId, Layout]) -> None:
+        self._engine = engine
+        self._layouts = layouts
+
+    def resolve(
+        self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Weights
+    ) -> Resolved:
+        """``sum_b instance_weights[b] <weights, tensors[b]>``."""
+        batches: dict[tuple[ArrayId, tuple[LinearMap, ...]], dict[int, int]] = {}
+        alone: dict[tuple[ArrayId, tuple[LinearMap, ...]], int] = {}
+        publics: dict[tuple[One | Below, tuple[LinearMap, ...]], int] = {}
+        products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
+        for scale, tensor in zip(instance_weights, tensors, strict=True):
+            for (source, maps), coefficient in tensor.terms.items():
+                k = scale * coefficient % ORDER
+                if isinstance(source, ProductSource):
+                    if maps:
+                        raise ValueError("a product cannot be viewed")
+                    form = (source.spec, source.a.dims, source.b.dims)
+                    same = products.setdefault(form, {})
+                    same[source] = (same.get(source, 0) + k) % ORDER
+                elif not isinstance(source, ArraySource):
+                    publics[source, maps] = (publics.get((source, maps), 0) + k) % ORDER
+                elif source.instance is None:
+                    key = (source.id, maps)
+                    alone[key] = (alone.get(key, 0) + k) % ORDER
+                else:
+                    vector = batches.setdefault((source.id, maps), {})
+                    vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
+        pulled: dict[tuple[LinearMap, ...], tuple[int, Weights]] = {}
+
+        def pull(maps: tuple[LinearMap, ...]) -> tuple[int, Weights]:
+            if maps not in pulled:
+                pulled[maps] = pull_back(self._engine, maps, weights)
+            return pulled[maps]
+
+        engine, terms = self._engine, []
+        for (name, maps), vector in batches.items():
+            factor, inner = pull(maps)
+            layout = self._layouts[name]
+            instances = engine.from_ints([vector.get(i, 0) for i in range(layout.count)])
+            natural = ((1, instances), *inner)
+            terms.append(Term(factor, name, layout.weights(engine, natural)))
+        for (name, maps), k in alone.items():
+            factor, inner = pull(maps)
+            ordered = self._layouts[name].weights(engine, inner)
+            terms.append(Term(factor * k % ORDER, name, ordered))
+        public = 0
+        for (source, maps), k in publics.items():
+            factor, inner = pull(maps)
+            public += k * factor % ORDER * source.evaluate(self._engine, inner)
+        vectors = tuple(v for _, v in weights)
+        return Resolved(
+            tuple(terms),
+            tuple(ProductTerm(tuple(g), tuple(g.values()), vectors) for g in products.values()),
+            public % ORDER,
+        )
+
+    def claim(
+        self,
+        tensors: Sequence[Tensor],
+        instance_weights: Sequence[int],
+        weights: Weights,
+        value: LinearForm | int,
+    ) -> Claim:
+        """``sum_b instance_weights[b] <weights, tensors[b]> = value``."""
+        found = self.resolve(tensors, instance_weights, weights)
+        return Claim(found.terms, found.products, LinearForm(-found.public % ORDER) + value)
+
+
+def group_lookups(lookups: Sequence[LookupUse]) -> list[list[LookupUse]]:
+    """Lookups of equal shape, with or without images, with or without mask."""
+    groups: dict[tuple[object, ...], list[LookupUse]] = {}
+    for use in lookups:
+        groups.setdefault((use.value.dims, use.image is not None, use.causal), []).append(use)
+    return list(groups.values())
+
+
+def group_zeros(zeros: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Linear identities of equal shape."""
+    groups: dict[tuple[int, ...], list[Tensor]] = {}
+    for tensor in zeros:
+        groups.setdefault(tensor.dims, []).append(tensor)
+    return list(groups.values())
+
+
+def gather_tensors(
+    lookups: Sequence[Sequence[LookupUse]], zeros: Sequence[Tensor]
+) -> list[list[Tensor]]:
+    """The tensors of grouped lookups and of identities, by relations of equal form."""
+    found = [[t for u in g for t in (u.value, u.image) if t is not None] for g in lookups]
+    return [*found, *group_zeros(zeros)]

@@ -1,0 +1,90 @@
+"""Lookup tables of a statement: ranges and functions on at most 16 bits.
+
+A table is a list of tuples (value, image); a range has images 0. Its tag keeps tables apart inside
+the one lookup argument. Contents are absorbed with the statement.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.graph.tables import exp_table, function_table
+
+__all__ = ["Table", "exponential", "function", "signed", "tables_digest", "unsigned"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A public table.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name; the order of names gives the tags.
+    low : int
+        The smallest value; values are ``low .. low + size - 1``.
+    size : int
+        Number of entries.
+    """
+
+    name: str
+    low: int
+    size: int
+
+    def values(self) -> NDArray[np.int64]:
+        """First components."""
+        return np.arange(self.low, self.low + self.size, dtype=np.int64)
+
+    def images(self) -> NDArray[np.int64] | None:
+        """Second components, None for a range."""
+        kind, _, rest = self.name.partition(":")
+        if kind == "exp":
+            return np.asarray(exp_table(int(rest)), dtype=np.int64)
+        if kind == "fn":
+            fn, k_in, k_out = rest.split(",")
+            return np.asarray(function_table(fn, int(k_in), int(k_out)), dtype=np.int64)
+        return None
+
+    def largest_image(self) -> int:
+        """Greatest magnitude of an image."""
+        images = self.images()
+        return 0 if images is None else int(np.abs(images).max())
+
+
+def unsigned(bits: int) -> Table:
+    """``[0, 2^bits)``."""
+    return Table(f"u{bits:02d}", 0, 1 << bits)
+
+
+def signed(bits: int) -> Table:
+    """``[-2^(bits-1), 2^(bits-1))``."""
+    return Table(f"s{bits:02d}", -(1 << (bits - 1)), 1 << bits)
+
+
+def exponential(exp_k: int) -> Table:
+    """``d -> round(exp(-d 2^-exp_k) 2^15)`` for 16-bit d."""
+    return Table(f"exp:{exp_k}", 0, 1 << 16)
+
+
+def function(fn: str, k_in: int, k_out: int) -> Table:
+    """``x -> round(fn(x 2^-k_in) 2^k_out)`` for signed 16-bit x."""
+    return Table(f"fn:{fn},{k_in},{k_out}", -(1 << 15), 1 << 16)
+
+
+@lru_cache(maxsize=64)
+def _digest(table: Table) -> bytes:
+    images = table.images()
+    body = b"" if images is None else np.ascontiguousarray(images, dtype="<i8").tobytes()
+    head = f"{table.name}|{table.low}|{table.size}|".encode()
+    return hashlib.sha256(head + body).digest()
+
+
+def tables_digest(tables: Iterable[Table]) -> bytes:
+    """SHA-256 over names and contents, in order."""
+    return hashlib.sha256(b"".join(_digest(t) for t in tables)).digest()

@@ -1,0 +1,215 @@
+"""Tensors that are linear in committed arrays and in products, with the prover's integers beside.
+
+Prover and verifier run the same code over these: for the verifier ``value`` is None. Adding,
+scaling by public integers and every linear map are free. A product of two tensors is a term like
+any other: a claim about it becomes a claim about an inner product
+(:mod:`veracity.zkml.circuit.products`), so that an accumulator need not be committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Engine, Ints
+from veracity.zk.committed import ArrayId
+from veracity.zk.reduction import Weights
+from veracity.zkml.circuit.linear_maps import (
+    Broadcast,
+    Causal,
+    LinearMap,
+    Permute,
+    Slice,
+    Split,
+    Sum,
+)
+
+__all__ = [
+    "ArraySource",
+    "Below",
+    "One",
+    "ProductSource",
+    "Source",
+    "Tensor",
+]
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """A committed array that stands alone, or one instance of a batched one.
+
+    Attributes
+    ----------
+    id : ArrayId
+        Its name.
+    instance : int or None
+        Which instance of a batched array.
+    """
+
+    id: ArrayId
+    instance: int | None = None
+
+
+@dataclass(frozen=True)
+class One:
+    """The constant 1, of dims ``()``."""
+
+    def evaluate(self, _engine: Engine, _weights: Weights) -> int:
+        """Itself: nothing weighs it."""
+        return 1
+
+
+@dataclass(frozen=True)
+class Below:
+    """Public bits: entry ``(r, v)`` is ``v < limits[r]``, for ``v < size``.
+
+    The verifier never makes the array, which may be large before anything is proved.
+    """
+
+    limits: tuple[int, ...]
+    size: int
+
+    def values(self) -> Ints:
+        """The array, (len(limits), size)."""
+        limits = np.asarray(self.limits, dtype=np.int64)
+        return (np.arange(self.size)[None, :] < limits[:, None]).astype(np.int8)
+
+    def evaluate(self, engine: Engine, weights: Weights) -> int:
+        """``<weights, values>``, by prefix sums over the second axis."""
+        (_, rows), (_, entries) = weights
+        prefix = engine.concat([engine.from_ints([0]), engine.cumsum(entries)])
+        return engine.dot(rows, engine.gather(prefix, np.asarray(self.limits, dtype=np.int64)))
+
+
+@dataclass(frozen=True, eq=False)
+class ProductSource:
+    """``einsum(spec, a, b)``, spec such as ``tk,nk->tn``; the operands are linear in arrays."""
+
+    spec: str
+    a: Tensor
+    b: Tensor
+
+    def contracted(self) -> int:
+        """How many products an entry sums."""
+        inputs, out = self.spec.split("->")
+        left, right = inputs.split(",")
+        sizes = dict(zip(left + right, self.a.dims + self.b.dims, strict=True))
+        return prod(n for letter, n in sizes.items() if letter not in out)
+
+
+Source = ArraySource | One | Below | ProductSource
+Terms = Mapping[tuple[Source, tuple[LinearMap, ...]], int]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """``sum of coefficient * maps(source)``.
+
+    Attributes
+    ----------
+    dims : tuple of int
+        Shape.
+    terms : mapping
+        Coefficients by (source, chain of views).
+    value : array or None
+        The prover's integers (int64, or object dtype where 64 bits do not suffice).
+    """
+
+    dims: tuple[int, ...]
+    terms: Terms = field(repr=False)
+    value: Ints | None = field(default=None, repr=False)
+
+    @staticmethod
+    def below(limits: tuple[int, ...], size: int, proving: bool) -> Tensor:
+        """Bits ``v < limits[r]``; see :class:`Below`."""
+        source = Below(limits, size)
+        return Tensor((len(limits), size), {(source, ()): 1}, source.values() if proving else None)
+
+    @staticmethod
+    def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:
+        """The public integer ``c`` everywhere."""
+        maps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
+        dtype = np.int64 if abs(c) < 1 << 62 else object
+        value = np.full(dims, c, dtype=dtype) if proving else None
+        return Tensor(dims, {(One(), maps): c % ORDER}, value)
+
+    @staticmethod
+    def product(spec: str, a: Tensor, b: Tensor) -> Tensor:
+        """``einsum(spec, a, b)``, without its value; it can be added and scaled, not viewed."""
+        inputs, out = spec.split("->")
+        left, right = inputs.split(",")
+        sizes = dict(zip(left, a.dims, strict=True))
+        for letter, size in zip(right, b.dims, strict=True):
+            if sizes.setdefault(letter, size) != size:
+                raise ValueError(f"{spec} does not fit dims {a.dims} and {b.dims}")
+        return Tensor(tuple(sizes[c] for c in out), {(ProductSource(spec, a, b), ()): 1})
+
+    def view(self, *maps: LinearMap) -> Tensor:
+        """Apply linear maps in order."""
+        dims, value = self.dims, self.value
+        for linear_map in maps:
+            dims = linear_map.shape(dims)
+            value = None if value is None else linear_map.forward(value)
+        terms: dict[tuple[Source, tuple[LinearMap, ...]], int] = {}
+        for (source, chain), c in self.terms.items():
+            terms[source, (*chain, *maps)] = c
+        return Tensor(dims, terms, value)
+
+    def bare(self) -> Tensor:
+        """The same tensor without the prover's integers, where nobody needs those of a result."""
+        return Tensor(self.dims, self.terms)
+
+    def __add__(self, other: Tensor | int) -> Tensor:
+        if isinstance(other, int):
+            other = Tensor.constant(other, self.dims, self.value is not None)
+        if other.dims != self.dims:
+            raise ValueError(f"cannot add tensors of dims {self.dims} and {other.dims}")
+        terms = dict(self.terms)
+        for key, c in other.terms.items():
+            terms[key] = (terms.get(key, 0) + c) % ORDER
+        value = None
+        if self.value is not None and other.value is not None:
+            value = np.asarray(_wide(self.value) + _wide(other.value))
+        return Tensor(self.dims, terms, value)
+
+    def __mul__(self, k: int) -> Tensor:
+        terms = {key: c * k % ORDER for key, c in self.terms.items()}
+        value = None if self.value is None else np.asarray(_wide(self.value) * k)
+        return Tensor(self.dims, terms, value)
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Tensor | int) -> Tensor:
+        return self + (-other if isinstance(other, int) else other * -1)
+
+    # short names for the linear maps
+    def broadcast(self, axis: int, size: int) -> Tensor:
+        """Repeat along a new axis."""
+        return self.view(Broadcast(axis, size))
+
+    def sum(self, axis: int) -> Tensor:
+        """Sum over an axis."""
+        return self.view(Sum(axis, self.dims[axis]))
+
+    def split(self, axis: int, *sizes: int) -> Tensor:
+        """Split an axis."""
+        return self.view(Split(axis, sizes))
+
+    def permute(self, *order: int) -> Tensor:
+        """Reorder axes."""
+        return self.view(Permute(order))
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Entries ``start .. stop-1`` of axis 0."""
+        return self.view(Slice(0, start, stop, self.dims[0]))
+
+    def hidden_part(self) -> Tensor:
+        """The entries that a causal mask hides (the others zero)."""
+        return self.view(Causal(self.dims[-1], visible=False))
+
+
+def _wide(x: Ints) -> Ints:
+    return x if x.dtype == object or x.dtype == np.int64 else x.astype(np.int64)

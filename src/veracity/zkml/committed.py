@@ -1,0 +1,139 @@
+"""Committed tensors: ONE class and ONE layout rule for everything that stands under Pedersen rows.
+
+Model weights, values at a boundary between two circuits, sealed inputs and outputs (and later rows
+of data and checkpoints) are committed in the same way, so that whatever one proof outputs under a
+commitment another takes as input, byte for byte. Everything that decides which bytes these are is
+part of the tensor's digest; nothing is derived from the proof that made it.
+
+The layout rule. Axes are stored by rising fill ``d / 2^ceil(log2 d)``, ties by their number: the
+axis that fills its padded length best lies fastest. The low variables index the entries of a row,
+and padding there wastes row commitments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
+from veracity.errors import FormatError
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray
+from veracity.zk.keys import GENERATOR_LABEL
+from veracity.zk.mle import axis_bits
+
+__all__ = ["CommittedTensor", "TensorSpec", "row_blinds", "storage_order"]
+
+
+def storage_order(dims: Sequence[int], fixed: int = 0) -> tuple[int, ...]:
+    """Axes in storage order, slowest first; the last ``fixed`` axes stay where they are."""
+    free = list(range(len(dims) - fixed))
+    free.sort(key=lambda axis: (dims[axis] / (1 << axis_bits(dims[axis])), axis))
+    return (*free, *range(len(dims) - fixed, len(dims)))
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """All that is public about a committed tensor but its rows.
+
+    Attributes
+    ----------
+    dims : tuple of int
+        Dims in natural order.
+    exponent : int
+        Real value = integer * 2^-exponent.
+    low, high : int
+        Stated range of the integers, inclusive (what is *proved* of them is another matter).
+    row_bits : int
+        Logarithm of the row length.
+    """
+
+    dims: tuple[int, ...]
+    exponent: int
+    low: int
+    high: int
+    row_bits: int
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Axes in storage order, by the layout rule."""
+        return storage_order(self.dims)
+
+    def shape(self, name: ArrayId) -> ArrayShape:
+        """The committed array with this spec."""
+        return ArrayShape(name, tuple(self.dims[i] for i in self.order), self.row_bits)
+
+    @property
+    def rows(self) -> int:
+        """Number of row commitments."""
+        return self.shape(ArrayId("", "")).layout(self.row_bits).rows
+
+    def stored(self, values: Ints) -> Ints:
+        """Values in storage order: a view."""
+        return values.transpose(self.order)
+
+    def encode(self) -> bytes:
+        """Canonical encoding."""
+        numbers = (self.row_bits, self.exponent, self.low, self.high, len(self.dims))
+        parts = [n.to_bytes(16, "little", signed=True) for n in (*numbers, *self.dims, *self.order)]
+        label = GENERATOR_LABEL.encode()
+        return len(label).to_bytes(4, "little") + label + b"".join(parts)
+
+    def arrays(self, name: ArrayId, values: Ints, blinds: Vec) -> CommittedArray:
+        """The prover's side: values in natural order, one blind a row."""
+        return CommittedArray(self.shape(name), self.stored(values), blinds)
+
+
+@dataclass(frozen=True)
+class CommittedTensor:
+    """A tensor under a commitment, as everybody sees it.
+
+    Attributes
+    ----------
+    spec : TensorSpec
+        Dims, exponent, range, row length.
+    data : bytes
+        Compressed row commitments.
+    """
+
+    spec: TensorSpec
+    data: bytes = field(repr=False)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of spec and rows: the tensor's identity."""
+        return hashlib.sha256(b"veracity tensor v3" + self.spec.encode() + self.data).digest()
+
+    def check(self, where: str) -> None:
+        """Raise FormatError unless there are as many rows as the spec has."""
+        if len(self.data) != POINT_BYTES * self.spec.rows:
+            raise FormatError(where, "its rows do not match its dims")
+
+    def points(self, engine: Engine, where: str) -> Points:
+        """The row commitments as points; FormatError for bytes that are none."""
+        self.check(where)
+        try:
+            return engine.decompress(self.data)
+        except ValueError as error:
+            raise FormatError(where, "a row is not a point of the group") from error
+
+
+def row_blinds(engine: Engine, seed: bytes, domain: bytes, rows: int) -> Vec:
+    """Blinds of a tensor's rows from a secret seed: one use, one domain, one value.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    seed : bytes
+        32 secret bytes from the operating system.
+    domain : bytes
+        What the rows are, unique under the seed.
+    rows : int
+        How many.
+    """
+    sponge = hashlib.shake_256(b"veracity row blinds v3")
+    for part in (seed, domain):
+        sponge.update(len(part).to_bytes(8, "little") + part)
+    return engine.from_wide_bytes(sponge.digest(64 * rows))

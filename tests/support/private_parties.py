@@ -1,0 +1,121 @@
+"""Dealer, owner and users of private inference in one process, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.programs import Example
+from veracity.net import Channel, Server, connect
+from veracity.private.parties.dealer import DealerLimits, DealerService
+from veracity.private.parties.handshake import fetch_card, fetch_weights, meet
+from veracity.private.parties.owner import OwnerService, ServiceLimits
+from veracity.private.parties.report import PassReport
+from veracity.private.parties.spool import SharedLedger
+from veracity.private.parties.user import UserSession
+from veracity.private.parties.weights import Kept
+
+PLAIN: dict[str, Any] = {"identity": None, "insecure": True}
+
+
+def run(session: Coroutine[Any, Any, Any], seconds: float = 30) -> Any:
+    async def within() -> Any:
+        async with asyncio.timeout(seconds):
+            return await session
+
+    return asyncio.run(within())
+
+
+@dataclass
+class Answer:
+    tokens: list[int]
+    reports: list[PassReport]
+    setup_bytes: int
+
+
+@dataclass
+class Three:
+    """A dealer and an owner that listen; users are made as needed."""
+
+    example: Example
+    mode: str
+    folder: Path
+    owner: OwnerService
+    dealer: DealerService
+    server_port: int
+    dealer_port: int
+    timeout: float
+    limits: ServiceLimits
+    ledger: SharedLedger = field(default_factory=SharedLedger)
+
+    async def call(self, port: int, peer: str) -> Channel:
+        return await connect("127.0.0.1", port, peer=peer, timeout=self.timeout, **PLAIN)
+
+    @asynccontextmanager
+    async def session(
+        self, rows: int, passes: int, *, owner_port: int | None = None
+    ) -> AsyncIterator[tuple[UserSession, int]]:
+        owner = await self.call(owner_port or self.server_port, "owner")
+        offer = await meet(owner)
+        await fetch_card(owner, offer)
+        program = self.example.program
+        kept = Kept(self.folder / "user", program, offer.masks)
+        setup = await fetch_weights(owner, program, kept, lambda *_: None)
+        dealer = await self.call(self.dealer_port, "dealer")
+        made = UserSession(
+            program, self.mode, owner, dealer, kept.load(), rows, passes,
+            self.folder / "user", self.ledger, self.limits,
+        )  # fmt: skip
+        async with made as session:
+            yield session, setup
+
+    async def ask(self, prompt: list[int], count: int) -> Answer:
+        async with self.session(len(prompt), count) as (session, setup):
+            found = [await session.feed(prompt)]
+            while len(found) < count:
+                found.append(await session.feed(found[-1:]))
+            return Answer(found, session.reports, setup)
+
+
+@asynccontextmanager
+async def three(
+    example: Example,
+    mode: str,
+    folder: Path,
+    *,
+    timeout: float = 10.0,
+    limits: ServiceLimits | None = None,
+    dealer_limits: DealerLimits | None = None,
+    sessions: int = 4,
+) -> AsyncIterator[Three]:
+    limits = limits or ServiceLimits(idle=timeout)
+    dealer = DealerService(folder / "dealer", dealer_limits)
+    peers = ("owner", "user")
+    async with Server(
+        dealer.handle, peers=peers, sessions=2 * sessions, timeout=timeout, **PLAIN
+    ) as dealing:
+
+        async def call() -> Channel:
+            return await connect("127.0.0.1", dealing.port, peer="dealer", timeout=timeout, **PLAIN)
+
+        owner = OwnerService(
+            example.program,
+            example.weights,
+            secrets.token_bytes(32),
+            mode,
+            "small",
+            json.dumps({"program": example.program.to_json()}).encode(),
+            call,
+            folder / "owner",
+            limits=limits,
+        )
+        async with Server(owner.handle, sessions=sessions, timeout=timeout, **PLAIN) as serving:
+            yield Three(
+                example, mode, folder, owner, dealer, serving.port, dealing.port, timeout, limits
+            )
