@@ -26,9 +26,9 @@ def generate(
     Parameters
     ----------
     program : Program
-        The integer program of a decoder.
+        A text decoder.
     weights : mapping
-        Its integer weights by name.
+        Integers by name.
     prompt : sequence of int
         Prompt token ids.
     max_new_tokens : int

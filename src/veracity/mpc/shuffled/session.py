@@ -1,9 +1,9 @@
 """Sessions of the shuffled mode: a model, a cache and passes, at each of the three roles.
 
 Weights are masked once per model as in the other mode (:mod:`veracity.mpc.weights` makes all
-four forms of them), and material has the same labels and goes through the same replay registry. A pass has
-two parts: :meth:`PartySession.ready` before the prompt exists, :meth:`PartySession.run` when it
-does. No pass ever has to be repeated.
+four forms of them), and material has the same labels and goes through the same replay registry. A
+pass has two parts: :meth:`PartySession.ready` before the prompt exists, :meth:`PartySession.run`
+when it does. No pass ever has to be repeated.
 """
 
 from __future__ import annotations
