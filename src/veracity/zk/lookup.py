@@ -86,6 +86,8 @@ def prove_lookups(
 
     Parameters
     ----------
+    channel : HiddenProver
+        Where messages go.
     leaves : sequence of Run
         The leaf blocks, by falling size, at their offsets.
     variables : int

@@ -1,4 +1,4 @@
-"""Mask once, then prove in the clear: everything the ledger owes, in one opening.
+"""Mask once, then prove in the clear: all deferred constraints, in one opening.
 
 Relation. Hidden values ``m_s`` (message ``k(s)``) and the combined row ``t`` satisfy the ledger's
 linear equations, its products, and one equation ``<t, eq(r_low)> = form(m)``.
@@ -6,20 +6,17 @@ linear equations, its products, and one equation ``<t, eq(r_low)> = form(m)``.
 1. ``delta`` is drawn. ``P = Com(t) + sum_k delta^k P_k`` commits to ``x = (t, delta^k(s) m_s)``.
 2. With powers of ``gamma`` all equations become ``<u, x> = const`` and all products
    ``Q(x) = l(x)`` with ``Q(x) = sum_i g_i x_left(i) x_right(i) delta^-2K``, K the last message.
-3. The prover sends ``D = Com(d)`` for a uniform ``d``, ``beta = <u, d>`` and commitments ``T1,
-T2`` to
-   the coefficients of ``e, e^2`` in ``Q(x + e d) - l(x + e d)``.
+3. The prover sends ``D = Com(d)`` for a uniform ``d``, ``beta = <u, d>`` and commitments
+   ``T1, T2`` to the coefficients of ``e, e^2`` in ``Q(x + e d) - l(x + e d)``.
 4. Challenge ``e``; ``z = x + e d`` is uniform, so everything about it may be shown:
-   ``Com(z) = P + e D``, ``<u, z> = const + e beta``, ``(Q(z) - l(z)) K_0 + z_tau H = e T1 + e^2
-   T2``.
+   ``Com(z) = P + e D``, ``<u, z> = const + e beta``, and
+   ``(Q(z) - l(z)) K_0 + z_tau H = e T1 + e^2 T2``.
    ``Q(z)`` goes through a plain sumcheck, then all statements about ``z`` are linear and one
    inner-product argument proves them.
 
-Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for ``D, beta,
-T2``.
-Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness extended by
-three
-values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax dot-product proofs
+Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for
+``D, beta, T2``. Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness
+extended by three values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax dot-product proofs
 (2017/1132), sigma protocol for quadratics: Attema-Cramer (2020/152).
 """
 

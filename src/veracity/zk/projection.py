@@ -150,6 +150,10 @@ def projection_claim(
 
     Parameters
     ----------
+    engine : Engine
+        Backend.
+    directions : sequence of Directions
+        As drawn after the arrays were committed.
     limbs : callable
         Term for ``sum_l weights[l] <eq(point), limb_l>`` from the limbs' weights and the point.
     point : sequence of int

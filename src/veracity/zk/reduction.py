@@ -243,7 +243,17 @@ def reduce_prover(
 def reduce_verifier(
     channel: HiddenVerifier, shapes: Mapping[ArrayId, ArrayShape], claims: Sequence[LinearClaim]
 ) -> RowEquation:
-    """Replay; returns the equation that the opening must prove."""
+    """Replay; returns the equation that the opening must prove.
+
+    Parameters
+    ----------
+    channel : HiddenVerifier
+        Where messages come from.
+    shapes : mapping
+        Shapes of the arrays that claims are about.
+    claims : sequence of LinearClaim
+        What remains to be shown.
+    """
     key_bits = channel.key.log_columns
     terms, total = _batch(channel, claims)
     if not terms:

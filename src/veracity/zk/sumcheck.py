@@ -112,7 +112,21 @@ def prove_sumcheck(
     claim: LinearForm,
     label: str,
 ) -> SumcheckClaim:
-    """Prove ``sum_i coefficients[i] * S_i = claim``; leaves the instances bound."""
+    """Prove ``sum_i coefficients[i] * S_i = claim``; leaves the instances bound.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Where messages go.
+    instances : sequence of Instance
+        The prover's states, of any sizes.
+    coefficients : sequence of int
+        One field element for each instance.
+    claim : LinearForm
+        The batched sum.
+    label : str
+        Of the messages and challenges.
+    """
     rounds = max((i.variables for i in instances), default=0)
     point: list[int] = []
     ended = 0
@@ -140,7 +154,19 @@ def prove_sumcheck(
 def verify_sumcheck(
     channel: HiddenVerifier, rounds: int, claim: LinearForm, label: str
 ) -> SumcheckClaim:
-    """Replay ``rounds`` rounds; returns the remaining claim."""
+    """Replay ``rounds`` rounds; returns the remaining claim.
+
+    Parameters
+    ----------
+    channel : HiddenVerifier
+        Where messages come from.
+    rounds : int
+        Variables of the largest instance.
+    claim : LinearForm
+        The batched sum.
+    label : str
+        Of the messages and challenges.
+    """
     point: list[int] = []
     for _ in range(rounds):
         r, claim = _step(channel, channel.receive(label, 3), claim, label)

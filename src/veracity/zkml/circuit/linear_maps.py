@@ -56,7 +56,17 @@ class LinearMap(Protocol):
 
 
 def pull_back(engine: Engine, maps: Sequence[LinearMap], weights: Weights) -> tuple[int, Weights]:
-    """Transpose of a chain of maps."""
+    """Transpose of a chain of maps.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    maps : sequence of LinearMap
+        First one first.
+    weights : Weights
+        Coefficients of a functional on the result.
+    """
     factor = 1
     for linear_map in reversed(maps):
         k, weights = linear_map.pull(engine, weights)

@@ -247,7 +247,21 @@ def prove_all_lookups(
     multiplicities: Mapping[ArrayId, Ints],
     progress: Callable[[float], None] = lambda _: None,
 ) -> list[Claim]:
-    """Prove every lookup; returns the remaining claims about arrays."""
+    """Prove every lookup; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Where messages go.
+    resolver : Resolver
+        From tensors to committed arrays.
+    plan : LookupPlan
+        With the prover's integers.
+    multiplicities : mapping
+        How often each table entry is looked up; committed already.
+    progress : callable
+        Receives the fraction done.
+    """
     alpha, beta = _challenges(channel)
     leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
     leaf = prove_lookups(channel, leaves, plan.placement().variables, progress)
@@ -257,7 +271,17 @@ def prove_all_lookups(
 def verify_all_lookups(
     channel: HiddenVerifier, resolver: Resolver, plan: LookupPlan
 ) -> list[Claim]:
-    """Replay; returns the remaining claims about arrays."""
+    """Replay; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenVerifier
+        Where messages come from.
+    resolver : Resolver
+        From tensors to committed arrays.
+    plan : LookupPlan
+        Public shapes.
+    """
     alpha, beta = _challenges(channel)
     leaf = verify_lookups(channel, plan.placement().variables)
     return _claims(channel.engine, resolver, plan, leaf, alpha, beta)

@@ -204,7 +204,17 @@ def _batch(
 def prove_products(
     channel: HiddenProver, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
-    """Prove every product; returns the remaining claims about arrays."""
+    """Prove every product; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Where messages go.
+    resolver : Resolver
+        From tensors to committed arrays.
+    claims : sequence of Claim
+        Those with products and those without.
+    """
     engine = channel.engine
     groups, terms, value, linear = _batch(channel, engine, claims)
     pairs = [_pair(engine, g) for g in groups]
@@ -219,7 +229,17 @@ def prove_products(
 def verify_products(
     channel: HiddenVerifier, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
-    """Replay; returns the remaining claims about arrays."""
+    """Replay; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenVerifier
+        Where messages come from.
+    resolver : Resolver
+        From tensors to committed arrays.
+    claims : sequence of Claim
+        Those with products and those without.
+    """
     engine = channel.engine
     groups, terms, value, linear = _batch(channel, engine, claims)
     (total,) = channel.receive("product total", 1)

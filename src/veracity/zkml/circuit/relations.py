@@ -163,7 +163,17 @@ class Resolver:
     def resolve(
         self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Weights
     ) -> Resolved:
-        """``sum_b instance_weights[b] <weights, tensors[b]>``."""
+        """``sum_b instance_weights[b] <weights, tensors[b]>``.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+            Instances of equal dims.
+        instance_weights : sequence of int
+            One field element for each.
+        weights : Weights
+            Coefficients, the same for all instances.
+        """
         batches: dict[tuple[ArrayId, tuple[LinearMap, ...]], dict[int, int]] = {}
         alone: dict[tuple[ArrayId, tuple[LinearMap, ...]], int] = {}
         publics: dict[tuple[One | Below, tuple[LinearMap, ...]], int] = {}
@@ -221,7 +231,19 @@ class Resolver:
         weights: Weights,
         value: LinearForm | int,
     ) -> Claim:
-        """``sum_b instance_weights[b] <weights, tensors[b]> = value``."""
+        """``sum_b instance_weights[b] <weights, tensors[b]> = value``.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+            Instances of equal dims.
+        instance_weights : sequence of int
+            One field element for each.
+        weights : Weights
+            Coefficients, the same for all instances.
+        value : LinearForm or int
+            Right-hand side.
+        """
         found = self.resolve(tensors, instance_weights, weights)
         return Claim(found.terms, found.products, LinearForm(-found.public % ORDER) + value)
 

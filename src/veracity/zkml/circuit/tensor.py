@@ -124,13 +124,33 @@ class Tensor:
 
     @staticmethod
     def below(limits: tuple[int, ...], size: int, proving: bool) -> Tensor:
-        """Bits ``v < limits[r]``; see :class:`Below`."""
+        """Bits ``v < limits[r]``; see :class:`Below`.
+
+        Parameters
+        ----------
+        limits : tuple of int
+            One for each row.
+        size : int
+            Length of a row.
+        proving : bool
+            Whether the tensor carries its integers.
+        """
         source = Below(limits, size)
         return Tensor((len(limits), size), {(source, ()): 1}, source.values() if proving else None)
 
     @staticmethod
     def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:
-        """The public integer ``c`` everywhere."""
+        """The public integer ``c`` everywhere.
+
+        Parameters
+        ----------
+        c : int
+            The integer.
+        dims : tuple of int
+            Dims.
+        proving : bool
+            Whether the tensor carries its integers.
+        """
         maps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
         dtype = np.int64 if abs(c) < 1 << 62 else object
         value = np.full(dims, c, dtype=dtype) if proving else None
@@ -138,7 +158,15 @@ class Tensor:
 
     @staticmethod
     def product(spec: str, a: Tensor, b: Tensor) -> Tensor:
-        """``einsum(spec, a, b)``, without its value; it can be added and scaled, not viewed."""
+        """``einsum(spec, a, b)``, without its value; it can be added and scaled, not viewed.
+
+        Parameters
+        ----------
+        spec : str
+            ``"ij,jk->ik"`` and the like.
+        a, b : Tensor
+            Operands, linear in committed arrays.
+        """
         inputs, out = spec.split("->")
         left, right = inputs.split(",")
         sizes = dict(zip(left, a.dims, strict=True))
