@@ -16,8 +16,8 @@ linear equations, its products, and one equation ``<t, eq(r_low)> = form(m)``.
 
 Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for
 ``D, beta, T2``. Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness
-extended by three values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax dot-product proofs
-(2017/1132), sigma protocol for quadratics: Attema-Cramer (2020/152).
+extended by three values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax
+dot-product proofs (2017/1132), sigma protocol for quadratics: Attema-Cramer (2020/152).
 """
 
 from __future__ import annotations
