@@ -19,8 +19,8 @@ from veracity.errors import FormatError
 from veracity.zk.batch import require_all
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
 from veracity.zk.fractions import Run, place
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import eq_at
 from veracity.zk.opening import prove_opening, verify_opening
@@ -95,11 +95,11 @@ def leaf_claims(
 
 
 def operand_claims(
-    channel: Channel, engine: Engine, row: int, end: SumcheckClaim, ends: Sequence[LinearForm]
+    channel: HiddenChannel, engine: Engine, row: int, end: SumcheckClaim, ends: Sequence[LinearForm]
 ) -> list[LinearClaim]:
     """Require the last product; the claims about its operands."""
     a, b = ends
-    channel.ledger.require_zero(channel.ledger.multiply(a, b) - end.value)
+    channel.constraints.require_zero(channel.constraints.multiply(a, b) - end.value)
     columns, rows = engine.eq(end.point, 2), engine.eq([row], 2)
     return [
         LinearClaim((Term(1, W, ((1, rows), (1, columns))),), a),

@@ -152,7 +152,7 @@ def remaining() -> Mapping[str, Values]:
 def evaluation(prover: ScriptedProver) -> Mapping[str, Values]:
     equation = prove(prover, execute())
     assert not prover.script
-    assert all(prover.value(form) == 0 for form in prover.ledger.zeros)
+    assert all(prover.value(form) == 0 for form in prover.constraints.zeros)
     (g0, g1, g2) = dict(prover.messages)["products"]
     arrays, r = execute().arrays(), equation.point
     key = make_key(ENGINE)
@@ -228,8 +228,8 @@ def test_counts_in_the_text() -> None:
     prove(prover, execute())
     values, linear, products = (
         sum(len(v) for _, v in prover.messages),
-        len(prover.ledger.zeros),
-        len(prover.ledger.products),
+        len(prover.constraints.zeros),
+        len(prover.constraints.products),
     )
     text = " ".join(PAGE.read_text().split())
     assert (

@@ -34,7 +34,7 @@ from veracity.engine.api import ORDER, Engine, Ints
 from veracity.engine.integers import matmul_transposed
 from veracity.errors import RangeError
 from veracity.zk.committed import ArrayId
-from veracity.zk.ledger import LinearForm
+from veracity.zk.hidden import LinearForm
 from veracity.zk.mle import axis_bits
 from veracity.zk.reduction import LinearClaim, Term
 

@@ -32,7 +32,7 @@ from math import prod
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, sum_inner, sum_outer
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import axis_points, eq_dense, kron, powers, variables
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 
@@ -80,7 +80,7 @@ class RowEquation:
 
 
 def _batch(
-    channel: Channel, claims: Sequence[LinearClaim]
+    channel: HiddenChannel, claims: Sequence[LinearClaim]
 ) -> tuple[dict[ArrayId, list[Term]], LinearForm]:
     """Batch claims with powers of one challenge; terms by array in order of appearance."""
     scale = powers(channel.challenge("claim batch"), len(claims))

@@ -17,7 +17,7 @@ import numpy as np
 from veracity.engine.api import ORDER, Engine, Ints, Leaves, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.fractions import Placement, Run, place
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
 from veracity.zk.reduction import Term, Weights
@@ -236,7 +236,7 @@ def prod_mod(values: object) -> int:
     return out
 
 
-def _challenges(channel: Channel) -> tuple[int, int]:
+def _challenges(channel: HiddenChannel) -> tuple[int, int]:
     return channel.challenge("lookup alpha"), channel.challenge("lookup beta")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
-from veracity.zk.ledger import LinearForm
+from veracity.zk.hidden import LinearForm
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Term, Weights
 from veracity.zkml.circuit.builder import Batch, LookupUse
