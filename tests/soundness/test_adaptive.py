@@ -20,7 +20,7 @@ from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
 from veracity.graph import execute
-from veracity.zk import constraints, lookup, opening
+from veracity.zk import hidden, lookup, opening
 from veracity.zk.fractions import Level, Run
 from veracity.zk.hidden import DeferredConstraints, HiddenProver, LinearForm
 from veracity.zk.keys import load_key
@@ -246,8 +246,8 @@ def other_operands(label: str, values: list[int]) -> list[int]:
 @present
 def test_copies_are_the_operands(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     if not present:  # nothing is owed about copies, on either side
-        honest = constraints._settle
-        monkeypatch.setattr(constraints, "_settle", lambda owed, _, *rest: honest(owed, [], *rest))
+        honest = hidden._settle
+        monkeypatch.setattr(hidden, "_settle", lambda owed, _, *rest: honest(owed, [], *rest))
     values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
     counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
     values[1, 3] = 6
