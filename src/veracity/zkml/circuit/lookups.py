@@ -21,7 +21,7 @@ from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
 from veracity.zk.reduction import Functional, Term
-from veracity.zkml.circuit.builder import LookupUse
+from veracity.zkml.circuit.declared import LookupUse
 from veracity.zkml.circuit.linear_maps import Causal
 from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.circuit.tables import Table

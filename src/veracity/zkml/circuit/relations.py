@@ -17,7 +17,7 @@ from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Functional, Term
-from veracity.zkml.circuit.builder import Batch, LookupUse
+from veracity.zkml.circuit.declared import Batch, LookupUse
 from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
 from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
 from veracity.zkml.committed import TensorSpec, storage_order
