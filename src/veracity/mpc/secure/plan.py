@@ -1,4 +1,4 @@
-"""What a pass will cost, from a forward pass without values: declared costs, hops, chance of a repeat."""
+"""What a pass will cost, by running it without values: declared costs, hops, chance of a repeat."""
 
 from __future__ import annotations
 
