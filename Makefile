@@ -80,7 +80,7 @@ bench: env ## measured workloads: stories260k with 64 tokens, gpt2-124m and Smol
 	$(BIN)/veracity bench gpt2-124m --tokens 32 --json | tee build/bench/gpt2-124m.json
 	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
 
-figures: env ## tables of docs/performance.md from docs/figures; RECORD=build/bench takes new ones over
+figures: env ## tables of the pages from docs/figures; RECORD=build/bench takes new ones over
 	$(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
 
 bench-private: env ## private inference over an emulated network: stories260K and SmolLM2, both modes

@@ -1,10 +1,10 @@
-"""Tables of ``docs/performance.md`` from the measurements in ``docs/figures``: `make figures`.
+"""Tables of the pages from the measurements in ``docs/figures``: `make figures`.
 
-    benches/figures.py                  rewrite what stands between the page's markers
+    benches/figures.py                  rewrite what stands between the pages' markers
     benches/figures.py --record FOLDER  first take over the measurements that FOLDER has
 
 A measurement is a JSON file as a bench prints it, and lies in ``docs/figures`` under the name that
-the page's tables know. A table stands between ``<!-- figures:NAME -->`` and ``<!-- end -->``.
+the tables know. A table stands between ``<!-- figures:NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures"
-PAGE = ROOT / "docs" / "performance.md"
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "README.md")
 
 #: What every bench of a proof reports, whatever the workload.
 CORE = (
@@ -99,6 +99,16 @@ def proving() -> list[str]:
             row("at commit", "commit", lambda value: f"`{value}`"),
         ],
     )
+
+
+def summary() -> list[str]:
+    """The same in one line each, for the front page."""
+    rows = [
+        [f"{r['model']}, {r['tokens']} tokens", seconds(r["prove_s"]), seconds(r["verify_s"]),
+         f"{r['proof_bytes'] / 1e3:.0f} kB", f"{r['commitment_bytes'] / 1e3:.0f} kB"]
+        for r in map(load, reversed(WORKLOADS))
+    ]  # fmt: skip
+    return table(["", "prove", "verify", "proof", "commitment"], rows)
 
 
 def portable() -> list[str]:
@@ -222,6 +232,19 @@ def private_token() -> list[str]:
     )
 
 
+def private_summary() -> list[str]:
+    """Seconds and traffic of a token, for the front page."""
+    runs = {mode: load(f"private-smollm2-{mode}") for mode in MODES}
+    return table(
+        ["mode", "online", "traffic"],
+        (
+            [f"`{mode}`", f"{plain(run['online_s_per_token'])} s",
+             f"{plain(run['online_bytes_per_token'] / 1e6)} MB"]
+            for mode, run in runs.items()
+        ),
+    )  # fmt: skip
+
+
 def private_layer() -> list[str]:
     """A layer of ChatGLM-6B's size, times its layers."""
     runs = [load(f"private-layer-{mode}") for mode in MODES]
@@ -270,6 +293,8 @@ def private_peers() -> list[str]:
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
+    "summary": summary,
+    "private-summary": private_summary,
     "proving": proving,
     "portable": portable,
     "accuracy": accuracy,
@@ -311,14 +336,15 @@ def record(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Record, then rewrite the page."""
+    """Record, then rewrite the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--record", type=Path, help="folder with new measurements")
     given = parser.parse_args()
     if given.record is not None:
         taken = record(given.record)
         print(f"recorded: {', '.join(taken) or 'nothing'}", file=sys.stderr)
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -195,9 +195,9 @@ def read_file(path: str | Path, limit: int, what: str) -> bytes:
     try:
         with Path(path).open("rb") as stream:
             data = stream.read(limit + 1)
-    except OSError as fault:
+    except OSError as error:
         raise UsageError(
-            f"cannot read the {what} {Path(path).name!r}: {_reason(fault)}; check the path"
+            f"cannot read the {what} {Path(path).name!r}: {_reason(error)}; check the path"
         ) from None
     if len(data) > limit:
         raise FormatError(Path(path).name, f"too large for a {what} (over {limit} bytes)")
@@ -209,8 +209,8 @@ def sniff(path: str | Path) -> bytes | None:
     try:
         with Path(path).open("rb") as stream:
             start = stream.read(len(MAGIC) + KIND_BYTES)
-    except OSError as fault:
-        raise UsageError(f"cannot read {Path(path).name!r}: {_reason(fault)}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {Path(path).name!r}: {_reason(error)}") from None
     if not start.startswith(MAGIC):
         return None
     return start[len(MAGIC) :]
@@ -255,8 +255,8 @@ def atomic_output(path: str | Path, mode: int = 0o644) -> Iterator[BinaryIO]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as fault:
-        raise UsageError(f"cannot write {target.name!r}: {_reason(fault)}") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {target.name!r}: {_reason(error)}") from None
 
 
 def write_file(path: str | Path, data: bytes, mode: int = 0o644) -> None:
@@ -275,9 +275,9 @@ def write_file(path: str | Path, data: bytes, mode: int = 0o644) -> None:
         stream.write(data)
 
 
-def _reason(fault: OSError) -> str:
-    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "no space left on the disk; free some or choose another folder"
-    if fault.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT:
         return "no such file or folder"
-    return (fault.strerror or type(fault).__name__).lower()
+    return (error.strerror or type(error).__name__).lower()

@@ -52,7 +52,7 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 def test_nothing_below_the_cli_imports_the_package_root() -> None:
-    """The root re-exports ``api``; importing it from a lower layer would hide a cycle."""
+    """The root re-exports the products; importing it from a lower layer would hide a cycle."""
     offenders = [
         str(path)
         for path, tree in trees()
@@ -82,12 +82,3 @@ def test_no_assert_guards_anything() -> None:
         if isinstance(node, ast.Assert)
     ]
     assert offenders == []
-
-
-def test_files_are_one_idea_each() -> None:
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for path in SOURCES
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 450
-    }
-    assert long == {}

@@ -13,16 +13,6 @@ LONGEST = 450
 MEDIAN = range(100, 201)
 SKIPPED = {"target", "__pycache__"}
 
-#: Files that are still too long; a file leaves this list when it is split.
-OPEN = {
-    "rust/kernels/src/ifma/contract.rs",
-    "rust/kernels/src/ifma/curve.rs",
-    "rust/kernels/src/logup.rs",
-    "tests/unit/mpc/test_secure_ops.py",
-    "tests/unit/mpc/test_server.py",
-    "tests/unit/mpc/test_service.py",
-}
-
 
 def files(folder: str, *endings: str) -> dict[str, int]:
     """Lines of each file, by its path in the repository."""
@@ -41,7 +31,7 @@ def test_no_file_is_too_long(folder: str, endings: tuple[str, ...]) -> None:
     sizes = files(folder, *endings)
     assert sizes
     long = {path: lines for path, lines in sizes.items() if lines > LONGEST}
-    assert {path for path in long if path not in OPEN} == set(), "split it by subject"
+    assert long == {}, "split it by subject"
 
 
 def test_the_median_source_holds_one_idea() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.house import PROMPT, House, done, veracity
-from veracity.benchmarks.local_cluster import Trio, command, trio
+from veracity.benchmarks.local_cluster import Cluster, LocalCluster, command
 from veracity.errors import PeerError, UsageError
 from veracity.formats.program import load_program_file
 from veracity.lm.generate import generate
@@ -44,14 +44,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 @pytest.fixture(scope="module", params=MODES)
 def parties(
     request: pytest.FixtureRequest, house: House, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Trio]]:
+) -> Iterator[tuple[str, Cluster]]:
     """A dealer and an owner in processes of their own, for all tests of one mode."""
     folder = tmp_path_factory.mktemp(f"private-{request.param}")
-    with trio(house.program, request.param, folder, timeout=20) as three:
+    with LocalCluster(house.program, request.param, folder, timeout=20) as three:
         yield request.param, three
 
 
-def client(three: Trio, **more: Any) -> Client:
+def client(three: Cluster, **more: Any) -> Client:
     options = {"identity": three.identity, "cache": three.folder / "cache", "timeout": 20.0, **more}
     return Client(str(three.server), str(three.dealing), **options)
 
@@ -71,7 +71,7 @@ def expected(house: House, words: str = PROMPT, count: int = COUNT) -> list[int]
     return generate(loaded.program, loaded.weights, prompt, count, loaded.stop_ids)
 
 
-def arguments(three: Trio) -> tuple[object, ...]:
+def arguments(three: Cluster) -> tuple[object, ...]:
     return (
         *("--server", three.server, "--dealer", three.dealing),
         *("--identity", three.identity, "--cache", three.folder / "cache"),
@@ -81,13 +81,13 @@ def arguments(three: Trio) -> tuple[object, ...]:
 # ---- answers -------------------------------------------------------------------------------------
 
 
-def test_the_answer_is_the_integer_programs(parties: tuple[str, Trio], house: House) -> None:
+def test_the_answer_is_the_integer_programs(parties: tuple[str, Cluster], house: House) -> None:
     text, tokens = asyncio.run(answer(client(parties[1])))
     assert tokens == expected(house)
     assert text == load_program_file(house.program).tokenizer.decode(tokens)
 
 
-def test_two_clients_at_once(parties: tuple[str, Trio], house: House) -> None:
+def test_two_clients_at_once(parties: tuple[str, Cluster], house: House) -> None:
     words = ("One day", "The big red")
 
     async def both() -> list[tuple[str, list[int]]]:
@@ -97,7 +97,7 @@ def test_two_clients_at_once(parties: tuple[str, Trio], house: House) -> None:
     assert [ids for _, ids in found] == [expected(house, w, 3) for w in words]
 
 
-def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Trio], house: House) -> None:
+def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Cluster], house: House) -> None:
     _, three = parties
     ended = subprocess.run(
         command("private", "ask", PROMPT, "--max-new-tokens", 3, *arguments(three)),
@@ -113,7 +113,7 @@ def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Trio], house
     assert all("online" in line and "round trips" in line for line in lines)
 
 
-def test_what_others_wrote_holds_no_secret(parties: tuple[str, Trio], house: House) -> None:
+def test_what_others_wrote_holds_no_secret(parties: tuple[str, Cluster], house: House) -> None:
     """After the sessions above: no prompt, no token, no seed of masks in logs and messages."""
     mode, three = parties
     asyncio.run(answer(client(three), count=2))
@@ -130,7 +130,7 @@ def test_what_others_wrote_holds_no_secret(parties: tuple[str, Trio], house: Hou
 
 @pytest.mark.parametrize("hide", [False, True])
 def test_the_length_of_an_answer_can_be_hidden(
-    hide: bool, parties: tuple[str, Trio], monkeypatch: pytest.MonkeyPatch
+    hide: bool, parties: tuple[str, Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The model ends its answer with the first token; the owner sees one pass, or all of them."""
     mode, three = parties
@@ -150,7 +150,7 @@ def test_the_length_of_an_answer_can_be_hidden(
     pytest.fail(log.read_text().splitlines()[-1])
 
 
-def test_the_example_script(parties: tuple[str, Trio]) -> None:
+def test_the_example_script(parties: tuple[str, Cluster]) -> None:
     _, three = parties
     ended = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "private_ask.py"), PROMPT, "--tokens", "2"]
@@ -167,7 +167,7 @@ def test_the_example_script(parties: tuple[str, Trio]) -> None:
 
 
 def test_a_foreign_certificate_gets_nothing(
-    parties: tuple[str, Trio], tmp_path: Path, house: House
+    parties: tuple[str, Cluster], tmp_path: Path, house: House
 ) -> None:
     from veracity.private.certificates import make_certificates
 
@@ -181,7 +181,7 @@ def test_a_foreign_certificate_gets_nothing(
     assert asyncio.run(answer(client(parties[1]), count=2))[1] == expected(house, count=2)
 
 
-def test_sampling(parties: tuple[str, Trio], house: House) -> None:
+def test_sampling(parties: tuple[str, Cluster], house: House) -> None:
     mode, three = parties
 
     async def sampled(how: Sampling, count: int) -> list[int]:
@@ -199,7 +199,7 @@ def test_sampling(parties: tuple[str, Trio], house: House) -> None:
     assert hot != [expected(house, count=1)] * 4  # by chance with probability below 1e-10
 
 
-def test_a_user_insists(parties: tuple[str, Trio]) -> None:
+def test_a_user_insists(parties: tuple[str, Cluster]) -> None:
     mode, three = parties
     other = MODES[1 - MODES.index(mode)]
     with pytest.raises(UsageError, match="works in mode"):
@@ -209,7 +209,7 @@ def test_a_user_insists(parties: tuple[str, Trio]) -> None:
 
 
 def test_a_user_that_dies_and_one_that_sends_garbage(
-    parties: tuple[str, Trio], house: House
+    parties: tuple[str, Cluster], house: House
 ) -> None:
     """Real processes killed in the middle of an answer; the next user gets its own."""
     _, three = parties
@@ -232,7 +232,7 @@ def test_a_user_that_dies_and_one_that_sends_garbage(
 
 @pytest.mark.parametrize("resume", [0, 1, 2])
 def test_an_answer_that_breaks_off_is_taken_up(
-    resume: int, parties: tuple[str, Trio], house: House, monkeypatch: pytest.MonkeyPatch
+    resume: int, parties: tuple[str, Cluster], house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection is cut in the second and in the fourth pass of two sessions."""
     feed, fed = UserSession.feed, []
@@ -261,7 +261,7 @@ def test_an_answer_that_breaks_off_is_taken_up(
     assert fed == [5, 1, 6, 1, 7, 1][: 2 + 2 * resume]
 
 
-def test_an_owner_that_stalls(parties: tuple[str, Trio], house: House) -> None:
+def test_an_owner_that_stalls(parties: tuple[str, Cluster], house: House) -> None:
     """The owner's process is stopped in the middle: the user gives up after its time-out."""
     _, three = parties
 
@@ -283,7 +283,7 @@ def test_an_owner_that_stalls(parties: tuple[str, Trio], house: House) -> None:
     assert asyncio.run(answer(client(three), count=2))[1] == expected(house, count=2)
 
 
-def test_a_prompt_that_does_not_fit(parties: tuple[str, Trio]) -> None:
+def test_a_prompt_that_does_not_fit(parties: tuple[str, Cluster]) -> None:
     with pytest.raises(UsageError, match="shorten the prompt"):
         asyncio.run(answer(client(parties[1]), "word " * 1000))
 
@@ -291,7 +291,7 @@ def test_a_prompt_that_does_not_fit(parties: tuple[str, Trio]) -> None:
 @pytest.mark.parametrize("who", ["owner", "dealer"])
 def test_the_user_is_told_who_died(who: str, house: House, tmp_path: Path) -> None:
     """The owner or the dealer is killed in the middle: the user ends with a hint, soon."""
-    with trio(house.program, "secure", tmp_path, ahead=1, timeout=5) as three:
+    with LocalCluster(house.program, "secure", tmp_path, ahead=1, timeout=5) as three:
         options = ("--lines", "--max-new-tokens", 400, "--wait", 0.2)
         user = three.user("ask", PROMPT, *options, *arguments(three))
         lines = user.lines()

@@ -20,10 +20,10 @@ from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
 from veracity.lm.text_decoder import forward
-from veracity.zk import ledger, lookup, opening
+from veracity.zk import hidden, lookup, opening
 from veracity.zk.fractions import Level, Run
+from veracity.zk.hidden import DeferredConstraints, HiddenProver, LinearForm
 from veracity.zk.keys import load_key
-from veracity.zk.ledger import HiddenProver, Ledger, LinearForm
 from veracity.zk.lookup import LeafClaim
 from veracity.zk.mle import inverse, kron
 from veracity.zk.reduction import LinearClaim
@@ -117,7 +117,7 @@ def test_a_round_ties_a_layer_to_the_one_above(
         verify_toy(toy, proof)
 
 
-# ---- the products of the ledger: two false results whose errors cancel in every linear equation --
+# ---- deferred products: two false results whose errors cancel in every linear equation --
 def cancelling(label: str, values: list[int]) -> list[int]:
     """``p0 q1`` and ``p1 q0`` of the top layer: only their sum is used."""
     if label == "products":
@@ -233,7 +233,7 @@ def test_a_round_ties_the_square_to_its_sum(monkeypatch: pytest.MonkeyPatch, pre
         verify_toy(toy, proof)
 
 
-# ---- the ledger's copies: true products of numbers that are not the operands ---------------------
+# ---- copies of operands: true products of numbers that are not the operands ---------------------
 def other_operands(label: str, values: list[int]) -> list[int]:
     """The top layer's ``p0 q1`` with a copy of ``p0`` that makes it ``-p1 q0``: a sum of zero."""
     if label == "products":
@@ -246,8 +246,8 @@ def other_operands(label: str, values: list[int]) -> list[int]:
 @present
 def test_copies_are_the_operands(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     if not present:  # nothing is owed about copies, on either side
-        honest = ledger._settle
-        monkeypatch.setattr(ledger, "_settle", lambda owed, _, *rest: honest(owed, [], *rest))
+        honest = hidden._settle
+        monkeypatch.setattr(hidden, "_settle", lambda owed, _, *rest: honest(owed, [], *rest))
     values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
     counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
     values[1, 3] = 6
@@ -280,7 +280,7 @@ class TotalForger:
         forced = channel.value(value) - sum(
             t.coefficient
             * engine.dot(
-                kron(engine, [w for _, w in t.weights]),
+                kron(engine, [w for _, w in t.functional]),
                 engine.from_small(np.ascontiguousarray(self.arrays[t.array]).reshape(-1)),
             )
             for t in terms
@@ -332,7 +332,7 @@ def test_the_products_last_claim_pins_their_total(
 
         def lenient(channel: Any, *given: Any) -> Any:
             with monkeypatch.context() as patch:
-                patch.setattr(Ledger, "require_zero", lambda _self, _form: None)
+                patch.setattr(DeferredConstraints, "require_zero", lambda _self, _form: None)
                 return honest(channel, *given)
 
         monkeypatch.setattr(products, "_join", lenient)

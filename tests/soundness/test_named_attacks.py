@@ -15,9 +15,9 @@ from veracity.engine.api import ORDER, Engine
 from veracity.errors import VerificationError
 from veracity.zk import opening as opening_module
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
+from veracity.zk.hidden import HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.ipa import prove_inner_product, verify_inner_product
 from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zk.ledger import HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import inverse, kron
 from veracity.zk.opening import prove_opening, verify_opening
 from veracity.zk.reduction import LinearClaim, Term, reduce_prover, reduce_verifier
@@ -132,7 +132,7 @@ class Smuggler(HiddenProver):
         )
         self.values += [v % ORDER for v in values]
         self.blinds.append(blind)
-        self.ledger.message_of += [len(self.blinds)] * len(values)
+        self.constraints.message_of += [len(self.blinds)] * len(values)
         scalars = self.engine.from_ints([*dense, blind])
         self.transcript.write(label, self.engine.compress(self.engine.msm(points, scalars)))
         return [LinearForm.slot(start + i) for i in range(len(values))]
@@ -141,7 +141,7 @@ class Smuggler(HiddenProver):
         """Opened value of slot s of message k: m_s + sum_j delta^(j - k) smuggled."""
         for message, extra in self.smuggled.items():
             for s, v in extra.items():
-                shift = message - self.ledger.message_of[s]
+                shift = message - self.constraints.message_of[s]
                 power = (
                     pow(delta, shift, ORDER) if shift >= 0 else inverse(pow(delta, -shift, ORDER))
                 )
@@ -173,8 +173,8 @@ def forms(channel: Any, take: Callable[[str, list[int]], list[LinearForm]]) -> N
     take("result", [N])
     take("filler", [0])
     take("filler", [0])
-    channel.ledger.require_zero(a + b - (A + B))
-    channel.ledger.require_zero(channel.ledger.multiply(a, b) - N)
+    channel.constraints.require_zero(a + b - (A + B))
+    channel.constraints.require_zero(channel.constraints.multiply(a, b) - N)
 
 
 def smuggled_components() -> dict[int, dict[int, int]]:

@@ -13,8 +13,8 @@ from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Ints, Points, Vec
 from veracity.errors import RangeError, VerificationError
 from veracity.zk.committed import ArrayId
+from veracity.zk.hidden import LinearForm
 from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zk.ledger import LinearForm
 from veracity.zk.mle import inverse
 from veracity.zk.projection import LIMBS, ROWS, Sides, draw_directions, limbs_of, project
 from veracity.zk.reduction import LinearClaim

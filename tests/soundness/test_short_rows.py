@@ -18,8 +18,8 @@ from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
 from veracity.zk import opening, reduction
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, RowLayout, commit_array
+from veracity.zk.hidden import HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.keys import load_key
-from veracity.zk.ledger import HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import inverse
 from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
@@ -97,7 +97,7 @@ def run(
             for s, v in zip(shapes, claimed, strict=True)
         }
         equation = reduction.reduce_prover(channel, narrow, claims(shapes, weights, public))
-    channel.ledger.multiply(*channel.send("any", [2, 3]))
+    channel.constraints.multiply(*channel.send("any", [2, 3]))
 
     def combined(*_: Any) -> Any:
         total, blind = ENGINE.from_ints([0] * (1 << KEY_BITS)), 0
@@ -120,7 +120,7 @@ def run(
     verifier = HiddenVerifier(ENGINE, KEY, reader)
     by_id = {s.id: s for s in shapes}
     equation = reduction.reduce_verifier(verifier, by_id, claims(shapes, again, public))
-    verifier.ledger.multiply(*verifier.receive("any", 2))
+    verifier.constraints.multiply(*verifier.receive("any", 2))
     require(ENGINE, KEY, opening.verify_opening(verifier, by_id, points, equation))
     reader.finish()
 

@@ -14,12 +14,12 @@ from typing import Any
 from tests.support.programs import Example
 from veracity.net import Channel, Server, connect
 from veracity.private.parties.dealer import DealerLimits, DealerService
-from veracity.private.parties.handshake import fetch_card, fetch_weights, meet
+from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
 from veracity.private.parties.owner import OwnerService, ServiceLimits
 from veracity.private.parties.report import PassReport
-from veracity.private.parties.spool import SharedLedger
+from veracity.private.parties.spool import SharedRegistry
 from veracity.private.parties.user import UserSession
-from veracity.private.parties.weights import Kept
+from veracity.private.parties.weights import WeightCache
 
 PLAIN: dict[str, Any] = {"identity": None, "insecure": True}
 
@@ -52,7 +52,7 @@ class Three:
     dealer_port: int
     timeout: float
     limits: ServiceLimits
-    ledger: SharedLedger = field(default_factory=SharedLedger)
+    registry: SharedRegistry = field(default_factory=SharedRegistry)
 
     async def call(self, port: int, peer: str) -> Channel:
         return await connect("127.0.0.1", port, peer=peer, timeout=self.timeout, **PLAIN)
@@ -62,15 +62,15 @@ class Three:
         self, rows: int, passes: int, *, owner_port: int | None = None
     ) -> AsyncIterator[tuple[UserSession, int]]:
         owner = await self.call(owner_port or self.server_port, "owner")
-        offer = await meet(owner)
+        offer = await exchange_hellos(owner)
         await fetch_card(owner, offer)
         program = self.example.program
-        kept = Kept(self.folder / "user", program, offer.masks)
+        kept = WeightCache(self.folder / "user", program, offer.masks)
         setup = await fetch_weights(owner, program, kept, lambda *_: None)
         dealer = await self.call(self.dealer_port, "dealer")
         made = UserSession(
             program, self.mode, owner, dealer, kept.load(), rows, passes,
-            self.folder / "user", self.ledger, self.limits,
+            self.folder / "user", self.registry, self.limits,
         )  # fmt: skip
         async with made as session:
             yield session, setup

@@ -1,7 +1,7 @@
 """A small statement over the zk layer alone: every entry of a hidden array stands in a public
 table.
 
-It goes through every sub-protocol: row commitments, lookup, products of the ledger, evaluation,
+It goes through every sub-protocol: row commitments, lookup, deferred products, evaluation,
 opening. The tests cheat with it in all ways.
 """
 
@@ -18,8 +18,8 @@ from veracity.engine.api import ORDER, Engine, Leaves
 from veracity.zk.batch import GroupEquation, require_all
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
 from veracity.zk.fractions import Run, place
+from veracity.zk.hidden import HiddenProver, HiddenVerifier
 from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zk.ledger import HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import axis_points, eq_at, eq_dense, ones
 from veracity.zk.opening import prove_opening, verify_opening

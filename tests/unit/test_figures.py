@@ -1,4 +1,4 @@
-"""The tables of the performance page say what the measurements say."""
+"""The tables of the pages say what the measurements say."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import pytest
 from benches import figures
 
 
-def test_page_is_what_its_measurements_make() -> None:
-    page = figures.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", figures.PAGES, ids=lambda path: path.name)
+def test_page_is_what_its_measurements_make(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
     assert figures.rendered(page) == page, "run `make figures`"
 
 
-def test_every_table_stands_on_the_page_once() -> None:
-    page = figures.PAGE.read_text(encoding="utf-8")
-    found = re.findall(r"<!-- figures:([a-z-]+) -->", page)
+def test_every_table_stands_on_a_page_once() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in figures.PAGES)
+    found = re.findall(r"<!-- figures:([a-z-]+) -->", text)
     assert sorted(found) == sorted(figures.TABLES)
-    assert page.count("<!-- end -->") == len(found)
+    assert text.count("<!-- end -->") == len(found)
 
 
 @pytest.mark.parametrize("name", figures.WORKLOADS)

@@ -20,7 +20,7 @@ from veracity.graph.ops import Head, Rope, rope_tables
 from veracity.graph.ops.rotary import _angle, _cos_sin
 from veracity.graph.tables import FUNCTIONS, exp_table, function_table, round_exactly
 from veracity.lm.generate import generate
-from veracity.lm.text_decoder import forward, logits
+from veracity.lm.text_decoder import answer_of, forward, logits
 
 
 def round_half_up(x: int, shift: int) -> int:
@@ -120,7 +120,7 @@ def test_every_op_means_what_its_definition_says(example: Example) -> None:
         if isinstance(op, Head):
             table = example.weights[op.weight].tolist()
             for row, chosen in zip(
-                values[op.x][example.prompt_length - 1 :], trace.output, strict=True
+                values[op.x][example.prompt_length - 1 :], answer_of(trace), strict=True
             ):
                 z = [
                     round_half_up(sum(x * y for x, y in zip(row, k, strict=True)), op.shift)
@@ -135,14 +135,16 @@ def test_every_op_means_what_its_definition_says(example: Example) -> None:
 def test_generation_equals_one_pass(example: Example) -> None:
     p, prompt = example.program, example.tokens[: example.prompt_length]
     answer = generate(p, example.weights, prompt, 6)
-    assert forward(p, example.weights, [*prompt, *answer[:-1]], len(prompt)).output == answer
+    whole = forward(p, example.weights, [*prompt, *answer[:-1]], len(prompt))
+    assert answer_of(whole) == answer
     assert generate(p, example.weights, prompt, 6, stop_ids={answer[0]}) == answer[:1]
 
 
 def test_scores_are_those_of_the_head(example: Example) -> None:
     ids = example.tokens[:-1]
     z = logits(example.program, example.weights, ids)
-    assert z.argmax(axis=1).tolist() == forward(example.program, example.weights, ids, 1).output
+    whole = forward(example.program, example.weights, ids, 1)
+    assert z.argmax(axis=1).tolist() == answer_of(whole)
 
 
 def test_out_of_range_and_wrong_tokens(example: Example) -> None:

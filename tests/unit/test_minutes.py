@@ -21,7 +21,7 @@ def test_budget_is_twelve_minutes() -> None:
 @pytest.mark.parametrize(
     ("path", "subject"),
     [
-        ("tests/unit/mpc/test_relay.py", "private"),
+        ("tests/unit/net/test_relay.py", "private"),
         ("tests/e2e/test_private.py", "private"),
         ("tests/soundness/test_zkml.py", "text and proofs"),
         ("tests/e2e/test_memory.py", "text and proofs"),

@@ -32,9 +32,9 @@ from veracity.errors import VerificationError
 from veracity.lm.text_decoder import vocabulary_of
 from veracity.zk import opening
 from veracity.zk.committed import ArrayId, ArrayShape
+from veracity.zk.hidden import HiddenVerifier
 from veracity.zk.ipa import prove_inner_product
 from veracity.zk.keys import CommitmentKey, load_key
-from veracity.zk.ledger import HiddenVerifier
 from veracity.zk.lookup import verify_lookups
 from veracity.zk.mle import inverse, powers
 from veracity.zk.opening import verify_opening
@@ -113,7 +113,7 @@ def simulate_opening(
     channel = state.channel
     gates = channel.close()
     system, delta = opening._system(channel, engine, state.equation, key.log_columns, gates)
-    m = len(channel.ledger.message_of)
+    m = len(channel.constraints.message_of)
     z_row = engine.random(key.row_length)
     z, (z_blind, product_blind, t1) = (
         engine.to_ints(engine.random(m)),

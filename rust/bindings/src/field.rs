@@ -7,8 +7,9 @@ use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use veracity_kernels::contract::{Tensor, contract};
+use veracity_kernels::contract::contract;
 use veracity_kernels::field::Fq;
+use veracity_kernels::small::Tensor;
 use veracity_kernels::{sumcheck, vector};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -8,8 +8,8 @@ use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use veracity_kernels::curve::{self, Affine, POINT_BYTES};
-use veracity_kernels::{curve_scale, hash_to_curve, msm, pedersen};
+use veracity_kernels::curve::{Affine, POINT_BYTES};
+use veracity_kernels::{curve_encoding, curve_scale, hash_to_curve, msm, pedersen};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(points_generators, module)?)?;
@@ -120,14 +120,14 @@ fn points_fold<'py>(py: Python<'py>, points_in: VecIn<'py>, r: &[u8]) -> PyResul
 fn points_compress<'py>(py: Python<'py>, points_in: VecIn<'py>) -> PyResult<Bound<'py, PyBytes>> {
     let points = points(&points_in)?;
     let mut out = vec![0; points.len() * POINT_BYTES];
-    py.detach(|| curve::compress(points, &mut out));
+    py.detach(|| curve_encoding::compress(points, &mut out));
     Ok(PyBytes::new(py, &out))
 }
 
 /// The points of canonical encodings.
 #[pyfunction]
 fn points_decompress<'py>(py: Python<'py>, data: &[u8]) -> PyResult<VecOut<'py>> {
-    match py.detach(|| curve::decompress(data)) {
+    match py.detach(|| curve_encoding::decompress(data)) {
         Some(points) => give_points(py, points),
         None => Err(PyValueError::new_err("not a sequence of encoded points")),
     }

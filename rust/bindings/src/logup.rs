@@ -7,7 +7,8 @@ use crate::field::whole_rows;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use veracity_kernels::field::Fq;
-use veracity_kernels::logup::{self, Halves, Leaves, Source};
+use veracity_kernels::logup::{self, Halves, Leaves};
+use veracity_kernels::rows::Source;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(logup_denominators, module)?)?;

@@ -4,9 +4,11 @@
 
 use std::hint::black_box;
 use veracity_kernels::buffers::recycle;
-use veracity_kernels::contract::{Tensor, contract};
+use veracity_kernels::contract::contract;
 use veracity_kernels::field::{Fp, Fq};
-use veracity_kernels::logup::{self, Halves, Leaves, Source};
+use veracity_kernels::logup::{self, Halves, Leaves};
+use veracity_kernels::rows::Source;
+use veracity_kernels::small::Tensor;
 use veracity_kernels::{sumcheck, vector};
 
 /// CPU time of the process: other jobs on the machine do not count.

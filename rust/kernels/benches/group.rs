@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 use std::time::Instant;
-use veracity_kernels::curve::{compress, decompress};
+use veracity_kernels::curve_encoding::{compress, decompress};
 use veracity_kernels::curve_scale::{add_points, fold_points, scale_point};
 use veracity_kernels::field::Fq;
 use veracity_kernels::hash_to_curve::generators;

@@ -1,13 +1,13 @@
 //! Small-integer arrays against field vectors: the pass over a model's weights.
 
+#[cfg(target_arch = "x86_64")]
+use crate::affine::fits;
 use crate::buffers::take;
 use crate::field::{Fq, Limbs};
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
 use crate::parallel::{for_parts, row_parts};
-use crate::small::Small;
-#[cfg(target_arch = "x86_64")]
-use crate::small::fits;
+use crate::small::{Small, Tensor};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -20,17 +20,6 @@ const UNROLL: usize = 8;
 const MANY: usize = 16;
 #[cfg(target_arch = "x86_64")]
 const LONG: usize = 32;
-
-/// An array of shape (outer, n, inner), row-major.
-#[derive(Copy, Clone)]
-pub struct Tensor<'a, T> {
-    /// The entries.
-    pub data: &'a [T],
-    /// Length of the bound axis.
-    pub n: usize,
-    /// Length of the axis after it.
-    pub inner: usize,
-}
 
 /// `out[o, i] = sum_j m[o, j, i] v[j]`; `m.data.len()` is `outer * m.n * m.inner`.
 pub fn contract<T: Small>(m: Tensor<'_, T>, outer: usize, v: &[Fq]) -> Vec<Fq> {

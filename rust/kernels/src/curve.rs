@@ -4,7 +4,6 @@
 //! point has x = 0 (5 is not a square) and none has y = 0 (the order is odd); the code uses both.
 
 use crate::field::Fp;
-use rayon::prelude::*;
 
 /// An affine point; the identity, which has no affine coordinates, is (0, 0).
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -79,13 +78,13 @@ impl Affine {
 
 /// What an encoding says: the abscissa and whether the ordinate is odd.
 #[derive(Copy, Clone)]
-struct Encoded {
+pub(crate) struct Encoded {
     x: Fp,
     odd: bool,
 }
 
 impl Encoded {
-    fn parse(bytes: &[u8; POINT_BYTES]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8; POINT_BYTES]) -> Option<Self> {
         let mut low = *bytes;
         let odd = low[31] >> 7 == 1;
         low[31] &= 0x7f;
@@ -95,12 +94,12 @@ impl Encoded {
     }
 
     /// The square of the ordinate.
-    fn square(&self) -> Fp {
+    pub(crate) fn square(&self) -> Fp {
         self.x.square() * self.x + curve_b()
     }
 
     /// The point, given a root of [`Encoded::square`] where there is one.
-    fn finish(&self, root: Option<Fp>) -> Option<Affine> {
+    pub(crate) fn finish(&self, root: Option<Fp>) -> Option<Affine> {
         if self.x.is_zero() {
             return Some(Affine::IDENTITY);
         }
@@ -217,7 +216,7 @@ impl Xyzz {
     }
 
     #[inline(always)]
-    fn finish(&mut self, p: Fp, r: Fp, u: Fp, s: Fp, zz: Fp, zzz: Fp) {
+    pub(crate) fn finish(&mut self, p: Fp, r: Fp, u: Fp, s: Fp, zz: Fp, zzz: Fp) {
         if p.is_zero() {
             if r.is_zero() {
                 self.double();
@@ -259,60 +258,4 @@ impl Xyzz {
             })
             .collect()
     }
-}
-
-/// Points per parallel task of the encodings; each costs microseconds.
-const ENCODING_CHUNK: usize = 256;
-
-/// Encodes points, in parallel.
-pub fn compress(points: &[Affine], out: &mut [u8]) {
-    assert_eq!(points.len() * POINT_BYTES, out.len());
-    points
-        .par_chunks(ENCODING_CHUNK)
-        .zip(out.par_chunks_mut(ENCODING_CHUNK * POINT_BYTES))
-        .for_each(|(points, out)| {
-            for (p, o) in points.iter().zip(out.chunks_exact_mut(POINT_BYTES)) {
-                o.copy_from_slice(&p.to_bytes());
-            }
-        });
-}
-
-/// Decodes points, in parallel; `None` where any encoding is bad or the length is no multiple.
-pub fn decompress(data: &[u8]) -> Option<Vec<Affine>> {
-    let (encodings, rest) = data.as_chunks::<POINT_BYTES>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let parts: Option<Vec<Vec<Affine>>> = encodings
-        .par_chunks(ENCODING_CHUNK)
-        .map(|encodings| {
-            let (groups, rest) = encodings.as_chunks::<16>();
-            let mut out = Vec::with_capacity(encodings.len());
-            for group in groups {
-                out.extend(decode_group(group)?);
-            }
-            for bytes in rest {
-                out.push(Affine::from_bytes(bytes)?);
-            }
-            Some(out)
-        })
-        .collect();
-    Some(parts?.concat())
-}
-
-/// Sixteen points, where the processor allows with their square roots side by side.
-fn decode_group(group: &[[u8; POINT_BYTES]; 16]) -> Option<Vec<Affine>> {
-    #[cfg(target_arch = "x86_64")]
-    if crate::ifma::available() {
-        let encoded: Vec<Encoded> = group.iter().map(Encoded::parse).collect::<Option<_>>()?;
-        let squares = std::array::from_fn(|i| encoded[i].square());
-        // SAFETY: the instructions exist.
-        let powers = unsafe { crate::ifma::power(&squares, &Fp::sqrt_exponent()) };
-        return encoded
-            .iter()
-            .zip(squares.iter().zip(&powers))
-            .map(|(e, (square, power))| e.finish(square.sqrt_from_power(power)))
-            .collect();
-    }
-    group.iter().map(Affine::from_bytes).collect()
 }

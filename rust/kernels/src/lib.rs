@@ -3,10 +3,12 @@
 //!
 //! Pure Rust; what Python sees is the crate `veracity-bindings`.
 
+mod affine;
 pub mod buffers;
 pub mod contract;
 pub mod curve;
 pub mod curve_batch;
+pub mod curve_encoding;
 pub mod curve_glv;
 pub mod curve_scale;
 pub mod field;
@@ -22,6 +24,7 @@ mod parallel;
 pub mod pedersen;
 pub mod prg;
 pub mod ring;
+pub mod rows;
 pub mod small;
 pub mod sumcheck;
 #[cfg(target_arch = "x86_64")]

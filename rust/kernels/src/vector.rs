@@ -1,11 +1,12 @@
 //! Element-wise operations on vectors.
 
+use crate::affine::affine;
 use crate::buffers::take;
 use crate::field::Fq;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
 use crate::parallel::{CHUNK, for_parts, row_parts, sum_parts};
-use crate::small::{Small, affine};
+use crate::small::Small;
 use std::ops::Range;
 
 /// The elements of small integers.

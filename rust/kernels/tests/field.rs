@@ -3,9 +3,9 @@
 use ff::{Field, PrimeField};
 use pasta_curves::pallas;
 use proptest::prelude::*;
-use veracity_kernels::field::{Fe, Fp, Fq, Limbs, Modulus, Wide};
+use veracity_kernels::field::{Fe, Fp, Fq, Limbs, Modulus, Roots, Wide};
 
-trait Oracle: Modulus {
+trait Oracle: Roots {
     type Field: PrimeField<Repr = [u8; 32]>;
 }
 impl Oracle for veracity_kernels::field::Order {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from veracity.benchmarks.local_cluster import Trio, facts_of, scratch, trio
+from veracity.benchmarks.local_cluster import Cluster, LocalCluster, facts_of, scratch
 from veracity.errors import UsageError
 from veracity.progress import Progress, silent
 from veracity.proving.models import calibrate, import_model
@@ -132,7 +132,7 @@ def _one(
     home: Path,
     on_token: Callable[[str, dict[str, Any]], None] | None,
 ) -> ModeSeen:
-    with trio(program, mode, home) as three:
+    with LocalCluster(program, mode, home) as three:
         started = time.perf_counter()
         user = three.user(
             "ask", words, "--server", three.server, "--dealer", three.dealing, "--lines",
@@ -157,7 +157,7 @@ def _one(
     )
 
 
-def _told(three: Trio) -> dict[str, str]:
+def _told(three: Cluster) -> dict[str, str]:
     """What the owner and the dealer wrote about the session when it had ended."""
     found = {}
     for party in (three.owner, three.dealer):

@@ -20,7 +20,7 @@ from typing import Any
 from veracity.errors import PeerError, UsageError
 from veracity.private.connect import Address
 
-__all__ = ["Party", "Trio", "command", "facts_of", "scratch", "trio"]
+__all__ = ["Cluster", "LocalCluster", "Party", "command", "facts_of", "scratch"]
 
 #: Seconds for a service to be up: it may load a large model.
 START = 120.0
@@ -178,7 +178,7 @@ class Party:
 
 
 @dataclass(frozen=True)
-class Trio:
+class Cluster:
     """A dealer and an owner that listen, and what a user needs to call them."""
 
     folder: Path
@@ -197,7 +197,7 @@ class Trio:
         return self.folder / "parties" / "user"
 
 
-class trio:  # noqa: N801
+class LocalCluster:
     """Run a dealer and an owner while the block lasts.
 
     Parameters
@@ -230,14 +230,14 @@ class trio:  # noqa: N801
         self._ahead, self._cap_mb, self._timeout = ahead, cap_mb, timeout
         self._parties: list[Party] = []
 
-    def __enter__(self) -> Trio:
+    def __enter__(self) -> Cluster:
         try:
             return self._start()
         except BaseException:
             self.__exit__(None, None, None)
             raise
 
-    def _start(self) -> Trio:
+    def _start(self) -> Cluster:
         from veracity.private.certificates import make_certificates
 
         parties = self._folder / "parties"
@@ -249,7 +249,7 @@ class trio:  # noqa: N801
             "owner", "serve", self._program, "--dealer", dealing, "--mode", self._mode,
             "--ahead", self._ahead,
         )  # fmt: skip
-        return Trio(self._folder, owner, dealer, owner.address(), dealing)
+        return Cluster(self._folder, owner, dealer, owner.address(), dealing)
 
     def _launch(self, name: str, *arguments: object) -> Party:
         options = (
@@ -263,7 +263,7 @@ class trio:  # noqa: N801
         return party.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
         for party in reversed(self._parties):
             party.stop()

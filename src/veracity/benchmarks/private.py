@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from veracity.benchmarks.demo import model_file
-from veracity.benchmarks.local_cluster import Party, Trio, facts_of, scratch, trio
+from veracity.benchmarks.local_cluster import Cluster, LocalCluster, Party, facts_of, scratch
 from veracity.benchmarks.proving import TEXT, checkout, cpu_name
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.modes import check_mode
@@ -82,7 +82,7 @@ def bench(
         home.mkdir(parents=True, exist_ok=True)
         program = model_file(model, home, progress)
         progress("parties", 0.0)
-        with trio(
+        with LocalCluster(
             program,
             mode,
             home,
@@ -129,7 +129,7 @@ def bench(
 
 
 async def _through_relay(
-    three: Trio,
+    three: Cluster,
     home: Path,
     context: int,
     tokens: int,

@@ -46,40 +46,40 @@ HINTS: tuple[tuple[type[VeracityError], str], ...] = (
 EXTRAS = {"cryptography": "private"}
 
 
-def hint(fault: VeracityError, command: str = "") -> str:
-    """What to do next about ``fault``."""
-    text = next((text for kind, text in HINTS if isinstance(fault, kind)), "")
+def hint(error: VeracityError, command: str = "") -> str:
+    """What to do next about ``error``."""
+    text = next((text for kind, text in HINTS if isinstance(error, kind)), "")
     return text.format(f" {command}" if command else "")
 
 
-def fail(fault: VeracityError, code: int, command: str = "") -> NoReturn:
-    """Print the fault and its hint on standard error, and leave with ``code``.
+def fail(error: VeracityError, code: int, command: str = "") -> NoReturn:
+    """Print the error and its hint on standard error, and leave with ``code``.
 
     Parameters
     ----------
-    fault : VeracityError
+    error : VeracityError
         What went wrong.
     code : int
         Exit code.
     command : str
         The command that failed, for a hint that names it.
     """
-    line = " ".join(printable(str(fault)).split())
+    line = " ".join(printable(str(error)).split())
     click.echo(f"error: {line}", err=True)
-    if advice := hint(fault, command):
+    if advice := hint(error, command):
         click.echo(f"hint: {advice}", err=True)
     sys.exit(code)
 
 
 class CarefulGroup(click.Group):
-    """A command group in which no fault of the user ends in a traceback.
+    """A command group in which no mistake of the user ends in a traceback.
 
     Exit codes: 0 done, 1 a false proof, 2 a usage error, 3 a fault of this package, 130
     interrupted.
     """
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command and turn faults into exit codes."""
+        """Run a command and turn errors into exit codes."""
         extra["standalone_mode"] = False
         given = list(args[0] if args and args[0] else extra.get("args") or sys.argv[1:])
         command = given[0] if given and given[0] in self.list_commands(click.Context(self)) else ""
@@ -90,33 +90,33 @@ class CarefulGroup(click.Group):
         except click.Abort:
             click.echo("interrupted; no half-written file was left", err=True)
             sys.exit(EXIT_INTERRUPTED)
-        except click.ClickException as fault:
-            fault.show()
+        except click.ClickException as error:
+            error.show()
             sys.exit(EXIT_USAGE)
-        except VerificationError as fault:
-            fail(fault, EXIT_FALSE, command)
-        except VeracityError as fault:
-            fail(fault, EXIT_USAGE, command)
+        except VerificationError as error:
+            fail(error, EXIT_FALSE, command)
+        except VeracityError as error:
+            fail(error, EXIT_USAGE, command)
         except MemoryError:
             fail(
                 UsageError("not enough memory; ask for fewer tokens or see `veracity estimate`"),
                 EXIT_USAGE,
             )
-        except ModuleNotFoundError as fault:
-            if fault.name is None or fault.name.startswith("veracity"):
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("veracity"):
                 raise
-            brings = EXTRAS.get(fault.name.partition(".")[0], "import")
-            advice = f"the Python package {fault.name!r} is missing; install 'veracity[{brings}]'"
+            brings = EXTRAS.get(error.name.partition(".")[0], "import")
+            advice = f"the Python package {error.name!r} is missing; install 'veracity[{brings}]'"
             fail(UsageError(advice), EXIT_USAGE, command)
         except BrokenPipeError:
             # The reader of our output has left; nothing more can be said to it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(EXIT_USAGE)
-        except Exception as fault:
+        except Exception as error:
             # Only type and place: an unforeseen message might hold private values.
-            place = traceback.extract_tb(fault.__traceback__)[-1]
+            place = traceback.extract_tb(error.__traceback__)[-1]
             click.echo(
-                f"internal error: {type(fault).__name__} in {place.name}, line {place.lineno}",
+                f"internal error: {type(error).__name__} in {place.name}, line {place.lineno}",
                 err=True,
             )
             click.echo("hint: set VERACITY_TRACEBACK=1 to see where, and report it", err=True)

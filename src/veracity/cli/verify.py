@@ -62,10 +62,10 @@ def verify(
                 threads=threads,
                 progress=bar,
             )
-    except (VerificationError, FormatError) as fault:
+    except (VerificationError, FormatError) as error:
         if as_json:
-            emit_json({"accepted": False, "kind": type(fault).__name__, "error": str(fault)})
-        fail(fault, EXIT_FALSE, "verify")
+            emit_json({"accepted": False, "kind": type(error).__name__, "error": str(error)})
+        fail(error, EXIT_FALSE, "verify")
     if as_json:
         emit_json(result.to_plain())
         return

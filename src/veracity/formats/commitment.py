@@ -212,5 +212,5 @@ def read_program(data: bytes, where: str) -> Program:
         return Program.from_json(data.decode("utf-8"))
     except (UnicodeDecodeError, RecursionError):
         raise FormatError(where, "not a canonical program") from None
-    except FormatError as fault:
-        raise FormatError(where, fault.reason) from None
+    except FormatError as error:
+        raise FormatError(where, error.reason) from None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from veracity.engine.ring import SEED_BYTES, expand
 from veracity.errors import FormatError, PeerError, UsageError
 
-__all__ = ["Label", "Ledger", "Material", "MemorySink", "Sink", "Words", "Writer"]
+__all__ = ["Label", "Material", "MemorySink", "ReplayRegistry", "Sink", "Words", "Writer"]
 
 Array = NDArray[np.uint64]
 Words = NDArray[np.uint64]
@@ -79,13 +79,13 @@ class Label:
         return cls(model, session, number, start, rows, party)
 
 
-class Ledger:
+class ReplayRegistry:
     """Material that has been used; the same label is refused a second time.
 
     Parameters
     ----------
     path : path, optional
-        A file that keeps the ledger across processes.
+        A file that keeps the registry across processes.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
-from veracity.mpc.material import Label, Ledger, Material, Sink
+from veracity.mpc.material import Label, Material, ReplayRegistry, Sink
 from veracity.mpc.party import Array
 from veracity.mpc.secure import session as secure
 from veracity.mpc.secure.plan import Plan, make_plan
@@ -53,7 +53,15 @@ class DealerSide(Protocol):
     """The dealer of one session."""
 
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
-        """Write both parties' material of one pass."""
+        """Write both parties' material of one pass.
+
+        Parameters
+        ----------
+        start, rows : int
+            Position of the pass's first token, and how many it feeds.
+        owner, user : Sink
+            Where each party's material goes.
+        """
 
 
 class PartySide(Protocol):
@@ -113,7 +121,19 @@ def check_mode(mode: str) -> str:
 
 
 def dealer(mode: str, program: Program, weights: Mapping[str, Array], name: bytes) -> DealerSide:
-    """The dealer's session; ``weights`` from :func:`veracity.mpc.weights.dealer_weights`."""
+    """The dealer's session.
+
+    Parameters
+    ----------
+    mode : str
+        Name of the mode.
+    program : Program
+        Public part of the model.
+    weights : mapping
+        Masks of the weights, from :func:`veracity.mpc.weights.dealer_weights`.
+    name : bytes
+        The session's name.
+    """
     if check_mode(mode) == "secure":
         return secure.DealerSession(program, weights, name)
     return shuffled.DealerSession(program, weights, name, _CHOICES[mode], _by_bfv(mode))
@@ -126,13 +146,32 @@ def party(
     channel: Channel,
     weights: Integers,
     plain: Integers,
-    ledger: Ledger,
+    registry: ReplayRegistry,
     name: bytes,
     pick: Pick = greedy,
 ) -> PartySide:
-    """A party's session; ``weights`` from ``owner_weights`` or ``user_weights``.
+    """A party's session.
 
-    ``pick`` chooses among the logits at the user, where the mode shows them.
+    Parameters
+    ----------
+    mode : str
+        Name of the mode.
+    index : int
+        Owner or user.
+    program : Program
+        Public part of the model.
+    channel : Channel
+        To the other party.
+    weights : mapping
+        From ``owner_weights`` or ``user_weights``.
+    plain : mapping
+        The owner's integer weights; empty at the user.
+    registry : ReplayRegistry
+        Labels and seeds that were used.
+    name : bytes
+        The session's name.
+    pick : callable
+        Chooses among the logits at the user, where the mode shows them.
 
     Raises
     ------
@@ -142,16 +181,27 @@ def party(
         if pick is not greedy:
             raise UsageError("answers in mode 'secure' are greedy; leave out --temperature")
         return _Secure(
-            secure.PartySession(index, program, channel, weights, plain, ledger, name=name)
+            secure.PartySession(index, program, channel, weights, plain, registry, name=name)
         )
     made = shuffled.PartySession(
-        index, program, channel, weights, plain, ledger, _CHOICES[mode], _by_bfv(mode), pick, name
+        index, program, channel, weights, plain, registry, _CHOICES[mode], _by_bfv(mode), pick, name
     )
     return _Shuffled(made)
 
 
 def price(mode: str, program: Program, rows: int, start: int) -> Cost:
     """What a pass declares to cost.
+
+    Parameters
+    ----------
+    mode : str
+        Name of the mode.
+    program : Program
+        Public part of the model.
+    rows : int
+        Tokens that the pass feeds.
+    start : int
+        Tokens fed before.
 
     Raises
     ------

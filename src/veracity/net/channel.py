@@ -2,7 +2,7 @@
 
 Both sides run the same protocol, so each knows what the other sends next: a receiver states the
 tag and the size, and anything else is the other party's fault (:class:`PeerError`). The first
-fault ends the channel. Messages of one direction arrive in the order of the calls that sent them,
+error ends the channel. Messages of one direction arrive in the order of the calls that sent them,
 also where several tasks share a channel, as long as both sides make their calls in one order.
 """
 
@@ -304,7 +304,7 @@ class Channel:
     async def __aenter__(self) -> Channel:
         return self
 
-    async def __aexit__(self, *fault: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def _part(self, kind: Kind, payload: bytes, patience: float) -> None:
@@ -350,8 +350,8 @@ class Channel:
                 await asyncio.wait((arrival,), timeout=min(patience, latest - now()))
         except asyncio.CancelledError:
             # The message would otherwise be taken for the next one.
-            fault = PeerError("a wait was interrupted; open another connection")
-            self._link.fail(fault, drop=False)
+            error = PeerError("a wait was interrupted; open another connection")
+            self._link.fail(error, drop=False)
             raise
         payload = arrival.result()
         self._received_bytes += len(payload)
@@ -359,9 +359,9 @@ class Channel:
         return payload
 
     def _gone(self, does: str, seconds: float) -> PeerError:
-        fault = PeerError(f"the other party {does} nothing for {seconds:g} seconds")
-        self._link.fail(fault)
-        return fault
+        error = PeerError(f"the other party {does} nothing for {seconds:g} seconds")
+        self._link.fail(error)
+        return error
 
 
 def pair(timeout: float = TIMEOUT) -> tuple[Channel, Channel]:

@@ -55,7 +55,7 @@ class Link(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._closed = asyncio.Event()
-        self._fault: PeerError | None = None  # nothing works any more
+        self._error: PeerError | None = None  # nothing works any more
         self._ended: PeerError | None = None  # the stream has ended behind what is staged
         #: Bytes that have arrived, headers and all; a sign of life.
         self.arrived = 0
@@ -91,7 +91,7 @@ class Link(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take bytes that have arrived where :meth:`get_buffer` said."""
         self.arrived += nbytes
-        if self._fault is not None:
+        if self._error is not None:
             return
         if self._direct and self._rest is not None:
             self._rest = self._rest[nbytes:]
@@ -136,8 +136,8 @@ class Link(asyncio.BufferedProtocol):
         PeerError
             Where the link has failed already.
         """
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
         arrival = asyncio.get_running_loop().create_future()
         expected = Expectation(tag, least, most, arrival)
         self._expected.append(expected)
@@ -147,10 +147,10 @@ class Link(asyncio.BufferedProtocol):
     def _advance(self) -> None:
         """Do with the staged bytes what can be done; never raises."""
         try:
-            while self._fault is None and self._step():
+            while self._error is None and self._step():
                 pass
-        except (FormatError, PeerError) as fault:
-            self.fail(fault if isinstance(fault, PeerError) else PeerError(str(fault)))
+        except (FormatError, PeerError) as error:
+            self.fail(error if isinstance(error, PeerError) else PeerError(str(error)))
             return
         if self._ended is not None and self._expected:
             self.fail(self._ended)
@@ -235,20 +235,20 @@ class Link(asyncio.BufferedProtocol):
             else:
                 self._transport.resume_reading()
 
-    def fail(self, fault: PeerError, *, drop: bool = True) -> None:
-        """End the link: every waiting and later call raises ``fault``.
+    def fail(self, error: PeerError, *, drop: bool = True) -> None:
+        """End the link: every waiting and later call raises ``error``.
 
         With ``drop`` false a last word can still be written.
         """
-        if self._fault is not None:
+        if self._error is not None:
             return
-        self._fault = fault
+        self._error = error
         self._writable.set()
         self._header = self._payload = self._rest = None
         self._start = self._end = 0
         for expected in self._expected:
             if not expected.arrival.done():
-                expected.arrival.set_exception(fault)
+                expected.arrival.set_exception(error)
                 expected.arrival.exception()  # mark as seen: not every waiter may look
         self._expected.clear()
         if drop:
@@ -284,8 +284,8 @@ class Link(asyncio.BufferedProtocol):
             For a tag or size that no frame can have.
         """
         header = Header(kind, tag, self.frames_sent, hop, len(payload)).encode()
-        if kind is Kind.DATA and self._fault is not None:
-            raise self._fault
+        if kind is Kind.DATA and self._error is not None:
+            raise self._error
         transport = self._open()
         self.frames_sent += 1
         if len(payload) <= STAGING:
@@ -300,7 +300,7 @@ class Link(asyncio.BufferedProtocol):
     def _open(self) -> asyncio.Transport:
         """The transport, if it can still be written to."""
         if self._transport is None or self._transport.is_closing():
-            raise self._fault or self._ended or PeerError("the connection is closed")
+            raise self._error or self._ended or PeerError("the connection is closed")
         return self._transport
 
     async def _drain(self, patience: float) -> None:

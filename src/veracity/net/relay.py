@@ -130,7 +130,7 @@ class Relay:
         return int(listener.getsockname()[1])
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
         """Cut all connections."""
         if self._thread is not None and self._loop is not None and self._main is not None:

@@ -39,7 +39,7 @@ class Server:
     Parameters
     ----------
     handler : callable
-        ``await handler(channel)`` is one session; the channel is closed afterwards. A fault that
+        ``await handler(channel)`` is one session; the channel is closed afterwards. An error that
         it raises ends the session, never the server. What computes for long belongs into a thread
         (``asyncio.to_thread``): other sessions wait meanwhile, and then look silent.
     host, port
@@ -162,7 +162,7 @@ class Server:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
         await self.stop()
 
@@ -206,8 +206,8 @@ class Server:
                 entered = True
                 await channel.greet()
             await self._session(channel)
-        except (OSError, PeerError) as fault:  # time-outs are OSErrors
-            _LOG.info("a caller did not get in: %s", fault)
+        except (OSError, PeerError) as error:  # time-outs are OSErrors
+            _LOG.info("a caller did not get in: %s", error)
         finally:
             self._active -= entered
             if link is None:
@@ -216,23 +216,23 @@ class Server:
                 link.abort()
 
     async def _session(self, channel: Channel) -> None:
-        """Run the handler; its faults end here."""
+        """Run the handler; its errors end here."""
         try:
             await self._handler(channel)
         except asyncio.CancelledError:
             await channel.refuse("the server is shutting down")
             raise
-        except PeerError as fault:
-            _LOG.info("a session ended: %s", fault)
-        except VeracityError as fault:
-            _LOG.warning("a session failed: %s", fault)
+        except PeerError as error:
+            _LOG.info("a session ended: %s", error)
+        except VeracityError as error:
+            _LOG.warning("a session failed: %s", error)
             await channel.refuse("the session cannot go on")
-        except Exception as fault:
+        except Exception as error:
             # Only type and place: an unforeseen message might hold private values.
-            place = traceback.extract_tb(fault.__traceback__)[-1]
+            place = traceback.extract_tb(error.__traceback__)[-1]
             _LOG.error(
                 "a session failed: %s in %s, line %d",
-                type(fault).__name__,
+                type(error).__name__,
                 place.name,
                 place.lineno,
             )

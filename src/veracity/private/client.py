@@ -14,12 +14,12 @@ from veracity.mpc.modes import check_mode
 from veracity.mpc.token_selection.pick import greedy
 from veracity.private.card import Card, store_card, stored_card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
-from veracity.private.parties.handshake import fetch_card, fetch_weights, meet
+from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
 from veracity.private.parties.owner import ServiceLimits
 from veracity.private.parties.report import PassReport
-from veracity.private.parties.spool import SharedLedger
+from veracity.private.parties.spool import SharedRegistry
 from veracity.private.parties.user import UserSession
-from veracity.private.parties.weights import Kept
+from veracity.private.parties.weights import WeightCache
 from veracity.private.sampling import Sampling
 from veracity.progress import Progress, silent
 
@@ -192,7 +192,7 @@ class Client:
         self._limits = ServiceLimits(disk=cap, ahead=ahead)
         self._progress = progress
         self._folder = cache_folder(cache, "user")
-        self._ledger = SharedLedger(self._folder / "ledger")
+        self._registry = SharedRegistry(self._folder / "ledger")
 
     async def generate(
         self,
@@ -297,24 +297,24 @@ class Client:
             raise UsageError("an answer has at least one token; pass --max-new-tokens 1 or more")
         owner = await self._caller.call(self._server, "owner")
         try:
-            offer = await meet(owner)
-            if self._mode not in (None, offer.mode):
+            info = await exchange_hellos(owner)
+            if self._mode not in (None, info.mode):
                 raise UsageError(
-                    f"the server works in mode {offer.mode!r}, not {self._mode!r}; "
+                    f"the server works in mode {info.mode!r}, not {self._mode!r}; "
                     "ask another server, or for this mode"
                 )
-            if sampling is not None and offer.mode == "secure":
+            if sampling is not None and info.mode == "secure":
                 raise UsageError(
                     "this server answers in mode 'secure', so greedily; leave out the sampling"
                 )
             wanted = self._model if same is None else same.digest
-            if wanted not in (None, offer.card.hex()):
+            if wanted not in (None, info.card.hex()):
                 raise PeerError(
-                    f"the server has another model: {offer.card.hex()}; ask its owner why"
+                    f"the server has another model: {info.card.hex()}; ask its owner why"
                 )
-            data = stored_card(self._folder, offer.card)
+            data = stored_card(self._folder, info.card)
             if data is None:
-                data = await fetch_card(owner, offer)
+                data = await fetch_card(owner, info)
                 store_card(self._folder, data)
             card = Card.from_bytes(data)
             ids = [] if length else card.prompt(prompt, raw=raw)
@@ -325,16 +325,16 @@ class Client:
                 raise UsageError(f"the model's context holds {most} tokens; shorten the prompt")
             # What another set's owner called by the same names is not believed.
             home = self._folder / self._caller.authority
-            kept = Kept(home, card.program, offer.masks)
-            setup = await fetch_weights(owner, card.program, kept, self._progress)
+            weight_cache = WeightCache(home, card.program, info.masks)
+            setup = await fetch_weights(owner, card.program, weight_cache, self._progress)
             dealer = await self._caller.call(self._dealer, "dealer")
         except BaseException:
             await owner.close()
             raise
         session = UserSession(
-            card.program, offer.mode, owner, dealer, kept.load(), rows, passes,
-            self._folder, self._ledger, self._limits,
+            card.program, info.mode, owner, dealer, weight_cache.load(), rows, passes,
+            self._folder, self._registry, self._limits,
             greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip
         async with session:
-            yield Conversation(card, offer.mode, rows, passes, setup, session), ids
+            yield Conversation(card, info.mode, rows, passes, setup, session), ids

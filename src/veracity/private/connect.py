@@ -106,7 +106,7 @@ class Caller:
 
 
 def cache_folder(named: str | Path | None, party: str) -> Path:
-    """Where a party keeps masked weights, ledgers and waiting material.
+    """Where a party keeps masked weights, registries and waiting material.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from veracity.private.card import Card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
 from veracity.private.parties.dealer import DealerLimits, DealerService
 from veracity.private.parties.owner import OwnerService, ServiceLimits
-from veracity.private.parties.spool import SharedLedger
+from veracity.private.parties.spool import SharedRegistry
 from veracity.work.programs import load_program, weights_digest
 
 __all__ = ["deal", "serve"]
@@ -139,7 +139,7 @@ async def serve(
         card=card.to_bytes(),
         dealer=call,
         folder=folder,
-        ledger=SharedLedger(folder / "ledger"),
+        registry=SharedRegistry(folder / "ledger"),
         limits=limits or ServiceLimits(),
     )
     server = Server(

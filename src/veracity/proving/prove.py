@@ -119,8 +119,8 @@ def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTa
     """
     try:
         read = frame.words(ids, table)
-    except VerificationError as fault:
-        raise UsageError(f"this prompt cannot be proved: {fault.reason}") from None
+    except VerificationError as error:
+        raise UsageError(f"this prompt cannot be proved: {error.reason}") from None
     if read != prompt:
         raise UsageError(
             f"the model's tokenizer makes other words of this prompt; give it as {read[:80]!r}"

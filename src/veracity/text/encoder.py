@@ -73,9 +73,9 @@ class Encoder:
         """
         try:
             text.encode("utf-8")
-        except UnicodeEncodeError as fault:
+        except UnicodeEncodeError as error:
             raise UsageError(
-                f"the text is not valid Unicode: half a character at position {fault.start}"
+                f"the text is not valid Unicode: half a character at position {error.start}"
             ) from None
         ids: list[int] = []
         for word in self.rule.words(self.rule.prefix + text if text else ""):

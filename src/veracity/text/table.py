@@ -140,8 +140,8 @@ class TokenTable:
         reader.finish()
         try:
             return cls(tuple(pieces), frozenset(special), rule)
-        except FormatError as fault:
-            raise FormatError(where, fault.reason) from None
+        except FormatError as error:
+            raise FormatError(where, error.reason) from None
 
 
 def write_rule(writer: ByteWriter, rule: Rule | None) -> None:

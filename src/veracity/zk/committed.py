@@ -206,7 +206,19 @@ class RowLayout:
         return engine.eq(points[axis][low:], self.row_dims[-1])
 
     def combine_rows(self, engine: Engine, values: Ints, point: Sequence[int], scale: int) -> Vec:
-        """``scale * sum_row eq(point, row) row``, (width,); reads ``values`` once, as they lie."""
+        """``scale * sum_row eq(point, row) row``, (width,); reads ``values`` once, as they lie.
+
+        Parameters
+        ----------
+        engine : Engine
+            Backend.
+        values : Ints
+            The array, in storage order.
+        point : sequence of int
+            All coordinates of the statement.
+        scale : int
+            Field element.
+        """
         axis, _, _ = self._split
         if axis == 0 and not values.flags.c_contiguous and self.dims[0] % self.block == 0:
             rest = prod(self.dims[1:])
@@ -270,7 +282,19 @@ def commit_array(
 
 
 def sum_outer(engine: Engine, values: Ints, split: int, weights: Vec) -> Vec:
-    """``sum_o weights[o] values[o, :]`` over the axes before ``split``, flattened."""
+    """``sum_o weights[o] values[o, :]`` over the axes before ``split``, flattened.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    values : Ints
+        An array.
+    split : int
+        How many axes are summed over.
+    weights : Vec
+        A field element for each index of these axes.
+    """
     outer, inner = prod(values.shape[:split]), prod(values.shape[split:])
     turned = _turned(values, split)
     if turned is not None:
@@ -279,7 +303,19 @@ def sum_outer(engine: Engine, values: Ints, split: int, weights: Vec) -> Vec:
 
 
 def sum_inner(engine: Engine, values: Ints, split: int, weights: Vec) -> Vec:
-    """``sum_i values[:, i] weights[i]`` over the axes from ``split`` on, flattened."""
+    """``sum_i values[:, i] weights[i]`` over the axes from ``split`` on, flattened.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    values : Ints
+        An array.
+    split : int
+        The first axis that is summed over.
+    weights : Vec
+        A field element for each index of these axes.
+    """
     outer, inner = prod(values.shape[:split]), prod(values.shape[split:])
     turned = _turned(values, split)
     if turned is not None:

@@ -2,9 +2,8 @@
 
 Level 0 is the concatenation of all leaf arrays ("blocks"); level ``k + 1`` adds neighbours of level
 ``k``. A block with ``n`` variables lies at an offset that is a multiple of ``2^n`` (blocks are
-sorted
-by size), so halving the cube halves every block along its own last axis. Everything that is not
-stored is the fraction 0/1. A fraction p/q is stored as ``(p, d = q - 1)``, so that absent means
+sorted by size), so halving the cube halves every block along its own last axis. Everything that is
+not stored is the fraction 0/1. A fraction p/q is stored as ``(p, d = q - 1)``, so that absent means
 all zeros. Blocks that shrank to one entry are gathered, in order, in a one-dimensional *tail*.
 """
 
@@ -93,7 +92,17 @@ class Level:
 
     @staticmethod
     def of(engine: Engine, runs: Sequence[Run], tail: Run | None) -> Level:
-        """Gather single entries into the tail."""
+        """Gather single entries into the tail.
+
+        Parameters
+        ----------
+        engine : Engine
+            Backend.
+        runs : sequence of Run
+            Blocks of this level, largest first.
+        tail : Run or None
+            Single entries gathered so far.
+        """
         big = tuple(r for r in runs if not r.single)
         small = [r for r in runs if r.single]
         if small:

@@ -7,8 +7,7 @@ any value); at the end the folded ``a``.
 Folding. ``a' = a_lo + x^-1 a_hi``, ``b' = b_lo + x b_hi``, ``G' = G_lo + x G_hi``, so that
 ``P' = P + x L + x^-1 R``.
 Check. ``P + sum x L + x^-1 R = a (<s, G> + <s, b> U)``, ``s_i = prod x_j^(bit of i)``; the caller
-adds the
-terms of this one equation to its own.
+adds the terms of this one equation to its own.
 Not hiding by itself: here the vector is already masked. Lengths are padded to a power of two with
 absent generators, which cost nothing. Knowledge error ``O(log n / |F|)`` plus discrete log.
 Reference: Bootle et al. (eprint 2016/263), Bulletproofs (2017/1066).
@@ -63,10 +62,20 @@ def prove_inner_product(
 
     Parameters
     ----------
+    engine : Engine
+        Backend.
+    transcript : ProverTranscript
+        Where messages go.
     bases : Points
         ``G``, as many as ``a`` has entries.
     inner : Points
         ``U``, already multiplied by the caller's challenge.
+    a : Vec
+        The committed vector; masked by the caller.
+    b : Vec
+        The public vector, of the same length.
+    progress : callable, optional
+        Receives the fraction done.
     """
     rounds = _rounds(len(a))
     for j in range(rounds - 1, -1, -1):

@@ -9,7 +9,7 @@ stands in its table.
 Messages. The root denominator and its inverse; per layer the round polynomials of
 ``sum_x eq(rho, x) [lam (p0 q1 + p1 q0) + q0 q1]`` (0 = even child, 1 = odd child; each round sends
 the quadratic ``h`` with ``g(X) = eq(rho_j, X) h(X)``), and then ``p0, q0, p1, q1`` at the point.
-Checks (ledger). Root numerator zero; root denominator times inverse one; every round
+Checks (deferred). Root numerator zero; root denominator times inverse one; every round
 ``(1-rho_j) h(0) + rho_j h(1) = claim``; the last claim equals the bracket at the four values.
 Remaining claims. The numerators' and the denominators' multilinear extensions at the final point.
 Soundness error. ``O(n^2 / |F|)`` for ``2^n`` leaves, plus the LogUp error above.
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from veracity.engine.api import ORDER
 from veracity.zk.fractions import Level, Run
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import inverse
 
 __all__ = ["LeafClaim", "prove_lookups", "verify_lookups"]
@@ -48,30 +48,34 @@ class LeafClaim:
     denominator: LinearForm
 
 
-def _root(channel: Channel, root: LinearForm, root_inverse: LinearForm) -> LeafClaim:
+def _root(channel: HiddenChannel, root: LinearForm, root_inverse: LinearForm) -> LeafClaim:
     """Require that the root denominator is not zero; the root numerator is zero."""
-    channel.ledger.require_zero(channel.ledger.multiply(root, root_inverse) - 1)
+    channel.constraints.require_zero(channel.constraints.multiply(root, root_inverse) - 1)
     return LeafClaim([], LinearForm(0), root)
 
 
 def _round(
-    channel: Channel, h: Sequence[LinearForm], rho: int, claim: LinearForm
+    channel: HiddenChannel, h: Sequence[LinearForm], rho: int, claim: LinearForm
 ) -> tuple[int, LinearForm]:
     """Require ``(1 - rho) h(0) + rho h(1) = claim``; returns the challenge and ``h(r)``."""
     h0, h1, h2 = h
-    channel.ledger.require_zero(h0 + rho * h1 + rho * h2 - claim)
+    channel.constraints.require_zero(h0 + rho * h1 + rho * h2 - claim)
     r = channel.challenge("lookup round")
     return r, h0 + r * h1 + (r * r % ORDER) * h2
 
 
 def _layer_end(
-    channel: Channel, ends: Sequence[LinearForm], lam: int, claim: LinearForm, point: list[int]
+    channel: HiddenChannel,
+    ends: Sequence[LinearForm],
+    lam: int,
+    claim: LinearForm,
+    point: list[int],
 ) -> LeafClaim:
     """Require the bracket at the four values; join the two children."""
     p0, q0, p1, q1 = ends
-    multiply = channel.ledger.multiply
+    multiply = channel.constraints.multiply
     cross = multiply(p0, q1) + multiply(p1, q0)
-    channel.ledger.require_zero(lam * cross + multiply(q0, q1) - claim)
+    channel.constraints.require_zero(lam * cross + multiply(q0, q1) - claim)
     x = channel.challenge("lookup child")
     return LeafClaim([x, *point], p0 + x * (p1 - p0), q0 + x * (q1 - q0))
 
@@ -86,6 +90,8 @@ def prove_lookups(
 
     Parameters
     ----------
+    channel : HiddenProver
+        Where messages go.
     leaves : sequence of Run
         The leaf blocks, by falling size, at their offsets.
     variables : int

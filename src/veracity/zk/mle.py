@@ -98,7 +98,17 @@ def kron(engine: Engine, vectors: Sequence[Vec]) -> Vec:
 
 
 def eq_dense(engine: Engine, point: Sequence[int], dims: Sequence[int]) -> Vec:
-    """The eq table over an array's present entries, flattened row-major."""
+    """The eq table over an array's present entries, flattened row-major.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    point : sequence of int
+        ``variables(dims)`` coordinates, variable 0 first.
+    dims : sequence of int
+        Dims of the array, slowest axis first.
+    """
     return kron(
         engine,
         [engine.eq(p, d) for p, d in zip(axis_points(point, dims), dims, strict=True)],
@@ -106,7 +116,17 @@ def eq_dense(engine: Engine, point: Sequence[int], dims: Sequence[int]) -> Vec:
 
 
 def eq_range(engine: Engine, point: Sequence[int], start: int, stop: int) -> Vec:
-    """Entries ``start .. stop-1`` of the eq table of ``point`` without building all of it."""
+    """Entries ``start .. stop-1`` of the eq table of ``point`` without building all of it.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    point : sequence of int
+        Coordinates, variable 0 first.
+    start, stop : int
+        First entry, and the one behind the last.
+    """
     width = min(len(point), max(1, (stop - start - 1).bit_length()))
     low, high = point[:width], point[width:]
     table = engine.eq(low, 1 << width)

@@ -1,26 +1,23 @@
-"""Mask once, then prove in the clear: everything the ledger owes, in one opening.
+"""Mask once, then prove in the clear: all deferred constraints, in one opening.
 
-Relation. Hidden values ``m_s`` (message ``k(s)``) and the combined row ``t`` satisfy the ledger's
-linear equations, its products, and one equation ``<t, eq(r_low)> = form(m)``.
+Relation. Hidden values ``m_s`` (message ``k(s)``) and the combined row ``t`` satisfy all
+deferred linear equations, its products, and one equation ``<t, eq(r_low)> = form(m)``.
 
 1. ``delta`` is drawn. ``P = Com(t) + sum_k delta^k P_k`` commits to ``x = (t, delta^k(s) m_s)``.
 2. With powers of ``gamma`` all equations become ``<u, x> = const`` and all products
    ``Q(x) = l(x)`` with ``Q(x) = sum_i g_i x_left(i) x_right(i) delta^-2K``, K the last message.
-3. The prover sends ``D = Com(d)`` for a uniform ``d``, ``beta = <u, d>`` and commitments ``T1,
-T2`` to
-   the coefficients of ``e, e^2`` in ``Q(x + e d) - l(x + e d)``.
+3. The prover sends ``D = Com(d)`` for a uniform ``d``, ``beta = <u, d>`` and commitments
+   ``T1, T2`` to the coefficients of ``e, e^2`` in ``Q(x + e d) - l(x + e d)``.
 4. Challenge ``e``; ``z = x + e d`` is uniform, so everything about it may be shown:
-   ``Com(z) = P + e D``, ``<u, z> = const + e beta``, ``(Q(z) - l(z)) K_0 + z_tau H = e T1 + e^2
-   T2``.
+   ``Com(z) = P + e D``, ``<u, z> = const + e beta``, and
+   ``(Q(z) - l(z)) K_0 + z_tau H = e T1 + e^2 T2``.
    ``Q(z)`` goes through a plain sumcheck, then all statements about ``z`` are linear and one
    inner-product argument proves them.
 
-Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for ``D, beta,
-T2``.
-Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness extended by
-three
-values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax dot-product proofs
-(2017/1132), sigma protocol for quadratics: Attema-Cramer (2020/152).
+Zero knowledge: a simulator picks ``z``, its blinds, ``e`` and ``T1`` and solves for
+``D, beta, T2``. Soundness: see ``docs/protocols/hiding.md`` (Laurent argument in ``delta``, witness
+extended by three values of ``e``). References: Bulletproofs (eprint 2017/1066), Spartan/Hyrax
+dot-product proofs (2017/1132), sigma protocol for quadratics: Attema-Cramer (2020/152).
 """
 
 from __future__ import annotations
@@ -34,8 +31,8 @@ from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, Product, blinds_vector
 from veracity.zk.ipa import prove_inner_product, verify_inner_product
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, Product, blinds_vector
 from veracity.zk.mle import axis_bits, eq_at, inverse, kron, powers, zeros
 from veracity.zk.reduction import RowEquation
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
@@ -45,7 +42,7 @@ __all__ = ["prove_opening", "verify_opening"]
 
 @dataclass(frozen=True)
 class _System:
-    """The ledger after ``delta`` and ``gamma``: one linear and one quadratic form in ``z``.
+    """The constraints after ``delta`` and ``gamma``: one linear and one quadratic form in ``z``.
 
     ``u_row`` and ``u_slots`` are the linear form's coefficients, ``constant`` its right-hand side.
     Gate ``i`` reads ``square * z_left z_right = single * z_result``, weighed by ``gamma^i``.
@@ -64,22 +61,22 @@ class _System:
 
 
 def _system(
-    channel: Channel,
+    channel: HiddenChannel,
     engine: Engine,
     equation: RowEquation,
     log_columns: int,
     gates: Sequence[Product],
 ) -> tuple[_System, int]:
-    """Draw ``delta`` and ``gamma``, batch the ledger. Returns the system and ``delta``."""
+    """Draw ``delta`` and ``gamma``, batch the constraints. Returns the system and ``delta``."""
     delta = channel.challenge("opening delta")
     gamma = channel.challenge("opening gamma")
-    ledger = channel.ledger
-    back = powers(inverse(delta), max(ledger.message_of, default=0) + 1)
-    u_slots = [0] * len(ledger.message_of)
+    constraints = channel.constraints
+    back = powers(inverse(delta), max(constraints.message_of, default=0) + 1)
+    u_slots = [0] * len(constraints.message_of)
     constant, scale = 0, 1
-    for form in [*ledger.zeros, equation.value * -1]:
+    for form in [*constraints.zeros, equation.value * -1]:
         for s, c in form.terms.items():
-            u_slots[s] += scale * c % ORDER * back[ledger.message_of[s]]
+            u_slots[s] += scale * c % ORDER * back[constraints.message_of[s]]
         constant -= scale * form.constant
         last, scale = scale, scale * gamma % ORDER
     # the row equation is the last one: <t, eq> - value = 0
@@ -165,7 +162,7 @@ def prove_opening(
     equation: RowEquation,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Close the ledger and prove everything in it.
+    """Close the deferred constraints and prove all of them.
 
     Parameters
     ----------
@@ -186,7 +183,8 @@ def prove_opening(
     m = len(channel.values)
     lift = powers(delta, len(channel.blinds) + 1)
     x = [
-        v * lift[k] % ORDER for v, k in zip(channel.values, channel.ledger.message_of, strict=True)
+        v * lift[k] % ORDER
+        for v, k in zip(channel.values, channel.constraints.message_of, strict=True)
     ]
     blind = row_blind + engine.dot(blinds_vector(channel), engine.from_ints(lift[1:]))
 
@@ -273,7 +271,7 @@ def verify_opening(
     commitments: Mapping[ArrayId, Points],
     equation: RowEquation,
 ) -> tuple[GroupEquation, ...]:
-    """Replay the opening of everything in the ledger; returns what must vanish in the group.
+    """Replay the opening of all deferred constraints; returns what must vanish in the group.
 
     Parameters
     ----------
@@ -299,7 +297,7 @@ def verify_opening(
     engine, key, transcript = channel.engine, channel.key, channel.transcript
     gates = channel.close()
     system, delta = _system(channel, engine, equation, key.log_columns, gates)
-    m = len(channel.ledger.message_of)
+    m = len(channel.constraints.message_of)
     head = transcript.read("opening mask", 96)
     beta = transcript.read_scalar("opening beta")
     e = transcript.challenge("opening e")

@@ -34,7 +34,7 @@ from veracity.engine.api import ORDER, Engine, Ints
 from veracity.engine.integers import matmul_transposed
 from veracity.errors import RangeError
 from veracity.zk.committed import ArrayId
-from veracity.zk.ledger import LinearForm
+from veracity.zk.hidden import LinearForm
 from veracity.zk.mle import axis_bits
 from veracity.zk.reduction import LinearClaim, Term
 
@@ -150,6 +150,10 @@ def projection_claim(
 
     Parameters
     ----------
+    engine : Engine
+        Backend.
+    directions : sequence of Directions
+        As drawn after the arrays were committed.
     limbs : callable
         Term for ``sum_l weights[l] <eq(point), limb_l>`` from the limbs' weights and the point.
     point : sequence of int

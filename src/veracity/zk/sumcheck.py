@@ -4,7 +4,7 @@ Relation. Instances ``i`` with ``n_i`` variables and value ``S_i = sum_x sum_k a
 the claim is ``sum_i lambda_i S_i = S`` for public ``lambda_i`` and a hidden ``S``.
 
 Messages. Round ``j``: a commitment to the coefficients of ``g_j(X) = c0 + c1 X + c2 X^2``.
-Checks (entries of the ledger). ``g_j(0) + g_j(1)`` equals the running claim; the next claim is
+Checks (deferred). ``g_j(0) + g_j(1)`` equals the running claim; the next claim is
 ``g_j(r_j)``.
 Remaining claim. ``sum_i lambda_i pad_i(r) sum_k a_ik(r_i) b_ik(r_i) = claim`` where ``r_i`` is the
 first ``n_i`` coordinates of ``r`` and ``pad_i(r) = prod_{j >= n_i} (1 - r_j)``: a shorter instance
@@ -21,7 +21,7 @@ from math import prod
 from typing import Protocol
 
 from veracity.engine.api import ORDER, Engine, Vec
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import variables
 
 __all__ = ["Instance", "Pair", "SumcheckClaim", "pad_factor", "prove_sumcheck", "verify_sumcheck"]
@@ -96,11 +96,11 @@ def pad_factor(point: Sequence[int], n: int) -> int:
 
 
 def _step(
-    channel: Channel, coefficients: list[LinearForm], claim: LinearForm, label: str
+    channel: HiddenChannel, coefficients: list[LinearForm], claim: LinearForm, label: str
 ) -> tuple[int, LinearForm]:
     """Require ``g(0) + g(1) = claim``, draw the challenge, return it with the next claim."""
     c0, c1, c2 = coefficients
-    channel.ledger.require_zero(2 * c0 + c1 + c2 - claim)
+    channel.constraints.require_zero(2 * c0 + c1 + c2 - claim)
     r = channel.challenge(label)
     return r, c0 + r * c1 + (r * r % ORDER) * c2
 
@@ -112,7 +112,21 @@ def prove_sumcheck(
     claim: LinearForm,
     label: str,
 ) -> SumcheckClaim:
-    """Prove ``sum_i coefficients[i] * S_i = claim``; leaves the instances bound."""
+    """Prove ``sum_i coefficients[i] * S_i = claim``; leaves the instances bound.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Where messages go.
+    instances : sequence of Instance
+        The prover's states, of any sizes.
+    coefficients : sequence of int
+        One field element for each instance.
+    claim : LinearForm
+        The batched sum.
+    label : str
+        Of the messages and challenges.
+    """
     rounds = max((i.variables for i in instances), default=0)
     point: list[int] = []
     ended = 0
@@ -140,7 +154,19 @@ def prove_sumcheck(
 def verify_sumcheck(
     channel: HiddenVerifier, rounds: int, claim: LinearForm, label: str
 ) -> SumcheckClaim:
-    """Replay ``rounds`` rounds; returns the remaining claim."""
+    """Replay ``rounds`` rounds; returns the remaining claim.
+
+    Parameters
+    ----------
+    channel : HiddenVerifier
+        Where messages come from.
+    rounds : int
+        Variables of the largest instance.
+    claim : LinearForm
+        The batched sum.
+    label : str
+        Of the messages and challenges.
+    """
     point: list[int] = []
     for _ in range(rounds):
         r, claim = _step(channel, channel.receive(label, 3), claim, label)

@@ -5,7 +5,7 @@
    quotients, and to the tables' multiplicities.
 3. One lookup argument, linear identities at random points, and one sumcheck for all products.
 4. One evaluation sumcheck turns every claim into one equation on one combined row.
-5. One opening proves that and everything in the ledger about hidden messages.
+5. One opening proves that and everything that was deferred about hidden messages.
 
 Chains of circuits are :mod:`veracity.zkml.chain`. The composed theorem is in ``SECURITY.md``; each
 step has its page in ``docs/protocols/``.
@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from veracity.engine.api import Engine, Points
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import ArrayId, CommittedArray
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
 from veracity.zk.keys import CommitmentKey
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
 from veracity.zk.mle import axis_bits
 from veracity.zk.opening import prove_opening, verify_opening
 from veracity.zk.reduction import reduce_prover, reduce_verifier
@@ -41,7 +41,7 @@ def silent(_phase: str, _done: float) -> None:
 
 
 def _identities(
-    channel: Channel, resolver: Resolver, engine: Engine, circuit: Circuit
+    channel: HiddenChannel, resolver: Resolver, engine: Engine, circuit: Circuit
 ) -> list[Claim]:
     """All identities at random points, one claim per shape."""
     claims = []

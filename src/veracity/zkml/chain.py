@@ -38,7 +38,7 @@ from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.circuit.build import build_circuit
-from veracity.zkml.circuit.builder import boundary_id, port_id
+from veracity.zkml.circuit.declared import boundary_id, port_id
 from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 from veracity.zkml.links import Link
 from veracity.zkml.model import ModelOpening, weight_arrays
@@ -334,7 +334,25 @@ def prove_with_spans(
     key: CommitmentKey | None = None,
     sealed: Mapping[str, Boundary] | None = None,
 ) -> tuple[bytes, list[Span]]:
-    """:func:`prove`, with the place of every message in the proof (for tests and inspection)."""
+    """:func:`prove`, with the place of every message in the proof (for tests and inspection).
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    statement : Statement
+        What is claimed.
+    weights : mapping
+        Integer weights by name.
+    opening : ModelOpening
+        Blinds of the model's commitment.
+    progress : Progress
+        Called as the work advances.
+    trace : Trace, optional
+        The execution, where it was run already.
+    key : CommitmentKey, optional
+        Generators, where they were loaded already.
+    """
     statement.check()
     opening.check(statement.commitment)
     key = load_key(engine, statement.log_columns) if key is None else key
@@ -364,7 +382,17 @@ def assemble(
     tensors: Mapping[str, CommittedTensor],
     proofs: list[tuple[bytes, list[Span]]],
 ) -> tuple[bytes, list[Span]]:
-    """The proof of a chain from its boundary tensors and the proofs of its links."""
+    """The proof of a chain from its boundary tensors and the proofs of its links.
+
+    Parameters
+    ----------
+    statement : Statement
+        What is claimed.
+    tensors : mapping
+        Boundary tensors by name.
+    proofs : list of (bytes, list of Span)
+        The links' proofs, in order.
+    """
     out, spans = bytearray(), []
     for link in statement.links:
         for name in sent(statement, link):

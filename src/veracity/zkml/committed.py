@@ -81,7 +81,17 @@ class TensorSpec:
         return len(label).to_bytes(4, "little") + label + b"".join(parts)
 
     def arrays(self, name: ArrayId, values: Ints, blinds: Vec) -> CommittedArray:
-        """The prover's side: values in natural order, one blind a row."""
+        """The prover's side: values in natural order, one blind a row.
+
+        Parameters
+        ----------
+        name : ArrayId
+            Name within the statement.
+        values : Ints
+            Integers in natural order.
+        blinds : Vec
+            One per row.
+        """
         return CommittedArray(self.shape(name), self.stored(values), blinds)
 
 

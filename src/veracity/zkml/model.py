@@ -17,7 +17,7 @@ from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
 from veracity.zk.committed import ArrayId, CommittedArray, commit_array
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey, load_key
-from veracity.zkml.circuit.builder import weight_id
+from veracity.zkml.circuit.declared import weight_id
 from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 
 __all__ = ["ModelCommitment", "ModelOpening", "commit_model", "weight_spec", "weight_specs"]
@@ -143,7 +143,17 @@ class ModelOpening:
             )
 
     def blinds(self, engine: Engine, name: str, rows: int) -> Vec:
-        """Blinds of a weight's rows."""
+        """Blinds of a weight's rows.
+
+        Parameters
+        ----------
+        engine : Engine
+            Backend.
+        name : str
+            The weight.
+        rows : int
+            How many it has.
+        """
         return row_blinds(engine, self.seed, b"weight " + name.encode(), rows)
 
     def to_bytes(self) -> bytes:
@@ -159,7 +169,17 @@ class ModelOpening:
 
 
 def weight_spec(program: Program, name: str, log_columns: int) -> TensorSpec:
-    """How a weight is committed, from the program alone."""
+    """How a weight is committed, from the program alone.
+
+    Parameters
+    ----------
+    program : Program
+        Shapes and exponents.
+    name : str
+        The weight.
+    log_columns : int
+        Logarithm of the longest row.
+    """
     weight = program.weights[name]
     half = 1 << (weight.bits - 1)
     return TensorSpec(tuple(weight.shape), weight.exponent, -half, half - 1, log_columns)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
+from veracity.zk.hidden import HiddenChannel
 from veracity.zk.keys import CommitmentKey
-from veracity.zk.ledger import Channel
 from veracity.zk.mle import axis_bits, axis_points
 from veracity.zk.projection import (
     ROWS,
@@ -114,7 +114,7 @@ def _batch_of(tensors: Sequence[Tensor]) -> ArrayId:
 
 
 def bound_claim(
-    channel: Channel,
+    channel: HiddenChannel,
     resolver: Resolver,
     engine: Engine,
     circuit: Circuit,

@@ -16,7 +16,7 @@ from veracity.errors import PeerError, UsageError
 from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rope
 from veracity.lm.text_decoder import forward, vocabulary_of
 from veracity.lm.text_decoder import logits as every_logit
-from veracity.mpc.material import Ledger, Material
+from veracity.mpc.material import Material, ReplayRegistry
 from veracity.mpc.party import OWNER, USER, Party
 from veracity.mpc.secure.plan import make_plan
 from veracity.mpc.secure.session import PartySession
@@ -262,7 +262,11 @@ def test_material_serves_once() -> None:
         )
         # Another session object with the same ledger, as after a restart.
         again = PartySession(
-            USER, example.program, parties.channels[1], parties.masked, ledger=parties.user.ledger
+            USER,
+            example.program,
+            parties.channels[1],
+            parties.masked,
+            registry=parties.user.registry,
         )
         await again.run(dealt[1].label, made[1], [1, 2])
 
@@ -275,8 +279,8 @@ def test_a_ledger_on_disk_outlives_its_process(tmp_path: Any) -> None:
     async def act() -> None:
         parties = Parties(example.program, example.weights)
         dealt, made = parties.deal(0, 2)
-        Ledger(tmp_path / "ledger").use(dealt[1].label, made[1].seed)
-        parties.user.ledger = Ledger(tmp_path / "ledger")
+        ReplayRegistry(tmp_path / "ledger").use(dealt[1].label, made[1].seed)
+        parties.user.registry = ReplayRegistry(tmp_path / "ledger")
         await parties.user.run(dealt[1].label, made[1], [1, 2])
 
     refused(act, UsageError, "used before")

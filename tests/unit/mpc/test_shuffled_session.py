@@ -17,7 +17,7 @@ from tests.support.shuffled_parties import Parties, Pass, expected, stories
 from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import logits as every_logit
 from veracity.lm.text_decoder import vocabulary_of
-from veracity.mpc.material import Ledger, Material, MemorySink
+from veracity.mpc.material import Material, MemorySink, ReplayRegistry
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.session import DealerSession, PartySession
@@ -110,7 +110,7 @@ def test_earlier_positions_may_be_fed_again() -> None:
 
 def test_the_ledger_refuses_a_pass_that_was_used(tmp_path: Path) -> None:
     parties = of()
-    parties.owner.ledger = Ledger(tmp_path / "used")
+    parties.owner.registry = ReplayRegistry(tmp_path / "used")
 
     async def twice() -> None:
         (owner, ours), (user, theirs) = await parties.deal(2)
@@ -124,7 +124,7 @@ def test_the_ledger_refuses_a_pass_that_was_used(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="used before"):
             await parties.user.ready(replace(user.label, number=9), theirs())
         parties.owner.number = 0
-        parties.owner.ledger = Ledger(tmp_path / "used")
+        parties.owner.registry = ReplayRegistry(tmp_path / "used")
         with pytest.raises(UsageError, match="used before"):
             await parties.owner.ready(owner.label, ours())
 

@@ -6,7 +6,8 @@
 //! then is applied to the whole numbers, and modulo p to `(d, e)`, where `d x = f` and
 //! `e x = g`. In the end `g = 0` and `f` is 1 or -1.
 
-use super::{Limbs, Modulus};
+use super::limbs::Limbs;
+use super::modulus::Modulus;
 
 /// A number in 62-bit limbs; the last one carries the sign.
 type Signed = [i64; 5];

@@ -4,8 +4,11 @@
 //! subgroup of order 2^32. Where `b = g^e` with even `e`, the root is `x g^(-e/2)`. The four
 //! bytes of `e` are found one at a time (Sarkar, eprint 2020/1407): 48 squarings, not 500.
 
-use super::{Fe, Limbs, Modulus};
+use super::element::Fe;
+use super::limbs::Limbs;
+use super::modulus::{Base, Modulus, Order};
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 const TWO_ADICITY: u32 = 32;
 
@@ -61,13 +64,51 @@ impl<M: Modulus> Default for SqrtTables<M> {
     }
 }
 
+/// A modulus with tables for square roots.
+pub trait Roots: Modulus {
+    /// The tables of [`Fe::sqrt`], built on first use.
+    fn sqrt_tables() -> &'static SqrtTables<Self>;
+}
+
+macro_rules! roots {
+    ($($modulus:ident)*) => {$(
+        impl Roots for $modulus {
+            fn sqrt_tables() -> &'static SqrtTables<Self> {
+                static TABLES: OnceLock<SqrtTables<$modulus>> = OnceLock::new();
+                TABLES.get_or_init(SqrtTables::new)
+            }
+        }
+    )*};
+}
+
+roots!(Base Order);
+
+impl<M: Roots> Fe<M> {
+    /// A square root, or `None` for a non-residue. Which of the two is not specified.
+    pub fn sqrt(&self) -> Option<Self> {
+        from_power(self, &self.pow_vartime(&exponent::<M>()))
+    }
+
+    /// The power that makes up most of [`Fe::sqrt`], for many elements at once.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn sqrt_exponent() -> Limbs {
+        exponent::<M>()
+    }
+
+    /// [`Fe::sqrt`], given the power [`Fe::sqrt_exponent`] of this element.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn sqrt_from_power(&self, power: &Self) -> Option<Self> {
+        from_power(self, power)
+    }
+}
+
 /// `(t - 1) / 2`, for [`from_power`].
-pub(super) fn exponent<M: Modulus>() -> Limbs {
+fn exponent<M: Roots>() -> Limbs {
     M::sqrt_tables().half_odd_part
 }
 
 /// A square root of `a`, given `w = a^((t-1)/2)`.
-pub(super) fn from_power<M: Modulus>(a: &Fe<M>, w: &Fe<M>) -> Option<Fe<M>> {
+fn from_power<M: Roots>(a: &Fe<M>, w: &Fe<M>) -> Option<Fe<M>> {
     if a.is_zero() {
         return Some(*a);
     }

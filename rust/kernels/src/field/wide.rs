@@ -1,7 +1,9 @@
 //! Sums of products that are reduced once, at the end.
 
-use super::arith::{adc, divide_by_16, product, reduce_low, reduce_overflow, subtract_once};
-use super::{Fe, Modulus};
+use super::arith::{divide_by_16, product, reduce_low, reduce_overflow};
+use super::element::Fe;
+use super::limbs::{adc, subtract_once};
+use super::modulus::Modulus;
 use std::marker::PhantomData;
 
 /// A sum of up to 2^60 unreduced products, in nine limbs.

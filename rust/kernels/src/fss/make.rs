@@ -1,6 +1,6 @@
 //! Making pairs of keys.
 
-use super::{CONTROL, Function, Shape, signed, spread, word_of};
+use super::key::{CONTROL, Function, Shape, signed, spread, word_of};
 use crate::prg::{Hash, expand};
 use rayon::prelude::*;
 

@@ -1,10 +1,13 @@
 //! All leaves of the trees of points, against a table.
 
-use super::{CONTROL, Shape, block, signed, spread, word, word_of};
+use super::key::{CONTROL, Shape, block, signed, spread, word, word_of};
 use crate::prg::Hash;
 #[cfg(target_arch = "x86_64")]
 use crate::vaes;
 use rayon::prelude::*;
+
+/// Bits of the domain of a table at most.
+pub const MAX_TABLE_BITS: u32 = 20;
 
 /// A party's shares of `payload[p] table[(shift - alpha) mod 2^bits][q]` for every point key, of
 /// shape (keys, payload, `columns`); the table has `columns` entries in a row.

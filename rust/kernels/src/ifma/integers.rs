@@ -1,9 +1,8 @@
 //! Products of integer matrices: 16-bit digits of one times 8-bit digits of the other.
 
-use super::contract::{
-    Found, LANES, Line, MAX_PLANES, STEPS, copy_plane, entries, planes, row_pair,
-};
-use super::kernel;
+use super::contract::{STEPS, row_pair};
+use super::digits::{Found, LANES, Line, MAX_PLANES, copy_plane, entries, planes};
+use super::machine::kernel;
 use crate::small::Small;
 
 /// Rows of integers as signed digits of 8 bits: every digit of every row is a column, and

@@ -1,7 +1,7 @@
 //! Kernels of fractional sums, on slices of whole pairs.
 
-use super::kernel;
 use super::lanes::{Fe8, Sum8};
+use super::machine::kernel;
 use super::sumcheck::SPAN;
 use super::vector::{eight, eight_pairs, put};
 use crate::field::{Fq, Order, Wide};

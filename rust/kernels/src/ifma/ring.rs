@@ -1,7 +1,7 @@
 //! Products of matrices modulo 2^64: tiles of eight rows of one and up to three of the other.
 
-use super::kernel;
 use super::lanes::V;
+use super::machine::kernel;
 use crate::small::Small;
 use std::arch::x86_64::*;
 

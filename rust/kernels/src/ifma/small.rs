@@ -1,7 +1,7 @@
 //! Small integers times a few fixed elements.
 
-use super::kernel;
 use super::lanes::{Constants, Fe8, V, add, mac_high, mac_low, set1};
+use super::machine::kernel;
 use super::vector::{eight, put};
 use crate::field::{Fq, Modulus, Order, Wide};
 use crate::small::Small;

@@ -1,7 +1,7 @@
 //! Sumcheck kernels, on slices of whole pairs.
 
-use super::kernel;
 use super::lanes::{Fe8, Sum8};
+use super::machine::kernel;
 use super::vector::{eight_pairs, put};
 use crate::field::{Fq, Order, Wide};
 

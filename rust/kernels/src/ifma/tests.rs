@@ -3,7 +3,7 @@
 use super::supported;
 use crate::field::{Fq, Modulus, Order};
 use crate::logup::Fractions;
-use crate::{logup, small, sumcheck, vector};
+use crate::{affine, logup, sumcheck, vector};
 use proptest::prelude::*;
 
 /// Uniform elements and, often, ones where carries and reductions happen.
@@ -130,12 +130,12 @@ proptest! {
         same!(
             x.len(),
             |o| super::affine(o, c, (&x, a), Some((y, b))),
-            small::portable::affine(o, c, (&x, a), Some((y, b)))
+            affine::portable::affine(o, c, (&x, a), Some((y, b)))
         );
         same!(
             x.len(),
             |o| super::affine(o, c, (y, a), None::<(&[i8], Fq)>),
-            small::portable::affine(o, c, (y, a), None::<(&[i8], Fq)>)
+            affine::portable::affine(o, c, (y, a), None::<(&[i8], Fq)>)
         );
         let v = [a, b, c].into_iter().cycle().take(x.len()).collect::<Vec<_>>();
         let product = |(x, v): (&i64, &Fq)| Fq::from_i64(*x) * *v;

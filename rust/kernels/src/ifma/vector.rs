@@ -1,7 +1,7 @@
 //! Element-wise kernels.
 
-use super::kernel;
 use super::lanes::{Fe8, Sum8};
+use super::machine::kernel;
 use crate::field::{Fq, Order, Wide};
 
 type F8 = Fe8<Order>;

@@ -1,6 +1,6 @@
 //! All leaves of a tree of points, against a table.
 
-use super::{Keys, V, four, grow, kernel, load};
+use super::blocks::{Keys, V, four, grow, kernel, load};
 use crate::fss::CONTROL;
 use std::arch::x86_64::*;
 

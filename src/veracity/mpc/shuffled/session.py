@@ -1,9 +1,9 @@
 """Sessions of the shuffled mode: a model, a cache and passes, at each of the three roles.
 
 Weights are masked once per model as in the other mode (:mod:`veracity.mpc.weights` makes all
-four forms of them), and material has the same labels and goes through the same ledger. A pass has
-two parts: :meth:`PartySession.ready` before the prompt exists, :meth:`PartySession.run` when it
-does. No pass ever has to be repeated.
+four forms of them), and material has the same labels and goes through the same replay registry. A
+pass has two parts: :meth:`PartySession.ready` before the prompt exists, :meth:`PartySession.run`
+when it does. No pass ever has to be repeated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
 from veracity.mpc.decoder import context_of, vocabulary_of
-from veracity.mpc.material import Label, Ledger, Material, Sink
+from veracity.mpc.material import Label, Material, ReplayRegistry, Sink
 from veracity.mpc.party import OWNER
 from veracity.mpc.sessions import Dealt, check_follows, check_label, label_both
 from veracity.mpc.shuffled.packing import Array
@@ -79,7 +79,14 @@ class DealerSession:
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
         """Write one pass's material for both parties.
 
-        ``start`` is at most the number of tokens dealt for: less to feed other tokens instead.
+        Parameters
+        ----------
+        start : int
+            At most the number of tokens dealt for: less to feed other tokens instead.
+        rows : int
+            Tokens that the pass feeds.
+        owner, user : Sink
+            Where each party's material goes.
 
         Raises
         ------
@@ -125,7 +132,7 @@ class PartySession:
         From :func:`veracity.mpc.weights.owner_weights` or ``user_weights``.
     plain : mapping
         All weights at the owner (biases, positions); empty at the user.
-    ledger : Ledger
+    registry : ReplayRegistry
         Refuses material that was used before.
     choices, homomorphic
         As at the dealer.
@@ -145,7 +152,7 @@ class PartySession:
     channel: Channel
     weights: Integers
     plain: Integers = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
+    registry: ReplayRegistry = field(default_factory=ReplayRegistry)
     choices: int = 2
     homomorphic: bool = False
     pick: Pick = greedy
@@ -189,7 +196,7 @@ class PartySession:
             Where the material was used before.
         """
         self._check(label)
-        self.ledger.use(label, material.seed)
+        self.registry.use(label, material.seed)
         shape = Shape(label.rows, label.start, self.choices)
         size = piece_bytes(self.plan, shape)[self.index]
         pieces = material.take_keys(1, size).tobytes()

@@ -23,16 +23,16 @@ from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
 from veracity.net import Channel
 from veracity.private.parties.dealing import Dealing, Made, Model
 from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind, passes_of
-from veracity.private.parties.spool import Store
+from veracity.private.parties.spool import Spool
 from veracity.private.parties.wire import (
     PROTOCOL,
-    Step,
+    MessageTag,
     digest_of,
-    hear,
-    hear_chunks,
-    lively,
-    tell,
-    tell_chunks,
+    keep_alive,
+    receive_chunks,
+    receive_object,
+    send_chunks,
+    send_object,
 )
 
 __all__ = ["DealerLimits", "DealerService"]
@@ -86,7 +86,9 @@ class DealerService:
 
     async def handle(self, channel: Channel) -> None:
         """One connection: a party of one session."""
-        hello = await hear(channel, Step.HELLO, {"protocol": int, "party": str, "session": str})
+        hello = await receive_object(
+            channel, MessageTag.HELLO, {"protocol": int, "party": str, "session": str}
+        )
         if hello["protocol"] != PROTOCOL or hello["party"] not in _NAMES:
             await channel.refuse("another version of the services' protocol; update veracity")
             return
@@ -101,12 +103,12 @@ class DealerService:
             await channel.refuse("no such session; begin a new one with the owner")
             return
         await session.join(USER)
-        await self._supply(channel, session, USER)
+        await self._preprocessing(channel, session, USER)
 
     async def _owner(self, channel: Channel, name: bytes) -> None:
-        """Register a session and supply its owner."""
+        """Register a session and send its owner the material."""
         fields = {"mode": str, "program": str, "masks": str, "rows": int, "passes": int}
-        order = await hear(channel, Step.ASK, fields)
+        order = await receive_object(channel, MessageTag.ASK, fields)
         if name in self._names:
             await channel.refuse("this session's name was used before")
             return
@@ -136,14 +138,14 @@ class DealerService:
             )
             return
         self._names.add(name)
-        store = Store(self._folder, self._limits.disk)
-        session = Dealing(model, order["mode"], name, passes, store)
+        spool = Spool(self._folder, self._limits.disk)
+        session = Dealing(model, order["mode"], name, passes, spool)
         self._sessions[name] = session
         model.uses += 1
         try:
-            await tell(channel, Step.ANSWER, ok=True)
+            await send_object(channel, MessageTag.ANSWER, ok=True)
             await session.join(OWNER)
-            await self._supply(channel, session, OWNER)
+            await self._preprocessing(channel, session, OWNER)
         finally:
             model.uses -= 1
             self._sessions.pop(name, None)
@@ -157,15 +159,15 @@ class DealerService:
     async def _model(self, channel: Channel, key: bytes) -> Model:
         """The model, from memory or from the owner."""
         known = self._models.get(key)
-        await tell(channel, Step.ANSWER, known=known is not None)
+        await send_object(channel, MessageTag.ANSWER, known=known is not None)
         if known is not None:
             return known
-        body = await hear(channel, Step.ASK, {"program_bytes": int, "seed": str})
+        body = await receive_object(channel, MessageTag.ASK, {"program_bytes": int, "seed": str})
         if body["program_bytes"] > PROGRAM_LIMIT:
             raise PeerError("the other party sends a program that is too large")
         seed = digest_of(body, "seed")
         data = bytearray()
-        async for part in hear_chunks(channel, body["program_bytes"]):
+        async for part in receive_chunks(channel, body["program_bytes"]):
             data += part
         try:
             program = await asyncio.to_thread(Program.from_json, data.decode())
@@ -192,28 +194,30 @@ class DealerService:
         if sum(m.size for m in self._models.values()) + size > self._limits.memory:
             raise UsageError("the weights' masks need more than the dealer's --memory")
 
-    async def _supply(self, channel: Channel, session: Dealing, party: int) -> None:
+    async def _preprocessing(self, channel: Channel, session: Dealing, party: int) -> None:
         """Answer a party's requests until it leaves."""
 
         async def wait() -> None:
-            await channel.send(Step.HEADER, HEADER.pack(Kind.WAIT, b"", b"", 0, 0, 0))
+            await channel.send(MessageTag.HEADER, HEADER.pack(Kind.WAIT, b"", b"", 0, 0, 0))
 
         try:
             if party == USER:
-                await tell(channel, Step.ANSWER, ok=True)
+                await send_object(channel, MessageTag.ANSWER, ok=True)
             while True:
                 request = await channel.receive(
-                    Step.REQUEST, REQUEST.size, timeout=self._limits.idle
+                    MessageTag.REQUEST, REQUEST.size, timeout=self._limits.idle
                 )
                 epoch, index = REQUEST.unpack(request)
                 obtaining = session.obtain(party, epoch, index)
-                made = await lively(obtaining, wait)
+                made = await keep_alive(obtaining, wait)
                 if made is None:
-                    await channel.send(Step.HEADER, HEADER.pack(Kind.STALE, b"", b"", 0, 0, 0))
+                    await channel.send(
+                        MessageTag.HEADER, HEADER.pack(Kind.STALE, b"", b"", 0, 0, 0)
+                    )
                     continue
                 await self._send(channel, session, party, made)
         except VeracityError as fault:
-            # In order, as far as the dealer can tell: parties leave when they have finished.
+            # In order, as far as the dealer knows: parties leave when they have finished.
             await channel.refuse(str(fault))
         finally:
             await session.leave()
@@ -225,10 +229,10 @@ class DealerService:
             Kind.MATERIAL, dealt.label.encode(), dealt.seed, dealt.size, both, made.micros
         )
         try:
-            await channel.send(Step.HEADER, header)
-            await channel.receive(Step.ACCEPT, 1, timeout=self._limits.idle)
+            await channel.send(MessageTag.HEADER, header)
+            await channel.receive(MessageTag.ACCEPT, 1, timeout=self._limits.idle)
             for part in piece.read():
-                await tell_chunks(channel, memoryview(part))
+                await send_chunks(channel, memoryview(part))
         finally:
             piece.close()
         await session.took(party, made)

@@ -14,7 +14,7 @@ from veracity.graph.program import Program
 from veracity.mpc import modes
 from veracity.mpc.party import OWNER, USER, Array
 from veracity.mpc.sessions import Dealt
-from veracity.private.parties.spool import Piece, Store
+from veracity.private.parties.spool import Piece, Spool
 
 __all__ = ["Dealing", "Made", "Model"]
 
@@ -57,12 +57,12 @@ class Dealing:
         mode: str,
         name: bytes,
         passes: list[tuple[int, int]],
-        store: Store,
+        spool: Spool,
     ) -> None:
         self.mode, self.name, self.passes = mode, name, passes
         self._program = model.program
         self._side = modes.dealer(mode, model.program, model.masks, name)
-        self._store = store
+        self._spool = spool
         self._made: dict[int, Made] = {}
         self._epoch = self._next = 0
         self._asked = [-1, -1]
@@ -169,8 +169,8 @@ class Dealing:
     async def _one(self, start: int, rows: int) -> Made:
         cost = await asyncio.to_thread(modes.price, self.mode, self._program, rows, start)
         # An owner's share may include what the user sends it: then the file is smaller.
-        owner = await self._store.take(cost.offline_bytes_owner)
-        user = await self._store.take(cost.offline_bytes_user)
+        owner = await self._spool.take(cost.offline_bytes_owner)
+        user = await self._spool.take(cost.offline_bytes_user)
         started = time.perf_counter()
         try:
             dealt = await asyncio.shield(

@@ -11,10 +11,17 @@ from veracity.graph.program import Program
 from veracity.mpc import modes
 from veracity.mpc.weights import masked_bytes
 from veracity.net import Channel
-from veracity.private.parties.weights import Kept
-from veracity.private.parties.wire import PROTOCOL, Step, digest_of, hear, hear_chunks, tell
+from veracity.private.parties.weights import WeightCache
+from veracity.private.parties.wire import (
+    PROTOCOL,
+    MessageTag,
+    digest_of,
+    receive_chunks,
+    receive_object,
+    send_object,
+)
 
-__all__ = ["Offer", "fetch_card", "fetch_weights", "meet"]
+__all__ = ["ServerInfo", "exchange_hellos", "fetch_card", "fetch_weights"]
 
 #: Bytes of a card: a program without weights and a tokenizer.
 CARD_LIMIT = 1 << 26
@@ -22,7 +29,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Offer:
+class ServerInfo:
     """What an owner says about itself before a session.
 
     Parameters
@@ -42,43 +49,45 @@ class Offer:
     card_bytes: int
 
 
-async def meet(channel: Channel) -> Offer:
+async def exchange_hellos(channel: Channel) -> ServerInfo:
     """Say hello to an owner.
 
     Raises
     ------
     PeerError
     """
-    await tell(channel, Step.HELLO, protocol=PROTOCOL)
+    await send_object(channel, MessageTag.HELLO, protocol=PROTOCOL)
     fields = {
         "protocol": int, "mode": str, "name": str, "card": str, "card_bytes": int, "masks": str,
     }  # fmt: skip
-    hello = await hear(channel, Step.HELLO, fields)
+    hello = await receive_object(channel, MessageTag.HELLO, fields)
     if hello["protocol"] != PROTOCOL or hello["mode"] not in modes.MODES:
         raise PeerError("the owner speaks another version of the services' protocol")
     if not 0 < hello["card_bytes"] <= CARD_LIMIT:
         raise PeerError("the owner's card has a size that cannot be")
     digests = [digest_of(hello, name) for name in ("card", "masks")]
-    return Offer(hello["mode"], hello["name"], digests[0], digests[1], hello["card_bytes"])
+    return ServerInfo(hello["mode"], hello["name"], digests[0], digests[1], hello["card_bytes"])
 
 
-async def fetch_card(channel: Channel, offer: Offer) -> bytes:
+async def fetch_card(channel: Channel, info: ServerInfo) -> bytes:
     """The public card, with the digest that the owner named.
 
     Raises
     ------
     PeerError
     """
-    await tell(channel, Step.ASK, what="card", rows=0, passes=0)
+    await send_object(channel, MessageTag.ASK, what="card", rows=0, passes=0)
     data = bytearray()
-    async for part in hear_chunks(channel, offer.card_bytes):
+    async for part in receive_chunks(channel, info.card_bytes):
         data += part
-    if hashlib.sha256(data).digest() != offer.card:
+    if hashlib.sha256(data).digest() != info.card:
         raise PeerError("the owner sent another card than it named")
     return bytes(data)
 
 
-async def fetch_weights(channel: Channel, program: Program, kept: Kept, progress: Progress) -> int:
+async def fetch_weights(
+    channel: Channel, program: Program, weight_cache: WeightCache, progress: Progress
+) -> int:
     """The masked weights, unless they are there; returns the bytes that came.
 
     Parameters
@@ -87,7 +96,7 @@ async def fetch_weights(channel: Channel, program: Program, kept: Kept, progress
         To the owner.
     program : Program
         Public part of the model.
-    kept : Kept
+    weight_cache : WeightCache
         Where they are kept.
     progress : Progress
         Called as they arrive.
@@ -96,12 +105,12 @@ async def fetch_weights(channel: Channel, program: Program, kept: Kept, progress
     ------
     PeerError, UsageError
     """
-    if kept.there:
+    if weight_cache.there:
         return 0
     size, done = masked_bytes(program), 0
-    await tell(channel, Step.ASK, what="weights", rows=0, passes=0)
-    with kept.filled() as out:
-        async for part in hear_chunks(channel, size):
+    await send_object(channel, MessageTag.ASK, what="weights", rows=0, passes=0)
+    with weight_cache.filled() as out:
+        async for part in receive_chunks(channel, size):
             out.write(part)
             done += len(part)
             progress("weights", done / size)

@@ -23,10 +23,18 @@ from veracity.mpc import modes
 from veracity.mpc.party import OWNER
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
 from veracity.net import Channel
-from veracity.private.parties.preprocessing_client import Supply, passes_of
-from veracity.private.parties.spool import SharedLedger, Store
-from veracity.private.parties.thread_adapter import Apart, Bridge, light
-from veracity.private.parties.wire import CHUNK, PROTOCOL, Step, hear, lively, tell, tell_chunks
+from veracity.private.parties.preprocessing_client import PreprocessingClient, passes_of
+from veracity.private.parties.spool import SharedRegistry, Spool
+from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
+from veracity.private.parties.wire import (
+    CHUNK,
+    PROTOCOL,
+    MessageTag,
+    keep_alive,
+    receive_object,
+    send_chunks,
+    send_object,
+)
 
 __all__ = ["OwnerService", "ServiceLimits", "register"]
 
@@ -74,7 +82,7 @@ class OwnerService:
         Connects to the dealer.
     folder : Path
         Where material waits.
-    ledger : SharedLedger
+    registry : SharedRegistry
         Of all sessions.
     """
 
@@ -86,7 +94,7 @@ class OwnerService:
     card: bytes
     dealer: Callable[[], Awaitable[Channel]]
     folder: Path
-    ledger: SharedLedger = field(default_factory=SharedLedger)
+    registry: SharedRegistry = field(default_factory=SharedRegistry)
     limits: ServiceLimits = field(default_factory=ServiceLimits)
 
     def __post_init__(self) -> None:
@@ -97,13 +105,13 @@ class OwnerService:
 
     async def handle(self, channel: Channel) -> None:
         """One client."""
-        hello = await hear(channel, Step.HELLO, {"protocol": int})
+        hello = await receive_object(channel, MessageTag.HELLO, {"protocol": int})
         if hello["protocol"] != PROTOCOL:
             await channel.refuse("another version of the services' protocol; update veracity")
             return
-        await tell(
+        await send_object(
             channel,
-            Step.HELLO,
+            MessageTag.HELLO,
             protocol=PROTOCOL,
             mode=self.mode,
             name=self.name[:200],
@@ -113,9 +121,9 @@ class OwnerService:
         )
         while True:
             fields = {"what": str, "rows": int, "passes": int}
-            ask = await hear(channel, Step.ASK, fields, timeout=self.limits.idle)
+            ask = await receive_object(channel, MessageTag.ASK, fields, timeout=self.limits.idle)
             if ask["what"] == "card":
-                await tell_chunks(channel, memoryview(self.card))
+                await send_chunks(channel, memoryview(self.card))
             elif ask["what"] == "weights":
                 await self._send_weights(channel)
             elif ask["what"] == "session":
@@ -132,9 +140,9 @@ class OwnerService:
             held += part.tobytes()
             whole = len(held) - len(held) % CHUNK
             if whole:
-                await tell_chunks(channel, memoryview(bytes(held[:whole])))
+                await send_chunks(channel, memoryview(bytes(held[:whole])))
                 del held[:whole]
-        await tell_chunks(channel, memoryview(bytes(held)))
+        await send_chunks(channel, memoryview(bytes(held)))
 
     async def _session(self, channel: Channel, rows: int, count: int) -> None:
         if not (min(rows, count) >= 1 and rows + count - 1 <= context_of(self.program)):
@@ -149,15 +157,17 @@ class OwnerService:
             _LOG.warning("no session: %s", fault)
             await channel.refuse(f"the owner has no dealer: {fault}")
             return
-        supply = Supply(dealer, Store(self.folder, self.limits.disk), passes, self.limits.ahead)
+        preprocessing = PreprocessingClient(
+            dealer, Spool(self.folder, self.limits.disk), passes, self.limits.ahead
+        )
         done = 0
         try:
-            supply.start()
-            await tell(channel, Step.ANSWER, session=name.hex())
+            preprocessing.start()
+            await send_object(channel, MessageTag.ANSWER, session=name.hex())
             before = channel.traffic
-            done = await self._passes(channel, supply, name, passes)
+            done = await self._passes(channel, preprocessing, name, passes)
         finally:
-            await supply.close()
+            await preprocessing.close()
         seen = channel.traffic - before
         _LOG.info(
             "session %s (%s): prompt of %d tokens, %d passes, received %.1f MB, all of it masked",
@@ -165,32 +175,36 @@ class OwnerService:
         )  # fmt: skip
 
     async def _passes(
-        self, channel: Channel, supply: Supply, name: bytes, passes: list[tuple[int, int]]
+        self,
+        channel: Channel,
+        preprocessing: PreprocessingClient,
+        name: bytes,
+        passes: list[tuple[int, int]],
     ) -> int:
         """Run passes until the client leaves; returns how many were run."""
-        bridge = Bridge(channel, asyncio.get_running_loop())
+        bridge = ThreadAdapter(channel, asyncio.get_running_loop())
         side = modes.party(
-            self.mode, OWNER, self.program, bridge, self._layers, self.weights, self.ledger, name
+            self.mode, OWNER, self.program, bridge, self._layers, self.weights, self.registry, name
         )
 
         async def wait() -> None:
-            await channel.send(Step.TURN, b"\x00")
+            await channel.send(MessageTag.TURN, b"\x00")
 
         index = 0
-        async with Apart(channel) as apart:
+        async with SessionThread(channel) as apart:
             await apart(side.introduce())
             while index < len(passes):
                 try:
-                    parcel = await lively(supply.next(), wait)
+                    pass_material = await keep_alive(preprocessing.next(), wait)
                 except (PeerError, UsageError) as fault:
                     _LOG.warning("a session has no more material: %s", fault)
                     await channel.refuse(f"the owner got no material: {fault}")
                     break
                 heard = channel.traffic.received_messages
                 try:
-                    await channel.send(Step.TURN, b"\x01")
+                    await channel.send(MessageTag.TURN, b"\x01")
                     bridge.patience = self.limits.idle
-                    ready = await apart(side.ready(parcel.label, parcel.material()))
+                    ready = await apart(side.ready(pass_material.label, pass_material.material()))
                     bridge.patience = self.limits.idle
                     run = side.run(ready)
                     outcome = await (run if light(self.mode, passes[index][1]) else apart(run))
@@ -199,11 +213,11 @@ class OwnerService:
                         break  # the client has its answer, and has left
                     raise
                 finally:
-                    parcel.piece.close()
+                    pass_material.piece.close()
                 if outcome.done:
                     index += 1
                 else:
-                    await supply.repeat(index)
+                    await preprocessing.repeat(index)
         return index
 
 
@@ -227,22 +241,28 @@ async def register(owner: OwnerService, name: bytes, rows: int, count: int) -> C
     """
     channel = await owner.dealer()
     try:
-        await tell(channel, Step.HELLO, protocol=PROTOCOL, party="owner", session=name.hex())
+        await send_object(
+            channel, MessageTag.HELLO, protocol=PROTOCOL, party="owner", session=name.hex()
+        )
         program = owner.program.to_json().encode()
-        await tell(
+        await send_object(
             channel,
-            Step.ASK,
+            MessageTag.ASK,
             mode=owner.mode,
             program=owner.program.digest,
             masks=seed_digest(owner.seed).hex(),
             rows=rows,
             passes=count,
         )
-        if not (await hear(channel, Step.ANSWER, {"known": bool}))["known"]:
-            await tell(channel, Step.ASK, program_bytes=len(program), seed=owner.seed.hex())
-            await tell_chunks(channel, memoryview(program))
+        if not (await receive_object(channel, MessageTag.ANSWER, {"known": bool}))["known"]:
+            await send_object(
+                channel, MessageTag.ASK, program_bytes=len(program), seed=owner.seed.hex()
+            )
+            await send_chunks(channel, memoryview(program))
         # The dealer expands the masks of a model that it sees for the first time.
-        await hear(channel, Step.ANSWER, {"ok": bool}, timeout=max(300.0, channel.timeout))
+        await receive_object(
+            channel, MessageTag.ANSWER, {"ok": bool}, timeout=max(300.0, channel.timeout)
+        )
     except BaseException:
         channel.abort()
         raise

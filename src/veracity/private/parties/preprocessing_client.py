@@ -21,10 +21,10 @@ from enum import IntEnum
 from veracity.errors import FormatError, PeerError
 from veracity.mpc.material import Label, Material
 from veracity.net import Channel
-from veracity.private.parties.spool import Piece, Store
-from veracity.private.parties.wire import Step, hear_chunks
+from veracity.private.parties.spool import Piece, Spool
+from veracity.private.parties.wire import MessageTag, receive_chunks
 
-__all__ = ["HEADER", "REQUEST", "Kind", "Parcel", "Supply", "passes_of"]
+__all__ = ["HEADER", "REQUEST", "Kind", "PassMaterial", "PreprocessingClient", "passes_of"]
 
 REQUEST = struct.Struct("<II")
 HEADER = struct.Struct(f"<B7x{Label.SIZE}s32sQQQ")
@@ -50,7 +50,7 @@ def passes_of(rows: int, count: int) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class PassMaterial:
     """Material of one pass for one party.
 
     Attributes
@@ -74,14 +74,14 @@ class Parcel:
         return Material(self.seed, self.piece.read())
 
 
-class Supply:
+class PreprocessingClient:
     """A party's side.
 
     Parameters
     ----------
     channel : Channel
         To the dealer.
-    store : Store
+    spool : Spool
         Where material waits.
     passes : list
         ``(start, rows)`` of each.
@@ -90,14 +90,14 @@ class Supply:
     """
 
     def __init__(
-        self, channel: Channel, store: Store, passes: list[tuple[int, int]], ahead: int
+        self, channel: Channel, spool: Spool, passes: list[tuple[int, int]], ahead: int
     ) -> None:
         self._channel = channel
-        self._store = store
+        self._spool = spool
         self._passes = passes
         self._ahead = max(1, ahead)
         self._epoch = self._next = 0
-        self._parcels: list[Parcel] = []
+        self._parcels: list[PassMaterial] = []
         self._changed = asyncio.Condition()
         self._fault: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
@@ -106,7 +106,7 @@ class Supply:
         """Begin to fetch."""
         self._task = asyncio.create_task(self._run())
 
-    async def next(self) -> Parcel:
+    async def next(self) -> PassMaterial:
         """Material of the next pass, as soon as it is here.
 
         Raises
@@ -117,9 +117,9 @@ class Supply:
             await self._changed.wait_for(lambda: self._parcels or self._fault)
             if not self._parcels:
                 raise self._fault or PeerError("the dealer has left")
-            parcel = self._parcels.pop(0)
+            pass_material = self._parcels.pop(0)
             self._changed.notify_all()
-            return parcel
+            return pass_material
 
     async def full(self, count: int) -> None:
         """Wait until ``count`` passes are here.
@@ -138,8 +138,8 @@ class Supply:
         async with self._changed:
             self._epoch += 1
             self._next = index
-            for parcel in self._parcels:
-                parcel.piece.close()
+            for pass_material in self._parcels:
+                pass_material.piece.close()
             self._parcels.clear()
             self._changed.notify_all()
 
@@ -149,8 +149,8 @@ class Supply:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        for parcel in self._parcels:
-            parcel.piece.close()
+        for pass_material in self._parcels:
+            pass_material.piece.close()
         self._parcels.clear()
         await self._channel.close()
 
@@ -164,16 +164,16 @@ class Supply:
                         lambda: self._next < len(self._passes) and len(self._parcels) < self._ahead
                     )
                     epoch, index = self._epoch, self._next
-                parcel = await self._fetch(epoch, index)
+                pass_material = await self._fetch(epoch, index)
                 async with self._changed:
                     if epoch != self._epoch:
-                        if parcel is not None:
-                            parcel.piece.close()
-                    elif parcel is None:
+                        if pass_material is not None:
+                            pass_material.piece.close()
+                    elif pass_material is None:
                         # The other party saw the repetition first; ours is on its way.
                         await self._changed.wait_for(lambda e=epoch: self._epoch != e)  # type: ignore[misc]
                     else:
-                        self._parcels.append(parcel)
+                        self._parcels.append(pass_material)
                         self._next += 1
                         self._changed.notify_all()
         except Exception as fault:
@@ -181,11 +181,11 @@ class Supply:
                 self._fault = fault
                 self._changed.notify_all()
 
-    async def _fetch(self, epoch: int, index: int) -> Parcel | None:
+    async def _fetch(self, epoch: int, index: int) -> PassMaterial | None:
         channel = self._channel
-        await channel.send(Step.REQUEST, REQUEST.pack(epoch, index))
+        await channel.send(MessageTag.REQUEST, REQUEST.pack(epoch, index))
         while True:
-            data = bytes(await channel.receive(Step.HEADER, HEADER.size))
+            data = bytes(await channel.receive(MessageTag.HEADER, HEADER.size))
             kind, label_bytes, seed, size, both, micros = HEADER.unpack(data)
             if kind != Kind.WAIT:
                 break
@@ -197,14 +197,14 @@ class Supply:
             raise PeerError(str(error)) from error
         if kind != Kind.MATERIAL or (label.start, label.rows) != self._passes[index]:
             raise PeerError("the dealer sent material for another pass")
-        piece = await self._store.take(size)
+        piece = await self._spool.take(size)
         try:
-            await channel.send(Step.ACCEPT, b"\x01")
+            await channel.send(MessageTag.ACCEPT, b"\x01")
             started = time.perf_counter()
-            async for part in hear_chunks(channel, size):
+            async for part in receive_chunks(channel, size):
                 piece.write(part)
         except BaseException:
             piece.close()
             raise
         took = time.perf_counter() - started
-        return Parcel(label, seed, piece, size, both, micros / 1e6, took)
+        return PassMaterial(label, seed, piece, size, both, micros / 1e6, took)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from veracity.errors import UsageError
-from veracity.mpc.material import Label, Ledger
+from veracity.mpc.material import Label, ReplayRegistry
 from veracity.private.parties.wire import CHUNK
 
-__all__ = ["Piece", "SharedLedger", "Store", "private_folder"]
+__all__ = ["Piece", "SharedRegistry", "Spool", "private_folder"]
 
 
 def private_folder(path: Path) -> Path:
@@ -38,22 +38,22 @@ def private_folder(path: Path) -> Path:
 
 
 class Piece:
-    """A file of a store: written, then read once from its beginning.
+    """A file of a spool: written, then read once from its beginning.
 
     Parameters
     ----------
-    store : Store
+    spool : Spool
         Whose cap it counts for.
     size : int
         Bytes reserved for it.
     """
 
-    def __init__(self, store: Store, size: int) -> None:
+    def __init__(self, spool: Spool, size: int) -> None:
         self.size = size
         self.written = 0
-        self._store = store
+        self._spool = spool
         # No name from the first moment on, mode 0600.
-        self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=store.folder))  # noqa: SIM115
+        self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=spool.folder))  # noqa: SIM115
 
     def write(self, data: bytes | bytearray) -> None:
         """Append.
@@ -85,10 +85,10 @@ class Piece:
         if not self._file.closed:
             with contextlib.suppress(OSError):
                 self._file.close()
-            self._store.give_back(self.size)
+            self._spool.give_back(self.size)
 
 
-class Store:
+class Spool:
     """Where one session's material waits.
 
     Parameters
@@ -138,8 +138,8 @@ class Store:
             self._loop.call_soon_threadsafe(free)
 
 
-class SharedLedger(Ledger):
-    """A ledger for all sessions of a process, which run in several threads."""
+class SharedRegistry(ReplayRegistry):
+    """A registry for all sessions of a process, which run in several threads."""
 
     def __init__(self, path: Path | None = None) -> None:
         if path is not None:
@@ -148,6 +148,6 @@ class SharedLedger(Ledger):
         self._lock = threading.Lock()
 
     def use(self, label: Label, seed: bytes) -> None:
-        """Mark as used; see :meth:`Ledger.use`."""
+        """Mark as used; see :meth:`ReplayRegistry.use`."""
         with self._lock:
             super().use(label, seed)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 from veracity.net import Channel, Traffic
 from veracity.net.channel import Octets
 
-__all__ = ["Apart", "Bridge", "light"]
+__all__ = ["SessionThread", "ThreadAdapter", "light"]
 
 T = TypeVar("T")
 #: Bytes of a message that is copied rather than waited for.
@@ -32,7 +32,7 @@ def light(mode: str, rows: int) -> bool:
     return rows == 1 and mode != "secure"
 
 
-class Bridge(Channel):
+class ThreadAdapter(Channel):
     """A channel for another thread than that of its event loop; on its own loop, itself.
 
     Parameters
@@ -120,7 +120,7 @@ class Bridge(Channel):
         self._loop.call_soon_threadsafe(self._channel.abort)
 
 
-class Apart:
+class SessionThread:
     """A thread with an event loop of its own, for one session's computations.
 
     Parameters
@@ -153,7 +153,7 @@ class Apart:
         await loop.run_in_executor(self._pool, self._runner.close)
         self._pool.shutdown(wait=False)
 
-    async def __aenter__(self) -> Apart:
+    async def __aenter__(self) -> SessionThread:
         return self
 
     async def __aexit__(

@@ -19,11 +19,21 @@ from veracity.mpc.token_selection.pick import Pick, greedy
 from veracity.mpc.weights import user_weights
 from veracity.net import Channel
 from veracity.private.parties.owner import ServiceLimits
-from veracity.private.parties.preprocessing_client import Parcel, Supply, passes_of
+from veracity.private.parties.preprocessing_client import (
+    PassMaterial,
+    PreprocessingClient,
+    passes_of,
+)
 from veracity.private.parties.report import PassReport, Tally
-from veracity.private.parties.spool import SharedLedger, Store
-from veracity.private.parties.thread_adapter import Apart, Bridge, light
-from veracity.private.parties.wire import PROTOCOL, Step, digest_of, hear, tell
+from veracity.private.parties.spool import SharedRegistry, Spool
+from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
+from veracity.private.parties.wire import (
+    PROTOCOL,
+    MessageTag,
+    digest_of,
+    receive_object,
+    send_object,
+)
 
 __all__ = ["UserSession"]
 
@@ -32,7 +42,7 @@ __all__ = ["UserSession"]
 class _Ready:
     """A pass that waits for its tokens."""
 
-    parcel: Parcel
+    pass_material: PassMaterial
     side: Any
 
 
@@ -49,12 +59,12 @@ class UserSession:
     owner, dealer : Channel
         Open; the owner has been met and has no question open. Closed at the end.
     masked : mapping
-        From :meth:`Kept.load`.
+        From :meth:`WeightCache.load`.
     rows, passes : int
         Tokens of the prompt, and the most tokens of an answer.
     folder : Path
         Where material waits.
-    ledger : SharedLedger
+    registry : SharedRegistry
         Of all sessions.
     pick : callable
         Chooses among the logits, where the mode shows them.
@@ -68,15 +78,15 @@ class UserSession:
     rows: int
     passes: int
     folder: Path
-    ledger: SharedLedger
+    registry: SharedRegistry
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     pick: Pick = greedy
     reports: list[PassReport] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._passes = passes_of(self.rows, self.passes)
-        self._apart = Apart(self.owner)
-        self._supply: Supply | None = None
+        self._apart = SessionThread(self.owner)
+        self._preprocessing: PreprocessingClient | None = None
         self._ready: _Ready | None = None
         self._tally = Tally()
         self._done = 0
@@ -97,28 +107,34 @@ class UserSession:
     async def _part(self) -> None:
         """Leave both, and drop what waits."""
         if self._ready is not None:
-            self._ready.parcel.piece.close()
-        if self._supply is not None:
-            await self._supply.close()
+            self._ready.pass_material.piece.close()
+        if self._preprocessing is not None:
+            await self._preprocessing.close()
         await self.dealer.close()
         await self.owner.close()
         await self._apart.close()
 
     async def _begin(self) -> None:
-        await tell(self.owner, Step.ASK, what="session", rows=self.rows, passes=self.passes)
-        answer = await hear(
-            self.owner, Step.ANSWER, {"session": str}, timeout=max(300.0, self.owner.timeout)
+        await send_object(
+            self.owner, MessageTag.ASK, what="session", rows=self.rows, passes=self.passes
+        )
+        answer = await receive_object(
+            self.owner, MessageTag.ANSWER, {"session": str}, timeout=max(300.0, self.owner.timeout)
         )
         name = digest_of(answer, "session", 16)
-        await tell(self.dealer, Step.HELLO, protocol=PROTOCOL, party="user", session=name.hex())
-        await hear(self.dealer, Step.ANSWER, {"ok": bool})
-        store = Store(self.folder, self.limits.disk)
-        self._supply = Supply(self.dealer, store, self._passes, self.limits.ahead)
-        self._supply.start()
+        await send_object(
+            self.dealer, MessageTag.HELLO, protocol=PROTOCOL, party="user", session=name.hex()
+        )
+        await receive_object(self.dealer, MessageTag.ANSWER, {"ok": bool})
+        spool = Spool(self.folder, self.limits.disk)
+        self._preprocessing = PreprocessingClient(
+            self.dealer, spool, self._passes, self.limits.ahead
+        )
+        self._preprocessing.start()
         weights = await asyncio.to_thread(user_weights, self.program, self.masked)
-        self._bridge = Bridge(self.owner, asyncio.get_running_loop())
+        self._bridge = ThreadAdapter(self.owner, asyncio.get_running_loop())
         self._side = modes.party(
-            self.mode, USER, self.program, self._bridge, weights, {}, self.ledger, name, self.pick
+            self.mode, USER, self.program, self._bridge, weights, {}, self.registry, name, self.pick
         )
         await self._apart(self._side.introduce())
 
@@ -133,10 +149,10 @@ class UserSession:
         await self._opened.full(most if count is None else min(count, most))
 
     @property
-    def _opened(self) -> Supply:
-        if self._supply is None:
+    def _opened(self) -> PreprocessingClient:
+        if self._preprocessing is None:
             raise UsageError("a session is used in an `async with` block")
-        return self._supply
+        return self._preprocessing
 
     @property
     def _left(self) -> int:
@@ -153,22 +169,24 @@ class UserSession:
             return
         if not self._left:
             raise UsageError("all passes of this session are used; begin another one")
-        parcel = await self._opened.next()
+        pass_material = await self._opened.next()
         try:
-            while (turn := await self.owner.receive(Step.TURN, 1)) != b"\x01":
+            while (turn := await self.owner.receive(MessageTag.TURN, 1)) != b"\x01":
                 if turn != b"\x00":
-                    raise PeerError("the owner sent nonsense")
+                    raise PeerError("the owner sent something else than that it has its material")
             before, started = self.owner.traffic, time.perf_counter()
-            side = await self._apart(self._side.ready(parcel.label, parcel.material()))
+            side = await self._apart(
+                self._side.ready(pass_material.label, pass_material.material())
+            )
         except BaseException:
-            parcel.piece.close()
+            pass_material.piece.close()
             raise
         tally = self._tally
         tally.ready_s += time.perf_counter() - started
-        tally.deal_s += parcel.deal_s
-        tally.fetch_s += parcel.fetch_s
-        tally.offline_bytes += parcel.both + (self.owner.traffic - before).sent_bytes
-        self._ready = _Ready(parcel, side)
+        tally.deal_s += pass_material.deal_s
+        tally.fetch_s += pass_material.fetch_s
+        tally.offline_bytes += pass_material.both + (self.owner.traffic - before).sent_bytes
+        self._ready = _Ready(pass_material, side)
 
     async def feed(self, tokens: Sequence[int]) -> int:
         """Run the passes for these tokens, the prompt or one; returns the token that follows.
@@ -207,7 +225,7 @@ class UserSession:
                 run = self._side.run(ready.side, tokens)
                 outcome = await (run if light(self.mode, rows) else self._apart(run))
             finally:
-                ready.parcel.piece.close()
+                ready.pass_material.piece.close()
             tally, traffic = self._tally, self.owner.traffic - before
             tally.online_s += time.perf_counter() - begun
             tally.attempts += 1

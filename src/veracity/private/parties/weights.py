@@ -22,10 +22,10 @@ from veracity.mpc.party import Array
 from veracity.mpc.weights import WORD, masked_bytes, masked_shapes
 from veracity.private.parties.spool import private_folder
 
-__all__ = ["Kept"]
+__all__ = ["WeightCache"]
 
 
-class Kept:
+class WeightCache:
     """The user's copy of masked weights on disk, one file for each model and each set of masks.
 
     Parameters

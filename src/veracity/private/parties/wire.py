@@ -19,21 +19,21 @@ from veracity.net import Channel
 __all__ = [
     "CHUNK",
     "PROTOCOL",
-    "Step",
+    "MessageTag",
     "chunks_of",
     "digest_of",
-    "hear",
-    "hear_chunks",
-    "lively",
-    "tell",
-    "tell_chunks",
+    "keep_alive",
+    "receive_chunks",
+    "receive_object",
+    "send_chunks",
+    "send_object",
 ]
 
-#: Version of what services tell each other; another one is refused.
+#: Version of what services send each other; another one is refused.
 PROTOCOL = 1
 #: Bytes of a file that travel in one message.
 CHUNK = 1 << 22
-#: Seconds between two signs of life of a party that is at work for another.
+#: Seconds between two keep-alives of a party that is at work for another.
 BEAT = 1.0
 _LIMIT = 4096
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 Fields = dict[str, type]
 
 
-class Step(IntEnum):
+class MessageTag(IntEnum):
     """Tags of these messages."""
 
     HELLO = 1 << 31
@@ -54,7 +54,7 @@ class Step(IntEnum):
     ACCEPT = HELLO + 7
 
 
-async def tell(channel: Channel, step: Step, **fields: Any) -> None:
+async def send_object(channel: Channel, step: MessageTag, **fields: Any) -> None:
     """Send one object.
 
     Parameters
@@ -73,8 +73,8 @@ def _encode(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
 
 
-async def hear(
-    channel: Channel, step: Step, fields: Fields, *, timeout: float | None = None
+async def receive_object(
+    channel: Channel, step: MessageTag, fields: Fields, *, timeout: float | None = None
 ) -> dict[str, Any]:
     """Receive one object with exactly these fields of these types.
 
@@ -136,21 +136,21 @@ def chunks_of(size: int) -> Iterable[int]:
         yield min(CHUNK, size - start)
 
 
-async def tell_chunks(channel: Channel, data: memoryview) -> None:
+async def send_chunks(channel: Channel, data: memoryview) -> None:
     """Send bytes whose number the receiver knows."""
     start = 0
     for size in chunks_of(len(data)):
-        await channel.send(Step.CHUNK, data[start : start + size])
+        await channel.send(MessageTag.CHUNK, data[start : start + size])
         start += size
 
 
-async def hear_chunks(channel: Channel, size: int) -> AsyncIterator[bytearray]:
+async def receive_chunks(channel: Channel, size: int) -> AsyncIterator[bytearray]:
     """Receive ``size`` bytes, chunk by chunk."""
     for part in chunks_of(size):
-        yield await channel.receive(Step.CHUNK, part)
+        yield await channel.receive(MessageTag.CHUNK, part)
 
 
-async def lively(work: Awaitable[T], beat: Callable[[], Awaitable[None]]) -> T:
+async def keep_alive(work: Awaitable[T], beat: Callable[[], Awaitable[None]]) -> T:
     """Wait for ``work``, and give a sign of life as long as that takes."""
     task = asyncio.ensure_future(work)
     try:

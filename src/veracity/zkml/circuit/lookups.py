@@ -17,11 +17,11 @@ import numpy as np
 from veracity.engine.api import ORDER, Engine, Ints, Leaves, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.fractions import Placement, Run, place
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
-from veracity.zk.reduction import Term, Weights
-from veracity.zkml.circuit.builder import LookupUse
+from veracity.zk.reduction import Functional, Term
+from veracity.zkml.circuit.declared import LookupUse
 from veracity.zkml.circuit.linear_maps import Causal
 from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.circuit.tables import Table
@@ -193,7 +193,7 @@ def _claims(
         ]
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]
-            weights: Weights = ((1, vectors[0]),)
+            weights: Functional = ((1, vectors[0]),)
             counts.append(Term(-prefix % ORDER, multiplicity_id(table), weights))
             entries = engine.logup_denominators(_table_leaves(engine, plan, table, alpha, beta))
             denominator += prefix * engine.dot(vectors[0], entries)
@@ -212,7 +212,7 @@ def _claims(
         numerator += prefix * sums[0] % ORDER * inside
         constants = _constants(engine, plan, group, alpha, beta)
         denominator += prefix * engine.dot(vectors[0], constants) % ORDER * rest
-        axes: Weights = tuple((1, v) for v in vectors[1:])
+        axes: Functional = tuple((1, v) for v in vectors[1:])
         scale = [-prefix * w % ORDER for w in instances]
         parts = [resolver.resolve([u.value for u in group], scale, axes)]
         images = [u.image for u in group if u.image is not None]
@@ -236,7 +236,7 @@ def prod_mod(values: object) -> int:
     return out
 
 
-def _challenges(channel: Channel) -> tuple[int, int]:
+def _challenges(channel: HiddenChannel) -> tuple[int, int]:
     return channel.challenge("lookup alpha"), channel.challenge("lookup beta")
 
 
@@ -247,7 +247,21 @@ def prove_all_lookups(
     multiplicities: Mapping[ArrayId, Ints],
     progress: Callable[[float], None] = lambda _: None,
 ) -> list[Claim]:
-    """Prove every lookup; returns the remaining claims about arrays."""
+    """Prove every lookup; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Where messages go.
+    resolver : Resolver
+        From tensors to committed arrays.
+    plan : LookupPlan
+        With the prover's integers.
+    multiplicities : mapping
+        How often each table entry is looked up; committed already.
+    progress : callable
+        Receives the fraction done.
+    """
     alpha, beta = _challenges(channel)
     leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
     leaf = prove_lookups(channel, leaves, plan.placement().variables, progress)
@@ -257,7 +271,17 @@ def prove_all_lookups(
 def verify_all_lookups(
     channel: HiddenVerifier, resolver: Resolver, plan: LookupPlan
 ) -> list[Claim]:
-    """Replay; returns the remaining claims about arrays."""
+    """Replay; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenVerifier
+        Where messages come from.
+    resolver : Resolver
+        From tensors to committed arrays.
+    plan : LookupPlan
+        Public shapes.
+    """
     alpha, beta = _challenges(channel)
     leaf = verify_lookups(channel, plan.placement().variables)
     return _claims(channel.engine, resolver, plan, leaf, alpha, beta)

@@ -13,7 +13,7 @@ claims are batched with powers of a challenge; the total ``T`` of their product 
 that their terms on arrays make one linear claim.
 
 Messages. ``T``; the sumcheck; then ``A, B`` of every product term at its point.
-Checks (ledger). Those of the sumcheck; ``sum_g lambda_g pad_g A_g B_g`` equals its last claim.
+Checks (deferred). Those of the sumcheck; ``sum_g lambda_g pad_g A_g B_g`` equals its last claim.
 Remaining claims. Linear claims: the batch, and one per operand and product term.
 Soundness error. ``(claims + 2 n) / |F|`` for a sumcheck over ``n`` variables.
 """
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
-from veracity.zk.ledger import Channel, HiddenProver, HiddenVerifier, LinearForm
+from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import axis_points, kron, powers, variables
 from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
@@ -129,7 +129,7 @@ def _operand_claims(
 
 
 def _join(
-    channel: Channel,
+    channel: HiddenChannel,
     engine: Engine,
     resolver: Resolver,
     groups: Sequence[_Group],
@@ -142,9 +142,9 @@ def _join(
     for i, group in enumerate(groups):
         a, b = ends[2 * i], ends[2 * i + 1]
         factor = group.factor * pad_factor(end.point, variables(group.dims)) % ORDER
-        total = total + factor * channel.ledger.multiply(a, b)
+        total = total + factor * channel.constraints.multiply(a, b)
         claims += _operand_claims(engine, resolver, group, end.point, (a, b))
-    channel.ledger.require_zero(total - end.value)
+    channel.constraints.require_zero(total - end.value)
     return claims
 
 
@@ -183,7 +183,7 @@ def _pair(engine: Engine, group: _Group) -> Pair:
 
 
 def _batch(
-    channel: Channel, engine: Engine, claims: Sequence[Claim]
+    channel: HiddenChannel, engine: Engine, claims: Sequence[Claim]
 ) -> tuple[list[_Group], list[Term], LinearForm, list[LinearClaim]]:
     """Batch the claims that have products: groups, terms on arrays, value; and the other claims."""
     owing = [c for c in claims if c.products]
@@ -196,7 +196,7 @@ def _batch(
     terms: list[Term] = []
     value = LinearForm(0)
     for k, claim in zip(scale, owing, strict=True):
-        terms += [Term(k * t.coefficient % ORDER, t.array, t.weights) for t in claim.terms]
+        terms += [Term(k * t.coefficient % ORDER, t.array, t.functional) for t in claim.terms]
         value = value + k * claim.value
     return groups, terms, value, [LinearClaim(c.terms, c.value) for c in claims if not c.products]
 
@@ -204,7 +204,17 @@ def _batch(
 def prove_products(
     channel: HiddenProver, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
-    """Prove every product; returns the remaining claims about arrays."""
+    """Prove every product; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenProver
+        Where messages go.
+    resolver : Resolver
+        From tensors to committed arrays.
+    claims : sequence of Claim
+        Those with products and those without.
+    """
     engine = channel.engine
     groups, terms, value, linear = _batch(channel, engine, claims)
     pairs = [_pair(engine, g) for g in groups]
@@ -219,7 +229,17 @@ def prove_products(
 def verify_products(
     channel: HiddenVerifier, resolver: Resolver, claims: Sequence[Claim]
 ) -> list[LinearClaim]:
-    """Replay; returns the remaining claims about arrays."""
+    """Replay; returns the remaining claims about arrays.
+
+    Parameters
+    ----------
+    channel : HiddenVerifier
+        Where messages come from.
+    resolver : Resolver
+        From tensors to committed arrays.
+    claims : sequence of Claim
+        Those with products and those without.
+    """
     engine = channel.engine
     groups, terms, value, linear = _batch(channel, engine, claims)
     (total,) = channel.receive("product total", 1)

@@ -73,7 +73,15 @@ def exponential(exp_k: int) -> Table:
 
 
 def function(fn: str, k_in: int, k_out: int) -> Table:
-    """``x -> round(fn(x 2^-k_in) 2^k_out)`` for signed 16-bit x."""
+    """``x -> round(fn(x 2^-k_in) 2^k_out)`` for signed 16-bit x.
+
+    Parameters
+    ----------
+    fn : str
+        Name of the function.
+    k_in, k_out : int
+        Exponents of the argument and of the value.
+    """
     return Table(f"fn:{fn},{k_in},{k_out}", -(1 << 15), 1 << 16)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from veracity.engine.api import ORDER, Engine, Ints
 from veracity.zk.committed import ArrayId
 from veracity.zk.mle import kron
-from veracity.zk.reduction import Weights
+from veracity.zk.reduction import Functional
 from veracity.zkml.circuit.linear_maps import (
     Broadcast,
     Causal,
@@ -59,7 +59,7 @@ class ArraySource:
 class One:
     """The constant 1, of dims ``()``."""
 
-    def evaluate(self, _engine: Engine, _weights: Weights) -> int:
+    def evaluate(self, _engine: Engine, _weights: Functional) -> int:
         """Itself: nothing weighs it."""
         return 1
 
@@ -79,7 +79,7 @@ class Below:
         limits = np.asarray(self.limits, dtype=np.int64)
         return (np.arange(self.size)[None, :] < limits[:, None]).astype(np.int8)
 
-    def evaluate(self, engine: Engine, weights: Weights) -> int:
+    def evaluate(self, engine: Engine, weights: Functional) -> int:
         """``<weights, values>``, by prefix sums over the second axis."""
         (_, rows), (_, entries) = weights
         prefix = engine.concat([engine.from_ints([0]), engine.cumsum(entries)])
@@ -92,7 +92,7 @@ class Public:
 
     values: Ints
 
-    def evaluate(self, engine: Engine, weights: Weights) -> int:
+    def evaluate(self, engine: Engine, weights: Functional) -> int:
         """``<weights, values>``."""
         flat = np.ascontiguousarray(self.values, dtype=np.int64).reshape(-1)
         return engine.dot(kron(engine, [v for _, v in weights]), engine.from_small(flat))
@@ -138,7 +138,17 @@ class Tensor:
 
     @staticmethod
     def below(limits: tuple[int, ...], size: int, proving: bool) -> Tensor:
-        """Bits ``v < limits[r]``; see :class:`Below`."""
+        """Bits ``v < limits[r]``; see :class:`Below`.
+
+        Parameters
+        ----------
+        limits : tuple of int
+            One for each row.
+        size : int
+            Length of a row.
+        proving : bool
+            Whether the tensor carries its integers.
+        """
         source = Below(limits, size)
         return Tensor((len(limits), size), {(source, ()): 1}, source.values() if proving else None)
 
@@ -149,7 +159,17 @@ class Tensor:
 
     @staticmethod
     def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:
-        """The public integer ``c`` everywhere."""
+        """The public integer ``c`` everywhere.
+
+        Parameters
+        ----------
+        c : int
+            The integer.
+        dims : tuple of int
+            Dims.
+        proving : bool
+            Whether the tensor carries its integers.
+        """
         maps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
         dtype = np.int64 if abs(c) < 1 << 62 else object
         value = np.full(dims, c, dtype=dtype) if proving else None
@@ -157,7 +177,15 @@ class Tensor:
 
     @staticmethod
     def product(spec: str, a: Tensor, b: Tensor) -> Tensor:
-        """``einsum(spec, a, b)``, without its value; it can be added and scaled, not viewed."""
+        """``einsum(spec, a, b)``, without its value; it can be added and scaled, not viewed.
+
+        Parameters
+        ----------
+        spec : str
+            ``"ij,jk->ik"`` and the like.
+        a, b : Tensor
+            Operands, linear in committed arrays.
+        """
         inputs, out = spec.split("->")
         left, right = inputs.split(",")
         sizes = dict(zip(left, a.dims, strict=True))

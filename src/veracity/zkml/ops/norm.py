@@ -1,15 +1,13 @@
 """RMSNorm and LayerNorm: the reciprocal root is pinned by a two-sided bracket per row.
 
 With ``c = x`` (rms) or ``d x - rowsum(x)`` (layer) and ``M = sum_j c_j^2 + eps``, ``rho`` is the
-largest
-integer with ``rho^2 M <= K``:
+largest integer with ``rho^2 M <= K``:
 
     g = rho M,   u = K - rho g >= 0,   v = 2 g + M - u - 1 >= 0   (v = (rho+1)^2 M - K - 1)
 
 ``g``, ``u``, ``v`` and ``rho`` are committed as limbs, ``M = v + u + 1 - 2 g`` is not. ``u``,
-``v`` and
-``rho`` are range-checked far below the field's size. ``x`` is a sum of bounded columns, so that
-``rho^2 M`` cannot wrap around either, and the bracket holds over the integers.
+``v`` and ``rho`` are range-checked far below the field's size. ``x`` is a sum of bounded columns,
+so that ``rho^2 M`` cannot wrap around either, and the bracket holds over the integers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Certificates for the tests of this folder; made once."""
+"""Certificates for tests of the parties; made once."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""The ledger of hidden values: what the prover commits to, and what remains to be shown.
+"""Hidden values: what the prover commits to, and the constraints on it that are deferred.
 
 Message ``k`` of the prover is a Pedersen vector commitment ``P_k = sum_s m_s K_s + sigma_k H`` over
 slots ``K_s`` that no other message uses. Nobody sees ``m_s``; both sides write down the linear
 equations with public coefficients, and the products, that the values must satisfy. The opening
 (:mod:`veracity.zk.opening`) proves all of them at once; an entry left out of it would be a check
-left out, so the ledger can be closed exactly once and everything in it is taken.
+left out, so the list can be closed exactly once and everything in it is taken.
 
-Operands and results of every product are copied into ONE LAST message: see "Why the last
-message" in ``docs/protocols/hiding.md`` for the attack this stops. References: Hyrax (eprint
-2017/1132) section 5, Bulletproofs (2017/1066), BlindFold in Jolt, HyperNova (2023/573) section 7.
+Operands and results of every product are copied into ONE LAST message, the multiplication
+message: see "Why one last message" in ``docs/protocols/hiding.md`` for the attack this stops.
+References: Hyrax (eprint 2017/1132) section 5, Bulletproofs (2017/1066), BlindFold in Jolt,
+HyperNova (2023/573) section 7.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from veracity.zk.keys import CommitmentKey
 from veracity.zk.randomness import hedged_scalars
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 
-__all__ = ["Channel", "HiddenProver", "HiddenVerifier", "Ledger", "LinearForm", "Product"]
+__all__ = [
+    "DeferredConstraints",
+    "HiddenChannel",
+    "HiddenProver",
+    "HiddenVerifier",
+    "LinearForm",
+    "Product",
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Product:
 
 
 @dataclass
-class Ledger:
+class DeferredConstraints:
     """What remains to be shown about the hidden values.
 
     Attributes
@@ -81,7 +89,7 @@ class Ledger:
         Forms that must vanish.
     products : list of (LinearForm, LinearForm, int)
         Operands, and the *pending* slot of the result. Pending slots are negative until
-        :meth:`Channel.close` sends the last message.
+        :meth:`HiddenProver.close` sends the last message.
     """
 
     message_of: list[int] = field(default_factory=list)
@@ -99,10 +107,10 @@ class Ledger:
         return LinearForm.slot(pending)
 
 
-class Channel(Protocol):
-    """What prover and verifier of a sub-protocol share: challenges and the ledger."""
+class HiddenChannel(Protocol):
+    """What prover and verifier of a sub-protocol share: challenges and the constraints."""
 
-    ledger: Ledger
+    constraints: DeferredConstraints
 
     def challenge(self, label: str) -> int:
         """A uniform field element that binds everything sent so far."""
@@ -113,25 +121,27 @@ class Channel(Protocol):
         ...
 
 
-def _copy_forms(ledger: Ledger) -> tuple[list[LinearForm], list[Product], int]:
+def _copy_forms(constraints: DeferredConstraints) -> tuple[list[LinearForm], list[Product], int]:
     """Layout of the last message: all left operands, all right operands, all results."""
-    n, base = len(ledger.products), len(ledger.message_of)
-    forms = [p[0] for p in ledger.products] + [p[1] for p in ledger.products]
-    forms += [LinearForm.slot(p[2]) for p in ledger.products]
+    n, base = len(constraints.products), len(constraints.message_of)
+    forms = [p[0] for p in constraints.products] + [p[1] for p in constraints.products]
+    forms += [LinearForm.slot(p[2]) for p in constraints.products]
     gates = [Product(base + i, base + n + i, base + 2 * n + i) for i in range(n)]
     return forms, gates, base
 
 
-def _settle(ledger: Ledger, forms: Sequence[LinearForm], gates: list[Product], base: int) -> None:
+def _settle(
+    constraints: DeferredConstraints, forms: Sequence[LinearForm], gates: list[Product], base: int
+) -> None:
     """Replace pending slots by slots of the last message; copies must equal originals."""
     rename = {-1 - i: gate.result for i, gate in enumerate(gates)}
 
     def renamed(form: LinearForm) -> LinearForm:
         return LinearForm(form.constant, {rename.get(s, s): c for s, c in form.terms.items()})
 
-    ledger.zeros = [renamed(z) for z in ledger.zeros]
+    constraints.zeros = [renamed(z) for z in constraints.zeros]
     for i, form in enumerate(forms[: 2 * len(gates)]):
-        ledger.zeros.append(LinearForm.slot(base + i) - renamed(form))
+        constraints.zeros.append(LinearForm.slot(base + i) - renamed(form))
 
 
 class HiddenProver:
@@ -159,18 +169,18 @@ class HiddenProver:
         self.engine = engine
         self.key = key
         self.transcript = transcript
-        self.ledger = Ledger()
+        self.constraints = DeferredConstraints()
         self._secret = secret
         self.values: list[int] = []
         self.blinds: list[int] = []
         self.gates: list[Product] = []
 
     def challenge(self, label: str) -> int:
-        """See :class:`Channel`."""
+        """See :class:`HiddenChannel`."""
         return self.transcript.challenge(label)
 
     def challenges(self, label: str, n: int) -> list[int]:
-        """See :class:`Channel`."""
+        """See :class:`HiddenChannel`."""
         return self.transcript.challenges(label, n)
 
     def random(self, n: int) -> Vec:
@@ -187,7 +197,7 @@ class HiddenProver:
         scalars = self.engine.from_ints([*values, blind])
         self.values += [v % ORDER for v in values]
         self.blinds.append(blind)
-        self.ledger.message_of += [len(self.blinds)] * len(values)
+        self.constraints.message_of += [len(self.blinds)] * len(values)
         self.transcript.write(label, self.engine.compress(self.engine.msm(points, scalars)))
         return [LinearForm.slot(start + i) for i in range(len(values))]
 
@@ -198,54 +208,54 @@ class HiddenProver:
             if s >= 0:
                 total += c * self.values[s]
             else:
-                left, right, _ = self.ledger.products[-1 - s]
+                left, right, _ = self.constraints.products[-1 - s]
                 total += c * self.value(left) * self.value(right)
         return total % ORDER
 
     def close(self) -> list[Product]:
         """Send the last message (copies of all operands and results of products)."""
-        forms, self.gates, base = _copy_forms(self.ledger)
+        forms, self.gates, base = _copy_forms(self.constraints)
         values = [self.value(f) for f in forms]
         if values:
             self.send("products", values)
-        _settle(self.ledger, forms, self.gates, base)
+        _settle(self.constraints, forms, self.gates, base)
         return self.gates
 
 
 class HiddenVerifier:
-    """The verifier's end: reads commitments, writes the same ledger."""
+    """The verifier's end: reads commitments, notes the same constraints."""
 
     def __init__(self, engine: Engine, key: CommitmentKey, transcript: VerifierTranscript) -> None:
         self.engine = engine
         self.key = key
         self.transcript = transcript
-        self.ledger = Ledger()
+        self.constraints = DeferredConstraints()
         self.messages: list[bytes] = []
         self.gates: list[Product] = []
 
     def challenge(self, label: str) -> int:
-        """See :class:`Channel`."""
+        """See :class:`HiddenChannel`."""
         return self.transcript.challenge(label)
 
     def challenges(self, label: str, n: int) -> list[int]:
-        """See :class:`Channel`."""
+        """See :class:`HiddenChannel`."""
         return self.transcript.challenges(label, n)
 
     def receive(self, label: str, n: int) -> list[LinearForm]:
         """Read the commitment to ``n`` hidden values; returns the forms that stand for them."""
-        start = len(self.ledger.message_of)
+        start = len(self.constraints.message_of)
         if start + n > self.key.slot_count:
             raise VerificationError("the statement needs more slots than the key has", label)
         self.messages.append(self.transcript.read(label, 32))
-        self.ledger.message_of += [len(self.messages)] * n
+        self.constraints.message_of += [len(self.messages)] * n
         return [LinearForm.slot(start + i) for i in range(n)]
 
     def close(self) -> list[Product]:
         """Read the last message."""
-        forms, self.gates, base = _copy_forms(self.ledger)
+        forms, self.gates, base = _copy_forms(self.constraints)
         if forms:
             self.receive("products", len(forms))
-        _settle(self.ledger, forms, self.gates, base)
+        _settle(self.constraints, forms, self.gates, base)
         return self.gates
 
     def message_points(self) -> Points:

@@ -1,26 +1,14 @@
 //! The ways to the leaves of many points.
 
-use super::{CONTROL, Shape, block, signed, spread, word, word_of};
+use super::key::{CONTROL, Shape, block, signed, spread, word, word_of};
+use super::path::Path;
 use crate::prg::Hash;
 #[cfg(target_arch = "x86_64")]
 use crate::vaes;
 
-/// A point on the way to its leaf.
-#[derive(Copy, Clone)]
-pub(crate) struct Path<const P: usize> {
-    /// The seed of the node; the control bit in bit 0; the sum of the output bits in bit 2.
-    pub(crate) seed: u128,
-    /// The sum of the values on the way.
-    pub(crate) sum: [u64; P],
-    pub(crate) point: u64,
-    /// Which key and which point of all.
-    pub(crate) key: u32,
-    pub(crate) index: u32,
-}
-
 /// Calls `found(index, share, bit)` for every point of a few keys, as many points for each. The
 /// bit is the share of a comparison without payload.
-pub(super) fn walk<const P: usize>(
+pub(super) fn visit<const P: usize>(
     shape: &Shape,
     party: usize,
     keys: &[u8],

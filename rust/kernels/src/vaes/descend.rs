@@ -1,7 +1,7 @@
 //! Paths from roots to leaves: of keys with many points first the top of the tree, whole, then
 //! sixteen paths at a time.
 
-use super::{Keys, V, controlled, four, grow, kernel, load, store};
+use super::blocks::{Keys, V, controlled, four, grow, interleave, kernel, load, store};
 use crate::fss::{CONTROL, Path, Shape};
 use std::arch::x86_64::*;
 
@@ -209,7 +209,7 @@ unsafe fn grow_top(
                         let sum = _mm512_mask_add_epi64(sum, control, sum, change);
                         let left = _mm512_add_epi64(sum, grown[v]);
                         let right = _mm512_add_epi64(sum, grown[v + VECTORS]);
-                        super::interleave(&mut next.sums[block][2 * at..], left, right);
+                        interleave(&mut next.sums[block][2 * at..], left, right);
                     }
                 }
                 let seeds = (&top.seeds[from..], &mut next.seeds[2 * from..]);

@@ -1,0 +1,64 @@
+//! Encodings of many points, in parallel.
+
+use crate::curve::{Affine, Encoded, POINT_BYTES};
+#[cfg(target_arch = "x86_64")]
+use crate::field::Fp;
+#[cfg(target_arch = "x86_64")]
+use crate::ifma;
+use rayon::prelude::*;
+
+/// Points per parallel task of the encodings; each costs microseconds.
+const ENCODING_CHUNK: usize = 256;
+
+/// Encodes points, in parallel.
+pub fn compress(points: &[Affine], out: &mut [u8]) {
+    assert_eq!(points.len() * POINT_BYTES, out.len());
+    points
+        .par_chunks(ENCODING_CHUNK)
+        .zip(out.par_chunks_mut(ENCODING_CHUNK * POINT_BYTES))
+        .for_each(|(points, out)| {
+            for (p, o) in points.iter().zip(out.chunks_exact_mut(POINT_BYTES)) {
+                o.copy_from_slice(&p.to_bytes());
+            }
+        });
+}
+
+/// Decodes points, in parallel; `None` where any encoding is bad or the length is no multiple.
+pub fn decompress(data: &[u8]) -> Option<Vec<Affine>> {
+    let (encodings, rest) = data.as_chunks::<POINT_BYTES>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let parts: Option<Vec<Vec<Affine>>> = encodings
+        .par_chunks(ENCODING_CHUNK)
+        .map(|encodings| {
+            let (groups, rest) = encodings.as_chunks::<16>();
+            let mut out = Vec::with_capacity(encodings.len());
+            for group in groups {
+                out.extend(decode_group(group)?);
+            }
+            for bytes in rest {
+                out.push(Affine::from_bytes(bytes)?);
+            }
+            Some(out)
+        })
+        .collect();
+    Some(parts?.concat())
+}
+
+/// Sixteen points, where the processor allows with their square roots side by side.
+fn decode_group(group: &[[u8; POINT_BYTES]; 16]) -> Option<Vec<Affine>> {
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() {
+        let encoded: Vec<Encoded> = group.iter().map(Encoded::parse).collect::<Option<_>>()?;
+        let squares = std::array::from_fn(|i| encoded[i].square());
+        // SAFETY: the instructions exist.
+        let powers = unsafe { ifma::power(&squares, &Fp::sqrt_exponent()) };
+        return encoded
+            .iter()
+            .zip(squares.iter().zip(&powers))
+            .map(|(e, (square, power))| e.finish(square.sqrt_from_power(power)))
+            .collect();
+    }
+    group.iter().map(Affine::from_bytes).collect()
+}

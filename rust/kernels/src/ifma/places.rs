@@ -1,0 +1,139 @@
+//! Where batches of additions take their points from and put them, eight points at a time.
+
+use super::lanes::{Fe8, V, set1};
+use super::transpose::lane_transpose;
+use crate::curve::Affine;
+use crate::field::Base;
+use std::arch::x86_64::*;
+
+type Lanes = Fe8<Base>;
+
+/// Where a batch of additions takes its operands and puts its sums.
+///
+/// # Safety
+/// All pointers are valid throughout the batch, and no sum overlaps an operand of an addition
+/// with a smaller number.
+pub(crate) unsafe trait Places {
+    /// Number of additions.
+    fn len(&self) -> usize;
+    /// The slice that the sums go to. Asked for once a batch: all pointers into it derive from
+    /// this one, so that none invalidates another.
+    fn sums(&mut self) -> *mut Affine;
+    /// Operands and sum of an addition; `sums` is that slice.
+    fn place(&self, i: usize, sums: *mut Affine) -> Place;
+}
+
+/// Operands and sum of an addition.
+pub(crate) struct Place {
+    pub(crate) left: Tagged,
+    pub(crate) right: Tagged,
+    pub(crate) sum: *mut Affine,
+}
+
+/// A pointer to a point whose lowest bit says that the point is negated; points are aligned to
+/// eight bytes.
+#[derive(Copy, Clone)]
+#[repr(transparent)]
+pub(crate) struct Tagged(*const Affine);
+
+impl Tagged {
+    #[inline(always)]
+    pub(crate) fn new(point: *const Affine, negative: bool) -> Self {
+        Self(point.wrapping_byte_add(negative as usize))
+    }
+
+    #[inline(always)]
+    pub(super) fn point(self) -> *const Affine {
+        self.0.map_addr(|a| a & !1)
+    }
+}
+
+/// Which points are negated.
+#[inline(always)]
+pub(super) unsafe fn signs(places: &[Tagged; 8]) -> u8 {
+    unsafe {
+        let pointers = _mm512_loadu_si512(places.as_ptr().cast());
+        _mm512_test_epi64_mask(pointers, set1(1))
+    }
+}
+
+/// The words of eight abscissas: register `k` holds word `k` of each.
+#[inline(always)]
+pub(super) unsafe fn load_x(places: &[Tagged; 8]) -> [V; 4] {
+    unsafe {
+        let pair = |i: usize| {
+            _mm512_inserti64x4::<1>(
+                _mm512_castsi256_si512(_mm256_loadu_si256(places[i].point().cast())),
+                _mm256_loadu_si256(places[i + 4].point().cast()),
+            )
+        };
+        let r = [pair(0), pair(1), pair(2), pair(3)];
+        let t0 = _mm512_unpacklo_epi64(r[0], r[1]);
+        let t1 = _mm512_unpackhi_epi64(r[0], r[1]);
+        let t2 = _mm512_unpacklo_epi64(r[2], r[3]);
+        let t3 = _mm512_unpackhi_epi64(r[2], r[3]);
+        let low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+        let high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+        [
+            _mm512_permutex2var_epi64(t0, low, t2),
+            _mm512_permutex2var_epi64(t1, low, t3),
+            _mm512_permutex2var_epi64(t0, high, t2),
+            _mm512_permutex2var_epi64(t1, high, t3),
+        ]
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn load_words(places: &[Tagged; 8]) -> [V; 8] {
+    unsafe {
+        let mut rows = [_mm512_setzero_si512(); 8];
+        for (row, place) in rows.iter_mut().zip(places) {
+            *row = _mm512_loadu_si512(place.point().cast());
+        }
+        transpose(rows)
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn load_points(places: &[Tagged; 8]) -> (Lanes, Lanes) {
+    unsafe {
+        let w = load_words(places);
+        (
+            Lanes::unpack([w[0], w[1], w[2], w[3]]),
+            Lanes::unpack([w[4], w[5], w[6], w[7]]),
+        )
+    }
+}
+
+#[inline(always)]
+pub(super) unsafe fn store_points(places: &[*mut Affine; 8], x: Lanes, y: Lanes) {
+    unsafe {
+        let (x, y) = (x.pack(), y.pack());
+        let rows = transpose([x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3]]);
+        for (place, row) in places.iter().zip(rows) {
+            _mm512_storeu_si512(place.cast(), row);
+        }
+    }
+}
+
+/// Transposes 8 by 8 words.
+#[inline(always)]
+unsafe fn transpose(r: [V; 8]) -> [V; 8] {
+    unsafe {
+        let even = lane_transpose([
+            _mm512_unpacklo_epi64(r[0], r[1]),
+            _mm512_unpacklo_epi64(r[2], r[3]),
+            _mm512_unpacklo_epi64(r[4], r[5]),
+            _mm512_unpacklo_epi64(r[6], r[7]),
+        ]);
+        let odd = lane_transpose([
+            _mm512_unpackhi_epi64(r[0], r[1]),
+            _mm512_unpackhi_epi64(r[2], r[3]),
+            _mm512_unpackhi_epi64(r[4], r[5]),
+            _mm512_unpackhi_epi64(r[6], r[7]),
+        ]);
+        [
+            even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3], odd[3],
+        ]
+    }
+}

@@ -1,0 +1,47 @@
+"""Pages name what is there: links resolve, and so do paths of files in the text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+#: Pages that are still to be written.
+OPEN = {"chains.md", "add-an-op.md", "add-a-backend.md"}
+
+_MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$\n]*\$", re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_PATH = re.compile(r"`((?:src|tests|rust|benches|examples|docs)/[\w./-]+)`")
+#: In the tables of ``docs/protocols/README.md`` code is named from the package on.
+_CODE = re.compile(r"`((?:zk|zkml|net|mpc|private)/[\w./-]*)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_and_paths_resolve(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = {link for link in _LINK.findall(_MATHEMATICS.sub("", text)) if "://" not in link}
+    assert {link for link in links if not (page.parent / link).exists()} <= OPEN
+    paths = {path for path in _PATH.findall(text) if "NAME" not in path}
+    assert {Path(path).name for path in paths if not (ROOT / path).exists()} <= OPEN
+
+
+def test_every_protocol_is_listed_with_its_code() -> None:
+    index = ROOT / "docs" / "protocols" / "README.md"
+    text = index.read_text(encoding="utf-8")
+    listed = set(_LINK.findall(text))
+    assert {p.name for p in index.parent.glob("*.md")} - {"README.md", "segments.md"} <= listed
+    assert {
+        name for name in _CODE.findall(text) if not (ROOT / "src/veracity" / name).exists()
+    } == set()
+
+
+def test_formulas_are_closed() -> None:
+    """A dollar sign that opens a formula and has no partner turns the rest of a page into one."""
+    for page in PAGES:
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for paragraph in text.split("\n\n"):
+            assert paragraph.count("$") % 2 == 0, (page.name, paragraph[:80])

@@ -1,0 +1,192 @@
+"""Functions on shares: exact where they say so, bounded where they say that."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.secure_operations import RNG, checked, opens, results
+from tests.support.secure_parties import opened, ring, together
+from veracity.errors import UnsupportedModelError, UsageError
+from veracity.graph.ops import Function, Norm, Rope, rotary
+from veracity.graph.ops.norm import normalise
+from veracity.graph.tables import function_table
+from veracity.mpc.party import Masked, Role, Secret
+from veracity.mpc.secure.attention import exp_pieces
+from veracity.mpc.secure.functions import function
+from veracity.mpc.secure.norm import norm
+from veracity.mpc.secure.opening import open_values
+from veracity.mpc.secure.piecewise import fit, piecewise, piecewise_wrapped
+from veracity.mpc.secure.reciprocal import groups, openings, total
+from veracity.mpc.secure.rotary import rotate
+from veracity.mpc.secure.tables import look_up, tabulate
+
+
+def wave(x: int) -> Decimal:
+    return Decimal(x * x % 1009) + Decimal(x) / 7
+
+
+def root(x: int) -> Decimal:
+    return Decimal(x).sqrt()
+
+
+def test_pieces_are_exactly_the_polynomials() -> None:
+    low, bits = -700, 12
+    pieces = fit(wave, [-512, -30, 7, 8, 100, 900, 3000], low, bits, 20)
+    x = np.concatenate([RNG.integers(low, low + (1 << bits), 500), pieces.knots])
+    x = np.concatenate([x, np.array(pieces.knots) - 1])
+
+    async def op(role: Role, x: Secret) -> Secret:
+        return piecewise(role, await opens(role, x, 0, 64), pieces)
+
+    done = checked(together(op, ring(x)))
+    assert np.array_equal(opened(results(done)), pieces(x))
+    assert not pieces(np.array([-513, 3000])).any()
+
+
+def test_wrapped_pieces_need_the_value_modulo_their_domain_only() -> None:
+    low, bits = 5, 12
+    pieces = fit(root, [20, 64, 65, 700, 3000], low, bits, 20)
+    x = np.concatenate([RNG.integers(low, low + (1 << bits), 500), pieces.knots])
+
+    async def op(role: Role, x: Secret) -> Secret:
+        masked = await opens(role, x, 0, 64)
+        return piecewise_wrapped(role, masked, pieces)
+
+    away = RNG.integers(-(1 << 50), 1 << 50, x.shape) << bits
+    done = checked(together(op, ring(x - low + away)))
+    assert np.array_equal(opened(results(done)), pieces(x))
+
+
+@pytest.mark.parametrize("exp_k", [1, 4, 6, 10])
+def test_the_exponential_is_good_to_two_units(exp_k: int) -> None:
+    pieces = exp_pieces(exp_k)
+    x = np.arange(pieces.knots[0], 20 << (exp_k + 3))
+    exact = np.where(x < pieces.knots[-1], np.exp(-x / 2.0 ** (exp_k + 3)) * 2**15, 0)
+    assert np.abs(pieces(x) / 2.0**pieces.scale - exact).max() < (40 if exp_k == 1 else 2.5)
+    with pytest.raises(UsageError, match="knots"):
+        fit(wave, [0, 20], 0, 4, 3)
+
+
+def test_tables_are_exactly_their_polynomials() -> None:
+    table = tabulate(wave, 14, 6)
+    low = 8
+    x = np.concatenate([RNG.integers(-(1 << 13), 1 << 13, 3000), [-(1 << 13), (1 << 13) - 1]])
+
+    async def op(role: Role, x: Secret) -> tuple[Masked, Secret]:
+        masked = await opens(role, x, 0, 64)
+        return masked, look_up(role, masked, table)
+
+    away = RNG.integers(-(1 << 40), 1 << 40, x.shape) << 14
+    done = checked(together(op, ring(x + away)))
+    # Which of two neighbours is used depends on the mask; d is less than an interval.
+    c, r = done.owner[0].value, done.dealer[0].value
+    c = c + np.uint64(1 << 13)
+    d = (c % np.uint64(256)).astype(np.int64) - (r % np.uint64(256)).astype(np.int64)
+    j = ((c >> np.uint64(low)) - (r >> np.uint64(low))).astype(np.int64) % 64
+    assert np.array_equal((j * 256 + d - (1 << 13) - x) % (1 << 14), 0 * x)
+    a = table.coefficients.view(np.int64)[j]
+    assert np.array_equal(opened(results(done, 1)), a[:, 0] + a[:, 1] * d + a[:, 2] * d * d)
+    for bits, high in ((5, 3), (30, 5)):
+        with pytest.raises(UsageError, match="table"):
+            tabulate(wave, bits, high)
+
+
+@pytest.mark.parametrize("power", [-0.5, -1.0])
+def test_powers_over_forty_octaves(power: float) -> None:
+    def f(x: Any) -> Any:
+        return 2.0**40 * x**power
+
+    def exactly(x: int) -> Decimal:
+        return Decimal(1 << 40) / (Decimal(x).sqrt() if power == -0.5 else x)
+
+    over = groups(exactly, 20, 60, 60)
+    x = np.asarray(2.0 ** RNG.uniform(20.01, 59.99, 3000)).astype(np.int64)
+
+    async def op(role: Role, x: Secret) -> Masked:
+        masked = await opens(role, x, 0, 64)
+        return total(await open_values(role, openings(role, masked, over, 6)))
+
+    done = together(op, ring(x))
+    got, exact = opened(results(done)) / 64.0, f(x.astype(np.float64))
+    assert (np.abs(got - exact) <= exact * 2.0**-12 + len(over) / 64).all()
+    large = exact > 2**14
+    relative = (got / exact - 1)[large]
+    assert np.sqrt((relative**2).mean()) < 2.0**-14
+    assert abs(relative.mean()) < 2.0**-16
+
+
+@pytest.mark.parametrize("kind", ["rms", "layer"])
+def test_norms(kind: Any) -> None:
+    d = 24
+    op = Norm(name="n", x="x", kind=kind, constant=d << 60, eps=7, shift=20, bits=16, x_bits=18)
+    scale = 2.0 ** RNG.uniform(6, 15, (40, 1))
+    x = np.rint(RNG.normal(size=(40, d)) * scale + (kind == "layer") * 900).astype(np.int64)
+
+    async def run(role: Role, x: Secret) -> Secret:
+        y, shift, bits = await norm(role, op, await opens(role, x, 0, 64), 0)
+        assert (shift, bits) == (22, 39)
+        return y
+
+    done = checked(together(run, ring(x)))
+    exact = normalise(op, x)[0]
+    got = opened(results(done)) / 2.0**22
+    # Relative 2^-12 of rho, and the program's own rounding.
+    assert (np.abs(got - exact) <= np.abs(exact) * 2.0**-12 + 1.5).all()
+    assert abs((got - exact).mean()) < 0.1
+    with pytest.raises(UnsupportedModelError):
+        together(lambda role, x: norm(role, op, Masked(x.share), 1), ring(x))
+
+
+@pytest.mark.parametrize("fn", ["silu", "gelu_tanh", "gelu"])
+@pytest.mark.parametrize(("k_in", "k_out", "guard"), [(11, 11, 0), (11, 11, 1), (9, 9, 1)])
+def test_functions(fn: str, k_in: int, k_out: int, guard: int) -> None:
+    op = Function(name="f", x="x", fn=fn, k_in=k_in, k_out=k_out)
+    x = np.concatenate([RNG.integers(-(1 << 15), 1 << 15, 2000), [-(1 << 15), (1 << 15) - 1, 0]])
+
+    async def run(role: Role, x: Secret) -> Secret:
+        y, shift, bits = function(role, op, await opens(role, x, 0, 64), guard)
+        assert bits == 17 + shift
+        return y.map(lambda v: v << np.uint64(64 - 17 - shift))
+
+    done = checked(together(run, ring(x << guard)))
+    scale = 2.0**47
+    got = opened(results(done)) / scale
+    exact = function_table(op.fn, op.k_in, op.k_out)[x + (1 << 15)]
+    assert np.abs(got - exact).max() < 1.7
+    assert np.sqrt(((got - exact) ** 2).mean()) < 0.4
+
+
+def test_functions_end_where_the_programs_do() -> None:
+    # Results beyond 16 bits are cut off there, and rounded off a little.
+    op = Function(name="f", x="x", fn="silu", k_in=9, k_out=11)
+    x = np.arange(-(1 << 15), 1 << 15, 5)
+
+    async def run(role: Role, x: Secret) -> Secret:
+        y, shift, _ = function(role, op, await opens(role, x, 0, 64), 0)
+        return y.map(lambda v: v << np.uint64(47 - shift))
+
+    table = function_table("silu", 9, 11)
+    got = opened(results(together(run, ring(x)))) / 2.0**47
+    error = np.abs(got - table[x + (1 << 15)])
+    assert error.max() < 64
+    assert (error > 1).mean() < 0.01
+
+
+@pytest.mark.parametrize("style", ["interleaved", "half"])
+def test_rotations(style: Any) -> None:
+    op = Rope(name="r", x="x", heads=3, head_dim=8, style=style, base="10000", frac=14, bits=16)
+    x = RNG.integers(-30000, 30000, (7, 24))
+
+    async def run(role: Role, x: Secret) -> Masked:
+        masked = await opens(role, x, 12, 30)
+        return masked.map(lambda v: rotate(op, v, 20), exact=False)
+
+    # Two bits more than the program's, as passes have.
+    done = checked(together(run, ring(x << 14)))
+    error = opened(results(done)) / 4 - rotary.rotate(op, x, 20)
+    assert np.abs(error).max() < 1.5
+    assert abs(error.mean()) < 0.1
