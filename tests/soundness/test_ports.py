@@ -1,0 +1,295 @@
+"""Statements over ports: any rank, public or committed; one proof's output is another's weight."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.cheating import cheating
+from tests.support.toy_programs import Toy, convolution, mlp
+from veracity.engine import load_engine
+from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.graph import Output, Port, Program, WeightSpec, execute
+from veracity.graph.ops import Add, Contract, Function, Linear
+from veracity.zk.keys import load_key
+from veracity.zk.transcript import ProverTranscript
+from veracity.zkml import (
+    ModelCommitment,
+    Statement,
+    argument,
+    chain,
+    commit_model,
+    count,
+    prove,
+    verify,
+)
+from veracity.zkml.circuit import build
+from veracity.zkml.model import weight_arrays
+
+LOG_COLUMNS = 6
+ENGINE = load_engine("cpu")
+KEY = load_key(ENGINE, LOG_COLUMNS)
+REJECTED = (FormatError, VerificationError)
+
+
+class Made:
+    """A toy with its commitment and the true statement about it, all ports public."""
+
+    def __init__(self, toy: Toy) -> None:
+        self.toy = toy
+        self.files = commit_model(
+            ENGINE, toy.program, toy.weights, log_columns=LOG_COLUMNS, key=KEY
+        )
+        self.statement = Statement(
+            toy.program, toy.inputs, toy.trace.outputs, commitment=self.files[0]
+        )
+
+    def prove(self, statement: Statement | None = None, **rest: Any) -> bytes:
+        claimed = self.statement if statement is None else statement
+        return prove(ENGINE, claimed, self.toy.weights, self.files[1], key=KEY, **rest)
+
+
+@pytest.fixture(scope="module", params=[mlp, convolution])
+def made(request: pytest.FixtureRequest) -> Made:
+    return Made(request.param())
+
+
+def test_any_program_is_proved(made: Made) -> None:
+    proof = made.prove()
+    assert len(proof) == count(made.statement).proof_bytes
+    verify(ENGINE, made.statement, proof, key=KEY)
+    cut = replace(made.statement, cuts=(1, 2))
+    verify(ENGINE, cut, made.prove(cut), key=KEY)
+
+
+def test_every_public_entry_is_bound(made: Made) -> None:
+    proof = made.prove()
+    for side in ("inputs", "outputs"):
+        for name, values in getattr(made.statement, side).items():
+            for at in (0, values.size // 2, values.size - 1):
+                other = values.copy()
+                other.reshape(-1)[at] += 1
+                lie = replace(made.statement, **{side: {name: other}})
+                with pytest.raises(REJECTED):
+                    verify(ENGINE, lie, proof, key=KEY)
+                if side == "outputs":
+                    with pytest.raises(UsageError, match="another answer"):
+                        made.prove(lie)
+
+
+def test_one_wrong_value_in_any_array_is_rejected(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = made.toy
+    (link,) = made.statement.links
+    roles = [b.name for b in build.build_circuit(made.statement, link).builder.batches]
+    for target in roles:
+
+        def change(name: str, instance: int, values: np.ndarray) -> np.ndarray | None:
+            if name.split("[")[0] != target or instance:  # noqa: B023
+                return None
+            out = values.astype(np.int64)
+            out.reshape(-1)[0] += 1 if out.reshape(-1)[0] <= 0 else -1
+            return out
+
+        with cheating(monkeypatch, change):
+            lie = build.build_circuit(made.statement, link, toy.weights, toy.trace)
+            absorbed = chain.link_statement(made.statement, link, {})
+            transcript = ProverTranscript(chain.PROTOCOL, absorbed)
+            model = weight_arrays(ENGINE, toy.program, toy.weights, made.files)
+            argument.prove_circuit(ENGINE, KEY, lie, model, transcript)
+        with pytest.raises(VerificationError):
+            verify(ENGINE, made.statement, transcript.finish(), key=KEY)
+
+
+def test_other_weights_than_committed(made: Made) -> None:
+    for name, values in made.toy.weights.items():
+        other = values.copy()
+        other.reshape(-1)[0] += 1
+        forged = Made(replace(made.toy, weights={**made.toy.weights, name: other}))
+        lie = replace(forged.statement, commitment=made.files[0])
+        proof = prove(ENGINE, lie, forged.toy.weights, made.files[1], key=KEY)
+        with pytest.raises(VerificationError):
+            verify(ENGINE, lie, proof, key=KEY)
+
+
+def test_ports_that_do_not_fit_are_refused(made: Made) -> None:
+    name, values = next(iter(made.statement.inputs.items()))
+    (output,) = made.statement.outputs
+    bad: list[dict[str, Any]] = [
+        {"inputs": {}},
+        {"inputs": {"other": values}},
+        {"inputs": {name: values[:0]}},
+        {"inputs": {name: values[..., :1]}},
+        {"inputs": {name: values + (1 << 20)}},
+        {"inputs": {name: np.concatenate([values] * 100)}},
+        {"outputs": {}},
+        {"outputs": {output: made.statement.outputs[output][:-1]}},
+    ]
+    for changes in bad:
+        lie = replace(made.statement, **changes)
+        with pytest.raises(VerificationError):
+            verify(ENGINE, lie, b"", key=KEY)
+        with pytest.raises(UsageError):
+            made.prove(lie)
+
+
+# ---- committed ports -------------------------------------------------------------------------
+def doubled() -> Toy:
+    """Makes a matrix: w = 2 x + relu(x), (3, 8)."""
+    ops = (
+        Function(name="r", x="x", fn="relu", k_in=4, k_out=4),
+        Add(name="w", a="x", b="r", shift_a=1, shift_b=0),
+    )
+    program = Program(
+        name="doubled",
+        arch={},
+        inputs={"x": Port((3, 8), 8, -99, 99)},
+        outputs={"w": Output((3, 8), 8, -(1 << 15), (1 << 15) - 1, "w")},
+        limits={},
+        ops=ops,
+        weights={},
+        exponents={},
+    )
+    program.validate()
+    return Toy(program, {}, {"x": np.random.default_rng(4).integers(-99, 100, (3, 8))})
+
+
+def reader() -> Program:
+    """Uses that matrix as its weight."""
+    program = Program(
+        name="reader",
+        arch={},
+        inputs={"x": Port(("N", 8), 8, -99, 99)},
+        outputs={"y": Output(("N", 3), 8, -(1 << 15), (1 << 15) - 1, "y")},
+        limits={"N": 16},
+        ops=(Linear(name="y", x="x", weight="w", bias=None, shift=4, bits=16),),
+        weights={"w": WeightSpec((3, 8), "int16", 8, 16)},
+        exponents={},
+    )
+    program.validate()
+    return program
+
+
+class Custody:
+    """A sealed input, a committed output, and a model that consists of that output."""
+
+    def __init__(self) -> None:
+        self.toy, seed = doubled(), os.urandom(32)
+        self.files = commit_model(ENGINE, self.toy.program, {}, log_columns=LOG_COLUMNS, key=KEY)
+        sizes = Statement(
+            self.toy.program, self.toy.inputs, self.toy.trace.outputs, commitment=self.files[0]
+        )
+        self.sealed = {
+            name: chain.seal(
+                ENGINE, KEY, sizes.port_spec(name), values, seed, b"test " + name.encode()
+            )
+            for name, values in {**self.toy.inputs, **self.toy.trace.outputs}.items()
+        }
+        self.statement = replace(
+            sizes,
+            inputs={"x": self.sealed["x"].tensor},
+            outputs={"w": self.sealed["w"].tensor},
+        )
+        self.made = self.sealed["w"]
+
+    def prove(self, **changes: Any) -> bytes:
+        sealed = {**self.sealed, **changes}
+        return prove(ENGINE, self.statement, {}, self.files[1], key=KEY, sealed=sealed)
+
+
+@pytest.fixture(scope="module")
+def custody() -> Custody:
+    return Custody()
+
+
+def test_sealed_ports_are_proved_whole_and_cut(custody: Custody) -> None:
+    verify(ENGINE, custody.statement, custody.prove(), key=KEY)
+    cut = replace(custody.statement, cuts=(1,))
+    proof = prove(ENGINE, cut, {}, custody.files[1], key=KEY, sealed=custody.sealed)
+    verify(ENGINE, cut, proof, key=KEY)
+    assert len(proof) == count(cut).proof_bytes
+
+
+def test_the_output_of_one_proof_is_the_weight_of_another_byte_for_byte(
+    custody: Custody,
+) -> None:
+    program = reader()
+    commitment = ModelCommitment.of_tensors(program, {"w": custody.made.tensor})
+    assert commitment.rows == custody.made.tensor.data
+    weights = {"w": custody.made.values.astype(np.int16)}
+    x = {"x": np.random.default_rng(5).integers(-99, 100, (4, 8))}
+    outputs = execute(program, weights, x).outputs
+    statement = Statement(program, x, outputs, commitment=commitment)
+    (link,) = statement.links
+    circuit = build.build_circuit(statement, link, weights, execute(program, weights, x))
+    transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
+    (name,) = [n for n in circuit.layouts if n.kind == "weight"]
+    arrays = {name: custody.made.named(name)}
+    argument.prove_circuit(ENGINE, KEY, circuit, arrays, transcript)
+    verify(ENGINE, statement, transcript.finish(), key=KEY)
+
+
+@pytest.mark.parametrize("entry", [0, 11, 23])
+def test_one_entry_changed_between_the_two_proofs_is_rejected(custody: Custody, entry: int) -> None:
+    """The second proof is made with other weights than those that the first handed over."""
+    program = reader()
+    commitment = ModelCommitment.of_tensors(program, {"w": custody.made.tensor})
+    weights = {"w": custody.made.values.astype(np.int16)}
+    weights["w"].reshape(-1)[entry] += 1
+    x = {"x": np.random.default_rng(5).integers(-99, 100, (4, 8))}
+    trace = execute(program, weights, x)
+    statement = Statement(program, x, trace.outputs, commitment=commitment)
+    (link,) = statement.links
+    circuit = build.build_circuit(statement, link, weights, trace)
+    transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
+    (name,) = [n for n in circuit.layouts if n.kind == "weight"]
+    honest = custody.made.named(name)
+    lie = replace(honest, values=weights["w"].transpose(custody.made.tensor.spec.order))
+    argument.prove_circuit(ENGINE, KEY, circuit, {name: lie}, transcript)
+    with pytest.raises(VerificationError):
+        verify(ENGINE, statement, transcript.finish(), key=KEY)
+
+
+@pytest.mark.parametrize("port", ["x", "w"])
+def test_another_tensor_than_sealed_is_rejected(custody: Custody, port: str) -> None:
+    spec, values = custody.sealed[port].tensor.spec, custody.sealed[port].values.copy()
+    values[0, 0] += 1
+    other = chain.seal(ENGINE, KEY, spec, values, os.urandom(32), b"test other")
+    proof = custody.prove()
+    side = {"x": "inputs", "w": "outputs"}[port]
+    lie = replace(custody.statement, **{side: {port: other.tensor}})
+    with pytest.raises(VerificationError):
+        verify(ENGINE, lie, proof, key=KEY)
+
+
+def test_a_tensor_of_another_layout_is_refused(custody: Custody) -> None:
+    spec = custody.made.tensor.spec
+    for changes in ({"exponent": 9}, {"high": 7}, {"row_bits": 5}, {"dims": (8, 3)}):
+        wrong = replace(custody.made.tensor, spec=replace(spec, **changes))
+        if "row_bits" not in changes:  # a model may have rows of any one length
+            with pytest.raises(UsageError, match="committed with other"):
+                ModelCommitment.of_tensors(reader(), {"w": wrong})
+        lie = replace(custody.statement, outputs={"w": wrong})
+        with pytest.raises(REJECTED):
+            verify(ENGINE, lie, b"", key=KEY)
+        assert wrong.digest != custody.made.tensor.digest
+
+
+# ---- programs that are refused ---------------------------------------------------------------
+@pytest.mark.parametrize(
+    "spec", ["", "ij", "ij,jk", "ii,ij->j", "ij,jk->ijk", "ij,jk->kk", "Ij,jk->Ik", "ij,jk->i"]
+)
+def test_contractions_that_are_none(spec: str) -> None:
+    toy = mlp()
+    ops = (Contract(name="out", x="x", weight="w1", spec=spec, shift=0, bits=16),)
+    program = replace(
+        toy.program, ops=ops, weights={"w1": WeightSpec((8, 6), "int16", 8, 16)},
+        outputs={"y": Output(("N", 6), 8, -9, 9, "out")},
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="out:"):
+        program.validate()
