@@ -280,7 +280,7 @@ class TotalForger:
         forced = channel.value(value) - sum(
             t.coefficient
             * engine.dot(
-                kron(engine, [w for _, w in t.weights]),
+                kron(engine, [w for _, w in t.functional]),
                 engine.from_small(np.ascontiguousarray(self.arrays[t.array]).reshape(-1)),
             )
             for t in terms

@@ -18,7 +18,8 @@ from veracity.zk.projection import limbs_of
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import argument, chain, witness
 from veracity.zkml.circuit import build
-from veracity.zkml.circuit.builder import Builder, LookupUse, witness_id
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.declared import LookupUse, witness_id
 from veracity.zkml.circuit.lookups import LookupPlan, multiplicity_id
 from veracity.zkml.circuit.tables import Table
 from veracity.zkml.circuit.tensor import Tensor

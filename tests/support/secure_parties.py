@@ -18,7 +18,7 @@ from veracity.mpc.material import Material, MemorySink, Writer
 from veracity.mpc.party import OWNER, USER, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure import session
 from veracity.mpc.secure.dealer import Dealer
-from veracity.mpc.secure.evaluate import Walk
+from veracity.mpc.secure.evaluate import ForwardPass
 from veracity.mpc.secure.plan import make_plan
 from veracity.mpc.secure.session import DealerSession, PartySession
 from veracity.mpc.sessions import Dealt
@@ -166,11 +166,11 @@ class Pass:
     hops: int
     owner_seen: list[bytes]
     user_seen: list[bytes]
-    walks: list[Walk]
+    forward_passes: list[ForwardPass]
 
     def value(self, name: str) -> NDArray[np.float64]:
         """What the three roles hold of an op's result, in units of the program."""
-        dealer, owner, user = (w.values[name] for w in self.walks)
+        dealer, owner, user = (w.values[name] for w in self.forward_passes)
         if owner.masked is not None:
             exact = opened((dealer.masked, owner.masked, user.masked))
             return exact / 2.0**owner.guard
@@ -184,7 +184,7 @@ class Parties:
 
     program: Program
     weights: Mapping[str, NDArray[np.integer]]
-    walks: list[Walk] = field(default_factory=list)
+    forward_passes: list[ForwardPass] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         seed = secrets.token_bytes(32)
@@ -209,7 +209,7 @@ class Parties:
     async def feed(self, tokens: Sequence[int], start: int | None = None) -> Pass:
         """One pass, offline and online; the token is None where it has to be repeated."""
         start = self.user.fed if start is None else start
-        del self.walks[:]
+        del self.forward_passes[:]
         dealt, (ours, theirs) = self.deal(start, len(tokens))
         plan = make_plan(self.program, len(tokens), start)
         prepared = self.user.prepare(plan, theirs.seed)
@@ -228,7 +228,7 @@ class Parties:
         cost = traffic_cost(moved[0], moved[1], ends[0].exchanges - exchanges, sizes)
         hops = max(m.hops for m in moved)
         seen = [list(e.seen) for e in ends]
-        return Pass(token, plan.cost, cost, hops, seen[0], seen[1], list(self.walks))
+        return Pass(token, plan.cost, cost, hops, seen[0], seen[1], list(self.forward_passes))
 
 
 def session_cost(program: Program) -> int:
@@ -255,14 +255,14 @@ def told(
 
 
 def watched(monkeypatch: Any, parties: Parties) -> None:
-    """Keep every role's walk of a pass in ``parties.walks``: dealer, owner, user."""
+    """Keep every role's forward pass in ``parties.forward_passes``: dealer, owner, user."""
     for at in ("DealerSession", "PartySession"):
         assert hasattr(session, at)
 
-    def make(role: Role, *args: Any, **options: Any) -> Walk:
-        walk = Walk(role, *args, **options)
+    def make(role: Role, *args: Any, **options: Any) -> ForwardPass:
+        forward = ForwardPass(role, *args, **options)
         if not getattr(role, "dry", False):
-            parties.walks.append(walk)
-        return walk
+            parties.forward_passes.append(forward)
+        return forward
 
-    monkeypatch.setattr(session, "Walk", make)
+    monkeypatch.setattr(session, "ForwardPass", make)

@@ -53,7 +53,15 @@ class DealerSide(Protocol):
     """The dealer of one session."""
 
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
-        """Write both parties' material of one pass."""
+        """Write both parties' material of one pass.
+
+        Parameters
+        ----------
+        start, rows : int
+            Position of the pass's first token, and how many it feeds.
+        owner, user : Sink
+            Where each party's material goes.
+        """
 
 
 class PartySide(Protocol):
@@ -113,7 +121,19 @@ def check_mode(mode: str) -> str:
 
 
 def dealer(mode: str, program: Program, weights: Mapping[str, Array], name: bytes) -> DealerSide:
-    """The dealer's session; ``weights`` from :func:`veracity.mpc.weights.dealer_weights`."""
+    """The dealer's session.
+
+    Parameters
+    ----------
+    mode : str
+        Name of the mode.
+    program : Program
+        Public part of the model.
+    weights : mapping
+        Masks of the weights, from :func:`veracity.mpc.weights.dealer_weights`.
+    name : bytes
+        The session's name.
+    """
     if check_mode(mode) == "secure":
         return secure.DealerSession(program, weights, name)
     return shuffled.DealerSession(program, weights, name, _CHOICES[mode], _by_bfv(mode))
@@ -130,9 +150,28 @@ def party(
     name: bytes,
     pick: Pick = greedy,
 ) -> PartySide:
-    """A party's session; ``weights`` from ``owner_weights`` or ``user_weights``.
+    """A party's session.
 
-    ``pick`` chooses among the logits at the user, where the mode shows them.
+    Parameters
+    ----------
+    mode : str
+        Name of the mode.
+    index : int
+        Owner or user.
+    program : Program
+        Public part of the model.
+    channel : Channel
+        To the other party.
+    weights : mapping
+        From ``owner_weights`` or ``user_weights``.
+    plain : mapping
+        The owner's integer weights; empty at the user.
+    registry : ReplayRegistry
+        Labels and seeds that were used.
+    name : bytes
+        The session's name.
+    pick : callable
+        Chooses among the logits at the user, where the mode shows them.
 
     Raises
     ------
@@ -152,6 +191,17 @@ def party(
 
 def price(mode: str, program: Program, rows: int, start: int) -> Cost:
     """What a pass declares to cost.
+
+    Parameters
+    ----------
+    mode : str
+        Name of the mode.
+    program : Program
+        Public part of the model.
+    rows : int
+        Tokens that the pass feeds.
+    start : int
+        Tokens fed before.
 
     Raises
     ------

@@ -31,6 +31,13 @@ def uniform(seed: bytes, count: int) -> Order:
 def of_rows(seed: bytes, rows: int, columns: int) -> Order:
     """Permutes rows, and each row within itself, for values that belong together by row.
 
+    Parameters
+    ----------
+    seed : bytes
+        32 bytes, for this order alone.
+    rows, columns : int
+        Shape of what is permuted.
+
     Returns
     -------
     int64 array, shape (rows * columns,)
@@ -50,7 +57,17 @@ def unpermuted(y: NDArray[np.uint64], order: Order) -> NDArray[np.uint64]:
 
 
 def uniform_below(seed: bytes, bound: int, count: int) -> NDArray[np.uint64]:
-    """Uniform integers below ``bound``: words that would favour small ones are drawn again."""
+    """Uniform integers below ``bound``: words that would favour small ones are drawn again.
+
+    Parameters
+    ----------
+    seed : bytes
+        32 bytes, for these integers alone.
+    bound : int
+        Exclusive.
+    count : int
+        How many.
+    """
     if not 1 <= bound < 1 << 32:
         raise UsageError(f"a bound of {bound} means nothing here")
     _check(seed)

@@ -23,7 +23,19 @@ class Dealt:
 
 
 def check_follows(program: Program, fed: int, start: int, rows: int) -> None:
-    """Raise PeerError unless a pass can follow a session that dealt for ``fed`` tokens."""
+    """Raise PeerError unless a pass can follow a session that dealt for ``fed`` tokens.
+
+    Parameters
+    ----------
+    program : Program
+        Public part of the model.
+    fed : int
+        Tokens dealt for so far.
+    start : int
+        Position of the pass's first token.
+    rows : int
+        Tokens that it feeds.
+    """
     if not (0 <= start <= fed and rows >= 1 and start + rows <= program.context):
         raise PeerError("a pass that does not follow the session's earlier ones")
 
@@ -33,7 +45,20 @@ def check_label(
 ) -> None:
     """Raise PeerError unless material is for this party's next pass.
 
-    ``number`` and ``fed`` are those of the passes before.
+    Parameters
+    ----------
+    label : Label
+        What the material says it is for.
+    program : Program
+        Public part of the model.
+    session : bytes
+        The session's name.
+    party : int
+        Owner or user.
+    number : int
+        Of the last pass.
+    fed : int
+        Tokens fed so far.
     """
     fits = (
         label.model == bytes.fromhex(program.digest)
@@ -54,7 +79,23 @@ def label_both(
     seeds: tuple[bytes, bytes],
     sizes: Sequence[int],
 ) -> tuple[Dealt, Dealt]:
-    """Both parties' material of a pass; ``at`` is its start and its rows."""
+    """Both parties' material of a pass.
+
+    Parameters
+    ----------
+    program : Program
+        Public part of the model.
+    session : bytes
+        The session's name.
+    number : int
+        Of the pass.
+    at : tuple of int
+        Its start and its rows.
+    seeds : tuple of bytes
+        The owner's and the user's.
+    sizes : sequence of int
+        Bytes of both materials.
+    """
     model = bytes.fromhex(program.digest)
     owner, user = (
         Dealt(Label(model, session, number, *at, party), seeds[party], sizes[party])

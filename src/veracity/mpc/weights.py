@@ -91,7 +91,17 @@ def owner_weights(program: Program, weights: Integers) -> dict[str, NDArray[np.i
 
 
 def masked_weights(program: Program, weights: Integers, seed: bytes) -> dict[str, Array]:
-    """``W - U``: what the owner sends to the user, once."""
+    """``W - U``: what the owner sends to the user, once.
+
+    Parameters
+    ----------
+    program : Program
+        Which tables are masked, and their shapes.
+    weights : mapping
+        The owner's integers by name.
+    seed : bytes
+        Of the masks, 32 bytes.
+    """
     shapes = _base_shapes(program)
     found = masks(seed, shapes)
     for name in shapes:
@@ -128,7 +138,17 @@ def masked_bytes(program: Program) -> int:
 def masked_parts(
     program: Program, weights: Mapping[str, NDArray[np.integer]], seed: bytes
 ) -> Iterator[NDArray[np.uint64]]:
-    """The words of ``W - U``, a piece at a time: the same as ``masked_weights``."""
+    """The words of ``W - U``, a piece at a time: the same as ``masked_weights``.
+
+    Parameters
+    ----------
+    program : Program
+        Which tables are masked, and their shapes.
+    weights : mapping
+        The owner's integers by name.
+    seed : bytes
+        Of the masks, 32 bytes.
+    """
     for label, (name, shape) in enumerate(masked_shapes(program).items()):
         mask = ring().expand(seed, label, math.prod(shape))
         flat = weights[name].reshape(-1)

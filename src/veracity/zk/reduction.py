@@ -1,6 +1,6 @@
 """All claims about committed arrays become one linear equation on one row of entries.
 
-Relation. Claims ``sum_t coefficient_t <W_t, X_t> = v`` with public weights ``W_t`` (Kronecker
+Relation. Claims ``sum_t coefficient_t <W_t, X_t> = v`` with public coefficients ``W_t`` (Kronecker
 products of vectors over groups of axes, zero on padding) on committed arrays ``X_t`` and hidden
 ``v``. They are batched with powers of a challenge and go through one inner-product sumcheck.
 
@@ -36,20 +36,20 @@ from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, Line
 from veracity.zk.mle import axis_points, eq_dense, kron, powers, variables
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 
-__all__ = ["LinearClaim", "RowEquation", "Term", "Weights", "reduce_prover", "reduce_verifier"]
+__all__ = ["Functional", "LinearClaim", "RowEquation", "Term", "reduce_prover", "reduce_verifier"]
 
 #: A Kronecker product over the axes of an array, slowest first: (number of axes, vector over
 #: their present entries). A vector over several axes need not itself be a product.
-Weights = tuple[tuple[int, Vec], ...]
+Functional = tuple[tuple[int, Vec], ...]
 
 
 @dataclass(frozen=True)
 class Term:
-    """``coefficient * <weights, array>``."""
+    """``coefficient * <functional, array>``."""
 
     coefficient: int
     array: ArrayId
-    weights: Weights
+    functional: Functional
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _batch(
     for k, claim in zip(scale, claims, strict=True):
         value = value + k * claim.value
         for t in claim.terms:
-            scaled = Term(k * t.coefficient % ORDER, t.array, t.weights)
+            scaled = Term(k * t.coefficient % ORDER, t.array, t.functional)
             terms.setdefault(t.array, []).append(scaled)
     return terms, value
 
@@ -101,7 +101,7 @@ def _equation(
     end: SumcheckClaim,
     key_bits: int,
 ) -> RowEquation:
-    """Evaluate the batched weights of every array at the sumcheck's point."""
+    """Evaluate the batched functional of every array at the sumcheck's point."""
     point = end.point
     coefficients = {}
     cache: dict[tuple[int, tuple[int, ...], int, int], int] = {}
@@ -112,7 +112,7 @@ def _equation(
         total = 0
         for term in array_terms:
             value, axis = term.coefficient, 0
-            for span, vector in term.weights:
+            for span, vector in term.functional:
                 below = variables(dims[axis + span :])
                 key = (id(vector), dims[axis : axis + span], below, layout.entry_bits)
                 if key not in cache:
@@ -143,7 +143,7 @@ class _Array:
         inners: list[Vec] = []
         folded: list[Vec] = []
         for term in terms:
-            outer, inner = _halves(engine, term.weights, split)
+            outer, inner = _halves(engine, term.functional, split)
             y = sum_outer(engine, values, split, outer)
             self._outers.append(outer)
             inners.append(inner)
@@ -161,10 +161,10 @@ class _Array:
             self._to_outer()
 
     def _to_outer(self) -> None:
-        weights = self._engine.to_ints(self._pair.b)
+        bound_functionals = self._engine.to_ints(self._pair.b)
         table = eq_dense(self._engine, self._bound, self._inner_dims)
         bound = sum_inner(self._engine, self._values, self._split, table)
-        scaled = [c * w for c, w in zip(self._coefficients, weights, strict=True)]
+        scaled = [c * w for c, w in zip(self._coefficients, bound_functionals, strict=True)]
         combined = self._engine.lincomb(self._outers, scaled)
         self._outers = []
         self._pair = Pair(self._engine, bound, combined, self._outer_dims)
@@ -193,23 +193,23 @@ class _Array:
 
 
 def _split_axis(dims: tuple[int, ...], terms: Sequence[Term]) -> int:
-    """Where outer axes end: a boundary of all weights that best balances both sides."""
+    """Where outer axes end: a boundary of all functionals that best balances both sides."""
     boundaries = set(range(1, len(dims)))
     for term in terms:
         at = 0
         own: set[int] = set()
-        for span, _ in term.weights:
+        for span, _ in term.functional:
             at += span
             own.add(at)
         boundaries &= own
     return min(boundaries | {0}, key=lambda k: (abs(prod(dims[:k]) - prod(dims[k:])), k))
 
 
-def _halves(engine: Engine, weights: Weights, split: int) -> tuple[Vec, Vec]:
+def _halves(engine: Engine, functional: Functional, split: int) -> tuple[Vec, Vec]:
     outer: list[Vec] = []
     inner: list[Vec] = []
     at = 0
-    for span, vector in weights:
+    for span, vector in functional:
         (outer if at < split else inner).append(vector)
         at += span
     return kron(engine, outer), kron(engine, inner)

@@ -12,7 +12,7 @@ from veracity.graph import Program
 from veracity.zk.counting import CountingTranscript, Shape, ShapeEngine, shape_key
 from veracity.zkml.argument import verify_circuit
 from veracity.zkml.circuit.build import Circuit, build_circuit, run_rules
-from veracity.zkml.circuit.builder import Given, weight_id
+from veracity.zkml.circuit.declared import Given, weight_id
 from veracity.zkml.circuit.lookups import LookupPlan
 from veracity.zkml.circuit.products import inner_dims
 from veracity.zkml.circuit.relations import gather_tensors, group_lookups

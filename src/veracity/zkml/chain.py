@@ -36,7 +36,7 @@ from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.circuit.build import build_circuit
-from veracity.zkml.circuit.builder import boundary_id
+from veracity.zkml.circuit.declared import boundary_id
 from veracity.zkml.committed import CommittedTensor, row_blinds
 from veracity.zkml.links import Link
 from veracity.zkml.model import ModelOpening, weight_arrays

@@ -17,7 +17,7 @@ from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
 from veracity.zk.committed import ArrayId, CommittedArray, commit_array
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey, load_key
-from veracity.zkml.circuit.builder import weight_id
+from veracity.zkml.circuit.declared import weight_id
 from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 
 __all__ = ["ModelCommitment", "ModelOpening", "commit_model", "weight_spec", "weight_specs"]

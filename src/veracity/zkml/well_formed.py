@@ -26,7 +26,8 @@ from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.circuit.build import Circuit, finish_circuit
-from veracity.zkml.circuit.builder import Builder, Given, weight_id
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.declared import Given, weight_id
 from veracity.zkml.model import ModelCommitment, ModelOpening, weight_arrays, weight_specs
 
 __all__ = ["PROTOCOL", "prove_well_formed", "verify_well_formed"]

@@ -73,14 +73,14 @@ def test_a_pass_that_has_to_be_repeated_says_so_and_nothing_else() -> None:
     assert done.seen[1] == [bytes([1]) + bytes(8)]
 
 
-def test_nonsense_instead_of_the_answer_is_refused() -> None:
+def test_something_else_instead_of_the_answer_is_refused() -> None:
     async def op(role: Role, x: Secret) -> int | None:
         if getattr(role, "index", None) == 0:
             await role.channel.send(role.next_tag(), bytes([2]) + bytes(8))  # type: ignore[attr-defined]
             return None
         return await reveal(role, x)
 
-    with pytest.raises(PeerError, match="nonsense"):
+    with pytest.raises(PeerError, match="something else"):
         together(op, ring([7]))
 
 

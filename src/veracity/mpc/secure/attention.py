@@ -85,7 +85,22 @@ async def attention(
 ) -> tuple[tuple[Secret, int, int], tuple[Masked, Masked]]:
     """Shares of the mixed values, pending shift and bits; and the cache with the new rows.
 
-    ``guards`` are the guard bits of q and k together, and of v, which has ``bits_v`` bits.
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    op : Attention
+        What is computed.
+    q, k, v : Masked
+        Opened queries, keys and values of the new rows.
+    guards : tuple of int
+        Guard bits of q and k together, and of v.
+    bits_v : int
+        Bits of v.
+    start : int
+        Position of the first new row.
+    cache : tuple of Masked, optional
+        Keys and values of earlier rows.
     """
     for x in (q, k, v):
         share_of_mask(role, x)

@@ -70,11 +70,31 @@ class Dealer(Role):
             self.user.put(value - self.owner.draw(value.shape))
 
     def comparison_keys(self, bits: int, alpha: Array, payload: Array) -> None:
-        """Keys of ``payload [x < alpha]`` for both parties."""
+        """Keys of ``payload [x < alpha]`` for both parties.
+
+        Parameters
+        ----------
+        bits : int
+            Bits of the domain.
+        alpha : uint64 array
+            (n,).
+        payload : uint64 array
+            (n, words).
+        """
         self._keys(fss().dcf_keys, fss().dcf_key_bytes, bits, alpha, payload)
 
     def point_keys(self, bits: int, alpha: Array, payload: Array) -> None:
-        """Keys of ``payload [x = alpha]`` for both parties."""
+        """Keys of ``payload [x = alpha]`` for both parties.
+
+        Parameters
+        ----------
+        bits : int
+            Bits of the domain.
+        alpha : uint64 array
+            (n,).
+        payload : uint64 array
+            (n, words).
+        """
         self._keys(fss().dpf_keys, fss().dpf_key_bytes, bits, alpha, payload)
 
     def _keys(

@@ -41,7 +41,7 @@ from veracity.mpc.secure.rotary import rotate
 from veracity.mpc.secure.token_selection import choose
 from veracity.mpc.weights import transposed, weight_shapes
 
-__all__ = ["Cache", "Walk"]
+__all__ = ["Cache", "ForwardPass"]
 
 #: Keys and values by attention op, (positions, features) each.
 Cache = dict[str, tuple[Masked, Masked]]
@@ -77,13 +77,13 @@ class Value:
 
 
 @dataclass(eq=False)
-class Walk:
+class ForwardPass:
     """One pass.
 
     Parameters
     ----------
     role : Role
-        Who walks.
+        Who runs it.
     program : Program
         The model.
     rows, start : int

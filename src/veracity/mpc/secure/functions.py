@@ -26,7 +26,17 @@ _LEAST, _MOST = 7, 12
 
 @lru_cache(maxsize=64)
 def function_table(fn: str, k_in: int, k_out: int, guard: int) -> Table:
-    """Parabolas on 17 + guard bits for an input at ``2^-(k_in + guard)``."""
+    """Parabolas on 17 + guard bits for an input at ``2^-(k_in + guard)``.
+
+    Parameters
+    ----------
+    fn : str
+        Name of the function.
+    k_in, k_out : int
+        Exponents of the argument and of the value.
+    guard : int
+        Bits of the argument beyond the program's.
+    """
     exact = FUNCTIONS[fn][1]
     unit, scale, edge = 1 << (k_in + guard), 1 << k_out, 1 << 15
     # The third derivatives are below 2/3: h^3 / 36 units of the result, h = 2^(17 - high - k_in).
@@ -41,6 +51,18 @@ def function_table(fn: str, k_in: int, k_out: int, guard: int) -> Table:
 
 
 def function(role: Role, op: Function, x: Masked, guard: int) -> tuple[Secret, int, int]:
-    """Shares of ``fn(x)``, the pending shift and the bits; x is at 2^guard."""
+    """Shares of ``fn(x)``, the pending shift and the bits; x is at 2^guard.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    op : Function
+        What is computed.
+    x : Masked
+        The opened argument.
+    guard : int
+        Bits of it beyond the program's.
+    """
     table = function_table(op.fn, op.k_in, op.k_out, guard)
     return look_up(role, x, table), table.scale, 17 + table.scale

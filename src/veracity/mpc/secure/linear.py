@@ -34,14 +34,34 @@ __all__ = ["Use", "apply", "cost", "linear", "linear_of_secret", "products"]
 
 
 def cost(inputs: int, results: int, sent: bool) -> Cost:
-    """Of products of ``results`` elements with a value of ``inputs`` elements, sent or opened."""
+    """Of products of ``results`` elements with a value of ``inputs`` elements, sent or opened.
+
+    Parameters
+    ----------
+    inputs : int
+        Elements of the value.
+    results : int
+        Elements of all products.
+    sent : bool
+        Whether the value is sent (shares) or was opened.
+    """
     if sent:
         return Cost(one_way=1, bytes_to_owner=8 * inputs, offline_bytes_user=8 * results)
     return Cost(offline_bytes_owner=8 * inputs, offline_bytes_user=8 * results)
 
 
 def apply(x: Array, weight: NDArray[np.integer], kind: str) -> Array:
-    """``x W^T`` or ``x * w`` modulo 2^64 for the owner's or for masked weights."""
+    """``x W^T`` or ``x * w`` modulo 2^64 for the owner's or for masked weights.
+
+    Parameters
+    ----------
+    x : uint64 array
+        (rows, k).
+    weight : array
+        (n, k), or (k,) for a gain; uint64 where it is masked.
+    kind : str
+        "gain", or any other kind of weight.
+    """
     if kind == "gain":
         return x * weight.astype(np.int64).view(np.uint64)
     if weight.dtype == np.uint64:
@@ -52,7 +72,17 @@ def apply(x: Array, weight: NDArray[np.integer], kind: str) -> Array:
 def products(
     mask: Array, uses: Sequence[Use], weights: Mapping[str, NDArray[np.integer]]
 ) -> list[Array]:
-    """The user's part before any input exists: masked weights times the mask."""
+    """The user's part before any input exists: masked weights times the mask.
+
+    Parameters
+    ----------
+    mask : uint64 array
+        The user's mask of the input, (rows, k).
+    uses : sequence of (name, kind)
+        Weights.
+    weights : mapping
+        Masked weights by name.
+    """
     return [apply(mask, weights[name], kind) for name, kind in uses]
 
 
@@ -63,6 +93,8 @@ def linear(
 
     Parameters
     ----------
+    role : Role
+        Who runs it.
     x : Masked
         (rows, k).
     uses : sequence of (name, kind)

@@ -37,7 +37,19 @@ def _root(constant: int, eps: int, scale: int, bits: int) -> tuple[Group, ...]:
 
 
 async def norm(role: Role, op: Norm, x: Masked, guard: int) -> tuple[Secret, int, int]:
-    """Shares of the normed rows, the pending shift and the bits; x is (tokens, d) at 2^guard."""
+    """Shares of the normed rows, the pending shift and the bits; x is (tokens, d) at 2^guard.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    op : Norm
+        What is computed.
+    x : Masked
+        The opened input, (tokens, d).
+    guard : int
+        Bits of it beyond the program's; none are supported.
+    """
     if guard:
         raise UnsupportedModelError(op.name, "norm of a value with guard bits", "report this")
     tokens, d = x.shape

@@ -41,7 +41,17 @@ class Opening:
 
 
 def shift_right(c: Array, shift: int, bits: int) -> Array:
-    """``(c >> shift) - (2^(bits-1) >> shift)``: takes off what made the value positive."""
+    """``(c >> shift) - (2^(bits-1) >> shift)``: takes off what made the value positive.
+
+    Parameters
+    ----------
+    c : uint64 array
+        Opened values, made positive.
+    shift : int
+        Bits to drop.
+    bits : int
+        Bits of the values.
+    """
     if shift == 0:
         return c
     return (c >> np.uint64(shift)) - np.uint64(1 << (bits - 1 - shift))
@@ -113,7 +123,17 @@ def share_of(role: Role, x: Masked) -> Secret:
 
 
 def plus(role: Role, x: Masked, constant: Array | int) -> Masked:
-    """Add a public constant."""
+    """Add a public constant.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    x : Masked
+        An opened value.
+    constant : uint64 array or int
+        Public.
+    """
     if isinstance(role, Dealer):
         return x
     added = np.uint64(constant & _WORD) if isinstance(constant, int) else constant

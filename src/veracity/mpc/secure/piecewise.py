@@ -94,7 +94,19 @@ class Pieces:
 
 
 def fit(f: Function, knots: Sequence[int], low: int, bits: int, scale: int) -> Pieces:
-    """Interpolate ``f`` in every interval, the same way on every machine."""
+    """Interpolate ``f`` in every interval, the same way on every machine.
+
+    Parameters
+    ----------
+    f : callable
+        From integers to decimals.
+    knots : sequence of int
+        Ends of the intervals, rising.
+    low, bits : int
+        The domain is ``[low, low + 2^bits)``.
+    scale : int
+        Coefficients are multiplied by ``2^scale``.
+    """
     if not (low <= knots[0] and knots[-1] <= low + (1 << bits)):
         raise UsageError("knots outside the domain")
     rows = []
@@ -114,7 +126,17 @@ def cost(count: int, bits: int) -> Cost:
 
 
 def piecewise(role: Role, x: Masked, pieces: Pieces) -> Secret:
-    """Shares of ``2^scale f(x)`` where ``x = c - r`` modulo 2^64."""
+    """Shares of ``2^scale f(x)`` where ``x = c - r`` modulo 2^64.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    x : Masked
+        The opened argument.
+    pieces : Pieces
+        The function.
+    """
     count = int(np.prod(x.shape))
     role.charge("pieces", cost(count, pieces.bits))
     low = np.uint64(pieces.low & _WORD)
@@ -142,6 +164,15 @@ def piecewise_wrapped(role: Role, x: Masked, pieces: Pieces) -> Secret:
     """Shares of ``2^scale f(x)`` where ``x - low = c - r`` modulo ``2^bits`` only; for few values.
 
     The opened value has to be that of ``x - low``.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    x : Masked
+        The opened argument, less ``low``.
+    pieces : Pieces
+        The function.
     """
     count, size = int(np.prod(x.shape)), np.uint64(1 << pieces.bits)
     role.charge("pieces", cost(count, pieces.bits))

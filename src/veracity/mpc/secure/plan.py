@@ -1,4 +1,4 @@
-"""What a pass will cost, from a walk without values: declared costs, hops, chance of a repeat."""
+"""What a pass will cost, by running it without values: declared costs, hops, chance of a repeat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from veracity.mpc.cost import Cost
 from veracity.mpc.material import Writer
 from veracity.mpc.party import Masked, hollow
 from veracity.mpc.secure.dealer import Dealer
-from veracity.mpc.secure.evaluate import Cache, Walk
+from veracity.mpc.secure.evaluate import Cache, ForwardPass
 from veracity.mpc.secure.linear import Use
 from veracity.mpc.secure.token_selection import reveal
 from veracity.mpc.weights import weight_shapes
@@ -58,11 +58,21 @@ class Plan:
 
 
 def make_plan(program: Program, rows: int, start: int) -> Plan:
-    """Walk once and count."""
+    """Evaluate once without values, and count.
+
+    Parameters
+    ----------
+    program : Program
+        Public part of the model.
+    rows : int
+        Tokens that the pass feeds.
+    start : int
+        Tokens fed before.
+    """
     dealer = Dealer(Writer(_SEED), Writer(_SEED), {}, dry=True)
     cache = _hollow_cache(program, start) if start else {}
-    walk = Walk(dealer, program, rows, start, cache)
-    drive(walk)
+    forward = ForwardPass(dealer, program, rows, start, cache)
+    drive(forward)
     return Plan(
         rows,
         start,
@@ -85,11 +95,11 @@ def setup_cost(program: Program) -> Cost:
     return Cost(offline_bytes_user=8 * count)
 
 
-def drive(walk: Walk) -> None:
-    """Run a dealer's walk to its end: it never waits."""
+def drive(forward: ForwardPass) -> None:
+    """Run a dealer's forward pass to its end: it never waits."""
 
     async def whole() -> None:
-        await reveal(walk.role, await walk.run())
+        await reveal(forward.role, await forward.run())
 
     routine = whole()
     try:

@@ -26,6 +26,17 @@ def parabola(f: Function, middle: int, reach: int, scale: int) -> tuple[int, int
 
     The points are ``middle`` and those at a distance of ``reach``; d counts from the middle. With
     a reach of 0 the parabola is constant.
+
+    Parameters
+    ----------
+    f : callable
+        From integers to decimals.
+    middle : int
+        The point in the middle.
+    reach : int
+        Distance of the others.
+    scale : int
+        Coefficients are multiplied by ``2^scale``.
     """
     with localcontext(_CONTEXT):
         unit = Decimal(1 << scale)

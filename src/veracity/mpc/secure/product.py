@@ -37,7 +37,19 @@ def product(
     b: Masked,
     shape: tuple[int, ...],
 ) -> Secret:
-    """Shares of ``f(a, b)``, which has the shape ``shape``."""
+    """Shares of ``f(a, b)``, which has the shape ``shape``.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    f : callable
+        A bilinear map of uint64 arrays.
+    a, b : Masked
+        Opened operands.
+    shape : tuple of int
+        Shape of the result.
+    """
     left, right = share_of_mask(role, a), share_of_mask(role, b)
     role.charge("product", cost(int(np.prod(shape))))
     if isinstance(role, Dealer):

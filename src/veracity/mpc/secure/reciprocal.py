@@ -43,7 +43,17 @@ class Group:
 
 
 def groups(f: Function, low: int, high: int, bits: int) -> tuple[Group, ...]:
-    """Pieces of a falling ``f`` on ``[2^low, 2^high)``, for x in a domain of ``bits`` bits."""
+    """Pieces of a falling ``f`` on ``[2^low, 2^high)``, for x in a domain of ``bits`` bits.
+
+    Parameters
+    ----------
+    f : callable
+        Falling; from integers to decimals.
+    low, high : int
+        Logarithms of the least argument and of the bound.
+    bits : int
+        Bits of the domain.
+    """
     found = []
     for first in range(low, high, _OCTAVES):
         last = min(first + _OCTAVES, high)
@@ -66,7 +76,19 @@ def _eighth(i: int) -> int:
 
 
 def openings(role: Role, x: Masked, over: Sequence[Group], guard: int) -> list[Opening]:
-    """What to open for ``2^guard f(x)``; pass the opened values to :func:`total`."""
+    """What to open for ``2^guard f(x)``; pass the opened values to :func:`total`.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    x : Masked
+        The opened argument.
+    over : sequence of Group
+        From :func:`groups`.
+    guard : int
+        Bits of the result beyond those of ``f``.
+    """
     found = []
     for group in over:
         part = x.map(lambda v, s=group.shift: v >> np.uint64(s), exact=False)  # type: ignore[misc]

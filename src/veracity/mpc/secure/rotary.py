@@ -21,7 +21,17 @@ _LOW = 24
 
 
 def rotate(op: Rope, x: Array, start: int) -> Array:
-    """Rotate rows at positions ``start ..``; x is uint64 (tokens, heads * head_dim)."""
+    """Rotate rows at positions ``start ..``; x is uint64 (tokens, heads * head_dim).
+
+    Parameters
+    ----------
+    op : Rope
+        Heads, style and base.
+    x : uint64 array
+        (tokens, heads * head_dim).
+    start : int
+        Position of the first row.
+    """
     tokens = x.shape[0]
     cos, sin = (t[start:] for t in rope_tables(op, start + tokens))
     signed = np.ascontiguousarray(x).view(np.int64)

@@ -19,7 +19,7 @@ from veracity.mpc.cost import Cost
 from veracity.mpc.material import Label, Material, ReplayRegistry, Sink, Writer
 from veracity.mpc.party import OWNER, USER, Array, Party
 from veracity.mpc.secure.dealer import Dealer
-from veracity.mpc.secure.evaluate import Cache, Walk, rows_of
+from veracity.mpc.secure.evaluate import Cache, ForwardPass, rows_of
 from veracity.mpc.secure.linear import products
 from veracity.mpc.secure.plan import Plan, drive
 from veracity.mpc.secure.token_selection import reveal
@@ -58,7 +58,14 @@ class DealerSession:
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
         """Write one pass's material for both parties.
 
-        ``start`` is at most the number of tokens dealt for: less to repeat a pass.
+        Parameters
+        ----------
+        start : int
+            At most the number of tokens dealt for: less to repeat a pass.
+        rows : int
+            Tokens that the pass feeds.
+        owner, user : Sink
+            Where each party's material goes.
         """
         check_follows(self.program, self.fed, start, rows)
         self.number += 1
@@ -66,9 +73,9 @@ class DealerSession:
         writers = (Writer(seeds[0], owner), Writer(seeds[1], user))
         cache = rows_of(self.cache, start) if start else {}
         dealer = Dealer(*writers, self.weights)
-        walk = Walk(dealer, self.program, rows, start, cache)
-        drive(walk)
-        self.cache, self.fed = walk.grown, start + rows
+        forward = ForwardPass(dealer, self.program, rows, start, cache)
+        drive(forward)
+        self.cache, self.fed = forward.grown, start + rows
         sizes = [writer.bytes for writer in writers]
         return label_both(self.program, self.name, self.number, (start, rows), seeds, sizes)
 
@@ -136,8 +143,14 @@ class PartySession:
 
         Parameters
         ----------
+        label : Label
+            What the material is for.
+        material : Material
+            From the dealer.
         tokens : sequence of int
             What to feed, at the user.
+        prepared : dict, optional
+            Products that :meth:`prepare` made ahead, at the user.
 
         Returns
         -------
@@ -148,14 +161,16 @@ class PartySession:
         self.registry.use(label, material.seed)
         party = Party(self.index, self.channel, material, self.weights, prepared or {}, self.tag)
         cache = rows_of(self.cache, label.start) if label.start else {}
-        walk = Walk(party, self.program, label.rows, label.start, cache, self.plain, tokens)
-        token = await reveal(party, await walk.run())
+        forward = ForwardPass(
+            party, self.program, label.rows, label.start, cache, self.plain, tokens
+        )
+        token = await reveal(party, await forward.run())
         material.finish()
         self.tag = party.tag
         self.declared = self.declared + party.cost
         # The owner tells the user, not the other way round: both have seen all but its own.
         if not party.overflow:
-            self.cache, self.fed = walk.grown, label.start + label.rows
+            self.cache, self.fed = forward.grown, label.start + label.rows
         return token
 
     def _check(self, label: Label, tokens: Sequence[int]) -> None:

@@ -64,6 +64,10 @@ def tabulate(f: Callable[[int], Decimal], bits: int, high: int) -> Table:
     ----------
     f : callable
         From integers of ``bits`` bits, and a little beyond, to decimals.
+    bits : int
+        Bits of the domain.
+    high : int
+        Bits that the table is indexed by.
     """
     low = bits - high
     if not 3 <= low <= 24:
@@ -84,7 +88,17 @@ def cost(count: int, high: int) -> Cost:
 
 
 def look_up(role: Role, x: Masked, table: Table) -> Secret:
-    """Shares of ``2^scale f(x)``; ``x = c - r`` modulo ``2^bits`` is enough."""
+    """Shares of ``2^scale f(x)``; ``x = c - r`` modulo ``2^bits`` is enough.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    x : Masked
+        The opened argument.
+    table : Table
+        From :func:`tabulate`.
+    """
     count, low = prod(x.shape), np.uint64(table.bits - table.high)
     role.charge("tables", cost(count, table.high))
     value = x.value.reshape(-1)

@@ -28,7 +28,17 @@ _GUARD = 2
 
 
 async def choose(role: Role, acc: Secret, shift: int) -> Secret:
-    """Shares of ``z 2^20 + (2^20 - 1 - index)`` of the greatest logit; acc is (1, V)."""
+    """Shares of ``z 2^20 + (2^20 - 1 - index)`` of the greatest logit; acc is (1, V).
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    acc : Secret
+        Accumulators of the logits, (1, V).
+    shift : int
+        Bits by which the program rescales them.
+    """
     flat = acc.map(lambda v: v.reshape(-1))
     guard = min(_GUARD, shift)
     (z,) = await open_values(role, [Opening(flat, shift - guard, 17 + shift)])
@@ -55,7 +65,7 @@ async def reveal(role: Role, w: Secret) -> int | None:
         return None
     message = await role.channel.receive(tag, 9)
     if message[0] > 1:
-        raise PeerError("the other party sent nonsense")
+        raise PeerError("the other party sent something else than its share")
     if role.overflow or message[0]:
         role.overflow = True
         return None

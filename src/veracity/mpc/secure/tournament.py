@@ -69,7 +69,19 @@ def cost(count: int, bits: int) -> Cost:
 
 
 def greater(role: Role, a: Masked, b: Masked, shift: int, bits: int) -> Secret:
-    """Shares of ``max(a, b)``, compared by ``(a - b) / 2^shift`` of ``bits`` signed bits."""
+    """Shares of ``max(a, b)``, compared by ``(a - b) / 2^shift`` of ``bits`` signed bits.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    a, b : Masked
+        Opened values.
+    shift : int
+        Bits of the difference that do not count.
+    bits : int
+        Signed bits of what is left.
+    """
     d = a - b
     count, half = len(d.value), np.uint64(1 << (bits - 1))
     role.charge("comparison", cost(count, bits))
@@ -102,6 +114,8 @@ async def maximum(
 
     Parameters
     ----------
+    role : Role
+        Who runs it.
     x : Masked
         Rows one after the other, (sum of lengths,).
     lengths : int array

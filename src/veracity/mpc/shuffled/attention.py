@@ -322,7 +322,17 @@ class Attend(Step):
 
 
 def rotated(op: Rope, x: Array, start: int) -> Array:
-    """``op`` without its rescaling, on a share, uint64 (rows, width), at positions from there."""
+    """``op`` without its rescaling, on a share, uint64 (rows, width), at positions from there.
+
+    Parameters
+    ----------
+    op : Rope
+        Heads, style and base.
+    x : uint64 array
+        A share, (rows, width).
+    start : int
+        Position of the first row.
+    """
     rows, half = x.shape[0], op.head_dim // 2
     cos, sin = (
         np.ascontiguousarray(t[start:]).view(np.uint64)[:, None, :]

@@ -43,7 +43,17 @@ class Stream:
     seed: bytes
 
     def words(self, step: int, part: int, count: int) -> Array:
-        """Uniform ring elements, uint64 (count,)."""
+        """Uniform ring elements, uint64 (count,).
+
+        Parameters
+        ----------
+        step : int
+            Number of the step.
+        part : int
+            Which of its arrays.
+        count : int
+            How many.
+        """
         return ring().expand(self.seed, step * _PARTS + part, count)
 
     def fresh_seed(self, step: int, part: int) -> bytes:

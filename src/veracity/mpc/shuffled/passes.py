@@ -52,6 +52,10 @@ def deal_pass(
 
     Parameters
     ----------
+    plan : Plan
+        What is run.
+    shape : Shape
+        Rows, start and choices of the pass.
     seeds : tuple of bytes
         Fresh, 32 bytes each: the owner's and the user's.
     masks : dict
@@ -84,6 +88,25 @@ def prepare_user(
 ) -> tuple[User, bytes]:
     """All of the user's part of a pass that needs no input; the bytes go to the owner.
 
+    Parameters
+    ----------
+    plan : Plan
+        What is run.
+    shape : Shape
+        Rows, start and choices of the pass.
+    seed : bytes
+        The user's.
+    pieces : bytes
+        The user's explicit material.
+    masked : mapping
+        ``W - U`` by key.
+    memory : dict
+        The session's masks of keys and values; grows.
+    pick : callable
+        Chooses among the logits.
+    taker : Taker, optional
+        The user's end of the selection by BFV.
+
     Raises
     ------
     FormatError
@@ -109,6 +132,27 @@ def prepare_owner(
     holder: Holder | None = None,
 ) -> Owner:
     """The owner's part of a pass, ready to run.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is run.
+    shape : Shape
+        Rows, start and choices of the pass.
+    seed : bytes
+        The owner's.
+    pieces : bytes
+        The owner's explicit material.
+    ahead : bytes
+        What the user sent before its prompt existed.
+    weights : mapping
+        Integer weights by key.
+    memory : dict
+        The session's shares of keys and values; grows.
+    peer : Online
+        The user.
+    holder : Holder, optional
+        The owner's end of the selection by BFV.
 
     Raises
     ------
@@ -145,6 +189,17 @@ async def run_owner(plan: Plan, owner: Owner) -> None:
 
 async def run_user(plan: Plan, user: User, peer: Online, tokens: Sequence[int]) -> int:
     """The user's side of a prepared pass: feeds tokens, returns the next one.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is run.
+    user : User
+        From :func:`prepare_user`.
+    peer : Online
+        The owner.
+    tokens : sequence of int
+        What to feed.
 
     Raises
     ------

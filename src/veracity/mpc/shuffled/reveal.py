@@ -43,34 +43,100 @@ __all__ = [
 
 
 def deal_reveal(dealer: Dealer, place: tuple[int, int], order: Order, bits: int) -> None:
-    """Give the owner ``delta``; uses parts ``part`` and ``part + 1`` of the user's stream."""
+    """Give the owner ``delta``; uses parts ``part`` and ``part + 1`` of the user's stream.
+
+    Parameters
+    ----------
+    dealer : Dealer
+        Of this pass.
+    place : tuple of int
+        (step, part) of the first mask.
+    order : Order
+        The permutation.
+    bits : int
+        Bits of an element that matter.
+    """
     a = reveal_mask(dealer.user, place, len(order))
     b = dealer.user.words(place[0], place[1] + 1, len(order))
     dealer.to_owner.append((a[order] - b, bits))
 
 
 def reveal_mask(stream: Stream, place: tuple[int, int], count: int) -> Array:
-    """``a``."""
+    """``a``.
+
+    Parameters
+    ----------
+    stream : Stream
+        The user's.
+    place : tuple of int
+        (step, part).
+    count : int
+        Elements.
+    """
     return stream.words(*place, count)
 
 
 def hide(stream: Stream, place: tuple[int, int], share: Array) -> Array:
-    """The user's message ``x1 - a``, uint64 (count,)."""
+    """The user's message ``x1 - a``, uint64 (count,).
+
+    Parameters
+    ----------
+    stream : Stream
+        The user's.
+    place : tuple of int
+        (step, part).
+    share : uint64 array
+        The user's share.
+    """
     return share.reshape(-1) - reveal_mask(stream, place, share.size)
 
 
 def permuted(share: Array, hidden: Array, order: Order, delta: Array) -> Array:
-    """The owner's message ``p(x0 + (x1 - a)) + delta``."""
+    """The owner's message ``p(x0 + (x1 - a)) + delta``.
+
+    Parameters
+    ----------
+    share : uint64 array
+        The owner's share.
+    hidden : uint64 array
+        What the user sent.
+    order : Order
+        The permutation.
+    delta : uint64 array
+        From the dealer.
+    """
     return (share.reshape(-1) + hidden)[order] + delta
 
 
 def revealed(stream: Stream, place: tuple[int, int], message: Array) -> Array:
-    """The user's ``p(x)``, modulo the bits of the message."""
+    """The user's ``p(x)``, modulo the bits of the message.
+
+    Parameters
+    ----------
+    stream : Stream
+        The user's.
+    place : tuple of int
+        (step, part) of the first mask.
+    message : uint64 array
+        What the owner sent.
+    """
     return message + stream.words(place[0], place[1] + 1, len(message))
 
 
 def deal_restore(dealer: Dealer, place: tuple[int, int], order: Order, bits: int) -> Array:
-    """Give the owner ``delta'``; returns ``d``, which the dealer then knows, too."""
+    """Give the owner ``delta'``; returns ``d``, which the dealer then knows, too.
+
+    Parameters
+    ----------
+    dealer : Dealer
+        Of this pass.
+    place : tuple of int
+        (step, part) of the first mask.
+    order : Order
+        The permutation.
+    bits : int
+        Bits of an element that matter.
+    """
     c = dealer.user.words(*place, len(order))
     d = restored_share(dealer.user, place, len(order))
     dealer.to_owner.append((unpermuted(c, order) - d, bits))
@@ -78,15 +144,45 @@ def deal_restore(dealer: Dealer, place: tuple[int, int], order: Order, bits: int
 
 
 def restored_share(stream: Stream, place: tuple[int, int], count: int) -> Array:
-    """The user's share ``d``."""
+    """The user's share ``d``.
+
+    Parameters
+    ----------
+    stream : Stream
+        The user's.
+    place : tuple of int
+        (step, part) of the first mask.
+    count : int
+        Elements.
+    """
     return stream.words(place[0], place[1] + 1, count)
 
 
 def sent_back(stream: Stream, place: tuple[int, int], result: Array) -> Array:
-    """The user's message ``y - c``."""
+    """The user's message ``y - c``.
+
+    Parameters
+    ----------
+    stream : Stream
+        The user's.
+    place : tuple of int
+        (step, part) of the first mask.
+    result : uint64 array
+        Computed on permuted values.
+    """
     return result.reshape(-1) - stream.words(*place, result.size)
 
 
 def restored(message: Array, order: Order, delta: Array) -> Array:
-    """The owner's share ``q(y) - d``."""
+    """The owner's share ``q(y) - d``.
+
+    Parameters
+    ----------
+    message : uint64 array
+        What the user sent.
+    order : Order
+        The permutation.
+    delta : uint64 array
+        From the dealer.
+    """
     return unpermuted(message, order) + delta

@@ -78,7 +78,14 @@ class DealerSession:
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
         """Write one pass's material for both parties.
 
-        ``start`` is at most the number of tokens dealt for: less to feed other tokens instead.
+        Parameters
+        ----------
+        start : int
+            At most the number of tokens dealt for: less to feed other tokens instead.
+        rows : int
+            Tokens that the pass feeds.
+        owner, user : Sink
+            Where each party's material goes.
 
         Raises
         ------

@@ -87,11 +87,26 @@ class Online:
     first: int = 0
 
     async def send(self, step: int, part: int, *arrays: tuple[Array, int]) -> None:
-        """Send arrays with their bits as one message."""
+        """Send arrays with their bits as one message.
+
+        Parameters
+        ----------
+        step, part : int
+            Which message it is.
+        *arrays : tuple of (array, int)
+            Elements with the bits of each that matter.
+        """
         await self.channel.send(self.tag(step, part), join(arrays))
 
     async def receive(self, step: int, part: int, sizes: Message) -> list[Array]:
         """Receive one message of these sizes.
+
+        Parameters
+        ----------
+        step, part : int
+            Which message it is.
+        sizes : Message
+            Elements and bits of each array.
 
         Raises
         ------

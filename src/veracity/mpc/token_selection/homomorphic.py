@@ -149,6 +149,15 @@ class Taker:
     async def take(self, channel: Channel, tag: int, wanted: NDArray[np.integer]) -> Array:
         """The entries at the places ``wanted``, (choices,); uint64 (choices,).
 
+        Parameters
+        ----------
+        channel : Channel
+            To the owner.
+        tag : int
+            Of the first message.
+        wanted : int array
+            Places, (choices,).
+
         Raises
         ------
         PeerError
@@ -215,6 +224,17 @@ class Holder:
         self, channel: Channel, tag: int, table: NDArray[np.integer], choices: int
     ) -> None:
         """Let the user have ``choices`` entries of ``table``, (V,), without learning which.
+
+        Parameters
+        ----------
+        channel : Channel
+            To the user.
+        tag : int
+            Of the first message.
+        table : int array
+            Tokens, (V,).
+        choices : int
+            How many entries the user gets.
 
         Raises
         ------

@@ -83,18 +83,48 @@ def cost(size: int, choices: int) -> Cost:
 
 
 def holder_pads(seed: bytes, size: int, choices: int) -> HolderPads:
-    """The owner's piece, from the owner's 32-byte seed."""
+    """The owner's piece, from the owner's 32-byte seed.
+
+    Parameters
+    ----------
+    seed : bytes
+        The owner's, 32 bytes.
+    size : int
+        Entries of the table.
+    choices : int
+        How many the user gets.
+    """
     words = ring().expand(seed, 0, choices * size) >> np.uint64(64 - token_bits(size))
     return HolderPads(words.reshape(choices, size))
 
 
 def taker_places(seed: bytes, size: int, choices: int) -> Array:
-    """The user's places, from the user's 32-byte seed."""
+    """The user's places, from the user's 32-byte seed.
+
+    Parameters
+    ----------
+    seed : bytes
+        The user's, 32 bytes.
+    size : int
+        Entries of the table.
+    choices : int
+        How many the user gets.
+    """
     return uniform_below(seed, size, choices)
 
 
 def deal(holder_seed: bytes, taker_seed: bytes, size: int, choices: int) -> TakerPads:
-    """The user's piece: made by the dealer, who knows both seeds."""
+    """The user's piece: made by the dealer, who knows both seeds.
+
+    Parameters
+    ----------
+    holder_seed, taker_seed : bytes
+        The owner's and the user's, 32 bytes each.
+    size : int
+        Entries of the table.
+    choices : int
+        How many the user gets.
+    """
     places = taker_places(taker_seed, size, choices)
     pads = holder_pads(holder_seed, size, choices).pads[np.arange(choices), places]
     return TakerPads(places, pads, size)
@@ -102,6 +132,17 @@ def deal(holder_seed: bytes, taker_seed: bytes, size: int, choices: int) -> Take
 
 async def hold(channel: Channel, tag: int, piece: HolderPads, table: NDArray[np.integer]) -> None:
     """Let the user have entries of ``table``, uint64 (V,), without learning which.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the user.
+    tag : int
+        Of the first message.
+    piece : HolderPads
+        From the dealer.
+    table : uint64 array
+        Tokens, (V,).
 
     Raises
     ------
@@ -122,6 +163,17 @@ async def hold(channel: Channel, tag: int, piece: HolderPads, table: NDArray[np.
 
 async def take(channel: Channel, tag: int, piece: TakerPads, wanted: NDArray[np.integer]) -> Array:
     """The entries at the places ``wanted``, (choices,); uint64 (choices,).
+
+    Parameters
+    ----------
+    channel : Channel
+        To the owner.
+    tag : int
+        Of the first message.
+    piece : TakerPads
+        From the dealer.
+    wanted : int array
+        Places, (choices,).
 
     Raises
     ------

@@ -10,7 +10,8 @@ from veracity.graph import Trace
 from veracity.graph.ops import Op, Rope
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.projection import LIMBS, ROWS, Sides
-from veracity.zkml.circuit.builder import Builder, Given, boundary_id, weight_id
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.declared import Given, boundary_id, weight_id
 from veracity.zkml.circuit.lookups import LookupPlan
 from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
 from veracity.zkml.circuit.tables import unsigned

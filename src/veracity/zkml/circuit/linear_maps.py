@@ -1,8 +1,8 @@
 """Wiring costs nothing: a linear map of a tensor rewrites claims instead of proving anything.
 
-``forward`` does a map ``f`` on the prover's integers; ``pull`` does the transpose on weights:
-``<w, f(X)> = factor * <pull(w), X>``. Weights are Kronecker products over axes
-(:data:`veracity.zk.reduction.Weights`); a map whose weights do not factor joins two axes.
+``forward`` does a map ``f`` on the prover's integers; ``pull`` is the transpose, on linear
+functionals: ``<w, f(X)> = factor * <pull(w), X>``. These are Kronecker products over axes
+(:data:`veracity.zk.reduction.Functional`); a map whose functionals do not factor joins two axes.
 Maps are hashable, so that equal wirings of many layers are pulled back once.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Vec
 from veracity.zk.mle import kron, ones, zeros
-from veracity.zk.reduction import Weights
+from veracity.zk.reduction import Functional
 
 __all__ = [
     "Broadcast",
@@ -46,8 +46,8 @@ class LinearMap(Protocol):
         """The map on integers."""
         ...
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
-        """The transpose on weights: a factor and weights of the source."""
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
+        """The transpose: a factor and a functional on the source."""
         ...
 
     def gain(self) -> int:
@@ -55,7 +55,9 @@ class LinearMap(Protocol):
         ...
 
 
-def pull_back(engine: Engine, maps: Sequence[LinearMap], weights: Weights) -> tuple[int, Weights]:
+def pull_back(
+    engine: Engine, maps: Sequence[LinearMap], functional: Functional
+) -> tuple[int, Functional]:
     """Transpose of a chain of maps.
 
     Parameters
@@ -64,23 +66,23 @@ def pull_back(engine: Engine, maps: Sequence[LinearMap], weights: Weights) -> tu
         Backend.
     maps : sequence of LinearMap
         First one first.
-    weights : Weights
+    functional : Functional
         Coefficients of a functional on the result.
     """
     factor = 1
     for linear_map in reversed(maps):
-        k, weights = linear_map.pull(engine, weights)
+        k, functional = linear_map.pull(engine, functional)
         factor = factor * k % ORDER
-    return factor, weights
+    return factor, functional
 
 
-def _vectors(weights: Weights) -> list[Vec]:
-    if any(span != 1 for span, _ in weights):
-        raise ValueError("joined weights cannot be rewired further")
-    return [v for _, v in weights]
+def _vectors(functional: Functional) -> list[Vec]:
+    if any(span != 1 for span, _ in functional):
+        raise ValueError("joined axes cannot be rewired further")
+    return [v for _, v in functional]
 
 
-def _weights(vectors: Sequence[Vec]) -> Weights:
+def _functional(vectors: Sequence[Vec]) -> Functional:
     return tuple((1, v) for v in vectors)
 
 
@@ -103,11 +105,11 @@ class Broadcast:
         """See :class:`LinearMap`."""
         return 1
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(weights)
+        vectors = _vectors(functional)
         gone = vectors.pop(self.axis)
-        return engine.dot(gone, ones(engine, self.size)), _weights(vectors)
+        return engine.dot(gone, ones(engine, self.size)), _functional(vectors)
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,11 @@ class Sum:
         """See :class:`LinearMap`."""
         return self.size
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(weights)
+        vectors = _vectors(functional)
         vectors.insert(self.axis, ones(engine, self.size))
-        return 1, _weights(vectors)
+        return 1, _functional(vectors)
 
 
 @dataclass(frozen=True)
@@ -154,13 +156,13 @@ class Permute:
         """See :class:`LinearMap`."""
         return 1
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(weights)
+        vectors = _vectors(functional)
         out = list(vectors)
         for i, axis in enumerate(self.order):
             out[axis] = vectors[i]
-        return 1, _weights(out)
+        return 1, _functional(out)
 
 
 @dataclass(frozen=True)
@@ -182,12 +184,12 @@ class Split:
         """See :class:`LinearMap`."""
         return 1
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(weights)
+        vectors = _vectors(functional)
         end = self.axis + len(self.sizes)
         merged = kron(engine, vectors[self.axis : end])
-        return 1, _weights([*vectors[: self.axis], merged, *vectors[end:]])
+        return 1, _functional([*vectors[: self.axis], merged, *vectors[end:]])
 
 
 @dataclass(frozen=True)
@@ -211,12 +213,12 @@ class Slice:
         """See :class:`LinearMap`."""
         return 1
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(weights)
+        vectors = _vectors(functional)
         low, high = zeros(engine, self.start), zeros(engine, self.size - self.stop)
         vectors[self.axis] = engine.concat([low, vectors[self.axis], high])
-        return 1, _weights(vectors)
+        return 1, _functional(vectors)
 
 
 @dataclass(frozen=True)
@@ -238,16 +240,16 @@ class Gather:
         """See :class:`LinearMap`."""
         return 1
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(weights)
+        vectors = _vectors(functional)
         totals: dict[int, int] = {}
         for i, w in zip(self.indices, engine.to_ints(vectors[0]), strict=True):
             totals[i] = totals.get(i, 0) + w
         where = np.full(self.size, len(totals), dtype=np.int64)
         where[np.fromiter(totals, dtype=np.int64)] = np.arange(len(totals))
         vectors[0] = engine.gather(engine.from_ints([*totals.values(), 0]), where)
-        return 1, _weights(vectors)
+        return 1, _functional(vectors)
 
 
 @dataclass(frozen=True)
@@ -277,13 +279,13 @@ class Causal:
         """See :class:`LinearMap`."""
         return 1
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(weights)
+        vectors = _vectors(functional)
         joint = engine.mul(
             engine.outer(vectors[-2], vectors[-1]), engine.from_small(self.mask().reshape(-1))
         )
-        return 1, (*_weights(vectors[:-2]), (2, joint))
+        return 1, (*_functional(vectors[:-2]), (2, joint))
 
 
 @dataclass(frozen=True)
@@ -338,9 +340,9 @@ class Rotate:
         cos, sin = self._tables()
         return int((np.abs(cos) + np.abs(sin)).max())
 
-    def pull(self, engine: Engine, weights: Weights) -> tuple[int, Weights]:
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vt, vf = _vectors(weights)
+        vt, vf = _vectors(functional)
         features = 2 * self.heads * self.pairs
         first, second = self._partners()
         cos, sin = self._tables()

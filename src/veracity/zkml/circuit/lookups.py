@@ -20,8 +20,8 @@ from veracity.zk.fractions import Placement, Run, place
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
 from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
-from veracity.zk.reduction import Term, Weights
-from veracity.zkml.circuit.builder import LookupUse
+from veracity.zk.reduction import Functional, Term
+from veracity.zkml.circuit.declared import LookupUse
 from veracity.zkml.circuit.linear_maps import Causal
 from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.circuit.tables import Table
@@ -193,7 +193,7 @@ def _claims(
         ]
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]
-            weights: Weights = ((1, vectors[0]),)
+            weights: Functional = ((1, vectors[0]),)
             counts.append(Term(-prefix % ORDER, multiplicity_id(table), weights))
             entries = engine.logup_denominators(_table_leaves(engine, plan, table, alpha, beta))
             denominator += prefix * engine.dot(vectors[0], entries)
@@ -212,7 +212,7 @@ def _claims(
         numerator += prefix * sums[0] % ORDER * inside
         constants = _constants(engine, plan, group, alpha, beta)
         denominator += prefix * engine.dot(vectors[0], constants) % ORDER * rest
-        axes: Weights = tuple((1, v) for v in vectors[1:])
+        axes: Functional = tuple((1, v) for v in vectors[1:])
         scale = [-prefix * w % ORDER for w in instances]
         parts = [resolver.resolve([u.value for u in group], scale, axes)]
         images = [u.image for u in group if u.image is not None]

@@ -196,7 +196,7 @@ def _batch(
     terms: list[Term] = []
     value = LinearForm(0)
     for k, claim in zip(scale, owing, strict=True):
-        terms += [Term(k * t.coefficient % ORDER, t.array, t.weights) for t in claim.terms]
+        terms += [Term(k * t.coefficient % ORDER, t.array, t.functional) for t in claim.terms]
         value = value + k * claim.value
     return groups, terms, value, [LinearClaim(c.terms, c.value) for c in claims if not c.products]
 

@@ -16,8 +16,8 @@ from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
 from veracity.zk.projection import Sides
-from veracity.zk.reduction import Term, Weights
-from veracity.zkml.circuit.builder import Batch, LookupUse
+from veracity.zk.reduction import Functional, Term
+from veracity.zkml.circuit.declared import Batch, LookupUse
 from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
 from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
 from veracity.zkml.committed import TensorSpec, storage_order
@@ -88,7 +88,7 @@ class Layout:
             natural[instance] = array
         return out
 
-    def weights(self, engine: Engine, natural: Weights) -> Weights:
+    def weights(self, engine: Engine, natural: Functional) -> Functional:
         """Reorder weights over natural axes into storage order."""
         dims = [self.shape.dims[self.order.index(i)] for i in range(len(self.order))]
         groups: list[tuple[int, tuple[int, Vec]]] = []
@@ -161,7 +161,7 @@ class Resolver:
         self._layouts = layouts
 
     def resolve(
-        self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Weights
+        self, tensors: Sequence[Tensor], instance_weights: Sequence[int], weights: Functional
     ) -> Resolved:
         """``sum_b instance_weights[b] <weights, tensors[b]>``.
 
@@ -171,7 +171,7 @@ class Resolver:
             Instances of equal dims.
         instance_weights : sequence of int
             One field element for each.
-        weights : Weights
+        weights : Functional
             Coefficients, the same for all instances.
         """
         batches: dict[tuple[ArrayId, tuple[LinearMap, ...]], dict[int, int]] = {}
@@ -195,9 +195,9 @@ class Resolver:
                 else:
                     vector = batches.setdefault((source.id, maps), {})
                     vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
-        pulled: dict[tuple[LinearMap, ...], tuple[int, Weights]] = {}
+        pulled: dict[tuple[LinearMap, ...], tuple[int, Functional]] = {}
 
-        def pull(maps: tuple[LinearMap, ...]) -> tuple[int, Weights]:
+        def pull(maps: tuple[LinearMap, ...]) -> tuple[int, Functional]:
             if maps not in pulled:
                 pulled[maps] = pull_back(self._engine, maps, weights)
             return pulled[maps]
@@ -228,7 +228,7 @@ class Resolver:
         self,
         tensors: Sequence[Tensor],
         instance_weights: Sequence[int],
-        weights: Weights,
+        weights: Functional,
         value: LinearForm | int,
     ) -> Claim:
         """``sum_b instance_weights[b] <weights, tensors[b]> = value``.
@@ -239,7 +239,7 @@ class Resolver:
             Instances of equal dims.
         instance_weights : sequence of int
             One field element for each.
-        weights : Weights
+        weights : Functional
             Coefficients, the same for all instances.
         value : LinearForm or int
             Right-hand side.

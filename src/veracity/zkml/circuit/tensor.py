@@ -16,7 +16,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints
 from veracity.zk.committed import ArrayId
-from veracity.zk.reduction import Weights
+from veracity.zk.reduction import Functional
 from veracity.zkml.circuit.linear_maps import (
     Broadcast,
     Causal,
@@ -57,7 +57,7 @@ class ArraySource:
 class One:
     """The constant 1, of dims ``()``."""
 
-    def evaluate(self, _engine: Engine, _weights: Weights) -> int:
+    def evaluate(self, _engine: Engine, _weights: Functional) -> int:
         """Itself: nothing weighs it."""
         return 1
 
@@ -77,7 +77,7 @@ class Below:
         limits = np.asarray(self.limits, dtype=np.int64)
         return (np.arange(self.size)[None, :] < limits[:, None]).astype(np.int8)
 
-    def evaluate(self, engine: Engine, weights: Weights) -> int:
+    def evaluate(self, engine: Engine, weights: Functional) -> int:
         """``<weights, values>``, by prefix sums over the second axis."""
         (_, rows), (_, entries) = weights
         prefix = engine.concat([engine.from_ints([0]), engine.cumsum(entries)])

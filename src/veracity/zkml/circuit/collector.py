@@ -1,0 +1,293 @@
+"""Collects what a circuit commits to and which relations remain to be shown.
+
+A relation is proved in the field and meant over the integers. So the collector knows a bound of
+every array in a relation (the projection's, or that of a table in which it was looked up) and
+refuses one whose sides may reach a quarter of the field's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from veracity.engine.api import ORDER, Ints
+from veracity.errors import RangeError, UnsupportedModelError
+from veracity.zk.committed import ArrayId
+from veracity.zk.projection import ENTRY_BITS
+from veracity.zkml.circuit.declared import Batch, Given, LookupUse, weight_id, witness_id
+from veracity.zkml.circuit.tables import Table
+from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor
+from veracity.zkml.committed import TensorSpec
+
+__all__ = ["Collector"]
+
+
+class Collector:
+    """The circuit under construction, and what is known about the size of its integers.
+
+    Parameters
+    ----------
+    given : mapping
+        Tensors that were committed before, by id.
+    proving : bool
+        Whether tensors carry the prover's integers.
+    """
+
+    def __init__(self, given: Mapping[ArrayId, Given], proving: bool) -> None:
+        self.given = dict(given)
+        self.proving = proving
+        self.batches: dict[ArrayId, Batch] = {}
+        self.lookups: list[LookupUse] = []
+        self.zeros: list[Tensor] = []
+        self._limits: dict[ArraySource, int] = {}
+        self._free: set[ArraySource] = set()
+
+    def array(self, name: ArrayId) -> Tensor:
+        """A tensor that was committed before."""
+        found = self.given[name]
+        if self.proving and found.value is None:
+            raise ValueError(f"{name} carries no integers")
+        return Tensor(found.spec.dims, {(ArraySource(name), ()): 1}, found.value)
+
+    def weight(self, name: str) -> Tensor:
+        """A tensor of the committed model."""
+        return self.array(weight_id(name))
+
+    def constant(self, c: int, dims: tuple[int, ...]) -> Tensor:
+        """A public integer everywhere."""
+        return Tensor.constant(c, dims, self.proving)
+
+    def column(
+        self,
+        role: str,
+        dims: tuple[int, ...],
+        value: Ints | None,
+        joint: bool = False,
+        bounded: bool = False,
+        free: bool = False,
+    ) -> Tensor:
+        """Commit to an array of integers of at most 63 bits.
+
+        Parameters
+        ----------
+        role : str
+            Arrays of one role and shape are batched.
+        dims : tuple of int
+            Dims of this one.
+        value : array or None
+            The prover's integers.
+        joint : bool
+            Claims weigh the last two axes together.
+        bounded : bool
+            To be shown: every entry is an integer far below the field's size.
+        free : bool
+            Nothing bounds the entries: the relations that pin them hold in the field.
+        """
+        name = witness_id(role, dims)
+        batch = self.batches.setdefault(name, Batch(name, dims, joint, bounded))
+        if (batch.joint, batch.bounded) != (joint, bounded):
+            raise ValueError(f"role {role} is used in two ways")
+        value = self._witness(role, dims, value)
+        if value is not None:
+            batch.values.append(value)
+        batch.count += 1
+        source = ArraySource(name, batch.count - 1)
+        if free:
+            self._free.add(source)
+        return Tensor(dims, {(source, ()): 1}, value)
+
+    def _witness(self, role: str, dims: tuple[int, ...], value: Ints | None) -> Ints | None:
+        """The prover's integers as they are committed."""
+        if not self.proving:
+            return None
+        if value is None or value.shape != dims:
+            raise ValueError(f"role {role}: the witness has another shape")
+        return _compact(value)
+
+    def later(self, role: str, dims: tuple[int, ...]) -> Tensor:
+        """An array whose integers depend on the first challenges."""
+        name = witness_id(role, dims)
+        batch = self.batches.setdefault(name, Batch(name, dims, joint=False, bounded=False))
+        batch.count += 1
+        return Tensor(dims, {(ArraySource(name, batch.count - 1), ()): 1})
+
+    def hand_over(self, name: ArrayId, spec: TensorSpec, value: Tensor) -> None:
+        """Commit to a value as a tensor of its own that others read; it is bounded here.
+
+        Whoever receives the tensor relies on that bound.
+
+        Parameters
+        ----------
+        name : ArrayId
+            Name of the boundary tensor.
+        spec : TensorSpec
+            How it is committed.
+        value : Tensor
+            What it has to equal.
+        """
+        integers = self._witness(str(name), spec.dims, value.value)
+        values = [] if integers is None else [integers]
+        self.batches[name] = Batch(name, spec.dims, False, True, spec, values, 1)
+        self.zero(Tensor(spec.dims, {(ArraySource(name), ()): 1}, integers) - value)
+
+    def bound(self, tensor: Tensor) -> int | None:
+        """What the integers of a tensor cannot exceed in magnitude; None where nothing says so.
+
+        Bounded arrays (and whatever was committed before) have entries below ``2^49``, by a
+        projection; arrays that were looked up lie in their tables.
+        """
+        total = 0
+        for (source, maps), c in tensor.terms.items():
+            largest: int | None = 1
+            if isinstance(source, ArraySource):
+                largest = self._limit(source)
+            elif isinstance(source, ProductSource):
+                left, right = self.bound(source.a), self.bound(source.b)
+                unbounded = left is None or right is None
+                largest = None if unbounded else source.contracted() * (left or 0) * (right or 0)
+            if largest is None:
+                return None
+            for linear_map in maps:
+                largest *= linear_map.gain()
+            total += min(c, ORDER - c) * largest
+        return total
+
+    def _limit(self, source: ArraySource) -> int | None:
+        batch = self.batches.get(source.id)
+        if batch is None or batch.bounded:
+            return (1 << ENTRY_BITS) - 1
+        return self._limits.get(source)
+
+    def lookup(
+        self,
+        op: str,
+        table: Table,
+        value: Tensor,
+        image: Tensor | None = None,
+        causal: bool = False,
+    ) -> None:
+        """To be shown: every (not hidden) entry stands in the table.
+
+        Parameters
+        ----------
+        op : str
+            The op that it belongs to.
+        table : Table
+            Where entries stand.
+        value : Tensor
+            What is looked up.
+        image : Tensor, optional
+            The function's value beside it.
+        causal : bool
+            Whether entries that the mask hides are exempt.
+        """
+        if value.value is not None:
+            x = np.tril(value.value) if causal else value.value
+            if x.size and (int(x.min()) < table.low or int(x.max()) >= table.low + table.size):
+                raise RangeError(
+                    op, "calibrate again with text like this input (veracity calibrate --text)"
+                )
+        self.note_range(table, value, image)
+        for tensor in (value, image):
+            if tensor is not None:
+                self._require_integers(op, tensor)
+        self.lookups.append(LookupUse(op, table, value, image, causal))
+
+    def note_range(self, table: Table, value: Tensor, image: Tensor | None) -> None:
+        """Remember what a lookup says about the arrays in it.
+
+        Parameters
+        ----------
+        table : Table
+            Where entries stand.
+        value : Tensor
+            What is looked up.
+        image : Tensor or None
+            The function's value beside it.
+        """
+        self._note(value, max(-table.low, table.low + table.size - 1))
+        if image is not None:
+            self._note(image, table.largest_image())
+
+    def _note(self, tensor: Tensor, limit: int) -> None:
+        """Remember what a lookup of ``x + (terms of known bounds)`` says about ``x``."""
+        unknown = [
+            (source, maps, c)
+            for (source, maps), c in tensor.terms.items()
+            if isinstance(source, ArraySource) and self._limit(source) is None
+        ]
+        if len(unknown) == 1 and not unknown[0][1] and unknown[0][2] == 1:
+            rest = {k: c for k, c in tensor.terms.items() if k[0] != unknown[0][0]}
+            others = self.bound(Tensor(tensor.dims, rest))
+            if others is not None:
+                self._limits[unknown[0][0]] = limit + others
+
+    def _require_integers(self, op: str, tensor: Tensor) -> None:
+        """A relation that holds in the field must hold over the integers, too.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Where magnitudes may reach a quarter of the field's order.
+        """
+        bound = self.bound(tensor)
+        if bound is None and not self._is_free(tensor):
+            raise ValueError(f"{op}: nothing bounds a tensor in a relation")
+        if bound is not None and bound >= ORDER // 4:
+            raise UnsupportedModelError(
+                op, "a value that may exceed the field", "rescale sooner, or with fewer bits"
+            )
+
+    def _is_free(self, tensor: Tensor) -> bool:
+        """Whether a tensor reads arrays that relations pin in the field."""
+        for source, _ in tensor.terms:
+            if source in self._free:
+                return True
+            operands = (source.a, source.b) if isinstance(source, ProductSource) else ()
+            if any(self._is_free(t) for t in operands):
+                return True
+        return False
+
+    def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """To be shown: ``out = einsum(spec, a, b)``.
+
+        Parameters
+        ----------
+        spec : str
+            ``"ij,jk->ik"`` and the like, two operands.
+        a, b : Tensor
+            Operands.
+        out : Tensor
+            What the product has to equal.
+        """
+        self.zero(Tensor.product(spec, a, b) - out)
+
+    def zero(self, tensor: Tensor) -> None:
+        """To be shown: every entry vanishes."""
+        self._require_integers("an identity", tensor)
+        self.zeros.append(tensor)
+
+    def is_joint(self, tensor: Tensor) -> bool:
+        """Whether claims may weigh the last two axes of the arrays in a tensor together."""
+        return all(
+            isinstance(source, ArraySource)
+            and not maps
+            and (len(tensor.dims) == 2 if source.instance is None else self._joint(source))
+            for source, maps in tensor.terms
+        )
+
+    def _joint(self, source: ArraySource) -> bool:
+        return self.batches[source.id].joint
+
+
+def _compact(values: Ints) -> Ints:
+    """The smallest dtype of the engine that holds the values."""
+    if values.size == 0:
+        raise ValueError("an array is empty")
+    low, high = int(values.min()), int(values.max())
+    for dtype in (np.int8, np.int16, np.uint16, np.int32):
+        info = np.iinfo(dtype)
+        if info.min <= low and high <= info.max:
+            return np.ascontiguousarray(values, dtype=dtype)
+    return np.ascontiguousarray(values, dtype=np.int64)
