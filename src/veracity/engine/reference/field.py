@@ -7,7 +7,7 @@ A ``Vec`` is a one-dimensional NumPy array of dtype object that holds Python int
 # ruff: noqa: D102 (engine.api documents the operations)
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Sequence
 from operator import mul
 from typing import Any, TypeAlias
@@ -71,7 +71,8 @@ class ReferenceField:
         return _vec([int.from_bytes(data[i : i + 64], "little") % ORDER for i in starts])
 
     def random(self, n: int) -> ObjectVec:
-        return _vec([secrets.randbelow(ORDER) for _ in range(n)])
+        # 512 bits an element: the reduced value is uniform up to 2^-256.
+        return self.from_wide_bytes(os.urandom(64 * n))
 
     def concat(self, parts: Sequence[ObjectVec]) -> ObjectVec:
         return _vec([value for part in parts for value in part])
