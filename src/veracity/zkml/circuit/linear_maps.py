@@ -351,7 +351,8 @@ class Rotate:
         row = np.arange(self.tokens, dtype=np.int64)[:, None] * features
         w1 = engine.gather(full, (row + first[None, :]).reshape(-1))
         w2 = engine.gather(full, (row + second[None, :]).reshape(-1))
-        c, s = engine.from_small(cos.reshape(-1)), engine.from_small(sin.reshape(-1))
+        # A broadcast view that needs no copy to become flat is not contiguous.
+        c, s = (engine.from_small(np.ascontiguousarray(t.reshape(-1))) for t in (cos, sin))
         to_first = engine.add(engine.mul(w1, c), engine.mul(w2, s))
         to_second = engine.sub(engine.mul(w2, c), engine.mul(w1, s))
         where = np.empty((self.tokens, features), dtype=np.int64)
