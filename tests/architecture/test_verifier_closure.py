@@ -8,11 +8,16 @@ first; every later import of them, by anyone, fails.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import veracity
+
+COMPILED = "veracity.engine._cpu"
 
 FORBIDDEN = (
     "cupy",
@@ -33,7 +38,7 @@ import numpy
 FORBIDDEN = {FORBIDDEN!r}
 class Guard:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in FORBIDDEN:
+        if name in FORBIDDEN or name.partition(".")[0] in FORBIDDEN:
             raise ImportError(f"{{name}} is not for verifiers")
 for name in [m for m in sys.modules if m.partition(".")[0] in FORBIDDEN]:
     del sys.modules[name]
@@ -41,14 +46,20 @@ sys.meta_path.insert(0, Guard())
 """
 
 
-def run_guarded(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", GUARD + code, *map(str, arguments)]
+def run_guarded(
+    code: str, *arguments: object, guard: str = GUARD
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", guard + code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("name", FORBIDDEN)
+#: The guard where the compiled kernels are missing as well.
+PURE_GUARD = GUARD.replace(repr(FORBIDDEN), repr((*FORBIDDEN, COMPILED)))
+
+
+@pytest.mark.parametrize("name", [*FORBIDDEN, COMPILED])
 def test_the_guard_guards(name: str) -> None:
-    done = run_guarded(f"import {name}")
+    done = run_guarded(f"import {name}", guard=PURE_GUARD)
     assert done.returncode != 0
     assert "is not for verifiers" in done.stderr
 
@@ -56,6 +67,31 @@ def test_the_guard_guards(name: str) -> None:
 def test_the_verifier_imports_without_them() -> None:
     done = run_guarded("import veracity; veracity.verify; veracity.Commitment; veracity.Proof")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_verifier_imports_without_compiled_kernels() -> None:
+    done = run_guarded(
+        "import veracity; veracity.verify; veracity.Commitment; veracity.Proof\n"
+        "from veracity.engine import load_engine\n"
+        "print(load_engine('reference').name)\n"
+        "try: load_engine('cpu')\n"
+        "except veracity.BackendUnavailable as error: print(error)\n",
+        guard=PURE_GUARD,
+    )
+    assert done.returncode == 0, done.stderr
+    name, refused = done.stdout.splitlines()
+    assert name == "reference"
+    assert "the cpu engine is not built" in refused
+
+
+def test_only_the_cpu_engine_names_the_compiled_kernels() -> None:
+    root = Path(veracity.__file__).parent
+    naming = {
+        path.relative_to(root).parts[:2]
+        for path in root.rglob("*.py")
+        if re.search(r"import _cpu|engine\._cpu", path.read_text(encoding="utf-8"))
+    }
+    assert naming == {("engine", "cpu")}
 
 
 def test_the_verifier_reaches_no_owner_code() -> None:

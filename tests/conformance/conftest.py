@@ -25,6 +25,12 @@ def engine(request):
     return load_engine(request.param)
 
 
+@pytest.fixture(scope="session", params=["cpu", "reference"])
+def each(request):
+    """Every backend in turn, the definition too."""
+    return load_engine(request.param)
+
+
 @pytest.fixture
 def rng(request) -> random.Random:
     """Deterministic randomness, another one for each test."""

@@ -143,6 +143,22 @@ def test_random(engine):
     assert len(engine.random(0)) == 0
 
 
+@pytest.mark.parametrize("n", [0, 1, 7, 300])
+def test_wide_bytes(engine, reference, rng, n):
+    data = rng.randbytes(64 * n)
+    found = engine.to_ints(engine.from_wide_bytes(data))
+    assert found == reference.to_ints(reference.from_wide_bytes(data))
+    starts = range(0, len(data), 64)
+    assert found == [int.from_bytes(data[i : i + 64], "little") % ORDER for i in starts]
+    edges = [0, ORDER - 1, ORDER, ORDER + 1, (1 << 512) - 1, ORDER << 250]
+    joined = b"".join(x.to_bytes(64, "little") for x in edges)
+    assert engine.to_ints(engine.from_wide_bytes(joined)) == [x % ORDER for x in edges]
+    for e in (engine, reference):
+        for length in (1, 32, 63, 65):
+            with pytest.raises(ValueError):
+                e.from_wide_bytes(bytes(length))
+
+
 def test_bad_shapes(engine):
     a, b = engine.from_ints([1, 2]), engine.from_ints([1, 2, 3])
     for op in (engine.add, engine.sub, engine.mul, engine.dot):

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from veracity.engine import fss, reference_fss
-from veracity.engine.reference_fss import Kind
+from veracity.engine import load_engine
+from veracity.engine.api_words import SHARED_FROM
+from veracity.engine.reference.fss import Kind
 
 SEED = bytes(range(32, 64))
 ALL_BITS = range(1, 65)
@@ -16,6 +17,11 @@ ALL_BITS = range(1, 65)
 
 def mask(bits: int) -> np.uint64:
     return np.uint64((1 << bits) - 1)
+
+
+@pytest.fixture
+def fss(engine):
+    return engine.fss
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def below(points: np.ndarray, alpha: np.ndarray, bits: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bits", ALL_BITS)
-def test_comparison_bits(cases, bits):
+def test_comparison_bits(fss, cases, bits):
     alpha, points = cases(40, bits)
     keys = fss.dcf_keys(SEED, bits, alpha, np.zeros((40, 0), dtype=np.uint64))
     shares = [fss.dcf_bits(party, bits, keys[party], points) for party in (0, 1)]
@@ -58,7 +64,7 @@ def test_comparison_bits(cases, bits):
 
 @pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", ALL_BITS)
-def test_comparison(cases, draw, bits, P):
+def test_comparison(fss, cases, draw, bits, P):
     alpha, points = cases(40, bits)
     payload = draw(40, P)
     keys = fss.dcf_keys(SEED, bits, alpha, payload)
@@ -76,7 +82,7 @@ def test_comparison(cases, draw, bits, P):
 
 @pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", ALL_BITS)
-def test_point(cases, draw, bits, P):
+def test_point(fss, cases, draw, bits, P):
     alpha, points = cases(40, bits)
     payload = draw(40, P)
     keys = fss.dpf_keys(SEED, bits, alpha, payload)
@@ -92,7 +98,7 @@ def test_point(cases, draw, bits, P):
 @pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 8, 11, 12])
-def test_table(draw, bits, columns, P):
+def test_table(fss, draw, bits, columns, P):
     alpha, shift, payload = draw(20), draw(20), draw(20, P)
     shift[:4] = alpha[:4]
     shift[4] = alpha[4] - np.uint64(1)
@@ -106,7 +112,7 @@ def test_table(draw, bits, columns, P):
 
 @pytest.mark.parametrize(("count", "each"), [(1, 1), (1, 700), (2, 64), (37, 3), (700, 1)])
 @pytest.mark.parametrize("P", [0, 1, 2])
-def test_many_points_and_many_keys(draw, count, each, P):
+def test_many_points_and_many_keys(fss, draw, count, each, P):
     """Whatever is computed together, a share is that of its key and its point."""
     bits = 21
     alpha, payload = draw(count), draw(count, P)
@@ -143,38 +149,39 @@ word = st.integers(0, 2**64 - 1)
 @settings(max_examples=40, deadline=None)
 @given(kinds, st.binary(min_size=32, max_size=32), st.data())
 def test_the_reference_byte_for_byte(kind, seed, data):
-    count = 2
+    fast, slow = load_engine("cpu").fss, load_engine("reference").fss
+    count, bits = 2, kind.bits
     alpha = np.array([data.draw(word) for _ in range(count)], dtype=np.uint64)
     values = [data.draw(word) for _ in range(count * kind.words)]
     payload = np.array(values, dtype=np.uint64).reshape(count, kind.words)
     points = np.array([[data.draw(word), int(a)] for a in alpha], dtype=np.uint64)
-    make = fss.dcf_keys if kind.comparison else fss.dpf_keys
-    expected = reference_fss.make(kind, seed, alpha, payload)
-    for party, keys in enumerate(make(seed, kind.bits, alpha, payload)):
-        np.testing.assert_array_equal(keys, expected[party])
+    weights = np.array([[data.draw(word)] for _ in range(2)], dtype=np.uint64)
+
+    def both(name, *arguments):
+        """The result of an operation, which must be that of the reference."""
+        found = getattr(fast, name)(*arguments)
+        np.testing.assert_array_equal(found, getattr(slow, name)(*arguments))
+        return found
+
+    family = "dcf" if kind.comparison else "dpf"
+    assert both(f"{family}_key_bytes", bits, kind.words) == kind.key_bytes
+    for party, keys in enumerate(both(f"{family}_keys", seed, bits, alpha, payload)):
         if kind.words == 0:
-            shares = fss.dcf_bits(party, kind.bits, keys, points)[:, :, None]
-        elif kind.comparison:
-            shares = fss.dcf_evaluate(party, kind.bits, keys, points, kind.words)
-        else:
-            shares = fss.dpf_evaluate(party, kind.bits, keys, points, kind.words)
-        for key, row, out in zip(keys, points.tolist(), shares.tolist(), strict=True):
-            for point, share in zip(row, out, strict=True):
-                if kind.words == 0:
-                    assert share == [reference_fss.evaluate_bit(kind, party, key.tobytes(), point)]
-                else:
-                    assert share == reference_fss.evaluate(kind, party, key.tobytes(), point)
+            both("dcf_bits", party, bits, keys, points)
+            continue
+        both(f"{family}_evaluate", party, bits, keys, points, kind.words)
+        if kind.comparison:
+            both("dcf_weighted", party, bits, keys, points, weights)
 
 
 @pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [2, 3, 5])
-def test_the_reference_table(draw, bits, P):
+def test_the_reference_table(fss, reference, draw, bits, P):
     alpha, shift, payload, entries = draw(2), draw(2), draw(2, P), draw(1 << bits, 2)
-    kind = Kind(comparison=False, bits=bits, words=P)
     for party, keys in enumerate(fss.dpf_keys(SEED, bits, alpha, payload)):
         shares = fss.dpf_table(party, bits, keys, shift, entries, P)
-        for key, turn, share in zip(keys, shift.tolist(), shares.tolist(), strict=True):
-            assert share == reference_fss.table(kind, party, key.tobytes(), turn, entries)
+        expected = reference.fss.dpf_table(party, bits, keys, shift, entries, P)
+        np.testing.assert_array_equal(shares, expected)
 
 
 #: Functions, with the payload's words, that one key must not tell apart.
@@ -183,7 +190,7 @@ SHAPES = [(True, 16, 0), (True, 7, 0), (True, 12, 1), (True, 9, 2), (False, 10, 
 
 @pytest.mark.parametrize("party", [0, 1])
 @pytest.mark.parametrize(("comparison", "bits", "P"), SHAPES)
-def test_one_key_is_uniform(comparison, bits, P, party):
+def test_one_key_is_uniform(fss, comparison, bits, P, party):
     """Each bit of a key is as often one as zero, whatever is shared; so is each bit's sum with
     its neighbour. Bits that are always zero are the same for all alpha and payloads.
     """
@@ -212,7 +219,7 @@ def test_one_key_is_uniform(comparison, bits, P, party):
 
 
 @pytest.mark.parametrize("party", [0, 1])
-def test_one_share_is_uniform(draw, party):
+def test_one_share_is_uniform(fss, draw, party):
     """A party's outputs say nothing of the values they share."""
     count, bits = 4000, 9
     alpha, payload = np.full(count, 200, np.uint64), np.full((count, 2), 7, np.uint64)
@@ -229,35 +236,35 @@ def test_one_share_is_uniform(draw, party):
     assert np.abs(shares.mean(axis=0) - 0.5).max() < 6 * 0.5 / np.sqrt(count)
 
 
-def test_keys_of_a_pair_differ_in_their_roots_alone(draw):
+def test_keys_of_a_pair_differ_in_their_roots_alone(fss, draw):
     for keys in (
         fss.dcf_keys(SEED, 20, draw(5), draw(5, 2)),
         fss.dpf_keys(SEED, 20, draw(5), draw(5, 1)),
     ):
-        shared = fss.SHARED_FROM
+        shared = SHARED_FROM
         np.testing.assert_array_equal(keys[0][:, shared:], keys[1][:, shared:])
         assert (keys[0][:, :shared] != keys[1][:, :shared]).any(axis=1).all()
 
 
-def test_empty(draw):
+def test_empty(each, draw):
     none = draw(0)
-    first, second = fss.dcf_keys(SEED, 12, none, draw(0, 2))
-    assert first.shape == second.shape == (0, fss.dcf_key_bytes(12, 2))
-    assert fss.dcf_evaluate(0, 12, first, draw(0, 5), 2).shape == (0, 5, 2)
-    keys, _ = fss.dcf_keys(SEED, 12, draw(3), draw(3, 2))
-    assert fss.dcf_evaluate(0, 12, keys, draw(3, 0), 2).shape == (3, 0, 2)
-    assert not fss.dcf_weighted(0, 12, keys, draw(3, 0), draw(0, 2)).any()
-    bits, _ = fss.dcf_keys(SEED, 12, none, draw(0, 0))
-    assert fss.dcf_bits(0, 12, bits, draw(0, 5)).shape == (0, 5)
-    points, _ = fss.dpf_keys(SEED, 3, none, draw(0, 1))
-    assert fss.dpf_table(0, 3, points, none, draw(8, 2)).shape == (0, 1, 2)
+    first, second = each.fss.dcf_keys(SEED, 12, none, draw(0, 2))
+    assert first.shape == second.shape == (0, each.fss.dcf_key_bytes(12, 2))
+    assert each.fss.dcf_evaluate(0, 12, first, draw(0, 5), 2).shape == (0, 5, 2)
+    keys, _ = each.fss.dcf_keys(SEED, 12, draw(3), draw(3, 2))
+    assert each.fss.dcf_evaluate(0, 12, keys, draw(3, 0), 2).shape == (3, 0, 2)
+    assert not each.fss.dcf_weighted(0, 12, keys, draw(3, 0), draw(0, 2)).any()
+    bits, _ = each.fss.dcf_keys(SEED, 12, none, draw(0, 0))
+    assert each.fss.dcf_bits(0, 12, bits, draw(0, 5)).shape == (0, 5)
+    points, _ = each.fss.dpf_keys(SEED, 3, none, draw(0, 1))
+    assert each.fss.dpf_table(0, 3, points, none, draw(8, 2)).shape == (0, 1, 2)
 
 
-def test_bad(draw):
+def test_bad(each, draw):
     alpha, payload, points = draw(3), draw(3, 1), draw(3, 2)
     for bits in (0, 65):
         with pytest.raises(ValueError):
-            fss.dcf_keys(SEED, bits, alpha, payload)
+            each.fss.dcf_keys(SEED, bits, alpha, payload)
     for bad in (
         (SEED[:31], 8, alpha, payload),
         (SEED, 8, alpha[:2], payload),
@@ -266,10 +273,10 @@ def test_bad(draw):
         (SEED, 8, alpha.astype(np.int64), payload),
     ):
         with pytest.raises(ValueError):
-            fss.dcf_keys(*bad)
+            each.fss.dcf_keys(*bad)
     with pytest.raises(ValueError):
-        fss.dpf_keys(SEED, 8, alpha, payload[:, :0])
-    keys, _ = fss.dcf_keys(SEED, 8, alpha, payload)
+        each.fss.dpf_keys(SEED, 8, alpha, payload[:, :0])
+    keys, _ = each.fss.dcf_keys(SEED, 8, alpha, payload)
     for bad in (
         (2, 8, keys, points, 1),
         (0, 9, keys, points, 1),
@@ -281,15 +288,15 @@ def test_bad(draw):
         (0, 8, keys.astype(np.int8), points, 1),
     ):
         with pytest.raises(ValueError):
-            fss.dcf_evaluate(*bad)
+            each.fss.dcf_evaluate(*bad)
     with pytest.raises(ValueError):
-        fss.dcf_bits(0, 8, keys, points)
+        each.fss.dcf_bits(0, 8, keys, points)
     with pytest.raises(ValueError):
-        fss.dcf_weighted(0, 8, keys, points, draw(3, 1))
+        each.fss.dcf_weighted(0, 8, keys, points, draw(3, 1))
     with pytest.raises(ValueError):
-        fss.dcf_weighted(0, 8, keys[:, 1:], points, draw(2, 1))
-    keys, _ = fss.dpf_keys(SEED, 8, alpha, payload)
+        each.fss.dcf_weighted(0, 8, keys[:, 1:], points, draw(2, 1))
+    keys, _ = each.fss.dpf_keys(SEED, 8, alpha, payload)
     with pytest.raises(ValueError):
-        fss.dpf_table(0, 8, keys, alpha, draw(255, 1))
+        each.fss.dpf_table(0, 8, keys, alpha, draw(255, 1))
     with pytest.raises(ValueError):
-        fss.dpf_evaluate(0, 8, keys, points, 2)
+        each.fss.dpf_evaluate(0, 8, keys, points, 2)

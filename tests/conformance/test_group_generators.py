@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from veracity.engine.generators import cache_file, cached_generators
-from veracity.engine.reference_group import hash_to_curve
+from veracity.engine.reference.hash_to_curve import hash_to_curve
 from veracity.errors import BackendUnavailable
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "generators.json"

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tests.conformance.values import DTYPES
-from veracity.engine.integers import matmul_transposed
 
 SHAPES = [(1, 1, 1), (1, 7, 5), (1, 33, 576), (2, 9, 2000), (3, 100, 31), (7, 5, 64), (40, 65, 100)]
 
@@ -14,7 +13,7 @@ SHAPES = [(1, 1, 1), (1, 7, 5), (1, 33, 576), (2, 9, 2000), (3, 100, 31), (7, 5,
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bits", [1, 8, 16, 25, 63])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_products(small, rng, dtype, bits, shape):
+def test_products(engine, reference, small, rng, dtype, bits, shape):
     rows, count, width = shape
     w = small(dtype, count, width)
     generator = np.random.default_rng(rng.getrandbits(64))
@@ -23,22 +22,31 @@ def test_products(small, rng, dtype, bits, shape):
     x[generator.integers(0, 5, size=x.shape) == 0] = -high
     # NumPy's integers wrap in the same way.
     expected = (x[:, None, :] * w.astype(np.int64)[None, :, :]).sum(axis=2)
-    np.testing.assert_array_equal(matmul_transposed(x, w), expected)
+    np.testing.assert_array_equal(engine.integers.matmul_transposed(x, w), expected)
+    if w.size <= 1 << 11:
+        found = reference.integers.matmul_transposed(x, w)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.int64
 
 
-def test_extremes():
+def test_extremes(engine):
     """The largest digits, long enough to overflow sums of 32 bits."""
     w = np.full((3, 9000), -(1 << 15), dtype=np.int16)
     x = np.full((2, 9000), -(1 << 7), dtype=np.int64)
-    assert (matmul_transposed(x, w) == 9000 << 22).all()
+    assert (engine.integers.matmul_transposed(x, w) == 9000 << 22).all()
 
 
-def test_empty_and_bad():
+def test_empty_and_bad(engine, reference):
     x, w = np.zeros((2, 3), dtype=np.int64), np.zeros((4, 3), dtype=np.int16)
-    assert matmul_transposed(x[:0], w).shape == (0, 4)
-    assert matmul_transposed(x, w[:0]).shape == (2, 0)
-    for bad in ((x[:, :2], w), (x[0], w), (x.astype(np.int32), w), (x, w.astype(np.float32))):
-        with pytest.raises(ValueError):
-            matmul_transposed(*bad)
-    with pytest.raises(ValueError):
-        matmul_transposed(x, np.zeros((3, 4), dtype=np.int16).T)
+    for e in (engine, reference):
+        assert e.integers.matmul_transposed(x[:0], w).shape == (0, 4)
+        assert e.integers.matmul_transposed(x, w[:0]).shape == (2, 0)
+        for bad in (
+            (x[:, :2], w),
+            (x[0], w),
+            (x.astype(np.int32), w),
+            (x, w.astype(np.float32)),
+            (x, np.zeros((3, 4), dtype=np.int16).T),
+        ):
+            with pytest.raises(ValueError):
+                e.integers.matmul_transposed(*bad)

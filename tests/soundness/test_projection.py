@@ -115,7 +115,7 @@ def store(self: Layout, values: list[Ints]) -> Ints:
 honest_store = Layout.store
 
 
-def wide_project(directions: Any, values: Any) -> Ints:
+def wide_project(_: Any, directions: Any, values: Any) -> Ints:
     """The projection of field elements."""
     total: Any = 0
     for d in directions:
@@ -168,7 +168,7 @@ def test_one_large_entry_shows_in_every_projection(lie: int) -> None:
         values = rng.integers(-(1 << 15), 1 << 15, (6, 5)).astype(object)
         values[2, 3] = lie
         directions = draw_directions(lambda _, n: rng.bytes(n), [sides])
-        entries = wide_project(directions, {y: values}).reshape(-1) % ORDER
+        entries = wide_project(None, directions, {y: values}).reshape(-1) % ORDER
         assert max(min(v, ORDER - v) for v in entries) >= 1 << 47
 
 
@@ -179,9 +179,9 @@ def test_projection_is_exact(dtype: Any) -> None:
     sides = [Sides(ArrayId("test", "a"), (3, 2, 5), 1), Sides(ArrayId("test", "b"), (4, 9), 1)]
     values = {s.id: rng.integers(info.min, info.max, s.dims, dtype=dtype) for s in sides}
     directions = draw_directions(lambda _, n: rng.bytes(n), sides)
-    found = project(directions, values)
+    found = project(load_engine("cpu"), directions, values)
     assert found.shape == (ROWS, ROWS)
-    assert np.array_equal(found.astype(object), wide_project(directions, values))
+    assert np.array_equal(found.astype(object), wide_project(None, directions, values))
 
 
 def test_wide_entries_are_projected_exactly() -> None:
@@ -191,7 +191,8 @@ def test_wide_entries_are_projected_exactly() -> None:
         lambda _, n: np.random.default_rng(3).bytes(n), [Sides(a, (2, 2), 1)]
     )
     assert np.array_equal(
-        project(directions, values).astype(object), wide_project(directions, values)
+        project(load_engine("cpu"), directions, values).astype(object),
+        wide_project(None, directions, values),
     )
 
 

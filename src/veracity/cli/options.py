@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FILE", "json_option", "memory_option", "quiet_option", "threads_option"]
+__all__ = [
+    "FILE",
+    "backend_option",
+    "json_option",
+    "memory_option",
+    "quiet_option",
+    "threads_option",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,6 +38,17 @@ def threads_option(command: Command) -> Command:
     """``--threads``: how many cores to use."""
     return click.option(
         "--threads", type=click.IntRange(1, 1024), help="Threads to use [default: all cores]."
+    )(command)
+
+
+def backend_option(command: Command) -> Command:
+    """``--backend``: which engine computes."""
+    return click.option(
+        "--backend",
+        metavar="NAME",
+        default="cpu",
+        show_default=True,
+        help="What computes: cpu, or reference, which is slow and needs nothing compiled.",
     )(command)
 
 

@@ -12,7 +12,14 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, emit_json, flatten, show_columns, show_table, size
-from veracity.cli.options import FILE, json_option, memory_option, quiet_option, threads_option
+from veracity.cli.options import (
+    FILE,
+    backend_option,
+    json_option,
+    memory_option,
+    quiet_option,
+    threads_option,
+)
 from veracity.codec import check_target
 from veracity.errors import UsageError
 from veracity.progress import PHASES
@@ -133,6 +140,7 @@ def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> N
 @click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
 @click.option("--force", is_flag=True, help="Replace an existing secret (see below).")
 @threads_option
+@backend_option
 @quiet_option
 @json_option
 def commit(
@@ -141,6 +149,7 @@ def commit(
     secret: Path | None,
     force: bool,
     threads: int | None,
+    backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -163,7 +172,7 @@ def commit(
         )
     started = time.perf_counter()
     with Bar(COMMIT_SHARES, quiet=quiet) as bar:
-        public, opening = commit_model(program, threads=threads, progress=bar)
+        public, opening = commit_model(program, threads=threads, backend=backend, progress=bar)
         opening.save(secret_path)
         public.save(public_path)
     took = time.perf_counter() - started
@@ -195,6 +204,7 @@ def commit(
 @click.option("--ops", is_flag=True, help="List what each kind of op adds.")
 @memory_option
 @threads_option
+@backend_option
 @json_option
 def estimate(
     program: Path,
@@ -202,6 +212,7 @@ def estimate(
     ops: bool,
     memory: int | None,
     threads: int | None,
+    backend: str,
     as_json: bool,
 ) -> None:
     """Tell time, memory and proof size before proving.
@@ -209,7 +220,7 @@ def estimate(
     TOKENS counts prompt (with its template, a quarter of them) and answer. The times come from a
     short measurement of this machine; expect them to be right within a quarter when it is idle.
     """
-    cost = estimate_cost(program, tokens, memory=memory, threads=threads)
+    cost = estimate_cost(program, tokens, memory=memory, threads=threads, backend=backend)
     rows = estimate_ops(program, tokens) if ops else []
     if as_json:
         emit_json({**cost.to_plain(), **({"ops": [asdict(row) for row in rows]} if ops else {})})
@@ -247,6 +258,7 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 )
 @memory_option
 @threads_option
+@backend_option
 @quiet_option
 @json_option
 def prove(
@@ -258,6 +270,7 @@ def prove(
     out: Path,
     memory: int | None,
     threads: int | None,
+    backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -273,6 +286,7 @@ def prove(
             raw=raw,
             memory=memory,
             threads=threads,
+            backend=backend,
             progress=bar,
         )
         result.proof.save(out)

@@ -11,7 +11,7 @@ import click
 
 from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
 from veracity.cli.errors import EXIT_FALSE, fail
-from veracity.cli.options import FILE, json_option, quiet_option, threads_option
+from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.proving.inspect import inspect_file
@@ -32,6 +32,7 @@ __all__ = ["inspect", "verify"]
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @threads_option
+@backend_option
 @quiet_option
 @json_option
 def verify(
@@ -41,6 +42,7 @@ def verify(
     answer: str | None,
     raw: bool,
     threads: int | None,
+    backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -60,6 +62,7 @@ def verify(
                 answer=answer,
                 raw=raw,
                 threads=threads,
+                backend=backend,
                 progress=bar,
             )
     except (VerificationError, FormatError) as error:

@@ -1,4 +1,4 @@
-"""Vectors over the Pallas scalar field and over the Pallas group, on several backends.
+"""Field, group, ring, function secret sharing and integer products, on several backends.
 
 :func:`load_engine` gives an :class:`engine.api.Engine`; nothing else here is needed to use one.
 """
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "BACKENDS",
     "BASE",
     "ORDER",
     "POINT_BYTES",
@@ -36,8 +37,10 @@ def _load_cpu(threads: int | None) -> Engine:
     try:
         from veracity.engine.cpu import CpuEngine
     except ImportError as error:
+        # Never another backend instead: who asks for speed is told that there is none.
         raise BackendUnavailable(
-            f"the cpu engine is not built ({error}); run `make env`"
+            f"the cpu engine is not built ({error}); run `make env`, or "
+            "choose the slow one, --backend reference"
         ) from error
     return CpuEngine(threads)
 
@@ -48,13 +51,17 @@ _BACKENDS: dict[str, Callable[[int | None], Engine]] = {
 }
 
 
+#: Names that :func:`load_engine` takes.
+BACKENDS = tuple(_BACKENDS)
+
+
 def load_engine(name: str = "cpu", threads: int | None = None) -> Engine:
     """The backend called ``name``.
 
     Parameters
     ----------
     name : str
-        ``"cpu"`` (compiled kernels) or ``"reference"`` (Python integers, for tests).
+        ``"cpu"`` (compiled kernels) or ``"reference"`` (Python integers: slow; runs everywhere).
     threads : int, optional
         How many threads a backend may use; all of the machine's cores where not given.
 
@@ -66,7 +73,7 @@ def load_engine(name: str = "cpu", threads: int | None = None) -> Engine:
         For a name or a number of threads that means nothing.
     """
     if name not in _BACKENDS:
-        raise UsageError(f"no engine is called {name!r}; choose from {sorted(_BACKENDS)}")
+        raise UsageError(f"no engine is called {name!r}; choose from {', '.join(BACKENDS)}")
     if threads is not None and threads < 1:
         raise UsageError(f"{threads} threads cannot compute; give at least one")
     return _BACKENDS[name](threads)

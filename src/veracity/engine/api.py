@@ -1,4 +1,4 @@
-"""What an engine is: vectors over the Pallas scalar field and over the Pallas group.
+"""What an engine is: vectors over the Pallas scalar field and the Pallas group, machine words.
 
 Every backend (``reference``, ``cpu``, later ``cuda``) has exactly these operations, each a whole
 round or a whole tensor, and passes the same conformance suite against ``reference``.
@@ -24,6 +24,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api_words import Fss, Integers, Ints, Ring
+
+__all__ = [
+    "BASE",
+    "ORDER",
+    "POINT_BYTES",
+    "SCALAR_BYTES",
+    "Engine",
+    "Fss",
+    "Integers",
+    "Ints",
+    "Leaves",
+    "Points",
+    "Ring",
+    "Vec",
+]
+
 #: Order of the Pallas group = modulus of its scalar field (= the base field of Vesta).
 ORDER = 0x40000000000000000000000000000000224698FC0994A8DD8C46EB2100000001
 #: Modulus of the Pallas base field (point coordinates). The curve is y^2 = x^3 + 5.
@@ -31,8 +48,6 @@ BASE = 0x40000000000000000000000000000000224698FC094CF91B992D30ED00000001
 
 POINT_BYTES = 32
 SCALAR_BYTES = 32
-
-Ints = NDArray[Any]
 
 
 class Vec(Protocol):
@@ -78,10 +93,30 @@ class Leaves:
 
 
 class Engine(Protocol):
-    """The operations of a backend. Invalid shapes raise ``ValueError``."""
+    """The operations of a backend. Invalid shapes raise ``ValueError``.
+
+    Operations on field vectors and on points are the engine's own; those on machine words are in
+    its members.
+
+    Attributes
+    ----------
+    name : str
+        What :func:`veracity.engine.load_engine` calls the backend.
+    threads : int
+        How many it uses.
+    ring : Ring
+        Integers modulo 2^64.
+    fss : Fss
+        Function secret sharing.
+    integers : Integers
+        Exact products of small integers.
+    """
 
     name: str
     threads: int
+    ring: Ring
+    fss: Fss
+    integers: Integers
 
     def keep_memory(self, limit: int) -> None:
         """Keep at most ``limit`` bytes of freed vectors for use again; give back the rest now.

@@ -9,19 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import Ints, Leaves
+from veracity.engine.api_words import LABELS, MAX_PAYLOAD, SEED_BYTES, packed_bytes
 
 __all__ = [
+    "check_dense_product",
     "check_entries",
     "check_eq",
     "check_first_round",
+    "check_function",
     "check_index",
+    "check_integer_product",
+    "check_keys",
     "check_matrix_size",
+    "check_pack",
+    "check_payloads",
+    "check_ring_product",
     "check_round",
     "check_same_length",
     "check_small",
+    "check_stream",
+    "check_unpack",
+    "check_wide",
+    "check_words",
 ]
 
 SMALL_DTYPES = tuple(np.dtype(name) for name in ("int8", "int16", "int32", "int64", "uint16"))
+
+
+Words = NDArray[np.uint64]
+Keys = NDArray[np.uint8]
 
 
 class _Sized(Protocol):
@@ -95,3 +111,85 @@ def check_first_round(
     check_round([len(x) for x in p] if isinstance(p, tuple) else [half, half], half, half, inner)
     if not isinstance(p, tuple):
         check_same_length(p, d)
+
+
+def check_wide(data: bytes) -> bytes:
+    """Bytes that are a whole number of elements, 64 bytes each."""
+    if len(data) % 64:
+        raise ValueError(f"{len(data)} bytes are no whole number of elements of 64")
+    return data
+
+
+# ---- words modulo 2^64 ---------------------------------------------------------------------
+
+
+def check_words(x: Words, *dimensions: int) -> Words:
+    """A C-contiguous copy or view of an array of uint64 with one of these numbers of axes."""
+    if x.dtype != np.uint64 or x.ndim not in dimensions:
+        raise ValueError(f"an array of uint64 with {dimensions} dimensions is due")
+    return np.ascontiguousarray(x)
+
+
+def check_integer_product(x: NDArray[np.int64], w: Ints) -> None:
+    """``x @ w.T`` of a matrix of int64 and a small one."""
+    if x.ndim != 2 or x.dtype != np.int64:
+        raise ValueError("activations are a matrix of int64")
+    check_small(w, shape=(None, x.shape[1]))
+
+
+def check_ring_product(x: Words, w: Ints) -> Words:
+    """``x @ w.T`` of a matrix of words and a small one; returns ``x``, contiguous."""
+    x = check_words(x, 2)
+    check_small(w, shape=(None, x.shape[1]))
+    return x
+
+
+def check_dense_product(x: Words, y: Words) -> tuple[Words, Words]:
+    """``x @ y.T`` of one pair of matrices of words or of a batch; returns both, contiguous."""
+    x, y = check_words(x, 2, 3), check_words(y, 2, 3)
+    if x.ndim != y.ndim or x.shape[:-2] != y.shape[:-2] or x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"shapes {x.shape} and {y.shape} do not fit together")
+    return x, y
+
+
+def check_stream(seed: bytes, label: int, count: int) -> None:
+    """What a stream of pseudo-random words takes."""
+    if len(seed) != SEED_BYTES or not 0 <= label < LABELS or count < 0:
+        raise ValueError("a stream needs 32 bytes of seed, a label below 2^63 and a count")
+
+
+def check_pack(x: Words, bits: int) -> None:
+    """Elements whose low bits are packed."""
+    if x.dtype != np.uint64 or not 1 <= bits <= 64:
+        raise ValueError("what is packed are uint64 elements of 1 to 64 bits")
+
+
+def check_unpack(data: bytes, bits: int, count: int) -> None:
+    """Exactly the bytes of so many packed values."""
+    if not 1 <= bits <= 64 or count < 0 or len(data) != packed_bytes(count, bits):
+        raise ValueError(f"{count} values of {bits} bits do not take {len(data)} bytes")
+
+
+# ---- function secret sharing ---------------------------------------------------------------
+
+
+def check_function(comparison: bool, bits: int, words: int) -> None:
+    """A kind of shared function: 1 to 64 bits; 0 to 4 words, at least 1 for points."""
+    least = 0 if comparison else 1
+    if not 1 <= bits <= 64 or not least <= words <= MAX_PAYLOAD:
+        raise ValueError(f"no keys for {bits} bits and {words} words of payload")
+
+
+def check_payloads(seed: bytes, alpha: Words, payload: Words) -> tuple[Words, Words]:
+    """What keys are made from; returns both arrays, contiguous."""
+    alpha, payload = check_words(alpha, 1), check_words(payload, 2)
+    if len(seed) != SEED_BYTES or len(alpha) != len(payload):
+        raise ValueError("keys need 32 bytes of seed and a payload for every alpha")
+    return alpha, payload
+
+
+def check_keys(keys: Keys, count: int, length: int) -> Keys:
+    """``count`` keys of ``length`` bytes; returns them, contiguous."""
+    if keys.dtype != np.uint8 or keys.shape != (count, length):
+        raise ValueError(f"keys of shape {(count, length)} are due, not {keys.shape}")
+    return np.ascontiguousarray(keys)

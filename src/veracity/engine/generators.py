@@ -21,7 +21,8 @@ import sys
 from pathlib import Path
 
 from veracity.engine.api import POINT_BYTES, Engine, Points
-from veracity.engine.reference_group import ReferenceGroup, hash_to_curve
+from veracity.engine.reference.curve import encode
+from veracity.engine.reference.hash_to_curve import hash_to_curve
 from veracity.errors import BackendUnavailable
 
 __all__ = ["cache_file", "cached_generators"]
@@ -119,7 +120,7 @@ def _load(engine: Engine, path: Path, label: str, n: int, digest: str | None) ->
 
 
 def _derive(label: str, i: int) -> bytes:
-    return ReferenceGroup().compress([hash_to_curve(label, i.to_bytes(8, "little"))])
+    return encode(hash_to_curve(label, i.to_bytes(8, "little")))
 
 
 def _store(path: Path, label: str, body: bytes) -> None:

@@ -7,10 +7,13 @@ into halves of its bits until it holds.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.integers import matmul_transposed
+from veracity.engine import load_engine
+from veracity.engine.api import Integers
 from veracity.errors import UsageError
 
 __all__ = ["linear", "matmul", "rhu"]
@@ -32,16 +35,40 @@ def _bounded(k: int, left: int, right: int) -> None:
         raise UsageError("an accumulator would exceed 62 bits; use fewer weight or activation bits")
 
 
-def linear(x: NDArray[np.int64], w: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Exact ``x @ w.T`` for a weight matrix as it is stored, (n, k); reads it once.
+@lru_cache(maxsize=1)
+def _compiled() -> Integers:
+    """The kernels where a caller names no engine; loaded at the first product, not before."""
+    return load_engine("cpu").integers
+
+
+def linear(
+    x: NDArray[np.int64], w: NDArray[np.integer], integers: Integers | None = None
+) -> NDArray[np.int64]:
+    """Exact ``x @ w.T`` for a weight matrix as it is stored; reads it once.
+
+    Parameters
+    ----------
+    x : int64 array, shape (rows, k)
+        Activations.
+    w : small-integer array, shape (n, k)
+        Weights.
+    integers : Integers, optional
+        The products of an engine; those of ``cpu`` where not given.
+
+    Returns
+    -------
+    int64 array, shape (rows, n)
 
     Raises
     ------
     UsageError
         If a result might exceed 62 bits.
+    BackendUnavailable
+        If no engine is given and ``cpu`` is not built.
     """
     _bounded(x.shape[-1], _magnitude(x), 1 << (8 * w.dtype.itemsize - 1))
-    out = matmul_transposed(np.ascontiguousarray(x), np.ascontiguousarray(w))
+    engine = _compiled() if integers is None else integers
+    out = engine.matmul_transposed(np.ascontiguousarray(x), np.ascontiguousarray(w))
     return np.ascontiguousarray(out)
 
 

@@ -18,8 +18,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import SEED_BYTES, expand
+from veracity.engine.api_words import SEED_BYTES
 from veracity.errors import FormatError, PeerError, UsageError
+from veracity.mpc.kernels import ring
 
 __all__ = ["Label", "Material", "MemorySink", "ReplayRegistry", "Sink", "Words", "Writer"]
 
@@ -158,7 +159,7 @@ class Writer:
 
     def draw(self, shape: int | tuple[int, ...]) -> Array:
         """The same uniform words that the party draws next."""
-        words = expand(self.seed, self.label, _count(shape))
+        words = ring().expand(self.seed, self.label, _count(shape))
         self.label += 1
         return words.reshape(shape)
 
@@ -199,7 +200,7 @@ class Material:
 
     def draw(self, shape: int | tuple[int, ...]) -> Array:
         """Uniform words nobody but the dealer knows as well."""
-        words = expand(self.seed, self.label, _count(shape))
+        words = ring().expand(self.seed, self.label, _count(shape))
         self.label += 1
         return words.reshape(shape)
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import expand
 from veracity.errors import UsageError
+from veracity.mpc.kernels import ring
 
 __all__ = ["Order", "of_rows", "uniform", "uniform_below", "unpermuted"]
 
@@ -72,26 +72,26 @@ def uniform_below(seed: bytes, bound: int, count: int) -> NDArray[np.uint64]:
         raise UsageError(f"a bound of {bound} means nothing here")
     _check(seed)
     limit = np.uint64((1 << 64) // bound * bound - 1)  # the last word that may stay
-    words = expand(seed, 0, count)
+    words = ring().expand(seed, 0, count)
     for attempt in range(1, _ATTEMPTS):
         again = np.flatnonzero(words > limit)
         if not again.size:
             break
-        words[again] = expand(seed, attempt, again.size)
+        words[again] = ring().expand(seed, attempt, again.size)
     return words % np.uint64(bound)
 
 
 def _orders(seed: bytes, rows: int, columns: int, stream: int) -> Order:
     """Independent uniform permutations, (rows, columns)."""
     _check(seed)
-    keys = expand(seed, stream * _ATTEMPTS, rows * columns).reshape(rows, columns)
+    keys = ring().expand(seed, stream * _ATTEMPTS, rows * columns).reshape(rows, columns)
     orders = np.argsort(keys, axis=1)
     for attempt in range(1, _ATTEMPTS):
         in_order = np.take_along_axis(keys, orders, axis=1)
         again = np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1))
         if not again.size:
             break
-        fresh = expand(seed, stream * _ATTEMPTS + attempt, again.size * columns)
+        fresh = ring().expand(seed, stream * _ATTEMPTS + attempt, again.size * columns)
         keys[again] = fresh.reshape(again.size, columns)
         orders[again] = np.argsort(keys[again], axis=1)
     return orders.astype(np.int64)

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import expand
 from veracity.graph.ops import Embed, Gain, Head, Linear
 from veracity.graph.program import Program
+from veracity.mpc.kernels import ring
 from veracity.mpc.party import Array
 
 __all__ = [
@@ -62,7 +62,7 @@ def masks(seed: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array
     """The masks U of all weights, from the seed that the owner shares with the dealer."""
     found = {}
     for label, (name, shape) in enumerate(sorted(shapes.items())):
-        found[name] = expand(seed, label, int(np.prod(shape))).reshape(shape)
+        found[name] = ring().expand(seed, label, int(np.prod(shape))).reshape(shape)
     return found
 
 
@@ -150,7 +150,7 @@ def masked_parts(
         Of the masks, 32 bytes.
     """
     for label, (name, shape) in enumerate(masked_shapes(program).items()):
-        mask = expand(seed, label, math.prod(shape))
+        mask = ring().expand(seed, label, math.prod(shape))
         flat = weights[name].reshape(-1)
         for start in range(0, len(flat), PART):
             part = flat[start : start + PART].astype(np.int64).view(np.uint64)

@@ -41,6 +41,7 @@ def prove(
     raw: bool = False,
     memory: int | None = None,
     threads: int | None = None,
+    backend: str = "cpu",
     progress: Progress = silent,
 ) -> ProvedAnswer:
     """Answer ``prompt`` with a committed model and prove the answer.
@@ -62,6 +63,8 @@ def prove(
         Bytes that the process may occupy; the proof is made in as many segments as that takes.
     threads : int, optional
         Threads to use; all cores by default.
+    backend : str
+        The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
         Called as the work advances.
 
@@ -97,7 +100,15 @@ def prove(
     progress("load", 1.0)
     answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
     proof = prove_tokens(
-        loaded, opened, ids, answer, name, memory=memory, threads=threads, progress=progress
+        loaded,
+        opened,
+        ids,
+        answer,
+        name,
+        memory=memory,
+        threads=threads,
+        backend=backend,
+        progress=progress,
     )
     shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
     return ProvedAnswer(commitment.table.decode(shown), proof)
@@ -136,6 +147,7 @@ def prove_tokens(
     *,
     memory: int | None = None,
     threads: int | None = None,
+    backend: str = "cpu",
     progress: Progress = silent,
 ) -> Proof:
     """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids.
@@ -158,13 +170,15 @@ def prove_tokens(
         Limit of the process's memory in bytes.
     threads : int, optional
         Threads to use; all cores by default.
+    backend : str
+        The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
         Called as the work advances.
     """
     commitment = opened.commitment
     tokens = tuple(prompt + answer)
     inputs, outputs = ports_of(tokens, len(prompt))
-    engine = load_engine("cpu", threads=threads)
+    engine = load_engine(backend, threads=threads)
     cuts: tuple[int, ...] = ()
     if memory is not None:
         cuts = plan_cuts(zkml.Execution(integer_program(loaded), inputs, outputs), memory)

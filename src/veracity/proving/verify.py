@@ -118,6 +118,7 @@ def verify(
     answer: str | None = None,
     raw: bool = False,
     threads: int | None = None,
+    backend: str = "cpu",
     progress: Progress = silent,
 ) -> VerifiedAnswer:
     """Check that the committed model gives the answer in ``proof``.
@@ -138,6 +139,8 @@ def verify(
         The prompt is expected without a template.
     threads : int, optional
         Threads to use; all cores by default.
+    backend : str
+        The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
         Called as the check advances.
 
@@ -153,7 +156,9 @@ def verify(
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
-        A path cannot be read.
+        A path cannot be read, or no backend has this name.
+    BackendUnavailable
+        The backend is not built here.
     """
     started = time.perf_counter()
     progress("load", 0.0)
@@ -177,7 +182,7 @@ def verify(
     complete = given.answer[-1] in metadata.stop_ids
     text = pinned.table.decode(given.answer[:-1] if complete else given.answer)
 
-    engine = load_engine("cpu", threads=threads)
+    engine = load_engine(backend, threads=threads)
     context = statement_context(pinned.digest, given.frame)
     progress("verify", 0.0)
     statement = zkml.Statement(

@@ -21,6 +21,7 @@ def commit(
     program: ProgramFile | str | Path,
     *,
     threads: int | None = None,
+    backend: str = "cpu",
     progress: Progress = silent,
 ) -> tuple[Commitment, Secret]:
     """Commit to every weight of a calibrated model.
@@ -31,6 +32,8 @@ def commit(
         A calibrated model.
     threads : int, optional
         Threads to use; all cores by default.
+    backend : str
+        The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
         Called as the work advances.
 
@@ -47,7 +50,7 @@ def commit(
     progress("load", 0.0)
     loaded = load_program(program)
     integers = integer_program(loaded)
-    engine = load_engine("cpu", threads=threads)
+    engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
     model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
     table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)

@@ -101,6 +101,7 @@ def estimate(
     *,
     memory: int | None = None,
     threads: int | None = None,
+    backend: str = "cpu",
 ) -> Estimate:
     """Tell what proving ``tokens`` positions (prompt and answer) would cost.
 
@@ -114,6 +115,8 @@ def estimate(
         Limit of the prover's memory in bytes, as for :func:`veracity.prove`.
     threads : int, optional
         Threads to use; all cores by default.
+    backend : str
+        The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def estimate(
     parameters = sum(prod(spec.shape) for spec in execution.program.weights.values())
     peak = max(link_memory(part) for part in parts)
     kept = int(min(KEPT_BYTES, KEPT_SHARE * (peak - BASE_BYTES - WEIGHT_BYTES * costs.weights)))
-    speed = measure_speed(load_engine("cpu", threads=threads))
+    speed = measure_speed(load_engine(backend, threads=threads))
     rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
     return Estimate(
         tokens=tokens,

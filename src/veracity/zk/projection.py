@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Ints
-from veracity.engine.integers import matmul_transposed
 from veracity.errors import RangeError
 from veracity.zk.committed import ArrayId
 from veracity.zk.hidden import LinearForm
@@ -103,8 +102,24 @@ def draw_directions(
     return out
 
 
-def project(directions: Sequence[Directions], values: Mapping[ArrayId, Ints]) -> NDArray[np.int64]:
-    """``V``, exactly: 128 additions an entry, as a float64 product below 2^53."""
+def project(
+    engine: Engine, directions: Sequence[Directions], values: Mapping[ArrayId, Ints]
+) -> NDArray[np.int64]:
+    """``V``, exactly: 128 additions an entry, as a float64 product below 2^53.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    directions : sequence of Directions
+        Both matrices of every column.
+    values : mapping
+        The columns.
+
+    Returns
+    -------
+    int64 array, shape (128, 128)
+    """
     total = np.zeros((ROWS, ROWS), dtype=np.int64)
     for d in directions:
         matrix = values[d.sides.id].reshape(d.sides.outer, d.sides.inner)
@@ -112,7 +127,7 @@ def project(directions: Sequence[Directions], values: Mapping[ArrayId, Ints]) ->
         for start in range(0, d.sides.inner, _CHUNK):
             part = matrix[:, start : start + _CHUNK]
             rows = _exact(left, part)
-            total += matmul_transposed(
+            total += engine.integers.matmul_transposed(
                 rows, np.ascontiguousarray(d.right[:, start : start + _CHUNK])
             )
     return total

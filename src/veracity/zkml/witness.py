@@ -97,7 +97,7 @@ def commit_witness(
             commit(layout.shape, layout.store(circuit.builder.batches[name].values))
     directions = draw_directions(transcript.challenge_bytes, circuit.bounded())
     known = {n: a.values for n, a in {**earlier, **arrays}.items()}
-    limbs = limbs_of(project(directions, known))
+    limbs = limbs_of(project(engine, directions, known))
     commit(circuit.layouts[late].shape, circuit.layouts[late].store(limbs))
     sources = [source for limb in circuit.projection for source, _ in limb.terms]
     plan = circuit.plan.fill(dict(zip(sources, limbs, strict=True)))

@@ -71,7 +71,9 @@ def _linear_magnitude(
 
 
 def _linear(op: Linear, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
-    acc = linear(operands[0], run.weight(op, op.weight))
+    x = operands[0]
+    acc = linear(x.reshape(-1, x.shape[-1]), run.weight(op, op.weight))
+    acc = acc.reshape(*x.shape[:-1], -1)
     if op.bias is not None:
         acc += run.weight(op, op.bias).astype(np.int64)
     return rescaled(op, acc), {"acc": acc}

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine import fss
+from veracity.mpc.kernels import fss
 from veracity.mpc.material import Writer
 from veracity.mpc.party import Array, Role, hollow
 
@@ -81,7 +81,7 @@ class Dealer(Role):
         payload : uint64 array
             (n, words).
         """
-        self._keys(fss.dcf_keys, fss.dcf_key_bytes, bits, alpha, payload)
+        self._keys(fss().dcf_keys, fss().dcf_key_bytes, bits, alpha, payload)
 
     def point_keys(self, bits: int, alpha: Array, payload: Array) -> None:
         """Keys of ``payload [x = alpha]`` for both parties.
@@ -95,7 +95,7 @@ class Dealer(Role):
         payload : uint64 array
             (n, words).
         """
-        self._keys(fss.dpf_keys, fss.dpf_key_bytes, bits, alpha, payload)
+        self._keys(fss().dpf_keys, fss().dpf_key_bytes, bits, alpha, payload)
 
     def _keys(
         self,

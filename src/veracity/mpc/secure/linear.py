@@ -25,8 +25,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import matmul, matmul_dense
 from veracity.mpc.cost import Cost
+from veracity.mpc.kernels import ring
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer, Use
 
@@ -65,8 +65,8 @@ def apply(x: Array, weight: NDArray[np.integer], kind: str) -> Array:
     if kind == "gain":
         return x * weight.astype(np.int64).view(np.uint64)
     if weight.dtype == np.uint64:
-        return matmul_dense(np.ascontiguousarray(x), cast(Array, weight))
-    return matmul(np.ascontiguousarray(x), weight)
+        return ring().matmul_dense(np.ascontiguousarray(x), cast(Array, weight))
+    return ring().matmul(np.ascontiguousarray(x), weight)
 
 
 def products(

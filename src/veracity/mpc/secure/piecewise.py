@@ -32,9 +32,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine import fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
+from veracity.mpc.kernels import fss
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.polynomials import Function, assemble, parabola
@@ -121,7 +121,7 @@ def fit(f: Function, knots: Sequence[int], low: int, bits: int, scale: int) -> P
 
 def cost(count: int, bits: int) -> Cost:
     """Of evaluating ``count`` elements on a domain of ``bits`` bits."""
-    key = count * fss.dcf_key_bytes(bits, 3)
+    key = count * fss().dcf_key_bytes(bits, 3)
     return Cost(offline_bytes_owner=key, offline_bytes_user=key + 16 * count)
 
 
@@ -147,7 +147,9 @@ def piecewise(role: Role, x: Masked, pieces: Pieces) -> Secret:
     c = x.value.reshape(-1)
     base = c - low
     points = base[:, None] - pieces.points[None, :]
-    sums = fss.dcf_weighted(party.index, pieces.bits, keys, points, pieces.differences)  # (N, 3, 3)
+    sums = fss().dcf_weighted(
+        party.index, pieces.bits, keys, points, pieces.differences
+    )  # (N, 3, 3)
     # Where C < k the public [C < k] counts: differences of all knots above C.
     above = np.concatenate(
         [np.cumsum(pieces.differences[::-1], axis=0)[::-1], np.zeros((1, 3), dtype=np.uint64)]
@@ -180,7 +182,7 @@ def piecewise_wrapped(role: Role, x: Masked, pieces: Pieces) -> Secret:
         return Secret(hollow(x.shape))
     party, keys, shares = _take(role, count, pieces.bits)
     points = inside[:, None] - pieces.points[None, :]
-    found = fss.dcf_evaluate(party.index, pieces.bits, keys, points, 3)  # (N, m + 1, 3)
+    found = fss().dcf_evaluate(party.index, pieces.bits, keys, points, 3)  # (N, m + 1, 3)
     low = np.uint64(pieces.low & _WORD)
     beyond = inside[:, None] < pieces.points[None, :]  # C < k
     d = pieces.differences
@@ -208,7 +210,7 @@ def _take(role: Role, count: int, bits: int) -> tuple[Party, NDArray[np.uint8], 
     if not isinstance(role, Party):
         raise TypeError("a role is a party or the dealer")
     material = role.material
-    keys = material.take_keys(count, fss.dcf_key_bytes(bits, 3))
+    keys = material.take_keys(count, fss().dcf_key_bytes(bits, 3))
     owner = role.index == OWNER
     powers = material.draw((count, 2)) if owner else material.take((count, 2))
     one = np.full((count, 1), 1 if owner else 0, dtype=np.uint64)

@@ -25,9 +25,9 @@ from math import prod
 
 import numpy as np
 
-from veracity.engine import fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
+from veracity.mpc.kernels import fss
 from veracity.mpc.party import Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.polynomials import assemble, parabola
@@ -83,7 +83,7 @@ def tabulate(f: Callable[[int], Decimal], bits: int, high: int) -> Table:
 
 def cost(count: int, high: int) -> Cost:
     """Of looking up ``count`` values."""
-    key = count * fss.dpf_key_bytes(high, 3)
+    key = count * fss().dpf_key_bytes(high, 3)
     return Cost(offline_bytes_owner=key, offline_bytes_user=key)
 
 
@@ -112,8 +112,8 @@ def look_up(role: Role, x: Masked, table: Table) -> Secret:
         return Secret(hollow(x.shape))
     if not isinstance(role, Party):
         raise TypeError("a role is a party or the dealer")
-    keys = role.material.take_keys(count, fss.dpf_key_bytes(table.high, 3))
+    keys = role.material.take_keys(count, fss().dpf_key_bytes(table.high, 3))
     c = value + np.uint64(1 << (table.bits - 1))
-    sums = fss.dpf_table(role.index, table.high, keys, c >> low, table.coefficients, 3)
+    sums = fss().dpf_table(role.index, table.high, keys, c >> low, table.coefficients, 3)
     c_0 = c & np.uint64((1 << int(low)) - 1)
     return Secret(assemble(sums, c_0).reshape(x.shape))

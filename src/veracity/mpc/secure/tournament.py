@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine import fss
 from veracity.mpc.cost import Cost
+from veracity.mpc.kernels import fss
 from veracity.mpc.party import OWNER, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import Opening, open_values, share_of, share_of_mask
@@ -64,7 +64,7 @@ def join(parts: list[Masked]) -> Masked:
 
 def cost(count: int, bits: int) -> Cost:
     """Of ``count`` comparisons of ``bits`` bits, the opening of the winners apart."""
-    key = count * fss.dcf_key_bytes(bits, 2)
+    key = count * fss().dcf_key_bytes(bits, 2)
     return Cost(offline_bytes_owner=key, offline_bytes_user=key)
 
 
@@ -95,10 +95,10 @@ def greater(role: Role, a: Masked, b: Masked, shift: int, bits: int) -> Secret:
         return Secret(hollow(count))
     if not isinstance(role, Party):
         raise TypeError("a role is a party or the dealer")
-    keys = role.material.take_keys(count, fss.dcf_key_bytes(bits, 2))
+    keys = role.material.take_keys(count, fss().dcf_key_bytes(bits, 2))
     c = ((d.value >> np.uint64(shift)) + half) & low
     points = np.stack([c - half, c], axis=1)
-    found = fss.dcf_evaluate(role.index, bits, keys, points, 2)  # (N, 2, 2)
+    found = fss().dcf_evaluate(role.index, bits, keys, points, 2)  # (N, 2, 2)
     w = found[:, 0] - found[:, 1]
     one = np.full(count, 1 if role.index == OWNER else 0, dtype=np.uint64)
     wraps = c < half

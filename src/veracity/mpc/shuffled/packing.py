@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import expand, pack, packed_bytes, unpack
+from veracity.engine.api_words import packed_bytes
 from veracity.errors import FormatError
+from veracity.mpc.kernels import ring
 
 __all__ = ["Array", "Size", "Stream", "join", "signed", "split", "total"]
 
@@ -53,7 +54,7 @@ class Stream:
         count : int
             How many.
         """
-        return expand(self.seed, step * _PARTS + part, count)
+        return ring().expand(self.seed, step * _PARTS + part, count)
 
     def fresh_seed(self, step: int, part: int) -> bytes:
         """A 256-bit seed for one permutation or one table of pads."""
@@ -67,7 +68,7 @@ def total(sizes: Iterable[Size]) -> int:
 
 def join(arrays: Iterable[tuple[Array, int]]) -> bytes:
     """Arrays with their bits, one behind the other."""
-    return b"".join(pack(array.reshape(-1), bits) for array, bits in arrays)
+    return b"".join(ring().pack(array.reshape(-1), bits) for array, bits in arrays)
 
 
 def split(data: bytes | bytearray, sizes: Sequence[Size]) -> list[Array]:
@@ -82,7 +83,7 @@ def split(data: bytes | bytearray, sizes: Sequence[Size]) -> list[Array]:
         raise FormatError("material", f"{len(data)} bytes where {total(sizes)} are due")
     out, at = [], 0
     for size in sizes:
-        out.append(unpack(bytes(data[at : at + size.bytes]), size.bits, size.count))
+        out.append(ring().unpack(bytes(data[at : at + size.bytes]), size.bits, size.count))
         at += size.bytes
     return out
 

@@ -41,9 +41,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import pack, unpack
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.cost import Cost
+from veracity.mpc.kernels import ring
 from veracity.mpc.token_selection.seal import Seal
 from veracity.mpc.token_selection.transfer import LARGEST
 from veracity.net import Channel
@@ -144,7 +144,7 @@ class Taker:
         """Send the public key."""
         seal = self.parameters.seal
         key = seal.coefficients(self._public.data(), len(seal.primes))
-        await channel.send(tag, pack(key.reshape(-1), PRIME_BITS[0]))
+        await channel.send(tag, ring().pack(key.reshape(-1), PRIME_BITS[0]))
 
     async def take(self, channel: Channel, tag: int, wanted: NDArray[np.integer]) -> Array:
         """The entries at the places ``wanted``, (choices,); uint64 (choices,).
@@ -190,7 +190,7 @@ class Taker:
             ciphertext = seal.binding.Ciphertext()
             self._encryptor.encrypt_symmetric(seal.encode(unit), ciphertext)
             coefficients = seal.coefficients(ciphertext, len(seal.primes) - 1)
-            parts.append(pack(coefficients.reshape(-1), PRIME_BITS[0]))
+            parts.append(ring().pack(coefficients.reshape(-1), PRIME_BITS[0]))
         return b"".join(parts)
 
 
@@ -282,7 +282,7 @@ class Holder:
         flooded = seal.ciphertext(coefficients)
         seal.evaluator.mod_switch_to_next_inplace(flooded)
         shorter = seal.coefficients(flooded, primes - 1)
-        return pack(shorter.reshape(-1), PRIME_BITS[0])
+        return ring().pack(shorter.reshape(-1), PRIME_BITS[0])
 
 
 def _flood(bits: int) -> NDArray[np.object_]:
@@ -301,4 +301,4 @@ def _bytes(primes: int) -> int:
 
 
 def _coefficients(data: bytes, primes: int) -> Array:
-    return unpack(data, PRIME_BITS[0], 2 * primes * DEGREE).reshape(2, primes, DEGREE)
+    return ring().unpack(data, PRIME_BITS[0], 2 * primes * DEGREE).reshape(2, primes, DEGREE)

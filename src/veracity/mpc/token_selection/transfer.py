@@ -23,9 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.ring import expand, pack, packed_bytes, unpack
+from veracity.engine.api_words import packed_bytes
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.cost import Cost
+from veracity.mpc.kernels import ring
 from veracity.mpc.permutation import uniform_below
 from veracity.net import Channel
 
@@ -93,7 +94,7 @@ def holder_pads(seed: bytes, size: int, choices: int) -> HolderPads:
     choices : int
         How many the user gets.
     """
-    words = expand(seed, 0, choices * size) >> np.uint64(64 - token_bits(size))
+    words = ring().expand(seed, 0, choices * size) >> np.uint64(64 - token_bits(size))
     return HolderPads(words.reshape(choices, size))
 
 
@@ -157,7 +158,7 @@ async def hold(channel: Channel, tag: int, piece: HolderPads, table: NDArray[np.
     # Column i of row c takes pad (i - d_c) mod V.
     hidden = np.stack([np.roll(pads, int(d)) for pads, d in zip(piece.pads, places, strict=True)])
     hidden ^= table.astype(np.uint64)[None, :]
-    await channel.send(tag + 1, pack(hidden.reshape(-1), token_bits(size)))
+    await channel.send(tag + 1, ring().pack(hidden.reshape(-1), token_bits(size)))
 
 
 async def take(channel: Channel, tag: int, piece: TakerPads, wanted: NDArray[np.integer]) -> Array:
@@ -185,7 +186,7 @@ async def take(channel: Channel, tag: int, piece: TakerPads, wanted: NDArray[np.
     turns = (wanted.astype(np.int64) - piece.places.astype(np.int64)) % size
     await channel.send(tag, turns.astype(_PLACE))
     data = await channel.receive(tag + 1, packed_bytes(choices * size, bits))
-    hidden = unpack(bytes(data), bits, choices * size).reshape(choices, size)
+    hidden = ring().unpack(bytes(data), bits, choices * size).reshape(choices, size)
     tokens = hidden[np.arange(choices), wanted.astype(np.int64)] ^ piece.pads
     if choices and int(tokens.max()) >= size:
         raise PeerError("the other party sent a token outside the vocabulary")

@@ -1,26 +1,31 @@
-"""The definition of :mod:`veracity.engine.fss`, key by key and point by point, byte for byte.
+"""Function secret sharing, the definition: key by key and point by point, byte for byte.
 
 A node of a tree is a seed ``s`` (low three bits zero) and a control bit ``t``; off the path to
 ``alpha`` both parties have the same node, on it their control bits differ. The corrections of a
 level are chosen such that the node of the child off the path becomes the same.
 """
 
+# ruff: noqa: D102 (engine.api_words documents the operations)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.reference_aes import encrypt
-from veracity.engine.reference_ring import stream
+from veracity.engine.api_words import MAX_PAYLOAD, MAX_TABLE_BITS
+from veracity.engine.checks import check_function, check_keys, check_payloads, check_words
+from veracity.engine.reference.aes import encrypt
+from veracity.engine.reference.ring import stream
 
-__all__ = ["Kind", "evaluate", "evaluate_bit", "make", "table"]
+__all__ = ["Kind", "ReferenceFss"]
 
 _FIXED_KEY = b"Veracity FSS v01"
 _WORD = 1 << 64
 _CONTROL = 7
-_Ring = NDArray[np.uint64]
+_Ring: TypeAlias = NDArray[np.uint64]
+_Keys: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,12 @@ class Kind:
         """Words that a level corrects."""
         return self.words if self.comparison else 0
 
+    @property
+    def key_bytes(self) -> int:
+        """Bytes of one key: the root's seed, the corrections of the levels, that of the leaf."""
+        leaf = 8 * self.words << self.low if self.words else 16
+        return 16 + self.levels * (16 + 8 * self.values) + leaf
+
 
 def _hash(x: int) -> int:
     return int.from_bytes(encrypt(_FIXED_KEY, x.to_bytes(16, "little")), "little") ^ x
@@ -88,10 +99,10 @@ def _seed(words: list[int]) -> int:
     return (words[0] | words[1] << 64) & ~_CONTROL
 
 
-def make(
+def _make(
     kind: Kind, seed: bytes, alpha: _Ring, payload: _Ring
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The keys of both parties, uint8 (N, L); see :func:`veracity.engine.fss.dcf_keys`."""
+    """The keys of both parties, uint8 (N, L); see :meth:`engine.api_words.Fss.dcf_keys`."""
     label = (1 << 63) + (0 if kind.comparison else 1000) + 100 * kind.words + kind.bits
     roots = stream(seed, label, 4 * len(alpha))
     keys: tuple[list[bytes], list[bytes]] = ([], [])
@@ -101,7 +112,8 @@ def make(
         for out, start in zip(keys, root, strict=True):
             out.append(start.to_bytes(16, "little") + shared)
     first, second = (
-        np.frombuffer(b"".join(out), dtype=np.uint8).reshape(len(alpha), -1) for out in keys
+        np.frombuffer(b"".join(out), dtype=np.uint8).reshape(len(alpha), kind.key_bytes)
+        for out in keys
     )
     return first, second
 
@@ -159,7 +171,9 @@ def _signed(value: int, minus: int) -> bytes:
     return ((-value if minus else value) % _WORD).to_bytes(8, "little")
 
 
-def _walk(kind: Kind, party: int, key: bytes, point: int) -> tuple[int, int, int, list[int], bytes]:
+def _descend(
+    kind: Kind, party: int, key: bytes, point: int
+) -> tuple[int, int, int, list[int], bytes]:
     """Seed, control bit, output bits and words at a leaf, and what is left of the key."""
     seed, t, parity = int.from_bytes(key[:16], "little"), party, 0
     sums, rest = [0] * kind.words, key[16:]
@@ -176,18 +190,18 @@ def _walk(kind: Kind, party: int, key: bytes, point: int) -> tuple[int, int, int
     return seed, t, parity, sums, rest
 
 
-def evaluate_bit(kind: Kind, party: int, key: bytes, point: int) -> int:
+def _evaluate_bit(kind: Kind, party: int, key: bytes, point: int) -> int:
     """A party's share of the bit ``[point < alpha]``."""
     point %= 1 << kind.bits
-    seed, t, parity, _, rest = _walk(kind, party, key, point)
+    seed, t, parity, _, rest = _descend(kind, party, key, point)
     leaf = _hash(seed) ^ t * int.from_bytes(rest, "little")
     return leaf >> (point % (1 << kind.low)) & 1 ^ parity
 
 
-def evaluate(kind: Kind, party: int, key: bytes, point: int) -> list[int]:
+def _evaluate(kind: Kind, party: int, key: bytes, point: int) -> list[int]:
     """A party's shares of the words of the value at a point."""
     point %= 1 << kind.bits
-    seed, t, _, sums, rest = _walk(kind, party, key, point)
+    seed, t, _, sums, rest = _descend(kind, party, key, point)
     leaf, place = _leaf(kind, seed), point % (1 << kind.low) * kind.words
     shares = []
     for p, total in enumerate(sums):
@@ -197,10 +211,10 @@ def evaluate(kind: Kind, party: int, key: bytes, point: int) -> list[int]:
     return shares
 
 
-def table(kind: Kind, party: int, key: bytes, shift: int, entries: _Ring) -> list[list[int]]:
+def _table(kind: Kind, party: int, key: bytes, shift: int, entries: _Ring) -> list[list[int]]:
     """A party's shares of ``payload[p] entries[(shift - alpha) mod 2^bits, q]``."""
     size = 1 << kind.bits
-    shares = [evaluate(kind, party, key, j) for j in range(size)]
+    shares = [_evaluate(kind, party, key, j) for j in range(size)]
     turned = [entries[(shift - j) % size].tolist() for j in range(size)]
     return [
         [
@@ -209,3 +223,93 @@ def table(kind: Kind, party: int, key: bytes, shift: int, entries: _Ring) -> lis
         ]
         for p in range(kind.words)
     ]
+
+
+def _kind(comparison: bool, bits: int, words: int) -> Kind:
+    check_function(comparison, bits, words)
+    return Kind(comparison, bits, words)
+
+
+def _party(party: int) -> None:
+    if party not in (0, 1):
+        raise ValueError(f"there is no party {party}")
+
+
+def _rows(keys: _Keys, points: _Ring) -> list[tuple[bytes, list[int]]]:
+    return [(key.tobytes(), row) for key, row in zip(keys, points.tolist(), strict=True)]
+
+
+class ReferenceFss:
+    """Function secret sharing; see :class:`engine.api_words.Fss`."""
+
+    def dcf_key_bytes(self, bits: int, P: int) -> int:
+        return _kind(True, bits, P).key_bytes
+
+    def dpf_key_bytes(self, bits: int, P: int = 1) -> int:
+        return _kind(False, bits, P).key_bytes
+
+    def dcf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
+        alpha, payload = check_payloads(seed, alpha, payload)
+        return _make(_kind(True, bits, payload.shape[1]), seed, alpha, payload)
+
+    def dpf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
+        alpha, payload = check_payloads(seed, alpha, payload)
+        return _make(_kind(False, bits, payload.shape[1]), seed, alpha, payload)
+
+    def dcf_bits(self, party: int, bits: int, keys: _Keys, points: _Ring) -> _Keys:
+        _party(party)
+        points, kind = check_words(points, 2), _kind(True, bits, 0)
+        keys = check_keys(keys, len(points), kind.key_bytes)
+        shares = [
+            [_evaluate_bit(kind, party, key, point) for point in row]
+            for key, row in _rows(keys, points)
+        ]
+        return np.array(shares, dtype=np.uint8).reshape(points.shape)
+
+    def dcf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int) -> _Ring:
+        if P == 0:
+            raise ValueError("keys without payload share bits")
+        return self._values(_kind(True, bits, P), party, keys, points)
+
+    def dcf_weighted(
+        self, party: int, bits: int, keys: _Keys, points: _Ring, weights: _Ring
+    ) -> _Ring:
+        points, weights = check_words(points, 2), check_words(weights, 2)
+        if keys.ndim != 2:
+            raise ValueError("keys are a matrix of bytes")
+        kinds = [_kind(True, bits, words) for words in range(1, MAX_PAYLOAD + 1)]
+        kind = next((k for k in kinds if keys.shape[1] == k.key_bytes), None)
+        if kind is None or len(weights) != points.shape[1]:
+            raise ValueError("keys with a payload and a row of weights for every point are due")
+        shares = self._values(kind, party, keys, points)  # (N, M, P)
+        # The arithmetic of uint64 wraps as the ring's does.
+        sums: _Ring = np.einsum("nmp,mq->npq", shares, weights)
+        return sums
+
+    def dpf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) -> _Ring:
+        return self._values(_kind(False, bits, P), party, keys, points)
+
+    def dpf_table(
+        self, party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring, P: int = 1
+    ) -> _Ring:
+        _party(party)
+        shift, table = check_words(shift, 1), check_words(table, 2)
+        kind = _kind(False, bits, P)
+        keys = check_keys(keys, len(shift), kind.key_bytes)
+        if bits > MAX_TABLE_BITS or len(table) != 1 << bits:
+            raise ValueError(f"a table of {len(table)} entries for {bits} bits")
+        shares = [
+            _table(kind, party, key.tobytes(), turn, table)
+            for key, turn in zip(keys, shift.tolist(), strict=True)
+        ]
+        return np.array(shares, dtype=np.uint64).reshape(len(shift), P, table.shape[1])
+
+    def _values(self, kind: Kind, party: int, keys: _Keys, points: _Ring) -> _Ring:
+        _party(party)
+        points = check_words(points, 2)
+        keys = check_keys(keys, len(points), kind.key_bytes)
+        shares = [
+            [_evaluate(kind, party, key, point) for point in row]
+            for key, row in _rows(keys, points)
+        ]
+        return np.array(shares, dtype=np.uint64).reshape(*points.shape, kind.words)

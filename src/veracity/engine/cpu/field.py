@@ -1,4 +1,4 @@
-"""The CPU engine: Rust kernels on all cores.
+"""Field vectors on the CPU: shape checks around the compiled kernels.
 
 A ``Vec`` is a NumPy array of dtype uint64 and shape (n, 4): elements in Montgomery form with
 R = 2^260, 32 bytes each. Scalars cross to Rust as 32 little-endian bytes.
@@ -25,10 +25,10 @@ from veracity.engine.checks import (
     check_round,
     check_same_length,
     check_small,
+    check_wide,
 )
-from veracity.engine.cpu_group import CpuGroup
 
-__all__ = ["CpuEngine"]
+__all__ = ["CpuField"]
 
 #: Array of dtype uint64 and shape (n, 4); ``Any`` since the interface keeps vectors opaque.
 LimbVec: TypeAlias = Any
@@ -47,23 +47,8 @@ def _ints(data: bytes) -> list[int]:
     return [int.from_bytes(data[i : i + SCALAR_BYTES], "little") for i in starts]
 
 
-class CpuEngine(CpuGroup):
-    """Vectors over the Pallas scalar field in Rust; see :class:`engine.api.Engine`.
-
-    Parameters
-    ----------
-    threads : int, optional
-        How many threads to use; all cores where not given. The pool belongs to the process, so
-        the first engine that is made decides.
-    """
-
-    name = "cpu"
-
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = _cpu.use_threads(threads or 0)
-
-    def keep_memory(self, limit: int) -> None:
-        _cpu.keep_memory(limit)
+class CpuField:
+    """Vectors over the Pallas scalar field in Rust; see :class:`engine.api.Engine`. A mix-in."""
 
     # ---- vectors: making and reading -------------------------------------------------------
     def from_ints(self, values: Sequence[int]) -> LimbVec:
@@ -76,7 +61,7 @@ class CpuEngine(CpuGroup):
         return _ints(_cpu.vec_to_bytes(v))
 
     def from_wide_bytes(self, data: bytes) -> LimbVec:
-        return _cpu.vec_from_wide_bytes(data)
+        return _cpu.vec_from_wide_bytes(check_wide(data))
 
     def random(self, n: int) -> LimbVec:
         # 512 bits an element: the reduced value is uniform up to 2^-256.

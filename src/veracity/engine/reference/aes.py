@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["encrypt"]
 
 
@@ -35,6 +37,7 @@ def _xor(a: bytes, b: bytes) -> bytes:
     return bytes(x ^ y for x, y in zip(a, b, strict=True))
 
 
+@lru_cache(maxsize=64)
 def _round_keys(key: bytes) -> list[bytes]:
     """Eleven keys of 16 bytes from a key of 16, fifteen from one of 32."""
     n = len(key) // 4

@@ -1,0 +1,378 @@
+"""The parts of an engine that compute on machine words: ring, function secret sharing, integers.
+
+Elements of the ring of integers modulo 2^64 are NumPy uint64, whose arithmetic wraps as the ring's
+does. Shapes that do not fit together raise ``ValueError`` on every backend.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "LABELS",
+    "MAX_PAYLOAD",
+    "MAX_TABLE_BITS",
+    "SEED_BYTES",
+    "SHARED_FROM",
+    "Fss",
+    "Integers",
+    "Ring",
+    "packed_bytes",
+]
+
+#: Bytes of a seed.
+SEED_BYTES = 32
+#: Labels of streams are below this; the streams above belong to function secret sharing.
+LABELS = 1 << 63
+#: Words of a payload at most.
+MAX_PAYLOAD = 4
+#: Bits of the domain of a table at most.
+MAX_TABLE_BITS = 20
+#: The bytes of a key from here on are the same in both keys of a pair.
+SHARED_FROM = 16
+
+Ints = NDArray[Any]
+_Ring: TypeAlias = NDArray[np.uint64]
+_Keys: TypeAlias = NDArray[np.uint8]
+
+
+def packed_bytes(count: int, bits: int) -> int:
+    """Bytes of :meth:`Ring.pack` for ``count`` values of ``bits`` bits."""
+    return (count * bits + 7) // 8
+
+
+class Ring(Protocol):
+    """Integers modulo 2^64: matrix products, pseudo-random words, packed bits."""
+
+    def matmul(self, x: _Ring, w: Ints) -> _Ring:
+        """``x @ w.T`` modulo 2^64, for small-integer weights.
+
+        With few rows, the time is that of reading the weights once.
+
+        Parameters
+        ----------
+        x : uint64 array, shape (rows, width)
+            Ring elements.
+        w : int8, int16, int32 or int64 array, shape (count, width), C-contiguous
+            Weights, as stored; signed.
+
+        Returns
+        -------
+        uint64 array, shape (rows, count)
+
+        Raises
+        ------
+        ValueError
+            For operands that do not fit together.
+        """
+        ...
+
+    def matmul_dense(self, x: _Ring, y: _Ring) -> _Ring:
+        """``x @ y.T`` modulo 2^64, for one pair of matrices or for a batch of pairs.
+
+        Parameters
+        ----------
+        x : uint64 array, shape (rows, width) or (batch, rows, width)
+            Ring elements.
+        y : uint64 array, shape (count, width) or (batch, count, width)
+            Ring elements; as many dimensions as ``x``.
+
+        Returns
+        -------
+        uint64 array, shape (rows, count) or (batch, rows, count)
+
+        Raises
+        ------
+        ValueError
+            For operands that do not fit together.
+        """
+        ...
+
+    def expand(self, seed: bytes, label: int, count: int) -> _Ring:
+        """Pseudo-random ring elements: the first ``count`` words of stream ``label`` of a seed.
+
+        AES-256 in counter mode: the seed is the key, block ``k`` the encryption of the 128-bit
+        little-endian number ``k + 2^64 label``, two little-endian words a block. Streams of one
+        seed share no block; a longer stream begins with the shorter one. After ``q`` blocks of one
+        seed the advantage of a distinguisher is at most ``q^2 / 2^129`` above that against AES.
+
+        Parameters
+        ----------
+        seed : bytes
+            32 uniform bytes.
+        label : int
+            Which stream, in ``[0, 2^63)``.
+        count : int
+            Words.
+
+        Returns
+        -------
+        uint64 array, shape (count,)
+
+        Raises
+        ------
+        ValueError
+            For a seed of another length, a label out of range or a negative count.
+        """
+        ...
+
+    def pack(self, x: _Ring, bits: int) -> bytes:
+        """The low ``bits`` bits of every element, in order, as one little-endian bit string.
+
+        Parameters
+        ----------
+        x : uint64 array, any shape
+            Ring elements; higher bits are dropped.
+        bits : int
+            From 1 to 64.
+
+        Returns
+        -------
+        bytes
+            :func:`packed_bytes` of them; unused bits of the last are zero.
+
+        Raises
+        ------
+        ValueError
+            For another dtype or number of bits.
+        """
+        ...
+
+    def unpack(self, data: bytes, bits: int, count: int) -> _Ring:
+        """The inverse of :meth:`pack`.
+
+        Parameters
+        ----------
+        data : bytes
+            Exactly :func:`packed_bytes` of them.
+        bits : int
+            From 1 to 64.
+        count : int
+            Elements.
+
+        Returns
+        -------
+        uint64 array, shape (count,)
+            Elements below ``2^bits``. Unused bits of the last byte are ignored.
+
+        Raises
+        ------
+        ValueError
+            For data of another length, or another number of bits.
+        """
+        ...
+
+
+class Fss(Protocol):
+    """Function secret sharing: comparisons and points of a public value with a shared secret.
+
+    Two functions, each shared by a pair of keys. A single key tells nothing of ``alpha`` or the
+    payload; the parties' evaluations at a public point add up (modulo 2^64) to the value there.
+
+    * Comparison (DCF): ``x -> payload [x < alpha]`` for ``x`` in ``[0, 2^bits)``; Boyle, Chandran,
+      Gilboa, Gupta, Ishai, Kumar, Rathee, eprint 2020/1392, figure 1.
+    * Point (DPF): ``x -> payload [x = alpha]``; Boyle, Gilboa, Ishai, eprint 2018/707, figure 1.
+
+    Points, thresholds and shifts are taken modulo ``2^bits``. Payloads are ``P`` words of 64 bits,
+    1 to 4; a comparison may also have none, and then shares the bit ``[x < alpha]`` by exclusive
+    or.
+
+    Trees end early: a leaf stands for 128 points of a comparison without payload, 4 points of other
+    keys, 8 points of point keys with one word (2018/707, section 3.2.3). Seeds are 125 bits and
+    grow by a Matyas-Meyer-Oseas hash from AES-128 with a fixed public key,
+    ``s -> AES(s xor j) xor s xor j`` for ``j`` in 0..8, correlation robust for an ideal permutation
+    (Guo, Katz, Wang, Yu, eprint 2019/074).
+
+    Bytes of a key (:meth:`dcf_key_bytes`, :meth:`dpf_key_bytes`):
+
+    * comparison, no payload: ``32 + 16 max(bits - 7, 0)``;
+    * comparison, ``P`` words: ``16 + (16 + 8 P) (bits - 2) + 32 P`` from 2 bits on;
+    * point, one word: ``16 + 16 (bits - 3) + 64`` from 3 bits on;
+    * point, ``P > 1`` words: ``16 + 16 (bits - 2) + 32 P`` from 2 bits on.
+
+    The keys of a pair differ in their first 16 bytes, the seeds of the roots, alone.
+    """
+
+    def dcf_key_bytes(self, bits: int, P: int) -> int:
+        """Bytes of one comparison key for ``bits`` bits and ``P`` words of payload (0: one bit)."""
+        ...
+
+    def dpf_key_bytes(self, bits: int, P: int = 1) -> int:
+        """Bytes of one point key for ``bits`` bits and ``P`` words of payload."""
+        ...
+
+    def dcf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
+        """Key pairs for ``x -> payload [x < alpha]``.
+
+        Parameters
+        ----------
+        seed : bytes
+            32 uniform bytes, secret, for this one call: a second one with this seed breaks both.
+        bits : int
+            Of the domain, 1 to 64.
+        alpha : uint64 array, shape (N,)
+            Thresholds, modulo ``2^bits``: 0 gives the function that is zero.
+        payload : uint64 array, shape (N, P)
+            Values, ``P`` in 0..4; with ``P = 0`` the keys are for :meth:`dcf_bits`.
+
+        Returns
+        -------
+        tuple of uint8 arrays, shape (N, L)
+            The keys of parties 0 and 1; ``L`` is :meth:`dcf_key_bytes`.
+
+        Raises
+        ------
+        ValueError
+            For arguments that do not fit together.
+        """
+        ...
+
+    def dpf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
+        """Key pairs for ``x -> payload [x = alpha]``; as :meth:`dcf_keys`, with ``P`` in 1..4."""
+        ...
+
+    def dcf_bits(self, party: int, bits: int, keys: _Keys, points: _Ring) -> NDArray[np.uint8]:
+        """A party's shares, by exclusive or, of the bits ``[points < alpha]``.
+
+        Parameters
+        ----------
+        party : int
+            0 or 1.
+        bits : int
+            Of the domain.
+        keys : uint8 array, shape (N, L)
+            The party's comparison keys, without payload.
+        points : uint64 array, shape (N, M)
+            Public points, modulo ``2^bits``; ``M`` for each key.
+
+        Returns
+        -------
+        uint8 array, shape (N, M)
+            Zeros and ones.
+
+        Raises
+        ------
+        ValueError
+            For arguments that do not fit together.
+        """
+        ...
+
+    def dcf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int) -> _Ring:
+        """A party's shares of ``payload [points < alpha]``.
+
+        Parameters
+        ----------
+        party, bits, keys, points
+            As of :meth:`dcf_bits`, for keys with a payload.
+        P : int
+            Words of payload, 1 to 4. Keys without payload: :meth:`dcf_bits`.
+
+        Returns
+        -------
+        uint64 array, shape (N, M, P)
+            Shares modulo 2^64.
+
+        Raises
+        ------
+        ValueError
+            For arguments that do not fit together.
+        """
+        ...
+
+    def dcf_weighted(
+        self, party: int, bits: int, keys: _Keys, points: _Ring, weights: _Ring
+    ) -> _Ring:
+        """A party's shares of ``sum_m weights[m, q] payload[p] [points[n, m] < alpha[n]]``.
+
+        Points of one key share the upper parts of their paths: a hundred points cost less than a
+        hundred evaluations, most of all where they come sorted, but for a rotation.
+
+        Parameters
+        ----------
+        party, bits, keys, points
+            As of :meth:`dcf_bits`, for keys with a payload of ``P`` words.
+        weights : uint64 array, shape (M, Q)
+            Public weights of the points, the same for all keys.
+
+        Returns
+        -------
+        uint64 array, shape (N, P, Q)
+            Shares modulo 2^64.
+
+        Raises
+        ------
+        ValueError
+            For arguments that do not fit together.
+        """
+        ...
+
+    def dpf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) -> _Ring:
+        """A party's shares of ``payload [points = alpha]``; as :meth:`dcf_evaluate`."""
+        ...
+
+    def dpf_table(
+        self, party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring, P: int = 1
+    ) -> _Ring:
+        """A party's shares of ``payload[n, p] table[(shift[n] - alpha[n]) mod 2^bits, k]``.
+
+        With ``alpha`` the mask of a value and ``shift`` the opened, masked value: the entry of the
+        value. All of the domain is evaluated: Wagh, eprint 2022/826.
+
+        Parameters
+        ----------
+        party : int
+            0 or 1.
+        bits : int
+            Of the domain, 1 to 20.
+        keys : uint8 array, shape (N, L)
+            The party's point keys, with ``P`` words of payload.
+        shift : uint64 array, shape (N,)
+            Public shifts, modulo ``2^bits``.
+        table : uint64 array, shape (2^bits, K)
+            The public table, ``K`` words an entry.
+        P : int
+            Words of payload, 1 to 4.
+
+        Returns
+        -------
+        uint64 array, shape (N, P, K)
+            Shares modulo 2^64.
+
+        Raises
+        ------
+        ValueError
+            For arguments that do not fit together.
+        """
+        ...
+
+
+class Integers(Protocol):
+    """Exact products of integer matrices: what a model's linear layers mean.
+
+    No field, no secrets, one answer on every machine. With few rows, the ``cpu`` backend takes
+    the time of reading the weights once.
+    """
+
+    def matmul_transposed(self, x: NDArray[np.int64], w: Ints) -> NDArray[np.int64]:
+        """``x @ w.T`` in integers modulo 2^64: exact where no result leaves 63 bits.
+
+        Parameters
+        ----------
+        x : int64 array, shape (rows, width)
+            Activations.
+        w : small-integer array, shape (count, width), C-contiguous
+            Weights, as stored.
+
+        Returns
+        -------
+        int64 array, shape (rows, count)
+
+        Raises
+        ------
+        ValueError
+            For operands that do not fit together.
+        """
+        ...

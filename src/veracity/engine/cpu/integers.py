@@ -1,0 +1,23 @@
+"""Exact products of integer matrices on the CPU."""
+
+# ruff: noqa: D102 (engine.api_words documents the operations)
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine import _cpu
+from veracity.engine.api_words import Ints
+from veracity.engine.checks import check_integer_product
+
+__all__ = ["CpuIntegers"]
+
+
+class CpuIntegers:
+    """Integer products in Rust; see :class:`engine.api_words.Integers`."""
+
+    def matmul_transposed(self, x: NDArray[np.int64], w: Ints) -> NDArray[np.int64]:
+        check_integer_product(x, w)
+        if not x.size or not w.size:
+            return np.zeros((x.shape[0], w.shape[0]), dtype=np.int64)
+        return _cpu.integer_products(w, np.ascontiguousarray(x)).T
