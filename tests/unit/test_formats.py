@@ -53,12 +53,17 @@ COMMITMENT = Commitment(METADATA, PROGRAM, TABLE, MODEL)
 SECRET = Secret(COMMITMENT, bytes(32), ModelOpening(b"s" * 32, MODEL.digest))
 
 
+def digest_of(data: bytes) -> str:
+    """SHA-256 of all but the digest itself and an annex that is empty."""
+    return hashlib.sha256(b"veracity model v3" + data[:-36]).hexdigest()
+
+
 def test_commitment_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "tiny.vcom"
     COMMITMENT.save(path)
     again = Commitment.load(path)
     assert again == COMMITMENT
-    assert again.digest == COMMITMENT.digest == hashlib.sha256(path.read_bytes()[:-32]).hexdigest()
+    assert again.digest == COMMITMENT.digest == digest_of(path.read_bytes())
     assert "8 parameters" in repr(again)
 
 
@@ -109,13 +114,13 @@ def test_every_truncation_flip_and_extension_is_a_format_error(kind: Commitment 
 
 def sealed(metadata: object, program: str, table: bytes, rows: bytes) -> bytes:
     writer = ByteWriter()
-    writer.header(b"VCOM", 2)
+    writer.header(b"VCOM", 3)
     writer.blob(canonical_json(metadata))
     writer.deflated(program.encode())
     writer.deflated(table)
     writer.blob(rows)
     body = writer.getvalue()
-    return body + hashlib.sha256(body).digest()
+    return body + hashlib.sha256(b"veracity model v3" + body).digest() + bytes(4)
 
 
 def hostile(**changes: object) -> bytes:

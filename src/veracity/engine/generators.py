@@ -25,7 +25,7 @@ from veracity.engine.reference.curve import encode
 from veracity.engine.reference.hash_to_curve import hash_to_curve
 from veracity.errors import BackendUnavailable
 
-__all__ = ["cache_file", "cached_generators"]
+__all__ = ["cache_file", "cache_root", "cached_generators"]
 
 _MAGIC = b"veracity-gens-1\n"
 _HEADER = len(_MAGIC) + 8 + 32
@@ -36,10 +36,10 @@ _SAMPLES = 8
 def cache_file(label: str) -> Path:
     """Path of the cache of ``label``; whether it exists is another matter."""
     name = hashlib.sha256(label.encode()).hexdigest()[:32]
-    return _cache_root() / f"generators-{name}.bin"
+    return cache_root() / f"generators-{name}.bin"
 
 
-def _cache_root() -> Path:
+def cache_root() -> Path:
     """The user's cache; not by platformdirs, which imports ``random`` (verifiers run without)."""
     if named := os.environ.get("VERACITY_CACHE"):
         return Path(named)

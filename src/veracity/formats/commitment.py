@@ -2,7 +2,8 @@
 
 Layout: header; metadata (canonical JSON); program (canonical JSON, compressed); tokens and how text
 is spelled in them (compressed); model commitment; SHA-256 of all of it, which is the commitment's
-digest.
+digest; annex. The annex holds the proof that all weights are integers
+(:mod:`veracity.zkml.well_formed`). It is outside the digest: it may be made anew.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from veracity.zkml import ModelCommitment
 __all__ = ["Commitment", "Metadata"]
 
 KIND = b"VCOM"
-VERSION = 2
+VERSION = 3
 MAX_METADATA = 1 << 20
 MAX_PROGRAM = 1 << 24
 MAX_ROWS = 1 << 28
-MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS
+MAX_ANNEX = 1 << 20
+MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS + MAX_ANNEX
+#: What the digest is of, apart from the file's content.
+DOMAIN = b"veracity model v3"
 
 
 @dataclass(frozen=True)
@@ -135,12 +139,26 @@ class Commitment:
     """A committed model: program, token table and hiding commitments to every weight.
 
     Build one with :func:`veracity.commit`, read one with :meth:`load`.
+
+    Attributes
+    ----------
+    metadata : Metadata
+        What the publisher states.
+    program : Program
+        The integer program.
+    table : TokenTable
+        Tokens, and how text is spelled in them.
+    model : ModelCommitment
+        Row commitments of all weights.
+    well_formed : bytes
+        Proof that the weights are integers; empty where there is none.
     """
 
     metadata: Metadata
     program: Program
     table: TokenTable
     model: ModelCommitment
+    well_formed: bytes = b""
 
     def __repr__(self) -> str:
         name = self.metadata.source.get("name", "model")
@@ -158,28 +176,34 @@ class Commitment:
         writer.deflated(self.table.to_bytes())
         writer.blob(self.model.to_bytes())
         body = writer.getvalue()
-        return body + hashlib.sha256(body).digest()
+        return body + hashlib.sha256(DOMAIN + body).digest()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the file's content, hexadecimal: the name of this committed model."""
+        """SHA-256 of all but the annex, hexadecimal: the name of this committed model."""
         return self._encoded[-DIGEST_BYTES:].hex()
 
     def to_bytes(self) -> bytes:
         """The content of a ``.vcom`` file."""
-        return self._encoded
+        annex = ByteWriter()
+        annex.blob(self.well_formed)
+        return self._encoded + annex.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "commitment") -> Commitment:
         """Parse a ``.vcom`` file; raises :class:`FormatError` on anything but an exact one."""
         reader = ByteReader(data, where)
         reader.header(KIND, VERSION)
-        reader.checksum()
-        plain = parse_json(reader.blob("metadata", MAX_METADATA), f"{where}, metadata")
+        stated = reader.blob("metadata", MAX_METADATA)
         program_json = reader.deflated("program", MAX_PROGRAM)
         table_bytes = reader.deflated("token table", MAX_TABLE_BYTES)
         rows = reader.blob("model commitment", MAX_ROWS)
+        end = reader.position
+        if reader.raw(DIGEST_BYTES, "digest") != hashlib.sha256(DOMAIN + data[:end]).digest():
+            reader.fail("digest", "the file is damaged or incomplete; fetch or make it again")
+        well_formed = reader.blob("annex", MAX_ANNEX)
         reader.finish()
+        plain = parse_json(stated, f"{where}, metadata")
         program = read_program(program_json, f"{where}, program")
         table = TokenTable.from_bytes(table_bytes, f"{where}, token table")
         metadata = Metadata.from_plain(plain, f"{where}, metadata", len(table.pieces))
@@ -188,12 +212,13 @@ class Commitment:
         if metadata.tokenizer_digest != table.digest:
             raise FormatError(where, "the metadata names another tokenizer")
         if not is_text_decoder(program):
-            raise FormatError("commitment", "its program is no text decoder")
+            raise FormatError(where, "its program is no text decoder")
         if len(table.pieces) != vocabulary_of(program):
             raise FormatError(where, "program and token table have different vocabularies")
-        commitment = cls(metadata, program, table, ModelCommitment.from_bytes(rows))
+        model = ModelCommitment.from_bytes(rows)
+        commitment = cls(metadata, program, table, model, well_formed)
         # What was read is what is pinned, whatever a compressor would write today.
-        commitment.__dict__["_encoded"] = data
+        commitment.__dict__["_encoded"] = data[: end + DIGEST_BYTES]
         return commitment
 
     @classmethod

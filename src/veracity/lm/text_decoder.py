@@ -165,7 +165,25 @@ def answer_of(trace: Trace) -> list[int]:
 
 
 def logits(program: Program, weights: Weights, tokens: Sequence[int]) -> Array:
-    """The rescaled logits at every position, (T, vocabulary); keeps no intermediates."""
+    """The rescaled logits at every position; keeps no intermediates.
+
+    Parameters
+    ----------
+    program : Program
+        A text decoder.
+    weights : mapping
+        Integers by name.
+    tokens : sequence of int
+        Input tokens, (T,).
+
+    Returns
+    -------
+    int64 array, shape (T, vocabulary)
+
+    Raises
+    ------
+    RangeError, UsageError
+    """
     head = program.ops[-1]
     if not isinstance(head, Head):
         raise UsageError("the program has no head")
@@ -175,7 +193,23 @@ def logits(program: Program, weights: Weights, tokens: Sequence[int]) -> Array:
 
 
 def step(program: Program, weights: Weights, tokens: Sequence[int], state: State) -> int:
-    """Feed more tokens; returns the greedy next token. Updates ``state``."""
+    """Feed more tokens; returns the greedy next token. Updates ``state``.
+
+    Parameters
+    ----------
+    program : Program
+        A text decoder.
+    weights : mapping
+        Integers by name.
+    tokens : sequence of int
+        What comes next.
+    state : State
+        What was fed before.
+
+    Raises
+    ------
+    RangeError
+    """
     run = Run(program.weights, weights, {"T": len(tokens), "A": 1}, state)
     values = run_ops(program, run, {TOKENS: np.asarray(tokens, dtype=np.int64)})
     state.position += len(tokens)

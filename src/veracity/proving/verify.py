@@ -18,13 +18,15 @@ from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof, statement_context
 from veracity.lm.text_decoder import context_of, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
+from veracity.proving.well_formed import require_well_formed
 
 __all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
 
 #: What an accepted proof establishes, and what it does not, in plain words.
 PROVED = (
     "the committed model, run in its exact integer arithmetic, gives this answer to this prompt: "
-    "every step from token ids to token ids, each token the most likely one"
+    "every step from token ids to token ids, each token the most likely one; its weights are "
+    "integers below 2^49, fixed when it was committed"
 )
 NOT_PROVED = (
     "that this commitment is to the model its publisher promised (name, source and accuracy are "
@@ -185,6 +187,7 @@ def verify(
     engine = load_engine(backend, threads=threads)
     context = statement_context(pinned.digest, given.frame)
     progress("verify", 0.0)
+    require_well_formed(engine, pinned)
     statement = zkml.Statement(
         program,
         *ports_of(given.tokens, given.prompt_length),

@@ -66,5 +66,8 @@ def commit(
         stop_ids=tuple(sorted(loaded.stop_ids)),
         package_version=version("veracity"),
     )
-    commitment = Commitment(metadata, integers, table, model)
+    progress("commit", 1.0)
+    files = (model, opening)
+    well_formed = zkml.prove_well_formed(engine, integers, loaded.weights, files)
+    commitment = Commitment(metadata, integers, table, model, well_formed)
     return commitment, Secret(commitment, weights_digest(loaded.weights), opening)

@@ -5,6 +5,7 @@ from veracity.zkml.chain import prove, verify
 from veracity.zkml.links import cut_places
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
 from veracity.zkml.statement import Execution, Statement
+from veracity.zkml.well_formed import prove_well_formed, verify_well_formed
 
 __all__ = [
     "Costs",
@@ -20,5 +21,7 @@ __all__ = [
     "cut_places",
     "model_rows",
     "prove",
+    "prove_well_formed",
     "verify",
+    "verify_well_formed",
 ]

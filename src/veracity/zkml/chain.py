@@ -352,6 +352,8 @@ def prove_with_spans(
         The execution, where it was run already.
     key : CommitmentKey, optional
         Generators, where they were loaded already.
+    sealed : mapping, optional
+        What opens the committed ports of the statement, by port.
     """
     statement.check()
     opening.check(statement.commitment)

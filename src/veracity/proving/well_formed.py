@@ -1,0 +1,65 @@
+"""Checking once that a commitment's weights are integers, and remembering the verdict.
+
+What is remembered is that one annex proves one commitment, by the digest of both: an empty file in
+the user's cache. Whoever can write there can make this user's verifier skip the check, as they
+could replace the verifier itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+
+from veracity import zkml
+from veracity.engine.api import Engine
+from veracity.engine.generators import cache_root
+from veracity.errors import FormatError, VerificationError
+from veracity.formats.commitment import Commitment
+
+__all__ = ["require_well_formed", "verdict_file"]
+
+
+def verdict_file(commitment: Commitment) -> Path:
+    """Where the verdict about a commitment and its annex is remembered."""
+    name = hashlib.sha256(
+        b"veracity well-formed v3"
+        + bytes.fromhex(commitment.digest)
+        + hashlib.sha256(commitment.well_formed).digest()
+    ).hexdigest()
+    return cache_root() / "well-formed" / name
+
+
+def require_well_formed(engine: Engine, commitment: Commitment) -> None:
+    """Check that the committed weights are integers below ``2^49``, or that this was checked.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    commitment : Commitment
+        With its annex.
+
+    Raises
+    ------
+    VerificationError
+        Where the annex is missing or does not prove it.
+    """
+    if not commitment.well_formed:
+        raise VerificationError(
+            "the commitment carries no proof that its weights are integers", "commitment"
+        )
+    verdict = verdict_file(commitment)
+    if verdict.exists():
+        return
+    try:
+        zkml.verify_well_formed(
+            engine, commitment.program, commitment.model, commitment.well_formed
+        )
+    except (VerificationError, FormatError) as error:
+        raise VerificationError(
+            f"the proof that the weights are integers is false ({error})", "commitment"
+        ) from error
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
+        verdict.parent.mkdir(parents=True, exist_ok=True)
+        verdict.touch()
