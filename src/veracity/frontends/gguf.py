@@ -71,6 +71,8 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
     return model, tokenizer, str(fact("general.name") or path.stem)
 
 
+# Numbers that are not finite, or overflow, are found and named by check_model.
+@np.errstate(over="ignore", invalid="ignore")
 def _model(path: Path, stored: Any, fact: Any, dequantize: Any) -> FloatModel:
     for name, plain in (
         ("llama.rope.scaling.type", "none"), ("llama.expert_count", 0),

@@ -261,16 +261,14 @@ def fold_norm(
     bias : Floats, optional
         (d,); becomes a bias (n,) of every reader.
     """
-    # What a stranger's numbers overflow to is found, and named, by check_model.
-    with np.errstate(over="ignore", invalid="ignore"):
-        for name in readers:
-            if bias is not None:
-                extra = tensors[name] @ bias
-                old = tensors.get(f"{name}.bias")
-                tensors[f"{name}.bias"] = np.asarray(
-                    extra if old is None else old + extra, dtype=np.float32
-                )
-            tensors[name] = np.asarray(tensors[name] * gain[None, :], dtype=np.float32)
+    for name in readers:
+        if bias is not None:
+            extra = tensors[name] @ bias
+            old = tensors.get(f"{name}.bias")
+            tensors[f"{name}.bias"] = np.asarray(
+                extra if old is None else old + extra, dtype=np.float32
+            )
+        tensors[name] = np.asarray(tensors[name] * gain[None, :], dtype=np.float32)
 
 
 def refuse_others(found: Collection[str], known: Collection[str]) -> None:
