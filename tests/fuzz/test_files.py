@@ -176,6 +176,13 @@ def test_program_files(source: st.DataObject, written: Path, tmp_path: Path) -> 
     parsed(lambda: load_program_file(path))
 
 
+def test_many_stated_layers_take_no_memory(written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "changed.vprog"
+    config = {**TINY.model.config.as_dict(), "layers": (1 << 20) - 1}
+    path.write_bytes(rebuilt(written, "config.json", json.dumps(config).encode()))
+    assert parsed(lambda: load_program_file(path)) is None
+
+
 @given(source=st.data(), part=st.sampled_from(PARTS))
 @fuzz
 def test_members_of_program_files(
