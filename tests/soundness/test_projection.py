@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from tests.support.toy import require
+from tests.support.wide import WideEngine, wide_limbs, wide_project
 from veracity.engine import load_engine
-from veracity.engine.api import ORDER, Engine, Ints, Points, Vec
+from veracity.engine.api import ORDER, Engine, Ints
 from veracity.errors import RangeError, VerificationError
 from veracity.zk.committed import ArrayId
 from veracity.zk.hidden import LinearForm
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.mle import inverse
-from veracity.zk.projection import LIMBS, ROWS, Sides, draw_directions, limbs_of, project
+from veracity.zk.projection import ROWS, Sides, draw_directions, limbs_of, project
 from veracity.zk.reduction import LinearClaim
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import argument, witness
@@ -26,36 +27,6 @@ from veracity.zkml.circuit.relations import Layout
 
 SHIFT = 4
 X = np.arange(-9, 12, dtype=np.int64).reshape(3, 7) * 5 + 3
-
-
-class WideEngine:
-    """An engine that also takes arrays of field elements (dtype object) as columns."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    def _limbs(self, values: Ints) -> list[Ints]:
-        return [(values % ORDER >> 48 * i & (1 << 48) - 1).astype(np.int64) for i in range(6)]
-
-    def contract(self, m: Ints, v: Vec) -> Vec:
-        if m.dtype != object:
-            return self._engine.contract(m, v)
-        parts = [self._engine.contract(np.ascontiguousarray(x), v) for x in self._limbs(m)]
-        return self._engine.lincomb(parts, [1 << 48 * i for i in range(6)])
-
-    def commit_rows(self, values: Ints, index: Ints, bases: Points) -> Points:
-        if values.dtype != object:
-            return self._engine.commit_rows(values, index, bases)
-        total = None
-        for i, x in enumerate(self._limbs(values)):
-            rows = self._engine.commit_rows(np.ascontiguousarray(x), index, bases)
-            scale = self._engine.from_ints([1 << 48 * i] * len(rows))
-            rows = self._engine.scale_points(rows, scale)
-            total = rows if total is None else self._engine.add_points(total, rows)
-        return total
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +84,6 @@ def store(self: Layout, values: list[Ints]) -> Ints:
 
 
 honest_store = Layout.store
-
-
-def wide_project(_: Any, directions: Any, values: Any) -> Ints:
-    """The projection of field elements."""
-    total: Any = 0
-    for d in directions:
-        matrix = values[d.sides.id].reshape(d.sides.outer, d.sides.inner).astype(object)
-        total = total + d.left.astype(object) @ matrix @ d.right.astype(object).T
-    return total
-
-
-def wide_limbs(projection: Ints) -> list[Ints]:
-    """Limbs of the residue modulo 2^48: what a cheater can get through the range check."""
-    shifted = projection % ORDER + (1 << 47)
-    return [(shifted >> 16 * i & 0xFFFF).astype(np.uint16) for i in range(LIMBS)]
 
 
 @pytest.fixture
