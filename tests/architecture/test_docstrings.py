@@ -15,7 +15,9 @@ ROOT = Path(veracity.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 MANY = 3
 #: Packages where sections are still missing; a package leaves this list when it has them all.
-OPEN = {"engine", "graph"}
+OPEN = {"graph"}
+#: Backends implement what ``engine.api`` documents: their methods say nothing, or all of it.
+BACKENDS = ("engine/cpu/", "engine/reference/")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -64,6 +66,8 @@ def gaps(path: Path) -> dict[str, set[str]]:
         if len(wanted) < MANY or is_command(function):
             continue
         text = ast.get_docstring(function) or ""
+        if not text and path.relative_to(ROOT).as_posix().startswith(BACKENDS):
+            continue
         if text.startswith(("See :class:", "See :meth:", "As :")):
             continue
         wrong = wanted ^ documented(text)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from veracity.zk.hidden import LinearForm
 
 import veracity
 from tests.support.programs import Example, small_model
@@ -17,6 +16,7 @@ from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, VerificationError
 from veracity.proving.well_formed import verdict_file
+from veracity.zk.hidden import LinearForm
 from veracity.zk.keys import load_key
 from veracity.zk.mle import inverse
 from veracity.zk.reduction import LinearClaim

@@ -94,6 +94,7 @@ def test_logits_and_tokenizer(tmp_path: Path) -> None:
         ({"facts": {"attention.head_count_kv": 3}}, UnsupportedModelError),
         ({"facts": {"feed_forward_length": 23}}, FormatError),
         ({"facts": {"block_count": None}}, FormatError),
+        ({"facts": {"block_count": (1 << 32) - 1}}, FormatError),
         ({"without": "blk.1.ffn_up"}, FormatError),
     ],
 )

@@ -210,6 +210,15 @@ class Engine(Protocol):
 
         ``out[o, i] = (1 - r) a[o, 2i] + r a[o, 2i+1]`` with shape (.., ceil(n / 2)); a missing
         ``a[o, n]`` (odd ``n``) is zero.
+
+        Parameters
+        ----------
+        a : Vec
+            Rows of ``n`` entries.
+        n : int
+            Length of a row.
+        r : int
+            Field element.
         """
         ...
 
@@ -218,6 +227,13 @@ class Engine(Protocol):
 
         ``a_X[o, i] = (1 - X) a[o, 2i] + X a[o, 2i+1]`` (missing entries zero): the round
         polynomial of an inner product before :meth:`fold` of both with the challenge.
+
+        Parameters
+        ----------
+        a, b : Vec
+            Rows of ``n`` entries.
+        n : int
+            Length of a row.
         """
         ...
 
@@ -234,6 +250,15 @@ class Engine(Protocol):
         ``p0/(1+d0) + p1/(1+d1)``: returns ``(p', d')`` of shape (.., ceil(n/2)) with
         ``p' = p0 (1+d1) + p1 (1+d0)``, ``d' = d0 + d1 + d0 d1``. ``p = None`` means that every
         present entry has numerator 1 (missing ones 0).
+
+        Parameters
+        ----------
+        p : Vec, Leaves or None
+            Numerators.
+        d : Vec or Leaves
+            Denominators minus one.
+        n : int
+            Length of the last axis.
         """
         ...
 
@@ -254,6 +279,19 @@ class Engine(Protocol):
         of X^2)``. ``len(inner) == ceil(n / 2)``. (The constant 1 of ``(1+d0)(1+d1)`` is left
         out: the caller adds it, over the whole padded cube.) Numerators may have length ``n``:
         the same in every row.
+
+        Parameters
+        ----------
+        p, d : tuple of Vec
+            Even and odd halves of numerators and of denominators minus one.
+        n : int
+            Length of a row.
+        outer : Vec
+            Weights of the rows.
+        inner : Vec
+            Weights of the pairs in a row.
+        lam : int
+            Batches both claims.
         """
         ...
 
@@ -269,11 +307,36 @@ class Engine(Protocol):
         """:meth:`logup_round` on a level whose halves are not apart: shape (len(outer), n).
 
         Numerators are an array like ``d``, or halves of one row, of length ``ceil(n / 2)``.
+
+        Parameters
+        ----------
+        p : Vec, Leaves, or tuple of Vec
+            Numerators.
+        d : Vec or Leaves
+            Denominators minus one.
+        n : int
+            Length of a row.
+        outer : Vec
+            Weights of the rows.
+        inner : Vec
+            Weights of the pairs of pairs in a row.
+        lam : int
+            Batches both claims.
         """
         ...
 
     def logup_split_fold(self, a: Vec | Leaves, n: int, r: int) -> tuple[Vec, Vec]:
-        """Even and odd entries along the last axis of shape (.., n), each folded with ``r``."""
+        """Even and odd entries along the last axis of shape (.., n), each folded with ``r``.
+
+        Parameters
+        ----------
+        a : Vec or Leaves
+            Rows of ``n`` entries.
+        n : int
+            Length of a row.
+        r : int
+            Field element.
+        """
         ...
 
     # ---- group -----------------------------------------------------------------------------
@@ -285,6 +348,15 @@ class Engine(Protocol):
         """``out[r] = sum_j values[r, j] * bases[index[j]]`` for small signed ``values`` (R, m).
 
         Cost matters: this commits the weights and the witness. Zeros cost nothing.
+
+        Parameters
+        ----------
+        values : Ints
+            (R, m).
+        index : int array
+            Which base each of the m columns takes.
+        bases : Points
+            At least as many as the greatest index asks for.
         """
         ...
 

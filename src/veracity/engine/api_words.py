@@ -231,7 +231,19 @@ class Fss(Protocol):
         ...
 
     def dpf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
-        """Key pairs for ``x -> payload [x = alpha]``; as :meth:`dcf_keys`, with ``P`` in 1..4."""
+        """Key pairs for ``x -> payload [x = alpha]``; as :meth:`dcf_keys`, with ``P`` in 1..4.
+
+        Parameters
+        ----------
+        seed : bytes
+            Fresh, 32 bytes.
+        bits : int
+            Bits of the domain.
+        alpha : uint64 array
+            (n,).
+        payload : uint64 array
+            (n, P).
+        """
         ...
 
     def dcf_bits(self, party: int, bits: int, keys: _Keys, points: _Ring) -> NDArray[np.uint8]:
@@ -310,7 +322,21 @@ class Fss(Protocol):
         ...
 
     def dpf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) -> _Ring:
-        """A party's shares of ``payload [points = alpha]``; as :meth:`dcf_evaluate`."""
+        """A party's shares of ``payload [points = alpha]``; as :meth:`dcf_evaluate`.
+
+        Parameters
+        ----------
+        party : int
+            0 or 1.
+        bits : int
+            Bits of the domain.
+        keys : uint8 array
+            One key a row.
+        points : uint64 array
+            (n, points).
+        P : int
+            Words of the payload.
+        """
         ...
 
     def dpf_table(

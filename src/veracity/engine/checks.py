@@ -95,7 +95,19 @@ def check_entries(entries: _Sized) -> None:
 
 
 def check_round(lengths: Sequence[int], length: int, n: int, inner: int) -> None:
-    """All arrays of a round have the one length, and the inner weights are ``ceil(n / 2)``."""
+    """All arrays of a round have the one length, and the inner weights are ``ceil(n / 2)``.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Of the arrays.
+    length : int
+        What they should have.
+    n : int
+        Length of a row.
+    inner : int
+        Number of inner weights.
+    """
     if n < 0 or any(have != length for have in lengths):
         raise ValueError(f"lengths {list(lengths)} where {length} is due")
     if inner != (n + 1) // 2:
@@ -105,7 +117,21 @@ def check_round(lengths: Sequence[int], length: int, n: int, inner: int) -> None
 def check_first_round(
     p: _Sized | tuple[_Sized, _Sized], d: _Sized, length: int, n: int, inner: int
 ) -> None:
-    """:func:`check_round` where halves are still together, with rows of ``n``."""
+    """:func:`check_round` where halves are still together, with rows of ``n``.
+
+    Parameters
+    ----------
+    p : sized, or tuple of sized
+        Numerators.
+    d : sized
+        Denominators minus one.
+    length : int
+        What both should have.
+    n : int
+        Length of a row.
+    inner : int
+        Number of inner weights.
+    """
     half = (n + 1) // 2
     check_round([len(d)], length, n, half)
     check_round([len(x) for x in p] if isinstance(p, tuple) else [half, half], half, half, inner)
@@ -153,7 +179,17 @@ def check_dense_product(x: Words, y: Words) -> tuple[Words, Words]:
 
 
 def check_stream(seed: bytes, label: int, count: int) -> None:
-    """What a stream of pseudo-random words takes."""
+    """What a stream of pseudo-random words takes.
+
+    Parameters
+    ----------
+    seed : bytes
+        32 bytes.
+    label : int
+        Which stream of the seed.
+    count : int
+        Number of words.
+    """
     if len(seed) != SEED_BYTES or not 0 <= label < LABELS or count < 0:
         raise ValueError("a stream needs 32 bytes of seed, a label below 2^63 and a count")
 
@@ -165,7 +201,17 @@ def check_pack(x: Words, bits: int) -> None:
 
 
 def check_unpack(data: bytes, bits: int, count: int) -> None:
-    """Exactly the bytes of so many packed values."""
+    """Exactly the bytes of so many packed values.
+
+    Parameters
+    ----------
+    data : bytes
+        Packed values.
+    bits : int
+        Of each value.
+    count : int
+        Number of values.
+    """
     if not 1 <= bits <= 64 or count < 0 or len(data) != packed_bytes(count, bits):
         raise ValueError(f"{count} values of {bits} bits do not take {len(data)} bytes")
 
@@ -174,14 +220,34 @@ def check_unpack(data: bytes, bits: int, count: int) -> None:
 
 
 def check_function(comparison: bool, bits: int, words: int) -> None:
-    """A kind of shared function: 1 to 64 bits; 0 to 4 words, at least 1 for points."""
+    """A kind of shared function: 1 to 64 bits; 0 to 4 words, at least 1 for points.
+
+    Parameters
+    ----------
+    comparison : bool
+        A comparison, not a point.
+    bits : int
+        Of the domain.
+    words : int
+        Of the payload.
+    """
     least = 0 if comparison else 1
     if not 1 <= bits <= 64 or not least <= words <= MAX_PAYLOAD:
         raise ValueError(f"no keys for {bits} bits and {words} words of payload")
 
 
 def check_payloads(seed: bytes, alpha: Words, payload: Words) -> tuple[Words, Words]:
-    """What keys are made from; returns both arrays, contiguous."""
+    """What keys are made from; returns both arrays, contiguous.
+
+    Parameters
+    ----------
+    seed : bytes
+        32 bytes.
+    alpha : uint64 array
+        (n,).
+    payload : uint64 array
+        (n, words).
+    """
     alpha, payload = check_words(alpha, 1), check_words(payload, 2)
     if len(seed) != SEED_BYTES or len(alpha) != len(payload):
         raise ValueError("keys need 32 bytes of seed and a payload for every alpha")
@@ -189,7 +255,17 @@ def check_payloads(seed: bytes, alpha: Words, payload: Words) -> tuple[Words, Wo
 
 
 def check_keys(keys: Keys, count: int, length: int) -> Keys:
-    """``count`` keys of ``length`` bytes; returns them, contiguous."""
+    """``count`` keys of ``length`` bytes; returns them, contiguous.
+
+    Parameters
+    ----------
+    keys : uint8 array
+        One key a row.
+    count : int
+        How many there should be.
+    length : int
+        Bytes of each.
+    """
     if keys.dtype != np.uint8 or keys.shape != (count, length):
         raise ValueError(f"keys of shape {(count, length)} are due, not {keys.shape}")
     return np.ascontiguousarray(keys)

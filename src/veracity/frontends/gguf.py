@@ -71,6 +71,8 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
     return model, tokenizer, str(fact("general.name") or path.stem)
 
 
+# Numbers that are not finite, or overflow, are found and named by check_model.
+@np.errstate(over="ignore", invalid="ignore")
 def _model(path: Path, stored: Any, fact: Any, dequantize: Any) -> FloatModel:
     for name, plain in (
         ("llama.rope.scaling.type", "none"), ("llama.expert_count", 0),
@@ -85,6 +87,8 @@ def _model(path: Path, stored: Any, fact: Any, dequantize: Any) -> FloatModel:
     dim, kv = int(fact("llama.embedding_length")), int(kv or heads)
     head_dim = dim // heads
     layers = int(fact("llama.block_count"))
+    if layers > len(raw):  # a small file can state many layers
+        raise FormatError(path.name, f"{layers} layers are stated, tensors of them are missing")
     if dim % heads or heads % kv or int(fact("llama.rope.dimension_count") or head_dim) != head_dim:
         raise UnsupportedModelError(
             path.name, "uneven heads or a partial rotary embedding", "use a plain LLaMA-type model"

@@ -115,6 +115,8 @@ def _grouped(heads: int, kv: int) -> None:
         )
 
 
+# Numbers that are not finite, or overflow, are found and named by check_model.
+@np.errstate(over="ignore", invalid="ignore")
 def _llama(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
     _refuse(
         facts,
@@ -169,6 +171,8 @@ def _llama(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
     return FloatModel(config, tensors)
 
 
+# Numbers that are not finite, or overflow, are found and named by check_model.
+@np.errstate(over="ignore", invalid="ignore")
 def _gpt2(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
     act = str(facts.get("activation_function", "gelu_new"))
     if act not in _ACTIVATIONS:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from veracity.errors import FormatError
-from veracity.lm.decoder import Config, FloatModel, Floats, fold_norm
+from veracity.lm.decoder import Config, FloatModel, Floats, check_model, fold_norm
 
 __all__ = ["is_checkpoint", "read_checkpoint", "read_pieces"]
 
@@ -34,12 +34,15 @@ def is_checkpoint(path: Path) -> bool:
     return plausible and heads % kv == 0 and dim % heads == 0 and 0 < abs(vocab) < 1 << 20
 
 
+# Numbers that are not finite, or overflow, are found and named by check_model.
+@np.errstate(over="ignore", invalid="ignore")
 def read_checkpoint(path: Path) -> FloatModel:
     """Read a checkpoint; gains are folded.
 
     Raises
     ------
     FormatError
+        The file is truncated, or holds numbers that are not finite.
     """
     if not is_checkpoint(path):
         raise FormatError(path.name, "not a llama2.c checkpoint")
@@ -105,7 +108,9 @@ def read_checkpoint(path: Path) -> FloatModel:
         "10000",
         "interleaved",
     )
-    return FloatModel(config, tensors)
+    model = FloatModel(config, tensors)
+    check_model(model, path.name)
+    return model
 
 
 def read_pieces(path: Path, vocab: int) -> tuple[list[bytes], list[float]]:

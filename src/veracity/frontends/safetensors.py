@@ -52,6 +52,8 @@ def read_safetensors(path: Path) -> dict[str, Floats]:
     return out
 
 
+# Numbers that are not finite, or overflow, are found and named by check_model.
+@np.errstate(over="ignore", invalid="ignore")
 def _tensor(path: Path, name: str, entry: Any, base: int, size: int) -> Floats | None:
     try:
         kind, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]

@@ -206,6 +206,8 @@ def check_model(model: FloatModel, where: str, *, values: bool = True) -> None:
         raise FormatError(where, "unknown activation")
     if not 0 < c.norm_eps < 1 or (c.rope_style and (c.head_dim % 2 or not c.rope_base)):
         raise FormatError(where, "norm epsilon or rotary embedding out of bounds")
+    if c.layers > len(model.tensors):  # a small file can state many layers
+        raise FormatError(where, f"{c.layers} layers are stated, tensors of them are missing")
     for name, shape in _shapes(model).items():
         if name not in model.tensors:
             raise FormatError(where, f"tensor {name} is missing")

@@ -87,7 +87,7 @@ class Tokenizer:
 
     def frame(self, chat: bool) -> tuple[list[int], list[int]] | None:
         """Ids before and after the user's words; None if the model has no chat template."""
-        sides = self.body["chat" if chat else "raw"]
+        sides = self.body.get("chat" if chat else "raw")
         return None if sides is None else (list(sides[0]), list(sides[1]))
 
     def encode(self, text: str) -> list[int]:

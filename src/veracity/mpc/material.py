@@ -222,7 +222,7 @@ class Material:
         PeerError
             If the dealer gave more than the pass takes.
         """
-        if len(self._current) or next(self._chunks, b""):
+        if len(self._current) or any(map(len, self._chunks)):
             raise PeerError("the dealer's material does not fit this program")
 
     def _read(self, size: int) -> memoryview:

@@ -13,12 +13,13 @@ from typing import Any
 
 from veracity import zkml
 from veracity.engine import load_engine
-from veracity.errors import VerificationError
+from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof, statement_context
 from veracity.lm.text_decoder import context_of, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
 from veracity.proving.well_formed import require_well_formed
+from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
 __all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
 
@@ -165,7 +166,8 @@ def verify(
     started = time.perf_counter()
     progress("load", 0.0)
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
-    given = proof if isinstance(proof, Proof) else Proof.load(proof)
+    given = as_read(proof) if isinstance(proof, Proof) else Proof.load(proof)
+    check_commitment(pinned)
     if given.commitment_digest != pinned.digest:
         raise VerificationError(
             "the proof was made for another commitment than the one given", "commitment"
@@ -222,3 +224,32 @@ def verify(
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
     )
+
+
+def as_read(proof: Proof) -> Proof:
+    """A proof that was built in memory, as its file would be read.
+
+    Raises
+    ------
+    FormatError
+        No file holds such a proof.
+    """
+    try:
+        data = proof.to_bytes()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        reason = "a field is of a wrong type or out of range"
+        raise FormatError("proof", reason) from None
+    return Proof.from_bytes(data)
+
+
+def check_commitment(pinned: Commitment) -> None:
+    """What a commitment that was built in memory may lack; those from files were checked.
+
+    Raises
+    ------
+    FormatError
+    """
+    if not MIN_LOG_COLUMNS <= pinned.model.log_columns <= MAX_LOG_COLUMNS:
+        raise FormatError("commitment", "row length out of bounds")
+    if len(pinned.table.pieces) != pinned.program.vocab:
+        raise FormatError("commitment", "program and token table have different vocabularies")

@@ -33,13 +33,14 @@ from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
 from veracity.graph import Trace, execute
 from veracity.zk.batch import GroupEquation, batch_challenge, require_all
-from veracity.zk.committed import ArrayId, CommittedArray, commit_array
+from veracity.zk.committed import ArrayId
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
+from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.circuit.build import build_circuit
 from veracity.zkml.circuit.declared import boundary_id, port_id
-from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
+from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.links import Link
 from veracity.zkml.model import ModelOpening, weight_arrays
 from veracity.zkml.statement import Statement
@@ -59,33 +60,6 @@ __all__ = [
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
 PROTOCOL = "veracity v3 answer"
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """The prover's side of a tensor that one link hands over and others receive.
-
-    Attributes
-    ----------
-    tensor : CommittedTensor
-        What everybody sees.
-    array : CommittedArray
-        Integers and blinds; secret.
-    """
-
-    tensor: CommittedTensor
-    array: CommittedArray = field(repr=False)
-
-    def named(self, name: ArrayId) -> CommittedArray:
-        """The prover's array under the name that a circuit knows it by."""
-        return replace(self.array, shape=self.tensor.spec.shape(name))
-
-    @property
-    def values(self) -> Ints:
-        """The integers in natural order."""
-        order = self.tensor.spec.order
-        natural = sorted(range(len(order)), key=lambda axis: order[axis])
-        return self.array.values.transpose(natural)
 
 
 @dataclass(frozen=True)
@@ -136,30 +110,6 @@ class Job:
                 fits = np.array_equal(claimed, found)
             if not fits:
                 raise UsageError("the model gives another answer than the one to be proved")
-
-
-def seal(
-    engine: Engine, key: CommitmentKey, spec: TensorSpec, values: Ints, seed: bytes, domain: bytes
-) -> Boundary:
-    """Commit to a tensor of its own: a sealed input, or an output for another proof to take up.
-
-    Parameters
-    ----------
-    engine, key : Engine, CommitmentKey
-        Backend and generators.
-    spec : TensorSpec
-        Dims, range and layout.
-    values : array
-        The integers, in natural order.
-    seed : bytes
-        32 secret bytes from the operating system.
-    domain : bytes
-        What the tensor is: one domain is never used for two values under a seed.
-    """
-    blinds = row_blinds(engine, seed, domain, spec.rows)
-    array = spec.arrays(ArrayId("sealed", ""), values, blinds)
-    points = commit_array(engine, key, array.shape, array.values, blinds)
-    return Boundary(CommittedTensor(spec, engine.compress(points)), array)
 
 
 def link_statement(

@@ -44,7 +44,17 @@ class ReferenceGroup:
         return _array(hash_to_curve(label, i.to_bytes(8, "little")) for i in range(n))
 
     def commit_rows(self, values: Ints, index: NDArray[np.int64], bases: Any) -> NDArray[Any]:
-        """``out[r] = sum_j values[r, j] * bases[index[j]]``."""
+        """``out[r] = sum_j values[r, j] * bases[index[j]]``.
+
+        Parameters
+        ----------
+        values : Ints
+            (R, m).
+        index : int array
+            Which base each of the m columns takes.
+        bases : Points
+            At least as many as the greatest index asks for.
+        """
         check_small(values, shape=(None, len(index)))
         check_index(index, len(bases))
         chosen = [bases[int(j)] for j in index]

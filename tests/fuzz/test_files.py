@@ -1,0 +1,225 @@
+"""Foreign files of our own formats: typed errors, or exactly the bytes that were read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.mutations import changed, fuzz, mutated, parsed
+from tests.unit.test_formats import COMMITMENT, METADATA, MODEL, PROGRAM, SECRET, TABLE
+from tests.unit.test_formats_program import rebuilt, tiny
+from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
+from veracity.errors import UsageError
+from veracity.formats.commitment import Commitment, read_program
+from veracity.formats.program import load_program_file, save_program_file
+from veracity.formats.proof import Proof
+from veracity.formats.secret import Secret
+from veracity.graph import Program
+from veracity.private.card import Card
+from veracity.text import Pieces
+from veracity.text.table import TokenTable
+from veracity.zkml import ModelCommitment, ModelOpening
+
+PROOF = Proof(COMMITMENT.digest, "raw", (0, 2, 3, 1), 2, b"argument" * 5, (3, 7))
+TINY = tiny()
+PARTS = ["meta", "config", "tokenizer", "program", "report"]
+TABLES = [
+    TABLE.to_bytes(),
+    replace(TABLE, rule=None).to_bytes(),
+    replace(TABLE, rule=Pieces((0, 1, 2, 3))).to_bytes(),
+]
+
+
+def resealed(data: bytes) -> bytes:
+    """The same body with a checksum that is right."""
+    body = data[:-32]
+    return body + hashlib.sha256(body).digest()
+
+
+@given(mutated([PROOF.to_bytes(), replace(PROOF, cuts=(), frame="chat").to_bytes()]))
+@fuzz
+def test_proofs(data: bytes) -> None:
+    proof = parsed(lambda: Proof.from_bytes(data))
+    assert proof is None or proof.to_bytes() == data
+
+
+@given(mutated([COMMITMENT.to_bytes(), SECRET.to_bytes()]))
+@fuzz
+def test_commitments_and_secrets(data: bytes) -> None:
+    for kind in (Commitment, Secret):
+        for file in (data, resealed(data)):
+            found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
+            assert found is None or found.to_bytes() == file
+
+
+@given(st.data(), st.sampled_from(["metadata", "program", "table", "rows"]))
+@fuzz
+def test_well_sealed_parts(data: st.DataObject, part: str) -> None:
+    """A change inside one compressed part, with every length and checksum right."""
+    metadata: Any = METADATA.to_plain()
+    program = PROGRAM.to_json().encode()
+    table, rows = TABLE.to_bytes(), MODEL.to_bytes()
+    if part == "metadata":
+        metadata = data.draw(changed(metadata))
+    elif part == "program":
+        program = data.draw(mutated([program]))
+        metadata["program_digest"] = hashlib.sha256(program).hexdigest()
+    elif part == "table":
+        table = data.draw(mutated(TABLES))
+        metadata["tokenizer_digest"] = hashlib.sha256(table).hexdigest()
+    else:
+        rows = data.draw(mutated([rows]))
+    writer = ByteWriter()
+    writer.header(b"VCOM", 2)
+    try:
+        writer.blob(canonical_json(metadata))
+    except ValueError:  # no JSON, so nobody can send it
+        return
+    writer.deflated(program)
+    writer.deflated(table)
+    writer.blob(rows)
+    file = resealed(writer.getvalue() + bytes(32))
+    found = parsed(lambda: Commitment.from_bytes(file))
+    if found is not None:
+        # What was understood is what was written.
+        assert found.program.to_json().encode() == program
+        assert found.table.to_bytes() == table
+        assert found.model.to_bytes() == rows
+        assert canonical_json(found.metadata.to_plain()) == canonical_json(metadata)
+
+
+@given(mutated([MODEL.to_bytes(), SECRET.opening.to_bytes()]))
+@fuzz
+def test_commitments_and_openings_of_weights(data: bytes) -> None:
+    for kind in (ModelCommitment, ModelOpening):
+        found = parsed(lambda kind=kind: kind.from_bytes(data))
+        assert found is None or found.to_bytes() == data
+
+
+@given(mutated(TABLES))
+@fuzz
+def test_token_tables(data: bytes) -> None:
+    table = parsed(lambda: TokenTable.from_bytes(data))
+    if table is not None:
+        assert table.to_bytes() == data
+        # Encoding what a strange table spells gives ids or says that there are none.
+        parsed(lambda: table.encoder and table.encoder.encode("a aa\0b"), UsageError)
+
+
+def _packed() -> bytes:
+    writer = ByteWriter()
+    writer.u32(7)
+    writer.blob(b"abc")
+    writer.deflated(b"x" * 1000)
+    return writer.getvalue()
+
+
+@given(mutated([_packed()]))
+@fuzz
+def test_fields(data: bytes) -> None:
+    reader = ByteReader(data, "file")
+
+    def read() -> int:
+        reader.u32("n", 100)
+        size = len(reader.blob("blob", 100)) + len(reader.deflated("packed", 5000))
+        reader.finish()
+        return size
+
+    size = parsed(read)
+    assert size is None or size <= 5100
+
+
+@given(mutated([canonical_json(METADATA.to_plain()), PROGRAM.to_json().encode()]))
+@fuzz
+def test_json(data: bytes) -> None:
+    value = parsed(lambda: [parse_json(data, "json")])
+    assert value is None or canonical_json(value[0]) == data
+
+
+@given(changed(json.loads(PROGRAM.to_json())))
+@fuzz
+def test_programs_of_strange_values(body: Any) -> None:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    program = parsed(lambda: read_program(text.encode(), "program"))
+    assert program is None or program.to_json() == text
+
+
+@given(mutated([PROGRAM.to_json().encode()]))
+@fuzz
+def test_programs_of_strange_bytes(data: bytes) -> None:
+    program = parsed(lambda: read_program(data, "program"))
+    assert program is None or program.to_json().encode() == data
+    text = data.decode("utf-8", errors="replace")
+    again = parsed(lambda: Program.from_json(text))
+    assert again is None or again.to_json() == text
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("file") / "tiny.vprog"
+    save_program_file(path, TINY)
+    return path
+
+
+@given(source=st.data())
+@fuzz
+def test_program_files(source: st.DataObject, written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "changed.vprog"
+    path.write_bytes(source.draw(mutated([written.read_bytes()])))
+    parsed(lambda: load_program_file(path))
+
+
+def test_many_stated_layers_take_no_memory(written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "changed.vprog"
+    config = {**TINY.model.config.as_dict(), "layers": (1 << 20) - 1}
+    path.write_bytes(rebuilt(written, "config.json", json.dumps(config).encode()))
+    assert parsed(lambda: load_program_file(path)) is None
+
+
+@given(source=st.data(), part=st.sampled_from(PARTS))
+@fuzz
+def test_members_of_program_files(
+    source: st.DataObject, part: str, written: Path, tmp_path: Path
+) -> None:
+    content, path = TINY, tmp_path / "changed.vprog"
+    honest: dict[str, Any] = {
+        "meta": {"format": 3, "source": content.source},
+        "config": content.model.config.as_dict(),
+        "tokenizer": dict(content.tokenizer.body),
+        "program": json.loads(content.program.to_json()) if content.program else {},
+        "report": content.report,
+    }
+    body = source.draw(changed(honest[part]))
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    path.write_bytes(rebuilt(written, f"{part}.json", text.encode()))
+    parsed(lambda: load_program_file(path))
+
+
+CARD = Card.of(TINY)
+
+
+@given(mutated([CARD.to_bytes()]))
+@fuzz
+def test_cards_of_strange_bytes(data: bytes) -> None:
+    card = parsed(lambda: Card.from_bytes(data))
+    assert card is None or card.to_bytes() == data
+
+
+@given(changed({"name": "n", "program": CARD.program.to_json(), "tokenizer": CARD.tokenizer.body}))
+@fuzz
+def test_cards_of_strange_values(body: Any) -> None:
+    try:
+        data = canonical_json(body)
+    except ValueError:
+        return
+    card = parsed(lambda: Card.from_bytes(data))
+    if card is not None:
+        assert card.to_bytes() == data
+        parsed(lambda: card.prompt("plain words", raw=True), UsageError)
