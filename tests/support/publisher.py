@@ -14,6 +14,7 @@ from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof
 from veracity.graph import Program, WeightSpec
 from veracity.graph.ops import Embed, Head, Op
+from veracity.lm.text_decoder import text_decoder, vocabulary_of
 from veracity.text.table import PromptFrame, TokenTable
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import ModelCommitment
@@ -74,7 +75,7 @@ def decoder(
         dtype = dtypes.get(name, "int16")
         return WeightSpec(tuple(shapes[name]), dtype, 0, 8 * np.dtype(dtype).itemsize)
 
-    return Program(
+    return text_decoder(
         name=name,
         arch={},
         vocab=vocab,
@@ -96,6 +97,7 @@ def published(
     table: TokenTable | None = None,
     frames: Mapping[str, PromptFrame] | None = None,
     stop_ids: tuple[int, ...] = (),
+    well_formed: bytes = b"",
 ) -> Commitment:
     """The file of a publisher who takes care that every digest in it is right.
 
@@ -111,9 +113,13 @@ def published(
         By default nothing stands around a prompt.
     stop_ids : tuple of int
         What ends an answer.
+    well_formed : bytes
+        The annex.
     """
     if table is None:
-        table = TokenTable(tuple(b" %d" % i for i in range(program.vocab)), frozenset(), None)
+        table = TokenTable(
+            tuple(b" %d" % i for i in range(vocabulary_of(program))), frozenset(), None
+        )
     if model is None:
         rows = sum(rows_of(spec.shape) for spec in program.weights.values())
         model = ModelCommitment(LOG_COLUMNS, bytes.fromhex(program.digest), bytes(32 * rows))
@@ -129,7 +135,7 @@ def published(
         stop_ids=stop_ids,
         package_version="0",
     )
-    return Commitment(metadata, program, table, model)
+    return Commitment(metadata, program, table, model, well_formed)
 
 
 def rows_of(shape: Sequence[int]) -> int:

@@ -79,6 +79,7 @@ def is_text_decoder(program: Program) -> bool:
         and set(program.outputs) == {ANSWER}
         and program.inputs[TOKENS].dims == ("T",)
         and program.outputs[ANSWER].dims == ("A",)
+        and bool(program.ops)
         and isinstance(program.ops[-1], Head)
     )
 

@@ -16,7 +16,7 @@ from veracity.engine import load_engine
 from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof, statement_context
-from veracity.lm.text_decoder import context_of, ports_of, vocabulary_of
+from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
 from veracity.proving.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
@@ -251,5 +251,7 @@ def check_commitment(pinned: Commitment) -> None:
     """
     if not MIN_LOG_COLUMNS <= pinned.model.log_columns <= MAX_LOG_COLUMNS:
         raise FormatError("commitment", "row length out of bounds")
-    if len(pinned.table.pieces) != pinned.program.vocab:
+    if not is_text_decoder(pinned.program):
+        raise FormatError("commitment", "its program is no text decoder")
+    if len(pinned.table.pieces) != vocabulary_of(pinned.program):
         raise FormatError("commitment", "program and token table have different vocabularies")

@@ -27,7 +27,7 @@ from veracity import zkml
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof, statement_context
-from veracity.graph import execute
+from veracity.lm.text_decoder import answer_of, forward, ports_of
 from veracity.proving.verify import verify
 from veracity.text.table import PromptFrame, TokenTable
 
@@ -41,10 +41,11 @@ def honest() -> tuple[Commitment, Proof]:
     engine, key = setting()
     program = checked(decoder(width=2))
     model, opening = zkml.commit_model(engine, program, WEIGHTS, log_columns=LOG_COLUMNS, key=key)
-    commitment = published(program, model)
-    tokens = [2, 1, *execute(program, WEIGHTS, [2, 1], 2).output]
+    annex = zkml.prove_well_formed(engine, program, WEIGHTS, (model, opening), key=key)
+    commitment = published(program, model, well_formed=annex)
+    tokens = [2, 1, *answer_of(forward(program, WEIGHTS, [2, 1], 2))]
     context = statement_context(commitment.digest, "raw")
-    statement = zkml.Statement(program, tuple(tokens), 2, commitment=model, context=context)
+    statement = zkml.Statement(program, *ports_of(tokens, 2), commitment=model, context=context)
     argument = zkml.prove(engine, statement, WEIGHTS, opening, key=key)
     return commitment, claimed(commitment, tokens, 2, argument)
 

@@ -14,16 +14,25 @@ import numpy as np
 import pytest
 
 from tests.support.publisher import LOG_COLUMNS, checked, claimed, decoder, published, setting
-from tests.support.wide import WideEngine
+from tests.support.wide import WideEngine, wide_limbs, wide_project
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof, statement_context
-from veracity.graph import Program, Trace, execute
+from veracity.graph import Program, Trace
 from veracity.graph.ops import Gain, Linear
+from veracity.lm.text_decoder import answer_of, forward, ports_of
 from veracity.proving.verify import verify
 from veracity.zk.transcript import ProverTranscript
-from veracity.zkml import ModelOpening, Statement, argument, chain, commit_model
+from veracity.zkml import (
+    ModelOpening,
+    Statement,
+    argument,
+    chain,
+    commit_model,
+    prove_well_formed,
+    witness,
+)
 from veracity.zkml.circuit import build, products
 from veracity.zkml.model import weight_arrays
 
@@ -81,9 +90,11 @@ def proved(
     engine: Any = WideEngine(real)
     program = commitment.program
     context = statement_context(commitment.digest, "raw")
-    statement = Statement(program, tuple(tokens), 1, commitment=commitment.model, context=context)
+    statement = Statement(
+        program, *ports_of(tokens, 1), commitment=commitment.model, context=context
+    )
     (link,) = statement.links
-    trace = Trace({}, details, tokens[1:])
+    trace = Trace({}, details, {"answer": np.asarray(tokens[1:])})
     with monkeypatch.context() as patch:
         bind_wide(patch)
         circuit = build.build_circuit(statement, link, weights, trace)
@@ -97,7 +108,12 @@ def committed(program: Program, weights: Weights) -> tuple[Commitment, ModelOpen
     real, key = setting()
     engine: Any = WideEngine(real)
     model, opening = commit_model(engine, program, weights, log_columns=LOG_COLUMNS, key=key)
-    return published(program, model), opening
+    with pytest.MonkeyPatch.context() as patch:
+        if any(w.dtype == object for w in weights.values()):
+            patch.setattr(witness, "project", wide_project)
+            patch.setattr(witness, "limbs_of", wide_limbs)
+        annex = prove_well_formed(engine, program, weights, (model, opening), key=key)
+    return published(program, model, well_formed=annex), opening
 
 
 def program_of(kind: str) -> Program:
@@ -129,8 +145,8 @@ def test_integers_are_accepted(monkeypatch: pytest.MonkeyPatch, kind: str) -> No
     if kind != "head":
         weights["w"] = np.ones(program.weights["w"].shape, dtype=np.int16)
     commitment, opening = committed(program, weights)
-    run = execute(program, weights, [2], 1)
-    proof = proved(monkeypatch, commitment, opening, weights, [2, *run.output], run.details)
+    run = forward(program, weights, [2], 1)
+    proof = proved(monkeypatch, commitment, opening, weights, [2, *answer_of(run)], run.details)
     assert verify(proof, commitment).prompt == " 2"
 
 
@@ -162,7 +178,6 @@ def chosen(kind: str) -> tuple[Weights, dict[int, dict[str, np.ndarray]]]:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="nothing proves that committed weights are integers")
 @pytest.mark.parametrize("kind", ["head", "linear", "gain"])
 def test_chosen_answers(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     program = program_of(kind)
