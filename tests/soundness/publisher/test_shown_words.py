@@ -44,7 +44,7 @@ class Publisher:
         c = self.commitment
         table = c.table if table is None else table
         stated = replace(c.metadata, tokenizer_digest=table.digest, **metadata)
-        public = Commitment(stated, c.program, table, c.model)
+        public = replace(c, metadata=stated, table=table)
         return replace(
             self,
             commitment=public,
