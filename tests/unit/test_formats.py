@@ -156,7 +156,7 @@ def test_the_hostile_file_is_honest_without_changes() -> None:
         {"program": "[" * 5000 + "]" * 5000},
         {"program": '{"arch":' * 3000 + "1" + "}" * 3000},
         {"program": PROGRAM.to_json() + " "},
-        {"program": PROGRAM.to_json().replace('"vocab":4', '"vocab":5')},
+        {"program": PROGRAM.to_json().replace('"high":3', '"high":4')},
         {"program": replace(PROGRAM, name="other").to_json()},
         {"table": TokenTable(TABLE.pieces[:3], frozenset()).to_bytes()},
         {"table": b"\xff\xff\xff\xff"},
