@@ -94,7 +94,8 @@ def test_every_op_stays_close_to_the_program(style: str, monkeypatch: pytest.Mon
             error[op.name] = np.sqrt((off**2).mean())
             # The program rounds scores to 2^-7 of a nat, once more in the second layer.
             assert error[op.name] < 0.05 * size, op.name
-            assert abs(off.mean()) < 0.002 * size, op.name
+            noise = 5 * off.std() / off.size**0.5  # a mean of so many roundings
+            assert abs(off.mean()) < 0.002 * size + noise, op.name
     # Before any softmax: a unit, the program's own rounding to the nearest included.
     for name in ("attn_norm", "attn.q", "attn.k", "attn.v"):
         assert error[f"layers.0.{name}"] < 1
