@@ -12,6 +12,7 @@ PY := $(BIN)/python
 CONSTRAINTS := requirements/constraints.txt
 RUST := $(shell find rust -name target -prune -o -type f \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.toml' \) -print 2>/dev/null)
 PYTEST_ARGS ?=
+MUTATE_ARGS ?=
 # Processes that share the tests, one thread each (tests/conftest.py).
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
@@ -22,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: help env demo demo-private test test-all lint format bench bench-scale bench-estimate \
-  figures bench-private bench-private-layer bench-private-peers vectors lock clean
+  figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -113,6 +114,9 @@ bench-scale: env ## prove time, memory and size against tokens and model size; p
 bench-estimate: env ## what `veracity estimate` foretells against what is measured
 	@mkdir -p build/bench
 	$(PY) benches/estimates.py --json build/bench/estimates.json
+
+mutate: env ## delete one check of the verifier at a time; ONLY=TEXT, CHANGED=REV, WORKERS=N (hours)
+	$(PY) -m tools.mutate --workers $(WORKERS) --only "$(ONLY)" --changed "$(CHANGED)" $(MUTATE_ARGS)
 
 vectors: env ## remake the frozen proofs (when the protocol's label changes)
 	$(PY) -m tests.vectors.make

@@ -1,12 +1,8 @@
-"""The byte container: exact round trips, bounded reads, all-or-nothing writes."""
+"""The byte container: exact round trips, bounded reads."""
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 import zlib
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,14 +11,10 @@ from hypothesis import strategies as st
 from veracity.codec import (
     ByteReader,
     ByteWriter,
-    atomic_output,
     canonical_json,
     parse_json,
-    read_file,
-    sniff,
-    write_file,
 )
-from veracity.errors import FormatError, UsageError
+from veracity.errors import FormatError
 
 
 def test_fields_come_back_in_order() -> None:
@@ -117,64 +109,3 @@ def test_json_round_trip(value: object) -> None:
 def test_only_canonical_json_parses(data: bytes) -> None:
     with pytest.raises(FormatError):
         parse_json(data, "json")
-
-
-def test_a_written_file_is_complete_and_has_its_mode(tmp_path: Path) -> None:
-    target = tmp_path / "file.vsec"
-    write_file(target, b"secret", mode=0o600)
-    assert target.read_bytes() == b"secret"
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_the_temporary_file_is_private_from_the_first_moment(tmp_path: Path) -> None:
-    with atomic_output(tmp_path / "file.vsec", 0o600) as stream:
-        modes = [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()]
-        stream.write(b"x")
-    assert modes == [0o600]
-
-
-@pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError])
-def test_interrupted_writes_leave_the_old_file(tmp_path: Path, fault: type[BaseException]) -> None:
-    target = tmp_path / "file.vcom"
-    target.write_bytes(b"old")
-    with pytest.raises(fault), atomic_output(target) as stream:
-        stream.write(b"half")
-        raise fault
-    assert target.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_full_disk_is_told_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UsageError, match="no space left"):
-        write_file(tmp_path / "file.vcom", b"data")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_missing_folder_and_missing_file_are_usage_errors(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
-        write_file(tmp_path / "nowhere" / "file", b"")
-    with pytest.raises(UsageError, match="cannot read the proof 'gone'"):
-        read_file(tmp_path / "gone", 10, "proof")
-
-
-def test_oversized_files_are_not_read_whole(tmp_path: Path) -> None:
-    path = tmp_path / "big"
-    path.write_bytes(bytes(100))
-    with pytest.raises(FormatError, match="too large"):
-        read_file(path, 10, "proof")
-
-
-def test_sniff_tells_our_files_from_others(tmp_path: Path) -> None:
-    writer = ByteWriter()
-    writer.header(b"VPRF", 1)
-    (tmp_path / "ours").write_bytes(writer.getvalue())
-    (tmp_path / "other").write_bytes(b"GGUF")
-    assert sniff(tmp_path / "ours") == b"VPRF"
-    assert sniff(tmp_path / "other") is None

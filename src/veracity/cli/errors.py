@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -71,6 +76,30 @@ def fail(error: VeracityError, code: int, command: str = "") -> NoReturn:
     sys.exit(code)
 
 
+@contextmanager
+def ending_like_an_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: files, folders and children are cleared.
+
+    What the caller has told the process to ignore (``nohup``) stays ignored.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: let it clear up
+        signal.default_int_handler(number, frame)
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class CarefulGroup(click.Group):
     """A command group in which no mistake of the user ends in a traceback.
 
@@ -84,7 +113,8 @@ class CarefulGroup(click.Group):
         given = list(args[0] if args and args[0] else extra.get("args") or sys.argv[1:])
         command = given[0] if given and given[0] in self.list_commands(click.Context(self)) else ""
         try:
-            left = super().main(*args, **extra)
+            with ending_like_an_interrupt():
+                left = super().main(*args, **extra)
         except click.exceptions.Exit as leave:
             sys.exit(leave.exit_code)
         except click.Abort:

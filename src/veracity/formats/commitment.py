@@ -9,6 +9,7 @@ digest; annex. The annex holds the proof that all weights are integers
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from veracity.codec import (
     read_file,
     write_file,
 )
+from veracity.codec.encoding import MAGIC
 from veracity.errors import FormatError
 from veracity.graph import Program
 from veracity.lm.text_decoder import is_text_decoder, vocabulary_of
@@ -229,6 +231,23 @@ class Commitment:
     def save(self, path: str | Path) -> None:
         """Write a ``.vcom`` file, complete or not at all."""
         write_file(path, self.to_bytes())
+
+
+def stated_program(path: Path) -> str | None:
+    """Digest of the program that a ``.vcom`` or ``.vsec`` file says it belongs to.
+
+    Reads no more than the metadata and checks nothing else; None where there is none to read.
+    """
+    try:
+        with path.open("rb") as stream:
+            reader = ByteReader(stream.read(MAX_METADATA + 1024), path.name)
+        if reader.data.startswith(MAGIC + b"VSEC"):  # the commitment stands in it
+            reader.raw(len(MAGIC) + 4 + 4 + 4, "header")
+        reader.header(KIND, VERSION)
+        found = json.loads(reader.blob("metadata", MAX_METADATA))["program_digest"]
+    except (OSError, FormatError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def read_program(data: bytes, where: str) -> Program:

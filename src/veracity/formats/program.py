@@ -7,10 +7,8 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
-import os
 import struct
 import zipfile
 import zlib
@@ -23,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.codec import atomic_output
 from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
 from veracity.lm.decoder import Config, FloatModel, check_model
@@ -121,29 +120,18 @@ class ProgramFile:
 
 
 def save_program_file(path: Path, content: ProgramFile) -> None:
-    """Write a program file: to a temporary file first, then renamed.
+    """Write a program file, complete or not at all.
 
     Raises
     ------
     UsageError
         If the disk is full or the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with (
-            os.fdopen(descriptor, "wb") as raw,
-            zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED, allowZip64=True) as file,
-        ):
-            _write_members(file, content)
-        part.replace(path)
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise UsageError(
-            f"cannot write {path.name}: {reason}; free space or choose --out"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        atomic_output(path, 0o600) as raw,
+        zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED, allowZip64=True) as file,
+    ):
+        _write_members(file, content)
 
 
 def _write_members(file: zipfile.ZipFile, content: ProgramFile) -> None:

@@ -8,10 +8,20 @@ can never pair an opening with a foreign commitment.
 from __future__ import annotations
 
 import hashlib
+import shlex
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
+from veracity.codec import (
+    DIGEST_BYTES,
+    ByteReader,
+    ByteWriter,
+    atomic_outputs,
+    read_file,
+    write_file,
+)
+from veracity.errors import UsageError
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.zkml import ModelOpening
 
@@ -61,12 +71,49 @@ class Secret:
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> Secret:
-        """Read a ``.vsec`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        return cls.from_bytes(
-            read_file(path, MAX_FILE + MAX_ROWS, "secret opening"), Path(path).name
-        )
+    def load(cls, path: str | Path, *, shared: bool = False) -> Secret:
+        """Read a ``.vsec`` file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        shared : bool
+            Read it although others than its owner can.
+
+        Raises
+        ------
+        UsageError
+            The path cannot be read, or others than its owner can read it.
+        FormatError
+            The file is damaged, of another kind or of another version.
+        """
+        data = read_file(path, MAX_FILE + MAX_ROWS, "secret opening")
+        secret = cls.from_bytes(data, Path(path).name)
+        if not shared and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+            raise UsageError(
+                f"others than you can read the secret {Path(path).name!r}; run "
+                f"`chmod 600 {shlex.quote(str(path))}`, and commit again if somebody may have"
+            )
+        return secret
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vsec`` file that only its owner may read."""
         write_file(path, self.to_bytes(), mode=0o600)
+
+    def save_pair(self, secret: str | Path, public: str | Path) -> None:
+        """Write the ``.vsec`` file and the ``.vcom`` file it belongs to: both or none.
+
+        Parameters
+        ----------
+        secret, public : str or path
+            Where to.
+
+        Raises
+        ------
+        UsageError
+            One of them cannot be written.
+        """
+        with atomic_outputs((secret, 0o600), (public, 0o644)) as (private, published):
+            private.write(self.to_bytes())
+            published.write(self.commitment.to_bytes())

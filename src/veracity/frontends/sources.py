@@ -73,7 +73,7 @@ def _from_path(path: Path) -> ProgramFile:
         tokenizers = sorted(path.parent.glob("tokenizer*.bin"))
         if not tokenizers:
             raise UsageError(f"no tokenizer*.bin beside {path.name}; put the tokenizer there")
-        return _llama2c(path, tokenizers[0], path.stem)
+        return _llama2c(path, tokenizers[0], path.name.removesuffix(".bin"))
     raise UnsupportedModelError(
         path.name, "this file type",
         "give a GGUF file, a llama2.c checkpoint, or a folder with config.json and safetensors",

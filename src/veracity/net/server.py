@@ -62,7 +62,7 @@ class Server:
     >>> async def main():  # doctest: +SKIP
     ...     async with Server(handler, identity=Identity(folder), peers=("user",)) as server:
     ...         print(server.port)
-    ...         await server.serve()  # until SIGINT or SIGTERM
+    ...         await server.serve()  # until a signal ends it
     """
 
     def __init__(
@@ -128,9 +128,9 @@ class Server:
         self._accepting = asyncio.create_task(self._accept(self._listener))
 
     async def serve(self) -> None:
-        """Serve until SIGINT, SIGTERM, :meth:`stop` or cancellation; then stop cleanly."""
+        """Serve until SIGINT, SIGTERM, SIGHUP, :meth:`stop` or cancellation; then stop cleanly."""
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in signals:
             loop.add_signal_handler(number, self._stopped.set)
         try:

@@ -33,13 +33,17 @@ def load(path: str | Path) -> Any:
     FormatError
         The file is damaged or not one of ours.
     UsageError
-        The path cannot be read.
+        The path cannot be read, or others can read the secret.
     """
+    return _load(path, shared=False)
+
+
+def _load(path: str | Path, *, shared: bool) -> Any:
     kind = sniff(path)
     if kind == COMMITMENT:
         return Commitment.load(path)
     if kind == SECRET:
-        return Secret.load(path)
+        return Secret.load(path, shared=shared)
     if kind == PROOF:
         return Proof.load(path)
     # Only program files need the frontends, which a verifier may not have.
@@ -50,7 +54,7 @@ def load(path: str | Path) -> Any:
 
 def inspect_file(path: str | Path) -> dict[str, Any]:
     """Facts about a file, ready for a table or JSON."""
-    content = load(path)
+    content = _load(path, shared=True)
     size = Path(path).stat().st_size
     if isinstance(content, Commitment):
         return {"kind": "commitment (public)", "bytes": size, **commitment_facts(content)}

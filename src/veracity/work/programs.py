@@ -11,13 +11,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import UsageError
+from veracity.codec import sniff
+from veracity.codec.files import PROGRAM
+from veracity.errors import FormatError, UsageError
+from veracity.formats.commitment import stated_program
 from veracity.formats.paging import PagedWeights
 from veracity.formats.program import ProgramFile, load_program_file
 from veracity.graph import Program
 from veracity.text.table import PromptFrame
 
-__all__ = ["integer_program", "load_program", "page_weights", "prompt_frames", "weights_digest"]
+__all__ = [
+    "integer_program",
+    "load_program",
+    "page_weights",
+    "prompt_frames",
+    "require_uncommitted",
+    "weights_digest",
+]
+
+#: Most files beside a program that are looked into.
+_NEIGHBOURS = 256
 
 
 def load_program(program: ProgramFile | str | Path) -> ProgramFile:
@@ -57,3 +70,25 @@ def weights_digest(weights: Mapping[str, NDArray[Any]]) -> bytes:
         total.update(f"{name}:{array.dtype.str}:{array.shape}\n".encode())
         total.update(array.view(np.uint8).reshape(-1).data)
     return total.digest()
+
+
+def require_uncommitted(program: Path) -> None:
+    """Raise :class:`UsageError` where a commitment beside a program refers to it.
+
+    Without this very program nobody can prove with that commitment any more.
+    """
+    if not program.is_file() or sniff(program) != PROGRAM:
+        return
+    try:
+        committed = load_program_file(program).program
+    except FormatError:
+        return
+    if committed is None:
+        return
+    neighbours = sorted(p for p in program.parent.iterdir() if p.suffix in (".vcom", ".vsec"))
+    for path in neighbours[:_NEIGHBOURS]:
+        if stated_program(path) == committed.digest:
+            raise UsageError(
+                f"{program.name!r} is committed to in {path.name!r}, which could not be proved "
+                "with any more; work on a copy, or --force to replace it"
+            )

@@ -1,4 +1,4 @@
-r"""How this package writes and reads bytes: bounded, strict, all at once or not at all.
+r"""How this package writes and reads bytes: bounded and strict.
 
 Every file starts with ``b"\x89VERACITY\n"``, a kind of four letters and a format version. Every
 length is checked against a limit before anything is read or allocated, and a reader must consume
@@ -7,30 +7,22 @@ its input to the last byte.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
-from veracity.errors import FormatError, UsageError
+from veracity.errors import FormatError
 
 __all__ = [
     "DIGEST_BYTES",
+    "KIND_BYTES",
+    "MAGIC",
     "ByteReader",
     "ByteWriter",
-    "atomic_output",
     "canonical_json",
-    "check_target",
     "parse_json",
-    "read_file",
-    "sniff",
-    "write_file",
 ]
 
 MAGIC = b"\x89VERACITY\n"
@@ -171,113 +163,3 @@ def parse_json(data: bytes, where: str) -> Any:
     if canonical != data:
         raise FormatError(where, "JSON is not in canonical form")
     return value
-
-
-def read_file(path: str | Path, limit: int, what: str) -> bytes:
-    """The bytes of a file that must not be larger than ``limit``.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-    limit : int
-        Most bytes.
-    what : str
-        What kind of file it should be, for errors.
-
-    Raises
-    ------
-    UsageError
-        The file is not there or cannot be read.
-    FormatError
-        It is too large to be ``what``.
-    """
-    try:
-        with Path(path).open("rb") as stream:
-            data = stream.read(limit + 1)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the {what} {Path(path).name!r}: {_reason(error)}; check the path"
-        ) from None
-    if len(data) > limit:
-        raise FormatError(Path(path).name, f"too large for a {what} (over {limit} bytes)")
-    return data
-
-
-def sniff(path: str | Path) -> bytes | None:
-    """The kind in a file's header, ``None`` where it is not one of ours."""
-    try:
-        with Path(path).open("rb") as stream:
-            start = stream.read(len(MAGIC) + KIND_BYTES)
-    except OSError as error:
-        raise UsageError(f"cannot read {Path(path).name!r}: {_reason(error)}") from None
-    if not start.startswith(MAGIC):
-        return None
-    return start[len(MAGIC) :]
-
-
-def check_target(path: str | Path) -> None:
-    """Raise :class:`UsageError` if ``path`` cannot become a file: asked before long work begins."""
-    target = Path(path)
-    folder = target.parent
-    if not folder.is_dir():
-        raise UsageError(
-            f"cannot write {target.name!r}: there is no folder {str(folder)!r}; make it"
-        )
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write {target.name!r}: the folder {str(folder)!r} is read-only")
-    if target.exists() and not target.is_file():
-        raise UsageError(f"cannot write {target.name!r}: it exists and is not an ordinary file")
-
-
-@contextlib.contextmanager
-def atomic_output(path: str | Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """A file that appears under ``path`` complete or not at all.
-
-    Bytes go to a fresh file beside it (created exclusively, with ``mode`` from the first moment),
-    which is renamed once everything is on disk. The temporary file never survives an error.
-
-    Raises
-    ------
-    UsageError
-        The folder is missing or not writable, or the disk is full.
-    """
-    target = Path(path)
-    check_target(target)
-    temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.part")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write {target.name!r}: {_reason(error)}") from None
-
-
-def write_file(path: str | Path, data: bytes, mode: int = 0o644) -> None:
-    """Write ``data`` through :func:`atomic_output`.
-
-    Parameters
-    ----------
-    path : str or path
-        The file; it appears whole or not at all.
-    data : bytes
-        Its content.
-    mode : int
-        Permissions.
-    """
-    with atomic_output(path, mode) as stream:
-        stream.write(data)
-
-
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "no space left on the disk; free some or choose another folder"
-    if error.errno == errno.ENOENT:
-        return "no such file or folder"
-    return (error.strerror or type(error).__name__).lower()

@@ -1,0 +1,118 @@
+"""Whether a file may be written: asked before long work begins, so that nothing is lost.
+
+What stands under a name already is replaced only where it can be made again: a file of the same
+kind that nobody depends on. Secrets open commitments that may be published, commitments are
+identities, and a file of another kind is a slip of the keyboard.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from veracity.codec.files import PROGRAM, sniff
+from veracity.errors import UsageError
+
+__all__ = ["check_target", "sibling"]
+
+SECRET, COMMITMENT, PROOF = b"VSEC", b"VCOM", b"VPRF"
+_NAMES = {
+    SECRET: "a secret opening",
+    COMMITMENT: "a commitment",
+    PROOF: "a proof",
+    PROGRAM: "a program",
+    None: "not a file of veracity",
+}
+#: Kinds that are never replaced without being told to, and why.
+_PRECIOUS = {
+    SECRET: "it opens an earlier commitment, which nobody could prove with any more",
+    COMMITMENT: "it may be published already, and proofs refer to it",
+}
+
+
+def check_target(
+    path: str | Path,
+    kind: bytes | None = None,
+    *,
+    reads: Iterable[str | Path] = (),
+    force: bool = False,
+) -> None:
+    """Raise :class:`UsageError` if ``path`` cannot, or should not, become a file.
+
+    Parameters
+    ----------
+    path : str or path
+        What is to be written.
+    kind : bytes, optional
+        Kind of what is to be written; where it is given, what stands there is protected.
+    reads : iterable of path
+        Files that the command reads, and others that it writes.
+    force : bool
+        Replace what stands there, whatever it is; never what the command reads.
+
+    Raises
+    ------
+    UsageError
+    """
+    target = Path(path)
+    folder = target.parent
+    if not folder.is_dir():
+        raise UsageError(
+            f"cannot write {target.name!r}: there is no folder {str(folder)!r}; make it"
+        )
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {target.name!r}: the folder {str(folder)!r} is read-only")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"cannot write {target.name!r}: it exists and is not an ordinary file")
+    for other in reads:
+        if _same(target, Path(other)):
+            raise UsageError(
+                f"cannot write {target.name!r}: this command reads or writes another file under "
+                "that name; choose another name"
+            )
+    if kind is not None and not force:
+        _protect(target, kind)
+
+
+def _same(a: Path, b: Path) -> bool:
+    if a.exists() and b.exists():
+        return a.samefile(b)
+    return a.resolve() == b.resolve()
+
+
+def _protect(target: Path, kind: bytes) -> None:
+    """Refuse to replace what cannot be made again."""
+    if not target.exists() or target.stat().st_size == 0:
+        return
+    found = sniff(target)
+    if found in _PRECIOUS:
+        raise UsageError(
+            f"{target.name!r} exists, {_NAMES[found]}: {_PRECIOUS[found]}; "
+            "choose another name, or --force to replace it"
+        )
+    if found != kind:
+        what = _NAMES.get(found, "a file of another version")
+        raise UsageError(
+            f"{target.name!r} exists and is {what}; choose another name, or --force to replace it"
+        )
+
+
+def sibling(path: Path, ending: str, known: Iterable[str] = (".vprog",)) -> Path:
+    """The file of the same name with another ending; names may have dots (``X-1.1B``).
+
+    Parameters
+    ----------
+    path : Path
+        A file, with one of the known endings or none.
+    ending : str
+        The new ending.
+    known : iterable of str
+        Endings that are taken off.
+    """
+    name = path.name
+    for old in known:
+        if name.lower().endswith(old) and len(name) > len(old):
+            name = name[: -len(old)]
+            break
+    return path.with_name(name + ending)

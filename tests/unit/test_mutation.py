@@ -1,0 +1,223 @@
+"""The tool that deletes checks: what it finds, what it leaves alone, how it judges."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.mutate import all_mutants, changed, suite
+from tools.mutation.mutants import Mutant, find_mutants
+from tools.mutation.runner import Job, Outcome, read_log, run, source_digest
+from tools.mutation.sources import closure, related_tests
+from tools.mutation.verdicts import Table, Verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DECIDES = '''
+from veracity.errors import FormatError
+
+
+def read(reader, limit):
+    size = reader.u32("size", limit)
+    if size == 0 or size > 9:
+        raise FormatError("size", "no such size")
+    elif not 1 <= reader.kind < 4:
+        note = "é"
+        raise FormatError("kind", note)
+    if size == 7:
+        return None
+    return reader.raw(size)
+
+
+class Sum:
+    def check(self, total):
+        """Not a statement: "check(total)"."""
+        parts = [b"label", total]
+        self.zeros.append(total)
+        if total:
+            self.fail("total", "not zero")
+
+    def verify(self, total):
+        self.check(total)
+        value = self.check(total)
+        return b"".join(parts), value
+'''
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A package of three modules with tests, one of which misses a check."""
+    files = {
+        "src/veracity/__init__.py": "",
+        "src/veracity/errors.py": "class FormatError(Exception):\n    pass\n",
+        "src/veracity/decides.py": DECIDES,
+        "src/veracity/entry.py": "from veracity.decides import read\n",
+        "src/veracity/apart.py": "from veracity.decides import Sum\n",
+        "tests/near.py": "from veracity.decides import read\n",
+        "tests/unit/test_far.py": "import json\n\n\ndef test_far():\n    pass\n",
+        "tests/unit/test_near.py": (
+            "import pytest\nfrom veracity.decides import read\n"
+            "from veracity.errors import FormatError\n\n\n"
+            "class Reader:\n    kind = 2\n\n    def u32(self, _, limit):\n        return 0\n\n\n"
+            "def test_near():\n    with pytest.raises(FormatError):\n        read(Reader(), 5)\n"
+        ),
+        "tests/unit/test_through.py": "from tests.near import read\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def found(tree: Path) -> list[Mutant]:
+    return find_mutants(tree, closure(tree / "src", ["veracity.entry"]).items())
+
+
+def test_the_closure_is_what_entries_reach(tree: Path) -> None:
+    names = list(closure(tree / "src", ["veracity.entry"]))
+    assert names == ["veracity", "veracity.decides", "veracity.entry", "veracity.errors"]
+
+
+def test_every_decision_is_a_mutant(tree: Path) -> None:
+    keys = [m.key.removeprefix("veracity.decides.") for m in found(tree)]
+    assert keys == [
+        "read: refusal: if size == 0 or size > 9",
+        "read: part: size == 0 in if size == 0 or size > 9",
+        "read: part: size > 9 in if size == 0 or size > 9",
+        "read: refusal: if not 1 <= reader.kind < 4",
+        "read: part: 1 <= reader.kind < 4 in if not 1 <= reader.kind < 4",
+        "read: part: 1 <= reader.kind < 4 in if not 1 <= reader.kind < 4 (2)",
+        "read: limit: reader.u32('size', limit)",
+        "Sum.check: entry: b'label' in parts = [b'label', total]",
+        "Sum.check: entry: total in parts = [b'label', total]",
+        "Sum.check: entry: self.zeros.append(total)",
+        "Sum.check: refusal: if total",
+        "Sum.verify: call: self.check(total)",
+    ]
+
+
+def test_a_mutant_lacks_its_decision_and_nothing_else(tree: Path) -> None:
+    source = (tree / "src/veracity/decides.py").read_bytes()
+    made = {
+        m.key.removeprefix("veracity.decides."): m.applied(source).decode() for m in found(tree)
+    }
+    for text in made.values():
+        ast.parse(text)
+    assert (
+        "if size == 0 or size > 9:\n        pass\n    elif"
+        in made["read: refusal: if size == 0 or size > 9"]
+    )
+    assert "if False or size > 9:" in made["read: part: size == 0 in if size == 0 or size > 9"]
+    assert (
+        "elif not (reader.kind < 4):"
+        in made["read: part: 1 <= reader.kind < 4 in if not 1 <= reader.kind < 4"]
+    )
+    assert 'u32("size", (1 << 32) - 1)' in made["read: limit: reader.u32('size', limit)"]
+    assert 'parts = [b"label", *[]]' in made["Sum.check: entry: total in parts = [b'label', total]"]
+    assert "        pass\n        value" in made["Sum.verify: call: self.check(total)"]
+
+
+def test_names_do_not_change_with_lines_elsewhere(tree: Path) -> None:
+    before = [m.key for m in found(tree)]
+    path = tree / "src/veracity/decides.py"
+    path.write_text("# more\n# lines\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    after = found(tree)
+    assert [m.key for m in after] == before
+    assert after[0].line > 4
+
+
+def test_the_closest_tests_come_first(tree: Path) -> None:
+    tests = sorted((tree / "tests/unit").glob("test_*.py"))
+    near = related_tests(tree, tests, "veracity.decides")
+    assert [path.name for path in near] == ["test_near.py", "test_through.py"]
+
+
+def job(tree: Path) -> Job:
+    names = sorted(p.relative_to(tree) for p in (tree / "tests/unit").glob("test_*.py"))
+    return Job(tree, tuple(names), 2, 60.0, tree)
+
+
+def test_a_run_tells_who_dies_and_goes_on_where_it_stopped(tree: Path) -> None:
+    every, log = found(tree)[:3], tree / "build/log.jsonl"
+    outcomes = {o.key: o for o in run(job(tree), every, log, lambda *_: None)}
+    dies = [outcomes[m.key].dies for m in every]
+    assert dies == [True, True, False]  # nothing tries a size above nine
+    assert outcomes[every[0].key].by == "tests/unit/test_near.py::test_near"
+    assert (tree / "src/veracity/decides.py").read_text(encoding="utf-8") == DECIDES
+
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write('{"key": "cut o')
+    known = read_log(log)
+    assert len(known) == 3
+    assert job(tree).pending(every, known) == []
+    assert job(tree).order(every[2], known)[0][0] == Path("tests/unit/test_near.py")
+    (tree / "src/veracity/decides.py").write_text(DECIDES + "\n# changed\n", encoding="utf-8")
+    assert job(tree).pending(every, known) == every
+
+
+def test_changed_functions_only(tree: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *arguments], cwd=tree, check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "start")
+    assert changed(tree, "HEAD", found(tree)) == []
+    path = tree / "src/veracity/decides.py"
+    path.write_text(DECIDES.replace("value = self.check(total)", "value = 1"), encoding="utf-8")
+    assert {m.function for m in changed(tree, "HEAD", found(tree))} == {"Sum.verify"}
+
+
+def test_the_table_complains() -> None:
+    table = Table({"a": Verdict("dies", "t"), "b": Verdict("lives", "?"), "c": Verdict("dies", "")})
+    assert table.complaints(["a", "b", "d"]) == [
+        "no verdict: d",
+        "no such check any more: c",
+        "lives: b",
+        "no reason: c",
+    ]
+    assert Table({"a": Verdict("redundant", "b implies it")}).complaints(["a"]) == []
+
+
+def test_a_run_updates_the_table(tmp_path: Path) -> None:
+    old = Table(
+        {
+            "a": Verdict("redundant", "implied"),
+            "b": Verdict("dies", "t1"),
+            "gone": Verdict("dies", "t"),
+        }
+    )
+    run = [
+        Outcome("a", "", False, "", 1.0),
+        Outcome("b", "", False, "", 1.0),
+        Outcome("c", "", True, "t2", 1.0),
+    ]
+    new = old.updated(["a", "b", "c"], run)
+    assert new.verdicts == {
+        "a": Verdict("redundant", "implied"),
+        "b": Verdict("lives", "no test fails"),
+        "c": Verdict("dies", "t2"),
+    }
+    path = tmp_path / "table.json"
+    new.save(path)
+    assert Table.load(path) == new
+    assert list(json.loads(path.read_text(encoding="utf-8"))) == ["a", "b", "c"]
+    assert Table.load(tmp_path / "none.json").verdicts == {}
+
+
+def test_the_verifier_of_this_tree_is_covered() -> None:
+    """Every module that decides has mutants; every mutant has its own name and parses."""
+    every = all_mutants(ROOT)
+    assert len({m.key for m in every}) == len(every) > 300
+    modules = {m.module for m in every}
+    assert {"veracity.zk.opening", "veracity.zkml.chain", "veracity.codec.encoding"} <= modules
+    for mutant in every:
+        ast.parse(mutant.applied((ROOT / mutant.path).read_bytes()))
+    assert len(suite(ROOT)) > 30
+    assert source_digest(ROOT, every[0])

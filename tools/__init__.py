@@ -1,0 +1,1 @@
+"""Tools of developers; nothing here is part of the package."""

@@ -1,0 +1,146 @@
+"""Delete one deciding check of the verifier at a time and see whether a test dies with it.
+
+``make mutate`` or ``python -m tools.mutate``. Runs can be interrupted: outcomes are JSON lines, and
+what has one for the present source is not tried again. Frozen vectors are left out on purpose:
+bytes that change are no attack. The verdicts of a whole run go into the table with ``--record``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tools.mutation.mutants import Mutant, find_mutants
+from tools.mutation.runner import Job, Outcome, baseline, read_log, run
+from tools.mutation.sources import closure
+from tools.mutation.verdicts import Table
+
+#: What a verifier starts from.
+ENTRIES = ("veracity.proving.verify", "veracity.proving.inspect")
+#: Where attacks and hostile inputs are; slow and frozen tests are not among them.
+SUITE = (
+    "tests/soundness",
+    "tests/unit",
+    "tests/fuzz",
+    "tests/zero_knowledge",
+    "tests/conformance",
+    "tests/e2e/test_cli_faults.py",
+)
+APART = ("tests/unit/mpc", "tests/unit/net", "tests/unit/private", "tests/unit/test_mutation.py")
+TABLE = Path("tests/data/mutants.json")
+LOG = Path("build/mutants.jsonl")
+
+
+def all_mutants(root: Path) -> list[Mutant]:
+    """Every mutant of the verifier's modules."""
+    return find_mutants(root, closure(root / "src", ENTRIES).items())
+
+
+def suite(root: Path) -> tuple[Path, ...]:
+    """Test files, relative to the root."""
+    found: list[Path] = []
+    for name in SUITE:
+        path = root / name
+        found += [path] if path.is_file() else sorted(path.rglob("test_*.py"))
+    names = [path.relative_to(root) for path in found]
+    return tuple(n for n in names if not n.as_posix().startswith(APART))
+
+
+def changed(root: Path, revision: str, mutants: Iterable[Mutant]) -> list[Mutant]:
+    """Those whose functions have lines that are not the same as at a revision.
+
+    Parameters
+    ----------
+    root : path
+        The checkout.
+    revision : str
+        A commit.
+    mutants : iterable of Mutant
+        To choose from.
+    """
+    done = subprocess.run(
+        ["git", "diff", "--unified=0", "--no-color", "--relative", revision, "--", "src"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines: dict[str, list[tuple[int, int]]] = {}
+    path = ""
+    for line in done.stdout.splitlines():
+        if line.startswith("+++ "):
+            path = line[4:].removeprefix("b/")
+        elif hunk := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line):
+            first, count = int(hunk[1]), int(hunk[2] or 1)
+            lines.setdefault(path, []).append((first, first + max(count, 1) - 1))
+
+    def touched(m: Mutant) -> bool:
+        spans = lines.get(m.path.as_posix(), [])
+        return any(first <= m.lines[1] and m.lines[0] <= last for first, last in spans)
+
+    return [m for m in mutants if touched(m)]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 1 where a mutant lives."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="mutants whose name holds this text")
+    parser.add_argument("--changed", default="", metavar="REV", help="in functions changed since")
+    parser.add_argument("--list", action="store_true", help="print names, run nothing")
+    parser.add_argument("--again", action="store_true", help="also what has an outcome already")
+    parser.add_argument("--record", action="store_true", help="write outcomes into the table")
+    parser.add_argument("--unchecked", action="store_true", help="do not try the tests first")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=1200, help="seconds for a run of tests")
+    parser.add_argument("--log", type=Path, default=LOG)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    given = parser.parse_args(arguments)
+    root = Path.cwd()
+    mutants = every = all_mutants(root)
+    if given.changed:
+        mutants = changed(root, given.changed, mutants)
+    mutants = [m for m in mutants if given.only in m.key]
+    if given.list:
+        for mutant in mutants:
+            print(f"{mutant.path}:{mutant.line}  {mutant.key}")
+        return 0
+    job = Job(root, suite(root), given.workers, given.timeout, given.data.resolve())
+    log = read_log(given.log)
+    pending = mutants if given.again else job.pending(mutants, log)
+    print(f"{len(mutants)} mutants, {len(pending)} to try", flush=True)
+    if pending and not given.unchecked and (by := baseline(job)):
+        print(f"the tests fail without a mutant: {by}", file=sys.stderr)
+        return 2
+
+    def report(outcome: Outcome, left: int) -> None:
+        word = f"dies by {outcome.by}" if outcome.dies else "LIVES"
+        print(f"{left:4} left, {outcome.seconds:5.0f} s  {outcome.key}: {word}", flush=True)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    run(job, pending, given.log, report)
+    names = {m.key: m for m in mutants}
+    last = {o.key: o for o in read_log(given.log) if o.key in names}
+    if given.record:
+        table = Table.load(given.table).updated([m.key for m in every], last.values())
+        given.table.parent.mkdir(parents=True, exist_ok=True)
+        table.save(given.table)
+    verdicts = Table.load(given.table).verdicts
+    alive = [
+        key
+        for key, outcome in last.items()
+        if not outcome.dies and (key not in verdicts or verdicts[key].verdict != "redundant")
+    ]
+    print(f"{len(last)} tried, {len(alive)} live")
+    for key in alive:
+        print(f"{names[key].path}:{names[key].line}  {key}")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
