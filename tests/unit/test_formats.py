@@ -55,7 +55,7 @@ SECRET = Secret(COMMITMENT, bytes(32), ModelOpening(b"s" * 32, MODEL.digest))
 
 def digest_of(data: bytes) -> str:
     """SHA-256 of all but the digest itself and an annex that is empty."""
-    return hashlib.sha256(b"veracity model v3" + data[:-36]).hexdigest()
+    return hashlib.sha256(b"veracity model v3" + data[:-68]).hexdigest()
 
 
 def test_commitment_round_trip(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def sealed(metadata: object, program: str, table: bytes, rows: bytes) -> bytes:
     writer.deflated(table)
     writer.blob(rows)
     body = writer.getvalue()
-    return body + hashlib.sha256(b"veracity model v3" + body).digest() + bytes(4)
+    return body + hashlib.sha256(b"veracity model v3" + body).digest() + bytes(4) + hashlib.sha256(b"").digest()
 
 
 def hostile(**changes: object) -> bytes:

@@ -3,7 +3,8 @@
 Layout: header; metadata (canonical JSON); program (canonical JSON, compressed); tokens and how text
 is spelled in them (compressed); model commitment; SHA-256 of all of it, which is the commitment's
 digest; annex. The annex holds the proof that all weights are integers
-(:mod:`veracity.zkml.well_formed`). It is outside the digest: it may be made anew.
+(:mod:`veracity.zkml.well_formed`). It is outside the digest: it may be
+made anew; a checksum of its own tells damage from falsehood.
 """
 
 from __future__ import annotations
@@ -189,6 +190,7 @@ class Commitment:
         """The content of a ``.vcom`` file."""
         annex = ByteWriter()
         annex.blob(self.well_formed)
+        annex.raw(hashlib.sha256(self.well_formed).digest())
         return self._encoded + annex.getvalue()
 
     @classmethod
@@ -204,6 +206,8 @@ class Commitment:
         if reader.raw(DIGEST_BYTES, "digest") != hashlib.sha256(DOMAIN + data[:end]).digest():
             reader.fail("digest", "the file is damaged or incomplete; fetch or make it again")
         well_formed = reader.blob("annex", MAX_ANNEX)
+        if reader.raw(DIGEST_BYTES, "annex") != hashlib.sha256(well_formed).digest():
+            reader.fail("annex", "the file is damaged or incomplete; fetch or make it again")
         reader.finish()
         plain = parse_json(stated, f"{where}, metadata")
         program = read_program(program_json, f"{where}, program")
