@@ -120,7 +120,8 @@ def sealed(metadata: object, program: str, table: bytes, rows: bytes) -> bytes:
     writer.deflated(table)
     writer.blob(rows)
     body = writer.getvalue()
-    return body + hashlib.sha256(b"veracity model v3" + body).digest() + bytes(4) + hashlib.sha256(b"").digest()
+    digest = hashlib.sha256(b"veracity model v3" + body).digest()
+    return body + digest + bytes(4) + hashlib.sha256(b"").digest()
 
 
 def hostile(**changes: object) -> bytes:

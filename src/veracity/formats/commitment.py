@@ -3,8 +3,8 @@
 Layout: header; metadata (canonical JSON); program (canonical JSON, compressed); tokens and how text
 is spelled in them (compressed); model commitment; SHA-256 of all of it, which is the commitment's
 digest; annex. The annex holds the proof that all weights are integers
-(:mod:`veracity.zkml.well_formed`). It is outside the digest: it may be
-made anew; a checksum of its own tells damage from falsehood.
+(:mod:`veracity.zkml.well_formed`). It is outside the digest, so that it may
+be made anew; a checksum of its own tells damage from falsehood.
 """
 
 from __future__ import annotations
@@ -206,8 +206,10 @@ class Commitment:
         if reader.raw(DIGEST_BYTES, "digest") != hashlib.sha256(DOMAIN + data[:end]).digest():
             reader.fail("digest", "the file is damaged or incomplete; fetch or make it again")
         well_formed = reader.blob("annex", MAX_ANNEX)
-        if reader.raw(DIGEST_BYTES, "annex") != hashlib.sha256(well_formed).digest():
-            reader.fail("annex", "the file is damaged or incomplete; fetch or make it again")
+        if reader.raw(DIGEST_BYTES, "annex checksum") != hashlib.sha256(well_formed).digest():
+            reader.fail(
+                "annex checksum", "the file is damaged or incomplete; fetch or make it again"
+            )
         reader.finish()
         plain = parse_json(stated, f"{where}, metadata")
         program = read_program(program_json, f"{where}, program")
