@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +31,11 @@ from veracity.zkml import (
     verify,
 )
 from veracity.zkml.circuit import build
+from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.model import weight_arrays
 
 LOG_COLUMNS = 6
+ROOT = Path(__file__).resolve().parents[2]
 ENGINE = load_engine("cpu")
 KEY = load_key(ENGINE, LOG_COLUMNS)
 REJECTED = (FormatError, VerificationError)
@@ -278,6 +283,49 @@ def test_a_tensor_of_another_layout_is_refused(custody: Custody) -> None:
         with pytest.raises(REJECTED):
             verify(ENGINE, lie, b"", key=KEY)
         assert wrong.digest != custody.made.tensor.digest
+
+
+def test_several_sealed_inputs_are_bound_in_one_order_in_every_process() -> None:
+    """Names hash differently in every process; the projection may not depend on that."""
+    code = (
+        "from tests.soundness.test_ports import many_sealed\n"
+        "from veracity.zkml.circuit.build import build_circuit\n"
+        "statement = many_sealed()\n"
+        "circuit = build_circuit(statement, statement.links[0])\n"
+        "print([str(s.id) for s in circuit.bounded()])\n"
+    )
+    found = set()
+    for seed in range(4):
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, check=True,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        found.add(done.stdout)
+    assert len(found) == 1
+
+
+def many_sealed() -> Statement:
+    """The sum of eight sealed inputs."""
+    names = [f"input {i}" for i in range(8)]
+    ops: list[Any] = [Add(name="s1", a=names[0], b=names[1], shift_a=0, shift_b=0)]
+    for i in range(2, 8):
+        ops.append(Add(name=f"s{i}", a=f"s{i - 1}", b=names[i], shift_a=0, shift_b=0))
+    program = Program(
+        name="sum",
+        arch={},
+        inputs={n: Port((3,), 0, -9, 9) for n in names},
+        outputs={"s": Output((3,), 0, -99, 99, "s7")},
+        limits={},
+        ops=tuple(ops),
+        weights={},
+        exponents={},
+    )
+    program.validate()
+    spec = TensorSpec((3,), 0, -9, 9, LOG_COLUMNS)
+    inputs = {n: CommittedTensor(spec, bytes(32 * spec.rows)) for n in names}
+    commitment = ModelCommitment(LOG_COLUMNS, bytes.fromhex(program.digest), b"")
+    return Statement(program, inputs, {"s": np.zeros(3, dtype=np.int64)}, commitment=commitment)
 
 
 # ---- programs that are refused ---------------------------------------------------------------

@@ -62,6 +62,13 @@ class ArrayId:
     name: str
     dims: tuple[int, ...] = ()
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.name, self.dims))
+
+    def __hash__(self) -> int:  # names are looked up far more often than they are made
+        return self._hash
+
     def __str__(self) -> str:
         """For transcripts and messages."""
         return f"{self.kind} {self.name}" + "".join(f"[{d}]" for d in self.dims)

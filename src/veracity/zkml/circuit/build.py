@@ -151,7 +151,8 @@ def build_circuit(
         for name in link.receives
     }
     read = {n for op in execution.program.ops[link.start : link.stop] for n in op.inputs()}
-    for name in set(execution.inputs) & read - set(execution.public_inputs()):
+    sealed = set(execution.inputs) & read - set(execution.public_inputs())
+    for name in sorted(sealed):  # the order decides how the projection is drawn
         spec = execution.port_spec(name)
         given[port_id(name)] = Given(spec, known.get(name), bounded=True)
     for name in execution.program.weights:
@@ -177,9 +178,14 @@ def finish_circuit(builder: Builder) -> Circuit:
 def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
     """Names of the arrays that relations read."""
     found: set[ArrayId] = set()
+    seen: set[int] = set()  # by identity: relations share their operands
     waiting = [t for tensors in relations for t in tensors]
     while waiting:
-        for source, _ in waiting.pop().terms:
+        tensor = waiting.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        for source, _ in tensor.terms:
             if isinstance(source, ArraySource):
                 found.add(source.id)
             elif isinstance(source, ProductSource):

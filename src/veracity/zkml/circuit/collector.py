@@ -42,6 +42,7 @@ class Collector:
         self.zeros: list[Tensor] = []
         self._limits: dict[ArraySource, int] = {}
         self._free: set[ArraySource] = set()
+        self._bounds: dict[int, tuple[Tensor, int]] = {}  # by identity, kept alive beside it
 
     def array(self, name: ArrayId) -> Tensor:
         """A tensor that was committed before."""
@@ -137,6 +138,8 @@ class Collector:
         Bounded arrays (and whatever was committed before) have entries below ``2^49``, by a
         projection; arrays that were looked up lie in their tables.
         """
+        if id(tensor) in self._bounds:
+            return self._bounds[id(tensor)][1]
         total = 0
         for (source, maps), c in tensor.terms.items():
             largest: int | None = 1
@@ -153,6 +156,7 @@ class Collector:
             for linear_map in maps:
                 largest *= linear_map.gain()
             total += min(c, ORDER - c) * largest
+        self._bounds[id(tensor)] = (tensor, total)
         return total
 
     def _limit(self, source: ArraySource) -> int | None:

@@ -54,6 +54,9 @@ class ArraySource:
     id: ArrayId
     instance: int | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.id, self.instance))
+
 
 @dataclass(frozen=True)
 class One:
