@@ -16,6 +16,7 @@ import hashlib
 import os
 
 from veracity.engine.api import SCALAR_BYTES, Engine, Vec
+from veracity.zk.transcript import framed
 
 __all__ = ["hedged_scalars"]
 
@@ -37,7 +38,6 @@ def hedged_scalars(engine: Engine, secret: bytes, state: bytes, n: int) -> Vec:
     n : int
         How many elements; 512 bits are reduced for each (bias below 2^-256).
     """
-    seed = hashlib.shake_256(b"veracity hedged scalars")
-    for part in (os.urandom(_ENTROPY_BYTES), secret, state):
-        seed.update(len(part).to_bytes(8, "little") + part)
+    parts = framed(os.urandom(_ENTROPY_BYTES), secret, state)
+    seed = hashlib.shake_256(b"veracity hedged scalars" + parts)
     return engine.from_wide_bytes(seed.digest(2 * SCALAR_BYTES * n))

@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError
 
-__all__ = ["ProverTranscript", "Span", "VerifierTranscript"]
+__all__ = ["ProverTranscript", "Span", "VerifierTranscript", "framed"]
 
 _CHALLENGE_BYTES = 64
+
+
+def framed(*parts: bytes) -> bytes:
+    """Parts with their lengths before them: no two lists of parts give the same bytes."""
+    return b"".join(len(p).to_bytes(8, "little") + p for p in parts)
 
 
 @dataclass(frozen=True)

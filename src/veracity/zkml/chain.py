@@ -35,7 +35,7 @@ from veracity.graph import Trace, execute
 from veracity.zk.batch import GroupEquation, batch_challenge, require_all
 from veracity.zk.committed import ArrayId
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
-from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
+from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript, framed
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.circuit.build import build_circuit
@@ -136,7 +136,7 @@ def link_statement(
         parts.append(len(names).to_bytes(8, "little"))
         for name in names:
             parts += [name.encode(), tensors[name].spec.encode(), tensors[name].data]
-    return b"".join(len(p).to_bytes(8, "little") + p for p in parts)
+    return framed(*parts)
 
 
 def hand_over(

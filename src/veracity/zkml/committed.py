@@ -22,6 +22,7 @@ from veracity.errors import FormatError
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray
 from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.mle import axis_bits
+from veracity.zk.transcript import framed
 
 __all__ = ["CommittedTensor", "TensorSpec", "row_blinds", "storage_order"]
 
@@ -143,7 +144,5 @@ def row_blinds(engine: Engine, seed: bytes, domain: bytes, rows: int) -> Vec:
     rows : int
         How many.
     """
-    sponge = hashlib.shake_256(b"veracity row blinds v3")
-    for part in (seed, domain):
-        sponge.update(len(part).to_bytes(8, "little") + part)
+    sponge = hashlib.shake_256(b"veracity row blinds v3" + framed(seed, domain))
     return engine.from_wide_bytes(sponge.digest(64 * rows))

@@ -23,7 +23,7 @@ from veracity.errors import UsageError, VerificationError
 from veracity.graph import Program
 from veracity.zk.batch import batch_challenge, require_all
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
-from veracity.zk.transcript import ProverTranscript, VerifierTranscript
+from veracity.zk.transcript import ProverTranscript, VerifierTranscript, framed
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.circuit.build import Circuit, finish_circuit
 from veracity.zkml.circuit.builder import Builder
@@ -37,13 +37,12 @@ PROTOCOL = "veracity v3 well-formed"
 
 
 def _statement(program: Program, commitment: ModelCommitment) -> bytes:
-    parts = [
+    return framed(
         GENERATOR_LABEL.encode(),
         bytes([commitment.log_columns]),
         bytes.fromhex(program.digest),
         commitment.rows,
-    ]
-    return b"".join(len(p).to_bytes(8, "little") + p for p in parts)
+    )
 
 
 def _circuit(
