@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests.support.cheating import cheating
-from tests.support.toy_programs import Toy, convolution, mlp
+from tests.support.programs import small_model
+from tests.support.toy_programs import S16, Toy, convolution, mlp
 from veracity.engine import load_engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import Output, Port, Program, WeightSpec, execute
@@ -326,6 +327,71 @@ def many_sealed() -> Statement:
     inputs = {n: CommittedTensor(spec, bytes(32 * spec.rows)) for n in names}
     commitment = ModelCommitment(LOG_COLUMNS, bytes.fromhex(program.digest), b"")
     return Statement(program, inputs, {"s": np.zeros(3, dtype=np.int64)}, commitment=commitment)
+
+
+# ---- outputs that nothing would tie ------------------------------------------------------------
+def untied(kind: str) -> tuple[Toy, dict[str, np.ndarray]]:
+    """A program with an output that no relation is about, and a false claim about it."""
+    toy = mlp()
+    scores = toy.program.outputs["scores"]
+    true = toy.trace.outputs["scores"]
+    if kind == "an output that is an input":
+        copy = Output(("N", 8), 8, -S16, S16 - 1, "x")
+        outputs = {"scores": scores, "copy": copy}
+        claim = {"scores": true, "copy": toy.inputs["x"] + 1}
+    else:
+        outputs = {"first": scores, "second": scores}
+        claim = {"first": true + 1, "second": true}
+    return replace(toy, program=replace(toy.program, outputs=outputs)), claim
+
+
+UNTIED = ["an output that is an input", "two outputs of one value"]
+
+
+@pytest.mark.parametrize("kind", UNTIED)
+def test_outputs_that_nothing_would_tie_are_refused(kind: str) -> None:
+    """By who writes the program, and by who reads it from a file."""
+    toy, _ = untied(kind)
+    with pytest.raises(UsageError, match="output"):
+        toy.program.validate()
+    with pytest.raises(FormatError, match="output"):
+        Program.from_json(toy.program.to_json())
+
+
+@pytest.mark.parametrize("kind", UNTIED)
+def test_a_statement_about_such_a_program_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Also one that was never in a file; without the check the false claim is accepted."""
+    toy, claim = untied(kind)
+    files = commit_model(ENGINE, toy.program, toy.weights, log_columns=LOG_COLUMNS, key=KEY)
+    lie = Statement(toy.program, toy.inputs, claim, commitment=files[0])
+    with pytest.raises(VerificationError, match="output"):
+        verify(ENGINE, lie, b"", key=KEY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Program, "validate", lambda _: None)
+        patch.setattr(chain.Job, "check_outputs", lambda *_: None)
+        proof = prove(ENGINE, lie, toy.weights, files[1], key=KEY)
+        verify(ENGINE, lie, proof, key=KEY)
+    with pytest.raises(VerificationError, match="output"):
+        verify(ENGINE, lie, proof, key=KEY)
+
+
+def test_a_port_is_an_input_or_an_output() -> None:
+    program = mlp().program
+    with pytest.raises(UsageError, match="an input and an output"):
+        replace(program, outputs={"x": program.outputs["scores"]}).validate()
+
+
+def test_more_answers_than_positions_are_refused() -> None:
+    e = small_model("llama", layers=1)
+    files = commit_model(ENGINE, e.program, e.weights, log_columns=LOG_COLUMNS, key=KEY)
+    inputs, outputs = {"tokens": np.arange(1, 3)}, {"answer": np.arange(1, 6)}
+    statement = Statement(e.program, inputs, outputs, commitment=files[0])
+    with pytest.raises(VerificationError, match="more answers"):
+        verify(ENGINE, statement, bytes(1 << 16), key=KEY)
+    with pytest.raises(UsageError, match="more answers"):
+        prove(ENGINE, statement, e.weights, files[1], key=KEY)
 
 
 # ---- programs that are refused ---------------------------------------------------------------

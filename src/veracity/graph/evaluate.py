@@ -124,7 +124,7 @@ def run_ops(
     RangeError
     """
     ops = program.ops[:stop]
-    last = {name: i for i, op in enumerate(program.ops) for name in op.inputs()}
+    last = program.last_reader
     values = dict(inputs)
     for i, op in enumerate(ops):
         values[op.name], _ = apply(op, run, values)

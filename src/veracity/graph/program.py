@@ -114,13 +114,17 @@ class Program:
 
     # ---- checks ------------------------------------------------------------------------------
     def validate(self) -> None:
-        """Check sizes, every op against its rules, and that no evaluation can overflow.
+        """Check sizes, every op against its rules, and that no evaluation can overflow; once.
 
         Raises
         ------
         UsageError
             Names the op and what is wrong.
         """
+        _ = self._valid
+
+    @cached_property
+    def _valid(self) -> bool:
         self._check_sizes()
         self._check_ports()
         for name, spec in self.weights.items():
@@ -136,6 +140,7 @@ class Program:
         used = {w for op in self.ops for w in op.weight_names()}
         if used != set(self.weights):
             raise UsageError(f"weights that no op reads: {sorted(set(self.weights) - used)[:3]}")
+        return True
 
     def _check_sizes(self) -> None:
         """Everything that work is proportional to, before any work."""
@@ -151,6 +156,11 @@ class Program:
             raise UsageError("a limit is out of bounds")
 
     def _check_ports(self) -> None:
+        if both := sorted(set(self.inputs) & set(self.outputs)):
+            raise UsageError(f"port {both[0]}: an input and an output have this name")
+        shown = [port.value for port in self.outputs.values()]
+        if len(set(shown)) != len(shown):
+            raise UsageError("two outputs show one value")
         used: set[str] = set()
         for name, port in {**self.inputs, **self.outputs}.items():
             used |= {d for d in port.dims if isinstance(d, str)}
@@ -167,7 +177,7 @@ class Program:
     def _check_ops(self) -> None:
         dims: dict[str, Dims] = {name: tuple(p.dims) for name, p in self.inputs.items()}
         bounds = {name: max(-p.low, p.high) for name, p in self.inputs.items()}
-        last = {name: i for i, op in enumerate(self.ops) for name in op.inputs()}
+        last = self.last_reader
         ended: set[str] = set()
         live: set[str] = set()
         for i, op in enumerate(self.ops):
@@ -199,9 +209,9 @@ class Program:
             live -= {n for n in operands if last[n] == i}
             if len(live) > MAX_LIVE:
                 raise UsageError(f"{op.name}: more than {MAX_LIVE} values are alive at once")
-        for name, port in self.outputs.items():
-            if dims.get(port.value) != tuple(port.dims):
-                raise UsageError(f"output {name}: no value {port.value} of these dims")
+        for name, port in self.outputs.items():  # what no op computes, no relation ties
+            if port.value in self.inputs or dims.get(port.value) != tuple(port.dims):
+                raise UsageError(f"output {name}: no op {port.value} has a result of these dims")
         if ended - {port.value for port in self.outputs.values()}:
             raise UsageError("a choice that is no output")
 
@@ -210,6 +220,11 @@ class Program:
     def facts(self) -> Facts:
         """What rules may know."""
         return Facts(self.inputs, self.weights, self.limits)
+
+    @cached_property
+    def last_reader(self) -> dict[str, int]:
+        """The index of the last op that reads a value, for values that are read."""
+        return {name: i for i, op in enumerate(self.ops) for name in op.inputs()}
 
     @cached_property
     def value_dims(self) -> dict[str, Dims]:

@@ -190,7 +190,7 @@ def logits(program: Program, weights: Weights, tokens: Sequence[int]) -> Array:
         raise UsageError("the program has no head")
     run = Run(program.weights, weights, {"T": len(tokens)}, State())
     values = run_ops(program, run, {TOKENS: check_tokens(program, tokens)}, len(program.ops) - 1)
-    return rescaled(head, linear(values[head.x], weights[head.weight]))
+    return rescaled(head, linear(values[head.x], run.weight(head, head.weight)))
 
 
 def step(program: Program, weights: Weights, tokens: Sequence[int], state: State) -> int:

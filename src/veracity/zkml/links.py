@@ -41,7 +41,7 @@ class Link:
 
 def crossings(program: Program) -> list[int]:
     """How many values cross each cut: entry ``i`` for a cut before op ``i``."""
-    last = {name: i for i, op in enumerate(program.ops) for name in op.inputs()}
+    last = program.last_reader
     change = [0] * (len(program.ops) + 1)
     for i, op in enumerate(program.ops):
         if op.name in last:  # crosses the cuts i + 1 .. last
@@ -81,7 +81,7 @@ def links_of(
     count = len(program.ops)
     if list(cuts) != sorted(set(cuts)) or any(not 0 < c < count for c in cuts):
         raise UsageError("the program cannot be cut at these ops")
-    last = {name: i for i, op in enumerate(program.ops) for name in op.inputs()}
+    last = program.last_reader
     made = {op.name: i for i, op in enumerate(program.ops)}
     out = []
     for index, (start, stop) in enumerate(pairwise([0, *cuts, count])):

@@ -112,6 +112,7 @@ class Execution:
 
     def check(self) -> None:
         """Raise UsageError unless ports, program and cuts fit together."""
+        self.program.validate()
         if set(self.inputs) != set(self.program.inputs):
             raise UsageError(f"a statement needs the inputs {sorted(self.program.inputs)}")
         if set(self.outputs) != set(self.program.outputs):

@@ -55,9 +55,9 @@ class Context:
 
     def value(self, name: str) -> Tensor:
         """A value computed so far, or an input."""
-        if name in self.values:
-            return self.values[name]
-        return Tensor.public(self.inputs[name], self.builder.proving)
+        if name not in self.values:
+            self.values[name] = Tensor.public(self.inputs[name], self.builder.proving)
+        return self.values[name]
 
     def public(self, op: Op, name: str) -> Ints:
         """The integers of an input that must be public.

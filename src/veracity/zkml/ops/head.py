@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from veracity.errors import UsageError
 from veracity.graph.ops import Head
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import signed, unsigned
@@ -22,6 +23,8 @@ def head(context: Context, op: Head) -> Tensor:
     b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
     answer = np.asarray(context.answered(op), dtype=np.int64)
     first, vocabulary = x.dims[0] - len(answer), w.dims[0]
+    if first < 0:
+        raise UsageError(f"{op.name}: more answers than positions")
     dims = (len(answer), vocabulary)
     half = (1 << op.shift) >> 1
     m_value = d_value = r_value = None
