@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from veracity.benchmarks.proving import bench as run_bench
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import json_option, memory_option, quiet_option, threads_option
+from veracity.cli.output import emit_json
 from veracity.progress import PHASES
 
 __all__ = ["bench"]
