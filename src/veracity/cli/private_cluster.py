@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
-from veracity.cli.options import json_option, quiet_option
+from veracity.cli.options import backend_option, json_option, quiet_option
 from veracity.cli.output import emit, emit_json
 from veracity.cli.printable import printable
 from veracity.cli.private_options import FOLDER, MODE
@@ -25,6 +25,7 @@ __all__ = ["bench", "demo"]
 @click.option("--mode", type=MODE, multiple=True, help="In which mode [default: both].")
 @click.option("--max-new-tokens", default=24, show_default=True, type=click.IntRange(1))
 @click.option("--keep", type=FOLDER, help="Folder to leave certificates, caches and logs in.")
+@backend_option
 @quiet_option
 @json_option
 def demo(
@@ -33,6 +34,7 @@ def demo(
     mode: tuple[str, ...],
     max_new_tokens: int,
     keep: Path | None,
+    backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -71,6 +73,7 @@ def demo(
             modes=mode or ("secure", "shuffled"),
             max_new_tokens=max_new_tokens,
             folder=keep,
+            backend=backend,
             progress=progress,
             on_token=show,
         )
@@ -111,6 +114,7 @@ def demo(
 @click.option("--rtt-ms", default=10.0, show_default=True, type=click.FloatRange(0))
 @click.option("--mbps", default=1000.0, show_default=True, type=click.FloatRange(0, min_open=True))
 @click.option("--keep", type=FOLDER, help="Folder to keep model and masked weights in.")
+@backend_option
 @quiet_option
 @json_option
 def bench(
@@ -121,6 +125,7 @@ def bench(
     rtt_ms: float,
     mbps: float,
     keep: Path | None,
+    backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -141,6 +146,7 @@ def bench(
             rtt_ms=rtt_ms,
             mbps=mbps,
             folder=keep,
+            backend=backend,
             progress=bar,
         )
     if as_json:

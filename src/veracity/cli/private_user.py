@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from veracity.cli.display import Bar, clock, size
-from veracity.cli.options import json_option, quiet_option
+from veracity.cli.options import backend_option, json_option, quiet_option
 from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
 from veracity.cli.private_options import MODE, link_options
@@ -45,6 +45,7 @@ __all__ = ["ask"]
 @click.option("--mode", type=MODE, help="Insist on this mode.")
 @click.option("--model", help="Insist on the model with this card digest.")
 @link_options
+@backend_option
 @click.option("--wait", default=5.0, show_default=True, help="Seconds to try to reach a party.")
 @click.option("--lines", is_flag=True, help="Print one JSON object for each token as it comes.")
 @quiet_option
@@ -66,6 +67,7 @@ def ask(
     cache: Path | None,
     cap_mb: int,
     timeout: float,
+    backend: str,
     wait: float,
     lines: bool,
     quiet: bool,
@@ -101,7 +103,7 @@ def ask(
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
         client = Client(
             server, dealer, identity=identity, insecure=insecure, cache=cache,
-            cap=cap_mb * 10**6, mode=mode, model=model, timeout=timeout, wait=wait,
+            cap=cap_mb * 10**6, mode=mode, model=model, timeout=timeout, wait=wait, backend=backend,
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []
