@@ -67,7 +67,17 @@ class Layout:
 
     @staticmethod
     def alone(name: ArrayId, spec: TensorSpec, stacked: bool = False) -> Layout:
-        """The layout of a tensor that stands alone; ``stacked``: it is read by instances."""
+        """The layout of a tensor that stands alone.
+
+        Parameters
+        ----------
+        name : ArrayId
+            Its name.
+        spec : TensorSpec
+            Its dims and layout.
+        stacked : bool
+            Relations read it by indices of its first axis, like instances of a batch.
+        """
         return Layout(spec.order, spec.shape(name), stacked, False)
 
     @property

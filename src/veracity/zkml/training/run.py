@@ -133,7 +133,15 @@ class Run:
         return [(t, min(t + self.window, steps)) for t in range(0, steps, self.window)]
 
     def rows(self, start: Mapping[str, CommittedTensor], first: int, last: int) -> Ints:
-        """Numbers of the examples of some steps, (steps, batch), counted over all owners."""
+        """Numbers of the examples of some steps, (steps, batch), counted over all owners.
+
+        Parameters
+        ----------
+        start : mapping
+            Weights before the first step of the run.
+        first, last : int
+            Range of steps.
+        """
         examples = sum(d.examples for d in self.data)
         seed = order_seed(self.premise0(start), self.beacon)
         return batch_rows(seed, examples, self.recipe.batch, first, last)
@@ -146,7 +154,15 @@ class Run:
     def examples(
         self, start: Mapping[str, CommittedTensor], first: int, last: int
     ) -> CommittedTensor:
-        """The commitment of the examples of some steps: gathered rows."""
+        """The commitment of the examples of some steps: gathered rows.
+
+        Parameters
+        ----------
+        start : mapping
+            Weights before the first step of the run.
+        first, last : int
+            Range of steps.
+        """
         rows = self._rows_of_data[self.rows(start, first, last).reshape(-1)]
         return CommittedTensor(batch_spec(self.recipe, last - first), rows.tobytes())
 
