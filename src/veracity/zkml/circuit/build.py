@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from veracity.engine.api import Ints
 from veracity.graph import Trace
-from veracity.graph.ops import Op, Rope
+from veracity.graph.ops import Op
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.projection import LIMBS, ROWS, Sides
 from veracity.zkml.circuit.builder import Builder
@@ -18,6 +18,7 @@ from veracity.zkml.circuit.tables import unsigned
 from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor, UpdatedSource
 from veracity.zkml.links import Link
 from veracity.zkml.ops import Context, find_rule
+from veracity.zkml.ops.pointwise import rotated_values
 from veracity.zkml.statement import Execution
 
 __all__ = ["Circuit", "build_circuit", "finish_circuit", "run_rules"]
@@ -104,7 +105,7 @@ def run_rules(
         inputs=execution.public_inputs(),
         outputs=execution.public_outputs(),
         sizes=execution.sizes,
-        rotated=frozenset(op.x for op in program.ops if isinstance(op, Rope)),
+        rotated=rotated_values(program.ops),
         details=None if trace is None else trace.details,
     )
     for name in execution.inputs:
