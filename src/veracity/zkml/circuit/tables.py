@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from veracity.graph.tables import exp_table, function_table
 
-__all__ = ["Table", "exponential", "function", "signed", "tables_digest", "unsigned"]
+__all__ = ["Table", "between", "exponential", "function", "signed", "tables_digest", "unsigned"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ def unsigned(bits: int) -> Table:
 def signed(bits: int) -> Table:
     """``[-2^(bits-1), 2^(bits-1))``."""
     return Table(f"s{bits:02d}", -(1 << (bits - 1)), 1 << bits)
+
+
+def between(low: int, high: int) -> Table:
+    """``[low, high]``, both included."""
+    return Table(f"r:{low},{high}", low, high - low + 1)
 
 
 def exponential(exp_k: int) -> Table:

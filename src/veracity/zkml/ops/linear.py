@@ -7,7 +7,7 @@ product ``sum_k x(t, k) W(n, k) + bias(n)`` (Thaler, eprint 2013/351); sums are 
 
 from __future__ import annotations
 
-from veracity.graph.ops import Add, Contract, Embed, Linear, Positions, Rescale
+from veracity.graph.ops import Add, Embed, Linear, Positions, Rescale
 from veracity.zkml.circuit.linear_maps import Gather
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context
@@ -56,10 +56,3 @@ def linear(context: Context, op: Linear) -> Tensor:
     joint = op.name in context.rotated
     role, value = ("rotary" if joint else "linear"), context.detail(op.name, "acc")
     return b.rescaled(op.name, role, acc, value, op.shift, joint)
-
-
-def contract(context: Context, op: Contract) -> Tensor:
-    """One product by the op's own letters."""
-    b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
-    acc = Tensor.product(op.spec, x, w)
-    return b.rescaled(op.name, "contract", acc, context.detail(op.name, "acc"), op.shift)
