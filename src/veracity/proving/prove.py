@@ -12,7 +12,7 @@ from veracity import zkml
 from veracity.engine import load_engine
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.program import ProgramFile
-from veracity.formats.proof import Proof, statement_context
+from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.formats.secret import Secret
 from veracity.lm.generate import generate
 from veracity.lm.text_decoder import context_of, ports_of
@@ -39,6 +39,7 @@ def prove(
     *,
     max_new_tokens: int = 32,
     raw: bool = False,
+    context: str = "",
     memory: int | None = None,
     threads: int | None = None,
     backend: str = "cpu",
@@ -59,6 +60,9 @@ def prove(
         The answer ends there if the model does not end it before.
     raw : bool
         Give the words to the model without a template.
+    context : str
+        What the proof is bound to beside its words, so that it answers one request and no other: a
+        nonce or a case number of who asks. At most 4096 bytes; part of the proof, public.
     memory : int, optional
         Bytes that the process may occupy; the proof is made in as many segments as that takes.
     threads : int, optional
@@ -76,6 +80,7 @@ def prove(
     RangeError
         A value left its calibrated range; no proof of this prompt can be made.
     """
+    check_context(context)
     progress("load", 0.0)
     opened = secret if isinstance(secret, Secret) else load_secret(secret)
     loaded = load_program(program)
@@ -90,12 +95,12 @@ def prove(
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
     check_prompt(prompt, ids, frame, commitment.table)
-    context = context_of(integer_program(loaded))
-    room = context + 1 - len(ids)
+    most = context_of(integer_program(loaded))
+    room = most + 1 - len(ids)
     if room < 1:
         raise UsageError(
             f"the prompt has {len(ids)} tokens, the model's context holds "
-            f"{context}; shorten the prompt"
+            f"{most}; shorten the prompt"
         )
     progress("load", 1.0)
     answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
@@ -105,6 +110,7 @@ def prove(
         ids,
         answer,
         name,
+        context=context,
         memory=memory,
         threads=threads,
         backend=backend,
@@ -145,6 +151,7 @@ def prove_tokens(
     answer: list[int],
     frame: str,
     *,
+    context: str = "",
     memory: int | None = None,
     threads: int | None = None,
     backend: str = "cpu",
@@ -166,6 +173,8 @@ def prove_tokens(
         Token ids of the answer, greedy.
     frame : str
         Name of the frame around the prompt.
+    context : str
+        What the proof is bound to beside its words.
     memory : int, optional
         Limit of the process's memory in bytes.
     threads : int, optional
@@ -189,10 +198,10 @@ def prove_tokens(
         outputs,
         cuts,
         commitment=commitment.model,
-        context=statement_context(commitment.digest, frame),
+        context=statement_context(commitment.digest, frame, context),
     )
     argument = zkml.prove(engine, statement, loaded.weights, opened.opening, progress)
-    return Proof(commitment.digest, frame, tokens, len(prompt), argument, cuts)
+    return Proof(commitment.digest, frame, tokens, len(prompt), argument, cuts, context)
 
 
 def answer_tokens(

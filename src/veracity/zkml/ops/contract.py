@@ -11,12 +11,12 @@ from __future__ import annotations
 from itertools import pairwise
 from math import prod
 
-from veracity.graph.ops import Combine, Contract, Operand, Reshape
+from veracity.graph.ops import Combine, Contract, Op, Operand, Reshape
 from veracity.zkml.circuit.axis_maps import maps_of
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context
+from veracity.zkml.ops import Context, Rule
 
-__all__ = ["combine", "contract", "reshape", "settled"]
+__all__ = ["RULES", "combine", "contract", "reshape", "settled"]
 
 #: Terms of a tensor, and maps between it and an array, beyond which it is committed.
 MOST_TERMS, MOST_MAPS = 48, 48
@@ -125,3 +125,6 @@ def _refined(x: Tensor, common: tuple[int, ...]) -> Tensor:
         x = x.split(axis, *sizes) if len(sizes) > 1 else x
         axis += len(sizes)
     return x
+
+
+RULES: dict[type[Op], Rule] = {Contract: contract, Combine: combine, Reshape: reshape}

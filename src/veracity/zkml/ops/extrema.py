@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from veracity.graph.ops import Clamp, MaxPool, Top
+from veracity.graph.ops import Clamp, MaxPool, Op, Top
 from veracity.graph.ops.extrema import taps_of
 from veracity.zkml.circuit.axis_maps import maps_of
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import between, function, unsigned
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context
+from veracity.zkml.ops import Context, Rule
 from veracity.zkml.ops.contract import settled
 
-__all__ = ["clamp", "max_pool", "top"]
+__all__ = ["RULES", "clamp", "max_pool", "top"]
 
 
 def max_pool(context: Context, op: MaxPool) -> Tensor:
@@ -71,3 +71,6 @@ def top(context: Context, op: Top) -> Tensor:
         chosen = x.view(Slice(0, row, row + 1, rows), Slice(1, at, at + 1, entries))
         b.zero(chosen.sum(1) - largest.rows(row, row + 1))
     return largest
+
+
+RULES: dict[type[Op], Rule] = {MaxPool: max_pool, Clamp: clamp, Top: top}

@@ -7,10 +7,10 @@ product ``sum_k x(t, k) W(n, k) + bias(n)`` (Thaler, eprint 2013/351); sums are 
 
 from __future__ import annotations
 
-from veracity.graph.ops import Add, Embed, Linear, Positions, Rescale
+from veracity.graph.ops import Add, Embed, Linear, Op, Positions, Rescale
 from veracity.zkml.circuit.linear_maps import Gather
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context
+from veracity.zkml.ops import Context, Rule
 
 
 def _checked_rows(context: Context, rows: Tensor) -> Tensor:
@@ -56,3 +56,12 @@ def linear(context: Context, op: Linear) -> Tensor:
     joint = op.name in context.rotated
     role, value = ("rotary" if joint else "linear"), context.detail(op.name, "acc")
     return b.rescaled(op.name, role, acc, value, op.shift, joint)
+
+
+RULES: dict[type[Op], Rule] = {
+    Embed: embed,
+    Positions: positions,
+    Linear: linear,
+    Add: add,
+    Rescale: rescale,
+}
