@@ -68,9 +68,10 @@ class Forger(CheatingBuilder):
         value: Ints | None,
         shift: int,
         causal: bool = False,
+        usual: int = 0,
     ) -> None:
         value, before = integers(self, r), len(self.lookups)
-        super().remainder(op, role, r, value, shift, causal)
+        super().remainder(op, role, r, value, shift, causal, usual)
         if shift <= 16 and len(self.lookups) > before:  # hidden entries may be of any size
             use = self.lookups[-1]
             self.lookups[-1] = replace(use, value=replace(use.value, value=value))
