@@ -16,6 +16,7 @@ from veracity.cli.options import (
     FILE,
     backend_option,
     force_option,
+    jobs_option,
     json_option,
     memory_option,
     quiet_option,
@@ -261,6 +262,7 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 )
 @force_option
 @memory_option
+@jobs_option
 @threads_option
 @backend_option
 @quiet_option
@@ -274,6 +276,7 @@ def prove(
     out: Path,
     force: bool,
     memory: int | None,
+    jobs: int,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -291,6 +294,7 @@ def prove(
             max_new_tokens=max_new_tokens,
             raw=raw,
             memory=memory,
+            jobs=jobs,
             threads=threads,
             backend=backend,
             progress=bar,

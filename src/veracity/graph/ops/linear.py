@@ -72,7 +72,7 @@ def _linear_magnitude(
 
 def _linear(op: Linear, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     x = operands[0]
-    acc = linear(x.reshape(-1, x.shape[-1]), run.weight(op, op.weight))
+    acc = linear(x.reshape(-1, x.shape[-1]), run.weight(op, op.weight), run.integers)
     acc = acc.reshape(*x.shape[:-1], -1)
     if op.bias is not None:
         acc += run.weight(op, op.bias).astype(np.int64)
@@ -146,7 +146,7 @@ def _contract(op: Contract, run: Run, operands: Sequence[Array]) -> tuple[Array,
     k = prod(size[c] for c in summed)
     a = x.transpose([left.index(c) for c in (*rows, *summed)]).reshape(-1, k)
     b = w.transpose([right.index(c) for c in (*columns, *summed)]).reshape(-1, k)
-    acc = linear(np.ascontiguousarray(a), np.ascontiguousarray(b))
+    acc = linear(np.ascontiguousarray(a), np.ascontiguousarray(b), run.integers)
     acc = acc.reshape([size[c] for c in (*rows, *columns)])
     order = [*rows, *columns]
     acc = np.ascontiguousarray(acc.transpose([order.index(c) for c in out]))
