@@ -82,3 +82,13 @@ def test_no_assert_guards_anything() -> None:
         if isinstance(node, ast.Assert)
     ]
     assert offenders == []
+
+
+def test_private_inference_is_handed_its_engine() -> None:
+    """Whoever builds a session chooses what computes; nothing below it does."""
+    offenders = [
+        str(path)
+        for path, tree in trees()
+        if "mpc" in path.parts and "veracity.engine" in imported(tree)
+    ]
+    assert offenders == []

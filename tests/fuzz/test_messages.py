@@ -22,6 +22,8 @@ from veracity.net.frames import HEADER_BYTES, REASON_BYTES, Header, Kind, reason
 from veracity.private.connect import Address
 from veracity.private.parties import wire
 
+RING = load_engine("cpu").ring
+
 HEADERS = [
     Header(Kind.DATA, 77, 3, 9, 1 << 20).encode(),
     Header(Kind.GOODBYE, 0, 4, 1, 0).encode(),
@@ -66,7 +68,7 @@ def test_records_of_used_material(tmp_path: Path, data: bytes) -> None:
 @fuzz
 def test_material(chunks: list[bytes], words: int, keys: int) -> None:
     def read() -> bytes:
-        material = Material(bytes(32), iter(chunks))
+        material = Material(RING, bytes(32), iter(chunks))
         first, second = material.take(words), material.take_keys(keys, 3)
         material.finish()
         return first.tobytes() + second.tobytes()

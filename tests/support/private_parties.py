@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.programs import Example
+from veracity.engine import load_engine
 from veracity.net import Channel, Server, connect
 from veracity.private.parties.dealer import DealerLimits, DealerService
 from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
@@ -20,6 +21,8 @@ from veracity.private.parties.report import PassReport
 from veracity.private.parties.spool import SharedRegistry
 from veracity.private.parties.user import UserSession
 from veracity.private.parties.weights import WeightCache
+
+ENGINE = load_engine("cpu")
 
 PLAIN: dict[str, Any] = {"identity": None, "insecure": True}
 
@@ -69,6 +72,7 @@ class Three:
         setup = await fetch_weights(owner, program, kept, lambda *_: None)
         dealer = await self.call(self.dealer_port, "dealer")
         made = UserSession(
+            ENGINE,
             program, self.mode, owner, dealer, kept.load(), rows, passes,
             self.folder / "user", self.registry, self.limits,
         )  # fmt: skip
@@ -95,7 +99,7 @@ async def three(
     sessions: int = 4,
 ) -> AsyncIterator[Three]:
     limits = limits or ServiceLimits(idle=timeout)
-    dealer = DealerService(folder / "dealer", dealer_limits)
+    dealer = DealerService(ENGINE, folder / "dealer", dealer_limits)
     peers = ("owner", "user")
     async with Server(
         dealer.handle, peers=peers, sessions=2 * sessions, timeout=timeout, **PLAIN
@@ -105,6 +109,7 @@ async def three(
             return await connect("127.0.0.1", dealing.port, peer="dealer", timeout=timeout, **PLAIN)
 
         owner = OwnerService(
+            ENGINE,
             example.program,
             example.weights,
             secrets.token_bytes(32),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine import load_engine
 from veracity.graph import Program
 from veracity.mpc import weights as weights_of
 from veracity.mpc.cost import Cost
@@ -26,6 +27,7 @@ from veracity.net import Channel, Traffic
 from veracity.net.memory import linked
 
 Ring = NDArray[np.uint64]
+ENGINE = load_engine("cpu")
 
 
 class Tap(Channel):
@@ -128,14 +130,18 @@ def together(
     masked = {name: w.astype(np.int64).view(np.uint64) - u[name] for name, w in weights.items()}
     seeds = (seed, secrets.token_bytes(32))
     sinks = (MemorySink(), MemorySink())
-    dealer = Dealer(Writer(seeds[0], sinks[0]), Writer(seeds[1], sinks[1]), u)
+    dealer = Dealer(
+        ENGINE, Writer(ENGINE.ring, seeds[0], sinks[0]), Writer(ENGINE.ring, seeds[1], sinks[1]), u
+    )
 
     async def run() -> Done:
         ends = taps()
         dealt = await op(dealer, *[s[0] for s in split])
         parties = (
-            Party(OWNER, ends[0], Material(seeds[0], sinks[0].join()), weights),
-            Party(USER, ends[1], Material(seeds[1], sinks[1].join()), masked),
+            Party(
+                ENGINE, OWNER, ends[0], Material(ENGINE.ring, seeds[0], sinks[0].join()), weights
+            ),
+            Party(ENGINE, USER, ends[1], Material(ENGINE.ring, seeds[1], sinks[1].join()), masked),
         )
         got = await asyncio.gather(
             op(parties[0], *[s[1] for s in split]), op(parties[1], *[s[2] for s in split])
@@ -188,21 +194,23 @@ class Parties:
 
     def __post_init__(self) -> None:
         seed = secrets.token_bytes(32)
-        self.dealer = DealerSession(self.program, weights_of.dealer_weights(self.program, seed))
-        received = weights_of.masked_weights(self.program, self.weights, seed)
+        self.dealer = DealerSession(
+            ENGINE, self.program, weights_of.dealer_weights(ENGINE.ring, self.program, seed)
+        )
+        received = weights_of.masked_weights(ENGINE.ring, self.program, self.weights, seed)
         size = sum(w.nbytes for w in received.values())
         assert size == session_cost(self.program)
         self.masked = weights_of.user_weights(self.program, received)
         self.channels = taps()
         own = weights_of.owner_weights(self.program, self.weights)
-        self.owner = PartySession(OWNER, self.program, self.channels[0], own, self.weights)
-        self.user = PartySession(USER, self.program, self.channels[1], self.masked)
+        self.owner = PartySession(ENGINE, OWNER, self.program, self.channels[0], own, self.weights)
+        self.user = PartySession(ENGINE, USER, self.program, self.channels[1], self.masked)
 
     def deal(self, start: int, rows: int) -> tuple[list[Dealt], list[Material]]:
         """Material of one pass."""
         sinks = (MemorySink(), MemorySink())
         dealt = self.dealer.deal(start, rows, *sinks)
-        made = [Material(d.seed, s.join()) for d, s in zip(dealt, sinks, strict=True)]
+        made = [Material(ENGINE.ring, d.seed, s.join()) for d, s in zip(dealt, sinks, strict=True)]
         assert [d.size for d in dealt] == [len(s.join()) for s in sinks]
         return list(dealt), made
 
@@ -211,7 +219,7 @@ class Parties:
         start = self.user.fed if start is None else start
         del self.forward_passes[:]
         dealt, (ours, theirs) = self.deal(start, len(tokens))
-        plan = make_plan(self.program, len(tokens), start)
+        plan = make_plan(ENGINE, self.program, len(tokens), start)
         prepared = self.user.prepare(plan, theirs.seed)
         ends = self.channels
         before = [e.traffic for e in ends]

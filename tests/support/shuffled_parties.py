@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine import Engine, load_engine
 from veracity.formats.program import ProgramFile, load_program_file
 from veracity.frontends import calibrate, import_model
 from veracity.graph import Program, State
@@ -31,6 +32,8 @@ from veracity.mpc.shuffled.session import DealerSession, PartySession, Ready
 from veracity.mpc.shuffled.steps import Message, Online, Owner, Shape, User
 from veracity.mpc.token_selection.pick import greedy
 from veracity.net import Traffic, pair
+
+ENGINE = load_engine("cpu")
 
 
 @cache
@@ -91,21 +94,28 @@ class Parties:
         choices: int = 2,
         homomorphic: bool = False,
         pick: Callable[[NDArray[np.int64]], NDArray[np.int64]] = greedy,
+        engines: tuple[Engine, Engine, Engine] = (ENGINE,) * 3,  # dealer, owner, user
     ) -> None:
         seed = secrets.token_bytes(32)
         self.weights = weights
-        self.masks = weights_of.dealer_weights(program, seed)
-        sent = weights_of.masked_weights(program, weights, seed)
+        self.masks = weights_of.dealer_weights(ENGINE.ring, program, seed)
+        sent = weights_of.masked_weights(ENGINE.ring, program, weights, seed)
         self.masked = weights_of.user_weights(program, sent)
         options: dict[str, Any] = {"choices": choices, "homomorphic": homomorphic}
-        self.dealer = DealerSession(program, self.masks, **options)
+        self.dealer = DealerSession(engines[0], program, self.masks, **options)
         self.plan: Plan = self.dealer.plan
         self.channels = pair()
         a, b = self.channels
         self.owner = PartySession(
-            OWNER, program, a, weights_of.owner_weights(program, weights), weights, **options
+            engines[1],
+            OWNER,
+            program,
+            a,
+            weights_of.owner_weights(program, weights),
+            weights,
+            **options,
         )
-        self.user = PartySession(USER, program, b, self.masked, pick=pick, **options)
+        self.user = PartySession(engines[2], USER, program, b, self.masked, pick=pick, **options)
         self.introduced = not homomorphic
 
     async def deal(
@@ -115,7 +125,10 @@ class Parties:
         sinks = MemorySink(), MemorySink()
         start = self.dealer.fed if start is None else start
         dealt = self.dealer.deal(start, rows, *sinks)
-        return [(d, partial(Material, d.seed, s.join())) for d, s in zip(dealt, sinks, strict=True)]
+        return [
+            (d, partial(Material, ENGINE.ring, d.seed, s.join()))
+            for d, s in zip(dealt, sinks, strict=True)
+        ]
 
     async def introduce(self) -> None:
         """What happens once per session."""
@@ -140,7 +153,7 @@ class Parties:
         early = a.traffic - early
         assert isinstance(ours.side, Owner)
         assert isinstance(theirs.side, User)
-        taps = Tap(a, ours.peer.first), Tap(b, theirs.peer.first)
+        taps = Tap(ENGINE.ring, a, ours.peer.first), Tap(ENGINE.ring, b, theirs.peer.first)
         ours.side.peer = taps[0]
         before = a.traffic, b.traffic
         declared = self.user.declared, self.owner.declared
@@ -153,7 +166,7 @@ class Parties:
         for party, earlier in zip((self.user, self.owner), declared, strict=True):
             assert party.declared == earlier + cost
         pieces = passes.piece_bytes(self.plan, ours.shape)
-        ahead = join(theirs.side.ahead)
+        ahead = join(ENGINE.ring, theirs.side.ahead)
         assert (early.received_messages, early.received_bytes) == (1, len(ahead))
         return Pass(
             ours.shape,

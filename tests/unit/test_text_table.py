@@ -223,7 +223,7 @@ def test_malformed_frames_are_format_errors(value: object) -> None:
 
 
 def make_proof() -> Proof:
-    return Proof("ab" * 32, "chat", (0, 1, 2, 1, 3), 4, b"argument")
+    return Proof("ab" * 32, "chat", (0, 1, 2, 1, 3), 4, b"argument", context="case 7")
 
 
 def test_proof_round_trip() -> None:
@@ -261,9 +261,16 @@ def test_the_context_binds_commitment_and_frame() -> None:
 
 
 def test_frozen_bytes_of_a_proof_file() -> None:
-    """Version 2 of the format, for ever."""
+    """Version 3 of the format, for ever."""
     assert make_proof().to_bytes().hex() == (
-        "8956455241434954590a" + b"VPRF".hex() + "02000000" + "ab" * 32 + "01000000" + "04000000"
+        "8956455241434954590a"
+        + b"VPRF".hex()
+        + "03000000"
+        + "ab" * 32
+        + "01000000"
+        + "0600000063617365"
+        + "2037"
+        + "04000000"
         "14000000"
         + "0000000001000000020000000100000003000000"
         + "00000000"

@@ -81,6 +81,7 @@ def demo(
     modes: Sequence[str] = ("secure", "shuffled"),
     max_new_tokens: int = 24,
     folder: str | Path | None = None,
+    backend: str = "cpu",
     progress: Progress = silent,
     on_token: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> list[ModeSeen]:
@@ -98,6 +99,8 @@ def demo(
         The answer ends there if the model does not end it before.
     folder : path, optional
         Where to leave certificates, caches and logs; removed otherwise.
+    backend : str
+        What computes at all three; see :func:`veracity.engine.load_engine`.
     progress : Progress
         Called as the work advances.
     on_token : callable, optional
@@ -119,7 +122,7 @@ def demo(
         found = []
         for mode in modes:
             progress(mode, 0.0)
-            found.append(_one(program, mode, words, max_new_tokens, home, on_token))
+            found.append(_one(program, mode, words, max_new_tokens, home, backend, on_token))
             progress(mode, 1.0)
         return found
 
@@ -130,14 +133,15 @@ def _one(
     words: str,
     count: int,
     home: Path,
+    backend: str,
     on_token: Callable[[str, dict[str, Any]], None] | None,
 ) -> ModeSeen:
-    with LocalCluster(program, mode, home) as three:
+    with LocalCluster(program, mode, home, backend=backend) as three:
         started = time.perf_counter()
         user = three.user(
             "ask", words, "--server", three.server, "--dealer", three.dealing, "--lines",
             "--max-new-tokens", count, "--identity", three.identity,
-            "--cache", home / "cache", "--mode", mode,
+            "--cache", home / "cache", "--mode", mode, "--backend", backend,
         )  # fmt: skip
 
         def pass_on(line: dict[str, Any]) -> None:

@@ -214,6 +214,8 @@ class LocalCluster:
         Most MB of material that wait, at each of both.
     timeout : float
         Seconds without a sign of life.
+    backend : str
+        What computes at both.
     """
 
     def __init__(
@@ -225,7 +227,9 @@ class LocalCluster:
         ahead: int = 8,
         cap_mb: int = 8192,
         timeout: float = 120.0,
+        backend: str = "cpu",
     ) -> None:
+        self._backend = backend
         self._program, self._mode, self._folder = program, mode, folder
         self._ahead, self._cap_mb, self._timeout = ahead, cap_mb, timeout
         self._parties: list[Party] = []
@@ -255,7 +259,7 @@ class LocalCluster:
         options = (
             "--listen", "127.0.0.1:0", "--identity", self._folder / "parties" / name,
             "--cache", self._folder / "cache", "--timeout", self._timeout,
-            "--cap", self._cap_mb,
+            "--cap", self._cap_mb, "--backend", self._backend,
         )  # fmt: skip
         log = self._folder / f"{name}-{self._mode}.log"
         party = Party(name, command("private", *arguments, *options), log)

@@ -42,6 +42,7 @@ def bench(
     rtt_ms: float = 10.0,
     mbps: float = 1000.0,
     folder: str | Path | None = None,
+    backend: str = "cpu",
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure one mode on one model.
@@ -60,6 +61,8 @@ def bench(
         Of the network between owner and user.
     folder : path, optional
         Where to keep the model and masked weights between calls.
+    backend : str
+        What computes at all three; see :func:`veracity.engine.load_engine`.
     progress : Progress
         Called as the work advances.
 
@@ -89,9 +92,10 @@ def bench(
             ahead=len(passes_of(context, tokens + 1)),
             cap_mb=CAP // 10**6,
             timeout=TIMEOUT,
+            backend=backend,
         ) as three:
             lines, user = asyncio.run(
-                _through_relay(three, home, context, tokens, rtt_ms, mbps, progress)
+                _through_relay(three, home, context, tokens, rtt_ms, mbps, backend, progress)
             )
     first, rest = lines[1], lines[2:]
 
@@ -135,6 +139,7 @@ async def _through_relay(
     tokens: int,
     rtt_ms: float,
     mbps: float,
+    backend: str,
     progress: Progress,
 ) -> tuple[list[dict[str, Any]], Party]:
     """The user's process behind an emulated network."""
@@ -146,6 +151,7 @@ async def _through_relay(
             "cache": str(home / "cache"),
             "context": context,
             "passes": tokens + 1,
+            "backend": backend,
         }
         arguments = [sys.executable, "-m", "veracity.benchmarks.private", json.dumps(order)]
         user = Party("user", arguments, home / "user.log").start()
@@ -173,6 +179,7 @@ async def _user(order: dict[str, Any]) -> None:
         cap=CAP,
         ahead=len(passes_of(context, passes)),
         timeout=TIMEOUT,
+        backend=order["backend"],
     )
     async with client.session(context, passes) as session:
         if session.max_new_tokens < passes:

@@ -46,6 +46,7 @@ def bench(
     keep: str | Path | None = None,
     memory: int | None = None,
     threads: int | None = None,
+    backend: str = "cpu",
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Import, calibrate, commit, prove and verify one model; returns every measure.
@@ -62,6 +63,8 @@ def bench(
         Limit for proving, in bytes (:func:`veracity.prove`).
     threads : int, optional
         Threads to use; all cores by default.
+    backend : str
+        What computes; see :func:`veracity.engine.load_engine`.
     progress : Progress
         Called as the work advances.
 
@@ -78,7 +81,7 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="veracity-bench-") as scratch:
         folder = Path(keep) if keep is not None else Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        return _measure(model, tokens, folder, Path(scratch), memory, threads, progress)
+        return _measure(model, tokens, folder, Path(scratch), memory, threads, backend, progress)
 
 
 def _measure(
@@ -88,6 +91,7 @@ def _measure(
     scratch: Path,
     memory: int | None,
     threads: int | None,
+    backend: str,
     progress: Progress,
 ) -> dict[str, Any]:
     import_s = calibrate_s = 0.0
@@ -100,7 +104,7 @@ def _measure(
     if memory is not None:
         loaded = page_weights(loaded, memory)
     (commitment, secret), commit_s = _timed(
-        lambda: commit(loaded, threads=threads, progress=progress)
+        lambda: commit(loaded, backend=backend, threads=threads, progress=progress)
     )
     commitment.save(folder / "model.vcom")
 
@@ -124,6 +128,7 @@ def _measure(
             answer,
             "raw",
             memory=memory,
+            backend=backend,
             threads=threads,
             progress=clock,
         )
@@ -131,7 +136,7 @@ def _measure(
     phases = clock.stop()
     proof.save(folder / "answer.vproof")
     progress("verify", 0.0)
-    verdict = _verify_elsewhere(folder, threads)
+    verdict = _verify_elsewhere(folder, backend, threads)
     progress("verify", 1.0)
     program_of = integer_program(loaded)
     execution = zkml.Execution(program_of, *ports_of(proof.tokens, proof.prompt_length), proof.cuts)
@@ -154,7 +159,7 @@ def _measure(
         "proof_bytes": (folder / "answer.vproof").stat().st_size,
         "commitment_bytes": (folder / "model.vcom").stat().st_size,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "threads": load_engine("cpu", threads=threads).threads,
+        "threads": load_engine(backend, threads=threads).threads,
         "cpu": cpu_name(),
         "commit": checkout(),
     }
@@ -205,11 +210,11 @@ def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
     return result, time.perf_counter() - started
 
 
-def _verify_elsewhere(folder: Path, threads: int | None) -> dict[str, Any]:
+def _verify_elsewhere(folder: Path, backend: str, threads: int | None) -> dict[str, Any]:
     """Run ``veracity verify --json`` as another process; seconds are that process's own."""
     command = [
         *(sys.executable, "-m", "veracity.cli", "verify", str(folder / "answer.vproof")),
-        *("--commitment", str(folder / "model.vcom"), "--json"),
+        *("--commitment", str(folder / "model.vcom"), "--json", "--backend", backend),
         *(("--threads", str(threads)) if threads else ()),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

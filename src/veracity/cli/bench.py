@@ -7,8 +7,15 @@ from pathlib import Path
 import click
 
 from veracity.benchmarks.proving import bench as run_bench
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
-from veracity.cli.options import json_option, memory_option, quiet_option, threads_option
+from veracity.cli.display import Bar, clock, flatten, show_table, size
+from veracity.cli.options import (
+    backend_option,
+    json_option,
+    memory_option,
+    quiet_option,
+    threads_option,
+)
+from veracity.cli.output import emit_json
 from veracity.progress import PHASES
 
 __all__ = ["bench"]
@@ -31,6 +38,7 @@ SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0
     help="Folder to leave model.vcom and answer.vproof in.",
 )
 @memory_option
+@backend_option
 @threads_option
 @quiet_option
 @json_option
@@ -39,6 +47,7 @@ def bench(
     tokens: int,
     keep: Path | None,
     memory: int | None,
+    backend: str,
     threads: int | None,
     quiet: bool,
     as_json: bool,
@@ -51,7 +60,13 @@ def bench(
     """
     with Bar(SHARES, quiet=quiet) as bar:
         measures = run_bench(
-            workload, tokens, keep=keep, memory=memory, threads=threads, progress=bar
+            workload,
+            tokens,
+            keep=keep,
+            memory=memory,
+            backend=backend,
+            threads=threads,
+            progress=bar,
         )
     if as_json:
         emit_json(measures)

@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, emit_json, flatten, printable, show_table, size
-from veracity.cli.options import json_option, quiet_option
+from veracity.cli.display import Bar, clock, flatten, show_table, size
+from veracity.cli.options import backend_option, json_option, quiet_option
+from veracity.cli.output import emit, emit_json
+from veracity.cli.printable import printable
 from veracity.cli.private_options import FOLDER, MODE
 
 __all__ = ["bench", "demo"]
@@ -23,6 +25,7 @@ __all__ = ["bench", "demo"]
 @click.option("--mode", type=MODE, multiple=True, help="In which mode [default: both].")
 @click.option("--max-new-tokens", default=24, show_default=True, type=click.IntRange(1))
 @click.option("--keep", type=FOLDER, help="Folder to leave certificates, caches and logs in.")
+@backend_option
 @quiet_option
 @json_option
 def demo(
@@ -31,6 +34,7 @@ def demo(
     mode: tuple[str, ...],
     max_new_tokens: int,
     keep: Path | None,
+    backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -49,8 +53,8 @@ def demo(
             return
         if current not in begun:
             begun.add(current)
-            click.echo(f"\n{current}: ", nl=False)
-        click.echo(printable(line["text"]), nl=False)
+            emit(f"\n{current}: ", newline=False)
+        emit(printable(line["text"]), newline=False)
         sys.stdout.flush()
 
     shares = {"load": 0.1, "observe": 0.5, "scales": 0.2, "accuracy": 0.2}
@@ -69,13 +73,14 @@ def demo(
             modes=mode or ("secure", "shuffled"),
             max_new_tokens=max_new_tokens,
             folder=keep,
+            backend=backend,
             progress=progress,
             on_token=show,
         )
     if as_json:
         emit_json({one.mode: asdict(one) for one in found})
         return
-    click.echo()
+    emit("")
     for one in found:
         show_table(
             [
@@ -109,6 +114,7 @@ def demo(
 @click.option("--rtt-ms", default=10.0, show_default=True, type=click.FloatRange(0))
 @click.option("--mbps", default=1000.0, show_default=True, type=click.FloatRange(0, min_open=True))
 @click.option("--keep", type=FOLDER, help="Folder to keep model and masked weights in.")
+@backend_option
 @quiet_option
 @json_option
 def bench(
@@ -119,6 +125,7 @@ def bench(
     rtt_ms: float,
     mbps: float,
     keep: Path | None,
+    backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -139,6 +146,7 @@ def bench(
             rtt_ms=rtt_ms,
             mbps=mbps,
             folder=keep,
+            backend=backend,
             progress=bar,
         )
     if as_json:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.display import printable
-from veracity.cli.options import FILE
+from veracity.cli.options import FILE, backend_option
+from veracity.cli.output import complain, emit
+from veracity.cli.printable import printable
 from veracity.cli.private_options import MODE, link_options
 
 __all__ = ["dealer", "serve"]
@@ -24,6 +25,7 @@ def log_to_stderr() -> None:
 @click.command()
 @click.option("--listen", required=True, help="HOST:PORT; port 0 lets the system choose.")
 @link_options
+@backend_option
 @click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
 @click.option(
     "--memory",
@@ -40,6 +42,7 @@ def dealer(
     cache: Path | None,
     cap_mb: int,
     timeout: float,
+    backend: str,
     sessions: int,
     memory_mb: int,
 ) -> None:
@@ -61,7 +64,8 @@ def dealer(
             limits=DealerLimits(disk=cap_mb * 10**6, memory=memory_mb * 10**6),
             sessions=sessions,
             timeout=timeout,
-            on_listen=lambda address: click.echo(f"listening at {address}"),
+            backend=backend,
+            on_listen=lambda address: emit(f"listening at {address}"),
         )
     )
 
@@ -72,6 +76,7 @@ def dealer(
 @click.option("--dealer", required=True, help="HOST:PORT of the dealer.")
 @click.option("--mode", type=MODE, default="secure", show_default=True)
 @link_options
+@backend_option
 @click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
 @click.option(
     "--ahead",
@@ -90,6 +95,7 @@ def serve(
     cache: Path | None,
     cap_mb: int,
     timeout: float,
+    backend: str,
     sessions: int,
     ahead: int,
 ) -> None:
@@ -105,8 +111,8 @@ def serve(
     from veracity.private.services import serve as run
 
     def told(address: Address, card: Card) -> None:
-        click.echo(f"listening at {address}")
-        click.echo(f"model {printable(card.name)}, card {card.digest}, mode {mode}", err=True)
+        emit(f"listening at {address}")
+        complain(f"model {printable(card.name)}, card {card.digest}, mode {mode}")
 
     log_to_stderr()
     asyncio.run(
@@ -121,6 +127,7 @@ def serve(
             limits=ServiceLimits(disk=cap_mb * 10**6, ahead=ahead),
             sessions=sessions,
             timeout=timeout,
+            backend=backend,
             on_listen=told,
         )
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from veracity.cli.display import Bar, clock, emit_json, printable, size
-from veracity.cli.options import json_option, quiet_option
+from veracity.cli.display import Bar, clock, size
+from veracity.cli.options import backend_option, json_option, quiet_option
+from veracity.cli.output import complain, emit, emit_json
+from veracity.cli.printable import printable
 from veracity.cli.private_options import MODE, link_options
 from veracity.errors import UsageError
 
@@ -44,6 +45,7 @@ __all__ = ["ask"]
 @click.option("--mode", type=MODE, help="Insist on this mode.")
 @click.option("--model", help="Insist on the model with this card digest.")
 @link_options
+@backend_option
 @click.option("--wait", default=5.0, show_default=True, help="Seconds to try to reach a party.")
 @click.option("--lines", is_flag=True, help="Print one JSON object for each token as it comes.")
 @quiet_option
@@ -65,6 +67,7 @@ def ask(
     cache: Path | None,
     cap_mb: int,
     timeout: float,
+    backend: str,
     wait: float,
     lines: bool,
     quiet: bool,
@@ -83,25 +86,24 @@ def ask(
 
     def show(token: Token, number: int) -> None:
         if lines:
-            click.echo(json.dumps({"token": token.id, "text": token.text, **asdict(token.report)}))
+            emit_json({"token": token.id, "text": token.text, **asdict(token.report)}, indent=0)
         if lines or as_json:
             return
-        click.echo(printable(token.text), nl=False)
+        emit(printable(token.text), newline=False)
         sys.stdout.flush()
         if not quiet:
             report = token.report
             both = sys.stdout.isatty() and sys.stderr.isatty()
-            click.echo(
+            complain(
                 f"{'  ' if both else ''}[{number}] {clock(report.online_s)} online, "
                 f"{clock(report.offline_s)} before, {size(report.online_bytes)}, "
-                f"{report.round_trips:g} round trips",
-                err=True,
+                f"{report.round_trips:g} round trips"
             )
 
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
         client = Client(
             server, dealer, identity=identity, insecure=insecure, cache=cache,
-            cap=cap_mb * 10**6, mode=mode, model=model, timeout=timeout, wait=wait,
+            cap=cap_mb * 10**6, mode=mode, model=model, timeout=timeout, wait=wait, backend=backend,
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []
@@ -138,4 +140,4 @@ def ask(
         )
         return
     if not lines:
-        click.echo()
+        emit("")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_columns, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
 from veracity.cli.options import (
     FILE,
     backend_option,
@@ -22,6 +22,7 @@ from veracity.cli.options import (
     quiet_option,
     threads_option,
 )
+from veracity.cli.output import emit_json
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
 from veracity.progress import PHASES
@@ -257,6 +258,7 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 @click.option("--prompt", required=True, help="What to ask.")
 @click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
+@click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
 @click.option(
     "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
 )
@@ -273,6 +275,7 @@ def prove(
     prompt: str,
     max_new_tokens: int,
     raw: bool,
+    context: str,
     out: Path,
     force: bool,
     memory: int | None,
@@ -293,6 +296,7 @@ def prove(
             prompt,
             max_new_tokens=max_new_tokens,
             raw=raw,
+            context=context,
             memory=memory,
             jobs=jobs,
             threads=threads,
@@ -310,6 +314,7 @@ def prove(
         "segments": len(result.proof.cuts) + 1,
         "proof_bytes": proof_bytes,
         "commitment": result.proof.commitment_digest,
+        "context": context,
         "prove_s": round(took, 3),
     }
     if as_json:

@@ -18,9 +18,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import SEED_BYTES
+from veracity.engine.api_words import SEED_BYTES, Ring
 from veracity.errors import FormatError, PeerError, UsageError
-from veracity.mpc.kernels import ring
 
 __all__ = ["Label", "Material", "MemorySink", "ReplayRegistry", "Sink", "Words", "Writer"]
 
@@ -143,15 +142,18 @@ class Writer:
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     seed : bytes
         32 fresh bytes.
     sink : Sink, optional
         Receives the explicit pieces; without, they are only counted.
     """
 
-    def __init__(self, seed: bytes, sink: Sink | None = None) -> None:
+    def __init__(self, ring: Ring, seed: bytes, sink: Sink | None = None) -> None:
         if len(seed) != SEED_BYTES:
             raise UsageError("a seed has 32 bytes")
+        self.ring = ring
         self.seed = seed
         self.bytes = 0
         self._sink = sink
@@ -159,7 +161,7 @@ class Writer:
 
     def draw(self, shape: int | tuple[int, ...]) -> Array:
         """The same uniform words that the party draws next."""
-        words = ring().expand(self.seed, self.label, _count(shape))
+        words = self.ring.expand(self.seed, self.label, _count(shape))
         self.label += 1
         return words.reshape(shape)
 
@@ -185,13 +187,18 @@ class Material:
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     seed : bytes
         32 bytes.
     pieces : iterator of bytes-like, or bytes
         Explicit pieces, in chunks of any size.
     """
 
-    def __init__(self, seed: bytes, pieces: bytes | bytearray | Iterator[bytes]) -> None:
+    def __init__(
+        self, ring: Ring, seed: bytes, pieces: bytes | bytearray | Iterator[bytes]
+    ) -> None:
+        self.ring = ring
         self.seed = seed
         self.label = 0
         self.taken = 0
@@ -200,7 +207,7 @@ class Material:
 
     def draw(self, shape: int | tuple[int, ...]) -> Array:
         """Uniform words nobody but the dealer knows as well."""
-        words = ring().expand(self.seed, self.label, _count(shape))
+        words = self.ring.expand(self.seed, self.label, _count(shape))
         self.label += 1
         return words.reshape(shape)
 

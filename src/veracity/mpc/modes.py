@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
@@ -85,7 +86,7 @@ class _Secure:
         """Nothing to say."""
 
     async def ready(self, label: Label, material: Material) -> Any:
-        plan = _plan(self.session.program, label.rows, label.start)
+        plan = _plan(self.session.engine, self.session.program, label.rows, label.start)
         return label, material, self.session.prepare(plan, material.seed)
 
     async def run(self, ready: Any, tokens: Sequence[int] = ()) -> Outcome:
@@ -120,11 +121,15 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def dealer(mode: str, program: Program, weights: Mapping[str, Array], name: bytes) -> DealerSide:
+def dealer(
+    engine: Engine, mode: str, program: Program, weights: Mapping[str, Array], name: bytes
+) -> DealerSide:
     """The dealer's session.
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     mode : str
         Name of the mode.
     program : Program
@@ -135,11 +140,12 @@ def dealer(mode: str, program: Program, weights: Mapping[str, Array], name: byte
         The session's name.
     """
     if check_mode(mode) == "secure":
-        return secure.DealerSession(program, weights, name)
-    return shuffled.DealerSession(program, weights, name, _CHOICES[mode], _by_bfv(mode))
+        return secure.DealerSession(engine, program, weights, name)
+    return shuffled.DealerSession(engine, program, weights, name, _CHOICES[mode], _by_bfv(mode))
 
 
 def party(
+    engine: Engine,
     mode: str,
     index: int,
     program: Program,
@@ -154,6 +160,8 @@ def party(
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     mode : str
         Name of the mode.
     index : int
@@ -181,19 +189,33 @@ def party(
         if pick is not greedy:
             raise UsageError("answers in mode 'secure' are greedy; leave out --temperature")
         return _Secure(
-            secure.PartySession(index, program, channel, weights, plain, registry, name=name)
+            secure.PartySession(
+                engine, index, program, channel, weights, plain, registry, name=name
+            )
         )
     made = shuffled.PartySession(
-        index, program, channel, weights, plain, registry, _CHOICES[mode], _by_bfv(mode), pick, name
+        engine,
+        index,
+        program,
+        channel,
+        weights,
+        plain,
+        registry,
+        _CHOICES[mode],
+        _by_bfv(mode),
+        pick,
+        name,
     )
     return _Shuffled(made)
 
 
-def price(mode: str, program: Program, rows: int, start: int) -> Cost:
+def price(engine: Engine, mode: str, program: Program, rows: int, start: int) -> Cost:
     """What a pass declares to cost.
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     mode : str
         Name of the mode.
     program : Program
@@ -211,8 +233,8 @@ def price(mode: str, program: Program, rows: int, start: int) -> Cost:
         Where it needs TenSEAL.
     """
     if check_mode(mode) == "secure":
-        return _plan(program, rows, start).cost
-    return _steps(_Same(program), _by_bfv(mode)).cost(Shape(rows, start, _CHOICES[mode]))
+        return _plan(engine, program, rows, start).cost
+    return _steps(_Same(program, engine), _by_bfv(mode)).cost(Shape(rows, start, _CHOICES[mode]))
 
 
 def _by_bfv(mode: str) -> bool:
@@ -221,21 +243,24 @@ def _by_bfv(mode: str) -> bool:
     return mode == "shuffled-bfv"
 
 
-def _plan(program: Program, rows: int, start: int) -> Plan:
-    return _plan_of(_Same(program), rows, start)
+def _plan(engine: Engine, program: Program, rows: int, start: int) -> Plan:
+    return _plan_of(_Same(program, engine), rows, start)
 
 
 @dataclass(frozen=True, eq=False)
 class _Same:
-    """A program by its identity, so that plans can be remembered."""
+    """A program and an engine by their identity, so that plans can be remembered."""
 
     program: Program
+    engine: Engine
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.program is self.program
+        return isinstance(other, _Same) and (
+            other.program is self.program and other.engine is self.engine
+        )
 
     def __hash__(self) -> int:
-        return id(self.program)
+        return hash((id(self.program), id(self.engine)))
 
 
 @lru_cache(maxsize=4)
@@ -245,4 +270,4 @@ def _steps(key: _Same, homomorphic: bool) -> shuffled_plan.Plan:
 
 @lru_cache(maxsize=64)
 def _plan_of(key: _Same, rows: int, start: int) -> Plan:
-    return make_plan(key.program, rows, start)
+    return make_plan(key.engine, key.program, rows, start)

@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Engine
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Material
 from veracity.net import Channel
@@ -93,6 +94,11 @@ class Masked:
 class Role:
     """Base of the parties and the dealer.
 
+    Parameters
+    ----------
+    engine : Engine
+        What computes.
+
     Attributes
     ----------
     cost : Cost
@@ -101,6 +107,7 @@ class Role:
         The same by kind of operation.
     """
 
+    engine: Engine
     cost: Cost = field(default_factory=Cost, init=False)
     by_kind: dict[str, Cost] = field(default_factory=dict, init=False)
 
@@ -116,6 +123,8 @@ class Party(Role):
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     index : int
         OWNER or USER.
     channel : Channel

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Ring
 from veracity.errors import UsageError
-from veracity.mpc.kernels import ring
 
 __all__ = ["Order", "of_rows", "uniform", "uniform_below", "unpermuted"]
 
@@ -23,16 +23,28 @@ Order = NDArray[np.int64]
 _ATTEMPTS = 1 << 16
 
 
-def uniform(seed: bytes, count: int) -> Order:
-    """A uniform permutation of ``count`` places from a fresh 32-byte seed."""
-    return _orders(seed, 1, count, 0).reshape(-1)
+def uniform(ring: Ring, seed: bytes, count: int) -> Order:
+    """A uniform permutation of ``count`` places.
+
+    Parameters
+    ----------
+    ring : Ring
+        What expands seeds.
+    seed : bytes
+        32 bytes, for this permutation alone.
+    count : int
+        Places.
+    """
+    return _orders(ring, seed, 1, count, 0).reshape(-1)
 
 
-def of_rows(seed: bytes, rows: int, columns: int) -> Order:
+def of_rows(ring: Ring, seed: bytes, rows: int, columns: int) -> Order:
     """Permutes rows, and each row within itself, for values that belong together by row.
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     seed : bytes
         32 bytes, for this order alone.
     rows, columns : int
@@ -44,8 +56,8 @@ def of_rows(seed: bytes, rows: int, columns: int) -> Order:
         ``x.reshape(-1)[order]`` is x (rows, columns) with row ``i`` where ``across[i]`` was, in an
         order of its own; all rows + 1 permutations are independent and uniform.
     """
-    across = _orders(seed, 1, rows, 0)[0]
-    within = _orders(seed, rows, columns, 1)
+    across = _orders(ring, seed, 1, rows, 0)[0]
+    within = _orders(ring, seed, rows, columns, 1)
     return np.asarray(across[:, None] * columns + within).reshape(-1)
 
 
@@ -56,11 +68,13 @@ def unpermuted(y: NDArray[np.uint64], order: Order) -> NDArray[np.uint64]:
     return x
 
 
-def uniform_below(seed: bytes, bound: int, count: int) -> NDArray[np.uint64]:
+def uniform_below(ring: Ring, seed: bytes, bound: int, count: int) -> NDArray[np.uint64]:
     """Uniform integers below ``bound``: words that would favour small ones are drawn again.
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     seed : bytes
         32 bytes, for these integers alone.
     bound : int
@@ -72,26 +86,26 @@ def uniform_below(seed: bytes, bound: int, count: int) -> NDArray[np.uint64]:
         raise UsageError(f"a bound of {bound} means nothing here")
     _check(seed)
     limit = np.uint64((1 << 64) // bound * bound - 1)  # the last word that may stay
-    words = ring().expand(seed, 0, count)
+    words = ring.expand(seed, 0, count)
     for attempt in range(1, _ATTEMPTS):
         again = np.flatnonzero(words > limit)
         if not again.size:
             break
-        words[again] = ring().expand(seed, attempt, again.size)
+        words[again] = ring.expand(seed, attempt, again.size)
     return words % np.uint64(bound)
 
 
-def _orders(seed: bytes, rows: int, columns: int, stream: int) -> Order:
+def _orders(ring: Ring, seed: bytes, rows: int, columns: int, stream: int) -> Order:
     """Independent uniform permutations, (rows, columns)."""
     _check(seed)
-    keys = ring().expand(seed, stream * _ATTEMPTS, rows * columns).reshape(rows, columns)
+    keys = ring.expand(seed, stream * _ATTEMPTS, rows * columns).reshape(rows, columns)
     orders = np.argsort(keys, axis=1)
     for attempt in range(1, _ATTEMPTS):
         in_order = np.take_along_axis(keys, orders, axis=1)
         again = np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1))
         if not again.size:
             break
-        fresh = ring().expand(seed, stream * _ATTEMPTS + attempt, again.size * columns)
+        fresh = ring.expand(seed, stream * _ATTEMPTS + attempt, again.size * columns)
         keys[again] = fresh.reshape(again.size, columns)
         orders[again] = np.argsort(keys[again], axis=1)
     return orders.astype(np.int64)

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Ring
 from veracity.graph.ops import Embed, Gain, Head, Linear
 from veracity.graph.program import Program
-from veracity.mpc.kernels import ring
 from veracity.mpc.party import Array
 
 __all__ = [
@@ -58,11 +58,21 @@ def weight_shapes(program: Program) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def masks(seed: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-    """The masks U of all weights, from the seed that the owner shares with the dealer."""
+def masks(ring: Ring, seed: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """The masks U of all weights.
+
+    Parameters
+    ----------
+    ring : Ring
+        What expands seeds.
+    seed : bytes
+        What the owner shares with the dealer, 32 bytes.
+    shapes : mapping
+        Of the weights.
+    """
     found = {}
     for label, (name, shape) in enumerate(sorted(shapes.items())):
-        found[name] = ring().expand(seed, label, int(np.prod(shape))).reshape(shape)
+        found[name] = ring.expand(seed, label, int(np.prod(shape))).reshape(shape)
     return found
 
 
@@ -90,11 +100,15 @@ def owner_weights(program: Program, weights: Integers) -> dict[str, NDArray[np.i
     return found
 
 
-def masked_weights(program: Program, weights: Integers, seed: bytes) -> dict[str, Array]:
+def masked_weights(
+    ring: Ring, program: Program, weights: Integers, seed: bytes
+) -> dict[str, Array]:
     """``W - U``: what the owner sends to the user, once.
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     program : Program
         Which tables are masked, and their shapes.
     weights : mapping
@@ -103,7 +117,7 @@ def masked_weights(program: Program, weights: Integers, seed: bytes) -> dict[str
         Of the masks, 32 bytes.
     """
     shapes = _base_shapes(program)
-    found = masks(seed, shapes)
+    found = masks(ring, seed, shapes)
     for name in shapes:
         np.subtract(weights[name].astype(np.int64).view(np.uint64), found[name], out=found[name])
     return found
@@ -114,9 +128,19 @@ def user_weights(program: Program, received: dict[str, Array]) -> dict[str, Arra
     return _with_transposes(program, received)
 
 
-def dealer_weights(program: Program, seed: bytes) -> dict[str, Array]:
-    """The masks as the dealer's linear layers read them."""
-    return _with_transposes(program, masks(seed, _base_shapes(program)))
+def dealer_weights(ring: Ring, program: Program, seed: bytes) -> dict[str, Array]:
+    """The masks as the dealer's linear layers read them.
+
+    Parameters
+    ----------
+    ring : Ring
+        What expands seeds.
+    program : Program
+        Which tables are masked, and their shapes.
+    seed : bytes
+        Of the masks, 32 bytes.
+    """
+    return _with_transposes(program, masks(ring, seed, _base_shapes(program)))
 
 
 def seed_digest(seed: bytes) -> bytes:
@@ -136,12 +160,14 @@ def masked_bytes(program: Program) -> int:
 
 
 def masked_parts(
-    program: Program, weights: Mapping[str, NDArray[np.integer]], seed: bytes
+    ring: Ring, program: Program, weights: Mapping[str, NDArray[np.integer]], seed: bytes
 ) -> Iterator[NDArray[np.uint64]]:
     """The words of ``W - U``, a piece at a time: the same as ``masked_weights``.
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     program : Program
         Which tables are masked, and their shapes.
     weights : mapping
@@ -150,7 +176,7 @@ def masked_parts(
         Of the masks, 32 bytes.
     """
     for label, (name, shape) in enumerate(masked_shapes(program).items()):
-        mask = ring().expand(seed, label, math.prod(shape))
+        mask = ring.expand(seed, label, math.prod(shape))
         flat = weights[name].reshape(-1)
         for start in range(0, len(flat), PART):
             part = flat[start : start + PART].astype(np.int64).view(np.uint64)

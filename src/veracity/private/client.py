@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import context_of
 from veracity.mpc.modes import check_mode
@@ -158,8 +159,14 @@ class Client:
         Seconds without a sign of life after which another party counts as gone.
     wait : float
         Seconds to try where nobody listens yet.
+    backend : str
+        What computes; see :func:`veracity.engine.load_engine`.
     progress : Progress
         Called with the phases ``weights`` and ``material``.
+
+    Raises
+    ------
+    UsageError, BackendUnavailable
 
     Examples
     --------
@@ -183,10 +190,12 @@ class Client:
         model: str | None = None,
         timeout: float = TIMEOUT,
         wait: float = 0.0,
+        backend: str = "cpu",
         progress: Progress = silent,
     ) -> None:
         self._server, self._dealer = Address.parse(server), Address.parse(dealer)
         self._caller = Caller(identity_of(identity), insecure, timeout, wait)
+        self._engine = load_engine(backend)
         self._mode = None if mode is None else check_mode(mode)
         self._model = model
         self._limits = ServiceLimits(disk=cap, ahead=ahead)
@@ -332,7 +341,7 @@ class Client:
             await owner.close()
             raise
         session = UserSession(
-            card.program, info.mode, owner, dealer, weight_cache.load(), rows, passes,
+            self._engine, card.program, info.mode, owner, dealer, weight_cache.load(), rows, passes,
             self._folder, self._registry, self._limits,
             greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from veracity.codec import read_file, write_file
+from veracity.engine import load_engine
 from veracity.errors import FormatError
 from veracity.formats.program import ProgramFile
 from veracity.net import Channel, Server
@@ -38,6 +39,7 @@ async def deal(
     limits: DealerLimits | None = None,
     sessions: int = 4,
     timeout: float = TIMEOUT,
+    backend: str = "cpu",
     on_listen: Told = _silent,
 ) -> None:
     """Be the dealer until SIGINT or SIGTERM.
@@ -58,15 +60,19 @@ async def deal(
         Sessions at once.
     timeout : float
         Seconds without a sign of life after which a party counts as gone.
+    backend : str
+        What computes; see :func:`veracity.engine.load_engine`.
     on_listen : callable
         Gets the address once it is listened on.
 
     Raises
     ------
     UsageError
+    BackendUnavailable
+        Where the compiled module is missing.
     """
     address = Address.parse(listen)
-    service = DealerService(cache_folder(cache, "dealer"), limits)
+    service = DealerService(load_engine(backend), cache_folder(cache, "dealer"), limits)
     server = Server(
         service.handle,
         host=address.host,
@@ -94,6 +100,7 @@ async def serve(
     limits: ServiceLimits | None = None,
     sessions: int = 4,
     timeout: float = TIMEOUT,
+    backend: str = "cpu",
     on_listen: Callable[[Address, Card], None] | None = None,
 ) -> None:
     """Serve a model to users until SIGINT or SIGTERM.
@@ -107,7 +114,7 @@ async def serve(
     mode : str
         ``secure`` shows a user nothing but the answer; ``shuffled`` is faster and shows the user
         values of the hidden layers in a random order.
-    identity, insecure, cache, sessions, timeout
+    identity, insecure, cache, sessions, timeout, backend
         As for :func:`deal`.
     limits : ServiceLimits, optional
         What each session gets.
@@ -120,6 +127,8 @@ async def serve(
         The program was not calibrated, or the address cannot be listened on.
     UnsupportedModelError
         Where the mode cannot evaluate the program.
+    BackendUnavailable
+        Where the compiled module is missing.
     """
     address, to_dealer = Address.parse(listen), Address.parse(dealer)
     loaded = load_program(program)
@@ -131,6 +140,7 @@ async def serve(
         return await caller.call(to_dealer, "dealer")
 
     service = OwnerService(
+        engine=load_engine(backend),
         program=card.program,
         weights=loaded.weights,
         seed=masks_seed(folder, card, weights_digest(loaded.weights)),

@@ -73,6 +73,7 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "bytes": size,
             "commitment": content.commitment_digest,
             "frame": content.frame,
+            "context": content.context,
             "prompt_tokens": content.prompt_length,
             "answer_tokens": len(content.answer),
             "prompt_ids": list(content.prompt),

@@ -13,7 +13,7 @@ from veracity.engine import load_engine
 from veracity.engine.api import Integers
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.program import ProgramFile
-from veracity.formats.proof import Proof, statement_context
+from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.formats.secret import Secret
 from veracity.lm.generate import generate
 from veracity.lm.text_decoder import context_of, ports_of
@@ -41,6 +41,7 @@ def prove(
     *,
     max_new_tokens: int = 32,
     raw: bool = False,
+    context: str = "",
     memory: int | None = None,
     jobs: int = 1,
     threads: int | None = None,
@@ -62,6 +63,9 @@ def prove(
         The answer ends there if the model does not end it before.
     raw : bool
         Give the words to the model without a template.
+    context : str
+        What the proof is bound to beside its words, so that it answers one request and no other: a
+        nonce or a case number of who asks. At most 4096 bytes; part of the proof, public.
     memory : int, optional
         Bytes that all processes together may occupy; the proof is made in as many segments as that
         takes.
@@ -85,6 +89,7 @@ def prove(
     VeracityError
         A process that proves was ended from outside.
     """
+    check_context(context)
     progress("load", 0.0)
     engine = load_engine(backend, threads=threads)
     opened = secret if isinstance(secret, Secret) else load_secret(secret)
@@ -100,12 +105,12 @@ def prove(
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
     check_prompt(prompt, ids, frame, commitment.table)
-    context = context_of(integer_program(loaded))
-    room = context + 1 - len(ids)
+    most = context_of(integer_program(loaded))
+    room = most + 1 - len(ids)
     if room < 1:
         raise UsageError(
             f"the prompt has {len(ids)} tokens, the model's context holds "
-            f"{context}; shorten the prompt"
+            f"{most}; shorten the prompt"
         )
     progress("load", 1.0)
     wanted = min(max_new_tokens, room)
@@ -116,6 +121,7 @@ def prove(
         ids,
         answer,
         name,
+        context=context,
         memory=memory,
         jobs=jobs,
         threads=threads,
@@ -157,6 +163,7 @@ def prove_tokens(
     answer: list[int],
     frame: str,
     *,
+    context: str = "",
     memory: int | None = None,
     jobs: int = 1,
     threads: int | None = None,
@@ -177,6 +184,8 @@ def prove_tokens(
         Token ids of the answer, greedy.
     frame : str
         Name of the frame around the prompt.
+    context : str
+        What the proof is bound to beside its words.
     memory : int, optional
         Limit of the memory of all processes together, in bytes.
     jobs : int
@@ -201,11 +210,11 @@ def prove_tokens(
         outputs,
         plan.cuts,
         commitment=commitment.model,
-        context=statement_context(commitment.digest, frame),
+        context=statement_context(commitment.digest, frame, context),
     )
     workers = Workers(jobs, threads, backend, plan.memory)
     argument = prove_chain(engine, statement, loaded.weights, opened.opening, workers, progress)
-    return Proof(commitment.digest, frame, tokens, len(prompt), argument, plan.cuts)
+    return Proof(commitment.digest, frame, tokens, len(prompt), argument, plan.cuts, context)
 
 
 def answer_tokens(

@@ -6,6 +6,7 @@ randomness: an architecture test runs it where those cannot be imported.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 
 from veracity import zkml
 from veracity.engine import load_engine
-from veracity.errors import FormatError, VerificationError
+from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
-from veracity.formats.proof import Proof, statement_context
+from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
 from veracity.proving.well_formed import require_well_formed
@@ -33,6 +34,8 @@ NOT_PROVED = (
     "that this commitment is to the model its publisher promised (name, source and accuracy are "
     "the publisher's statements), or that what the answer says is true"
 )
+#: What is said of an argument that fails; the place that found it is told apart.
+NOT_SHOWN = "the proof does not show that the committed model gives this answer to this prompt"
 #: Added to the one where the commitment pins how text is encoded, to the other where it does not.
 TOKENISATION_CHECKED = "; the prompt's token ids are the only ones that its text has"
 TOKENISATION_UNCHECKED = (
@@ -63,6 +66,8 @@ class VerifiedAnswer:
         models whose tokenizer the commitment cannot pin.
     commitment_digest : str
         The commitment that the caller pinned.
+    context : str
+        What the proof is bound to beside its words; empty where its maker bound it to nothing.
     metadata : Metadata
         The publisher's statements about the model.
     proof_bytes : int
@@ -79,6 +84,7 @@ class VerifiedAnswer:
     answer_tokens: int
     tokenisation_checked: bool
     commitment_digest: str
+    context: str
     metadata: Metadata = field(repr=False)
     proof_bytes: int
     seconds: float
@@ -105,6 +111,7 @@ class VerifiedAnswer:
             "answer_tokens": self.answer_tokens,
             "tokenisation_checked": self.tokenisation_checked,
             "commitment": self.commitment_digest,
+            "context": self.context,
             "model": self.metadata.to_plain(),
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
@@ -120,6 +127,8 @@ def verify(
     prompt: str | None = None,
     answer: str | None = None,
     raw: bool = False,
+    digest: str | None = None,
+    context: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -140,6 +149,12 @@ def verify(
         with a space; nobody chose it).
     raw : bool
         The prompt is expected without a template.
+    digest : str, optional
+        The commitment's digest as its publisher announces it, 64 hexadecimal digits; any other
+        commitment is refused.
+    context : str, optional
+        What the caller expects the proof to be bound to, such as the nonce of its request; empty
+        for nothing.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -155,19 +170,29 @@ def verify(
     Raises
     ------
     VerificationError
-        The proof, or one of the words expected, is false.
+        The proof is false, or the commitment is not the one that was announced.
+    MismatchError
+        The proof is true, but of another prompt, answer, frame or context than expected.
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
-        A path cannot be read, or no backend has this name.
+        A path cannot be read, no backend has this name, or ``digest`` is none.
     BackendUnavailable
         The backend is not built here.
     """
     started = time.perf_counter()
+    announced = None if digest is None else read_digest(digest)
+    if context is not None:
+        check_context(context)
     progress("load", 0.0)
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
     given = as_read(proof) if isinstance(proof, Proof) else Proof.load(proof)
     check_commitment(pinned)
+    if announced not in (None, pinned.digest):
+        raise VerificationError(
+            f"the commitment given is not the one announced: its digest is {pinned.digest}",
+            "commitment",
+        )
     if given.commitment_digest != pinned.digest:
         raise VerificationError(
             "the proof was made for another commitment than the one given", "commitment"
@@ -187,7 +212,6 @@ def verify(
     text = pinned.table.decode(given.answer[:-1] if complete else given.answer)
 
     engine = load_engine(backend, threads=threads)
-    context = statement_context(pinned.digest, given.frame)
     progress("verify", 0.0)
     require_well_formed(engine, pinned)
     statement = zkml.Statement(
@@ -195,22 +219,22 @@ def verify(
         *ports_of(given.tokens, given.prompt_length),
         given.cuts,
         commitment=pinned.model,
-        context=context,
+        context=statement_context(pinned.digest, given.frame, given.context),
     )
-    zkml.verify(engine, statement, given.argument)
+    try:
+        zkml.verify(engine, statement, given.argument)
+    except (VerificationError, FormatError) as error:
+        raise VerificationError(NOT_SHOWN, f"{error.where}: {error.reason}") from error
     progress("verify", 1.0)
     # Words are compared last: "not what you expected" is said of true proofs only.
     if prompt is not None:
         expected = "raw" if raw or "chat" not in metadata.frames else "chat"
-        if given.frame != expected:
-            raise VerificationError(
-                f"the proof is for a {given.frame} prompt, a {expected} prompt was expected",
-                "prompt",
-            )
-        if words != prompt:
-            raise VerificationError("the proof is for another prompt than the one given", "prompt")
-    if answer is not None and text.strip() != answer.strip():
-        raise VerificationError("the proof is for another answer than the one given", "answer")
+        require_same("frame", expected, given.frame)
+        require_same("prompt", prompt, words)
+    if answer is not None:
+        require_same("answer", answer.strip(), text.strip())
+    if context is not None:
+        require_same("context", context, given.context)
     return VerifiedAnswer(
         prompt=words,
         answer=text,
@@ -220,10 +244,37 @@ def verify(
         answer_tokens=len(given.answer),
         tokenisation_checked=pinned.table.encoder is not None,
         commitment_digest=pinned.digest,
+        context=given.context,
         metadata=metadata,
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
     )
+
+
+def require_same(what: str, expected: str, proved: str) -> None:
+    """Raise :class:`MismatchError` unless what is proved is what was expected.
+
+    Parameters
+    ----------
+    what : str
+        What is compared.
+    expected : str
+        The caller's text.
+    proved : str
+        The proof's.
+    """
+    if expected != proved:
+        raise MismatchError(what, expected, proved)
+
+
+def read_digest(text: str) -> str:
+    """A digest as somebody copied it; raises :class:`UsageError` where it is none."""
+    digits = text.strip().lower()
+    if re.fullmatch("[0-9a-f]{64}", digits) is None:
+        raise UsageError(
+            "the digest is not one: give the 64 hexadecimal digits that the publisher announces"
+        )
+    return digits
 
 
 def as_read(proof: Proof) -> Proof:

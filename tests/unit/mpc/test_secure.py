@@ -12,6 +12,7 @@ import pytest
 from tests.support.programs import small_model
 from tests.support.secure_parties import Parties, Pass, told, watched
 from tests.support.shuffled_parties import expected, stories
+from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rope
 from veracity.lm.text_decoder import forward, vocabulary_of
@@ -20,6 +21,8 @@ from veracity.mpc.material import Material, ReplayRegistry
 from veracity.mpc.party import OWNER, USER, Party
 from veracity.mpc.secure.plan import make_plan
 from veracity.mpc.secure.session import PartySession
+
+ENGINE = load_engine("cpu")
 
 BIG = (16, 2, 2, 8, 24, 40)
 
@@ -238,7 +241,7 @@ def test_a_pass_whose_mask_wraps_is_repeated_with_other_material(
 
 def test_the_chance_of_a_repeat_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     example = small_model("llama", seed=1, shape=BIG)
-    plan = make_plan(example.program, 3, 0)
+    plan = make_plan(ENGINE, example.program, 3, 0)
     assert 0 < plan.repeat < 2.0**-8
     watch = Party.watch
     monkeypatch.setattr(Party, "watch", lambda self, c, bits: watch(self, c, bits + 10))
@@ -278,6 +281,7 @@ def test_material_serves_once() -> None:
         )
         # Another session object with the same ledger, as after a restart.
         again = PartySession(
+            ENGINE,
             USER,
             example.program,
             parties.channels[1],
@@ -333,10 +337,10 @@ def test_material_of_the_wrong_length_is_refused(end: int) -> None:
         dealt, made = parties.deal(0, 2)
         pieces = [bytes(m._read(d.size)) for m, d in zip(made, dealt, strict=True)]
         wrong = pieces[1][:end] if end else pieces[1] + bytes(8)
-        user = Material(dealt[1].seed, iter([wrong]))
+        user = Material(ENGINE.ring, dealt[1].seed, iter([wrong]))
         tasks = [
             asyncio.create_task(
-                parties.owner.run(dealt[0].label, Material(dealt[0].seed, pieces[0]))
+                parties.owner.run(dealt[0].label, Material(ENGINE.ring, dealt[0].seed, pieces[0]))
             ),
             asyncio.create_task(parties.user.run(dealt[1].label, user, [1, 2])),
         ]
@@ -392,7 +396,7 @@ def test_the_dealer_deals_no_pass_that_cannot_follow() -> None:
 @pytest.mark.parametrize("style", ["llama", "gpt2"])
 def test_round_trips_do_not_depend_on_the_number_of_tokens_fed(style: str) -> None:
     program = small_model(style, layers=3).program
-    fed = [make_plan(program, rows, 16 - rows).cost for rows in (1, 7, 16)]
+    fed = [make_plan(ENGINE, program, rows, 16 - rows).cost for rows in (1, 7, 16)]
     assert len({(c.exchanges, c.one_way) for c in fed}) == 1
     assert fed[0].online_bytes < fed[1].online_bytes < fed[2].online_bytes
 
@@ -402,7 +406,8 @@ def test_hops_of_a_layer_are_the_documented_ones() -> None:
     for style in ("llama", "gpt2"):
         for sources in (2, 3, 8, 9, 50):
             costs = [
-                make_plan(small_model(style, layers=n).program, 1, sources - 1).cost for n in (2, 3)
+                make_plan(ENGINE, small_model(style, layers=n).program, 1, sources - 1).cost
+                for n in (2, 3)
             ]
             hops = [c.exchanges + c.one_way for c in costs]
             rounds = int(np.ceil(np.log2(sources)))

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.programs import small_model
 from tests.support.shuffled_parties import Parties, expected, told
+from veracity.engine import load_engine
 from veracity.errors import FormatError, PeerError, RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program
 from veracity.graph.ops import Attention, Gain, Norm
@@ -28,6 +29,8 @@ from veracity.mpc.token_selection import homomorphic, seal
 from veracity.mpc.token_selection.pick import greedy
 from veracity.net import pair
 
+ENGINE = load_engine("cpu")
+
 BIG = (16, 2, 2, 8, 24, 40)
 
 
@@ -44,6 +47,16 @@ def test_tokens_are_the_programs_and_traffic_is_as_declared(style: str, seed: in
     for one in done:
         assert one.declared == one.measured
         assert one.hops == one.declared.one_way  # no message waits for nothing
+
+
+def test_each_party_computes_on_an_engine_of_its_own() -> None:
+    slow = load_engine("reference")
+    example = small_model("llama", layers=1, shape=(4, 1, 1, 2, 6, 9))
+    prompt = example.tokens[:2]
+    want = expected(example.program, example.weights, prompt, 2)
+    for engines in ((slow, ENGINE, ENGINE), (ENGINE, slow, ENGINE), (ENGINE, ENGINE, slow)):
+        parties = Parties(example.program, example.weights, engines=engines)
+        assert told(parties, prompt, want[:1])[0] == want
 
 
 @pytest.mark.parametrize("style", ["llama", "gpt2"])
@@ -265,14 +278,14 @@ def test_pieces_of_another_pass_are_refused() -> None:
     shape, seed = Shape(1, 0), bytes(32)
     owner, user = passes.piece_bytes(plan, shape)
     with pytest.raises(FormatError, match="material"):
-        passes.prepare_user(plan, shape, seed, bytes(user + 1), {}, {})
+        passes.prepare_user(ENGINE.ring, plan, shape, seed, bytes(user + 1), {}, {})
     peer: Any = None  # nothing is sent
     with pytest.raises(FormatError, match="material"):
-        passes.prepare_owner(plan, shape, seed, bytes(owner - 1), b"", {}, {}, peer)
+        passes.prepare_owner(ENGINE.ring, plan, shape, seed, bytes(owner - 1), b"", {}, {}, peer)
     with pytest.raises(PeerError, match="material"):
-        passes.prepare_owner(plan, shape, seed, bytes(owner), b"x", {}, {}, peer)
+        passes.prepare_owner(ENGINE.ring, plan, shape, seed, bytes(owner), b"x", {}, {}, peer)
     with pytest.raises(UsageError, match="32 bytes"):
-        passes.deal_pass(plan, shape, (seed, b"short"), {}, {})
+        passes.deal_pass(ENGINE.ring, plan, shape, (seed, b"short"), {}, {})
 
 
 def test_tokens_must_fit_the_pass() -> None:
@@ -283,9 +296,11 @@ def test_tokens_must_fit_the_pass() -> None:
     async def wrong(tokens: list[int]) -> None:
         a, _ = pair()
         shape, seeds = Shape(1, 0), (bytes(32), bytes(range(32)))
-        pieces = passes.deal_pass(parties.plan, shape, seeds, parties.masks, {})
-        user, _ = passes.prepare_user(parties.plan, shape, seeds[1], pieces[1], parties.masked, {})
-        await passes.run_user(parties.plan, user, Online(a), tokens)
+        pieces = passes.deal_pass(ENGINE.ring, parties.plan, shape, seeds, parties.masks, {})
+        user, _ = passes.prepare_user(
+            ENGINE.ring, parties.plan, shape, seeds[1], pieces[1], parties.masked, {}
+        )
+        await passes.run_user(parties.plan, user, Online(ENGINE.ring, a), tokens)
 
     for tokens in ([1, 2], [-1], [40]):
         with pytest.raises(UsageError, match="do not fit the pass"):

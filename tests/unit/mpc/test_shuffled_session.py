@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.programs import small_model
 from tests.support.shuffled_parties import Parties, Pass, expected, stories
+from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import logits as every_logit
 from veracity.lm.text_decoder import vocabulary_of
@@ -23,6 +24,8 @@ from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.session import DealerSession, PartySession
 from veracity.mpc.shuffled.steps import Shape
 from veracity.net import Channel
+
+ENGINE = load_engine("cpu")
 
 BIG = (16, 2, 2, 8, 24, 40)
 
@@ -164,7 +167,7 @@ def test_material_of_another_size_is_refused(change: int) -> None:
         pieces = sinks[1].join()
         pieces = pieces + b"x" if change > 0 else pieces[:-1]
         with pytest.raises(PeerError, match="material"):
-            await parties.user.ready(dealt.label, Material(dealt.seed, pieces))
+            await parties.user.ready(dealt.label, Material(ENGINE.ring, dealt.seed, pieces))
 
     run(offer())
 

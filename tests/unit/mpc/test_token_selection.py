@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.mpc import permutation
 from veracity.mpc.cost import Cost
 from veracity.mpc.token_selection import homomorphic, seal, transfer
 from veracity.net import Channel, pair
+
+RING = load_engine("cpu").ring
 
 needs_seal = pytest.mark.skipif(
     not seal.available(), reason="TenSEAL is not installed: pip install 'veracity[he]'"
@@ -35,7 +38,7 @@ def seed(number: int) -> bytes:
 
 
 def table_of(size: int, number: int = 0) -> Any:
-    return permutation.uniform(seed(number), size)
+    return permutation.uniform(RING, seed(number), size)
 
 
 def measured(owner: Channel, user: Channel) -> Cost:
@@ -55,13 +58,13 @@ def measured(owner: Channel, user: Channel) -> Cost:
 def test_transfer_gives_the_wanted_tokens_at_the_declared_cost(size: int, choices: int) -> None:
     table = table_of(size)
     wanted = np.asarray([(size - 1) * (i + 1) // choices for i in range(choices)])
-    held = transfer.holder_pads(seed(1), size, choices)
-    taken = transfer.deal(seed(1), seed(2), size, choices)
+    held = transfer.holder_pads(RING, seed(1), size, choices)
+    taken = transfer.deal(RING, seed(1), seed(2), size, choices)
 
     async def parties() -> None:
         owner, user = pair()
         _, tokens = await asyncio.gather(
-            transfer.hold(owner, 4, held, table), transfer.take(user, 4, taken, wanted)
+            transfer.hold(RING, owner, 4, held, table), transfer.take(RING, user, 4, taken, wanted)
         )
         assert tokens.tolist() == table[wanted].tolist()
         declared = transfer.cost(size, choices)
@@ -75,7 +78,7 @@ def test_what_the_owner_sees_does_not_depend_on_the_place() -> None:
     size, wanted = 16, np.asarray([5])
     seen = np.zeros(size)
     for trial in range(1600):
-        piece = transfer.deal(seed(1), seed(1000 + trial), size, 1)
+        piece = transfer.deal(RING, seed(1), seed(1000 + trial), size, 1)
         seen[(int(wanted[0]) - int(piece.places[0])) % size] += 1
     assert ((seen - 100) ** 2 / 100).sum() < 45  # exceeded with probability below 10^-4
 
@@ -84,31 +87,31 @@ def test_the_user_cannot_read_another_entry() -> None:
     # Every entry but the wanted one is under a pad that the user's piece says nothing about: two
     # owner seeds that agree at the user's place make other pads everywhere else.
     size = 4096
-    piece = transfer.deal(seed(1), seed(2), size, 1)
+    piece = transfer.deal(RING, seed(1), seed(2), size, 1)
     k = int(piece.places[0])
-    ours = transfer.holder_pads(seed(1), size, 1).pads[0]
+    ours = transfer.holder_pads(RING, seed(1), size, 1).pads[0]
     other = next(
         p
-        for p in (transfer.holder_pads(seed(n), size, 1).pads[0] for n in range(5, 1 << 17))
+        for p in (transfer.holder_pads(RING, seed(n), size, 1).pads[0] for n in range(5, 1 << 17))
         if p[k] == ours[k]
     )
     assert np.count_nonzero(ours == other) < 16
 
 
 def test_transfer_refuses_what_cannot_be() -> None:
-    held = transfer.holder_pads(seed(1), 8, 1)
-    taken = transfer.deal(seed(1), seed(2), 8, 1)
+    held = transfer.holder_pads(RING, seed(1), 8, 1)
+    taken = transfer.deal(RING, seed(1), seed(2), 8, 1)
 
     async def parties() -> None:
         owner, user = pair()
         await user.send(1, np.asarray([8], dtype="<u4"))
         with pytest.raises(PeerError, match="outside the table"):
-            await transfer.hold(owner, 1, held, np.arange(8))
+            await transfer.hold(RING, owner, 1, held, np.arange(8))
         owner, user = pair()
         with pytest.raises(UsageError):
-            await transfer.take(user, 1, taken, np.asarray([8]))
+            await transfer.take(RING, user, 1, taken, np.asarray([8]))
         with pytest.raises(UsageError):
-            await transfer.hold(owner, 1, held, np.arange(9))
+            await transfer.hold(RING, owner, 1, held, np.arange(9))
 
     run(parties())
     with pytest.raises(UsageError):
@@ -116,15 +119,15 @@ def test_transfer_refuses_what_cannot_be() -> None:
 
 
 def test_a_token_outside_the_vocabulary_is_the_owners_fault() -> None:
-    taken = transfer.deal(seed(1), seed(2), 5, 1)  # 3 bits, tokens 0 to 4
-    held = transfer.holder_pads(seed(1), 5, 1)
+    taken = transfer.deal(RING, seed(1), seed(2), 5, 1)  # 3 bits, tokens 0 to 4
+    held = transfer.holder_pads(RING, seed(1), 5, 1)
 
     async def parties() -> None:
         owner, user = pair()
         with pytest.raises(PeerError, match="outside the vocabulary"):
             await asyncio.gather(
-                transfer.hold(owner, 1, held, np.full(5, 7)),
-                transfer.take(user, 1, taken, np.asarray([2])),
+                transfer.hold(RING, owner, 1, held, np.full(5, 7)),
+                transfer.take(RING, user, 1, taken, np.asarray([2])),
             )
 
     run(parties())
@@ -139,7 +142,7 @@ def test_bfv_gives_the_wanted_tokens_at_the_declared_cost(size: int, choices: in
     table = table_of(size)
     wanted = np.asarray([(size - 1) // (i + 1) for i in range(choices)])
     parameters = homomorphic.Parameters(size)
-    holder, taker = homomorphic.Holder(parameters), homomorphic.Taker(parameters)
+    holder, taker = homomorphic.Holder(RING, parameters), homomorphic.Taker(RING, parameters)
 
     async def parties() -> None:
         owner, user = pair()
@@ -179,7 +182,7 @@ def test_bfv_floods_far_above_the_noise_of_the_table() -> None:
 def test_bfv_replies_to_one_query_share_nothing() -> None:
     # Same query, same table, twice: both polynomials are new everywhere.
     parameters = homomorphic.Parameters(100)
-    holder, taker = homomorphic.Holder(parameters), homomorphic.Taker(parameters)
+    holder, taker = homomorphic.Holder(RING, parameters), homomorphic.Taker(RING, parameters)
 
     async def parties() -> None:
         owner, user = pair()
@@ -190,7 +193,7 @@ def test_bfv_replies_to_one_query_share_nothing() -> None:
             await user.send(2, query)
             await holder.hold(owner, 2, np.arange(100), 1)
             data = bytes(await user.receive(3, homomorphic.cost(100, 1).bytes_to_user))
-            replies.append(homomorphic._coefficients(data, 1))
+            replies.append(homomorphic._coefficients(RING, data, 1))
         assert np.count_nonzero(replies[0] == replies[1]) < 3
 
     run(parties())
@@ -199,7 +202,7 @@ def test_bfv_replies_to_one_query_share_nothing() -> None:
 @needs_seal
 def test_bfv_takes_garbage_for_the_other_partys_fault() -> None:
     parameters = homomorphic.Parameters(100)
-    holder, taker = homomorphic.Holder(parameters), homomorphic.Taker(parameters)
+    holder, taker = homomorphic.Holder(RING, parameters), homomorphic.Taker(RING, parameters)
 
     async def parties() -> None:
         owner, user = pair()

@@ -12,6 +12,7 @@ import pytest
 from tests.support.private_parties import run, three
 from tests.support.private_services import ALL, MODES, SHAPE, greedy, model
 from tests.support.programs import small_model
+from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.mpc import modes
 from veracity.mpc.material import Label
@@ -21,6 +22,8 @@ from veracity.private.parties.preprocessing_client import (
     passes_of,
 )
 from veracity.private.sampling import Sampling
+
+ENGINE = load_engine("cpu")
 
 
 @ALL
@@ -40,7 +43,7 @@ def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> Non
             assert [(r.start, r.rows) for r in answer.reports] == passes_of(4, 3)
             for report in answer.reports:
                 assert report.online_bytes == report.formula_bytes
-                price = modes.price(mode, example.program, report.rows, report.start)
+                price = modes.price(ENGINE, mode, example.program, report.rows, report.start)
                 assert report.sent_bytes == price.bytes_to_owner * report.attempts
                 offline = price.offline_bytes_owner + price.offline_bytes_user
                 assert report.offline_bytes == offline * report.attempts
@@ -70,7 +73,7 @@ def test_a_long_prompt_is_fed_in_several_passes(
         assert [(r.start, r.rows, r.attempts) for r in answer.reports] == [
             (0, 7, 3), (7, 1, 1), (8, 1, 1),
         ]  # fmt: skip
-        prices = [modes.price(mode, example.program, n, at) for at, n in passes_of(7, 1)]
+        prices = [modes.price(ENGINE, mode, example.program, n, at) for at, n in passes_of(7, 1)]
         assert answer.reports[0].online_bytes == sum(p.online_bytes for p in prices)
         assert answer.reports[0].formula_bytes == answer.reports[0].online_bytes
 
@@ -139,8 +142,8 @@ def test_a_pass_without_result_is_repeated(
                 return modes.Outcome(False, None)
             return await self.side.run(ready, tokens)
 
-    def party(mode: str, index: int, *rest: Any) -> Any:
-        return Fails(index, honest(mode, index, *rest))
+    def party(engine: Any, mode: str, index: int, *rest: Any) -> Any:
+        return Fails(index, honest(engine, mode, index, *rest))
 
     monkeypatch.setattr(modes, "party", party)
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.private_parties import run, three
 from tests.support.private_services import MODES, model
+from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.mpc import modes
 from veracity.mpc.material import Label
@@ -31,6 +32,8 @@ from veracity.private.parties.wire import (
     CHUNK,
     MessageTag,
 )
+
+ENGINE = load_engine("cpu")
 
 
 def test_the_store_keeps_its_cap(tmp_path: Path) -> None:
@@ -61,9 +64,9 @@ def test_the_store_keeps_its_cap(tmp_path: Path) -> None:
 def test_masked_weights_by_parts_are_the_masked_weights(tmp_path: Path) -> None:
     example = model("gpt2")
     seed = bytes(range(32))
-    whole = masked_weights(example.program, example.weights, seed)
+    whole = masked_weights(ENGINE.ring, example.program, example.weights, seed)
     parts = b"".join(
-        part.tobytes() for part in masked_parts(example.program, example.weights, seed)
+        part.tobytes() for part in masked_parts(ENGINE.ring, example.program, example.weights, seed)
     )
     assert len(parts) == masked_bytes(example.program)
     kept = WeightCache(tmp_path, example.program, seed_digest(seed))

@@ -25,7 +25,6 @@ from math import ceil, exp, log2
 import numpy as np
 
 from veracity.graph.ops import Attention
-from veracity.mpc.kernels import ring
 from veracity.mpc.party import Array, Masked, Role, Secret
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
@@ -119,14 +118,16 @@ async def attention(
 
     def dots(a: Array, b: Array) -> Array:
         keys = b.reshape(sources, kv, dim).transpose(1, 0, 2)
-        found = ring().matmul_dense(np.ascontiguousarray(queries(a)), np.ascontiguousarray(keys))
+        found = role.engine.ring.matmul_dense(
+            np.ascontiguousarray(queries(a)), np.ascontiguousarray(keys)
+        )
         return found.reshape(-1)[seen]
 
     def mix(a: Array, b: Array) -> Array:
         full = np.zeros(heads * tokens * sources, dtype=np.uint64)
         full[seen] = a
         values = np.ascontiguousarray(b.reshape(sources, kv, dim).transpose(1, 2, 0))
-        mixed = ring().matmul_dense(full.reshape(kv, group * tokens, sources), values)
+        mixed = role.engine.ring.matmul_dense(full.reshape(kv, group * tokens, sources), values)
         return mixed.reshape(heads, tokens, dim)
 
     count = len(seen)

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.mpc.kernels import fss
 from veracity.mpc.material import Writer
 from veracity.mpc.party import Array, Role, hollow
 
@@ -28,6 +27,8 @@ class Dealer(Role):
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     owner, user : Writer
         Material of the parties.
     weights : mapping
@@ -81,7 +82,7 @@ class Dealer(Role):
         payload : uint64 array
             (n, words).
         """
-        self._keys(fss().dcf_keys, fss().dcf_key_bytes, bits, alpha, payload)
+        self._keys(self.engine.fss.dcf_keys, self.engine.fss.dcf_key_bytes, bits, alpha, payload)
 
     def point_keys(self, bits: int, alpha: Array, payload: Array) -> None:
         """Keys of ``payload [x = alpha]`` for both parties.
@@ -95,7 +96,7 @@ class Dealer(Role):
         payload : uint64 array
             (n, words).
         """
-        self._keys(fss().dpf_keys, fss().dpf_key_bytes, bits, alpha, payload)
+        self._keys(self.engine.fss.dpf_keys, self.engine.fss.dpf_key_bytes, bits, alpha, payload)
 
     def _keys(
         self,

@@ -25,8 +25,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Ring
 from veracity.mpc.cost import Cost
-from veracity.mpc.kernels import ring
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer, Use
 
@@ -50,11 +50,13 @@ def cost(inputs: int, results: int, sent: bool) -> Cost:
     return Cost(offline_bytes_owner=8 * inputs, offline_bytes_user=8 * results)
 
 
-def apply(x: Array, weight: NDArray[np.integer], kind: str) -> Array:
+def apply(ring: Ring, x: Array, weight: NDArray[np.integer], kind: str) -> Array:
     """``x W^T`` or ``x * w`` modulo 2^64 for the owner's or for masked weights.
 
     Parameters
     ----------
+    ring : Ring
+        What multiplies.
     x : uint64 array
         (rows, k).
     weight : array
@@ -65,17 +67,19 @@ def apply(x: Array, weight: NDArray[np.integer], kind: str) -> Array:
     if kind == "gain":
         return x * weight.astype(np.int64).view(np.uint64)
     if weight.dtype == np.uint64:
-        return ring().matmul_dense(np.ascontiguousarray(x), cast(Array, weight))
-    return ring().matmul(np.ascontiguousarray(x), weight)
+        return ring.matmul_dense(np.ascontiguousarray(x), cast(Array, weight))
+    return ring.matmul(np.ascontiguousarray(x), weight)
 
 
 def products(
-    mask: Array, uses: Sequence[Use], weights: Mapping[str, NDArray[np.integer]]
+    ring: Ring, mask: Array, uses: Sequence[Use], weights: Mapping[str, NDArray[np.integer]]
 ) -> list[Array]:
     """The user's part before any input exists: masked weights times the mask.
 
     Parameters
     ----------
+    ring : Ring
+        What multiplies.
     mask : uint64 array
         The user's mask of the input, (rows, k).
     uses : sequence of (name, kind)
@@ -83,7 +87,7 @@ def products(
     weights : mapping
         Masked weights by name.
     """
-    return [apply(mask, weights[name], kind) for name, kind in uses]
+    return [apply(ring, mask, weights[name], kind) for name, kind in uses]
 
 
 def linear(
@@ -152,7 +156,11 @@ def _share_products(
     dealer: Dealer, mask: Array, uses: Sequence[Use], results: Sequence[tuple[int, ...]]
 ) -> list[Secret]:
     for (name, kind), shape in zip(uses, results, strict=True):
-        dealer.split(hollow(shape) if dealer.dry else apply(mask, dealer.weights[name], kind))
+        dealer.split(
+            hollow(shape)
+            if dealer.dry
+            else apply(dealer.engine.ring, mask, dealer.weights[name], kind)
+        )
     return [Secret(hollow(shape)) for shape in results]
 
 
@@ -160,7 +168,7 @@ def _own(
     owner: Party, e: Array, uses: Sequence[Use], results: Sequence[tuple[int, ...]]
 ) -> list[Secret]:
     return [
-        Secret(apply(e, owner.weights[name], kind) - owner.material.draw(shape))
+        Secret(apply(owner.engine.ring, e, owner.weights[name], kind) - owner.material.draw(shape))
         for (name, kind), shape in zip(uses, results, strict=True)
     ]
 
@@ -170,7 +178,7 @@ def _theirs(
 ) -> list[Secret]:
     ready = user.prepared.pop(label, None)
     if ready is None:
-        ready = products(mask, uses, user.weights)
+        ready = products(user.engine.ring, mask, uses, user.weights)
     return [
         Secret(np.uint64(0) - done - user.material.take(shape))
         for done, shape in zip(ready, results, strict=True)

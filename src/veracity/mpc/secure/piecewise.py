@@ -32,9 +32,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
-from veracity.mpc.kernels import fss
 from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.polynomials import Function, assemble, parabola
@@ -119,9 +119,19 @@ def fit(f: Function, knots: Sequence[int], low: int, bits: int, scale: int) -> P
     return Pieces(low, bits, tuple(knots), tuple(rows), scale)
 
 
-def cost(count: int, bits: int) -> Cost:
-    """Of evaluating ``count`` elements on a domain of ``bits`` bits."""
-    key = count * fss().dcf_key_bytes(bits, 3)
+def cost(fss: Fss, count: int, bits: int) -> Cost:
+    """Of evaluating ``count`` elements on a domain of ``bits`` bits.
+
+    Parameters
+    ----------
+    fss : Fss
+        What knows the bytes of a key.
+    count : int
+        Elements.
+    bits : int
+        Bits of the domain.
+    """
+    key = count * fss.dcf_key_bytes(bits, 3)
     return Cost(offline_bytes_owner=key, offline_bytes_user=key + 16 * count)
 
 
@@ -138,7 +148,7 @@ def piecewise(role: Role, x: Masked, pieces: Pieces) -> Secret:
         The function.
     """
     count = int(np.prod(x.shape))
-    role.charge("pieces", cost(count, pieces.bits))
+    role.charge("pieces", cost(role.engine.fss, count, pieces.bits))
     low = np.uint64(pieces.low & _WORD)
     if isinstance(role, Dealer):
         _deal(role, x.value.reshape(-1), x.value.reshape(-1), pieces.bits)
@@ -147,7 +157,7 @@ def piecewise(role: Role, x: Masked, pieces: Pieces) -> Secret:
     c = x.value.reshape(-1)
     base = c - low
     points = base[:, None] - pieces.points[None, :]
-    sums = fss().dcf_weighted(
+    sums = role.engine.fss.dcf_weighted(
         party.index, pieces.bits, keys, points, pieces.differences
     )  # (N, 3, 3)
     # Where C < k the public [C < k] counts: differences of all knots above C.
@@ -175,14 +185,14 @@ def piecewise_wrapped(role: Role, x: Masked, pieces: Pieces) -> Secret:
         The function.
     """
     count, size = int(np.prod(x.shape)), np.uint64(1 << pieces.bits)
-    role.charge("pieces", cost(count, pieces.bits))
+    role.charge("pieces", cost(role.engine.fss, count, pieces.bits))
     inside = x.value.reshape(-1) & (size - np.uint64(1))
     if isinstance(role, Dealer):
         _deal(role, inside, inside, pieces.bits)
         return Secret(hollow(x.shape))
     party, keys, shares = _take(role, count, pieces.bits)
     points = inside[:, None] - pieces.points[None, :]
-    found = fss().dcf_evaluate(party.index, pieces.bits, keys, points, 3)  # (N, m + 1, 3)
+    found = role.engine.fss.dcf_evaluate(party.index, pieces.bits, keys, points, 3)  # (N, m + 1, 3)
     low = np.uint64(pieces.low & _WORD)
     beyond = inside[:, None] < pieces.points[None, :]  # C < k
     d = pieces.differences
@@ -210,7 +220,7 @@ def _take(role: Role, count: int, bits: int) -> tuple[Party, NDArray[np.uint8], 
     if not isinstance(role, Party):
         raise TypeError("a role is a party or the dealer")
     material = role.material
-    keys = material.take_keys(count, fss().dcf_key_bytes(bits, 3))
+    keys = material.take_keys(count, role.engine.fss.dcf_key_bytes(bits, 3))
     owner = role.index == OWNER
     powers = material.draw((count, 2)) if owner else material.take((count, 2))
     one = np.full((count, 1), 1 if owner else 0, dtype=np.uint64)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from veracity.engine.api import Engine
 from veracity.graph.ops import Attention
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
@@ -57,11 +58,13 @@ class Plan:
     preparations: tuple[Preparation, ...] = field(repr=False)
 
 
-def make_plan(program: Program, rows: int, start: int) -> Plan:
+def make_plan(engine: Engine, program: Program, rows: int, start: int) -> Plan:
     """Evaluate once without values, and count.
 
     Parameters
     ----------
+    engine : Engine
+        What knows the bytes of keys.
     program : Program
         Public part of the model.
     rows : int
@@ -69,7 +72,7 @@ def make_plan(program: Program, rows: int, start: int) -> Plan:
     start : int
         Tokens fed before.
     """
-    dealer = Dealer(Writer(_SEED), Writer(_SEED), {}, dry=True)
+    dealer = Dealer(engine, Writer(engine.ring, _SEED), Writer(engine.ring, _SEED), {}, dry=True)
     cache = _hollow_cache(program, start) if start else {}
     forward = ForwardPass(dealer, program, rows, start, cache)
     drive(forward)

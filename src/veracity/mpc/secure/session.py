@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Engine
 from veracity.errors import PeerError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
@@ -40,6 +41,8 @@ class DealerSession:
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     program : Program
         Public shape of the model.
     weights : mapping
@@ -48,6 +51,7 @@ class DealerSession:
         16 bytes, fresh.
     """
 
+    engine: Engine
     program: Program
     weights: Mapping[str, Array]
     name: bytes = field(default_factory=lambda: secrets.token_bytes(16))
@@ -70,9 +74,12 @@ class DealerSession:
         check_follows(self.program, self.fed, start, rows)
         self.number += 1
         seeds = (secrets.token_bytes(32), secrets.token_bytes(32))
-        writers = (Writer(seeds[0], owner), Writer(seeds[1], user))
+        writers = (
+            Writer(self.engine.ring, seeds[0], owner),
+            Writer(self.engine.ring, seeds[1], user),
+        )
         cache = rows_of(self.cache, start) if start else {}
-        dealer = Dealer(*writers, self.weights)
+        dealer = Dealer(self.engine, *writers, self.weights)
         forward = ForwardPass(dealer, self.program, rows, start, cache)
         drive(forward)
         self.cache, self.fed = forward.grown, start + rows
@@ -86,6 +93,8 @@ class PartySession:
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     index : int
         OWNER or USER.
     program : Program
@@ -107,6 +116,7 @@ class PartySession:
         Sum of the declared costs of all passes.
     """
 
+    engine: Engine
     index: int
     program: Program
     channel: Channel
@@ -126,10 +136,10 @@ class PartySession:
             return {}
         found = {}
         for p in plan.preparations:
-            drawn = Material(seed, b"")
+            drawn = Material(self.engine.ring, seed, b"")
             drawn.label = p.label
             mask = drawn.draw(p.shape)
-            found[p.label] = products(mask, p.uses, self.weights)
+            found[p.label] = products(self.engine.ring, mask, p.uses, self.weights)
         return found
 
     async def run(
@@ -159,7 +169,9 @@ class PartySession:
         """
         self._check(label, tokens)
         self.registry.use(label, material.seed)
-        party = Party(self.index, self.channel, material, self.weights, prepared or {}, self.tag)
+        party = Party(
+            self.engine, self.index, self.channel, material, self.weights, prepared or {}, self.tag
+        )
         cache = rows_of(self.cache, label.start) if label.start else {}
         forward = ForwardPass(
             party, self.program, label.rows, label.start, cache, self.plain, tokens

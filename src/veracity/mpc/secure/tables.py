@@ -25,9 +25,9 @@ from math import prod
 
 import numpy as np
 
+from veracity.engine.api import Fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
-from veracity.mpc.kernels import fss
 from veracity.mpc.party import Array, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.polynomials import assemble, parabola
@@ -81,9 +81,19 @@ def tabulate(f: Callable[[int], Decimal], bits: int, high: int) -> Table:
     return Table(bits, high, scale, np.array(rows, dtype=np.uint64))
 
 
-def cost(count: int, high: int) -> Cost:
-    """Of looking up ``count`` values."""
-    key = count * fss().dpf_key_bytes(high, 3)
+def cost(fss: Fss, count: int, high: int) -> Cost:
+    """Of looking up ``count`` values.
+
+    Parameters
+    ----------
+    fss : Fss
+        What knows the bytes of a key.
+    count : int
+        Elements.
+    high : int
+        Bits of the table's index.
+    """
+    key = count * fss.dpf_key_bytes(high, 3)
     return Cost(offline_bytes_owner=key, offline_bytes_user=key)
 
 
@@ -100,7 +110,7 @@ def look_up(role: Role, x: Masked, table: Table) -> Secret:
         From :func:`tabulate`.
     """
     count, low = prod(x.shape), np.uint64(table.bits - table.high)
-    role.charge("tables", cost(count, table.high))
+    role.charge("tables", cost(role.engine.fss, count, table.high))
     value = x.value.reshape(-1)
     if isinstance(role, Dealer):
         if role.dry:
@@ -112,8 +122,8 @@ def look_up(role: Role, x: Masked, table: Table) -> Secret:
         return Secret(hollow(x.shape))
     if not isinstance(role, Party):
         raise TypeError("a role is a party or the dealer")
-    keys = role.material.take_keys(count, fss().dpf_key_bytes(table.high, 3))
+    keys = role.material.take_keys(count, role.engine.fss.dpf_key_bytes(table.high, 3))
     c = value + np.uint64(1 << (table.bits - 1))
-    sums = fss().dpf_table(role.index, table.high, keys, c >> low, table.coefficients, 3)
+    sums = role.engine.fss.dpf_table(role.index, table.high, keys, c >> low, table.coefficients, 3)
     c_0 = c & np.uint64((1 << int(low)) - 1)
     return Secret(assemble(sums, c_0).reshape(x.shape))

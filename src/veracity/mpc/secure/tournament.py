@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Fss
 from veracity.mpc.cost import Cost
-from veracity.mpc.kernels import fss
 from veracity.mpc.party import OWNER, Masked, Party, Role, Secret, hollow
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import Opening, open_values, share_of, share_of_mask
@@ -62,9 +62,19 @@ def join(parts: list[Masked]) -> Masked:
     return Masked(value, np.concatenate(shares) if len(shares) == len(parts) else None)
 
 
-def cost(count: int, bits: int) -> Cost:
-    """Of ``count`` comparisons of ``bits`` bits, the opening of the winners apart."""
-    key = count * fss().dcf_key_bytes(bits, 2)
+def cost(fss: Fss, count: int, bits: int) -> Cost:
+    """Of ``count`` comparisons of ``bits`` bits, the opening of the winners apart.
+
+    Parameters
+    ----------
+    fss : Fss
+        What knows the bytes of a key.
+    count : int
+        Elements.
+    bits : int
+        Bits of the domain.
+    """
+    key = count * fss.dcf_key_bytes(bits, 2)
     return Cost(offline_bytes_owner=key, offline_bytes_user=key)
 
 
@@ -84,7 +94,7 @@ def greater(role: Role, a: Masked, b: Masked, shift: int, bits: int) -> Secret:
     """
     d = a - b
     count, half = len(d.value), np.uint64(1 << (bits - 1))
-    role.charge("comparison", cost(count, bits))
+    role.charge("comparison", cost(role.engine.fss, count, bits))
     mask, low = share_of_mask(role, d), np.uint64((1 << bits) - 1)
     top = share_of(role, a)
     if isinstance(role, Dealer):
@@ -95,10 +105,10 @@ def greater(role: Role, a: Masked, b: Masked, shift: int, bits: int) -> Secret:
         return Secret(hollow(count))
     if not isinstance(role, Party):
         raise TypeError("a role is a party or the dealer")
-    keys = role.material.take_keys(count, fss().dcf_key_bytes(bits, 2))
+    keys = role.material.take_keys(count, role.engine.fss.dcf_key_bytes(bits, 2))
     c = ((d.value >> np.uint64(shift)) + half) & low
     points = np.stack([c - half, c], axis=1)
-    found = fss().dcf_evaluate(role.index, bits, keys, points, 2)  # (N, 2, 2)
+    found = role.engine.fss.dcf_evaluate(role.index, bits, keys, points, 2)  # (N, 2, 2)
     w = found[:, 0] - found[:, 1]
     one = np.full(count, 1 if role.index == OWNER else 0, dtype=np.uint64)
     wraps = c < half

@@ -38,7 +38,6 @@ from numpy.typing import NDArray
 
 from veracity.graph.ops import Attention, Rope, rope_tables
 from veracity.graph.ops.attention import softmax
-from veracity.mpc.kernels import ring
 from veracity.mpc.permutation import Order, of_rows
 from veracity.mpc.shuffled.linear import truncation_mask
 from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
@@ -107,7 +106,7 @@ class Attend(Step):
     def order(self, stream: Stream, shape: Shape) -> Order:
         """Of the rows of scores and of each in itself."""
         rows = self.op.kv_heads * self.op.group * shape.rows
-        return of_rows(stream.fresh_seed(self.index, _ORDER), rows, shape.sources)
+        return of_rows(stream.ring, stream.fresh_seed(self.index, _ORDER), rows, shape.sources)
 
     def _visible(self, shape: Shape) -> NDArray[np.bool_]:
         """Who may see what, by row of scores: (kv heads * group * rows, sources)."""
@@ -164,14 +163,14 @@ class Attend(Step):
         all_v = self._values(dealer.memory, "v", masks[2], shape)
         users_v = self._values(dealer.memory, "v1", users[2], shape)
 
-        product = ring().matmul_dense(self._by_kv(masks[0]), all_k).reshape(-1)
+        product = dealer.ring.matmul_dense(self._by_kv(masks[0]), all_k).reshape(-1)
         product -= dealer.owner.words(at, _SCORE_PRODUCT, len(product))
         dealer.to_user.append((product, self.score_bits))
         order = self.order(dealer.owner, shape)
         deal_reveal(dealer, (at, _SCORES), order, self.score_bits)
         d = self._weights(deal_restore(dealer, (at, _WEIGHTS), order, 64), shape)
         e = self._weights(dealer.owner.words(at, _WEIGHT_MASK, len(order)), shape)
-        product = ring().matmul_dense(e, users_v) - ring().matmul_dense(d, all_v)
+        product = dealer.ring.matmul_dense(e, users_v) - dealer.ring.matmul_dense(d, all_v)
         product = product.reshape(-1)
         product -= dealer.owner.words(at, _MIX_PRODUCT, len(product))
         dealer.to_user.append((product, 64))
@@ -214,8 +213,8 @@ class Attend(Step):
         key = self._keys(owner.memory, "k", ck, shape)
         unmasked = self._keys(owner.memory, "k-m", ck - mk, shape)
         value = self._values(owner.memory, "v-m", cv - mv, shape)
-        z = ring().matmul_dense(self._by_kv(cq), unmasked)
-        z -= ring().matmul_dense(self._by_kv(mq), key)
+        z = owner.ring.matmul_dense(self._by_kv(cq), unmasked)
+        z -= owner.ring.matmul_dense(self._by_kv(mq), key)
         z = z.reshape(-1) + owner.stream.words(at, _SCORE_PRODUCT, z.size)
         z[~self._visible(shape).reshape(-1)] = np.uint64(1) << np.uint64(self.score_bits - 1)
 
@@ -227,7 +226,7 @@ class Attend(Step):
         p = restored(message, order, back)
         await peer.send(at, 4, (p + owner.stream.words(at, _WEIGHT_MASK, len(p)), 64))
 
-        y = ring().matmul_dense(self._weights(p, shape), value)
+        y = owner.ring.matmul_dense(self._weights(p, shape), value)
         y = y.reshape(-1) + owner.stream.words(at, _MIX_PRODUCT, y.size)
         (share,) = await peer.receive(at, 5, (Size(len(y), 64),))
         y = self._features((y + share) >> np.uint64(self.shifts[2]), shape)
@@ -250,8 +249,8 @@ class Attend(Step):
         masks = self._keys(user.memory, "m", mk, shape)
         value = self._values(user.memory, "v", cv, shape)
         value_masks = self._values(user.memory, "mv", mv, shape)
-        z = ring().matmul_dense(self._by_kv(cq), masks)
-        z += ring().matmul_dense(self._by_kv(mq), key)
+        z = user.ring.matmul_dense(self._by_kv(cq), masks)
+        z += user.ring.matmul_dense(self._by_kv(mq), key)
         z = user.pieces[at][2] - z.reshape(-1)
         z[~self._visible(shape).reshape(-1)] = 0
         await peer.send(at, 1, (hide(user.stream, (at, _SCORES), z), self.score_bits))
@@ -265,8 +264,8 @@ class Attend(Step):
 
         (message,) = await peer.receive(at, 4, (Size(len(z), 64),))
         d = restored_share(user.stream, (at, _WEIGHTS), len(z))
-        y = ring().matmul_dense(self._weights(d, shape), value)
-        y -= ring().matmul_dense(self._weights(message, shape), value_masks)
+        y = user.ring.matmul_dense(self._weights(d, shape), value)
+        y -= user.ring.matmul_dense(self._weights(message, shape), value_masks)
         y = y.reshape(-1) + user.pieces[at][3]
         # By kv head, as the owner's share; the mask is in the order of features.
         r = user.stream.words(at, _ROUNDING, len(y))

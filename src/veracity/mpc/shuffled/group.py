@@ -93,8 +93,8 @@ class Group(Step):
         """Of rows and of each in itself, or of all elements."""
         seed, rows = stream.fresh_seed(self.index, _ORDER), self._rows(shape)
         if self.by_rows:
-            return of_rows(seed, rows, self.width)
-        return uniform(seed, rows * self.width)
+            return of_rows(stream.ring, seed, rows, self.width)
+        return uniform(stream.ring, seed, rows * self.width)
 
     def _revealed(self, shape: Shape) -> Message:
         count = self._rows(shape) * self.width

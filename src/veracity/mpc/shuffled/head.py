@@ -58,7 +58,7 @@ class Choose(Step):
 
     def order(self, stream: Stream, shape: Shape) -> Order:
         """Of the whole vocabulary."""
-        return uniform(stream.fresh_seed(self.index, _ORDER), self.vocab)
+        return uniform(stream.ring, stream.fresh_seed(self.index, _ORDER), self.vocab)
 
     def _logits(self) -> Message:
         return (Size(self.vocab, self.bits),)
@@ -92,6 +92,7 @@ class Choose(Step):
         )
         if not self.homomorphic:
             piece = transfer.deal(
+                dealer.ring,
                 dealer.owner.fresh_seed(self.index, _PADS),
                 dealer.user.fresh_seed(self.index, _PLACES),
                 self.vocab,
@@ -117,8 +118,8 @@ class Choose(Step):
             await owner.holder.hold(owner.peer.channel, tag, order, choices)
         else:
             seed = owner.stream.fresh_seed(self.index, _PADS)
-            pads = transfer.holder_pads(seed, self.vocab, choices)
-            await transfer.hold(owner.peer.channel, tag, pads, order)
+            pads = transfer.holder_pads(owner.ring, seed, self.vocab, choices)
+            await transfer.hold(owner.ring, owner.peer.channel, tag, pads, order)
 
     async def user(self, user: User, peer: Online) -> None:
         """Pick and obtain.
@@ -140,8 +141,8 @@ class Choose(Step):
             tokens = await user.taker.take(peer.channel, tag, wanted)
         else:
             at = transfer.taker_places(
-                user.stream.fresh_seed(self.index, _PLACES), self.vocab, choices
+                user.ring, user.stream.fresh_seed(self.index, _PLACES), self.vocab, choices
             )
             piece = transfer.TakerPads(at, user.pieces[self.index][0], self.vocab)
-            tokens = await transfer.take(peer.channel, tag, piece, wanted)
+            tokens = await transfer.take(user.ring, peer.channel, tag, piece, wanted)
         user.answer = int(tokens.min())

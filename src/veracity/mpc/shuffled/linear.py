@@ -27,7 +27,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.mpc.kernels import ring
 from veracity.mpc.shuffled.packing import Array, Size, total
 from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
 from veracity.mpc.weights import transposed
@@ -74,20 +73,20 @@ class Matrix(Step):
     def deal(self, dealer: Dealer) -> None:
         """Share ``V U^T``."""
         rows, count = self._shape(dealer.shape)
-        product = ring().matmul_dense(dealer.known[self.x][-rows:], dealer.masks[self.weight])
+        product = dealer.ring.matmul_dense(dealer.known[self.x][-rows:], dealer.masks[self.weight])
         owners = dealer.owner.words(self.index, _OWNER_PRODUCT, rows * count)
         dealer.to_user.append((product.reshape(-1) - owners, self.bits))
 
     def prepare(self, user: User) -> None:
         """``V (W - U)^T`` and the share of ``V U^T``."""
         rows, count = self._shape(user.shape)
-        product = ring().matmul_dense(user.shares[self.x][-rows:], user.masked[self.weight])
+        product = user.ring.matmul_dense(user.shares[self.x][-rows:], user.masked[self.weight])
         user.shares[self.name] = product + user.pieces[self.index][0].reshape(rows, count)
 
     async def owner(self, owner: Owner) -> None:
         """``E W^T`` and the share of ``V U^T``."""
         rows, count = self._shape(owner.shape)
-        product = ring().matmul(owner.shares[self.x][-rows:], owner.weights[self.weight])
+        product = owner.ring.matmul(owner.shares[self.x][-rows:], owner.weights[self.weight])
         product += owner.stream.words(self.index, _OWNER_PRODUCT, rows * count).reshape(rows, count)
         if self.bias is not None:
             product += _ring(owner.weights[self.bias])
@@ -132,7 +131,7 @@ class Embedding(Step):
         """Share ``V U^T``."""
         rows = dealer.shape.rows
         mask = dealer.user.words(self.index, _USER_MASK, rows * self.vocab).reshape(rows, -1)
-        product = ring().matmul_dense(mask, dealer.masks[transposed(self.table)]).reshape(-1)
+        product = dealer.ring.matmul_dense(mask, dealer.masks[transposed(self.table)]).reshape(-1)
         owners = dealer.owner.words(self.index, _OWNER_PRODUCT, rows * self.width)
         dealer.to_user.append((product - owners, self.bits))
 
@@ -140,7 +139,7 @@ class Embedding(Step):
         """``V (W - U)^T`` and the share of ``V U^T``."""
         rows = user.shape.rows
         mask = user.stream.words(self.index, _USER_MASK, rows * self.vocab).reshape(rows, -1)
-        product = ring().matmul_dense(mask, user.masked[transposed(self.table)])
+        product = user.ring.matmul_dense(mask, user.masked[transposed(self.table)])
         user.kept[self.index, "mask"] = mask
         user.shares[self.name] = product + user.pieces[self.index][0].reshape(rows, -1)
 
@@ -148,7 +147,7 @@ class Embedding(Step):
         """``E W^T`` and the share of ``V U^T``."""
         rows = owner.shape.rows
         (hidden,) = await owner.peer.receive(self.index, 0, self._hidden(owner.shape))
-        product = ring().matmul(hidden.reshape(rows, -1), owner.weights[transposed(self.table)])
+        product = owner.ring.matmul(hidden.reshape(rows, -1), owner.weights[transposed(self.table)])
         owners = owner.stream.words(self.index, _OWNER_PRODUCT, rows * self.width)
         owner.shares[self.name] = product + owners.reshape(rows, -1)
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import packed_bytes
+from veracity.engine.api_words import Ring, packed_bytes
 from veracity.errors import FormatError
-from veracity.mpc.kernels import ring
 
 __all__ = ["Array", "Size", "Stream", "join", "signed", "split", "total"]
 
@@ -38,8 +37,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Stream:
-    """A party's randomness of one pass."""
+    """A party's randomness of one pass, expanded by ``ring``."""
 
+    ring: Ring
     seed: bytes
 
     def words(self, step: int, part: int, count: int) -> Array:
@@ -54,7 +54,7 @@ class Stream:
         count : int
             How many.
         """
-        return ring().expand(self.seed, step * _PARTS + part, count)
+        return self.ring.expand(self.seed, step * _PARTS + part, count)
 
     def fresh_seed(self, step: int, part: int) -> bytes:
         """A 256-bit seed for one permutation or one table of pads."""
@@ -66,13 +66,22 @@ def total(sizes: Iterable[Size]) -> int:
     return sum(size.bytes for size in sizes)
 
 
-def join(arrays: Iterable[tuple[Array, int]]) -> bytes:
+def join(ring: Ring, arrays: Iterable[tuple[Array, int]]) -> bytes:
     """Arrays with their bits, one behind the other."""
-    return b"".join(ring().pack(array.reshape(-1), bits) for array, bits in arrays)
+    return b"".join(ring.pack(array.reshape(-1), bits) for array, bits in arrays)
 
 
-def split(data: bytes | bytearray, sizes: Sequence[Size]) -> list[Array]:
+def split(ring: Ring, data: bytes | bytearray, sizes: Sequence[Size]) -> list[Array]:
     """The arrays of :func:`join`, each uint64 (count,).
+
+    Parameters
+    ----------
+    ring : Ring
+        What unpacks words.
+    data : bytes
+        From :func:`join`.
+    sizes : sequence of Size
+        Elements and bits of each array.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def split(data: bytes | bytearray, sizes: Sequence[Size]) -> list[Array]:
         raise FormatError("material", f"{len(data)} bytes where {total(sizes)} are due")
     out, at = [], 0
     for size in sizes:
-        out.append(ring().unpack(bytes(data[at : at + size.bytes]), size.bits, size.count))
+        out.append(ring.unpack(bytes(data[at : at + size.bytes]), size.bits, size.count))
         at += size.bytes
     return out
 

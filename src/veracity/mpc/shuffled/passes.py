@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Ring
 from veracity.errors import FormatError, PeerError, UsageError
 from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.shuffled.packing import Array, Size, Stream, join, split, total
@@ -43,6 +44,7 @@ def ahead_bytes(plan: Plan, shape: Shape) -> int:
 
 
 def deal_pass(
+    ring: Ring,
     plan: Plan,
     shape: Shape,
     seeds: tuple[bytes, bytes],
@@ -53,6 +55,8 @@ def deal_pass(
 
     Parameters
     ----------
+    ring : Ring
+        What computes.
     plan : Plan
         What is run.
     shape : Shape
@@ -70,13 +74,14 @@ def deal_pass(
         Explicit pieces for the owner and for the user.
     """
     _check_seeds(*seeds)
-    dealer = Dealer(shape, Stream(seeds[0]), Stream(seeds[1]), masks, memory)
+    dealer = Dealer(shape, Stream(ring, seeds[0]), Stream(ring, seeds[1]), masks, memory)
     for step in plan.steps:
         step.deal(dealer)
-    return join(dealer.to_owner), join(dealer.to_user)
+    return join(ring, dealer.to_owner), join(ring, dealer.to_user)
 
 
 def prepare_user(
+    ring: Ring,
     plan: Plan,
     shape: Shape,
     seed: bytes,
@@ -91,6 +96,8 @@ def prepare_user(
 
     Parameters
     ----------
+    ring : Ring
+        What computes.
     plan : Plan
         What is run.
     shape : Shape
@@ -114,14 +121,15 @@ def prepare_user(
         Where the pieces are not those of this pass.
     """
     _check_seeds(seed)
-    parts = _by_step([step.user_pieces(shape) for step in plan.steps], pieces)
-    user = User(shape, Stream(seed), masked, parts, memory, pick, taker)
+    parts = _by_step(ring, [step.user_pieces(shape) for step in plan.steps], pieces)
+    user = User(shape, Stream(ring, seed), masked, parts, memory, pick, taker)
     for step in plan.steps:
         step.prepare(user)
-    return user, join(user.ahead)
+    return user, join(ring, user.ahead)
 
 
 def prepare_owner(
+    ring: Ring,
     plan: Plan,
     shape: Shape,
     seed: bytes,
@@ -136,6 +144,8 @@ def prepare_owner(
 
     Parameters
     ----------
+    ring : Ring
+        What computes.
     plan : Plan
         What is run.
     shape : Shape
@@ -163,12 +173,12 @@ def prepare_owner(
         Where what the user sent ahead is not.
     """
     _check_seeds(seed)
-    parts = _by_step([step.owner_pieces(shape) for step in plan.steps], pieces)
+    parts = _by_step(ring, [step.owner_pieces(shape) for step in plan.steps], pieces)
     try:
-        early = _by_step([step.sent_ahead(shape) for step in plan.steps], ahead)
+        early = _by_step(ring, [step.sent_ahead(shape) for step in plan.steps], ahead)
     except FormatError as error:
         raise PeerError(str(error)) from error
-    owner = Owner(shape, Stream(seed), weights, parts, early, memory, peer, holder)
+    owner = Owner(shape, Stream(ring, seed), weights, parts, early, memory, peer, holder)
     if shape.rows == 1:
         owner.early(plan.steps)
     return owner
@@ -220,9 +230,9 @@ async def run_user(plan: Plan, user: User, peer: Online, tokens: Sequence[int]) 
     return user.answer
 
 
-def _by_step(sizes: Sequence[tuple[Size, ...]], data: bytes) -> dict[int, list[Array]]:
+def _by_step(ring: Ring, sizes: Sequence[tuple[Size, ...]], data: bytes) -> dict[int, list[Array]]:
     """Arrays by step, of bytes in the order of steps."""
-    arrays = iter(split(data, [size for step in sizes for size in step]))
+    arrays = iter(split(ring, data, [size for step in sizes for size in step]))
     return {i: [next(arrays) for _ in step] for i, step in enumerate(sizes)}
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
@@ -52,6 +53,8 @@ class DealerSession:
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     program : Program
         Public shape of the model.
     weights : mapping
@@ -64,6 +67,7 @@ class DealerSession:
         Whether they are obtained by BFV, without the dealer.
     """
 
+    engine: Engine
     program: Program
     weights: Mapping[str, Array]
     name: bytes = field(default_factory=lambda: secrets.token_bytes(16))
@@ -97,7 +101,7 @@ class DealerSession:
         self.number += 1
         seeds = secrets.token_bytes(32), secrets.token_bytes(32)
         shape = Shape(rows, start, self.choices)
-        pieces = deal_pass(self.plan, shape, seeds, self.weights, self.memory)
+        pieces = deal_pass(self.engine.ring, self.plan, shape, seeds, self.weights, self.memory)
         owner.write(pieces[0])
         user.write(pieces[1])
         self.fed = start + rows
@@ -122,6 +126,8 @@ class PartySession:
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     index : int
         OWNER or USER.
     program : Program
@@ -147,6 +153,7 @@ class PartySession:
         Sum of the declared costs of all passes and of the key.
     """
 
+    engine: Engine
     index: int
     program: Program
     channel: Channel
@@ -178,10 +185,10 @@ class PartySession:
             return
         parameters = Parameters(vocabulary_of(self.program))
         if self.index == OWNER:
-            self._holder = Holder(parameters)
+            self._holder = Holder(self.engine.ring, parameters)
             await self._holder.meet(self.channel, _KEY)
         else:
-            self._taker = Taker(parameters)
+            self._taker = Taker(self.engine.ring, parameters)
             await self._taker.introduce(self.channel, _KEY)
         self.declared += Cost(offline_bytes_owner=key_bytes())
 
@@ -202,11 +209,14 @@ class PartySession:
         pieces = material.take_keys(1, size).tobytes()
         material.finish()
         tags = self.plan.tags
-        peer = Online(self.channel, _FIRST + label.number * tags % (_TAGS // tags * tags))
+        peer = Online(
+            self.engine.ring, self.channel, _FIRST + label.number * tags % (_TAGS // tags * tags)
+        )
         side: Owner | User
         if self.index == OWNER:
             ahead = await self.channel.receive(_AHEAD, ahead_bytes(self.plan, shape))
             side = prepare_owner(
+                self.engine.ring,
                 self.plan,
                 shape,
                 material.seed,
@@ -219,6 +229,7 @@ class PartySession:
             )
         else:
             side, ahead_of = prepare_user(
+                self.engine.ring,
                 self.plan,
                 shape,
                 material.seed,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Ring
 from veracity.errors import FormatError, PeerError, UsageError
 from veracity.mpc.cost import Cost
 from veracity.mpc.permutation import Order
@@ -70,6 +71,11 @@ class Dealer:
     to_owner: list[tuple[Array, int]] = field(default_factory=list)
     to_user: list[tuple[Array, int]] = field(default_factory=list)
 
+    @property
+    def ring(self) -> Ring:
+        """What computes."""
+        return self.user.ring
+
 
 @dataclass(frozen=True)
 class Online:
@@ -77,12 +83,15 @@ class Online:
 
     Parameters
     ----------
+    ring : Ring
+        What packs words.
     channel : Channel
         Where it is.
     first : int
         Tag of the pass's first message.
     """
 
+    ring: Ring
     channel: Channel
     first: int = 0
 
@@ -96,7 +105,7 @@ class Online:
         *arrays : tuple of (array, int)
             Elements with the bits of each that matter.
         """
-        await self.channel.send(self.tag(step, part), join(arrays))
+        await self.channel.send(self.tag(step, part), join(self.ring, arrays))
 
     async def receive(self, step: int, part: int, sizes: Message) -> list[Array]:
         """Receive one message of these sizes.
@@ -114,7 +123,7 @@ class Online:
         """
         data = await self.channel.receive(self.tag(step, part), total(sizes))
         try:
-            return split(data, sizes)
+            return split(self.ring, data, sizes)
         except FormatError as error:
             raise PeerError(str(error)) from error
 
@@ -151,6 +160,11 @@ class Owner:
     holder: Holder | None = None
     shares: dict[str, Array] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
+
+    @property
+    def ring(self) -> Ring:
+        """What computes."""
+        return self.stream.ring
 
     def order_of(self, step: Step) -> Order:
         """The order that the step's values get; drawn already where :meth:`early` was called."""
@@ -206,6 +220,11 @@ class User:
     ahead: list[tuple[Array, int]] = field(default_factory=list)
     tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     answer: int = -1
+
+    @property
+    def ring(self) -> Ring:
+        """What computes."""
+        return self.stream.ring
 
 
 @dataclass(frozen=True)

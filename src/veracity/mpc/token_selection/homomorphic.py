@@ -41,9 +41,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Ring
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.cost import Cost
-from veracity.mpc.kernels import ring
 from veracity.mpc.token_selection.seal import Seal
 from veracity.mpc.token_selection.transfer import LARGEST
 from veracity.net import Channel
@@ -126,11 +126,14 @@ class Taker:
 
     Parameters
     ----------
+    ring : Ring
+        What packs words.
     parameters : Parameters
         The same on both sides.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, ring: Ring, parameters: Parameters) -> None:
+        self._ring = ring
         self.parameters = parameters
         seal = parameters.seal
         keys = seal.binding.KeyGenerator(seal.context)
@@ -144,7 +147,7 @@ class Taker:
         """Send the public key."""
         seal = self.parameters.seal
         key = seal.coefficients(self._public.data(), len(seal.primes))
-        await channel.send(tag, ring().pack(key.reshape(-1), PRIME_BITS[0]))
+        await channel.send(tag, self._ring.pack(key.reshape(-1), PRIME_BITS[0]))
 
     async def take(self, channel: Channel, tag: int, wanted: NDArray[np.integer]) -> Array:
         """The entries at the places ``wanted``, (choices,); uint64 (choices,).
@@ -174,7 +177,7 @@ class Taker:
         for i, j in enumerate(wanted):
             part = reply[i * _bytes(primes) : (i + 1) * _bytes(primes)]
             plain = seal.binding.Plaintext()
-            self._decryptor.decrypt(seal.ciphertext(_coefficients(part, primes)), plain)
+            self._decryptor.decrypt(seal.ciphertext(_coefficients(self._ring, part, primes)), plain)
             slots = seal.decode(plain).astype(np.int64)
             tokens[i] = slots[int(j) % DEGREE] - 1
             slots[int(j) % DEGREE] = 0
@@ -190,7 +193,7 @@ class Taker:
             ciphertext = seal.binding.Ciphertext()
             self._encryptor.encrypt_symmetric(seal.encode(unit), ciphertext)
             coefficients = seal.coefficients(ciphertext, len(seal.primes) - 1)
-            parts.append(ring().pack(coefficients.reshape(-1), PRIME_BITS[0]))
+            parts.append(self._ring.pack(coefficients.reshape(-1), PRIME_BITS[0]))
         return b"".join(parts)
 
 
@@ -199,11 +202,14 @@ class Holder:
 
     Parameters
     ----------
+    ring : Ring
+        What packs words.
     parameters : Parameters
         The same on both sides.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, ring: Ring, parameters: Parameters) -> None:
+        self._ring = ring
         self.parameters = parameters
         self._encryptor: Any = None
 
@@ -217,7 +223,7 @@ class Holder:
         """
         seal = self.parameters.seal
         data = bytes(await channel.receive(tag, key_bytes()))
-        key = seal.public_key(_coefficients(data, len(seal.primes)))
+        key = seal.public_key(_coefficients(self._ring, data, len(seal.primes)))
         self._encryptor = seal.binding.Encryptor(seal.context, key)
 
     async def hold(
@@ -267,7 +273,7 @@ class Holder:
         self._encryptor.encrypt_zero(total)
         for part, row in zip(query, rows, strict=True):
             factor, product = (
-                seal.ciphertext(_coefficients(part, primes)),
+                seal.ciphertext(_coefficients(self._ring, part, primes)),
                 seal.binding.Ciphertext(),
             )
             seal.evaluator.multiply_plain(factor, row, product)
@@ -282,7 +288,7 @@ class Holder:
         flooded = seal.ciphertext(coefficients)
         seal.evaluator.mod_switch_to_next_inplace(flooded)
         shorter = seal.coefficients(flooded, primes - 1)
-        return ring().pack(shorter.reshape(-1), PRIME_BITS[0])
+        return self._ring.pack(shorter.reshape(-1), PRIME_BITS[0])
 
 
 def _flood(bits: int) -> NDArray[np.object_]:
@@ -300,5 +306,5 @@ def _bytes(primes: int) -> int:
     return 2 * primes * DEGREE * PRIME_BITS[0] // 8
 
 
-def _coefficients(data: bytes, primes: int) -> Array:
-    return ring().unpack(data, PRIME_BITS[0], 2 * primes * DEGREE).reshape(2, primes, DEGREE)
+def _coefficients(ring: Ring, data: bytes, primes: int) -> Array:
+    return ring.unpack(data, PRIME_BITS[0], 2 * primes * DEGREE).reshape(2, primes, DEGREE)

@@ -23,10 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import packed_bytes
+from veracity.engine.api_words import Ring, packed_bytes
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.cost import Cost
-from veracity.mpc.kernels import ring
 from veracity.mpc.permutation import uniform_below
 from veracity.net import Channel
 
@@ -82,11 +81,13 @@ def cost(size: int, choices: int) -> Cost:
     )
 
 
-def holder_pads(seed: bytes, size: int, choices: int) -> HolderPads:
+def holder_pads(ring: Ring, seed: bytes, size: int, choices: int) -> HolderPads:
     """The owner's piece, from the owner's 32-byte seed.
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     seed : bytes
         The owner's, 32 bytes.
     size : int
@@ -94,15 +95,17 @@ def holder_pads(seed: bytes, size: int, choices: int) -> HolderPads:
     choices : int
         How many the user gets.
     """
-    words = ring().expand(seed, 0, choices * size) >> np.uint64(64 - token_bits(size))
+    words = ring.expand(seed, 0, choices * size) >> np.uint64(64 - token_bits(size))
     return HolderPads(words.reshape(choices, size))
 
 
-def taker_places(seed: bytes, size: int, choices: int) -> Array:
+def taker_places(ring: Ring, seed: bytes, size: int, choices: int) -> Array:
     """The user's places, from the user's 32-byte seed.
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     seed : bytes
         The user's, 32 bytes.
     size : int
@@ -110,14 +113,16 @@ def taker_places(seed: bytes, size: int, choices: int) -> Array:
     choices : int
         How many the user gets.
     """
-    return uniform_below(seed, size, choices)
+    return uniform_below(ring, seed, size, choices)
 
 
-def deal(holder_seed: bytes, taker_seed: bytes, size: int, choices: int) -> TakerPads:
+def deal(ring: Ring, holder_seed: bytes, taker_seed: bytes, size: int, choices: int) -> TakerPads:
     """The user's piece: made by the dealer, who knows both seeds.
 
     Parameters
     ----------
+    ring : Ring
+        What expands seeds.
     holder_seed, taker_seed : bytes
         The owner's and the user's, 32 bytes each.
     size : int
@@ -125,16 +130,20 @@ def deal(holder_seed: bytes, taker_seed: bytes, size: int, choices: int) -> Take
     choices : int
         How many the user gets.
     """
-    places = taker_places(taker_seed, size, choices)
-    pads = holder_pads(holder_seed, size, choices).pads[np.arange(choices), places]
+    places = taker_places(ring, taker_seed, size, choices)
+    pads = holder_pads(ring, holder_seed, size, choices).pads[np.arange(choices), places]
     return TakerPads(places, pads, size)
 
 
-async def hold(channel: Channel, tag: int, piece: HolderPads, table: NDArray[np.integer]) -> None:
+async def hold(
+    ring: Ring, channel: Channel, tag: int, piece: HolderPads, table: NDArray[np.integer]
+) -> None:
     """Let the user have entries of ``table``, uint64 (V,), without learning which.
 
     Parameters
     ----------
+    ring : Ring
+        What packs words.
     channel : Channel
         To the user.
     tag : int
@@ -158,14 +167,18 @@ async def hold(channel: Channel, tag: int, piece: HolderPads, table: NDArray[np.
     # Column i of row c takes pad (i - d_c) mod V.
     hidden = np.stack([np.roll(pads, int(d)) for pads, d in zip(piece.pads, places, strict=True)])
     hidden ^= table.astype(np.uint64)[None, :]
-    await channel.send(tag + 1, ring().pack(hidden.reshape(-1), token_bits(size)))
+    await channel.send(tag + 1, ring.pack(hidden.reshape(-1), token_bits(size)))
 
 
-async def take(channel: Channel, tag: int, piece: TakerPads, wanted: NDArray[np.integer]) -> Array:
+async def take(
+    ring: Ring, channel: Channel, tag: int, piece: TakerPads, wanted: NDArray[np.integer]
+) -> Array:
     """The entries at the places ``wanted``, (choices,); uint64 (choices,).
 
     Parameters
     ----------
+    ring : Ring
+        What packs words.
     channel : Channel
         To the owner.
     tag : int
@@ -186,7 +199,7 @@ async def take(channel: Channel, tag: int, piece: TakerPads, wanted: NDArray[np.
     turns = (wanted.astype(np.int64) - piece.places.astype(np.int64)) % size
     await channel.send(tag, turns.astype(_PLACE))
     data = await channel.receive(tag + 1, packed_bytes(choices * size, bits))
-    hidden = ring().unpack(bytes(data), bits, choices * size).reshape(choices, size)
+    hidden = ring.unpack(bytes(data), bits, choices * size).reshape(choices, size)
     tokens = hidden[np.arange(choices), wanted.astype(np.int64)] ^ piece.pads
     if choices and int(tokens.max()) >= size:
         raise PeerError("the other party sent a token outside the vocabulary")

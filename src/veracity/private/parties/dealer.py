@@ -14,6 +14,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from veracity.engine.api import Engine
 from veracity.errors import FormatError, PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import context_of
@@ -70,13 +71,16 @@ class DealerService:
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     folder : Path
         Where material waits.
     limits : DealerLimits
         What each session gets.
     """
 
-    def __init__(self, folder: Path, limits: DealerLimits | None = None) -> None:
+    def __init__(self, engine: Engine, folder: Path, limits: DealerLimits | None = None) -> None:
+        self._engine = engine
         self._folder = folder
         self._limits = limits or DealerLimits()
         self._models: dict[bytes, Model] = {}
@@ -129,7 +133,9 @@ class DealerService:
             return
         passes = passes_of(order["rows"], order["passes"])
         heaviest = [
-            await asyncio.to_thread(modes.price, order["mode"], model.program, rows, start)
+            await asyncio.to_thread(
+                modes.price, self._engine, order["mode"], model.program, rows, start
+            )
             for start, rows in {passes[0], passes[-order["passes"]], passes[-1]}
         ]
         if max(c.offline_bytes_owner + c.offline_bytes_user for c in heaviest) > self._limits.disk:
@@ -139,7 +145,7 @@ class DealerService:
             return
         self._names.add(name)
         spool = Spool(self._folder, self._limits.disk)
-        session = Dealing(model, order["mode"], name, passes, spool)
+        session = Dealing(self._engine, model, order["mode"], name, passes, spool)
         self._sessions[name] = session
         model.uses += 1
         try:
@@ -180,7 +186,7 @@ class DealerService:
                 return self._models[key]
             size = masked_bytes(program)
             self._make_room(size)
-            masks = await asyncio.to_thread(dealer_weights, program, seed)
+            masks = await asyncio.to_thread(dealer_weights, self._engine.ring, program, seed)
             model = Model(program, masks, size)
             self._models[key] = model
             return model

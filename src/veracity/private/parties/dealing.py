@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
 from veracity.mpc import modes
@@ -53,15 +54,17 @@ class Dealing:
 
     def __init__(
         self,
+        engine: Engine,
         model: Model,
         mode: str,
         name: bytes,
         passes: list[tuple[int, int]],
         spool: Spool,
     ) -> None:
+        self._engine = engine
         self.mode, self.name, self.passes = mode, name, passes
         self._program = model.program
-        self._side = modes.dealer(mode, model.program, model.masks, name)
+        self._side = modes.dealer(engine, mode, model.program, model.masks, name)
         self._spool = spool
         self._made: dict[int, Made] = {}
         self._epoch = self._next = 0
@@ -167,7 +170,9 @@ class Dealing:
             await self._end(UsageError("the dealer cannot go on"))
 
     async def _one(self, start: int, rows: int) -> Made:
-        cost = await asyncio.to_thread(modes.price, self.mode, self._program, rows, start)
+        cost = await asyncio.to_thread(
+            modes.price, self._engine, self.mode, self._program, rows, start
+        )
         # An owner's share may include what the user sends it: then the file is smaller.
         owner = await self._spool.take(cost.offline_bytes_owner)
         user = await self._spool.take(cost.offline_bytes_user)

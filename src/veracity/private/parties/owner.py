@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import context_of
@@ -66,6 +67,8 @@ class OwnerService:
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     program : Program
         The model.
     weights : mapping
@@ -86,6 +89,7 @@ class OwnerService:
         Of all sessions.
     """
 
+    engine: Engine
     program: Program
     weights: modes.Integers
     seed: bytes = field(repr=False)
@@ -99,7 +103,9 @@ class OwnerService:
 
     def __post_init__(self) -> None:
         modes.check_mode(self.mode)
-        modes.price(self.mode, self.program, 1, 0)  # refuses what the mode cannot evaluate
+        modes.price(
+            self.engine, self.mode, self.program, 1, 0
+        )  # refuses what the mode cannot evaluate
         self.digest = hashlib.sha256(self.card).digest()
         self._layers = owner_weights(self.program, self.weights)
 
@@ -135,7 +141,7 @@ class OwnerService:
     async def _send_weights(self, channel: Channel) -> None:
         """``W - U``, 8 bytes a weight, in chunks that do not depend on the tensors."""
         held = bytearray()
-        parts = masked_parts(self.program, self.weights, self.seed)
+        parts = masked_parts(self.engine.ring, self.program, self.weights, self.seed)
         while (part := await asyncio.to_thread(next, parts, None)) is not None:
             held += part.tobytes()
             whole = len(held) - len(held) % CHUNK
@@ -184,7 +190,15 @@ class OwnerService:
         """Run passes until the client leaves; returns how many were run."""
         bridge = ThreadAdapter(channel, asyncio.get_running_loop())
         side = modes.party(
-            self.mode, OWNER, self.program, bridge, self._layers, self.weights, self.registry, name
+            self.engine,
+            self.mode,
+            OWNER,
+            self.program,
+            bridge,
+            self._layers,
+            self.weights,
+            self.registry,
+            name,
         )
 
         async def wait() -> None:
@@ -204,7 +218,9 @@ class OwnerService:
                 try:
                     await channel.send(MessageTag.TURN, b"\x01")
                     bridge.patience = self.limits.idle
-                    ready = await apart(side.ready(pass_material.label, pass_material.material()))
+                    ready = await apart(
+                        side.ready(pass_material.label, pass_material.material(self.engine.ring))
+                    )
                     bridge.patience = self.limits.idle
                     run = side.run(ready)
                     outcome = await (run if light(self.mode, passes[index][1]) else apart(run))

@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 
+from veracity.engine.api import Ring
 from veracity.errors import FormatError, PeerError
 from veracity.mpc.material import Label, Material
 from veracity.net import Channel
@@ -69,9 +70,9 @@ class PassMaterial:
     deal_s: float
     fetch_s: float
 
-    def material(self) -> Material:
+    def material(self, ring: Ring) -> Material:
         """For the pass; to be read once."""
-        return Material(self.seed, self.piece.read())
+        return Material(ring, self.seed, self.piece.read())
 
 
 class PreprocessingClient:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import vocabulary_of
@@ -52,6 +53,8 @@ class UserSession:
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     program : Program
         The model.
     mode : str
@@ -70,6 +73,7 @@ class UserSession:
         Chooses among the logits, where the mode shows them.
     """
 
+    engine: Engine
     program: Program
     mode: str
     owner: Channel
@@ -134,7 +138,16 @@ class UserSession:
         weights = await asyncio.to_thread(user_weights, self.program, self.masked)
         self._bridge = ThreadAdapter(self.owner, asyncio.get_running_loop())
         self._side = modes.party(
-            self.mode, USER, self.program, self._bridge, weights, {}, self.registry, name, self.pick
+            self.engine,
+            self.mode,
+            USER,
+            self.program,
+            self._bridge,
+            weights,
+            {},
+            self.registry,
+            name,
+            self.pick,
         )
         await self._apart(self._side.introduce())
 
@@ -176,7 +189,7 @@ class UserSession:
                     raise PeerError("the owner sent something else than that it has its material")
             before, started = self.owner.traffic, time.perf_counter()
             side = await self._apart(
-                self._side.ready(pass_material.label, pass_material.material())
+                self._side.ready(pass_material.label, pass_material.material(self.engine.ring))
             )
         except BaseException:
             pass_material.piece.close()
@@ -232,7 +245,9 @@ class UserSession:
             tally.sent_bytes += traffic.sent_bytes
             tally.received_bytes += traffic.received_bytes
             tally.hops += traffic.hops
-            price = await asyncio.to_thread(modes.price, self.mode, self.program, rows, start)
+            price = await asyncio.to_thread(
+                modes.price, self.engine, self.mode, self.program, rows, start
+            )
             tally.formula_bytes += price.online_bytes
             if outcome.done and outcome.token is not None:
                 break

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from veracity.engine.api import Ints
 from veracity.graph import Trace
-from veracity.graph.ops import Op, Rope
+from veracity.graph.ops import Op
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.projection import LIMBS, ROWS, Sides
 from veracity.zkml.circuit.builder import Builder
@@ -15,9 +15,10 @@ from veracity.zkml.circuit.declared import Given, boundary_id, port_id, weight_i
 from veracity.zkml.circuit.lookups import LookupPlan
 from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
 from veracity.zkml.circuit.tables import unsigned
-from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor
+from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor, UpdatedSource
 from veracity.zkml.links import Link
 from veracity.zkml.ops import Context, find_rule
+from veracity.zkml.ops.pointwise import rotated_values
 from veracity.zkml.statement import Execution
 
 __all__ = ["Circuit", "build_circuit", "finish_circuit", "run_rules"]
@@ -104,7 +105,7 @@ def run_rules(
         inputs=execution.public_inputs(),
         outputs=execution.public_outputs(),
         sizes=execution.sizes,
-        rotated=frozenset(op.x for op in program.ops if isinstance(op, Rope)),
+        rotated=rotated_values(program.ops),
         details=None if trace is None else trace.details,
     )
     for name in execution.inputs:
@@ -169,8 +170,8 @@ def finish_circuit(builder: Builder) -> Circuit:
         builder.lookup("projection", unsigned(16), limb)
     plan = LookupPlan.of(group_lookups(builder.lookups))
     read = _arrays_of(gather_tensors(plan.groups, builder.zeros))
-    given = {n: g.spec for n, g in builder.given.items() if n in read or g.bounded}
-    layouts = {name: Layout.alone(name, spec) for name, spec in given.items()}
+    given = {n: g for n, g in builder.given.items() if n in read or g.bounded}
+    layouts = {n: Layout.alone(n, g.spec, g.stacked) for n, g in given.items()}
     layouts |= {name: Layout.of(batch) for name, batch in builder.batches.items()}
     return Circuit(builder, layouts, plan, projection)
 
@@ -188,6 +189,6 @@ def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
         for source, _ in tensor.terms:
             if isinstance(source, ArraySource):
                 found.add(source.id)
-            elif isinstance(source, ProductSource):
-                waiting += [source.a, source.b]
+            elif isinstance(source, ProductSource | UpdatedSource):
+                waiting += source.operands()
     return frozenset(found)

@@ -18,11 +18,11 @@ from __future__ import annotations
 import numpy as np
 
 from veracity.engine.api import Ints
-from veracity.graph.ops import Attention
+from veracity.graph.ops import Attention, Op
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tables import exponential, signed, unsigned
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context
+from veracity.zkml.ops import Context, Rule
 
 
 def attention(context: Context, op: Attention) -> Tensor:
@@ -128,3 +128,6 @@ def _first_zero(d: Ints | None) -> Ints | None:
 
 def _int64(x: Ints | None) -> Ints | None:
     return None if x is None else x.astype(np.int64)
+
+
+RULES: dict[type[Op], Rule] = {Attention: attention}

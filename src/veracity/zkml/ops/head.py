@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from veracity.errors import UsageError
-from veracity.graph.ops import Head
+from veracity.graph.ops import Head, Op
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import signed, unsigned
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context
+from veracity.zkml.ops import Context, Rule
 
 
 def head(context: Context, op: Head) -> Tensor:
@@ -49,3 +49,6 @@ def head(context: Context, op: Head) -> Tensor:
     else:
         b.zero(r)
     return d
+
+
+RULES: dict[type[Op], Rule] = {Head: head}

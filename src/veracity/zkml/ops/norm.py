@@ -16,10 +16,10 @@ import numpy as np
 
 from veracity.engine.api import ORDER
 from veracity.errors import UnsupportedModelError
-from veracity.graph.ops import Norm
+from veracity.graph.ops import Norm, Op
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context
+from veracity.zkml.ops import Context, Rule
 
 #: 16-bit limbs of rho.
 RHO_LIMBS = 2
@@ -78,3 +78,6 @@ def _isqrt_up(n: int) -> int:
     from math import isqrt
 
     return isqrt(n) + 1
+
+
+RULES: dict[type[Op], Rule] = {Norm: norm}

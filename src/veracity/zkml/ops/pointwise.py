@@ -6,17 +6,18 @@ rescale is proved.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
 from veracity.errors import UnsupportedModelError
-from veracity.graph.ops import Function, Gain, Mul, Rope, rope_tables
+from veracity.graph.ops import Function, Gain, Mul, Op, Rope, rope_tables
 from veracity.zkml.circuit.linear_maps import Rotate
 from veracity.zkml.circuit.tables import function
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context
+from veracity.zkml.ops import Context, Rule
 
 
 def apply_function(context: Context, op: Function) -> Tensor:
@@ -52,6 +53,11 @@ def gain(context: Context, op: Gain) -> Tensor:
     return b.rescaled(op.name, "gain", acc, context.detail(op.name, "acc"), op.shift)
 
 
+def rotated_values(ops: Sequence[Op]) -> frozenset[str]:
+    """What rotary embeddings read."""
+    return frozenset(op.x for op in ops if isinstance(op, Rope))
+
+
 def rope(context: Context, op: Rope) -> Tensor:
     """Rotation with public integer tables, then a rescale."""
     b, x = context.builder, context.value(op.x)
@@ -78,3 +84,11 @@ def _tables(op: Rope, tokens: int) -> tuple[bytes, bytes]:
     """The tables of all ops that differ in name only: made, kept and hashed once."""
     cos, sin = rope_tables(op, tokens)
     return cos.tobytes(), sin.tobytes()
+
+
+RULES: dict[type[Op], Rule] = {
+    Function: apply_function,
+    Mul: multiply,
+    Gain: gain,
+    Rope: rope,
+}

@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
-from veracity.graph.ops import (
-    Add,
-    Attention,
-    Contract,
-    Embed,
-    Function,
-    Gain,
-    Head,
-    Linear,
-    Mul,
-    Norm,
-    Op,
-    Positions,
-    Rescale,
-    Rope,
-)
+from veracity.graph.ops import Op
 from veracity.graph.ops.base import Unsupported
-from veracity.zkml.ops import Rule
-from veracity.zkml.ops.attention import attention
-from veracity.zkml.ops.head import head
-from veracity.zkml.ops.linear import add, contract, embed, linear, positions, rescale
-from veracity.zkml.ops.norm import norm
-from veracity.zkml.ops.pointwise import apply_function, gain, multiply, rope
+from veracity.zkml.ops import Rule, attention, head, linear, norm, pointwise
 
 __all__ = ["RULES"]
 
+_FAMILIES = (linear, pointwise, norm, attention, head)
+
 RULES: dict[type[Op], Rule | Unsupported] = {
-    Embed: embed,
-    Positions: positions,
-    Linear: linear,
-    Gain: gain,
-    Contract: contract,
-    Add: add,
-    Rescale: rescale,
-    Mul: multiply,
-    Function: apply_function,
-    Norm: norm,
-    Rope: rope,
-    Attention: attention,
-    Head: head,
+    op: rule for family in _FAMILIES for op, rule in family.RULES.items()
 }
