@@ -68,7 +68,7 @@ def rejected(steps: Steps, title: str, folder: Path, proof: Proof, *arguments: o
     code, facts = steps.run(title, "verify", "fraud.vproof", *arguments, cwd=folder, complain=False)
     if code != 1 or facts.get("accepted") is not False:
         raise SystemExit(f"demo: {title} was not rejected")
-    print(f"  rejected, as it must be: {facts['error']}")
+    print(f"  rejected, as it must be: {facts['error']['message']}")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from veracity.errors import (
         BackendUnavailable,
         FormatError,
+        MismatchError,
         PeerError,
         RangeError,
         UnsupportedModelError,
@@ -40,6 +41,7 @@ __all__ = [
     "Estimate",
     "FormatError",
     "Metadata",
+    "MismatchError",
     "PeerError",
     "Proof",
     "ProvedAnswer",
@@ -74,6 +76,7 @@ _HOMES = {
     "errors": (
         "BackendUnavailable",
         "FormatError",
+        "MismatchError",
         "PeerError",
         "RangeError",
         "UnsupportedModelError",

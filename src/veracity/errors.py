@@ -6,9 +6,12 @@ another party) is ever part of a message.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "BackendUnavailable",
     "FormatError",
+    "MismatchError",
     "PeerError",
     "RangeError",
     "UnsupportedModelError",
@@ -19,7 +22,18 @@ __all__ = [
 
 
 class VeracityError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose; all of them survive pickling."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is made again from `args`, its message, which no constructor here takes.
+        return _remade, (type(self), self.args), self.__dict__ or None
+
+
+def _remade(kind: type[VeracityError], args: tuple[Any, ...]) -> VeracityError:
+    """An error as it was, without its constructor; the attributes follow."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class UsageError(VeracityError):
@@ -95,6 +109,33 @@ class VerificationError(VeracityError):
         super().__init__(f"{where}: {reason}")
         self.reason = reason
         self.where = where
+
+
+class MismatchError(VerificationError):
+    """A true proof of something else than what was expected.
+
+    Parameters
+    ----------
+    what : str
+        What differs: ``prompt``, ``answer``, ``frame`` or ``context``.
+    expected : str
+        The text that was expected.
+    proved : str
+        The text that is proved.
+    """
+
+    def __init__(self, what: str, expected: str, proved: str) -> None:
+        super().__init__(f"the proof is true, but for another {what} than the one expected", what)
+        self.what = what
+        self.expected = expected
+        self.proved = proved
+
+    @property
+    def first_difference(self) -> int:
+        """Index of the first character that differs; the shorter one's length where it ends."""
+        pairs = zip(self.expected, self.proved, strict=False)
+        shorter = min(len(self.expected), len(self.proved))
+        return next((i for i, (a, b) in enumerate(pairs) if a != b), shorter)
 
 
 class PeerError(VeracityError):

@@ -10,9 +10,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
-#: Pages that are still to be written.
-OPEN = {"chains.md"}
-
 _MATHEMATICS = re.compile(r"\$\$.*?\$\$|\$[^$\n]*\$", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _PATH = re.compile(r"`((?:src|tests|rust|benches|examples|docs)/[\w./-]+)`")
@@ -24,16 +21,16 @@ _CODE = re.compile(r"`((?:zk|zkml|net|mpc|private)/[\w./-]*)`")
 def test_links_and_paths_resolve(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = {link for link in _LINK.findall(_MATHEMATICS.sub("", text)) if "://" not in link}
-    assert {link for link in links if not (page.parent / link).exists()} <= OPEN
+    assert {link for link in links if not (page.parent / link).exists()} == set()
     paths = {path for path in _PATH.findall(text) if "NAME" not in path}
-    assert {Path(path).name for path in paths if not (ROOT / path).exists()} <= OPEN
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
 
 
 def test_every_protocol_is_listed_with_its_code() -> None:
     index = ROOT / "docs" / "protocols" / "README.md"
     text = index.read_text(encoding="utf-8")
     listed = set(_LINK.findall(text))
-    assert {p.name for p in index.parent.glob("*.md")} - {"README.md", "segments.md"} <= listed
+    assert {p.name for p in index.parent.glob("*.md")} - {"README.md"} <= listed
     assert {
         name for name in _CODE.findall(text) if not (ROOT / "src/veracity" / name).exists()
     } == set()

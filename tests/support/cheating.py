@@ -45,11 +45,12 @@ class CheatingBuilder(Builder):
         value: Ints | None,
         shift: int,
         causal: bool = False,
+        usual: int = 0,
     ) -> None:
         if value is not None:
             other = self._change(f"{role} of {op}", 0, np.array(value, order="C"))
             value = value if other is None else other
-        super().remainder(op, role, r, value, shift, causal)
+        super().remainder(op, role, r, value, shift, causal, usual)
 
     def column(
         self,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
-from veracity.cli.display import Bar, clock, flatten, printable, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_table, size
+from veracity.cli.output import emit_json
+from veracity.cli.printable import printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -17,10 +20,59 @@ from veracity.cli.display import Bar, clock, flatten, printable, show_table, siz
         ("a\rb", "a\ufffdb"),
         ("abc\u202edcba", "abc\ufffddcba"),
         ("naïve 東京", "naïve 東京"),
+        ("\x9b2Jgone\x7f", "\ufffd2Jgone\ufffd"),
+        ("a\u2028b\u2029c\x85d", "a\ufffdb\ufffdc\ufffdd"),
+        ("half \ud83d", "half \ufffd"),
+        ("\u2066hid\u2069\u200e\u061c\u200b\ufeff", "\ufffdhid" + "\ufffd" * 5),
+        ("\U000e0041\U000e0042", "\ufffd\ufffd"),
+        ("\U0001f600\U000e0067\U000e0062\U000e007f", "\U0001f600\ufffd\ufffd\ufffd"),
     ],
 )
 def test_control_characters_cannot_reach_the_terminal(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "\U0001f469\u200d\U0001f680",
+        "\u2764\ufe0f\u200d\U0001f525",
+        "\U0001f44b\U0001f3fd",
+        "\U0001f1eb\U0001f1ee",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+        "\u0600\u06dd",
+    ],
+)
+def test_what_scripts_and_emoji_need_is_printed(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert printable(text) == text
+    show_table([("answer", text)])
+    assert capsys.readouterr().out == f"answer   {text}\n"
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_an_answer_cannot_begin_a_row_of_its_own(
+    end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_table([("answer", f"x{end}result   ACCEPTED"), ("next", "y\nresult   ACCEPTED")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:6] for line in lines] == ["answer", "next  ", "      "]
+
+
+def test_quotation_marks_show_what_is_not_seen() -> None:
+    assert quoted('a"b\\\n\u202e\U000e0041\u200d') == '"a\\"b\\\\\\n\\u202e\\udb40\\udc41\u200d"'
+
+
+def test_json_on_a_terminal_drives_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"answer": "\x1b[2J \x9b2J \u202e \ud83d \u2028 \U000e0041 naïve 東京"}
+    emit_json(value)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == value
+    assert "naïve 東京" in shown
+    assert printable(shown) == shown
 
 
 def test_a_table_in_a_pipe_is_not_wrapped_and_not_marked_up(

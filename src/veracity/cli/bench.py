@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from veracity.benchmarks.proving import bench as run_bench
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import (
     backend_option,
     json_option,
@@ -15,6 +15,7 @@ from veracity.cli.options import (
     quiet_option,
     threads_option,
 )
+from veracity.cli.output import emit_json
 from veracity.progress import PHASES
 
 __all__ = ["bench"]

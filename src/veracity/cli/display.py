@@ -1,27 +1,27 @@
-"""What the command line shows: a live bar, tables, and text that cannot drive the terminal."""
+"""What the command line shows: a live bar, and tables of text that cannot drive the terminal."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from veracity.cli.output import complain, emit
+from veracity.cli.printable import printable
+
 __all__ = [
     "Bar",
     "clock",
-    "emit_json",
+    "coloured",
     "flatten",
-    "printable",
     "show_columns",
     "show_table",
     "size",
@@ -29,20 +29,6 @@ __all__ = [
 
 #: A phase that takes longer than this is worth telling about (seconds).
 WORTH_TELLING = 2.0
-
-
-def printable(text: str) -> str:
-    """``text`` with control characters made visible.
-
-    A proved answer is still text from a stranger: it may hold escape sequences that would rewrite
-    the screen, or marks that turn the direction of writing.
-    """
-    return "".join(
-        c
-        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs")
-        else "\N{REPLACEMENT CHARACTER}"
-        for c in text
-    )
 
 
 def size(count: float) -> str:
@@ -62,22 +48,28 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def emit_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def show_table(rows: Iterable[tuple[str, object]], title: str | None = None) -> None:
+def show_table(
+    rows: Iterable[tuple[str, object]], title: str | None = None, verdict: int | None = None
+) -> None:
     """Two columns on standard output: what, and how much.
 
     In a pipe nothing is wrapped, so that digests stay whole.
+
+    Parameters
+    ----------
+    rows : iterable
+        Names and values.
+    title : str, optional
+        A line above.
+    verdict : int, optional
+        Exit code where it cannot be written, as in :func:`veracity.cli.output.emit`.
     """
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), Text(printable(str(value))))
-    _print(table, title)
+    _print(table, title, verdict)
 
 
 def show_columns(
@@ -102,15 +94,25 @@ def show_columns(
     _print(table, title)
 
 
-def _print(table: Table, title: str | None) -> None:
-    terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, highlight=False, width=None if terminal else 10_000)
+def _print(table: Table, title: str | None, verdict: int | None = None) -> None:
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(
+        file=sys.stdout,
+        highlight=False,
+        width=None if terminal else 1 << 21,
+        color_system="standard" if terminal and coloured() else None,
+    )
     with console.capture() as capture:
         if title:
             console.print(Text(f"\n{title}", style="bold underline"))
         console.print(table)
-    lines = capture.get().splitlines()
-    click.echo("\n".join(line if terminal else line.rstrip() for line in lines))
+    lines = capture.get().removesuffix("\n").split("\n")
+    emit("\n".join(line if terminal else line.rstrip() for line in lines), verdict=verdict)
+
+
+def coloured() -> bool:
+    """Whether a terminal may be given styles: ``NO_COLOR`` refuses them."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Bar:
@@ -187,7 +189,7 @@ class Bar:
     def _tell_phase(self) -> None:
         took = time.monotonic() - self._phase_started
         if self._phase and not self._quiet and self._live is None and took > WORTH_TELLING:
-            click.echo(f"{self._phase}: {clock(took)}", err=True)
+            complain(f"{self._phase}: {clock(took)}")
 
 
 def flatten(facts: Mapping[str, Any], before: str = "") -> list[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -14,10 +15,12 @@ from typing import Any, NoReturn
 
 import click
 
-from veracity.cli.display import printable
+from veracity.cli.output import complain, lose_output
+from veracity.cli.printable import printable
 from veracity.errors import (
     BackendUnavailable,
     FormatError,
+    MismatchError,
     PeerError,
     RangeError,
     UnsupportedModelError,
@@ -26,7 +29,15 @@ from veracity.errors import (
     VerificationError,
 )
 
-__all__ = ["EXIT_FALSE", "EXIT_INTERNAL", "EXIT_USAGE", "CarefulGroup", "fail", "hint"]
+__all__ = [
+    "EXIT_FALSE",
+    "EXIT_INTERNAL",
+    "EXIT_USAGE",
+    "CarefulGroup",
+    "error_facts",
+    "fail",
+    "hint",
+]
 
 EXIT_FALSE = 1
 EXIT_USAGE = 2
@@ -34,6 +45,10 @@ EXIT_INTERNAL = 3
 EXIT_INTERRUPTED = 130
 
 HINTS: tuple[tuple[type[VeracityError], str], ...] = (
+    (
+        MismatchError,
+        "compare it with what you asked; ask for a proof of that if this is not what you meant",
+    ),
     (
         VerificationError,
         "do not rely on this answer; check which commitment the publisher announces, "
@@ -47,6 +62,9 @@ HINTS: tuple[tuple[type[VeracityError], str], ...] = (
     (UsageError, "`veracity{} -h` explains the options"),
 )
 
+#: What a standard output answers that is full or no output at all.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
+
 #: The extra that brings a package, where it is not `import`.
 EXTRAS = {"cryptography": "private"}
 
@@ -55,6 +73,33 @@ def hint(error: VeracityError, command: str = "") -> str:
     """What to do next about ``error``."""
     text = next((text for kind, text in HINTS if isinstance(error, kind)), "")
     return text.format(f" {command}" if command else "")
+
+
+def one_line(error: BaseException) -> str:
+    """A message that fits on a line and cannot drive a terminal."""
+    return " ".join(printable(str(error)).split())
+
+
+def error_facts(error: VeracityError, code: int, command: str = "") -> dict[str, Any]:
+    """An error as plain data, the same for all commands.
+
+    Parameters
+    ----------
+    error : VeracityError
+        What went wrong.
+    code : int
+        Exit code.
+    command : str
+        The command that failed, for a hint that names it.
+    """
+    return {
+        "error": {
+            "kind": type(error).__name__,
+            "message": one_line(error),
+            "hint": hint(error, command),
+            "exit": code,
+        }
+    }
 
 
 def fail(error: VeracityError, code: int, command: str = "") -> NoReturn:
@@ -69,10 +114,9 @@ def fail(error: VeracityError, code: int, command: str = "") -> NoReturn:
     command : str
         The command that failed, for a hint that names it.
     """
-    line = " ".join(printable(str(error)).split())
-    click.echo(f"error: {line}", err=True)
+    complain(f"error: {one_line(error)}")
     if advice := hint(error, command):
-        click.echo(f"hint: {advice}", err=True)
+        complain(f"hint: {advice}")
     sys.exit(code)
 
 
@@ -110,6 +154,7 @@ class CarefulGroup(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command and turn errors into exit codes."""
         extra["standalone_mode"] = False
+        output = sys.stdout
         given = list(args[0] if args and args[0] else extra.get("args") or sys.argv[1:])
         command = given[0] if given and given[0] in self.list_commands(click.Context(self)) else ""
         try:
@@ -118,13 +163,11 @@ class CarefulGroup(click.Group):
         except click.exceptions.Exit as leave:
             sys.exit(leave.exit_code)
         except click.Abort:
-            click.echo("interrupted; no half-written file was left", err=True)
+            complain("interrupted; no half-written file was left")
             sys.exit(EXIT_INTERRUPTED)
         except click.ClickException as error:
             error.show()
             sys.exit(EXIT_USAGE)
-        except VerificationError as error:
-            fail(error, EXIT_FALSE, command)
         except VeracityError as error:
             fail(error, EXIT_USAGE, command)
         except MemoryError:
@@ -138,19 +181,26 @@ class CarefulGroup(click.Group):
             brings = EXTRAS.get(error.name.partition(".")[0], "import")
             advice = f"the Python package {error.name!r} is missing; install 'veracity[{brings}]'"
             fail(UsageError(advice), EXIT_USAGE, command)
-        except BrokenPipeError:
-            # The reader of our output has left; nothing more can be said to it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except SystemExit as leave:
+            # Where the reader of a help text has gone, click puts another output in place and
+            # leaves with 1, which means "false" here.
+            sys.exit(leave.code if sys.stdout is output else 0)
+        except OSError as error:
+            if error.filename is not None or error.errno not in UNWRITABLE:
+                fail_inside(error)
+            lose_output(error)  # a help text; what commands print is caught where it is written
             sys.exit(EXIT_USAGE)
         except Exception as error:
-            # Only type and place: an unforeseen message might hold private values.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            click.echo(
-                f"internal error: {type(error).__name__} in {place.name}, line {place.lineno}",
-                err=True,
-            )
-            click.echo("hint: set VERACITY_TRACEBACK=1 to see where, and report it", err=True)
-            if os.environ.get("VERACITY_TRACEBACK") == "1":
-                traceback.print_exc()
-            sys.exit(EXIT_INTERNAL)
+            fail_inside(error)
         sys.exit(left if isinstance(left, int) else 0)
+
+
+def fail_inside(error: Exception) -> NoReturn:
+    """Leave because of a fault of this package."""
+    # Only type and place: an unforeseen message might hold private values.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    complain(f"internal error: {type(error).__name__} in {place.name}, line {place.lineno}")
+    complain("hint: set VERACITY_TRACEBACK=1 to see where, and report it")
+    if os.environ.get("VERACITY_TRACEBACK") == "1":
+        traceback.print_exception(error)
+    sys.exit(EXIT_INTERNAL)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.display import emit_json, show_table
+from veracity.cli.display import show_table
 from veracity.cli.options import json_option
+from veracity.cli.output import emit_json
 from veracity.cli.private_cluster import bench, demo
 from veracity.cli.private_services import dealer, serve
 from veracity.cli.private_user import ask

@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, emit_json, flatten, printable, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import backend_option, json_option, quiet_option
+from veracity.cli.output import emit, emit_json
+from veracity.cli.printable import printable
 from veracity.cli.private_options import FOLDER, MODE
 
 __all__ = ["bench", "demo"]
@@ -51,8 +53,8 @@ def demo(
             return
         if current not in begun:
             begun.add(current)
-            click.echo(f"\n{current}: ", nl=False)
-        click.echo(printable(line["text"]), nl=False)
+            emit(f"\n{current}: ", newline=False)
+        emit(printable(line["text"]), newline=False)
         sys.stdout.flush()
 
     shares = {"load": 0.1, "observe": 0.5, "scales": 0.2, "accuracy": 0.2}
@@ -78,7 +80,7 @@ def demo(
     if as_json:
         emit_json({one.mode: asdict(one) for one in found})
         return
-    click.echo()
+    emit("")
     for one in found:
         show_table(
             [

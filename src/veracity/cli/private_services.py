@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.display import printable
 from veracity.cli.options import FILE, backend_option
+from veracity.cli.output import complain, emit
+from veracity.cli.printable import printable
 from veracity.cli.private_options import MODE, link_options
 
 __all__ = ["dealer", "serve"]
@@ -64,7 +65,7 @@ def dealer(
             sessions=sessions,
             timeout=timeout,
             backend=backend,
-            on_listen=lambda address: click.echo(f"listening at {address}"),
+            on_listen=lambda address: emit(f"listening at {address}"),
         )
     )
 
@@ -110,8 +111,8 @@ def serve(
     from veracity.private.services import serve as run
 
     def told(address: Address, card: Card) -> None:
-        click.echo(f"listening at {address}")
-        click.echo(f"model {printable(card.name)}, card {card.digest}, mode {mode}", err=True)
+        emit(f"listening at {address}")
+        complain(f"model {printable(card.name)}, card {card.digest}, mode {mode}")
 
     log_to_stderr()
     asyncio.run(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from veracity.cli.display import Bar, clock, emit_json, printable, size
+from veracity.cli.display import Bar, clock, size
 from veracity.cli.options import backend_option, json_option, quiet_option
+from veracity.cli.output import complain, emit, emit_json
+from veracity.cli.printable import printable
 from veracity.cli.private_options import MODE, link_options
 from veracity.errors import UsageError
 
@@ -85,19 +86,18 @@ def ask(
 
     def show(token: Token, number: int) -> None:
         if lines:
-            click.echo(json.dumps({"token": token.id, "text": token.text, **asdict(token.report)}))
+            emit_json({"token": token.id, "text": token.text, **asdict(token.report)}, indent=0)
         if lines or as_json:
             return
-        click.echo(printable(token.text), nl=False)
+        emit(printable(token.text), newline=False)
         sys.stdout.flush()
         if not quiet:
             report = token.report
             both = sys.stdout.isatty() and sys.stderr.isatty()
-            click.echo(
+            complain(
                 f"{'  ' if both else ''}[{number}] {clock(report.online_s)} online, "
                 f"{clock(report.offline_s)} before, {size(report.online_bytes)}, "
-                f"{report.round_trips:g} round trips",
-                err=True,
+                f"{report.round_trips:g} round trips"
             )
 
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
@@ -140,4 +140,4 @@ def ask(
         )
         return
     if not lines:
-        click.echo()
+        emit("")

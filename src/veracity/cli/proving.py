@@ -11,16 +11,18 @@ from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_columns, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
 from veracity.cli.options import (
     FILE,
     backend_option,
     force_option,
+    jobs_option,
     json_option,
     memory_option,
     quiet_option,
     threads_option,
 )
+from veracity.cli.output import emit_json
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
 from veracity.progress import PHASES
@@ -256,11 +258,13 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 @click.option("--prompt", required=True, help="What to ask.")
 @click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
+@click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
 @click.option(
     "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
 )
 @force_option
 @memory_option
+@jobs_option
 @threads_option
 @backend_option
 @quiet_option
@@ -271,9 +275,11 @@ def prove(
     prompt: str,
     max_new_tokens: int,
     raw: bool,
+    context: str,
     out: Path,
     force: bool,
     memory: int | None,
+    jobs: int,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -290,7 +296,9 @@ def prove(
             prompt,
             max_new_tokens=max_new_tokens,
             raw=raw,
+            context=context,
             memory=memory,
+            jobs=jobs,
             threads=threads,
             backend=backend,
             progress=bar,
@@ -306,6 +314,7 @@ def prove(
         "segments": len(result.proof.cuts) + 1,
         "proof_bytes": proof_bytes,
         "commitment": result.proof.commitment_digest,
+        "context": context,
         "prove_s": round(took, 3),
     }
     if as_json:

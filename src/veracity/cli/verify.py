@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, emit_json, flatten, show_table, size
-from veracity.cli.errors import EXIT_FALSE, fail
+from veracity.cli.display import Bar, clock, coloured, flatten, show_table, size
+from veracity.cli.errors import EXIT_FALSE, error_facts, hint
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
-from veracity.errors import FormatError, VerificationError
+from veracity.cli.output import emit, emit_json
+from veracity.cli.printable import quoted
+from veracity.errors import MismatchError, VerificationError
 from veracity.formats.commitment import Commitment
+from veracity.formats.proof import Proof
 from veracity.proving.inspect import inspect_file
+from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 
 __all__ = ["inspect", "verify"]
+
+EXIT_PROVED = 0
+#: How much of two texts is shown from where they differ (characters).
+EXCERPT = 40
 
 
 @click.command()
@@ -28,9 +37,11 @@ __all__ = ["inspect", "verify"]
     type=FILE,
     help="The model you trust to be the right one (.vcom).",
 )
+@click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
+@click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
 @threads_option
 @backend_option
 @quiet_option
@@ -38,9 +49,11 @@ __all__ = ["inspect", "verify"]
 def verify(
     proof: Path,
     commitment: Path,
+    digest: str | None,
     prompt: str | None,
     answer: str | None,
     raw: bool,
+    context: str | None,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -48,42 +61,73 @@ def verify(
 ) -> None:
     """Check a proved answer and print what it says.
 
-    The prompt and the answer are decoded from the proved token ids with the tokenizer that the
-    commitment pins; the prompt's ids must be the ones that its text has. Exit code 0: proved; 1:
-    false; 2: a file is missing or of the wrong kind.
+    The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
+    token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
+    its text has. Exit code 0: proved; 1: false, or not what was expected; 2: undecidable, such as
+    a file that is missing, incomplete, of another version or of the wrong kind.
     """
-    pinned = Commitment.load(commitment)
+    pinned, given = Commitment.load(commitment), Proof.load(proof)
     try:
         with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
             result = verify_answer(
-                proof,
+                given,
                 pinned,
                 prompt=prompt,
                 answer=answer,
                 raw=raw,
+                digest=digest,
+                context=context,
                 threads=threads,
                 backend=backend,
                 progress=bar,
             )
-    except (VerificationError, FormatError) as error:
-        if as_json:
-            emit_json({"accepted": False, "kind": type(error).__name__, "error": str(error)})
-        fail(error, EXIT_FALSE, "verify")
+    except VerificationError as error:
+        tell_rejected(error, as_json)
+        raise click.exceptions.Exit(EXIT_FALSE) from None
+    tell_accepted(result, as_json)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first line, and tables whose loss does not change the exit code."""
+
+    word: str
+    colour: str
+    code: int
+
+    def begin(self) -> None:
+        """The first line."""
+        terminal = sys.stdout is not None and sys.stdout.isatty()
+        line = click.style(self.word, fg=self.colour, bold=True)
+        emit(line if terminal and coloured() else self.word, verdict=self.code)
+        emit("", verdict=self.code)
+
+    def show(self, rows: list[tuple[str, object]], title: str | None = None) -> None:
+        """A table."""
+        show_table(rows, title, self.code)
+
+
+ACCEPTED = Verdict("ACCEPTED", "green", EXIT_PROVED)
+REJECTED = Verdict("REJECTED", "red", EXIT_FALSE)
+
+
+def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
+    """What an accepted proof says."""
     if as_json:
-        emit_json(result.to_plain())
+        emit_json(result.to_plain(), verdict=EXIT_PROVED)
         return
     model = result.metadata
-    ending = "ended by the model" if result.complete else "cut there, not ended by the model"
-    show_table(
+    bound = [("bound to", exact(result.context))] if result.context else []
+    ACCEPTED.begin()
+    ACCEPTED.show(
         [
-            ("prompt", exact(result.prompt)),
-            ("answer", result.answer.strip()),
+            *spoken(result),
+            *bound,
             ("", ""),
-            ("result", f"ACCEPTED in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
+            ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
             (
                 "tokens",
-                f"{result.prompt_tokens} prompt ({result.frame}), "
-                f"{result.answer_tokens} answer, {ending}",
+                f"{result.prompt_tokens} prompt ({result.frame}), {result.answer_tokens} answer",
             ),
             ("commitment", result.commitment_digest),
             ("program", model.program_digest),
@@ -91,20 +135,84 @@ def verify(
             ("not proved", result.not_proved),
         ]
     )
-    stated = {
-        "model": f"{model.source.get('name', '?')}, {model.parameters:,} parameters",
-        "weights file": model.source.get("sha256", "?"),
-        "quantisation": one_line(model.quantisation),
-        "calibration": one_line(model.calibration),
-        "accuracy": one_line(model.accuracy),
+    ACCEPTED.show(
+        [
+            ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
+            ("weights file", model.source.get("sha256", "?")),
+            ("quantisation", one_line(model.quantisation)),
+            ("calibration", one_line(model.calibration)),
+            ("accuracy", one_line(model.accuracy)),
+        ],
+        title="stated by the publisher, not proved",
+    )
+
+
+def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
+    """All that the model read and said, in order, as rows of a table."""
+    rows: list[tuple[str, object]] = []
+    if result.prompt_before:
+        rows.append(("before it", quoted(result.prompt_before)))
+    rows.append(("prompt", exact(result.prompt)))
+    if result.prompt_after:
+        rows.append(("after it", quoted(result.prompt_after)))
+    rows.append(("answer", result.answer.strip()))
+    if result.special_tokens:
+        places = [f"{name} at character {at + 1}" for at, name in result.special_tokens]
+        rows.append(("special tokens", ", ".join(places)))
+    ended = "cut by the prover, not ended by the model"
+    if result.ended_by is not None:
+        ended = f"ended by the model with {quoted(result.ended_by)}"
+    rows.append(("end", ended))
+    return rows
+
+
+def tell_rejected(error: VerificationError, as_json: bool) -> None:
+    """Why a proof is not accepted: in plain words, then the place that found it."""
+    differ = mismatch(error) if isinstance(error, MismatchError) else {}
+    if as_json:
+        facts = error_facts(error, EXIT_FALSE, "verify")
+        found = {"mismatch": differ} if differ else {}
+        emit_json({"accepted": False, **facts, **found}, verdict=EXIT_FALSE)
+        return
+    rows: list[tuple[str, object]] = [("reason", error.reason)]
+    if isinstance(error, MismatchError):
+        rows += difference(error)
+    else:
+        rows.append(("found by", error.where))
+    REJECTED.begin()
+    REJECTED.show([*rows, ("next", hint(error, "verify"))])
+
+
+def mismatch(error: MismatchError) -> dict[str, Any]:
+    """What was expected and what is proved, as plain data."""
+    return {
+        "what": error.what,
+        "expected": error.expected,
+        "proved": error.proved,
+        "first_difference": error.first_difference,
     }
-    show_table(stated.items(), title="stated by the publisher, not proved")
+
+
+def difference(error: MismatchError) -> list[tuple[str, object]]:
+    """Both texts, and where they part, as rows of a table."""
+    at = error.first_difference
+    start = max(0, at - EXCERPT // 2)
+    rows: list[tuple[str, object]] = [
+        ("expected", quoted(error.expected)),
+        ("proved", quoted(error.proved)),
+        ("", ""),
+        ("they differ", f"from character {at + 1} on, after {quoted(error.proved[start:at])}:"),
+    ]
+    for name, text in (("expected", error.expected), ("proved", error.proved)):
+        rest = text[at : at + EXCERPT]
+        rows.append((f"  {name}", f">>> {quoted(rest)}" if rest else ">>> nothing more"))
+    return rows
 
 
 def exact(text: str) -> str:
-    """A prompt for people: quoted where white space at its ends would go unseen."""
+    """A text for people: quoted where white space at its ends would go unseen."""
     plain = text and text == text.strip() and not text.startswith('"')
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else quoted(text)
 
 
 def one_line(facts: Mapping[str, Any]) -> str:

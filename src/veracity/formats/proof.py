@@ -1,8 +1,8 @@
 """The answer with its proof, ``.vproof``.
 
-Layout: header; digest of the commitment it refers to; frame (0 raw, 1 chat); prompt length;
-tokens and cuts, 4 bytes each; proof. No checksum: the proof protects itself, and every flipped bit
-is found by the verifier, not by a hash that an attacker would recompute.
+Layout: header; digest of the commitment it refers to; frame (0 raw, 1 chat); context, UTF-8;
+prompt length; tokens and cuts, 4 bytes each; proof. No checksum: the proof protects itself, and
+every flipped bit is found by the verifier, not by a hash that an attacker would recompute.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
+from veracity.errors import UsageError
 
 __all__ = ["Proof"]
 
 KIND = b"VPRF"
-VERSION = 2
+VERSION = 3
 FRAMES = ("raw", "chat")
 MAX_POSITIONS = 1 << 20
 MAX_PROOF = 1 << 26
 MAX_CUTS = 1 << 16
+MAX_CONTEXT = 1 << 12  # bytes
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Proof:
     cuts : tuple[int, ...]
         Indices of the program's ops before which the proof is cut into segments; how it was made,
         not what it says.
+    context : str
+        What the proof was bound to beside its words, such as the number of a request; may be empty.
     """
 
     commitment_digest: str
@@ -51,6 +55,7 @@ class Proof:
     prompt_length: int
     argument: bytes
     cuts: tuple[int, ...] = ()
+    context: str = ""
 
     def __repr__(self) -> str:
         return (
@@ -74,6 +79,7 @@ class Proof:
         writer.header(KIND, VERSION)
         writer.raw(bytes.fromhex(self.commitment_digest))
         writer.u32(FRAMES.index(self.frame))
+        writer.blob(self.context.encode("utf-8"))
         writer.u32(self.prompt_length)
         for ids in (self.tokens, self.cuts):
             writer.blob(b"".join(i.to_bytes(4, "little") for i in ids))
@@ -87,6 +93,10 @@ class Proof:
         reader.header(KIND, VERSION)
         digest = reader.raw(DIGEST_BYTES, "commitment digest").hex()
         frame = FRAMES[reader.u32("frame", len(FRAMES) - 1)]
+        try:
+            context = reader.blob("context", MAX_CONTEXT).decode("utf-8")
+        except UnicodeDecodeError:
+            reader.fail("context", "not UTF-8")
         prompt_length = reader.u32("prompt length", MAX_POSITIONS)
         ids = _numbers(reader, "tokens", MAX_POSITIONS)
         cuts = _numbers(reader, "cuts", MAX_CUTS)
@@ -94,12 +104,12 @@ class Proof:
         reader.finish()
         if not 0 < prompt_length < len(ids):
             reader.fail("prompt length", "prompt and answer need at least one token each")
-        return cls(digest, frame, ids, prompt_length, argument, cuts)
+        return cls(digest, frame, ids, prompt_length, argument, cuts, context)
 
     @classmethod
     def load(cls, path: str | Path) -> Proof:
         """Read a ``.vproof`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        limit = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + 1024
+        limit = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + 1024
         return cls.from_bytes(read_file(path, limit, "proof"), Path(path).name)
 
     def save(self, path: str | Path) -> None:
@@ -114,9 +124,33 @@ def _numbers(reader: ByteReader, name: str, most: int) -> tuple[int, ...]:
     return tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4))
 
 
-def statement_context(commitment_digest: str, frame: str) -> bytes:
-    """What a proof is bound to beside program, commitment and tokens."""
-    label = b"veracity answer, proof file version " + str(VERSION).encode()
-    return hashlib.sha256(
-        label + b"\0" + bytes.fromhex(commitment_digest) + FRAMES.index(frame).to_bytes(4, "little")
-    ).digest()
+def statement_context(commitment_digest: str, frame: str, context: str = "") -> bytes:
+    """What a proof is bound to beside program, commitment and tokens.
+
+    Parameters
+    ----------
+    commitment_digest : str
+        Name of the committed model, hexadecimal.
+    frame : str
+        What stands around the user's words.
+    context : str
+        What the proof is bound to by its maker's will.
+    """
+    label = b"veracity answer, proof file version " + str(VERSION).encode() + b"\0"
+    digest, number = bytes.fromhex(commitment_digest), FRAMES.index(frame).to_bytes(4, "little")
+    return hashlib.sha256(label + digest + number + context.encode("utf-8")).digest()
+
+
+def check_context(context: str) -> None:
+    """Raise :class:`UsageError` unless a proof can be bound to this text."""
+    try:
+        length = len(context.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the context is not valid Unicode: half a character at position {error.start}"
+        ) from None
+    if length > MAX_CONTEXT:
+        raise UsageError(
+            f"the context has {length} bytes, at most {MAX_CONTEXT} are allowed; "
+            "give a digest of it"
+        )

@@ -10,15 +10,17 @@ from pathlib import Path
 
 from veracity import zkml
 from veracity.engine import load_engine
+from veracity.engine.api import Integers
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.program import ProgramFile
-from veracity.formats.proof import Proof, statement_context
+from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.formats.secret import Secret
 from veracity.lm.generate import generate
 from veracity.lm.text_decoder import context_of, ports_of
 from veracity.progress import Progress, silent
 from veracity.text.table import PromptFrame, TokenTable
-from veracity.work.memory import plan_cuts
+from veracity.work.links import Workers, prove_chain
+from veracity.work.memory import plan_links
 from veracity.work.programs import integer_program, load_program, page_weights, weights_digest
 
 __all__ = ["ProvedAnswer", "prove"]
@@ -39,7 +41,9 @@ def prove(
     *,
     max_new_tokens: int = 32,
     raw: bool = False,
+    context: str = "",
     memory: int | None = None,
+    jobs: int = 1,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -59,10 +63,17 @@ def prove(
         The answer ends there if the model does not end it before.
     raw : bool
         Give the words to the model without a template.
+    context : str
+        What the proof is bound to beside its words, so that it answers one request and no other: a
+        nonce or a case number of who asks. At most 4096 bytes; part of the proof, public.
     memory : int, optional
-        Bytes that the process may occupy; the proof is made in as many segments as that takes.
+        Bytes that all processes together may occupy; the proof is made in as many segments as that
+        takes.
+    jobs : int
+        Processes that prove segments side by side; a proof has at least so many segments where the
+        model can be cut so often.
     threads : int, optional
-        Threads to use; all cores by default.
+        Threads of all processes together; all cores by default.
     backend : str
         The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
@@ -75,8 +86,12 @@ def prove(
         spelled in its tokens exactly, or no segment fits ``memory``.
     RangeError
         A value left its calibrated range; no proof of this prompt can be made.
+    VeracityError
+        A process that proves was ended from outside.
     """
+    check_context(context)
     progress("load", 0.0)
+    engine = load_engine(backend, threads=threads)
     opened = secret if isinstance(secret, Secret) else load_secret(secret)
     loaded = load_program(program)
     if memory is not None:
@@ -90,28 +105,31 @@ def prove(
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
     check_prompt(prompt, ids, frame, commitment.table)
-    context = context_of(integer_program(loaded))
-    room = context + 1 - len(ids)
+    most = context_of(integer_program(loaded))
+    room = most + 1 - len(ids)
     if room < 1:
         raise UsageError(
             f"the prompt has {len(ids)} tokens, the model's context holds "
-            f"{context}; shorten the prompt"
+            f"{most}; shorten the prompt"
         )
     progress("load", 1.0)
-    answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
+    wanted = min(max_new_tokens, room)
+    answer = answer_tokens(loaded, ids, wanted, progress, engine.integers)
     proof = prove_tokens(
         loaded,
         opened,
         ids,
         answer,
         name,
+        context=context,
         memory=memory,
+        jobs=jobs,
         threads=threads,
         backend=backend,
         progress=progress,
     )
-    shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
-    return ProvedAnswer(commitment.table.decode(shown), proof)
+    shown = commitment.table.show_answer(answer, commitment.metadata.stop_ids)
+    return ProvedAnswer(shown.text, proof)
 
 
 def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
@@ -145,14 +163,14 @@ def prove_tokens(
     answer: list[int],
     frame: str,
     *,
+    context: str = "",
     memory: int | None = None,
+    jobs: int = 1,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
 ) -> Proof:
     """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids.
-
-    ``memory`` is the limit of the process's memory in bytes, if there is one.
 
     Parameters
     ----------
@@ -166,10 +184,14 @@ def prove_tokens(
         Token ids of the answer, greedy.
     frame : str
         Name of the frame around the prompt.
+    context : str
+        What the proof is bound to beside its words.
     memory : int, optional
-        Limit of the process's memory in bytes.
+        Limit of the memory of all processes together, in bytes.
+    jobs : int
+        Processes that prove side by side.
     threads : int, optional
-        Threads to use; all cores by default.
+        Threads of all processes together; all cores by default.
     backend : str
         The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
@@ -179,24 +201,28 @@ def prove_tokens(
     tokens = tuple(prompt + answer)
     inputs, outputs = ports_of(tokens, len(prompt))
     engine = load_engine(backend, threads=threads)
-    cuts: tuple[int, ...] = ()
+    plan = plan_links(zkml.Execution(integer_program(loaded), inputs, outputs), memory, jobs)
     if memory is not None:
-        cuts = plan_cuts(zkml.Execution(integer_program(loaded), inputs, outputs), memory)
         engine.keep_memory(0)
     statement = zkml.Statement(
         integer_program(loaded),
         inputs,
         outputs,
-        cuts,
+        plan.cuts,
         commitment=commitment.model,
-        context=statement_context(commitment.digest, frame),
+        context=statement_context(commitment.digest, frame, context),
     )
-    argument = zkml.prove(engine, statement, loaded.weights, opened.opening, progress)
-    return Proof(commitment.digest, frame, tokens, len(prompt), argument, cuts)
+    workers = Workers(jobs, threads, backend, plan.memory)
+    argument = prove_chain(engine, statement, loaded.weights, opened.opening, workers, progress)
+    return Proof(commitment.digest, frame, tokens, len(prompt), argument, plan.cuts, context)
 
 
 def answer_tokens(
-    loaded: ProgramFile, prompt: list[int], wanted: int, progress: Progress
+    loaded: ProgramFile,
+    prompt: list[int],
+    wanted: int,
+    progress: Progress,
+    integers: Integers | None = None,
 ) -> list[int]:
     """The greedy answer, one call of ``progress`` a token.
 
@@ -210,6 +236,8 @@ def answer_tokens(
         Most tokens of the answer.
     progress : Progress
         Called once a token.
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
     """
     done = 0
 
@@ -226,6 +254,7 @@ def answer_tokens(
         wanted,
         frozenset(loaded.stop_ids),
         on_token=count,
+        integers=integers,
     )
 
 

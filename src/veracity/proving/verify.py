@@ -6,6 +6,7 @@ randomness: an architecture test runs it where those cannot be imported.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 
 from veracity import zkml
 from veracity.engine import load_engine
-from veracity.errors import FormatError, VerificationError
+from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
-from veracity.formats.proof import Proof, statement_context
+from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
 from veracity.proving.well_formed import require_well_formed
@@ -31,8 +32,12 @@ PROVED = (
 )
 NOT_PROVED = (
     "that this commitment is to the model its publisher promised (name, source and accuracy are "
-    "the publisher's statements), or that what the answer says is true"
+    "the publisher's statements); that the template around the prompt, the tokens that end an "
+    "answer and the table of tokens are the ones you would choose (they are the publisher's "
+    "choice); or that what the answer says is true"
 )
+#: What is said of an argument that fails; the place that found it is told apart.
+NOT_SHOWN = "the proof does not show that the committed model gives this answer to this prompt"
 #: Added to the one where the commitment pins how text is encoded, to the other where it does not.
 TOKENISATION_CHECKED = "; the prompt's token ids are the only ones that its text has"
 TOKENISATION_UNCHECKED = (
@@ -50,10 +55,17 @@ class VerifiedAnswer:
     ----------
     prompt : str
         The user's words, without the model's template: exactly the text that was encoded.
+    prompt_before, prompt_after : str
+        What the model read around the prompt: its template, special tokens by name. The publisher's
+        choice.
     answer : str
-        The answer, without the token that ends it.
-    complete : bool
-        Whether the model ended the answer itself (else the prover cut it there).
+        The whole answer; special tokens in it are shown by name. Only a special token that ends it
+        is left out.
+    special_tokens : tuple of (int, str)
+        Where in ``answer`` special tokens stand, and their names.
+    ended_by : str or None
+        The token with which the model ended the answer; None where the prover cut it. Which tokens
+        end an answer is the publisher's choice: where it is text, it is part of the answer.
     frame : str
         ``chat`` or ``raw``.
     prompt_tokens, answer_tokens : int
@@ -63,6 +75,8 @@ class VerifiedAnswer:
         models whose tokenizer the commitment cannot pin.
     commitment_digest : str
         The commitment that the caller pinned.
+    context : str
+        What the proof is bound to beside its words; empty where its maker bound it to nothing.
     metadata : Metadata
         The publisher's statements about the model.
     proof_bytes : int
@@ -72,16 +86,25 @@ class VerifiedAnswer:
     """
 
     prompt: str
+    prompt_before: str
+    prompt_after: str
     answer: str
-    complete: bool
+    special_tokens: tuple[tuple[int, str], ...]
+    ended_by: str | None
     frame: str
     prompt_tokens: int
     answer_tokens: int
     tokenisation_checked: bool
     commitment_digest: str
+    context: str
     metadata: Metadata = field(repr=False)
     proof_bytes: int
     seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model ended the answer itself (else the prover cut it there)."""
+        return self.ended_by is not None
 
     @property
     def proved(self) -> str:
@@ -98,13 +121,18 @@ class VerifiedAnswer:
         return {
             "accepted": True,
             "prompt": self.prompt,
+            "prompt_before": self.prompt_before,
+            "prompt_after": self.prompt_after,
             "answer": self.answer,
+            "special_tokens": [{"at": at, "name": name} for at, name in self.special_tokens],
             "complete": self.complete,
+            "ended_by": self.ended_by,
             "frame": self.frame,
             "prompt_tokens": self.prompt_tokens,
             "answer_tokens": self.answer_tokens,
             "tokenisation_checked": self.tokenisation_checked,
             "commitment": self.commitment_digest,
+            "context": self.context,
             "model": self.metadata.to_plain(),
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
@@ -120,6 +148,8 @@ def verify(
     prompt: str | None = None,
     answer: str | None = None,
     raw: bool = False,
+    digest: str | None = None,
+    context: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -140,6 +170,12 @@ def verify(
         with a space; nobody chose it).
     raw : bool
         The prompt is expected without a template.
+    digest : str, optional
+        The commitment's digest as its publisher announces it, 64 hexadecimal digits; any other
+        commitment is refused.
+    context : str, optional
+        What the caller expects the proof to be bound to, such as the nonce of its request; empty
+        for nothing.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -155,19 +191,29 @@ def verify(
     Raises
     ------
     VerificationError
-        The proof, or one of the words expected, is false.
+        The proof is false, or the commitment is not the one that was announced.
+    MismatchError
+        The proof is true, but of another prompt, answer, frame or context than expected.
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
-        A path cannot be read, or no backend has this name.
+        A path cannot be read, no backend has this name, or ``digest`` is none.
     BackendUnavailable
         The backend is not built here.
     """
     started = time.perf_counter()
+    announced = None if digest is None else read_digest(digest)
+    if context is not None:
+        check_context(context)
     progress("load", 0.0)
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
     given = as_read(proof) if isinstance(proof, Proof) else Proof.load(proof)
     check_commitment(pinned)
+    if announced not in (None, pinned.digest):
+        raise VerificationError(
+            f"the commitment given is not the one announced: its digest is {pinned.digest}",
+            "commitment",
+        )
     if given.commitment_digest != pinned.digest:
         raise VerificationError(
             "the proof was made for another commitment than the one given", "commitment"
@@ -183,11 +229,9 @@ def verify(
     if set(metadata.stop_ids) & set(given.answer[:-1]):
         raise VerificationError("the answer goes on after the token that ends it", "answer")
     words = frame.words(given.prompt, pinned.table)
-    complete = given.answer[-1] in metadata.stop_ids
-    text = pinned.table.decode(given.answer[:-1] if complete else given.answer)
+    shown = pinned.table.show_answer(given.answer, frozenset(metadata.stop_ids))
 
     engine = load_engine(backend, threads=threads)
-    context = statement_context(pinned.digest, given.frame)
     progress("verify", 0.0)
     require_well_formed(engine, pinned)
     statement = zkml.Statement(
@@ -195,35 +239,65 @@ def verify(
         *ports_of(given.tokens, given.prompt_length),
         given.cuts,
         commitment=pinned.model,
-        context=context,
+        context=statement_context(pinned.digest, given.frame, given.context),
     )
-    zkml.verify(engine, statement, given.argument)
+    try:
+        zkml.verify(engine, statement, given.argument)
+    except (VerificationError, FormatError) as error:
+        raise VerificationError(NOT_SHOWN, f"{error.where}: {error.reason}") from error
     progress("verify", 1.0)
     # Words are compared last: "not what you expected" is said of true proofs only.
     if prompt is not None:
         expected = "raw" if raw or "chat" not in metadata.frames else "chat"
-        if given.frame != expected:
-            raise VerificationError(
-                f"the proof is for a {given.frame} prompt, a {expected} prompt was expected",
-                "prompt",
-            )
-        if words != prompt:
-            raise VerificationError("the proof is for another prompt than the one given", "prompt")
-    if answer is not None and text.strip() != answer.strip():
-        raise VerificationError("the proof is for another answer than the one given", "answer")
+        require_same("frame", expected, given.frame)
+        require_same("prompt", prompt, words)
+    if answer is not None:
+        require_same("answer", answer.strip(), shown.text.strip())
+    if context is not None:
+        require_same("context", context, given.context)
     return VerifiedAnswer(
         prompt=words,
-        answer=text,
-        complete=complete,
+        prompt_before=pinned.table.show(frame.before).text,
+        prompt_after=pinned.table.show(frame.after).text,
+        answer=shown.text,
+        special_tokens=shown.special,
+        ended_by=shown.ended_by,
         frame=given.frame,
         prompt_tokens=given.prompt_length,
         answer_tokens=len(given.answer),
         tokenisation_checked=pinned.table.encoder is not None,
         commitment_digest=pinned.digest,
+        context=given.context,
         metadata=metadata,
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
     )
+
+
+def require_same(what: str, expected: str, proved: str) -> None:
+    """Raise :class:`MismatchError` unless what is proved is what was expected.
+
+    Parameters
+    ----------
+    what : str
+        What is compared.
+    expected : str
+        The caller's text.
+    proved : str
+        The proof's.
+    """
+    if expected != proved:
+        raise MismatchError(what, expected, proved)
+
+
+def read_digest(text: str) -> str:
+    """A digest as somebody copied it; raises :class:`UsageError` where it is none."""
+    digits = text.strip().lower()
+    if re.fullmatch("[0-9a-f]{64}", digits) is None:
+        raise UsageError(
+            "the digest is not one: give the 64 hexadecimal digits that the publisher announces"
+        )
+    return digits
 
 
 def as_read(proof: Proof) -> Proof:
@@ -255,3 +329,4 @@ def check_commitment(pinned: Commitment) -> None:
         raise FormatError("commitment", "its program is no text decoder")
     if len(pinned.table.pieces) != vocabulary_of(pinned.program):
         raise FormatError("commitment", "program and token table have different vocabularies")
+    pinned.metadata.frames["raw"].require_wordless(pinned.table, "commitment")

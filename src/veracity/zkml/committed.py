@@ -27,11 +27,19 @@ from veracity.zk.transcript import framed
 __all__ = ["CommittedTensor", "TensorSpec", "row_blinds", "storage_order"]
 
 
-def storage_order(dims: Sequence[int], fixed: int = 0) -> tuple[int, ...]:
-    """Axes in storage order, slowest first; the last ``fixed`` axes stay where they are."""
-    free = list(range(len(dims) - fixed))
+def storage_order(dims: Sequence[int], fixed: int = 0, leading: int = 0) -> tuple[int, ...]:
+    """Axes in storage order, slowest first.
+
+    Parameters
+    ----------
+    dims : sequence of int
+        Lengths of the axes.
+    fixed, leading : int
+        How many of the last and of the first axes stay where they are.
+    """
+    free = list(range(leading, len(dims) - fixed))
     free.sort(key=lambda axis: (dims[axis] / (1 << axis_bits(dims[axis])), axis))
-    return (*free, *range(len(dims) - fixed, len(dims)))
+    return (*range(leading), *free, *range(len(dims) - fixed, len(dims)))
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,9 @@ class TensorSpec:
         Stated range of the integers, inclusive (what is *proved* of them is another matter).
     row_bits : int
         Logarithm of the row length.
+    leading : int
+        Axes that lie slowest whatever their length: examples of a data set, whose rows go where
+        the examples go.
     """
 
     dims: tuple[int, ...]
@@ -55,11 +66,12 @@ class TensorSpec:
     low: int
     high: int
     row_bits: int
+    leading: int = 0
 
     @cached_property
     def order(self) -> tuple[int, ...]:
         """Axes in storage order, by the layout rule."""
-        return storage_order(self.dims)
+        return storage_order(self.dims, leading=self.leading)
 
     def shape(self, name: ArrayId) -> ArrayShape:
         """The committed array with this spec."""

@@ -1,4 +1,4 @@
-"""Pointwise functions (SiLU, GELU, ReLU) of an opened value by parabolas that fit them.
+"""Pointwise functions (SiLU, GELU, ReLU, ..) of an opened value by parabolas that fit them.
 
 Two ways to share a parabola at a value. A table with intervals of one width
 (:mod:`veracity.mpc.secure.tables`) is short to key; pieces of any width
@@ -20,16 +20,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UnsupportedModelError
 from veracity.graph import tables as program_tables
+from veracity.graph.functions import find_function
 from veracity.graph.ops import Function
 from veracity.mpc.party import Masked, Role, Secret
-from veracity.mpc.secure import polynomials
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
+from veracity.mpc.secure.polynomials import Function as Real
 from veracity.mpc.secure.tables import Table, look_up, tabulate
 
 __all__ = ["LIMIT", "fit_function", "fit_pieces", "function"]
@@ -65,10 +67,14 @@ def fit_function(fn: str, k_in: int, k_out: int, guard: int) -> Table | Pieces:
     UnsupportedModelError
         Where no fit is good enough.
     """
-    f = _scaled(fn, k_in, k_out, guard)
+    exact, unit, scale = find_function(fn)[1], 1 << (k_in + guard), 1 << k_out
+
+    def f(x: int) -> Decimal:
+        return exact(Decimal(x) / unit) * scale
+
     want = program_tables.function_table(fn, k_in, k_out)
     x = np.arange(-_EDGE, _EDGE) << guard
-    # The third derivatives are below 2/3: h^3 / 36 units of the result, h = 2^(17 - high - k_in).
+    # Third derivatives below 2/3: h^3 / 36 units of the result, h = 2^(17 - high - k_in).
     high = max(_LEAST, min(_MOST, _BITS - k_in + -(-(k_out - 5) // 3)))
     while True:
         table = tabulate(f, _BITS + guard, high)
@@ -78,37 +84,28 @@ def fit_function(fn: str, k_in: int, k_out: int, guard: int) -> Table | Pieces:
         # A bit more divides the error of a smooth function by 8: where that is not enough, it has
         # a corner.
         if off > 8 * LIMIT or high == _MOST:
-            return fit_pieces(f, want, guard)
+            return fit_pieces(
+                lambda x: max(Decimal(-_EDGE), min(Decimal(_EDGE - 1), f(x))), want, guard
+            )
         high += 1
-
-
-def _scaled(fn: str, k_in: int, k_out: int, guard: int) -> polynomials.Function:
-    exact = program_tables.FUNCTIONS[fn][1]
-    unit, scale = 1 << (k_in + guard), 1 << k_out
-
-    def f(x: int) -> Decimal:
-        if k_out <= k_in:  # no value of 16 bits is cut off
-            return exact(Decimal(x) / unit) * scale
-        return max(Decimal(-_EDGE), min(Decimal(_EDGE - 1), exact(Decimal(x) / unit) * scale))
-
-    return f
 
 
 def _off(y: NDArray[np.int64], want: NDArray[np.int64], scale: int) -> float:
     """Most units between a fit, times ``2^scale``, and what rounds to the program's integers."""
-    worst = int(np.abs(y - (want << scale)).max(initial=0))
+    if not y.size:
+        return 0.0
+    difference = y - (want << scale)
+    worst = max(int(difference.max()), -int(difference.min()))
     return max(0, worst - (1 << (scale - 1))) / (1 << scale)
 
 
-def fit_pieces(
-    f: polynomials.Function, want: NDArray[np.int64], guard: int, most: int = _PIECES
-) -> Pieces:
+def fit_pieces(f: Real, want: NDArray[np.int64], guard: int, most: int = _PIECES) -> Pieces:
     """Halve intervals until every parabola is within half the limit.
 
     Parameters
     ----------
     f : callable
-        From integers of 17 + guard bits to decimals.
+        From integers of 17 + guard bits to decimals, cut off where the program's results are.
     want : int64 array, shape (65536,)
         The program's results.
     guard : int
@@ -135,9 +132,9 @@ def fit_pieces(
         yield from halved(left, middle)
         yield from halved(middle, right)
 
-    knots = [*halved(low, 0), *halved(0, -low), -low]
-    pieces = fit(f, knots, low, bits, _SCALE)
-    if len(knots) > most + 1 or _off(pieces(grid), want, _SCALE) > LIMIT:
+    knots = list(islice((k for side in ((low, 0), (0, -low)) for k in halved(*side)), most + 1))
+    pieces = fit(f, [*knots, -low], low, bits, _SCALE)
+    if len(knots) > most or _off(pieces(grid), want, _SCALE) > LIMIT:
         raise UnsupportedModelError(
             "function",
             f"a function that {most} parabolas miss by more than {LIMIT} unit",

@@ -14,7 +14,6 @@ import numpy as np
 from veracity.graph.ops import (
     Add,
     Attention,
-    Contract,
     Embed,
     Function,
     Gain,
@@ -28,7 +27,7 @@ from veracity.graph.ops import (
     Rope,
 )
 from veracity.graph.ops.base import Unsupported
-from veracity.mpc.decoder import vocabulary_of
+from veracity.mpc.decoder import NO_RULES, vocabulary_of
 from veracity.mpc.party import OWNER, Party, Secret, hollow
 from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.functions import function
@@ -155,11 +154,11 @@ async def _head(at: Values, op: Head) -> Secret:
 
 
 RULES: dict[type[Op], Rule | Unsupported] = {
+    **NO_RULES,
     Embed: Rule(_embed),
     Positions: Rule(_positions),
     Linear: Rule(_linear, guard=2),
     Gain: Rule(_linear, guard=2),
-    Contract: Unsupported("private inference has no weights of more than two dims"),
     Add: Rule(_add, guard=0),
     Rescale: Rule(_rescale),
     Mul: Rule(_mul, guard=2),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from veracity.graph.ops import (
     Add,
     Attention,
-    Contract,
     Embed,
     Function,
     Gain,
@@ -23,7 +22,7 @@ from veracity.graph.ops import (
     Rope,
 )
 from veracity.graph.ops.base import Unsupported
-from veracity.mpc.decoder import vocabulary_of
+from veracity.mpc.decoder import NO_RULES, vocabulary_of
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.head import Choose
 from veracity.mpc.shuffled.linear import Embedding, Matrix, Scale, Table
@@ -155,11 +154,11 @@ def _head(at: Values, op: Head) -> None:
 
 
 RULES: dict[type[Op], Rule | Unsupported] = {
+    **NO_RULES,
     Embed: Rule(_embed, bits=_table_bits),
     Positions: Rule(_positions, bits=_table_bits),
     Linear: Rule(_linear, reads=_as_layer, accumulates=True),
     Gain: Rule(_gain, reads=_all_bits, masked=True, last_row=True),
-    Contract: Unsupported("private inference has no weights of more than two dims"),
     Add: Rule(bits=_sum_bits, reads=_as_value, masked=True),
     Rescale: Rule(reads=_as_value, masked=True),
     Mul: Rule(reads=_as_value, masked=True),

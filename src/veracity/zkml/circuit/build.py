@@ -15,7 +15,7 @@ from veracity.zkml.circuit.declared import Given, boundary_id, port_id, weight_i
 from veracity.zkml.circuit.lookups import LookupPlan
 from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
 from veracity.zkml.circuit.tables import unsigned
-from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor
+from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor, UpdatedSource
 from veracity.zkml.links import Link
 from veracity.zkml.ops import Context, find_rule
 from veracity.zkml.ops.pointwise import rotated_values
@@ -170,8 +170,8 @@ def finish_circuit(builder: Builder) -> Circuit:
         builder.lookup("projection", unsigned(16), limb)
     plan = LookupPlan.of(group_lookups(builder.lookups))
     read = _arrays_of(gather_tensors(plan.groups, builder.zeros))
-    given = {n: g.spec for n, g in builder.given.items() if n in read or g.bounded}
-    layouts = {name: Layout.alone(name, spec) for name, spec in given.items()}
+    given = {n: g for n, g in builder.given.items() if n in read or g.bounded}
+    layouts = {n: Layout.alone(n, g.spec, g.stacked) for n, g in given.items()}
     layouts |= {name: Layout.of(batch) for name, batch in builder.batches.items()}
     return Circuit(builder, layouts, plan, projection)
 
@@ -189,6 +189,6 @@ def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
         for source, _ in tensor.terms:
             if isinstance(source, ArraySource):
                 found.add(source.id)
-            elif isinstance(source, ProductSource):
-                waiting += [source.a, source.b]
+            elif isinstance(source, ProductSource | UpdatedSource):
+                waiting += source.operands()
     return frozenset(found)

@@ -15,7 +15,7 @@ from veracity.engine.api import Ints
 from veracity.errors import RangeError
 from veracity.zkml.circuit.collector import Collector
 from veracity.zkml.circuit.tables import Table, unsigned
-from veracity.zkml.circuit.tensor import Tensor
+from veracity.zkml.circuit.tensor import Tensor, widened
 
 __all__ = ["Builder"]
 
@@ -111,6 +111,7 @@ class Builder(Collector):
         value: Ints | None,
         shift: int,
         causal: bool = False,
+        usual: int = 0,
     ) -> None:
         """To be shown: ``r``, whose integers are ``value``, lies in ``[0, 2^shift)``.
 
@@ -131,11 +132,15 @@ class Builder(Collector):
             Bits of the range.
         causal : bool
             Whether entries that the mask hides are exempt.
+        usual : int
+            The high digit of most entries; it is committed less this, and zeros cost nothing.
         """
         low = value
         if shift > 16:
-            high = None if value is None else value >> 16
-            digit = self.ranged(op, f"{role}.high", r.dims, high, unsigned(shift - 16))
+            high = None if value is None else (value >> 16) - usual
+            digit = self.column(f"{role}.high", r.dims, high)
+            digit = digit + usual if usual else digit
+            self.lookup(op, unsigned(shift - 16), digit)
             r = r - digit.bare() * (1 << 16)
             low = None if value is None else value & 0xFFFF
         if low is not None:
@@ -152,6 +157,7 @@ class Builder(Collector):
         joint: bool = False,
         dims: tuple[int, ...] | None = None,
         arrange: Callable[[Tensor], Tensor] = lambda y: y,
+        masked: bool = False,
     ) -> Tensor:
         """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``, by a remainder in range.
 
@@ -175,10 +181,12 @@ class Builder(Collector):
         dims, arrange : optional
             Dims of ``y`` where they differ from those of ``acc``, and the linear maps from one to
             the other.
+        masked : bool
+            Most accumulators are zero.
         """
         dims = acc.dims if dims is None else dims
         half = (1 << shift) >> 1
-        shifted = None if value is None else value + half
+        shifted = None if value is None else widened(value) + half
         quotient = None if shifted is None else shifted >> shift
         y = self.column(f"{role}.y", dims, quotient, joint, bounded=True)
         rest = None if shifted is None else shifted & ((1 << shift) - 1)
@@ -186,5 +194,7 @@ class Builder(Collector):
         if shift == 0:
             self.zero(r)
         else:
-            self.remainder(op, f"{role}.r", r, arrange(Tensor(dims, {}, rest)).value, shift)
+            usual = half >> 16 if masked else 0
+            turned = arrange(Tensor(dims, {}, rest)).value
+            self.remainder(op, f"{role}.r", r, turned, shift, usual=usual)
         return y

@@ -17,7 +17,13 @@ from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.circuit.declared import Batch, Given, LookupUse, weight_id, witness_id
 from veracity.zkml.circuit.tables import Table
-from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Public, Tensor
+from veracity.zkml.circuit.tensor import (
+    ArraySource,
+    ProductSource,
+    Public,
+    Tensor,
+    UpdatedSource,
+)
 from veracity.zkml.committed import TensorSpec
 
 __all__ = ["Collector"]
@@ -50,6 +56,12 @@ class Collector:
         if self.proving and found.value is None:
             raise ValueError(f"{name} carries no integers")
         return Tensor(found.spec.dims, {(ArraySource(name), ()): 1}, found.value)
+
+    def instance(self, name: ArrayId, index: int) -> Tensor:
+        """One index of the first axis of a tensor that was committed before."""
+        found = self.given[name]
+        value = None if found.value is None else found.value[index]
+        return Tensor(found.spec.dims[1:], {(ArraySource(name, index), ()): 1}, value)
 
     def weight(self, name: str) -> Tensor:
         """A tensor of the committed model."""
@@ -113,10 +125,12 @@ class Collector:
         batch.count += 1
         return Tensor(dims, {(ArraySource(name, batch.count - 1), ()): 1})
 
-    def hand_over(self, name: ArrayId, spec: TensorSpec, value: Tensor) -> None:
-        """Commit to a value as a tensor of its own that others read; it is bounded here.
+    def hand_over(
+        self, name: ArrayId, spec: TensorSpec, value: Tensor, bounded: bool = True
+    ) -> None:
+        """Commit to a value as a tensor of its own that others read.
 
-        Whoever receives the tensor relies on that bound.
+        Whoever receives the tensor relies on the projection's bound, or knows one from elsewhere.
 
         Parameters
         ----------
@@ -126,10 +140,15 @@ class Collector:
             How it is committed.
         value : Tensor
             What it has to equal.
+        bounded : bool
+            Whether the projection is to bound it; if not, the value it equals is bounded.
         """
         integers = self._witness(str(name), spec.dims, value.value)
         values = [] if integers is None else [integers]
-        self.batches[name] = Batch(name, spec.dims, False, True, spec, values, 1)
+        self.batches[name] = Batch(name, spec.dims, False, bounded, spec, values, 1)
+        if not bounded:
+            self._require_integers(str(name), value)
+            self._free.add(ArraySource(name))
         self.zero(Tensor(spec.dims, {(ArraySource(name), ()): 1}, integers) - value)
 
     def bound(self, tensor: Tensor) -> int | None:
@@ -151,6 +170,9 @@ class Collector:
                 left, right = self.bound(source.a), self.bound(source.b)
                 unbounded = left is None or right is None
                 largest = None if unbounded else source.contracted() * (left or 0) * (right or 0)
+            elif isinstance(source, UpdatedSource):
+                parts = [self.bound(t) for t in source.operands()]
+                largest = None if None in parts else sum(p or 0 for p in parts)
             if largest is None:
                 return None
             for linear_map in maps:
@@ -161,9 +183,9 @@ class Collector:
 
     def _limit(self, source: ArraySource) -> int | None:
         batch = self.batches.get(source.id)
-        if batch is None or batch.bounded:
-            return (1 << ENTRY_BITS) - 1
-        return self._limits.get(source)
+        if batch is None:
+            return self.given[source.id].limit
+        return (1 << ENTRY_BITS) - 1 if batch.bounded else self._limits.get(source)
 
     def lookup(
         self,
@@ -250,8 +272,8 @@ class Collector:
         for source, _ in tensor.terms:
             if source in self._free:
                 return True
-            operands = (source.a, source.b) if isinstance(source, ProductSource) else ()
-            if any(self._is_free(t) for t in operands):
+            parts = source.operands() if isinstance(source, ProductSource | UpdatedSource) else ()
+            if any(self._is_free(t) for t in parts):
                 return True
         return False
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from veracity.engine.api import Ints
 from veracity.zk.committed import ArrayId
+from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.circuit.tables import Table
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.committed import TensorSpec
@@ -83,8 +84,14 @@ class Given:
         The prover's integers.
     bounded : bool
         This circuit's projection bounds every entry, as nobody else does.
+    limit : int
+        What entries cannot exceed in magnitude, as whoever committed it has shown.
+    stacked : bool
+        Relations read it by indices of its first axis, like instances of a batch.
     """
 
     spec: TensorSpec
     value: Ints | None = field(default=None, repr=False)
     bounded: bool = False
+    limit: int = (1 << ENTRY_BITS) - 1
+    stacked: bool = False

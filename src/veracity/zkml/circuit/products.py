@@ -12,15 +12,20 @@ The weights in brackets factor over axes, so at the end they move into the claim
 claims are batched with powers of a challenge; the total ``T`` of their product terms is sent, so
 that their terms on arrays make one linear claim.
 
-Messages. ``T``; the sumcheck; then ``A, B`` of every product term at its point.
+Levels. An operand may contain products itself (a weight in training is a sum of products of
+gradients and activations). Claims about such operands are claims with products again, and are
+proved in the same way by a next level, with a batching challenge and a sumcheck of its own, until
+no claim has a product. How many levels there are is public.
+
+Messages, for each level. ``T``; the sumcheck; then ``A, B`` of every product term at its point.
 Checks (deferred). Those of the sumcheck; ``sum_g lambda_g pad_g A_g B_g`` equals its last claim.
-Remaining claims. Linear claims: the batch, and one per operand and product term.
-Soundness error. ``(claims + 2 n) / |F|`` for a sumcheck over ``n`` variables.
+Remaining claims. Linear claims: the batch, and one per operand and product term without products.
+Soundness error. ``(claims + 2 n) / |F|`` per level, for a sumcheck over ``n`` variables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +36,7 @@ from veracity.zk.mle import axis_points, kron, powers, variables
 from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
-from veracity.zkml.circuit.tensor import ProductSource, Tensor
+from veracity.zkml.circuit.tensor import ProductSource, Tensor, UpdatedSource, Updates
 
 __all__ = ["inner_dims", "prove_products", "verify_products"]
 
@@ -104,7 +109,7 @@ def _operand_claims(
     group: _Group,
     point: Sequence[int],
     ends: tuple[LinearForm, LinearForm],
-) -> list[LinearClaim]:
+) -> list[Claim]:
     """What the two bound operands of a group must equal."""
     local = axis_points(point[: variables(group.dims)], group.dims)
     at = [engine.eq(p, d) for p, d in zip(local, group.dims, strict=True)]
@@ -121,10 +126,7 @@ def _operand_claims(
             weights.append((1, vector))
         instances = engine.mul(at[0], group.instances) if side == "a" else at[0]
         tensors: list[Tensor] = [getattr(u, side) for u in group.uses]
-        found = resolver.resolve(tensors, engine.to_ints(instances), tuple(weights))
-        if found.products:
-            raise ValueError("an operand of a product is a product itself")
-        claims.append(LinearClaim(found.terms, end - found.public))
+        claims.append(resolver.claim(tensors, engine.to_ints(instances), tuple(weights), end))
     return claims
 
 
@@ -135,7 +137,7 @@ def _join(
     groups: Sequence[_Group],
     end: SumcheckClaim,
     ends: Sequence[LinearForm],
-) -> list[LinearClaim]:
+) -> list[Claim]:
     """Require the last claim of the sumcheck; claims about all operands."""
     total = LinearForm(0)
     claims = []
@@ -167,26 +169,83 @@ def _bind(engine: Engine, values: Ints, letters: str, group: _Group) -> Vec:
     return engine.contract(array.reshape(-1, count, 1), vector)
 
 
+def _bind_updated(
+    engine: Engine,
+    source: UpdatedSource,
+    letters: str,
+    group: _Group,
+    memo: dict[Updates, list[Vec]],
+) -> Vec:
+    """Bind an updated matrix: the base once, then along the two factors of every update."""
+    base = source.updates.base
+    if base.value is None:
+        raise ValueError("the prover's tensors carry values")
+    known = memo.setdefault(source.updates, [])
+    if not known:
+        known.append(_bind(engine, base.value, letters, group))
+    for update in source.updates.steps[len(known) - 1 : source.count]:
+        ((product, _),) = update.terms
+        (scale,) = update.terms.values()
+        if not isinstance(product, ProductSource):
+            raise ValueError("an operand's updates are products")
+        known.append(
+            engine.lincomb([known[-1], _bind_outer(engine, product, letters, group)], [1, scale])
+        )
+    return known[source.count]
+
+
+def _bind_outer(engine: Engine, product: ProductSource, letters: str, group: _Group) -> Vec:
+    """Bind ``sum_b G(b, o) A(b, i)`` at the letter of ``letters`` that is not kept."""
+    left, _, out, _, contracted = _letters(product.spec)
+    kept = [c for c, name in zip(out, letters, strict=True) if name in group.kept]
+    if len(out) != 2 or len(kept) != 1 or len(contracted) != 1 or len(product.a.dims) != 2:
+        raise ValueError(f"an update {product.spec} is no sum of outer products")
+    sides = (product.a, product.b) if kept[0] in left else (product.b, product.a)
+    specs = product.spec.split("->")[0].split(",")
+    specs = specs if kept[0] in left else specs[::-1]
+    matrices = []
+    for side, spec in zip(sides, specs, strict=True):
+        if side.value is None:
+            raise ValueError("the prover's tensors carry values")
+        rows_first = side.value if spec[0] == contracted else side.value.T
+        matrices.append(np.ascontiguousarray(rows_first))
+    (gone,) = [group.tau[n] for c, n in zip(out, letters, strict=True) if c != kept[0]]
+    examples, size = matrices[1].shape
+    rows = engine.contract(matrices[1].reshape(examples, size, 1), gone)
+    return engine.contract(matrices[0][None, :, :], rows)
+
+
+def _bind_tensor(
+    engine: Engine, tensor: Tensor, letters: str, group: _Group, memo: dict[Updates, list[Vec]]
+) -> Vec:
+    """Bind an operand by its integers, or, where it has none, along its updates."""
+    if tensor.value is not None:
+        return _bind(engine, tensor.value, letters, group)
+    if list(tensor.terms.values()) == [1]:
+        ((source, maps),) = tensor.terms
+        if isinstance(source, UpdatedSource) and not maps:
+            return _bind_updated(engine, source, letters, group, memo)
+    raise ValueError("the prover's tensors carry values")
+
+
 def _pair(engine: Engine, group: _Group) -> Pair:
     batch = kron(engine, [group.tau[c] for c in group.batch])
     repeat = int(np.prod([group.sizes[c] for c in group.contracted], dtype=np.int64))
     ones = engine.from_small(np.ones(repeat, dtype=np.int8))
     weights = engine.outer(group.instances, engine.outer(batch, ones))
     left, right = [], []
+    memo: dict[Updates, list[Vec]] = {}
     for use in group.uses:
-        if use.a.value is None or use.b.value is None:
-            raise ValueError("the prover's tensors carry values")
-        left.append(_bind(engine, use.a.value, group.left, group))
-        right.append(_bind(engine, use.b.value, group.right, group))
+        left.append(_bind_tensor(engine, use.a, group.left, group, memo))
+        right.append(_bind_tensor(engine, use.b, group.right, group, memo))
     a = engine.mul(engine.concat(left), weights)
     return Pair(engine, a, engine.concat(right), group.dims)
 
 
 def _batch(
-    channel: HiddenChannel, engine: Engine, claims: Sequence[Claim]
-) -> tuple[list[_Group], list[Term], LinearForm, list[LinearClaim]]:
-    """Batch the claims that have products: groups, terms on arrays, value; and the other claims."""
-    owing = [c for c in claims if c.products]
+    channel: HiddenChannel, engine: Engine, owing: Sequence[Claim]
+) -> tuple[list[_Group], list[Term], LinearForm]:
+    """Batch claims that have products: groups, terms on arrays, value."""
     scale = powers(channel.challenge("product batch"), len(owing))
     groups = [
         _Group.of(engine, term, k)
@@ -198,7 +257,30 @@ def _batch(
     for k, claim in zip(scale, owing, strict=True):
         terms += [Term(k * t.coefficient % ORDER, t.array, t.functional) for t in claim.terms]
         value = value + k * claim.value
-    return groups, terms, value, [LinearClaim(c.terms, c.value) for c in claims if not c.products]
+    return groups, terms, value
+
+
+#: One level: the total, the sumcheck's last claim, the operands of every group.
+_Level = Callable[[list[_Group]], tuple[LinearForm, SumcheckClaim, Sequence[LinearForm]]]
+
+
+def _levels(
+    channel: HiddenProver | HiddenVerifier,
+    resolver: Resolver,
+    claims: Sequence[Claim],
+    level: _Level,
+) -> list[LinearClaim]:
+    """Level after level, at least one, until no claim has a product."""
+    engine = channel.engine
+    done: list[LinearClaim] = []
+    while True:
+        done += [LinearClaim(c.terms, c.value) for c in claims if not c.products]
+        groups, terms, value = _batch(channel, engine, [c for c in claims if c.products])
+        total, end, ends = level(groups)
+        bound = _join(channel, engine, resolver, groups, end, ends)
+        claims = [Claim(tuple(terms), (), value - total), *bound]
+        if not any(c.products for c in claims):
+            return done + [LinearClaim(c.terms, c.value) for c in claims]
 
 
 def prove_products(
@@ -216,14 +298,15 @@ def prove_products(
         Those with products and those without.
     """
     engine = channel.engine
-    groups, terms, value, linear = _batch(channel, engine, claims)
-    pairs = [_pair(engine, g) for g in groups]
-    sums = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
-    (total,) = channel.send("product total", [sums])
-    end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")
-    ends = channel.send("product operands", [v for p in pairs for v in p.ends()])
-    bound = _join(channel, engine, resolver, groups, end, ends)
-    return [*linear, LinearClaim(tuple(terms), value - total), *bound]
+
+    def level(groups: list[_Group]) -> tuple[LinearForm, SumcheckClaim, Sequence[LinearForm]]:
+        pairs = [_pair(engine, g) for g in groups]
+        sums = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
+        (total,) = channel.send("product total", [sums])
+        end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")
+        return total, end, channel.send("product operands", [v for p in pairs for v in p.ends()])
+
+    return _levels(channel, resolver, claims, level)
 
 
 def verify_products(
@@ -240,11 +323,11 @@ def verify_products(
     claims : sequence of Claim
         Those with products and those without.
     """
-    engine = channel.engine
-    groups, terms, value, linear = _batch(channel, engine, claims)
-    (total,) = channel.receive("product total", 1)
-    rounds = max((variables(g.dims) for g in groups), default=0)
-    end = verify_sumcheck(channel, rounds, total, "products")
-    ends = channel.receive("product operands", 2 * len(groups))
-    bound = _join(channel, engine, resolver, groups, end, ends)
-    return [*linear, LinearClaim(tuple(terms), value - total), *bound]
+
+    def level(groups: list[_Group]) -> tuple[LinearForm, SumcheckClaim, Sequence[LinearForm]]:
+        (total,) = channel.receive("product total", 1)
+        rounds = max((variables(g.dims) for g in groups), default=0)
+        end = verify_sumcheck(channel, rounds, total, "products")
+        return total, end, channel.receive("product operands", 2 * len(groups))
+
+    return _levels(channel, resolver, claims, level)

@@ -7,7 +7,7 @@ group at weights pulls every linear map back once and gathers, per batch, one ve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -19,7 +19,16 @@ from veracity.zk.projection import Sides
 from veracity.zk.reduction import Functional, Term
 from veracity.zkml.circuit.declared import Batch, LookupUse
 from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
-from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Public, Tensor
+from veracity.zkml.circuit.tensor import (
+    ArraySource,
+    Below,
+    One,
+    ProductSource,
+    Public,
+    Tensor,
+    UpdatedSource,
+    Updates,
+)
 from veracity.zkml.committed import TensorSpec, storage_order
 
 __all__ = [
@@ -57,9 +66,19 @@ class Layout:
         return Layout(order, shape, True, batch.joint)
 
     @staticmethod
-    def alone(name: ArrayId, spec: TensorSpec) -> Layout:
-        """The layout of a tensor that stands alone."""
-        return Layout(spec.order, spec.shape(name), False, False)
+    def alone(name: ArrayId, spec: TensorSpec, stacked: bool = False) -> Layout:
+        """The layout of a tensor that stands alone.
+
+        Parameters
+        ----------
+        name : ArrayId
+            Its name.
+        spec : TensorSpec
+            Its dims and layout.
+        stacked : bool
+            Relations read it by indices of its first axis, like instances of a batch.
+        """
+        return Layout(spec.order, spec.shape(name), stacked, False)
 
     @property
     def sides(self) -> Sides:
@@ -145,6 +164,57 @@ class Claim:
     value: LinearForm
 
 
+_Maps = tuple[LinearMap, ...]
+
+
+@dataclass
+class _Sums:
+    """Coefficients of a weighed sum of tensors, by what they belong to."""
+
+    batches: dict[tuple[ArrayId, _Maps], dict[int, int]] = field(default_factory=dict)
+    alone: dict[tuple[ArrayId, _Maps], int] = field(default_factory=dict)
+    publics: dict[tuple[One | Below | Public, _Maps], int] = field(default_factory=dict)
+    products: dict[tuple[object, ...], dict[ProductSource, int]] = field(default_factory=dict)
+    updated: dict[tuple[Updates, _Maps], dict[int, int]] = field(default_factory=dict)
+
+    def add(self, tensor: Tensor, scale: int) -> None:
+        """Add ``scale`` times a tensor."""
+        for (source, maps), coefficient in tensor.terms.items():
+            k = scale * coefficient % ORDER
+            if isinstance(source, ProductSource | UpdatedSource):
+                self._add_made(source, maps, k)
+            elif not isinstance(source, ArraySource):
+                self.publics[source, maps] = (self.publics.get((source, maps), 0) + k) % ORDER
+            elif source.instance is None:
+                key = (source.id, maps)
+                self.alone[key] = (self.alone.get(key, 0) + k) % ORDER
+            else:
+                vector = self.batches.setdefault((source.id, maps), {})
+                vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
+
+    def _add_made(self, source: ProductSource | UpdatedSource, maps: _Maps, k: int) -> None:
+        if isinstance(source, UpdatedSource):
+            counts = self.updated.setdefault((source.updates, maps), {})
+            counts[source.count] = (counts.get(source.count, 0) + k) % ORDER
+        elif maps:
+            raise ValueError("a product cannot be viewed")
+        else:
+            same = self.products.setdefault((source.spec, source.a.dims, source.b.dims), {})
+            same[source] = (same.get(source, 0) + k) % ORDER
+
+    def expand(self) -> None:
+        """Replace updated tensors: ``sum_t e_t W_t = (sum_t e_t) W_0 + sum_s (sum_(t>s) e_t) u_s``.
+
+        Suffix sums, so that many uses of one tensor cost no more than its steps.
+        """
+        for (updates, maps), counts in self.updated.items():
+            later = 0
+            for s in range(max(counts) - 1, -1, -1):
+                later = (later + counts.get(s + 1, 0)) % ORDER
+                self.add(updates.steps[s].view(*maps), later)
+            self.add(updates.base.bare().view(*maps), later)
+
+
 class Resolver:
     """Resolves tensors at weights into terms on arrays and products, and public parts.
 
@@ -174,27 +244,10 @@ class Resolver:
         weights : Functional
             Coefficients, the same for all instances.
         """
-        batches: dict[tuple[ArrayId, tuple[LinearMap, ...]], dict[int, int]] = {}
-        alone: dict[tuple[ArrayId, tuple[LinearMap, ...]], int] = {}
-        publics: dict[tuple[One | Below | Public, tuple[LinearMap, ...]], int] = {}
-        products: dict[tuple[object, ...], dict[ProductSource, int]] = {}
+        sums = _Sums()
         for scale, tensor in zip(instance_weights, tensors, strict=True):
-            for (source, maps), coefficient in tensor.terms.items():
-                k = scale * coefficient % ORDER
-                if isinstance(source, ProductSource):
-                    if maps:
-                        raise ValueError("a product cannot be viewed")
-                    form = (source.spec, source.a.dims, source.b.dims)
-                    same = products.setdefault(form, {})
-                    same[source] = (same.get(source, 0) + k) % ORDER
-                elif not isinstance(source, ArraySource):
-                    publics[source, maps] = (publics.get((source, maps), 0) + k) % ORDER
-                elif source.instance is None:
-                    key = (source.id, maps)
-                    alone[key] = (alone.get(key, 0) + k) % ORDER
-                else:
-                    vector = batches.setdefault((source.id, maps), {})
-                    vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
+            sums.add(tensor, scale)
+        sums.expand()
         pulled: dict[tuple[LinearMap, ...], tuple[int, Functional]] = {}
 
         def pull(maps: tuple[LinearMap, ...]) -> tuple[int, Functional]:
@@ -203,26 +256,24 @@ class Resolver:
             return pulled[maps]
 
         engine, terms = self._engine, []
-        for (name, maps), vector in batches.items():
+        for (name, maps), vector in sums.batches.items():
             factor, inner = pull(maps)
             layout = self._layouts[name]
             instances = engine.from_ints([vector.get(i, 0) for i in range(layout.count)])
             natural = ((1, instances), *inner)
             terms.append(Term(factor, name, layout.weights(engine, natural)))
-        for (name, maps), k in alone.items():
+        for (name, maps), k in sums.alone.items():
             factor, inner = pull(maps)
             ordered = self._layouts[name].weights(engine, inner)
             terms.append(Term(factor * k % ORDER, name, ordered))
         public = 0
-        for (source, maps), k in publics.items():
+        for (source, maps), k in sums.publics.items():
             factor, inner = pull(maps)
             public += k * factor % ORDER * source.evaluate(self._engine, inner)
         vectors = tuple(v for _, v in weights)
-        return Resolved(
-            tuple(terms),
-            tuple(ProductTerm(tuple(g), tuple(g.values()), vectors) for g in products.values()),
-            public % ORDER,
-        )
+        forms = sums.products.values()
+        products = tuple(ProductTerm(tuple(g), tuple(g.values()), vectors) for g in forms)
+        return Resolved(tuple(terms), products, public % ORDER)
 
     def claim(
         self,

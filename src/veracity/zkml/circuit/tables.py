@@ -15,8 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.graph.tables import exp_table, function_table
+from veracity.zk.projection import ENTRY_BITS
 
-__all__ = ["Table", "exponential", "function", "signed", "tables_digest", "unsigned"]
+__all__ = [
+    "OPEN",
+    "Table",
+    "between",
+    "exponential",
+    "function",
+    "relu",
+    "signed",
+    "tables_digest",
+    "unsigned",
+]
+
+#: What an open neuron adds to its image: more than twice the bound of a projection, so that an
+#: activation and a mask that are both bounded can be packed in one way only.
+OPEN = 1 << (ENTRY_BITS + 1)
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,9 @@ class Table:
     def images(self) -> NDArray[np.int64] | None:
         """Second components, None for a range."""
         kind, _, rest = self.name.partition(":")
+        if kind == "relu":
+            x = self.values()
+            return np.maximum(x, 0) + (x > 0).astype(np.int64) * OPEN
         if kind == "exp":
             return np.asarray(exp_table(int(rest)), dtype=np.int64)
         if kind == "fn":
@@ -65,6 +83,16 @@ def unsigned(bits: int) -> Table:
 def signed(bits: int) -> Table:
     """``[-2^(bits-1), 2^(bits-1))``."""
     return Table(f"s{bits:02d}", -(1 << (bits - 1)), 1 << bits)
+
+
+def between(low: int, high: int) -> Table:
+    """``[low, high]``, both included."""
+    return Table(f"r:{low},{high}", low, high - low + 1)
+
+
+def relu() -> Table:
+    """``x -> max(x, 0) + OPEN [x > 0]`` for signed 16-bit x: an activation and its mask in one."""
+    return Table("relu", -(1 << 15), 1 << 16)
 
 
 def exponential(exp_k: int) -> Table:

@@ -36,6 +36,8 @@ __all__ = [
     "Public",
     "Source",
     "Tensor",
+    "UpdatedSource",
+    "Updates",
 ]
 
 
@@ -116,8 +118,55 @@ class ProductSource:
         sizes = dict(zip(left + right, self.a.dims + self.b.dims, strict=True))
         return prod(n for letter, n in sizes.items() if letter not in out)
 
+    def operands(self) -> tuple[Tensor, ...]:
+        """The tensors that it is made of."""
+        return (self.a, self.b)
 
-Source = ArraySource | One | Below | Public | ProductSource
+
+@dataclass(frozen=True, eq=False)
+class Updates:
+    """A tensor that changes step by step: ``base``, then ``base + u_0``, ``base + u_0 + u_1``, ...
+
+    Weights in training: an update is a product of a gradient and an activation, so no weight but
+    the first and the last is ever committed.
+
+    Attributes
+    ----------
+    base : Tensor
+        Before the first step.
+    steps : list of Tensor
+        The updates ``u_0, u_1, ...`` so far, without integers.
+    """
+
+    base: Tensor
+    steps: list[Tensor] = field(default_factory=list)
+
+    def add(self, update: Tensor) -> None:
+        """One more step."""
+        if update.dims != self.base.dims:
+            raise ValueError(f"an update of dims {update.dims} for a tensor of {self.base.dims}")
+        self.steps.append(update.bare())
+
+    def now(self) -> Tensor:
+        """The tensor after all steps so far."""
+        if not self.steps:
+            return self.base
+        return Tensor(self.base.dims, {(UpdatedSource(self, len(self.steps)), ()): 1})
+
+
+@dataclass(frozen=True)
+class UpdatedSource:
+    """What :class:`Updates` have made after the first ``count`` steps."""
+
+    updates: Updates
+    count: int
+
+    def operands(self) -> tuple[Tensor, ...]:
+        """The tensors that it is made of."""
+        return (self.updates.base, *self.updates.steps[: self.count])
+
+
+Source = ArraySource | One | Below | Public | ProductSource | UpdatedSource
 Terms = Mapping[tuple[Source, tuple[LinearMap, ...]], int]
 
 
@@ -222,12 +271,12 @@ class Tensor:
             terms[key] = (terms.get(key, 0) + c) % ORDER
         value = None
         if self.value is not None and other.value is not None:
-            value = np.asarray(_wide(self.value) + _wide(other.value))
+            value = np.asarray(widened(self.value) + widened(other.value))
         return Tensor(self.dims, terms, value)
 
     def __mul__(self, k: int) -> Tensor:
         terms = {key: c * k % ORDER for key, c in self.terms.items()}
-        value = None if self.value is None else np.asarray(_wide(self.value) * k)
+        value = None if self.value is None else np.asarray(widened(self.value) * k)
         return Tensor(self.dims, terms, value)
 
     __rmul__ = __mul__
@@ -261,5 +310,6 @@ class Tensor:
         return self.view(Causal(self.dims[-1], visible=False))
 
 
-def _wide(x: Ints) -> Ints:
+def widened(x: Ints) -> Ints:
+    """Integers that sums of two do not leave: int64, or Python's."""
     return x if x.dtype == object or x.dtype == np.int64 else x.astype(np.int64)

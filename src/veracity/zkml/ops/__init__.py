@@ -6,18 +6,20 @@ verifier call the same function, the verifier with a context without values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from veracity.engine.api import Ints
-from veracity.errors import UnsupportedModelError
+from veracity.errors import UnsupportedModelError, UsageError
 from veracity.graph.ops import Op
 from veracity.graph.ops.base import Unsupported
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 
-__all__ = ["Context", "Rule", "find_rule"]
+__all__ = ["Context", "Rule", "along_last", "find_rule", "letters"]
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,25 @@ class Context:
             )
         return self.inputs[name]
 
-    def answered(self, op: Op) -> Ints:
+    def answered(self, op: Op, choices: int) -> Ints:
         """The integers of the public output that shows an op; its argument ties them.
 
         Raises
         ------
         UnsupportedModelError
+            Where that output is committed.
+        UsageError
+            Where one is none of ``choices`` indices.
         """
         if op.name not in self.outputs:
             raise UnsupportedModelError(
                 op.name, "a committed output of this op", "state that output in clear"
             )
+        found = np.asarray(self.outputs[op.name], dtype=np.int64)
+        if found.size and (int(found.min()) < 0 or int(found.max()) >= choices):
+            raise UsageError(f"{op.name}: an index that nothing has")
         self.settled.add(op.name)
-        return self.outputs[op.name]
+        return found
 
     def detail(self, op: str, key: str) -> Ints | None:
         """An intermediate of the prover's execution; None for the verifier."""
@@ -92,6 +100,18 @@ class Context:
 
 
 Rule = Callable[[Context, Any], Tensor]
+
+
+def letters(x: Tensor) -> str:
+    """One letter for each axis, for specs of products."""
+    return "abcdefgh"[: len(x.dims)]
+
+
+def along_last(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """A vector over the last axis, repeated along all others."""
+    for size in reversed(dims[:-1]):
+        x = x.broadcast(0, size)
+    return x
 
 
 def find_rule(op: Op) -> Rule:

@@ -1,0 +1,178 @@
+"""A recipe: everything about a training run that has meaning, as public integers.
+
+A network of dense layers with ReLU between them is trained by stochastic gradient descent. An
+activation ``A_l`` is an integer at ``2^-a_l``, a gradient ``G_l`` at ``2^-g``, a weight ``W_l`` at
+``2^-w_l`` with ``w_l = a_(l-1) + g + q``, a bias at ``2^-(a_(l-1) + w_l)``. The learning rate of
+step ``t`` is the integer ``m_t``: ``eta_t = m_t B 2^-q`` for batches of B examples. An update is
+then a product of integers at the weights' own scale, and nothing in it is rounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import groupby
+
+from veracity.errors import UsageError
+
+__all__ = ["DATA_EXPONENT", "LOSSES", "Recipe"]
+
+#: Inputs are bytes at 2^-8.
+DATA_EXPONENT = 8
+#: Losses that have a gradient here.
+LOSSES = ("cross_entropy", "square")
+
+#: Bits of an activation with its sign; more is an error while training.
+ACTIVATION_BITS = 16
+
+_MOST = {"layers": 64, "width": 1 << 15, "batch": 1 << 12, "steps": 1 << 20, "rate": 1 << 20}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The public integers of a run.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Inputs, neurons of every hidden layer, classes.
+    batch : int
+        Examples per step.
+    rates : tuple of int
+        ``m_t`` of every step.
+    activation_bits, gradient_bits, rate_bits : int
+        a, g and q.
+    weight_exponent : int
+        Exponent of the weights that the model is published with.
+    loss : str
+        ``cross_entropy`` or ``square``.
+    """
+
+    widths: tuple[int, ...]
+    batch: int
+    rates: tuple[int, ...]
+    activation_bits: int = 8
+    gradient_bits: int = 8
+    rate_bits: int = 12
+    weight_exponent: int = 12
+    loss: str = "cross_entropy"
+
+    @property
+    def layers(self) -> int:
+        """Number of dense layers."""
+        return len(self.widths) - 1
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.rates)
+
+    @property
+    def classes(self) -> int:
+        """Width of the last layer."""
+        return self.widths[-1]
+
+    @property
+    def example_size(self) -> int:
+        """Entries of an example: its input, then its label as a one-hot vector."""
+        return self.widths[0] + self.classes
+
+    def input_exponent(self, layer: int) -> int:
+        """Exponent of what a layer reads."""
+        return self.activation_bits if layer else DATA_EXPONENT
+
+    def weight_bits(self, layer: int) -> int:
+        """``w_l``: exponent of a layer's weights while training."""
+        return self.input_exponent(layer) + self.gradient_bits + self.rate_bits
+
+    def forward_shift(self, layer: int) -> int:
+        """Bits that a layer's accumulator drops."""
+        return self.input_exponent(layer) + self.weight_bits(layer) - self.activation_bits
+
+    def backward_shift(self, layer: int) -> int:
+        """Bits that the gradient of a layer's input drops."""
+        return self.weight_bits(layer)
+
+    def rounding_shift(self, layer: int) -> int:
+        """Bits that the published weights drop."""
+        return self.weight_bits(layer) - self.weight_exponent
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Dims of all weights and biases by name, as ``torch.nn.Sequential`` names them."""
+        out: dict[str, tuple[int, ...]] = {}
+        for i in range(self.layers):
+            out[self.weight_name(i)] = (self.widths[i + 1], self.widths[i])
+            out[self.bias_name(i)] = (self.widths[i + 1],)
+        return out
+
+    @staticmethod
+    def weight_name(layer: int) -> str:
+        """Name of a layer's matrix."""
+        return f"{2 * layer}.weight"
+
+    @staticmethod
+    def bias_name(layer: int) -> str:
+        """Name of a layer's bias."""
+        return f"{2 * layer}.bias"
+
+    def exponent(self, layer: int, bias: bool) -> int:
+        """Exponent of a trained tensor."""
+        return self.weight_bits(layer) + (self.input_exponent(layer) if bias else 0)
+
+    def validate(self) -> None:
+        """Raise UsageError for a recipe that has no meaning or no proof."""
+        a, g, q = self.activation_bits, self.gradient_bits, self.rate_bits
+        if not 2 <= len(self.widths) <= _MOST["layers"] + 1:
+            raise UsageError("a network has 1 to 64 dense layers")
+        if any(not 1 <= n <= _MOST["width"] for n in self.widths) or self.classes < 2:
+            raise UsageError("a layer has 1 to 32768 neurons, the last one at least 2")
+        if not 1 <= self.batch <= _MOST["batch"]:
+            raise UsageError("a batch has 1 to 4096 examples")
+        if not 1 <= self.steps <= _MOST["steps"]:
+            raise UsageError("a run has 1 to 1048576 steps")
+        if any(abs(m) > _MOST["rate"] for m in self.rates):
+            raise UsageError("a learning rate is too large; give it fewer bits (q)")
+        if self.batch * self.steps * max(1, *map(abs, self.rates)) > 1 << 50:
+            raise UsageError("batch, steps and learning rates together exceed 2^50")
+        if self.loss not in LOSSES:
+            raise UsageError(f"no loss {self.loss!r}; known: {', '.join(LOSSES)}")
+        if self.loss == "square" and g < a:
+            raise UsageError("with the square loss gradients need at least the activations' bits")
+        if not (4 <= a <= 12 and 4 <= g <= 15 and 4 <= q <= 20):
+            raise UsageError("integer widths leave 4..12 (a), 4..15 (g), 4..20 (q)")
+        for layer in range(self.layers):
+            shifts = (
+                self.forward_shift(layer),
+                self.backward_shift(layer),
+                self.rounding_shift(layer),
+            )
+            if not all(1 <= s <= 32 for s in shifts):
+                raise UsageError("a rescale drops 1 to 32 bits; choose other integer widths")
+            if self.weight_bits(layer) < 14:
+                raise UsageError("weights have at least 14 bits while training; raise q")
+
+    def to_json(self) -> dict[str, object]:
+        """A canonical description, learning rates as runs of equal ones."""
+        runs = [[m, len(list(same))] for m, same in groupby(self.rates)]
+        return {
+            "widths": list(self.widths),
+            "batch": self.batch,
+            "rates": runs,
+            "integers": [self.activation_bits, self.gradient_bits, self.rate_bits],
+            "weight_exponent": self.weight_exponent,
+            "loss": self.loss,
+        }
+
+    def encode(self) -> bytes:
+        """Canonical bytes of everything that has meaning."""
+        numbers = [
+            len(self.widths), *self.widths, self.batch, self.activation_bits, self.gradient_bits,
+            self.rate_bits, self.weight_exponent, LOSSES.index(self.loss), self.steps,
+        ]  # fmt: skip
+        head = b"".join(n.to_bytes(8, "little") for n in numbers)
+        return head + b"".join(m.to_bytes(8, "little", signed=True) for m in self.rates)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the encoding."""
+        return hashlib.sha256(b"veracity recipe v3" + self.encode()).digest()

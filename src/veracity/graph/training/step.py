@@ -1,0 +1,198 @@
+r"""One step of stochastic gradient descent in exact integers.
+
+With :math:`\mathrm{rhu}(x, s) = \lfloor (x + 2^{s-1}) / 2^s \rfloor`, for layers ``l = 1 .. L``::
+
+    Z_l = rhu(A_(l-1) W_l^T + b_l, s_l)           in [-2^15, 2^15), else RangeError
+    A_l = max(Z_l, 0),  M_l = [Z_l > 0]           zero is closed: M = 0 at Z = 0
+    cross-entropy:  m = max Z_L, d = m - Z_L, e = EXP[d], inv = floor(2^31 / sum e),
+                    P = rhu(e inv, 31 - g),  G_L = P - 2^g Y
+    square loss:    G_L = 2^(g - a) Z_L - 2^g Y
+    G_(l-1) = rhu(M_(l-1) o (G_l W_l), t_l)
+    W_l <- W_l - m_t G_l^T A_(l-1),  b_l <- b_l - m_t 2^(2 a_(l-1)) sum_b G_l      exact
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import RangeError, UsageError
+from veracity.graph.exact import matmul, rhu
+from veracity.graph.tables import exp_table
+from veracity.graph.training.recipe import ACTIVATION_BITS, Recipe
+
+__all__ = ["Step", "Weights", "predict", "train_step"]
+
+Array = NDArray[np.int64]
+#: Master weights and biases by name.
+Weights = dict[str, Array]
+
+#: Weights stay below this, so that float64 holds them and products of them split exactly.
+WEIGHT_LIMIT = 1 << 45
+#: Updates and biases stay below this, so that no sum of two integers here leaves 64 bits.
+_MOST = 1 << 61
+
+
+@dataclass
+class Step:
+    """All integers of one step that a proof is about.
+
+    Attributes
+    ----------
+    index : int
+        Number of the step.
+    forward : list of array
+        Accumulators of every layer, (batch, width).
+    z : list of array
+        What they are rounded to.
+    backward : list of array
+        Accumulators ``G_l W_l`` of the layers above the first, (batch, width below).
+    gradients : list of array
+        ``G_1 .. G_L``.
+    activations : list of array
+        ``A_0 .. A_(L-1)``.
+    labels : array
+        One-hot labels, (batch, classes).
+    """
+
+    index: int
+    forward: list[Array] = field(default_factory=list)
+    z: list[Array] = field(default_factory=list)
+    backward: list[Array] = field(default_factory=list)
+    gradients: list[Array] = field(default_factory=list)
+    activations: list[Array] = field(default_factory=list)
+    labels: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    def loss(self, recipe: Recipe) -> float:
+        """Mean loss of the batch, as floats: for people, never proved."""
+        z = self.z[-1] * 2.0**-recipe.activation_bits
+        if recipe.loss == "square":
+            return float(((z - self.labels) ** 2).sum(1).mean() / 2)
+        z = z - z.max(1, keepdims=True)
+        chosen = (z * self.labels).sum(1)
+        return float((np.log(np.exp(z).sum(1)) - chosen).mean())
+
+
+def _product(x: Array, y: Array, layer: int, step: int) -> Array:
+    try:
+        return matmul(x, y)
+    except UsageError as error:
+        raise _left("an accumulator", 62, layer, step) from error
+
+
+def _left(what: str, bits: int, layer: int, step: int) -> RangeError:
+    where = f"layer {layer + 1} at step {step}"
+    return RangeError(where, f"{what} leaves {bits} bits: lower the learning rate")
+
+
+def _checked(z: Array, layer: int, step: int) -> Array:
+    half = 1 << (ACTIVATION_BITS - 1)
+    if int(z.min()) < -half or int(z.max()) >= half:
+        raise RangeError(
+            f"layer {layer + 1} at step {step}",
+            "an activation leaves 16 bits: lower the learning rate, or the bits of activations",
+        )
+    return z
+
+
+def softmax(recipe: Recipe, z: Array) -> dict[str, Array]:
+    """Integers of the exact softmax of rows: ``m, d, e, inverse, p`` (see the module text)."""
+    m = z.max(1)
+    d = m[:, None] - z
+    e = exp_table(recipe.activation_bits)[d]
+    inverse = (1 << 31) // e.sum(1)
+    p = rhu(e * inverse[:, None], 31 - recipe.gradient_bits)
+    return {"m": m, "d": d, "e": e, "inverse": inverse, "p": p}
+
+
+def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) -> Step:
+    """Do one step; new arrays take the places of the old ones in ``weights``.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to do.
+    index : int
+        Which step.
+    weights : Weights
+        All master weights.
+    examples : array, (batch, inputs + classes)
+        Bytes, then one-hot labels.
+
+    Raises
+    ------
+    RangeError
+        Where an activation leaves 16 bits, a weight 45, a bias or an update 61, or an accumulator
+        62: with layer, step and remedy.
+    """
+    inputs = recipe.widths[0]
+    step = Step(index, labels=examples[:, inputs:].astype(np.int64))
+    a = examples[:, :inputs].astype(np.int64)
+    for layer in range(recipe.layers):
+        step.activations.append(a)
+        acc, z = _forward(recipe, layer, weights, a, index)
+        step.forward.append(acc)
+        step.z.append(z)
+        a = np.maximum(z, 0)
+    step.gradients = [_head_gradient(recipe, step.z[-1], step.labels)]
+    for layer in range(recipe.layers - 1, 0, -1):
+        acc = _product(step.gradients[0], weights[recipe.weight_name(layer)], layer, index)
+        step.backward.insert(0, acc)
+        masked = acc * (step.z[layer - 1] > 0)
+        step.gradients.insert(0, rhu(masked, recipe.backward_shift(layer)))
+    _update(recipe, step, weights)
+    return step
+
+
+def _forward(
+    recipe: Recipe, layer: int, weights: Weights, a: Array, index: int
+) -> tuple[Array, Array]:
+    acc = _product(a, weights[recipe.weight_name(layer)].T, layer, index)
+    acc = acc + weights[recipe.bias_name(layer)]
+    return acc, _checked(rhu(acc, recipe.forward_shift(layer)), layer, index)
+
+
+def _head_gradient(recipe: Recipe, z: Array, labels: Array) -> Array:
+    g = recipe.gradient_bits
+    if recipe.loss == "square":
+        return (z << (g - recipe.activation_bits)) - (labels << g)
+    return softmax(recipe, z)["p"] - (labels << g)
+
+
+def _update(recipe: Recipe, step: Step, weights: Weights) -> None:
+    rate = recipe.rates[step.index]
+    for layer, (g, a) in enumerate(zip(step.gradients, step.activations, strict=True)):
+        w, b = recipe.weight_name(layer), recipe.bias_name(layer)
+        scale = 1 << 2 * recipe.input_exponent(layer)
+        entry = int(np.abs(g).max()) * max(int(np.abs(a).max()), scale)
+        if len(g) * abs(rate) * entry >= _MOST:
+            raise _left("an update", 61, layer, step.index)
+        moved = _product(np.ascontiguousarray(g.T), a, layer, step.index)
+        weights[w] = weights[w] - rate * moved
+        weights[b] = weights[b] - rate * scale * g.sum(0)
+        if int(np.abs(weights[w]).max()) >= WEIGHT_LIMIT:
+            raise _left("a weight", 45, layer, step.index)
+        if int(np.abs(weights[b]).max()) >= _MOST:
+            raise _left("a bias", 61, layer, step.index)
+
+
+def predict(recipe: Recipe, weights: Weights, inputs: Array) -> Array:
+    """Logits at ``2^-a`` of examples, by the master weights, (examples, classes).
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Shapes and scales.
+    weights : Weights
+        All master weights.
+    inputs : array, (examples, inputs)
+        Bytes.
+    """
+    a = inputs.astype(np.int64)
+    z = a
+    for layer in range(recipe.layers):
+        _, z = _forward(recipe, layer, weights, a, recipe.steps)
+        a = np.maximum(z, 0)
+    return z

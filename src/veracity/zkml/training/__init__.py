@@ -1,0 +1,1 @@
+"""The argument for training: windows of steps between committed weights, data, rounding."""

@@ -1,0 +1,94 @@
+"""The published weights are the trained ones, rounded: one lookup per weight.
+
+Relation. With ``W`` the master weights that the last window hands over and ``W'`` those of a model
+commitment, tensor by tensor::
+
+    W + 2^(s-1) - 2^s W' in [0, 2^s),    s = (exponent of W) - (exponent of W')
+
+Why ``W'`` is unique. Every entry of ``W'`` is an integer below ``2^49`` by the commitment's own
+proof of well-formedness, which a verifier of training requires, and W is an integer far below the
+field's size.
+Messages and checks. Those of one circuit; its transcript absorbs the run's premise, the rows of W
+and all of the model commitment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from veracity.engine.api import Ints
+from veracity.errors import RangeError
+from veracity.graph.exact import rhu
+from veracity.graph.training import Recipe, Weights
+from veracity.graph.training.program import program_of
+from veracity.zkml.circuit.build import Circuit, finish_circuit
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.declared import Given, weight_id
+from veracity.zkml.model import choose_log_columns
+from veracity.zkml.model import weight_specs as published_specs
+from veracity.zkml.training.state import end_id, weight_limits, weight_specs
+
+__all__ = ["build_rounding", "rounded_weights"]
+
+
+def _shifts(recipe: Recipe) -> dict[str, int]:
+    out = {}
+    for layer in range(recipe.layers):
+        out[recipe.weight_name(layer)] = recipe.rounding_shift(layer)
+        out[recipe.bias_name(layer)] = recipe.rounding_shift(layer)
+    return out
+
+
+def rounded_weights(recipe: Recipe, weights: Weights) -> dict[str, Ints]:
+    """The integers of the published model.
+
+    Raises
+    ------
+    RangeError
+        Where a weight does not fit its published width: the exponent is part of the recipe.
+    """
+    program, out = program_of(recipe), {}
+    for name, shift in _shifts(recipe).items():
+        spec, value = program.weights[name], rhu(weights[name], shift)
+        if int(abs(value).max()) >= spec.bound:
+            raise RangeError(
+                name,
+                f"a trained weight leaves {spec.bits} bits at 2^-{spec.exponent}: train with a "
+                "smaller weight_exponent",
+            )
+        out[name] = value.astype(spec.dtype)
+    return out
+
+
+def build_rounding(
+    recipe: Recipe,
+    master: Mapping[str, Ints] | None = None,
+    published: Mapping[str, Ints] | None = None,
+) -> Circuit:
+    """The circuit of the rounding.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Scales.
+    master, published : mapping, optional
+        The prover's integers; both or neither.
+    """
+    program, limits = program_of(recipe), weight_limits(recipe, recipe.steps)
+    specs = published_specs(program, choose_log_columns(program))
+    given = {}
+    for name, spec in weight_specs(recipe).items():
+        value = None if master is None else master[name]
+        given[end_id(name)] = Given(spec, value, limit=limits[name])
+    for name, spec in specs.items():
+        value = None if published is None else published[name]
+        given[weight_id(name)] = Given(spec, value)
+    b = Builder(given, master is not None)
+    for name, shift in _shifts(recipe).items():
+        rest = None
+        if master is not None:
+            rest = (master[name] + (1 << (shift - 1))) & ((1 << shift) - 1)
+        w, p = b.array(end_id(name)), b.weight(name)
+        r = w.bare() - p.bare() * (1 << shift) + (1 << (shift - 1))
+        b.remainder(f"rounding {name}", "rounding", r, rest, shift)
+    return finish_circuit(b)

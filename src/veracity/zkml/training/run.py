@@ -1,0 +1,414 @@
+"""A training run as a statement, and its proof: windows between committed weights, and a rounding.
+
+Relation. From the recipe R, the data D and the start C_0 follow, without any choice, the weights
+after T steps; the model commitment C holds them, rounded.
+
+Premise. ``premise0`` is a digest of R, the digests of the data in order and the rows of C_0. The
+order of examples comes from premise0 and a beacon, so no batch can be picked, skipped or repeated
+once the data are fixed. C_0 comes from a seed that hangs on R, D and the beacon.
+Transcripts. Each window and the rounding have their own. It absorbs first: generator label and row
+length, the premise, the kind, its own range of steps, and every row it receives or hands over.
+Checks. The verifier makes the list of ranges itself, gathers the rows of the examples by the order
+rule, passes the SAME bytes as "handed over" of a window and "received" of the next, and checks all
+group equations at once (:mod:`veracity.zk.batch`).
+Soundness error. The sum over windows, and ``2 windows / |F|`` for the batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from veracity.engine.api import POINT_BYTES, Engine, Ints
+from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
+from veracity.graph.training import Recipe, Weights, batch_rows, order_seed, start_weights
+from veracity.graph.training.program import program_of
+from veracity.zk.batch import batch_challenge, require_all
+from veracity.zk.committed import CommittedArray
+from veracity.zk.keys import GENERATOR_LABEL, MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey
+from veracity.zk.transcript import ProverTranscript, VerifierTranscript, framed
+from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
+from veracity.zkml.boundary import Boundary
+from veracity.zkml.committed import CommittedTensor
+from veracity.zkml.model import ModelCommitment, ModelOpening, choose_log_columns, weight_arrays
+from veracity.zkml.training.data import DataCommitment, row_bits
+from veracity.zkml.training.rounding import build_rounding
+from veracity.zkml.training.state import commit_start, end_id, start_id, weight_specs
+from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec, build_window
+
+__all__ = [
+    "PROTOCOL",
+    "ROUNDING_PROTOCOL",
+    "Run",
+    "RunProof",
+    "prove_rounding",
+    "prove_window",
+    "verify_run",
+]
+
+#: Name and version of the protocols, and the kind of what is proved; absorbed first.
+PROTOCOL = "veracity v3 window"
+ROUNDING_PROTOCOL = "veracity v3 rounding"
+
+_MOST_WINDOW = 256
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is public about a run before its first step.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What is done.
+    data : tuple of DataCommitment
+        On which examples, owner after owner.
+    window : int
+        Steps per window: how it is proved, not what.
+    log_columns : int
+        Logarithm of the row length of the windows' proofs.
+    beacon : bytes
+        Public randomness from after recipe and data were fixed; may be empty.
+    """
+
+    recipe: Recipe
+    data: tuple[DataCommitment, ...]
+    window: int = 16
+    log_columns: int = 14
+    beacon: bytes = b""
+
+    def check(self) -> None:
+        """Raise UsageError unless all parts fit together."""
+        recipe = self.recipe
+        recipe.validate()
+        if not self.data:
+            raise UsageError("a run needs data")
+        for found in self.data:
+            found.check()
+            if (found.inputs, found.classes) != (recipe.widths[0], recipe.classes):
+                raise UsageError("the data have other dims than the network's input and classes")
+        if len({found.digest for found in self.data}) != len(self.data):
+            raise UsageError("one data set is named twice")
+        if not 1 <= self.window <= _MOST_WINDOW:
+            raise UsageError(f"a window has 1 to {_MOST_WINDOW} steps")
+        longest = max(choose_log_columns(program_of(recipe)), row_bits(recipe.example_size))
+        if not max(longest, MIN_LOG_COLUMNS) <= self.log_columns <= MAX_LOG_COLUMNS:
+            raise UsageError(f"rows of a window have 2^{longest} to 2^{MAX_LOG_COLUMNS} entries")
+        if sum(d.examples for d in self.data) < recipe.batch:
+            raise UsageError("there are fewer examples than a batch has")
+        try:  # bounds of weights rise from step to step
+            build_window(recipe, recipe.steps - 1, recipe.steps)
+        except UnsupportedModelError as error:
+            raise UsageError(f"no proof of this recipe: {error}") from error
+
+    @cached_property
+    def start_seed(self) -> bytes:
+        """Seed of the first weights."""
+        digests = [d.digest for d in self.data]
+        return hashlib.sha256(
+            b"veracity init v3" + framed(self.recipe.digest, *digests, self.beacon)
+        ).digest()
+
+    @property
+    def start_weights(self) -> Weights:
+        """The first weights, which everybody can compute."""
+        return start_weights(self.recipe, self.start_seed)
+
+    def premise0(self, start: Mapping[str, CommittedTensor]) -> bytes:
+        """Digest of all that the order hangs on but the beacon."""
+        digests = [d.digest for d in self.data]
+        rows = [start[name].digest for name in weight_specs(self.recipe)]
+        parts = framed(self.recipe.digest, *digests, *rows)
+        return hashlib.sha256(b"veracity premise v3" + parts).digest()
+
+    def premise(self, start: Mapping[str, CommittedTensor]) -> bytes:
+        """Digest of everything that is known before the first step."""
+        inner = self.premise0(start)
+        numbers = [n.to_bytes(8, "little") for n in (self.window, self.log_columns)]
+        return hashlib.sha256(b"veracity run v3" + framed(inner, self.beacon, *numbers)).digest()
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """First step and end of every window."""
+        steps = self.recipe.steps
+        return [(t, min(t + self.window, steps)) for t in range(0, steps, self.window)]
+
+    def rows(self, start: Mapping[str, CommittedTensor], first: int, last: int) -> Ints:
+        """Numbers of the examples of some steps, (steps, batch), counted over all owners.
+
+        Parameters
+        ----------
+        start : mapping
+            Weights before the first step of the run.
+        first, last : int
+            Range of steps.
+        """
+        examples = sum(d.examples for d in self.data)
+        seed = order_seed(self.premise0(start), self.beacon)
+        return batch_rows(seed, examples, self.recipe.batch, first, last)
+
+    @cached_property
+    def _rows_of_data(self) -> Ints:
+        data = b"".join(d.rows for d in self.data)
+        return np.frombuffer(data, dtype=np.uint8).reshape(-1, POINT_BYTES)
+
+    def examples(
+        self, start: Mapping[str, CommittedTensor], first: int, last: int
+    ) -> CommittedTensor:
+        """The commitment of the examples of some steps: gathered rows.
+
+        Parameters
+        ----------
+        start : mapping
+            Weights before the first step of the run.
+        first, last : int
+            Range of steps.
+        """
+        rows = self._rows_of_data[self.rows(start, first, last).reshape(-1)]
+        return CommittedTensor(batch_spec(self.recipe, last - first), rows.tobytes())
+
+    def window_statement(
+        self,
+        start: Mapping[str, CommittedTensor],
+        ends: tuple[int, int],
+        received: Mapping[str, CommittedTensor],
+        handed: Mapping[str, CommittedTensor],
+    ) -> bytes:
+        """What a window's transcript absorbs first.
+
+        Parameters
+        ----------
+        start : mapping
+            Weights before the first step of the run.
+        ends : tuple of int
+            The window's range of steps.
+        received, handed : mapping
+            Weights before and after it.
+        """
+        examples = self.examples(start, *ends)
+        parts = [*_head(self, start), *[n.to_bytes(8, "little") for n in ends]]
+        parts += [examples.spec.encode(), examples.data]
+        for tensors in (received, handed):
+            for name in weight_specs(self.recipe):
+                parts += [name.encode(), tensors[name].spec.encode(), tensors[name].data]
+        return framed(*parts)
+
+    def rounding_statement(
+        self,
+        start: Mapping[str, CommittedTensor],
+        end: Mapping[str, CommittedTensor],
+        commitment: ModelCommitment,
+    ) -> bytes:
+        """What the transcript of the rounding absorbs first.
+
+        Parameters
+        ----------
+        start, end : mapping
+            Weights before the first and after the last step.
+        commitment : ModelCommitment
+            The published model.
+        """
+        parts = [*_head(self, start), commitment.to_bytes()]
+        for name in weight_specs(self.recipe):
+            parts += [name.encode(), end[name].spec.encode(), end[name].data]
+        return framed(*parts)
+
+
+def _head(run: Run, start: Mapping[str, CommittedTensor]) -> list[bytes]:
+    return [GENERATOR_LABEL.encode(), bytes([run.log_columns]), run.premise(start)]
+
+
+@dataclass(frozen=True)
+class RunProof:
+    """The messages of a run.
+
+    Attributes
+    ----------
+    cuts : list of bytes
+        Rows of all weights after each window, tensors in order of name.
+    windows : list of bytes
+        Proofs of the windows.
+    rounding : bytes
+        Proof of the rounding.
+    """
+
+    cuts: list[bytes] = field(repr=False)
+    windows: list[bytes] = field(repr=False)
+    rounding: bytes = field(repr=False)
+
+    def tensors(self, recipe: Recipe) -> Iterator[dict[str, CommittedTensor]]:
+        """Weights after each window; raises FormatError for a wrong number of rows."""
+        specs = weight_specs(recipe)
+        size = sum(s.rows for s in specs.values()) * POINT_BYTES
+        for i, data in enumerate(self.cuts):
+            if len(data) != size:
+                raise FormatError(f"window {i + 1}", "its rows do not match the network")
+            out, at = {}, 0
+            for name, spec in specs.items():
+                part = data[at : at + spec.rows * POINT_BYTES]
+                out[name] = CommittedTensor(spec, part)
+                at += len(part)
+            yield out
+
+
+def _tensors(boundary: Mapping[str, Boundary]) -> dict[str, CommittedTensor]:
+    return {name: b.tensor for name, b in boundary.items()}
+
+
+def prove_window(
+    engine: Engine,
+    key: CommitmentKey,
+    run: Run,
+    ends: tuple[int, int],
+    weights: tuple[Mapping[str, Boundary], Mapping[str, Boundary], Mapping[str, Boundary]],
+    examples: CommittedArray,
+    witness: WindowWitness,
+    secret: bytes = b"",
+    progress: Progress = silent,
+) -> bytes:
+    """The proof of one window.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    run : Run
+        What is proved.
+    ends : tuple of int
+        The window's range of steps.
+    weights : tuple of mapping
+        Committed weights before the first step of the run, before the window and after it.
+    examples : CommittedArray
+        The window's examples with their blinds, (steps, batch, example).
+    witness : WindowWitness
+        All integers.
+    secret : bytes
+        Hedges all randomness.
+    progress : callable
+        Receives (phase, fraction of the phase done).
+    """
+    start, before, after = weights
+    circuit = build_window(run.recipe, *ends, witness)
+    earlier = {EXAMPLES: examples}
+    earlier |= {start_id(n): b.named(start_id(n)) for n, b in before.items()}
+    earlier |= {end_id(n): b.named(end_id(n)) for n, b in after.items()}
+    statement = run.window_statement(_tensors(start), ends, _tensors(before), _tensors(after))
+    transcript = ProverTranscript(PROTOCOL, statement)
+    prove_circuit(engine, key, circuit, earlier, transcript, secret, progress)
+    return transcript.finish()
+
+
+def prove_rounding(
+    engine: Engine,
+    key: CommitmentKey,
+    run: Run,
+    weights: tuple[Mapping[str, Boundary], Mapping[str, Boundary]],
+    published: Mapping[str, Ints],
+    files: tuple[ModelCommitment, ModelOpening],
+    progress: Progress = silent,
+) -> bytes:
+    """The proof that published weights are the trained ones, rounded.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    run : Run
+        What is proved.
+    weights : tuple of mapping
+        Committed weights before the first and after the last step.
+    published : mapping
+        Integers of the model.
+    files : tuple
+        Its commitment and the secret that opens it.
+    progress : callable
+        Receives (phase, fraction of the phase done).
+    """
+    start, end = weights
+    program = program_of(run.recipe)
+    circuit = build_rounding(run.recipe, {n: b.values for n, b in end.items()}, published)
+    earlier = weight_arrays(engine, program, published, files)
+    earlier |= {end_id(n): b.named(end_id(n)) for n, b in end.items()}
+    statement = run.rounding_statement(_tensors(start), _tensors(end), files[0])
+    transcript = ProverTranscript(ROUNDING_PROTOCOL, statement)
+    prove_circuit(engine, key, circuit, earlier, transcript, files[1].seed, progress)
+    return transcript.finish()
+
+
+def verify_run(
+    engine: Engine,
+    key: CommitmentKey,
+    run: Run,
+    commitment: ModelCommitment,
+    proof: RunProof,
+    progress: Progress = silent,
+) -> None:
+    """Check that a model commitment holds what the run makes of its data, rounded.
+
+    The proofs of form of the data and of well-formedness of the commitment are separate, and a
+    verdict needs them, too.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    run : Run
+        Recipe and data that the user trusts.
+    commitment : ModelCommitment
+        The published model.
+    proof : RunProof
+        All messages.
+    progress : callable
+        Receives (phase, fraction of the phase done).
+
+    Raises
+    ------
+    VerificationError, FormatError
+    """
+    try:
+        run.check()
+    except UsageError as error:
+        raise VerificationError(str(error), "statement") from error
+    program = program_of(run.recipe)
+    if commitment.program_digest.hex() != program.digest:
+        raise VerificationError("the commitment belongs to another program", "statement")
+    if commitment.log_columns != choose_log_columns(program):
+        raise VerificationError("the commitment has another row length", "statement")
+    ranges = run.ranges()
+    if len(proof.windows) != len(ranges) or len(proof.cuts) != len(ranges):
+        raise FormatError("proof", "another number of windows than the run has")
+    cuts = list(proof.tensors(run.recipe))  # before anything that costs as much as the weights
+    start = _tensors(commit_start(engine, key, run.recipe, run.start_weights))
+    equations, states, received = [], [], start
+    for i, (ends, handed) in enumerate(zip(ranges, cuts, strict=True)):
+        where = f"window {i + 1}"
+        points = {EXAMPLES: run.examples(start, *ends).points(engine, f"{where}, examples")}
+        for name in weight_specs(run.recipe):
+            points[start_id(name)] = received[name].points(engine, f"{where}, {name}")
+            points[end_id(name)] = handed[name].points(engine, f"{where}, {name}")
+        statement = run.window_statement(start, ends, received, handed)
+        transcript = VerifierTranscript(PROTOCOL, statement, proof.windows[i])
+        try:
+            circuit = build_window(run.recipe, *ends)
+            equations.append(verify_circuit(engine, key, circuit, points, transcript))
+        except UnsupportedModelError as error:
+            raise VerificationError(str(error), "statement") from error
+        except VerificationError as error:
+            raise VerificationError(error.reason, f"{where}, {error.where}") from error
+        transcript.finish()
+        states.append(transcript.state())
+        received = handed
+        progress("windows", (i + 1) / len(ranges))
+    statement = run.rounding_statement(start, received, commitment)
+    transcript = VerifierTranscript(ROUNDING_PROTOCOL, statement, proof.rounding)
+    points = commitment.points(engine, program)
+    for name, tensor in received.items():
+        points[end_id(name)] = tensor.points(engine, f"end, {name}")
+    circuit = build_rounding(run.recipe)
+    equations.append(verify_circuit(engine, key, circuit, points, transcript))
+    transcript.finish()
+    states.append(transcript.state())
+    require_all(engine, key, equations, batch_challenge(run.premise(start), states))

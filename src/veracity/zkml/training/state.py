@@ -1,0 +1,126 @@
+"""The master weights of a run as committed tensors, and what bounds them without any proof.
+
+A window receives the weights at its first step and hands over those after its last one. They are
+laid out as the published model's weights are, so that cut, rounding proof and model commitment
+speak of the same rows. They need no projection: a step changes a weight by a public rate times a
+sum of products of bounded integers, from a start that is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from veracity.engine.api import Engine, Ints
+from veracity.graph.training import Recipe, Weights
+from veracity.graph.training.program import program_of
+from veracity.zk.committed import ArrayId, commit_array
+from veracity.zk.keys import CommitmentKey
+from veracity.zk.projection import ENTRY_BITS
+from veracity.zkml.boundary import Boundary, seal
+from veracity.zkml.circuit.declared import boundary_id
+from veracity.zkml.committed import CommittedTensor, TensorSpec
+from veracity.zkml.model import choose_log_columns
+
+__all__ = [
+    "commit_start",
+    "commit_weights",
+    "end_id",
+    "start_id",
+    "weight_limits",
+    "weight_specs",
+]
+
+_HALF = 1 << 62
+
+
+def start_id(name: str) -> ArrayId:
+    """A weight as a window receives it."""
+    return boundary_id(f"start {name}")
+
+
+def end_id(name: str) -> ArrayId:
+    """A weight as a window hands it over."""
+    return boundary_id(f"end {name}")
+
+
+def weight_specs(recipe: Recipe) -> dict[str, TensorSpec]:
+    """How master weights are committed, in order of name: a function of the recipe alone."""
+    row_bits = choose_log_columns(program_of(recipe))
+    out = {}
+    for layer in range(recipe.layers):
+        for name, bias in ((recipe.weight_name(layer), False), (recipe.bias_name(layer), True)):
+            dims, exponent = recipe.shapes()[name], recipe.exponent(layer, bias)
+            out[name] = TensorSpec(dims, exponent, -_HALF, _HALF - 1, row_bits)
+    return dict(sorted(out.items()))
+
+
+def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
+    """What master weights cannot exceed in magnitude before a step.
+
+    Gradients and activations are below ``2^49`` by the projection; labels add ``2^g``. Data are
+    bytes. An update is ``m sum_b g a``, or ``m 2^(2 a) sum_b g``.
+    """
+    entry = (1 << ENTRY_BITS) - 1
+    gradient = entry << (recipe.gradient_bits if recipe.loss == "square" else 0)
+    gradient += 1 << recipe.gradient_bits
+    moved = recipe.batch * sum(abs(m) for m in recipe.rates[:step])
+    out = {}
+    for layer in range(recipe.layers):
+        start = 1 << (recipe.weight_bits(layer) + 2)  # sqrt(6) at most
+        out[recipe.weight_name(layer)] = start + moved * gradient * entry
+        out[recipe.bias_name(layer)] = moved * gradient << 2 * recipe.input_exponent(layer)
+    return out
+
+
+def commit_start(
+    engine: Engine, key: CommitmentKey, recipe: Recipe, weights: Weights
+) -> dict[str, Boundary]:
+    """Weights that everybody can compute, under rows without blinds.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    recipe : Recipe
+        Shapes.
+    weights : Weights
+        From the public seed.
+    """
+    out = {}
+    for name, spec in weight_specs(recipe).items():
+        blinds = engine.from_ints([0] * spec.rows)
+        array = spec.arrays(start_id(name), np.asarray(weights[name]), blinds)
+        points = commit_array(engine, key, array.shape, array.values, blinds)
+        out[name] = Boundary(CommittedTensor(spec, engine.compress(points)), array)
+    return out
+
+
+def commit_weights(
+    engine: Engine,
+    key: CommitmentKey,
+    recipe: Recipe,
+    weights: Mapping[str, Ints],
+    seed: bytes,
+    domain: bytes,
+) -> dict[str, Boundary]:
+    """Master weights after a window, under blinds of a cut seed.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    recipe : Recipe
+        Shapes.
+    weights : mapping
+        Integers by name.
+    seed : bytes
+        32 secret bytes from the operating system, of this run alone.
+    domain : bytes
+        Which run and which window; never used for other integers.
+    """
+    return {
+        name: seal(engine, key, spec, weights[name], seed, domain + name.encode())
+        for name, spec in weight_specs(recipe).items()
+    }
