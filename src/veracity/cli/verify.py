@@ -179,7 +179,6 @@ def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
     )
 
 
-<<<<<<< HEAD
 def tell_tensors(result: VerifiedTensors, as_json: bool) -> None:
     """What an accepted proof about tensors says."""
     if as_json:
@@ -207,7 +206,8 @@ def tell_tensors(result: VerifiedTensors, as_json: bool) -> None:
         ],
         title="stated by the publisher, not proved",
     )
-=======
+
+
 def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
     """All that the model read and said, in order, as rows of a table."""
     rows: list[tuple[str, object]] = []
@@ -225,7 +225,6 @@ def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
         ended = f"ended by the model with {quoted(result.ended_by)}"
     rows.append(("end", ended))
     return rows
->>>>>>> main
 
 
 def tell_rejected(error: VerificationError, as_json: bool) -> None:

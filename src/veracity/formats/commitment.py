@@ -223,7 +223,8 @@ class Commitment:
         vocabulary = vocabulary_of(program) if is_text_decoder(program) else 0
         if len(table.pieces) != vocabulary:
             raise FormatError(where, "program and token table have different vocabularies")
-        metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
+        if vocabulary:
+            metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
         model = ModelCommitment.from_bytes(rows)
         commitment = cls(metadata, program, table, model, well_formed)
         # What was read is what is pinned, whatever a compressor would write today.

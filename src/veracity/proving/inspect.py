@@ -13,15 +13,11 @@ from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
-<<<<<<< HEAD
 from veracity.formats.tensor_proof import KIND as TENSORS
 from veracity.formats.tensor_proof import TensorProof
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
-=======
-from veracity.lm.text_decoder import context_of, vocabulary_of
 from veracity.text.shown import has_name
->>>>>>> main
 
 if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
@@ -156,15 +152,11 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     """The statements in a commitment."""
     plain = commitment.metadata.to_plain()
     plain.pop("frames")
-<<<<<<< HEAD
-    program = commitment.program
+    program, table = commitment.program, commitment.table
     if not is_text_decoder(program):
         return {"digest": commitment.digest, "program": tensor_facts(program), **plain}
-=======
-    program, table = commitment.program, commitment.table
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
->>>>>>> main
     return {
         "digest": commitment.digest,
         "program": {

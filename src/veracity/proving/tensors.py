@@ -20,7 +20,7 @@ from veracity.graph import execute
 from veracity.progress import Progress, silent
 from veracity.proving.grid import named_arrays, to_integers, to_reals
 from veracity.proving.prove import load_secret
-from veracity.work.memory import plan_cuts
+from veracity.work.memory import plan_links
 from veracity.work.programs import load_network, page_weights, weights_digest
 
 __all__ = ["ProvedTensors", "prove_tensors"]
@@ -100,19 +100,18 @@ def prove_tensors(
     trace = execute(held, loaded.weights, integers)
     progress("evaluate", 1.0)
     outputs = trace.outputs
-    cuts: tuple[int, ...] = ()
+    plan = plan_links(zkml.Execution(held, integers, outputs), memory, 1)
     if memory is not None:
-        cuts = plan_cuts(zkml.Execution(held, integers, outputs), memory)
         engine.keep_memory(0)
     statement = zkml.Statement(
         held,
         integers,
         outputs,
-        cuts,
+        plan.cuts,
         commitment=commitment.model,
         context=tensor_context(commitment.digest),
     )
-    whole = trace if not cuts else None
+    whole = trace if not plan.cuts else None
     del trace
     argument = zkml.prove(engine, statement, loaded.weights, opened.opening, progress, whole)
     proof = TensorProof(
@@ -120,7 +119,7 @@ def prove_tensors(
         {n: values_digest(x) for n, x in integers.items()},
         {n: values_digest(x) for n, x in outputs.items()},
         argument,
-        cuts,
+        plan.cuts,
     )
     reals = {n: to_reals(held.outputs[n], x) for n, x in outputs.items()}
     return ProvedTensors(reals, rounding, proof)
