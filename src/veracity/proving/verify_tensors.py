@@ -187,6 +187,15 @@ def verify_tensors(
 def exact_integers(name: str, exponent: int, x: NDArray[Any]) -> NDArray[np.int64]:
     """The integers of an output that lies on its grid.
 
+    Parameters
+    ----------
+    name : str
+        The port, for errors.
+    exponent : int
+        Of its grid.
+    x : array
+        Real values.
+
     Raises
     ------
     VerificationError
