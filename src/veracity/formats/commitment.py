@@ -62,7 +62,8 @@ class Metadata:
     quantisation, calibration, accuracy : mapping
         How integers were made from floats, on which text, and how well they agree.
     frames : mapping
-        The prompt frames ``raw`` and, where the model has one, ``chat``.
+        The prompt frames ``raw`` and, where the model has one, ``chat``; none where it reads no
+        text.
     stop_ids : tuple[int, ...]
         Tokens that end an answer.
     package_version : str
@@ -129,8 +130,10 @@ class Metadata:
             name: PromptFrame.from_plain(frame, f"{where}, frame", vocabulary)
             for name, frame in value["frames"].items()
         }
-        if "raw" not in frames or not frames.keys() <= {"raw", "chat"}:
+        if vocabulary and ("raw" not in frames or not frames.keys() <= {"raw", "chat"}):
             raise FormatError(where, "the frames must be 'raw' and perhaps 'chat'")
+        if frames and not vocabulary:
+            raise FormatError(where, "a program without tokens has no frames")
         stops = value["stop_ids"]
         if not all(type(i) is int and 0 <= i < vocabulary for i in stops):
             raise FormatError(where, "'stop_ids' holds something that is no token id")
@@ -150,7 +153,7 @@ class Commitment:
     program : Program
         The integer program.
     table : TokenTable
-        Tokens, and how text is spelled in them.
+        Tokens, and how text is spelled in them; empty where the program reads no text.
     model : ModelCommitment
         Row commitments of all weights.
     well_formed : bytes
@@ -219,9 +222,7 @@ class Commitment:
             raise FormatError(where, "the metadata names another program")
         if metadata.tokenizer_digest != table.digest:
             raise FormatError(where, "the metadata names another tokenizer")
-        if not is_text_decoder(program):
-            raise FormatError(where, "its program is no text decoder")
-        if len(table.pieces) != vocabulary_of(program):
+        if len(table.pieces) != (vocabulary_of(program) if is_text_decoder(program) else 0):
             raise FormatError(where, "program and token table have different vocabularies")
         model = ModelCommitment.from_bytes(rows)
         commitment = cls(metadata, program, table, model, well_formed)

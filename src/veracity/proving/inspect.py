@@ -13,10 +13,11 @@ from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
-from veracity.lm.text_decoder import context_of, vocabulary_of
+from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 
 if TYPE_CHECKING:
     from veracity.formats.program import ProgramFile
+    from veracity.graph import Program
 
 __all__ = ["inspect_file", "load"]
 
@@ -47,9 +48,11 @@ def _load(path: str | Path, *, shared: bool) -> Any:
     if kind == PROOF:
         return Proof.load(path)
     # Only program files need the frontends, which a verifier may not have.
+    from veracity.formats.archive import is_network
+    from veracity.formats.network import load_network
     from veracity.formats.program import load_program_file
 
-    return load_program_file(path)
+    return load_network(path) if is_network(Path(path)) else load_program_file(path)
 
 
 def inspect_file(path: str | Path) -> dict[str, Any]:
@@ -80,11 +83,11 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
-    return {
-        "kind": "program (private: it holds the weights)",
-        "bytes": size,
-        **program_facts(content),
-    }
+    kind = {"kind": "program (private: it holds the weights)", "bytes": size}
+    if not hasattr(content, "tokenizer"):
+        facts = {"source": content.source, "program": ports(content.program)}
+        return {**kind, **facts, **content.report}
+    return {**kind, **program_facts(content)}
 
 
 def program_facts(content: ProgramFile) -> dict[str, Any]:
@@ -107,11 +110,24 @@ def program_facts(content: ProgramFile) -> dict[str, Any]:
     return facts
 
 
+def ports(program: Program) -> dict[str, Any]:
+    """Inputs and outputs of a program over arrays."""
+    return {
+        "ops": len(program.ops),
+        "inputs": {n: list(p.dims) for n, p in program.inputs.items()},
+        "outputs": {n: list(p.dims) for n, p in program.outputs.items()},
+    }
+
+
 def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     """The statements in a commitment."""
     plain = commitment.metadata.to_plain()
     plain.pop("frames")
     program = commitment.program
+    if not is_text_decoder(program):
+        plain.pop("stop_ids")
+        plain.pop("tokenizer_digest")
+        return {"digest": commitment.digest, "program": ports(program), **plain}
     return {
         "digest": commitment.digest,
         "program": {

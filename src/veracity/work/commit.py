@@ -7,14 +7,16 @@ from pathlib import Path
 
 from veracity import zkml
 from veracity.engine import load_engine
+from veracity.engine.api import Engine
 from veracity.formats.commitment import Commitment, Metadata
+from veracity.formats.network import NetworkFile
 from veracity.formats.program import ProgramFile
 from veracity.formats.secret import Secret
 from veracity.progress import Progress, silent
 from veracity.text.table import TokenTable
 from veracity.work.programs import integer_program, load_program, prompt_frames, weights_digest
 
-__all__ = ["commit"]
+__all__ = ["commit", "commit_network"]
 
 
 def commit(
@@ -71,3 +73,42 @@ def commit(
     well_formed = zkml.prove_well_formed(engine, integers, loaded.weights, files)
     commitment = Commitment(metadata, integers, table, model, well_formed)
     return commitment, Secret(commitment, weights_digest(loaded.weights), opening)
+
+
+def commit_network(
+    engine: Engine, network: NetworkFile, progress: Progress = silent
+) -> tuple[Commitment, Secret]:
+    """Commit to a network that reads arrays.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    network : NetworkFile
+        Program and integer weights.
+    progress : Progress
+        Called as the work advances.
+
+    Returns
+    -------
+    Commitment, Secret
+        What to publish, and what to keep.
+    """
+    model, opening = zkml.commit_model(engine, network.program, network.weights, progress=progress)
+    table = TokenTable((), frozenset(), None)
+    metadata = Metadata(
+        source=network.source,
+        parameters=network.parameters,
+        program_digest=network.program.digest,
+        tokenizer_digest=table.digest,
+        quantisation={"rounding": "half up"},
+        calibration={},
+        accuracy=network.report,
+        frames={},
+        stop_ids=(),
+        package_version=version("veracity"),
+    )
+    files = (model, opening)
+    well_formed = zkml.prove_well_formed(engine, network.program, network.weights, files)
+    commitment = Commitment(metadata, network.program, table, model, well_formed)
+    return commitment, Secret(commitment, weights_digest(network.weights), opening)
