@@ -9,7 +9,7 @@ Folding. ``a' = a_lo + x^-1 a_hi``, ``b' = b_lo + x b_hi``, ``G' = G_lo + x G_hi
 Check. ``P + sum x L + x^-1 R = a (<s, G> + <s, b> U)``, ``s_i = prod x_j^(bit of i)``; the caller
 adds the terms of this one equation to its own.
 Not hiding by itself: here the vector is already masked. Lengths are padded to a power of two with
-absent generators, which cost nothing. Knowledge error ``O(log n / |F|)`` plus discrete log.
+absent generators, which cost nothing. Soundness error ``3 / |F|`` a round, plus discrete log.
 Reference: Bootle et al. (eprint 2016/263), Bulletproofs (2017/1066).
 """
 

@@ -3,8 +3,8 @@
 Relation. Blocks of fractions ``p/q``: lookups have ``p`` = 1 (or a public 0/1 mask) and
 ``q = alpha - value - beta * image - beta^2 * tag``; tables have ``p = -multiplicity`` and the same
 ``q`` of their entries. If the sum of all fractions is zero (and no ``q`` is), then except with
-probability about ``(N + sum of table sizes) / |F|`` over ``alpha, beta`` every looked-up tuple
-stands in its table.
+probability ``(N + 3 sum of table sizes) / |F|`` over ``alpha, beta`` every looked-up tuple stands
+in its table.
 
 Messages. The root denominator and its inverse; per layer the round polynomials of
 ``sum_x eq(rho, x) [lam (p0 q1 + p1 q0) + q0 q1]`` (0 = even child, 1 = odd child; each round sends
@@ -12,7 +12,7 @@ the quadratic ``h`` with ``g(X) = eq(rho_j, X) h(X)``), and then ``p0, q0, p1, q
 Checks (deferred). Root numerator zero; root denominator times inverse one; every round
 ``(1-rho_j) h(0) + rho_j h(1) = claim``; the last claim equals the bracket at the four values.
 Remaining claims. The numerators' and the denominators' multilinear extensions at the final point.
-Soundness error. ``O(n^2 / |F|)`` for ``2^n`` leaves, plus the LogUp error above.
+Soundness error. ``(n^2 + n) / |F|`` for ``2^n`` leaves, plus the LogUp error above.
 References: Haboeck, "Multivariate lookups based on logarithmic derivatives" (eprint 2022/1530);
 Papini-Haboeck, "Improving logarithmic-derivative lookup arguments using GKR" (2023/1284);
 round polynomials without the eq factor: Gruen (2024/108).
