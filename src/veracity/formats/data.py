@@ -2,7 +2,8 @@
 
 ``.vdata``: header; owner's label; inputs and classes; rows; proof of form, link after link. The
 digest is of all but the proof (:class:`veracity.zkml.training.data.DataCommitment`).
-``.vdsec``: header; digest of the ``.vdata``; seed of the blinds; SHA-256. Mode 0600.
+``.vdsec``: header; digest of the ``.vdata``; seed of the blinds; the examples themselves; SHA-256.
+Mode 0600.
 ``.vrow``: header; digest of the ``.vdata``; index; values; blind: opens one row to whoever has it.
 """
 
@@ -12,8 +13,11 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
-from veracity.errors import FormatError
+from veracity.codec.files import require_private
 from veracity.zkml.training.data import DataCommitment
 
 __all__ = ["DataFile", "DataSecret", "RowOpening"]
@@ -26,6 +30,7 @@ MAX_LINKS = 1 << 12
 MAX_LINK = 1 << 20
 MAX_EXAMPLE = 1 << 16
 MAX_FILE = MAX_ROWS + (1 << 26)
+MAX_SECRET = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class DataFile:
     def digest(self) -> str:
         """SHA-256 of header and rows, hexadecimal: the name of this data set."""
         return self.commitment.digest.hex()
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of the whole file, proof and all: what a verdict is remembered under."""
+        return hashlib.sha256(b"veracity form verdict v3" + self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
         """The content of a ``.vdata`` file."""
@@ -87,7 +97,7 @@ class DataFile:
 
 @dataclass(frozen=True, repr=False)
 class DataSecret:
-    """What opens the rows of a data set: keep it.
+    """What opens the rows of a data set: examples and blinds. Keep it.
 
     Attributes
     ----------
@@ -95,13 +105,27 @@ class DataSecret:
         Digest of the data set it opens.
     seed : bytes
         32 bytes, from which all blinds come.
+    inputs : array of uint8, (examples, inputs)
+        The examples.
+    labels : array of int, (examples,)
+        Their classes.
     """
 
     digest: bytes
     seed: bytes
+    inputs: NDArray[np.uint8]
+    labels: NDArray[np.int64]
 
     def __repr__(self) -> str:
-        return f"DataSecret(opens {self.digest.hex()[:16]}...)"
+        return f"DataSecret({len(self.labels)} examples, opens {self.digest.hex()[:16]}...)"
+
+    def examples(self, classes: int) -> NDArray[np.int16]:
+        """Inputs with one-hot labels, (examples, inputs + classes)."""
+        count, size = self.inputs.shape
+        out = np.zeros((count, size + classes), dtype=np.int16)
+        out[:, :size] = self.inputs
+        out[np.arange(count), size + self.labels] = 1
+        return out
 
     def to_bytes(self) -> bytes:
         """The content of a ``.vdsec`` file."""
@@ -109,6 +133,9 @@ class DataSecret:
         writer.header(SECRET_KIND, VERSION)
         writer.raw(self.digest)
         writer.raw(self.seed)
+        writer.u32(self.inputs.shape[1])
+        writer.blob(np.ascontiguousarray(self.inputs).tobytes())
+        writer.blob(self.labels.astype("<u2").tobytes())
         body = writer.getvalue()
         return body + hashlib.sha256(body).digest()
 
@@ -119,14 +146,23 @@ class DataSecret:
         reader.header(SECRET_KIND, VERSION)
         reader.checksum()
         digest, seed = reader.raw(DIGEST_BYTES, "digest"), reader.raw(DIGEST_BYTES, "seed")
+        size = reader.u32("inputs", MAX_EXAMPLE)
+        inputs, labels = reader.blob("examples", MAX_SECRET), reader.blob("labels", MAX_ROWS)
         reader.finish()
-        return cls(digest, seed)
+        if not size or len(inputs) * 2 != len(labels) * size:
+            reader.fail("examples", "another number of them than of labels")
+        return cls(
+            digest,
+            seed,
+            np.frombuffer(inputs, dtype=np.uint8).reshape(-1, size),
+            np.frombuffer(labels, dtype="<u2").astype(np.int64),
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> DataSecret:
         """Read a ``.vdsec`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        secret = cls.from_bytes(read_file(path, 1 << 12, "data secret"), Path(path).name)
-        require_private(path)
+        secret = cls.from_bytes(read_file(path, MAX_SECRET, "data secret"), Path(path).name)
+        require_private(path, "commit to the data again")
         return secret
 
 
@@ -183,9 +219,3 @@ class RowOpening:
     def save(self, path: str | Path) -> None:
         """Write a ``.vrow`` file that only its owner may read."""
         write_file(path, self.to_bytes(), mode=0o600)
-
-
-def require_same(commitment: DataCommitment, secret: DataSecret) -> None:
-    """Raise FormatError unless a secret opens this data set."""
-    if secret.digest != commitment.digest:
-        raise FormatError("data secret", "it belongs to another data set; pass the matching pair")
