@@ -14,11 +14,12 @@ import pytest
 
 from tests.support.cheating import cheating
 from tests.support.programs import small_model
-from tests.support.toy_programs import S16, Toy, convolution, mlp
+from tests.support.toy_programs import S16, Toy, contraction, convolution, mlp
+from tests.support.toy_vision import network
 from veracity.engine import load_engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import Output, Port, Program, WeightSpec, execute
-from veracity.graph.ops import Add, Contract, Function, Linear
+from veracity.graph.ops import Add, Function, Linear
 from veracity.zk.keys import load_key
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import (
@@ -59,7 +60,7 @@ class Made:
         return prove(ENGINE, claimed, self.toy.weights, self.files[1], key=KEY, **rest)
 
 
-@pytest.fixture(scope="module", params=[mlp, convolution])
+@pytest.fixture(scope="module", params=[mlp, convolution, network])
 def made(request: pytest.FixtureRequest) -> Made:
     return Made(request.param())
 
@@ -79,7 +80,8 @@ def test_every_public_entry_is_bound(made: Made) -> None:
             for at in (0, values.size // 2, values.size - 1):
                 other = values.copy()
                 other.reshape(-1)[at] += 1
-                lie = replace(made.statement, **{side: {name: other}})
+                ports = {**getattr(made.statement, side), name: other}
+                lie = replace(made.statement, **{side: ports})
                 with pytest.raises(REJECTED):
                     verify(ENGINE, lie, proof, key=KEY)
                 if side == "outputs":
@@ -125,7 +127,7 @@ def test_other_weights_than_committed(made: Made) -> None:
 
 def test_ports_that_do_not_fit_are_refused(made: Made) -> None:
     name, values = next(iter(made.statement.inputs.items()))
-    (output,) = made.statement.outputs
+    output = next(iter(made.statement.outputs))
     bad: list[dict[str, Any]] = [
         {"inputs": {}},
         {"inputs": {"other": values}},
@@ -396,11 +398,11 @@ def test_more_answers_than_positions_are_refused() -> None:
 
 # ---- programs that are refused ---------------------------------------------------------------
 @pytest.mark.parametrize(
-    "spec", ["", "ij", "ij,jk", "ii,ij->j", "ij,jk->ijk", "ij,jk->kk", "Ij,jk->Ik", "ij,jk->i"]
+    "spec", ["", "ij", "ij,jk", "ii,ij->j", "ij,jk->kk", "Ij,jk->Ik", "ij,jk->i"]
 )
 def test_contractions_that_are_none(spec: str) -> None:
     toy = mlp()
-    ops = (Contract(name="out", x="x", weight="w1", spec=spec, shift=0, bits=16),)
+    ops = (contraction("out", spec, "x", "w1"),)
     program = replace(
         toy.program, ops=ops, weights={"w1": WeightSpec((8, 6), "int16", 8, 16)},
         outputs={"y": Output(("N", 6), 8, -9, 9, "out")},

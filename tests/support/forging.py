@@ -26,7 +26,7 @@ from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import commit_model, verify
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tables import Table, unsigned
-from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Tensor
+from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Public, Tensor
 
 Details = dict[str, dict[str, Ints]]
 Step = Callable[[Any, Mapping[str, Ints], dict[str, Ints]], Ints]
@@ -46,6 +46,8 @@ def integers(builder: Builder, tensor: Tensor) -> Ints:
             x = np.einsum(source.spec, *[integers(builder, t) for t in (source.a, source.b)])
         elif isinstance(source, Below):
             x = source.values()
+        elif isinstance(source, Public):
+            x = source.values
         else:
             x = np.ones((), dtype=np.int64)
         x = np.asarray(x, dtype=np.int64)
@@ -66,9 +68,10 @@ class Forger(CheatingBuilder):
         value: Ints | None,
         shift: int,
         causal: bool = False,
+        usual: int = 0,
     ) -> None:
         value, before = integers(self, r), len(self.lookups)
-        super().remainder(op, role, r, value, shift, causal)
+        super().remainder(op, role, r, value, shift, causal, usual)
         if shift <= 16 and len(self.lookups) > before:  # hidden entries may be of any size
             use = self.lookups[-1]
             self.lookups[-1] = replace(use, value=replace(use.value, value=value))
@@ -90,13 +93,15 @@ class Forger(CheatingBuilder):
         other = self._change(f"{role} of {op}", 0, np.array(value))
         wide = np.asarray(value if other is None else other).astype(object)
         fits = (wide >= 0) & (wide < 1 << 16 * count)
-        total = self.constant(0, dims)
+        total: Tensor | None = None
         for i in range(count):
             part = np.where(fits, (wide >> 16 * i) & 0xFFFF, 0 if i else wide)
             limb = self.column(f"{role}.{i}", dims, part.astype(np.int64), free=not checked)
             if checked:
                 self.lookup(op, unsigned(16), limb)
-            total = total + limb.bare() * (1 << 16 * i)
+            shifted = limb.bare() * (1 << 16 * i)
+            total = shifted if total is None else total + shifted
+        assert total is not None
         return replace(total, value=wide)
 
 

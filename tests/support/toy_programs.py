@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from veracity.graph import Output, Port, Program, Trace, WeightSpec, execute
-from veracity.graph.ops import Add, Contract, Function, Linear, Mul
+from veracity.graph.ops import Add, Contract, Function, Linear, Mul, Operand, Product
 
 S16 = 1 << 15
 
@@ -24,6 +24,14 @@ class Toy:
     @property
     def trace(self) -> Trace:
         return execute(self.program, self.weights, self.inputs)
+
+
+def contraction(
+    name: str, spec: str, x: str, weight: str, shift: int = 0, bits: int = 16
+) -> Contract:
+    """A value times a weight."""
+    product = Product(spec=spec, a=Operand(x=x), b=Operand(x=weight, of="weight"))
+    return Contract(name=name, products=(product,), addends=(), shift=shift, bits=bits)
 
 
 def mlp(samples: int = 5, seed: int = 1) -> Toy:
@@ -57,9 +65,9 @@ def convolution(samples: int = 2, seed: int = 2) -> Toy:
     """A weight of four dims over patches: what a convolution is once its windows are laid out."""
     rng = np.random.default_rng(seed)
     ops = (
-        Contract(name="c", x="x", weight="k", spec="npcij,ocij->npo", shift=8, bits=16),
+        contraction("c", "npcij,ocij->npo", "x", "k", shift=8),
         Function(name="r", x="c", fn="relu", k_in=8, k_out=8),
-        Contract(name="y", x="r", weight="m", spec="npo,po->n", shift=6, bits=24),
+        contraction("y", "npo,po->n", "r", "m", shift=6, bits=24),
     )
     shapes = {"k": (5, 3, 2, 3), "m": (4, 5)}
     weights = {n: rng.integers(-90, 91, s).astype(np.int16) for n, s in shapes.items()}
@@ -80,4 +88,6 @@ def convolution(samples: int = 2, seed: int = 2) -> Toy:
 @lru_cache(maxsize=1)
 def toys() -> tuple[Toy, ...]:
     """All of them."""
-    return mlp(), convolution()
+    from tests.support.toy_vision import network
+
+    return mlp(), convolution(), network()

@@ -16,9 +16,10 @@ from tests.support.programs import Example, small_model
 from veracity.errors import FormatError, RangeError, UsageError
 from veracity.graph import Program
 from veracity.graph.exact import linear, matmul, rhu
+from veracity.graph.functions import FUNCTIONS, PARAMETRIC, find_function
 from veracity.graph.ops import Head, Rope, rope_tables
 from veracity.graph.ops.rotary import _angle, _cos_sin
-from veracity.graph.tables import FUNCTIONS, exp_table, function_table, round_exactly
+from veracity.graph.tables import exp_table, function_table, round_exactly
 from veracity.lm.generate import generate
 from veracity.lm.text_decoder import answer_of, forward, logits
 
@@ -271,12 +272,32 @@ def test_tables_round_their_exact_values() -> None:
         function_table("sine", 1, 1)
 
 
-@pytest.mark.parametrize("fn", sorted(FUNCTIONS))
+WITH_NUMBERS = (
+    "leaky(0.01)", "elu(1.5)", "celu(0.7)", "clip(-1;2.5)", "hard_sigmoid(0.2;0.5)",
+    "power(3)", "power(-1)", "power(-0.5)", "power(0)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("fn", [*sorted(FUNCTIONS), *WITH_NUMBERS])
 def test_exact_and_fast_functions_agree(fn: str) -> None:
-    fast, exact = FUNCTIONS[fn]
+    fast, exact = find_function(fn)
+    function_table(fn, 3, 3)
     grid = np.array([-31.5, -9.25, -4.0, -1.0, -0.001, 0.0, 0.001, 0.7, 3.0, 8.75, 31.5])
     for x, y in zip(grid, fast(grid), strict=True):
-        assert abs(float(exact(Decimal(float(x)))) - y) < 1e-12
+        assert abs(float(exact(Decimal(float(x)))) - y) < 1e-12 * max(1, abs(y))
+
+
+def test_functions_with_numbers_are_all_tried() -> None:
+    assert {name.partition("(")[0] for name in WITH_NUMBERS} == set(PARAMETRIC)
+
+
+@pytest.mark.parametrize(
+    "fn", ["relu(1)", "leaky", "leaky()", "leaky(1;2)", "leaky(nan)", "leaky(1e9)", "clip(1)",
+           "power(99)", "celu(0)", "leaky(0.01", "LEAKY(1)"]
+)  # fmt: skip
+def test_names_that_are_no_function(fn: str) -> None:
+    with pytest.raises(UsageError):
+        function_table(fn, 3, 3)
 
 
 def test_exact_and_fast_rotations_agree() -> None:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import FormatError, UsageError
-from veracity.graph.ops import OPS, RULES, Op
+from veracity.graph.ops import OPS, RULES, Op, Operand, Product
 from veracity.graph.ops.base import LARGEST, Facts, check_parameters
 from veracity.graph.port import DTYPES, Dim, Dims, Output, Port, WeightSpec, bind_sizes
+from veracity.graph.wires import Step
 
 __all__ = ["Program"]
 
@@ -292,18 +293,31 @@ def _typed(value: Any, kind: type) -> Any:
 
 
 def _fields(body: Any, kind: type) -> dict[str, Any]:
-    """The fields of a dataclass of ints, strings and optional strings, exactly."""
+    """The fields of a dataclass, exactly, by their annotations."""
     found: dict[str, Any] = dict(_typed(body, dict))
     names = {f.name: str(f.type) for f in fields(kind)}
     if set(found) != set(names):
         raise KeyError
-    for name, value in found.items():
-        wanted = names[name]
-        if wanted in ("int", "str"):
-            _typed(value, int if wanted == "int" else str)
-        elif wanted == "str | None" and value is not None:
-            _typed(value, str)
-    return found
+    return {name: _decoded(names[name], value) for name, value in found.items()}
+
+
+#: What ops hold beside numbers and names.
+_PARTS: dict[str, type] = {"Step": Step, "Operand": Operand, "Product": Product}
+
+
+def _decoded(wanted: str, value: Any) -> Any:
+    """A value of a field from JSON, by the field's annotation."""
+    wanted = "tuple[Step, ...]" if wanted == "Wire" else wanted
+    if wanted.startswith("tuple["):
+        part = wanted.removeprefix("tuple[").removesuffix(", ...]")
+        return tuple(_decoded(part, v) for v in _typed(value, list))
+    if wanted == "Dims":
+        return tuple(d if isinstance(d, str) else _typed(d, int) for d in _typed(value, list))
+    if wanted in _PARTS:
+        return _PARTS[wanted](**_fields(value, _PARTS[wanted]))
+    if wanted in ("int", "str"):
+        return _typed(value, int if wanted == "int" else str)
+    return None if value is None else _typed(value, str)  # str | None
 
 
 def _op(body: Any) -> Op:
@@ -313,14 +327,11 @@ def _op(body: Any) -> Op:
 
 
 def _port(kind: type, body: Any) -> Any:
-    body = _fields(body, kind)
-    dims = tuple(d if isinstance(d, str) else _typed(d, int) for d in _typed(body["dims"], list))
-    return kind(**{**body, "dims": dims})
+    return kind(**_fields(body, kind))
 
 
 def _spec(body: Any) -> WeightSpec:
-    body = _fields(body, WeightSpec)
-    shape = tuple(_typed(d, int) for d in _typed(body["shape"], list))
-    if not 1 <= len(shape) <= 4 or any(not 1 <= d <= MAX_LENGTH for d in shape):
+    spec = WeightSpec(**_fields(body, WeightSpec))
+    if not 1 <= len(spec.shape) <= 4 or any(not 1 <= d <= MAX_LENGTH for d in spec.shape):
         raise ValueError
-    return WeightSpec(**{**body, "shape": shape})
+    return spec

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from veracity.graph.ops import attention, embedding, head, linear, norm, pointwise, rotary
+from veracity.graph.ops import (
+    attention,
+    contract,
+    embedding,
+    extrema,
+    head,
+    linear,
+    norm,
+    pointwise,
+    rotary,
+)
 from veracity.graph.ops.attention import Attention
 from veracity.graph.ops.base import Op, OpRule
+from veracity.graph.ops.contract import Combine, Contract, Operand, Product, Reshape
 from veracity.graph.ops.embedding import Embed, Positions
+from veracity.graph.ops.extrema import Clamp, MaxPool, Top
 from veracity.graph.ops.head import Head
-from veracity.graph.ops.linear import Contract, Gain, Linear
+from veracity.graph.ops.linear import Gain, Linear
 from veracity.graph.ops.norm import Norm
 from veracity.graph.ops.pointwise import Add, Function, Mul, Rescale
 from veracity.graph.ops.rotary import Rope, rope_tables
@@ -19,23 +31,40 @@ __all__ = [
     "RULES",
     "Add",
     "Attention",
+    "Clamp",
+    "Combine",
     "Contract",
     "Embed",
     "Function",
     "Gain",
     "Head",
     "Linear",
+    "MaxPool",
     "Mul",
     "Norm",
     "Op",
     "OpRule",
+    "Operand",
     "Positions",
+    "Product",
     "Rescale",
+    "Reshape",
     "Rope",
+    "Top",
     "rope_tables",
 ]
 
-_FAMILIES = (embedding, linear, pointwise, norm, rotary, attention, head)
+_FAMILIES = (
+    embedding,
+    linear,
+    contract,
+    pointwise,
+    extrema,
+    norm,
+    rotary,
+    attention,
+    head,
+)
 
 #: The registry: shape rule, magnitude rule and integer meaning of every op.
 RULES: dict[type[Any], OpRule] = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from veracity.errors import UsageError
 from veracity.graph.exact import rhu
+from veracity.graph.functions import find_function
 from veracity.graph.ops.base import (
     Array,
     Facts,
@@ -13,12 +15,11 @@ from veracity.graph.ops.base import (
     OpRule,
     Run,
     in_range,
-    require,
     rounded,
     same,
 )
 from veracity.graph.port import Dims
-from veracity.graph.tables import FUNCTIONS, function_table
+from veracity.graph.tables import function_table
 
 __all__ = ["RULES", "Add", "Function", "Mul", "Rescale"]
 
@@ -100,7 +101,10 @@ def _mul(op: Mul, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str
 
 
 def _function_shape(op: Function, _facts: Facts, dims: Sequence[Dims]) -> Dims:
-    require(op.fn in FUNCTIONS, op, "unknown function")
+    try:
+        find_function(op.fn)
+    except UsageError as error:
+        raise UsageError(f"{op.name}: {error}") from error
     return dims[0]
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import RangeError
+from veracity.errors import RangeError, UsageError
 from veracity.graph.exact import matmul, rhu
 from veracity.graph.tables import exp_table
 from veracity.graph.training.recipe import ACTIVATION_BITS, Recipe
@@ -31,6 +31,8 @@ Weights = dict[str, Array]
 
 #: Weights stay below this, so that float64 holds them and products of them split exactly.
 WEIGHT_LIMIT = 1 << 45
+#: Updates and biases stay below this, so that no sum of two integers here leaves 64 bits.
+_MOST = 1 << 61
 
 
 @dataclass
@@ -73,6 +75,18 @@ class Step:
         return float((np.log(np.exp(z).sum(1)) - chosen).mean())
 
 
+def _product(x: Array, y: Array, layer: int, step: int) -> Array:
+    try:
+        return matmul(x, y)
+    except UsageError as error:
+        raise _left("an accumulator", 62, layer, step) from error
+
+
+def _left(what: str, bits: int, layer: int, step: int) -> RangeError:
+    where = f"layer {layer + 1} at step {step}"
+    return RangeError(where, f"{what} leaves {bits} bits: lower the learning rate")
+
+
 def _checked(z: Array, layer: int, step: int) -> Array:
     half = 1 << (ACTIVATION_BITS - 1)
     if int(z.min()) < -half or int(z.max()) >= half:
@@ -110,7 +124,8 @@ def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) ->
     Raises
     ------
     RangeError
-        Where an activation leaves 16 bits, or a weight 45: with layer, step and remedy.
+        Where an activation leaves 16 bits, a weight 45, a bias or an update 61, or an accumulator
+        62: with layer, step and remedy.
     """
     inputs = recipe.widths[0]
     step = Step(index, labels=examples[:, inputs:].astype(np.int64))
@@ -123,7 +138,7 @@ def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) ->
         a = np.maximum(z, 0)
     step.gradients = [_head_gradient(recipe, step.z[-1], step.labels)]
     for layer in range(recipe.layers - 1, 0, -1):
-        acc = matmul(step.gradients[0], weights[recipe.weight_name(layer)])
+        acc = _product(step.gradients[0], weights[recipe.weight_name(layer)], layer, index)
         step.backward.insert(0, acc)
         masked = acc * (step.z[layer - 1] > 0)
         step.gradients.insert(0, rhu(masked, recipe.backward_shift(layer)))
@@ -134,7 +149,8 @@ def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) ->
 def _forward(
     recipe: Recipe, layer: int, weights: Weights, a: Array, index: int
 ) -> tuple[Array, Array]:
-    acc = matmul(a, weights[recipe.weight_name(layer)].T) + weights[recipe.bias_name(layer)]
+    acc = _product(a, weights[recipe.weight_name(layer)].T, layer, index)
+    acc = acc + weights[recipe.bias_name(layer)]
     return acc, _checked(rhu(acc, recipe.forward_shift(layer)), layer, index)
 
 
@@ -149,13 +165,17 @@ def _update(recipe: Recipe, step: Step, weights: Weights) -> None:
     rate = recipe.rates[step.index]
     for layer, (g, a) in enumerate(zip(step.gradients, step.activations, strict=True)):
         w, b = recipe.weight_name(layer), recipe.bias_name(layer)
-        weights[w] = weights[w] - rate * matmul(np.ascontiguousarray(g.T), a)
-        weights[b] = weights[b] - rate * (g.sum(0) << 2 * recipe.input_exponent(layer))
+        scale = 1 << 2 * recipe.input_exponent(layer)
+        entry = int(np.abs(g).max()) * max(int(np.abs(a).max()), scale)
+        if len(g) * abs(rate) * entry >= _MOST:
+            raise _left("an update", 61, layer, step.index)
+        moved = _product(np.ascontiguousarray(g.T), a, layer, step.index)
+        weights[w] = weights[w] - rate * moved
+        weights[b] = weights[b] - rate * scale * g.sum(0)
         if int(np.abs(weights[w]).max()) >= WEIGHT_LIMIT:
-            raise RangeError(
-                f"layer {layer + 1} at step {step.index}",
-                "a weight leaves 45 bits: lower the learning rate",
-            )
+            raise _left("a weight", 45, layer, step.index)
+        if int(np.abs(weights[b]).max()) >= _MOST:
+            raise _left("a bias", 61, layer, step.index)
 
 
 def predict(recipe: Recipe, weights: Weights, inputs: Array) -> Array:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
+from veracity.graph.functions import find_function
 from veracity.graph.ops import Function
-from veracity.graph.tables import FUNCTIONS
 from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.tables import Table, look_up, tabulate
 
@@ -37,7 +37,7 @@ def function_table(fn: str, k_in: int, k_out: int, guard: int) -> Table:
     guard : int
         Bits of the argument beyond the program's.
     """
-    exact = FUNCTIONS[fn][1]
+    exact = find_function(fn)[1]
     unit, scale, edge = 1 << (k_in + guard), 1 << k_out, 1 << 15
     # The third derivatives are below 2/3: h^3 / 36 units of the result, h = 2^(17 - high - k_in).
     high = _BITS - k_in + -(-(k_out - 5) // 3)

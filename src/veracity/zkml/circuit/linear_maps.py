@@ -76,13 +76,15 @@ def pull_back(
     return factor, functional
 
 
-def _vectors(functional: Functional) -> list[Vec]:
+def vectors_of(functional: Functional) -> list[Vec]:
+    """One vector per axis; ValueError where axes are joined."""
     if any(span != 1 for span, _ in functional):
         raise ValueError("joined axes cannot be rewired further")
     return [v for _, v in functional]
 
 
-def _functional(vectors: Sequence[Vec]) -> Functional:
+def functional_of(vectors: Sequence[Vec]) -> Functional:
+    """The functional with one vector per axis."""
     return tuple((1, v) for v in vectors)
 
 
@@ -107,9 +109,9 @@ class Broadcast:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(functional)
+        vectors = vectors_of(functional)
         gone = vectors.pop(self.axis)
-        return engine.dot(gone, ones(engine, self.size)), _functional(vectors)
+        return engine.dot(gone, ones(engine, self.size)), functional_of(vectors)
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,9 @@ class Sum:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(functional)
+        vectors = vectors_of(functional)
         vectors.insert(self.axis, ones(engine, self.size))
-        return 1, _functional(vectors)
+        return 1, functional_of(vectors)
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,11 @@ class Permute:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(functional)
+        vectors = vectors_of(functional)
         out = list(vectors)
         for i, axis in enumerate(self.order):
             out[axis] = vectors[i]
-        return 1, _functional(out)
+        return 1, functional_of(out)
 
 
 @dataclass(frozen=True)
@@ -186,10 +188,10 @@ class Split:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(functional)
+        vectors = vectors_of(functional)
         end = self.axis + len(self.sizes)
         merged = kron(engine, vectors[self.axis : end])
-        return 1, _functional([*vectors[: self.axis], merged, *vectors[end:]])
+        return 1, functional_of([*vectors[: self.axis], merged, *vectors[end:]])
 
 
 @dataclass(frozen=True)
@@ -215,10 +217,10 @@ class Slice:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(functional)
+        vectors = vectors_of(functional)
         low, high = zeros(engine, self.start), zeros(engine, self.size - self.stop)
         vectors[self.axis] = engine.concat([low, vectors[self.axis], high])
-        return 1, _functional(vectors)
+        return 1, functional_of(vectors)
 
 
 @dataclass(frozen=True)
@@ -242,14 +244,14 @@ class Gather:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(functional)
+        vectors = vectors_of(functional)
         totals: dict[int, int] = {}
         for i, w in zip(self.indices, engine.to_ints(vectors[0]), strict=True):
             totals[i] = totals.get(i, 0) + w
         where = np.full(self.size, len(totals), dtype=np.int64)
         where[np.fromiter(totals, dtype=np.int64)] = np.arange(len(totals))
         vectors[0] = engine.gather(engine.from_ints([*totals.values(), 0]), where)
-        return 1, _functional(vectors)
+        return 1, functional_of(vectors)
 
 
 @dataclass(frozen=True)
@@ -281,11 +283,11 @@ class Causal:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vectors = _vectors(functional)
+        vectors = vectors_of(functional)
         joint = engine.mul(
             engine.outer(vectors[-2], vectors[-1]), engine.from_small(self.mask().reshape(-1))
         )
-        return 1, (*_functional(vectors[:-2]), (2, joint))
+        return 1, (*functional_of(vectors[:-2]), (2, joint))
 
 
 @dataclass(frozen=True)
@@ -342,7 +344,7 @@ class Rotate:
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
-        vt, vf = _vectors(functional)
+        vt, vf = vectors_of(functional)
         features = 2 * self.heads * self.pairs
         first, second = self._partners()
         cos, sin = self._tables()

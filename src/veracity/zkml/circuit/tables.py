@@ -20,6 +20,7 @@ from veracity.zk.projection import ENTRY_BITS
 __all__ = [
     "OPEN",
     "Table",
+    "between",
     "exponential",
     "function",
     "relu",
@@ -82,6 +83,11 @@ def unsigned(bits: int) -> Table:
 def signed(bits: int) -> Table:
     """``[-2^(bits-1), 2^(bits-1))``."""
     return Table(f"s{bits:02d}", -(1 << (bits - 1)), 1 << bits)
+
+
+def between(low: int, high: int) -> Table:
+    """``[low, high]``, both included."""
+    return Table(f"r:{low},{high}", low, high - low + 1)
 
 
 def relu() -> Table:

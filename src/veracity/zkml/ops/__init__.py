@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from veracity.engine.api import Ints
-from veracity.errors import UnsupportedModelError
+from veracity.errors import UnsupportedModelError, UsageError
 from veracity.graph.ops import Op
 from veracity.graph.ops.base import Unsupported
 from veracity.zkml.circuit.builder import Builder
@@ -72,19 +74,25 @@ class Context:
             )
         return self.inputs[name]
 
-    def answered(self, op: Op) -> Ints:
+    def answered(self, op: Op, choices: int) -> Ints:
         """The integers of the public output that shows an op; its argument ties them.
 
         Raises
         ------
         UnsupportedModelError
+            Where that output is committed.
+        UsageError
+            Where one is none of ``choices`` indices.
         """
         if op.name not in self.outputs:
             raise UnsupportedModelError(
                 op.name, "a committed output of this op", "state that output in clear"
             )
+        found = np.asarray(self.outputs[op.name], dtype=np.int64)
+        if found.size and (int(found.min()) < 0 or int(found.max()) >= choices):
+            raise UsageError(f"{op.name}: an index that nothing has")
         self.settled.add(op.name)
-        return self.outputs[op.name]
+        return found
 
     def detail(self, op: str, key: str) -> Ints | None:
         """An intermediate of the prover's execution; None for the verifier."""

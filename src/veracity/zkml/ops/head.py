@@ -21,8 +21,9 @@ from veracity.zkml.ops import Context, Rule
 def head(context: Context, op: Head) -> Tensor:
     """See the module text; returns the distances ``d``."""
     b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
-    answer = np.asarray(context.answered(op), dtype=np.int64)
-    first, vocabulary = x.dims[0] - len(answer), w.dims[0]
+    vocabulary = w.dims[0]
+    answer = context.answered(op, vocabulary)
+    first = x.dims[0] - len(answer)
     if first < 0:
         raise UsageError(f"{op.name}: more answers than positions")
     dims = (len(answer), vocabulary)

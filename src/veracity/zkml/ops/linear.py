@@ -7,7 +7,7 @@ product ``sum_k x(t, k) W(n, k) + bias(n)`` (Thaler, eprint 2013/351); sums are 
 
 from __future__ import annotations
 
-from veracity.graph.ops import Add, Contract, Embed, Linear, Op, Positions, Rescale
+from veracity.graph.ops import Add, Embed, Linear, Op, Positions, Rescale
 from veracity.zkml.circuit.linear_maps import Gather
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, Rule
@@ -58,18 +58,10 @@ def linear(context: Context, op: Linear) -> Tensor:
     return b.rescaled(op.name, role, acc, value, op.shift, joint)
 
 
-def contract(context: Context, op: Contract) -> Tensor:
-    """One product by the op's own letters."""
-    b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
-    acc = Tensor.product(op.spec, x, w)
-    return b.rescaled(op.name, "contract", acc, context.detail(op.name, "acc"), op.shift)
-
-
 RULES: dict[type[Op], Rule] = {
     Embed: embed,
     Positions: positions,
     Linear: linear,
-    Contract: contract,
     Add: add,
     Rescale: rescale,
 }

@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints
-from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
 from veracity.graph.training import Recipe, Weights, batch_rows, order_seed, start_weights
 from veracity.graph.training.program import program_of
 from veracity.zk.batch import batch_challenge, require_all
@@ -100,6 +100,10 @@ class Run:
             raise UsageError(f"rows of a window have 2^{longest} to 2^{MAX_LOG_COLUMNS} entries")
         if sum(d.examples for d in self.data) < recipe.batch:
             raise UsageError("there are fewer examples than a batch has")
+        try:  # bounds of weights rise from step to step
+            build_window(recipe, recipe.steps - 1, recipe.steps)
+        except UnsupportedModelError as error:
+            raise UsageError(f"no proof of this recipe: {error}") from error
 
     @cached_property
     def start_seed(self) -> bytes:
@@ -376,9 +380,10 @@ def verify_run(
     ranges = run.ranges()
     if len(proof.windows) != len(ranges) or len(proof.cuts) != len(ranges):
         raise FormatError("proof", "another number of windows than the run has")
+    cuts = list(proof.tensors(run.recipe))  # before anything that costs as much as the weights
     start = _tensors(commit_start(engine, key, run.recipe, run.start_weights))
     equations, states, received = [], [], start
-    for i, (ends, handed) in enumerate(zip(ranges, proof.tensors(run.recipe), strict=True)):
+    for i, (ends, handed) in enumerate(zip(ranges, cuts, strict=True)):
         where = f"window {i + 1}"
         points = {EXAMPLES: run.examples(start, *ends).points(engine, f"{where}, examples")}
         for name in weight_specs(run.recipe):
@@ -386,9 +391,11 @@ def verify_run(
             points[end_id(name)] = handed[name].points(engine, f"{where}, {name}")
         statement = run.window_statement(start, ends, received, handed)
         transcript = VerifierTranscript(PROTOCOL, statement, proof.windows[i])
-        circuit = build_window(run.recipe, *ends)
         try:
+            circuit = build_window(run.recipe, *ends)
             equations.append(verify_circuit(engine, key, circuit, points, transcript))
+        except UnsupportedModelError as error:
+            raise VerificationError(str(error), "statement") from error
         except VerificationError as error:
             raise VerificationError(error.reason, f"{where}, {error.where}") from error
         transcript.finish()

@@ -1,0 +1,275 @@
+"""Contractions, sums and copies of tensors of any rank, read through wires.
+
+``Contract`` is what convolutions, dense layers, products of activations and means have in common:
+a rescaled sum of einsum products and of single operands. ``Combine`` is a sum that needs no
+rescale: residuals, concatenations, upsampling. ``Reshape`` lays a value out anew where no wire can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from veracity.graph.exact import matmul
+from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, rescaled, rounded
+from veracity.graph.port import Dim, Dims
+from veracity.graph.wires import Wire, apply_wire, wire_dims, wire_gain
+
+__all__ = ["RULES", "Combine", "Contract", "Operand", "Product", "Reshape"]
+
+#: Most products or addends of an op; largest public factor.
+MAX_TERMS, MAX_FACTOR = 64, 1 << 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operand:
+    """``factor * wire(x)``.
+
+    Attributes
+    ----------
+    x : str
+        Name of a value, or of a weight.
+    of : str
+        ``value`` or ``weight``.
+    wire : tuple of Step
+        How it is read.
+    factor : int
+        Public, not zero.
+    """
+
+    x: str
+    of: str = "value"
+    wire: Wire = ()
+    factor: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """``einsum(spec, a, b)``: a letter in one operand only stands in the result.
+
+    A letter in both and not in the result is summed over.
+    """
+
+    spec: str
+    a: Operand
+    b: Operand
+
+
+def _values(operands: Sequence[Operand]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(o.x for o in operands if o.of == "value"))
+
+
+def _weights(operands: Sequence[Operand]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(o.x for o in operands if o.of != "value"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract(Op):
+    """``rhu(sum of products + sum of addends, shift)``."""
+
+    products: tuple[Product, ...]
+    addends: tuple[Operand, ...]
+    shift: int
+    bits: int
+
+    def operands(self) -> tuple[Operand, ...]:
+        """All of them, in order."""
+        return (*[o for p in self.products for o in (p.a, p.b)], *self.addends)
+
+    def inputs(self) -> tuple[str, ...]:
+        """See :class:`Op`."""
+        return _values(self.operands())
+
+    def weight_names(self) -> tuple[str, ...]:
+        """See :class:`Op`."""
+        return _weights(self.operands())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combine(Op):
+    """The sum of addends, exact."""
+
+    addends: tuple[Operand, ...]
+
+    def inputs(self) -> tuple[str, ...]:
+        """See :class:`Op`."""
+        return _values(self.addends)
+
+    def weight_names(self) -> tuple[str, ...]:
+        """See :class:`Op`."""
+        return _weights(self.addends)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Op):
+    """The same entries in row-major order under other dims."""
+
+    x: str
+    dims: tuple[int, ...]
+
+
+# ---- shapes and magnitudes -----------------------------------------------------------------------
+def _dims_of(op: Op, facts: Facts, operand: Operand, read: dict[str, Dims]) -> Dims:
+    require(operand.of in ("value", "weight"), op, "an operand is a value or a weight")
+    require(0 < abs(operand.factor) <= MAX_FACTOR, op, "a factor out of bounds")
+    source = read[operand.x] if operand.of == "value" else facts.weights[operand.x].shape
+    return wire_dims(operand.wire, source)
+
+
+def _bound_of(
+    facts: Facts, operand: Operand, bounds: dict[str, int], read: dict[str, Dims]
+) -> tuple[int, int]:
+    """Bound of an operand, and of what its wire holds on the way (at most that)."""
+    if operand.of == "value":
+        bound, dims = bounds[operand.x], read[operand.x]
+    else:
+        spec = facts.weights[operand.x]
+        bound, dims = spec.bound, spec.shape
+    grown = bound * wire_gain(operand.wire, dims)
+    return grown * abs(operand.factor), grown
+
+
+def letters(op: Op, spec: str) -> tuple[str, str, str]:
+    """Letters of both operands and of the result of a spec.
+
+    Raises
+    ------
+    UsageError
+        Where it is none.
+    """
+    inputs, arrow, out = spec.partition("->")
+    left, comma, right = inputs.partition(",")
+    every = left + right + out
+    require(bool(arrow and comma), op, "the spec is no contraction of two operands")
+    fine = every.isascii() and every.isalpha() and every.islower() and len(every) <= 36
+    require(fine and bool(out), op, "letters of the spec must be a to z")
+    for part in (left, right, out):
+        require(len(set(part)) == len(part), op, "a letter stands twice in one operand")
+    alone = set(left) ^ set(right)
+    fits = alone <= set(out) and set(out) <= set(left) | set(right)
+    require(fits, op, "a letter that one operand lacks must stand in the result")
+    return left, right, out
+
+
+def _sizes(op: Op, spec: str, a: Dims, b: Dims) -> tuple[dict[str, Dim], Dims]:
+    left, right, out = letters(op, spec)
+    require(len(left) == len(a) and len(right) == len(b), op, "the spec does not fit its operands")
+    size = dict(zip(left, a, strict=True))
+    for letter, n in zip(right, b, strict=True):
+        require(size.setdefault(letter, n) == n, op, "operands of a product do not fit")
+    return size, tuple(size[c] for c in out)
+
+
+def _shape(op: Contract | Combine, facts: Facts, dims: Sequence[Dims]) -> Dims:
+    read = dict(zip(op.inputs(), dims, strict=True))
+    found = [_dims_of(op, facts, o, read) for o in op.addends]
+    products = op.products if isinstance(op, Contract) else ()
+    require(1 <= len(found) + len(products) <= MAX_TERMS, op, "1 to 64 terms")
+    require(bool(op.inputs()), op, "reads no value")
+    for p in products:
+        a, b = (_dims_of(op, facts, o, read) for o in (p.a, p.b))
+        found.append(_sizes(op, p.spec, a, b)[1])
+    require(len(set(found)) == 1, op, "terms of different dims")
+    require(bool(found[0]), op, "a result without axes")
+    return found[0]
+
+
+def _magnitude(
+    op: Contract | Combine, facts: Facts, bounds: Sequence[int], dims: Sequence[Dims]
+) -> tuple[int, int]:
+    read = dict(zip(op.inputs(), dims, strict=True))
+    known = dict(zip(op.inputs(), bounds, strict=True))
+    total, held = 0, 0
+    for o in op.addends:
+        bound, way = _bound_of(facts, o, known, read)
+        total, held = total + bound, max(held, way)
+    if isinstance(op, Combine):
+        return total, max(total, held)
+    for p in op.products:
+        size, _ = _sizes(op, p.spec, *(_dims_of(op, facts, o, read) for o in (p.a, p.b)))
+        count = 1
+        for letter, n in size.items():
+            if letter not in p.spec.partition("->")[2]:
+                count *= facts.limits[n] if isinstance(n, str) else n
+        (a, _), (b, _) = (_bound_of(facts, o, known, read) for o in (p.a, p.b))
+        total, held = total + count * a * b, max(held, a, b)
+    return 1 << (op.bits - 1), max(held, rounded(total, op.shift))
+
+
+def _reshape_shape(op: Reshape, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    known = [d for d in dims[0] if isinstance(d, int)]
+    require(len(known) == len(dims[0]), op, "a reshape of an axis whose length is not known")
+    fits = all(d >= 1 for d in op.dims) and 1 <= len(op.dims) <= 8 and prod(op.dims) == prod(known)
+    require(fits, op, "a reshape to another number of entries")
+    return op.dims
+
+
+# ---- meaning -------------------------------------------------------------------------------------
+def read_operand(op: Op, run: Run, operand: Operand, values: dict[str, Array]) -> Array:
+    """The integers of ``wire(x)``, without the factor."""
+    source = values[operand.x] if operand.of == "value" else run.weight(op, operand.x)
+    return apply_wire(operand.wire, np.asarray(source))
+
+
+def einsum(spec: str, a: Array, b: Array) -> Array:
+    """Exact ``einsum(spec, a, b)`` of integers, as a stack of matrix products."""
+    inputs, out = spec.split("->")
+    left, right = inputs.split(",")
+    size = dict(zip(left + right, a.shape + b.shape, strict=True))
+    batch = [c for c in left if c in right and c in out]
+    summed = [c for c in left if c in right and c not in out]
+    rows = [c for c in left if c not in right]
+    columns = [c for c in right if c not in left]
+
+    def laid(x: Array, axes: str, order: Sequence[str], shape: Sequence[int]) -> Array:
+        turned = x.transpose([axes.index(c) for c in order])
+        return np.ascontiguousarray(turned.reshape(shape), dtype=np.int64)
+
+    n, r, k, c = (prod(size[x] for x in group) for group in (batch, rows, summed, columns))
+    x = laid(a, left, [*batch, *rows, *summed], (n, r, k))
+    y = laid(b, right, [*batch, *summed, *columns], (n, k, c))
+    order = [*batch, *rows, *columns]
+    found = matmul(x, y).reshape([size[x] for x in order])
+    return np.ascontiguousarray(found.transpose([order.index(x) for x in out]))
+
+
+def _sum(op: Op, run: Run, addends: Sequence[Operand], values: dict[str, Array]) -> Array | int:
+    total: Array | int = 0
+    for o in addends:
+        total = total + read_operand(op, run, o, values).astype(np.int64) * o.factor
+    return total
+
+
+def _contract(op: Contract, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    values = dict(zip(op.inputs(), operands, strict=True))
+    acc = _sum(op, run, op.addends, values)
+    for p in op.products:
+        a, b = (read_operand(op, run, o, values) for o in (p.a, p.b))
+        acc = acc + einsum(p.spec, a, b) * (p.a.factor * p.b.factor)
+    acc = np.asarray(acc)
+    return rescaled(op, acc), {"acc": acc}
+
+
+def _combine(op: Combine, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    values = dict(zip(op.inputs(), operands, strict=True))
+    return np.asarray(_sum(op, run, op.addends, values)), {}
+
+
+def _same_magnitude(
+    _op: Op, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return bounds[0], bounds[0]
+
+
+def _reshape(op: Reshape, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    return operands[0].reshape(op.dims), {}
+
+
+RULES: dict[type[Op], OpRule] = {
+    Contract: OpRule(_shape, _magnitude, _contract),
+    Combine: OpRule(_shape, _magnitude, _combine),
+    Reshape: OpRule(_reshape_shape, _same_magnitude, _reshape),
+}

@@ -1,0 +1,342 @@
+"""Wires: public linear maps between a value and the operand that an op reads.
+
+A wire is a list of steps; each rearranges or sums entries and computes nothing else, so that a
+proof never commits to its result. Here stands what a step means on integers, and the one
+description of it (:func:`axis_index`, :func:`axis_matrix`) that proofs transpose
+(:mod:`veracity.zkml.circuit.axis_maps`).
+
+============  =============================================  ================================
+kind          numbers                                        result
+============  =============================================  ================================
+``permute``   order                                          axes in another order
+``split``     sizes                                          one axis becomes several
+``repeat``    size                                           a new axis, along which values repeat
+``sum``                                                      the axis is summed over and gone
+``window``    size, stride, dilation, low, high              (places, taps); zero outside
+``pad``       mode, low, high                                zero (0), edge (1), reflect (2)
+``slice``     start, stop, stride                            every stride-th entry
+``flip``                                                     the other way round
+``dilate``    factor                                         factor - 1 zeros between entries
+``tile``      count                                          the whole axis, again and again
+``each``      count                                          every entry, count times
+``pick``      indices                                        entries by index; -1 gives zero
+``taps``      rows, entries of a matrix (rows, length)       matrix times axis
+============  =============================================  ================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.graph.port import Dim, Dims
+
+__all__ = [
+    "MODES",
+    "Step",
+    "Wire",
+    "apply_wire",
+    "axis_index",
+    "axis_matrix",
+    "wire_dims",
+    "wire_gain",
+]
+
+MODES = ("zero", "edge", "reflect")
+#: Most steps of a wire, numbers of a step, entries of an axis's index, entries of a result.
+MAX_STEPS, MAX_NUMBERS, MAX_INDEX, MAX_ENTRIES = 32, 1 << 16, 1 << 22, 1 << 30
+#: Most axes between two steps.
+MAX_AXES = 12
+
+
+@dataclass(frozen=True)
+class Step:
+    """One linear map on one axis (or a new order of all).
+
+    Attributes
+    ----------
+    kind : str
+        Which.
+    axis : int
+        Of which axis; of the new one for ``repeat``; 0 for ``permute``.
+    numbers : tuple of int
+        See the table above.
+    """
+
+    kind: str
+    axis: int
+    numbers: tuple[int, ...] = ()
+
+
+Wire = tuple[Step, ...]
+Array = NDArray[Any]
+
+
+def _window(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    size, stride, dilation, low, high = numbers
+    _positive(size, stride, dilation)
+    _natural(low, high)
+    places = (n + low + high - dilation * (size - 1) - 1) // stride + 1
+    _positive(places)
+    _small(places * size)
+    first = np.arange(places, dtype=np.int64) * stride - low
+    return first[:, None] + np.arange(size, dtype=np.int64) * dilation
+
+
+def _pad(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    mode, low, high = numbers
+    _natural(low, high)
+    _small(n + low + high)
+    at = np.arange(-low, n + high)
+    if mode == 0:
+        return at
+    if mode == 1:
+        return np.clip(at, 0, n - 1)
+    if mode != 2 or max(low, high) >= n:
+        raise UsageError("no such padding")
+    reflected: NDArray[np.int64] = n - 1 - np.abs(n - 1 - np.abs(at))
+    return reflected
+
+
+def _slice(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    start, stop, stride = numbers
+    _positive(stride)
+    if not 0 <= start < stop <= n:
+        raise UsageError("a slice leaves its axis")
+    return np.arange(start, stop, stride)
+
+
+def _flip(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    _count(numbers, 0)
+    return np.arange(n)[::-1]
+
+
+def _dilate(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    (factor,) = numbers
+    _positive(factor)
+    _small((n - 1) * factor + 1)
+    at = np.arange((n - 1) * factor + 1)
+    return np.where(at % factor == 0, at // factor, -1)
+
+
+def _tile(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    (count,) = numbers
+    _positive(count)
+    _small(n * count)
+    return np.arange(n * count) % n
+
+
+def _each(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    (count,) = numbers
+    _positive(count)
+    _small(n * count)
+    return np.arange(n * count) // count
+
+
+def _pick(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
+    _positive(len(numbers))
+    if min(numbers) < -1 or max(numbers) >= n:
+        raise UsageError("an index leaves its axis")
+    return np.asarray(numbers, dtype=np.int64)
+
+
+_INDEXED: dict[str, Callable[[int, Sequence[int]], NDArray[np.int64]]] = {
+    "window": _window,
+    "pad": _pad,
+    "slice": _slice,
+    "flip": _flip,
+    "dilate": _dilate,
+    "tile": _tile,
+    "each": _each,
+    "pick": _pick,
+}
+
+
+@lru_cache(maxsize=256)
+def axis_index(step: Step, n: int) -> NDArray[np.int64]:
+    """Which entry of an axis of length ``n`` each entry of the result reads; -1 for zero.
+
+    Raises
+    ------
+    UsageError
+        Where the step does not fit the axis.
+    """
+    try:
+        index = _INDEXED[step.kind](n, step.numbers)
+    except ValueError as error:  # another number of numbers
+        raise UsageError(f"{step.kind} has other numbers") from error
+    index = np.where((index >= 0) & (index < n), index, -1).astype(np.int64)
+    index.setflags(write=False)
+    return index
+
+
+@lru_cache(maxsize=64)
+def axis_matrix(step: Step, n: int) -> NDArray[np.int64]:
+    """The integers of ``taps`` on an axis of length ``n``, (rows, n).
+
+    Raises
+    ------
+    UsageError
+        Where they do not fit.
+    """
+    rows = step.numbers[0] if step.numbers else 0
+    _positive(rows)
+    if len(step.numbers) != 1 + rows * n or max(map(abs, step.numbers[1:])) >= 1 << 31:
+        raise UsageError("taps have another number of entries, or too large ones")
+    matrix = np.asarray(step.numbers[1:], dtype=np.int64).reshape(rows, n)
+    matrix.setflags(write=False)
+    return matrix
+
+
+def is_indexed(step: Step) -> bool:
+    """Whether :func:`axis_index` says all about a step."""
+    return step.kind in _INDEXED
+
+
+def _step_dims(step: Step, dims: Dims) -> Dims:
+    """Dims after one step; ValueError, TypeError or UsageError where it does not fit."""
+    kind, axis, numbers = step.kind, step.axis, step.numbers
+    if kind == "permute":
+        if axis != 0 or sorted(numbers) != list(range(len(dims))):
+            raise UsageError("no order of the axes")
+        return tuple(dims[i] for i in numbers)
+    if kind == "repeat":
+        (size,) = numbers
+        _positive(size)
+        if not 0 <= axis <= len(dims):
+            raise UsageError("no such axis")
+        return (*dims[:axis], size, *dims[axis:])
+    if not 0 <= axis < len(dims):
+        raise UsageError("no such axis")
+    n = dims[axis]
+    if not isinstance(n, int):
+        raise UsageError("a step on an axis whose length is not known")
+    found: tuple[int, ...]
+    if kind == "split":
+        _positive(*numbers)
+        if prod(numbers) != n or not numbers:
+            raise UsageError("a split into other sizes")
+        found = numbers
+    elif kind == "sum":
+        _count(numbers, 0)
+        found = ()
+    elif kind == "taps":
+        found = (len(axis_matrix(step, n)),)
+    elif kind in _INDEXED:
+        found = axis_index(step, n).shape
+    else:
+        raise UsageError(f"no step {kind!r}")
+    return (*dims[:axis], *found, *dims[axis + 1 :])
+
+
+def wire_dims(wire: Wire, dims: Dims) -> Dims:
+    """Dims of the operand that a wire makes of a value.
+
+    Raises
+    ------
+    UsageError
+        Where a step does not fit, or the operand would be too large.
+    """
+    if len(wire) > MAX_STEPS:
+        raise UsageError("a wire has too many steps")
+    for step in wire:
+        if len(step.numbers) > MAX_NUMBERS:
+            raise UsageError("a step has too many numbers")
+        try:
+            dims = _step_dims(step, dims)
+        except ValueError as error:
+            raise UsageError(f"{step.kind} has other numbers") from error
+        if len(dims) > MAX_AXES or _entries(dims) > MAX_ENTRIES:
+            raise UsageError("an operand has too many axes or entries")
+    return dims
+
+
+def _entries(dims: Dims) -> int:
+    return prod(d for d in dims if isinstance(d, int))
+
+
+def apply_step(step: Step, x: Array) -> Array:
+    """One step on integers (or floats, while a model is calibrated)."""
+    kind, axis, numbers = step.kind, step.axis, step.numbers
+    if kind == "permute":
+        return x.transpose(numbers)
+    if kind == "repeat":
+        shape = (*x.shape[:axis], numbers[0], *x.shape[axis:])
+        return np.broadcast_to(np.expand_dims(x, axis), shape)
+    if kind == "split":
+        return x.reshape(*x.shape[:axis], *numbers, *x.shape[axis + 1 :])
+    if kind == "sum":
+        return np.asarray(x.sum(axis=axis, dtype=_wide(x)))
+    if kind == "taps":
+        matrix = axis_matrix(step, x.shape[axis])
+        moved = np.moveaxis(x, axis, -1).astype(_wide(x))
+        return np.moveaxis(moved @ matrix.T.astype(moved.dtype), -1, axis)
+    index = axis_index(step, x.shape[axis])
+    out = np.take(x, np.maximum(index, 0), axis=axis)
+    if int(index.min()) < 0:
+        absent = (index < 0).reshape(*index.shape, *([1] * (x.ndim - axis - 1)))
+        out = np.where(absent, x.dtype.type(0), out)
+    return out
+
+
+def _wide(x: Array) -> np.dtype[Any]:
+    return x.dtype if x.dtype.kind in "fO" else np.dtype(np.int64)
+
+
+def apply_wire(wire: Wire, x: Array) -> Array:
+    """A wire on integers, or on floats while a model is calibrated."""
+    for step in wire:
+        x = apply_step(step, x)
+    return x
+
+
+def step_gain(step: Step, n: int) -> int:
+    """What magnitudes grow by at most in one step on an axis of length ``n``."""
+    if step.kind == "sum":
+        return n
+    if step.kind == "taps":
+        return int(np.abs(axis_matrix(step, n)).sum(axis=1).max())
+    return 1
+
+
+def wire_gain(wire: Wire, dims: Dims) -> int:
+    """What magnitudes grow by at most: the greatest sum of absolute values of a row."""
+    gain = 1
+    for step in wire:
+        if step.kind in ("sum", "taps"):
+            gain *= step_gain(step, _known(dims[step.axis]))
+        dims = _step_dims(step, dims)
+    return gain
+
+
+def _known(n: Dim) -> int:
+    if not isinstance(n, int):
+        raise UsageError("a step on an axis whose length is not known")
+    return n
+
+
+def _positive(*numbers: int) -> None:
+    if any(not 1 <= n <= MAX_ENTRIES for n in numbers):
+        raise UsageError("a length or a stride is out of bounds")
+
+
+def _natural(*numbers: int) -> None:
+    if any(not 0 <= n <= MAX_INDEX for n in numbers):
+        raise UsageError("padding out of bounds")
+
+
+def _small(entries: int) -> None:
+    if entries > MAX_INDEX:
+        raise UsageError("an axis would be too long")
+
+
+def _count(numbers: Sequence[int], wanted: int) -> None:
+    if len(numbers) != wanted:
+        raise UsageError("a step has other numbers")

@@ -1,0 +1,138 @@
+"""The steps of wires as linear maps: transposed from the description that evaluation uses.
+
+A step that reads at most one entry for each of its result is transposed by gathering, for every
+entry of the source, the coefficients of all results that read it. Nothing is committed, and the
+work is proportional to one axis and the taps on it, never to the array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.api import Engine
+from veracity.graph.wires import (
+    Step,
+    Wire,
+    apply_step,
+    axis_index,
+    axis_matrix,
+    is_indexed,
+    step_gain,
+)
+from veracity.zk.mle import kron, zeros
+from veracity.zk.reduction import Functional
+from veracity.zkml.circuit.linear_maps import (
+    Broadcast,
+    LinearMap,
+    Permute,
+    Split,
+    Sum,
+    Values,
+    functional_of,
+    vectors_of,
+)
+
+__all__ = ["AxisIndex", "AxisMatrix", "maps_of"]
+
+
+@dataclass(frozen=True)
+class AxisIndex:
+    """Entries of an axis of length ``size`` by public indices; see :func:`axis_index`."""
+
+    step: Step
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        axis = self.step.axis
+        return (*dims[:axis], *axis_index(self.step, self.size).shape, *dims[axis + 1 :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return apply_step(self.step, x)
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
+        """See :class:`LinearMap`."""
+        vectors, axis = vectors_of(functional), self.step.axis
+        span = axis_index(self.step, self.size).ndim
+        joint = kron(engine, vectors[axis : axis + span])
+        padded = engine.concat([joint, zeros(engine, 1)])  # absent readers gather the zero
+        rows = _readers(self.step, self.size)
+        total = engine.gather(padded, rows[0])
+        for row in rows[1:]:
+            total = engine.add(total, engine.gather(padded, row))
+        return 1, functional_of([*vectors[:axis], total, *vectors[axis + span :]])
+
+
+@lru_cache(maxsize=256)
+def _readers(step: Step, size: int) -> NDArray[np.int64]:
+    """(most readers, size): which results read an entry; the number of results for none."""
+    index = axis_index(step, size).reshape(-1)
+    read = np.flatnonzero(index >= 0)
+    order = read[np.argsort(index[read], kind="stable")]
+    counts = np.bincount(index[read], minlength=size)
+    rows = np.full((max(1, int(counts.max())), size), len(index), dtype=np.int64)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows[rank, index[order]] = order
+    return rows
+
+
+@dataclass(frozen=True)
+class AxisMatrix:
+    """A public matrix times an axis of length ``size``."""
+
+    step: Step
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        rows = len(axis_matrix(self.step, self.size))
+        return (*dims[: self.step.axis], rows, *dims[self.step.axis + 1 :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        return apply_step(self.step, x)
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return step_gain(self.step, self.size)
+
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
+        """See :class:`LinearMap`."""
+        vectors = vectors_of(functional)
+        matrix = axis_matrix(self.step, self.size)
+        axis = self.step.axis
+        vectors[axis] = engine.contract(matrix[None], vectors[axis])
+        return 1, functional_of(vectors)
+
+
+def maps_of(wire: Wire, dims: Sequence[int]) -> tuple[LinearMap, ...]:
+    """The maps of a wire that fits an array of these dims."""
+    out: list[LinearMap] = []
+    shape = tuple(dims)
+    for step in wire:
+        found: LinearMap
+        if step.kind == "permute":
+            found = Permute(step.numbers)
+        elif step.kind == "repeat":
+            found = Broadcast(step.axis, step.numbers[0])
+        elif step.kind == "split":
+            found = Split(step.axis, step.numbers)
+        elif step.kind == "sum":
+            found = Sum(step.axis, shape[step.axis])
+        elif is_indexed(step):
+            found = AxisIndex(step, shape[step.axis])
+        else:
+            found = AxisMatrix(step, shape[step.axis])
+        out.append(found)
+        shape = found.shape(shape)
+    return tuple(out)

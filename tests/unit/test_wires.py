@@ -1,0 +1,129 @@
+"""Wires: what evaluation does and what proofs transpose are one map, for every kind of step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.test_linear_maps import check
+from veracity.errors import UsageError
+from veracity.graph.wires import MODES, Step, Wire, apply_wire, wire_dims, wire_gain
+from veracity.zkml.circuit.axis_maps import maps_of
+
+KINDS = ("permute", "split", "repeat", "sum", "window", "pad", "slice", "flip", "dilate", "tile",
+         "each", "pick", "taps")  # fmt: skip
+Dims = tuple[int, ...]
+
+
+@st.composite
+def steps(draw: st.DrawFn, dims: Dims, kind: str) -> Step:
+    axis = draw(st.integers(0, len(dims) - 1))
+    n = dims[axis]
+    small = st.integers(1, 3)
+    numbers: tuple[int, ...] = ()
+    if kind == "permute":
+        return Step(kind, 0, tuple(draw(st.permutations(range(len(dims))))))
+    if kind == "repeat":
+        return Step(kind, draw(st.integers(0, len(dims))), (draw(small),))
+    if kind == "split":
+        first = draw(st.sampled_from([d for d in range(1, n + 1) if n % d == 0]))
+        numbers = (first, n // first)
+    elif kind == "window":
+        size, stride, dilation = draw(small), draw(small), draw(small)
+        low = dilation * (size - 1)
+        numbers = (size, stride, dilation, low, draw(st.integers(0, 2)))
+    elif kind == "pad":
+        mode = draw(st.integers(0, 2))
+        most = st.integers(0, n - 1 if mode == 2 else 3)
+        numbers = (mode, draw(most), draw(most))
+    elif kind == "slice":
+        start = draw(st.integers(0, n - 1))
+        numbers = (start, draw(st.integers(start + 1, n)), draw(small))
+    elif kind in ("dilate", "tile", "each"):
+        numbers = (draw(small),)
+    elif kind == "pick":
+        numbers = tuple(draw(st.lists(st.integers(-1, n - 1), min_size=1, max_size=5)))
+    elif kind == "taps":
+        rows = draw(small)
+        entries = st.lists(st.integers(-99, 99), min_size=rows * n, max_size=rows * n)
+        numbers = (rows, *draw(entries))
+    return Step(kind, axis, numbers)
+
+
+@st.composite
+def wires(draw: st.DrawFn) -> tuple[Dims, Wire]:
+    """Up to four steps that fit each other, with the dims of their source."""
+    source = dims = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    wire: Wire = ()
+    for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=4)):
+        if (kind == "sum" and len(dims) == 1) or len(dims) > 5:
+            continue
+        wire = (*wire, draw(steps(dims, kind)))
+        dims = wire_dims(wire, source)  # type: ignore[assignment]
+    return source, wire
+
+
+@settings(deadline=None, max_examples=300)
+@given(wires(), st.integers(0, 1 << 30))
+def test_pull_is_the_transpose_of_what_evaluation_does(found: tuple[Dims, Wire], seed: int) -> None:
+    dims, wire = found
+    check(dims, list(maps_of(wire, dims)), seed)
+    x = np.random.default_rng(seed).integers(-1 << 20, 1 << 20, dims)
+    y = apply_wire(wire, x)
+    assert y.shape == wire_dims(wire, dims)
+    for linear_map in maps_of(wire, dims):
+        x = linear_map.forward(x)
+    assert np.array_equal(x, y)
+    assert np.abs(y).max(initial=0) <= wire_gain(wire, dims) << 20
+
+
+@pytest.mark.parametrize("mode", range(3))
+def test_padding_is_numpys(mode: int) -> None:
+    x = np.arange(1, 6)
+    names = ("constant", "edge", "reflect")
+    padded = apply_wire((Step("pad", 0, (mode, 2, 3)),), x)
+    assert np.array_equal(padded, np.pad(x, (2, 3), mode=names[mode])), MODES[mode]  # type: ignore[call-overload]
+
+
+def test_a_window_is_what_convolutions_read() -> None:
+    x = np.arange(1, 8)
+    windows = apply_wire((Step("window", 0, (3, 2, 2, 1, 2)),), x)
+    padded = np.pad(x, (1, 2))
+    expected = [[padded[2 * p + 2 * t] for t in range(3)] for p in range(3)]
+    assert windows.tolist() == expected
+
+
+BAD = [
+    Step("window", 0, (0, 1, 1, 0, 0)), Step("window", 0, (9, 1, 1, 0, 0)),
+    Step("window", 0, (2, 1, 1, 0)), Step("window", 2, (1, 1, 1, 0, 0)),
+    Step("window", 0, (1, 1, 1, 1 << 40, 0)), Step("pad", 0, (2, 4, 0)),
+    Step("pad", 0, (3, 1, 1)), Step("slice", 0, (2, 2, 1)), Step("slice", 0, (0, 5, 1)),
+    Step("split", 0, (3, 2)), Step("split", 0, (-2, -2)), Step("permute", 0, (0, 0)),
+    Step("permute", 1, (0, 1)), Step("repeat", 3, (2,)), Step("repeat", 0, (1 << 40,)),
+    Step("repeat", 0, ()), Step("dilate", 0, (0,)), Step("tile", 0, (1 << 29,)),
+    Step("pick", 0, (4,)), Step("pick", 0, ()), Step("taps", 0, (1, 2, 3)), Step("taps", 0, ()),
+    Step("taps", 0, (1, 1, 1, 1, 1 << 40)), Step("sum", 0, (1,)), Step("other", 0), Step("sum", -1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", BAD, ids=str)
+def test_steps_that_do_not_fit_are_refused(step: Step) -> None:
+    with pytest.raises(UsageError):
+        wire_dims((step,), (4, 3))
+
+
+def test_lengths_that_are_not_known_are_left_alone() -> None:
+    assert wire_dims((Step("split", 1, (2, 2)), Step("permute", 0, (1, 0, 2))), ("N", 4)) == (
+        2, "N", 2,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="not known"):
+        wire_dims((Step("flip", 0),), ("N", 4))
+
+
+def test_wires_stay_small() -> None:
+    with pytest.raises(UsageError, match="too many steps"):
+        wire_dims((Step("flip", 0),) * 33, (4,))
+    with pytest.raises(UsageError, match="axes or entries"):
+        wire_dims(tuple(Step("repeat", 0, (1 << 20,)) for _ in range(2)), (4,))
