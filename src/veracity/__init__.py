@@ -1,7 +1,8 @@
 """Zero-knowledge proofs that an answer came from a committed language model.
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
-:func:`prove`. Everybody else: :func:`verify`. Any file: :func:`load`. Private inference:
+:func:`prove`. Everybody else: :func:`verify`. A network that is trained with a proof:
+:func:`train`, :func:`verify_training`. Any file: :func:`load`. Private inference:
 :mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
     from veracity.proving.models import calibrate, import_model
     from veracity.proving.prove import ProvedAnswer, prove
     from veracity.proving.verify import VerifiedAnswer, verify
+    from veracity.training.train import SGD, TrainedModel, train
+    from veracity.training.verify import VerifiedTraining, verify_training
     from veracity.work.commit import commit
     from veracity.work.estimate import Estimate, estimate
 
 __all__ = [
+    "SGD",
     "BackendUnavailable",
     "Commitment",
     "Estimate",
@@ -47,11 +51,13 @@ __all__ = [
     "ProvedAnswer",
     "RangeError",
     "Secret",
+    "TrainedModel",
     "UnsupportedModelError",
     "UsageError",
     "VeracityError",
     "VerificationError",
     "VerifiedAnswer",
+    "VerifiedTraining",
     "bench",
     "calibrate",
     "commit",
@@ -59,7 +65,9 @@ __all__ = [
     "import_model",
     "load",
     "prove",
+    "train",
     "verify",
+    "verify_training",
 ]
 
 _HOMES = {
@@ -72,6 +80,8 @@ _HOMES = {
     "proving.prove": ("ProvedAnswer", "prove"),
     "proving.verify": ("VerifiedAnswer", "verify"),
     "work.commit": ("commit",),
+    "training.train": ("SGD", "TrainedModel", "train"),
+    "training.verify": ("VerifiedTraining", "verify_training"),
     "work.estimate": ("Estimate", "estimate"),
     "errors": (
         "BackendUnavailable",

@@ -122,8 +122,8 @@ class RunDescription:
                 bytes.fromhex(plain["beacon"]),
             )
             found.recipe.validate()
-        except (ValueError, TypeError, KeyError, OverflowError, UsageError) as error:
-            raise FormatError(where, f"it describes no run ({error})") from None
+        except (ValueError, TypeError, KeyError, OverflowError, UsageError):
+            raise FormatError(where, "it describes no run") from None
         if any(len(d) != DIGEST_BYTES for d in found.data) or found.encoded != data:
             raise FormatError(where, "it is not in canonical form")
         return found
@@ -131,9 +131,9 @@ class RunDescription:
 
 def _recipe(plain: dict[str, Any]) -> Recipe:
     if plain.keys() != _RECIPE or not all(type(n) is int for n in _numbers(plain)):
-        raise ValueError("a recipe has other fields")
+        raise UsageError("a recipe has other fields")
     if sum(count for _, count in plain["rates"]) > 1 << 20:
-        raise ValueError("too many steps")
+        raise UsageError("too many steps")
     rates = tuple(m for m, count in plain["rates"] for _ in range(count))
     a, g, q = plain["integers"]
     return Recipe(

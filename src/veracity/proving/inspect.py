@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from veracity.codec import sniff
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import Commitment
+from veracity.formats.data import DATA_KIND, ROW_KIND, SECRET_KIND, DataFile, DataSecret, RowOpening
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
+from veracity.formats.training import PROOF_KIND, TrainingProof
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 
 if TYPE_CHECKING:
@@ -45,8 +47,15 @@ def _load(path: str | Path, *, shared: bool) -> Any:
         return Commitment.load(path)
     if kind == SECRET:
         return Secret.load(path, shared=shared)
-    if kind == PROOF:
-        return Proof.load(path)
+    loaders = {
+        PROOF: Proof.load,
+        DATA_KIND: DataFile.load,
+        SECRET_KIND: DataSecret.load,
+        ROW_KIND: RowOpening.load,
+        PROOF_KIND: TrainingProof.load,
+    }
+    if kind in loaders:
+        return loaders[kind](path)
     # Only program files need the frontends, which a verifier may not have.
     from veracity.formats.archive import is_network
     from veracity.formats.network import load_network
@@ -83,11 +92,49 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
+    if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
+        return {**training_facts(content), "bytes": size}
     kind = {"kind": "program (private: it holds the weights)", "bytes": size}
     if not hasattr(content, "tokenizer"):
         facts = {"source": content.source, "program": ports(content.program)}
         return {**kind, **facts, **content.report}
     return {**kind, **program_facts(content)}
+
+
+def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
+    """What the files of training say."""
+    if isinstance(content, DataFile):
+        found = content.commitment
+        return {
+            "kind": "data commitment (public)",
+            "digest": content.digest,
+            "label": found.label,
+            "examples": found.examples,
+            "inputs": found.inputs,
+            "classes": found.classes,
+            "form_bytes": sum(map(len, content.form)),
+        }
+    if isinstance(content, DataSecret):
+        return {
+            "kind": "data secret (keep it: it holds the examples)",
+            "opens": content.digest.hex(),
+            "examples": len(content.labels),
+        }
+    if isinstance(content, RowOpening):
+        return {
+            "kind": "opened row (whoever has it can show this example)",
+            "data": content.digest.hex(),
+            "row": content.index,
+        }
+    run = content.description
+    return {
+        "kind": "training proof (says nothing until it is verified)",
+        "commitment": content.commitment_digest,
+        "data": [d.hex() for d in run.data],
+        "steps": run.recipe.steps,
+        "steps_per_window": run.window,
+        "recipe": run.recipe.to_json(),
+    }
 
 
 def program_facts(content: ProgramFile) -> dict[str, Any]:

@@ -126,6 +126,7 @@ def verify_training(
     commitment: Commitment | str | Path,
     data: Sequence[DataFile | str | Path],
     *,
+    digest: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -140,6 +141,8 @@ def verify_training(
         The model that the caller asks about; nothing in the proof can change it.
     data : sequence of DataFile or path
         Every data set that it was trained on.
+    digest : str, optional
+        The commitment's digest as its publisher announces it; any other is refused.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -161,6 +164,8 @@ def verify_training(
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
     sets = [d if isinstance(d, DataFile) else DataFile.load(d) for d in data]
     started = time.perf_counter()
+    if digest is not None and digest.strip().lower() != pinned.digest:
+        raise VerificationError("the commitment is not the one with the digest given", "commitment")
     if given.commitment_digest != pinned.digest:
         raise VerificationError(
             "the proof is about another commitment than the one given", "commitment"
