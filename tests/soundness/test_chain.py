@@ -55,7 +55,7 @@ class Made:
         self.proofs: list[tuple[bytes, Any]] = []
         for link in statement.links:
             trace = self.job.run(link, self.boundary)
-            self.boundary |= chain.hand_over(ENGINE, KEY, self.job, link, trace)
+            self.boundary |= chain.hand_over(ENGINE, KEY, self.job, link, trace.values)
         for link in statement.links:
             self.proofs.append(chain.prove_link(ENGINE, KEY, self.job, link, self.boundary))
 
@@ -134,7 +134,7 @@ def test_links_are_proved_in_any_order_and_again(llama: Any) -> None:
     verify(ENGINE, cut, made.whole([again[2], made.proofs[1], again[0]]), key=KEY)
     for link in cut.links:
         trace = made.job.run(link, made.boundary)
-        retried = chain.hand_over(ENGINE, KEY, made.job, link, trace)
+        retried = chain.hand_over(ENGINE, KEY, made.job, link, trace.values)
         assert all(retried[n].tensor == made.boundary[n].tensor for n in link.hands)
 
 
@@ -203,14 +203,14 @@ def test_a_value_changed_at_the_boundary_is_rejected(llama: Any, lie: str) -> No
     first, second, third = cut.links
     (name,) = first.hands
     trace = job.run(first, {})
-    honest = chain.hand_over(ENGINE, KEY, job, first, trace)
+    honest = chain.hand_over(ENGINE, KEY, job, first, trace.values)
     value = trace.values[name].copy()
     value[0, 0] += 1
     changed = replace(trace, values={**trace.values, name: value})
-    false = chain.hand_over(ENGINE, KEY, job, first, changed)
+    false = chain.hand_over(ENGINE, KEY, job, first, changed.values)
     boundary = dict(false)
     rest = job.run(second, boundary)
-    boundary |= chain.hand_over(ENGINE, KEY, job, second, rest)
+    boundary |= chain.hand_over(ENGINE, KEY, job, second, rest.values)
     answer = answer_of(job.run(third, boundary))
     cut = restated(cut, [*e.tokens[: e.prompt_length], *answer], e.prompt_length)
     job = replace(job, statement=cut)
@@ -342,7 +342,7 @@ def test_a_job_draws_its_own_cut_seed(llama: Any) -> None:
     premise = replace(cut, context=b"another")
     job = chain.Job(premise, e.weights, opening, cut_seed=one.job.cut_seed)
     trace = job.run(premise.links[0], {})
-    other = chain.hand_over(ENGINE, KEY, job, premise.links[0], trace)
+    other = chain.hand_over(ENGINE, KEY, job, premise.links[0], trace.values)
     for name, found in other.items():
         assert found.tensor.data != one.boundary[name].tensor.data
 

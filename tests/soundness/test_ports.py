@@ -19,7 +19,7 @@ from tests.support.toy_vision import network
 from veracity.engine import load_engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import Output, Port, Program, WeightSpec, execute
-from veracity.graph.ops import Add, Function, Linear
+from veracity.graph.ops import Add, Function, Gain, Linear, Mul, Norm, Rescale
 from veracity.zk.keys import load_key
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import (
@@ -71,6 +71,34 @@ def test_any_program_is_proved(made: Made) -> None:
     verify(ENGINE, made.statement, proof, key=KEY)
     cut = replace(made.statement, cuts=(1, 2))
     verify(ENGINE, cut, made.prove(cut), key=KEY)
+
+
+def test_ops_of_any_rank_are_proved() -> None:
+    """Entry by entry, by features and over rows: of three dims, and a shift wider than a value."""
+    parts = {"w": (3, 4), "g": (3,), "h": (3,)}
+    ops = (
+        Linear(name="l", x="x", weight="w", bias="h", shift=0, bits=16),
+        Norm(name="n", x="l", kind="layer", constant=3 << 28, eps=1, shift=4, bits=16, x_bits=16),
+        Gain(name="k", x="n", weight="g", bias="h", shift=6, bits=16),
+        Mul(name="m", a="k", b="l", shift=10, bits=24),
+        Rescale(name="y", x="l", shift=32, bits=16),
+        Add(name="z", a="m", b="y", shift_a=0, shift_b=3),
+    )
+    program = Program(
+        name="ranks",
+        arch={},
+        inputs={"x": Port(("N", 2, 4), 8, -99, 99)},
+        outputs={"z": Output(("N", 2, 3), 8, -(1 << 40), 1 << 40, "z")},
+        limits={"N": 8},
+        ops=ops,
+        weights={n: WeightSpec(s, "int16", 8, 16) for n, s in parts.items()},
+        exponents={},
+    )
+    program.validate()
+    rng = np.random.default_rng(4)
+    weights = {n: rng.integers(-9, 10, s).astype(np.int16) for n, s in parts.items()}
+    ranks = Made(Toy(program, weights, {"x": rng.integers(-99, 100, (3, 2, 4))}))
+    verify(ENGINE, ranks.statement, ranks.prove(), key=KEY)
 
 
 def test_every_public_entry_is_bound(made: Made) -> None:

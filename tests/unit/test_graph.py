@@ -14,10 +14,11 @@ import pytest
 
 from tests.support.programs import Example, small_model
 from veracity.errors import FormatError, RangeError, UsageError
-from veracity.graph import Program
+from veracity.graph import Output, Port, Program, WeightSpec
 from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.functions import FUNCTIONS, PARAMETRIC, find_function
-from veracity.graph.ops import Head, Rope, rope_tables
+from veracity.graph.ops import Contract, Head, Linear, Rope, rope_tables
+from veracity.graph.ops.contract import Operand, Product
 from veracity.graph.ops.rotary import _angle, _cos_sin
 from veracity.graph.tables import exp_table, function_table, round_exactly
 from veracity.lm.generate import generate
@@ -333,3 +334,25 @@ def test_rotary_tables(style: str) -> None:
     assert cos[0].tolist() == [1 << 14] * 4
     assert not sin[0].any()
     assert np.abs(cos**2 + sin**2 - (1 << 28)).max() < 1 << 15
+
+
+def test_a_value_has_at_most_eight_axes() -> None:
+    spec = "abcdefgh,ijh->abcdefgij"
+    product = Product(spec=spec, a=Operand(x="x"), b=Operand(x="w", of="weight"))
+    program = Program(
+        name="axes",
+        arch={},
+        inputs={"x": Port((2,) * 8, 8, -9, 9)},
+        outputs={"y": Output((3,), 8, -9, 9, "y")},
+        limits={},
+        ops=(
+            Contract(name="c", products=(product,), addends=(), shift=0, bits=16),
+            Linear(name="y", x="c", weight="w", bias=None, shift=0, bits=16),
+        ),
+        weights={"w": WeightSpec((2,) * 3, "int16", 8, 16)},
+        exponents={},
+    )
+    with pytest.raises(UsageError, match="1 to 8 dims"):
+        program.validate()
+    with pytest.raises(FormatError, match="1 to 8 dims"):
+        Program.from_json(program.to_json())

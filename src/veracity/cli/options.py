@@ -13,6 +13,7 @@ __all__ = [
     "FILE",
     "backend_option",
     "force_option",
+    "jobs_option",
     "json_option",
     "memory_option",
     "quiet_option",
@@ -49,6 +50,17 @@ def threads_option(command: Command) -> Command:
     """``--threads``: how many cores to use."""
     return click.option(
         "--threads", type=click.IntRange(1, 1024), help="Threads to use [default: all cores]."
+    )(command)
+
+
+def jobs_option(command: Command) -> Command:
+    """``--jobs``: how many processes prove side by side."""
+    return click.option(
+        "--jobs",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, 256),
+        help="Processes that prove segments side by side; they share --threads and --memory.",
     )(command)
 
 
@@ -91,10 +103,10 @@ class Bytes(click.ParamType[int]):
 
 
 def memory_option(command: Command) -> Command:
-    """``--memory``: a cap for the process that proves."""
+    """``--memory``: a cap for all processes that prove."""
     return click.option(
         "--memory",
         type=Bytes(),
-        help="Most memory to occupy, such as 2GiB; the proof then has as many segments as it "
-        "takes, each some 10 to 30 kB [default: one segment].",
+        help="Most memory to occupy, all processes together, such as 2GiB; the proof then has as "
+        "many segments as it takes, each some 10 to 30 kB [default: one segment].",
     )(command)

@@ -16,6 +16,7 @@ from veracity.cli.options import (
     FILE,
     backend_option,
     force_option,
+    jobs_option,
     json_option,
     memory_option,
     quiet_option,
@@ -263,6 +264,7 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 )
 @force_option
 @memory_option
+@jobs_option
 @threads_option
 @backend_option
 @quiet_option
@@ -277,6 +279,7 @@ def prove(
     out: Path,
     force: bool,
     memory: int | None,
+    jobs: int,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -295,6 +298,7 @@ def prove(
             raw=raw,
             context=context,
             memory=memory,
+            jobs=jobs,
             threads=threads,
             backend=backend,
             progress=bar,

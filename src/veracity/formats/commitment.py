@@ -224,6 +224,8 @@ class Commitment:
             raise FormatError(where, "the metadata names another tokenizer")
         if len(table.pieces) != (vocabulary_of(program) if is_text_decoder(program) else 0):
             raise FormatError(where, "program and token table have different vocabularies")
+        if "raw" in metadata.frames:
+            metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
         model = ModelCommitment.from_bytes(rows)
         commitment = cls(metadata, program, table, model, well_formed)
         # What was read is what is pinned, whatever a compressor would write today.

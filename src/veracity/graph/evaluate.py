@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Integers
 from veracity.errors import UsageError
 from veracity.graph.ops import RULES, Op
 from veracity.graph.ops.base import Array, Run, State
@@ -63,6 +64,7 @@ def execute(
     sizes: Mapping[str, int] | None = None,
     span: tuple[int, int] | None = None,
     given: Mapping[str, Array] | None = None,
+    integers: Integers | None = None,
 ) -> Trace:
     """Run a program, all ops or some.
 
@@ -80,6 +82,8 @@ def execute(
         Run ops ``start .. stop-1`` only.
     given : mapping, optional
         Results of earlier ops that these read.
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def execute(
     if sizes is not None:
         program.check_sizes(sizes)
         bound |= sizes
-    run = Run(program.weights, weights, bound, State())
+    run = Run(program.weights, weights, bound, State(), integers)
     values = {name: np.asarray(x, dtype=np.int64) for name, x in inputs.items()}
     values.update(given or {})
     details: dict[str, dict[str, Array]] = {}
@@ -104,9 +108,9 @@ def execute(
 
 
 def run_ops(
-    program: Program, run: Run, inputs: Mapping[str, Array], stop: int | None = None
+    program: Program, run: Run, given: Mapping[str, Array], span: tuple[int, int] | None = None
 ) -> dict[str, Array]:
-    """Run the first ops, dropping every value after its last use; returns those that are left.
+    """Run ops, dropping every value after its last use; returns those that are left.
 
     Parameters
     ----------
@@ -114,19 +118,19 @@ def run_ops(
         What to run.
     run : Run
         Weights, sizes and positions before (which the caller advances).
-    inputs : mapping
-        Integers by input port.
-    stop : int, optional
-        How many ops; all where not given.
+    given : mapping
+        Integers by input port, and the results of earlier ops that are still read.
+    span : tuple of int, optional
+        Run ops ``start .. stop-1`` only.
 
     Raises
     ------
     RangeError
     """
-    ops = program.ops[:stop]
+    start, stop = (0, len(program.ops)) if span is None else span
     last = program.last_reader
-    values = dict(inputs)
-    for i, op in enumerate(ops):
+    values = dict(given)
+    for i, op in enumerate(program.ops[start:stop], start):
         values[op.name], _ = apply(op, run, values)
         for name in op.inputs():
             if last[name] == i:

@@ -195,6 +195,8 @@ class Program:
             operands = op.inputs()
             read = [dims[n] for n in operands]
             dims[op.name] = rule.shape(op, self.facts, read)
+            if not 1 <= len(dims[op.name]) <= MAX_DIMS:
+                raise UsageError(f"{op.name}: a value has 1 to {MAX_DIMS} dims")
             bounds[op.name], held = rule.magnitude(
                 op, self.facts, [bounds[n] for n in operands], read
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Integers
 from veracity.graph import Program, State
 from veracity.lm.text_decoder import check_tokens, context_of, step
 
@@ -20,6 +21,7 @@ def generate(
     max_new_tokens: int,
     stop_ids: Collection[int] = (),
     on_token: Callable[[int], None] | None = None,
+    integers: Integers | None = None,
 ) -> list[int]:
     """The model's greedy answer.
 
@@ -37,6 +39,8 @@ def generate(
         Tokens that end the answer; they are part of it.
     on_token : callable, optional
         Receives every token as it comes.
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def generate(
     check_tokens(program, prompt)
     state, answer, feed = State(), [], list(prompt)
     for _ in range(max_new_tokens):
-        token = step(program, weights, feed, state)
+        token = step(program, weights, feed, state, integers)
         answer.append(token)
         if on_token is not None:
             on_token(token)

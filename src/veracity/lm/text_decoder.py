@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Integers
 from veracity.errors import UsageError
 from veracity.graph import Output, Port, Program, State, Trace, WeightSpec, execute
 from veracity.graph.evaluate import run_ops
@@ -165,7 +166,12 @@ def answer_of(trace: Trace) -> list[int]:
     return [int(t) for t in trace.outputs.get(ANSWER, ())]
 
 
-def logits(program: Program, weights: Weights, tokens: Sequence[int]) -> Array:
+def logits(
+    program: Program,
+    weights: Weights,
+    tokens: Sequence[int],
+    integers: Integers | None = None,
+) -> Array:
     """The rescaled logits at every position; keeps no intermediates.
 
     Parameters
@@ -176,6 +182,8 @@ def logits(program: Program, weights: Weights, tokens: Sequence[int]) -> Array:
         Integers by name.
     tokens : sequence of int
         Input tokens, (T,).
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
 
     Returns
     -------
@@ -188,12 +196,19 @@ def logits(program: Program, weights: Weights, tokens: Sequence[int]) -> Array:
     head = program.ops[-1]
     if not isinstance(head, Head):
         raise UsageError("the program has no head")
-    run = Run(program.weights, weights, {"T": len(tokens)}, State())
-    values = run_ops(program, run, {TOKENS: check_tokens(program, tokens)}, len(program.ops) - 1)
-    return rescaled(head, linear(values[head.x], run.weight(head, head.weight)))
+    run = Run(program.weights, weights, {"T": len(tokens)}, State(), integers)
+    body = (0, len(program.ops) - 1)
+    values = run_ops(program, run, {TOKENS: check_tokens(program, tokens)}, body)
+    return rescaled(head, linear(values[head.x], run.weight(head, head.weight), integers))
 
 
-def step(program: Program, weights: Weights, tokens: Sequence[int], state: State) -> int:
+def step(
+    program: Program,
+    weights: Weights,
+    tokens: Sequence[int],
+    state: State,
+    integers: Integers | None = None,
+) -> int:
     """Feed more tokens; returns the greedy next token. Updates ``state``.
 
     Parameters
@@ -206,12 +221,14 @@ def step(program: Program, weights: Weights, tokens: Sequence[int], state: State
         What comes next.
     state : State
         What was fed before.
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
 
     Raises
     ------
     RangeError
     """
-    run = Run(program.weights, weights, {"T": len(tokens), "A": 1}, state)
+    run = Run(program.weights, weights, {"T": len(tokens), "A": 1}, state, integers)
     values = run_ops(program, run, {TOKENS: np.asarray(tokens, dtype=np.int64)})
     state.position += len(tokens)
     return int(values[program.ops[-1].name][0])

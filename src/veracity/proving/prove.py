@@ -10,6 +10,7 @@ from pathlib import Path
 
 from veracity import zkml
 from veracity.engine import load_engine
+from veracity.engine.api import Integers
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.program import ProgramFile
 from veracity.formats.proof import Proof, check_context, statement_context
@@ -18,7 +19,8 @@ from veracity.lm.generate import generate
 from veracity.lm.text_decoder import context_of, ports_of
 from veracity.progress import Progress, silent
 from veracity.text.table import PromptFrame, TokenTable
-from veracity.work.memory import plan_cuts
+from veracity.work.links import Workers, prove_chain
+from veracity.work.memory import plan_links
 from veracity.work.programs import integer_program, load_program, page_weights, weights_digest
 
 __all__ = ["ProvedAnswer", "prove"]
@@ -41,6 +43,7 @@ def prove(
     raw: bool = False,
     context: str = "",
     memory: int | None = None,
+    jobs: int = 1,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -64,9 +67,13 @@ def prove(
         What the proof is bound to beside its words, so that it answers one request and no other: a
         nonce or a case number of who asks. At most 4096 bytes; part of the proof, public.
     memory : int, optional
-        Bytes that the process may occupy; the proof is made in as many segments as that takes.
+        Bytes that all processes together may occupy; the proof is made in as many segments as that
+        takes.
+    jobs : int
+        Processes that prove segments side by side; a proof has at least so many segments where the
+        model can be cut so often.
     threads : int, optional
-        Threads to use; all cores by default.
+        Threads of all processes together; all cores by default.
     backend : str
         The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
@@ -79,9 +86,12 @@ def prove(
         spelled in its tokens exactly, or no segment fits ``memory``.
     RangeError
         A value left its calibrated range; no proof of this prompt can be made.
+    VeracityError
+        A process that proves was ended from outside.
     """
     check_context(context)
     progress("load", 0.0)
+    engine = load_engine(backend, threads=threads)
     opened = secret if isinstance(secret, Secret) else load_secret(secret)
     loaded = load_program(program)
     if memory is not None:
@@ -103,7 +113,8 @@ def prove(
             f"{most}; shorten the prompt"
         )
     progress("load", 1.0)
-    answer = answer_tokens(loaded, ids, min(max_new_tokens, room), progress)
+    wanted = min(max_new_tokens, room)
+    answer = answer_tokens(loaded, ids, wanted, progress, engine.integers)
     proof = prove_tokens(
         loaded,
         opened,
@@ -112,12 +123,13 @@ def prove(
         name,
         context=context,
         memory=memory,
+        jobs=jobs,
         threads=threads,
         backend=backend,
         progress=progress,
     )
-    shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
-    return ProvedAnswer(commitment.table.decode(shown), proof)
+    shown = commitment.table.show_answer(answer, commitment.metadata.stop_ids)
+    return ProvedAnswer(shown.text, proof)
 
 
 def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
@@ -153,13 +165,12 @@ def prove_tokens(
     *,
     context: str = "",
     memory: int | None = None,
+    jobs: int = 1,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
 ) -> Proof:
     """Prove that the committed model answers ``prompt`` with ``answer``, both in token ids.
-
-    ``memory`` is the limit of the process's memory in bytes, if there is one.
 
     Parameters
     ----------
@@ -176,9 +187,11 @@ def prove_tokens(
     context : str
         What the proof is bound to beside its words.
     memory : int, optional
-        Limit of the process's memory in bytes.
+        Limit of the memory of all processes together, in bytes.
+    jobs : int
+        Processes that prove side by side.
     threads : int, optional
-        Threads to use; all cores by default.
+        Threads of all processes together; all cores by default.
     backend : str
         The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
     progress : Progress
@@ -188,24 +201,28 @@ def prove_tokens(
     tokens = tuple(prompt + answer)
     inputs, outputs = ports_of(tokens, len(prompt))
     engine = load_engine(backend, threads=threads)
-    cuts: tuple[int, ...] = ()
+    plan = plan_links(zkml.Execution(integer_program(loaded), inputs, outputs), memory, jobs)
     if memory is not None:
-        cuts = plan_cuts(zkml.Execution(integer_program(loaded), inputs, outputs), memory)
         engine.keep_memory(0)
     statement = zkml.Statement(
         integer_program(loaded),
         inputs,
         outputs,
-        cuts,
+        plan.cuts,
         commitment=commitment.model,
         context=statement_context(commitment.digest, frame, context),
     )
-    argument = zkml.prove(engine, statement, loaded.weights, opened.opening, progress)
-    return Proof(commitment.digest, frame, tokens, len(prompt), argument, cuts, context)
+    workers = Workers(jobs, threads, backend, plan.memory)
+    argument = prove_chain(engine, statement, loaded.weights, opened.opening, workers, progress)
+    return Proof(commitment.digest, frame, tokens, len(prompt), argument, plan.cuts, context)
 
 
 def answer_tokens(
-    loaded: ProgramFile, prompt: list[int], wanted: int, progress: Progress
+    loaded: ProgramFile,
+    prompt: list[int],
+    wanted: int,
+    progress: Progress,
+    integers: Integers | None = None,
 ) -> list[int]:
     """The greedy answer, one call of ``progress`` a token.
 
@@ -219,6 +236,8 @@ def answer_tokens(
         Most tokens of the answer.
     progress : Progress
         Called once a token.
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
     """
     done = 0
 
@@ -235,6 +254,7 @@ def answer_tokens(
         wanted,
         frozenset(loaded.stop_ids),
         on_token=count,
+        integers=integers,
     )
 
 

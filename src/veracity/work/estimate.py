@@ -24,7 +24,7 @@ from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
 from veracity.formats.program import ProgramFile
 from veracity.lm.text_decoder import context_of, ports_of
-from veracity.work.memory import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_cuts
+from veracity.work.memory import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_links
 from veracity.work.programs import integer_program, load_program
 
 __all__ = ["Estimate", "OpRow", "estimate", "estimate_ops"]
@@ -126,7 +126,7 @@ def estimate(
     """
     execution = _execution(program, tokens)
     if memory is not None:
-        execution = replace(execution, cuts=plan_cuts(execution, memory))
+        execution = replace(execution, cuts=plan_links(execution, memory).cuts)
     parts = zkml.count_links(execution)
     costs = zkml.Costs.sum(parts)
     parameters = sum(prod(spec.shape) for spec in execution.program.weights.values())

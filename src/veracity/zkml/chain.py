@@ -23,15 +23,12 @@ proved again hands over the same points. All other randomness is drawn where it 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import replace
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
-from veracity.graph import Trace, execute
+from veracity.graph import Trace
 from veracity.zk.batch import GroupEquation, batch_challenge, require_all
 from veracity.zk.committed import ArrayId
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
@@ -41,6 +38,7 @@ from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.circuit.build import build_circuit
 from veracity.zkml.circuit.declared import boundary_id, port_id
 from veracity.zkml.committed import CommittedTensor
+from veracity.zkml.job import Job, hand_over
 from veracity.zkml.links import Link
 from veracity.zkml.model import ModelOpening, weight_arrays
 from veracity.zkml.statement import Statement
@@ -60,56 +58,6 @@ __all__ = [
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
 PROTOCOL = "veracity v3 answer"
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that the prover of a chain holds.
-
-    Attributes
-    ----------
-    statement : Statement
-        What is proved, and in which links.
-    weights : mapping
-        The integers of the committed model (may be memory-mapped).
-    opening : ModelOpening
-        Opens the commitment.
-    sealed : mapping
-        The committed ports of the statement, by port.
-    cut_seed : bytes
-        32 secret bytes from the operating system: the blinds of this job's boundary tensors.
-    """
-
-    statement: Statement
-    weights: Mapping[str, Ints] = field(repr=False)
-    opening: ModelOpening = field(repr=False)
-    sealed: Mapping[str, Boundary] = field(repr=False, default_factory=dict)
-    cut_seed: bytes = field(repr=False, default_factory=lambda: os.urandom(32))
-
-    def run(self, link: Link, boundary: Mapping[str, Boundary]) -> Trace:
-        """Execute the ops of a link."""
-        s = self.statement
-        committed = {n: self.sealed[n].values for n in s.inputs if n not in s.public_inputs()}
-        return execute(
-            s.program,
-            self.weights,
-            {**s.public_inputs(), **committed},
-            s.sizes,
-            (link.start, link.stop),
-            {name: boundary[name].values for name in link.receives},
-        )
-
-    def check_outputs(self, trace: Trace) -> None:
-        """Raise UsageError where an execution gives other outputs than the statement."""
-        for name, found in trace.outputs.items():
-            claimed = self.statement.outputs[name]
-            if isinstance(claimed, CommittedTensor):
-                sealed = self.sealed[name]
-                fits = sealed.tensor == claimed and np.array_equal(sealed.values, found)
-            else:
-                fits = np.array_equal(claimed, found)
-            if not fits:
-                raise UsageError("the model gives another answer than the one to be proved")
 
 
 def link_statement(
@@ -137,38 +85,6 @@ def link_statement(
         for name in names:
             parts += [name.encode(), tensors[name].spec.encode(), tensors[name].data]
     return framed(*parts)
-
-
-def hand_over(
-    engine: Engine, key: CommitmentKey, job: Job, link: Link, trace: Trace
-) -> dict[str, Boundary]:
-    """Commit to the values that a link hands over: always to the same bytes within a job.
-
-    Parameters
-    ----------
-    engine, key : Engine, CommitmentKey
-        Backend and generators.
-    job : Job
-        With its cut seed.
-    link : Link
-        Which values.
-    trace : Trace
-        Execution of the link.
-    """
-    out = {}
-    sealed = {
-        port.value: job.sealed[n]
-        for n, port in job.statement.program.outputs.items()
-        if port.value in job.statement.committed_outputs
-    }
-    for name in link.hands:
-        if name in sealed:
-            out[name] = sealed[name]
-            continue
-        spec = job.statement.boundary_spec(name)
-        domain = b"cut " + job.statement.digest + name.encode()
-        out[name] = seal(engine, key, spec, trace.values[name], job.cut_seed, domain)
-    return out
 
 
 def prove_link(
@@ -207,7 +123,7 @@ def prove_link(
     statement = job.statement
     if trace is None:
         progress("evaluate", 0.0)
-        trace = job.run(link, boundary)
+        trace = job.run(link, boundary, engine.integers)
         progress("evaluate", 1.0)
     job.check_outputs(trace)
     received = {name: boundary[name].values for name in link.receives}
@@ -319,9 +235,9 @@ def prove_with_spans(
         part = trace
         if part is None:
             report("evaluate", 0.0)
-            part = job.run(link, boundary)
+            part = job.run(link, boundary, engine.integers)
             report("evaluate", 1.0)
-        boundary |= hand_over(engine, key, job, link, part)
+        boundary |= hand_over(engine, key, job, link, part.values)
         proofs.append(prove_link(engine, key, job, link, boundary, part, report))
         del part
         if len(links) > 1:  # to hold less in memory

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Integers
 from veracity.errors import RangeError, UsageError
 from veracity.graph.exact import rhu
 from veracity.graph.port import Dims, Port, WeightSpec
@@ -95,12 +96,15 @@ class Run:
         What the symbols stand for.
     state : State
         Positions before; a fresh one for a whole pass.
+    integers : Integers or None
+        The products of the engine that computes; those of ``cpu`` where None.
     """
 
     specs: Mapping[str, WeightSpec]
     weights: Mapping[str, NDArray[np.integer]]
     sizes: Mapping[str, int]
     state: State
+    integers: Integers | None = None
 
     def weight(self, op: Op, name: str) -> NDArray[np.integer]:
         """A weight, within the bound that magnitudes were computed with.

@@ -46,7 +46,7 @@ def _magnitude(
 def _evaluate(op: Head, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     x = operands[0]
     require(run.sizes[op.rows] <= len(x), op, "more answers than positions")
-    acc = linear(x[len(x) - run.sizes[op.rows] :], run.weight(op, op.weight))
+    acc = linear(x[len(x) - run.sizes[op.rows] :], run.weight(op, op.weight), run.integers)
     return np.asarray(rescaled(op, acc).argmax(axis=1), dtype=np.int64), {"acc": acc}
 
 

@@ -57,7 +57,7 @@ def _linear_magnitude(
 
 def _linear(op: Linear, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     x = operands[0]
-    acc = linear(x.reshape(-1, x.shape[-1]), run.weight(op, op.weight))
+    acc = linear(x.reshape(-1, x.shape[-1]), run.weight(op, op.weight), run.integers)
     acc = acc.reshape(*x.shape[:-1], -1)
     if op.bias is not None:
         acc += run.weight(op, op.bias).astype(np.int64)

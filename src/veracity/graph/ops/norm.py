@@ -47,6 +47,7 @@ class Norm(Op):
 def _shape(op: Norm, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     require(op.kind in ("rms", "layer"), op, "unknown kind")
     require(op.constant // op.eps < 1 << 64, op, "the reciprocal root may exceed 32 bits")
+    require(len(dims[0]) >= 2, op, "a norm is over the last axis of several")
     require(isinstance(dims[0][-1], int), op, "a norm is over an axis of known length")
     return dims[0]
 

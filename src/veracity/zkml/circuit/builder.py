@@ -15,7 +15,7 @@ from veracity.engine.api import Ints
 from veracity.errors import RangeError
 from veracity.zkml.circuit.collector import Collector
 from veracity.zkml.circuit.tables import Table, unsigned
-from veracity.zkml.circuit.tensor import Tensor
+from veracity.zkml.circuit.tensor import Tensor, widened
 
 __all__ = ["Builder"]
 
@@ -186,7 +186,7 @@ class Builder(Collector):
         """
         dims = acc.dims if dims is None else dims
         half = (1 << shift) >> 1
-        shifted = None if value is None else value + half
+        shifted = None if value is None else widened(value) + half
         quotient = None if shifted is None else shifted >> shift
         y = self.column(f"{role}.y", dims, quotient, joint, bounded=True)
         rest = None if shifted is None else shifted & ((1 << shift) - 1)

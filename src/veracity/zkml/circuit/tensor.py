@@ -271,12 +271,12 @@ class Tensor:
             terms[key] = (terms.get(key, 0) + c) % ORDER
         value = None
         if self.value is not None and other.value is not None:
-            value = np.asarray(_wide(self.value) + _wide(other.value))
+            value = np.asarray(widened(self.value) + widened(other.value))
         return Tensor(self.dims, terms, value)
 
     def __mul__(self, k: int) -> Tensor:
         terms = {key: c * k % ORDER for key, c in self.terms.items()}
-        value = None if self.value is None else np.asarray(_wide(self.value) * k)
+        value = None if self.value is None else np.asarray(widened(self.value) * k)
         return Tensor(self.dims, terms, value)
 
     __rmul__ = __mul__
@@ -310,5 +310,6 @@ class Tensor:
         return self.view(Causal(self.dims[-1], visible=False))
 
 
-def _wide(x: Ints) -> Ints:
+def widened(x: Ints) -> Ints:
+    """Integers that sums of two do not leave: int64, or Python's."""
     return x if x.dtype == object or x.dtype == np.int64 else x.astype(np.int64)

@@ -6,7 +6,7 @@ verifier call the same function, the verifier with a context without values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from veracity.graph.ops.base import Unsupported
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 
-__all__ = ["Context", "Rule", "find_rule"]
+__all__ = ["Context", "Rule", "along_last", "find_rule", "letters"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,18 @@ class Context:
 
 
 Rule = Callable[[Context, Any], Tensor]
+
+
+def letters(x: Tensor) -> str:
+    """One letter for each axis, for specs of products."""
+    return "abcdefgh"[: len(x.dims)]
+
+
+def along_last(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """A vector over the last axis, repeated along all others."""
+    for size in reversed(dims[:-1]):
+        x = x.broadcast(0, size)
+    return x
 
 
 def find_rule(op: Op) -> Rule:

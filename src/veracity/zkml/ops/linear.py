@@ -10,7 +10,7 @@ from __future__ import annotations
 from veracity.graph.ops import Add, Embed, Linear, Op, Positions, Rescale
 from veracity.zkml.circuit.linear_maps import Gather
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, Rule
+from veracity.zkml.ops import Context, Rule, along_last, letters
 
 
 def _checked_rows(context: Context, rows: Tensor) -> Tensor:
@@ -46,13 +46,10 @@ def rescale(context: Context, op: Rescale) -> Tensor:
 def linear(context: Context, op: Linear) -> Tensor:
     """One product per weight matrix; leading axes are those of the input."""
     b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
-    lead = "abcdefgh"[: len(x.dims) - 1]
+    lead = letters(x)[:-1]
     acc = Tensor.product(f"{lead}k,nk->{lead}n", x, w)
     if op.bias is not None:
-        bias = b.weight(op.bias)
-        for size in reversed(acc.dims[:-1]):
-            bias = bias.broadcast(0, size)
-        acc = acc + bias
+        acc = acc + along_last(b.weight(op.bias), acc.dims)
     joint = op.name in context.rotated
     role, value = ("rotary" if joint else "linear"), context.detail(op.name, "acc")
     return b.rescaled(op.name, role, acc, value, op.shift, joint)

@@ -19,7 +19,7 @@ from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Norm, Op
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, Rule
+from veracity.zkml.ops import Context, Rule, letters
 
 #: 16-bit limbs of rho.
 RHO_LIMBS = 2
@@ -32,9 +32,10 @@ def _limb_count(bound: int) -> int:
 def norm(context: Context, op: Norm) -> Tensor:
     """See the module text."""
     b, x = context.builder, context.value(op.x)
-    tokens, d = x.dims
+    *row, d = x.dims
+    lead, last = letters(x)[:-1], len(row)
     _check_size(b, op, x)
-    c = x if op.kind == "rms" else x * d - x.sum(1).broadcast(1, d)
+    c = x if op.kind == "rms" else x * d - x.sum(last).broadcast(last, d)
     c_bound = (1 << op.x_bits) * (1 if op.kind == "rms" else 2 * d)
     m_bound = d * c_bound * c_bound + op.eps
     # u <= K and u < (2 rho + 1) M; v <= max(M, 2 rho M + M)
@@ -43,30 +44,30 @@ def norm(context: Context, op: Norm) -> Tensor:
     m = g = u = v = rho_value = acc_value = None
     if c.value is not None:
         wide = c.value.astype(object)
-        rho_value = np.asarray(context.detail(op.name, "rho")).reshape(tokens)
+        rho_value = np.asarray(context.detail(op.name, "rho")).reshape(row)
         rho = rho_value.astype(object)
-        m = (wide * wide).sum(axis=1) + op.eps
+        m = (wide * wide).sum(axis=-1) + op.eps
         g = rho * m
         u = op.constant - rho * g
         v = 2 * g + m - u - 1
-        acc_value = c.value.astype(np.int64) * rho_value[:, None].astype(np.int64)
-    row = (tokens,)
-    rho_t = b.limbs(op.name, "norm.rho", row, rho_value, RHO_LIMBS)
-    g_t = b.limbs(op.name, "norm.g", row, g, _limb_count(bracket), checked=False)
-    u_t = b.limbs(op.name, "norm.u", row, u, _limb_count(min(op.constant, bracket)))
-    v_t = b.limbs(op.name, "norm.v", row, v, _limb_count(bracket))
-    m_t = Tensor(row, (v_t + u_t + 1 - g_t * 2).terms, m)
-    b.product("tc,tc->t", c, c, m_t - op.eps)
-    b.product("t,t->t", rho_t, m_t, g_t)
-    b.product("t,t->t", rho_t, g_t, b.constant(op.constant, row) - u_t)
+        acc_value = c.value.astype(np.int64) * rho_value[..., None].astype(np.int64)
+    dims = tuple(row)
+    rho_t = b.limbs(op.name, "norm.rho", dims, rho_value, RHO_LIMBS)
+    g_t = b.limbs(op.name, "norm.g", dims, g, _limb_count(bracket), checked=False)
+    u_t = b.limbs(op.name, "norm.u", dims, u, _limb_count(min(op.constant, bracket)))
+    v_t = b.limbs(op.name, "norm.v", dims, v, _limb_count(bracket))
+    m_t = Tensor(dims, (v_t + u_t + 1 - g_t * 2).terms, m)
+    b.product(f"{lead}z,{lead}z->{lead}", c, c, m_t - op.eps)
+    b.product(f"{lead},{lead}->{lead}", rho_t, m_t, g_t)
+    b.product(f"{lead},{lead}->{lead}", rho_t, g_t, b.constant(op.constant, dims) - u_t)
 
-    acc = Tensor.product("t,tc->tc", rho_t, c)
+    acc = Tensor.product(f"{lead},{lead}z->{lead}z", rho_t, c)
     return b.rescaled(op.name, "norm", acc, acc_value, op.shift)
 
 
 def _check_size(b: Builder, op: Norm, x: Tensor) -> None:
     """Refuse a program where what pins ``rho`` might hold modulo the field's order only."""
-    bound, d = b.bound(x), x.dims[1]
+    bound, d = b.bound(x), x.dims[-1]
     c = None if bound is None else bound * (1 if op.kind == "rms" else 2 * d)
     if c is None or (d * c * c + op.eps) << 2 * 16 * RHO_LIMBS >= ORDER // 4:
         raise UnsupportedModelError(

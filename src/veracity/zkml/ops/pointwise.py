@@ -17,7 +17,7 @@ from veracity.graph.ops import Function, Gain, Mul, Op, Rope, rope_tables
 from veracity.zkml.circuit.linear_maps import Rotate
 from veracity.zkml.circuit.tables import function
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, Rule
+from veracity.zkml.ops import Context, Rule, along_last, letters
 
 
 def apply_function(context: Context, op: Function) -> Tensor:
@@ -40,16 +40,18 @@ def multiply(context: Context, op: Mul) -> Tensor:
     value = None
     if left.value is not None and right.value is not None:
         value = left.value.astype(np.int64) * right.value.astype(np.int64)
-    acc = Tensor.product("tf,tf->tf", left, right)
+    axes = letters(left)
+    acc = Tensor.product(f"{axes},{axes}->{axes}", left, right)
     return context.builder.rescaled(op.name, "mul", acc, value, op.shift)
 
 
 def gain(context: Context, op: Gain) -> Tensor:
-    """``x(t, c) w(c) + bias(c)``, rescaled."""
+    """``x(.., c) w(c) + bias(c)``, rescaled."""
     b, x, w = context.builder, context.value(op.x), context.builder.weight(op.weight)
-    acc = Tensor.product("tc,c->tc", x, w)
+    axes = letters(x)
+    acc = Tensor.product(f"{axes},{axes[-1]}->{axes}", x, w)
     if op.bias is not None:
-        acc = acc + b.weight(op.bias).broadcast(0, x.dims[0])
+        acc = acc + along_last(b.weight(op.bias), x.dims)
     return b.rescaled(op.name, "gain", acc, context.detail(op.name, "acc"), op.shift)
 
 

@@ -1,0 +1,294 @@
+"""Proving the links of a chain in several processes.
+
+This process runs the model once, keeping nothing but what links hand over to each other, and
+commits to that; workers prove the links (:mod:`veracity.work.pool`), each executing its own ops
+again. What a worker is sent: the statement, where the weights lie (or the weights, where they are
+not memory-mapped), the opening of the model, and with every link the values and blinds of the
+tensors that it receives and hands over. All other randomness is drawn in the worker, at its place.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity import zkml
+from veracity.engine import load_engine
+from veracity.engine.api import Engine, Ints
+from veracity.errors import UsageError
+from veracity.formats.paging import PagedWeights
+from veracity.graph import Program
+from veracity.graph.port import Port
+from veracity.progress import Progress, silent
+from veracity.work.messages import Message
+from veracity.work.pool import WorkerPool
+from veracity.zk.committed import ArrayId
+from veracity.zk.keys import load_key
+from veracity.zk.transcript import Span
+from veracity.zkml import ModelCommitment, ModelOpening, Statement
+from veracity.zkml.boundary import Boundary
+from veracity.zkml.chain import assemble, prove_link
+from veracity.zkml.committed import CommittedTensor, TensorSpec
+from veracity.zkml.job import Job, hand_over
+from veracity.zkml.links import Link
+from veracity.zkml.statement import PortValue
+
+__all__ = ["Workers", "open_chain", "prove_chain", "setup_message"]
+
+_ENTRY = f"{__name__}:open_chain"
+_SCALAR = 32
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How a job is spread over processes.
+
+    Attributes
+    ----------
+    jobs : int
+        How many processes prove.
+    threads : int or None
+        Threads of all of them together; all cores where None.
+    backend : str
+        The engine of each.
+    memory : int or None
+        Bytes that each of them may occupy.
+    """
+
+    jobs: int = 1
+    threads: int | None = None
+    backend: str = "cpu"
+    memory: int | None = None
+
+
+def prove_chain(
+    engine: Engine,
+    statement: Statement,
+    weights: Mapping[str, Ints],
+    opening: ModelOpening,
+    workers: Workers,
+    progress: Progress = silent,
+    sealed: Mapping[str, Boundary] | None = None,
+) -> bytes:
+    """Prove a statement, its links side by side where there are several jobs.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend of this process.
+    statement : Statement
+        What to prove, and in which links.
+    weights : mapping
+        The integers of the committed model (may be memory-mapped).
+    opening : ModelOpening
+        Opens the commitment.
+    workers : Workers
+        How many processes, and what each may use.
+    progress : Progress
+        Receives (phase, share of all links' phase done).
+    sealed : mapping, optional
+        What opens the committed ports of the statement, by port.
+
+    Returns
+    -------
+    bytes
+        The proof.
+
+    Raises
+    ------
+    RangeError
+        If a value leaves its calibrated range.
+    UsageError
+        If the answer is not the model's, or files do not belong together.
+    VeracityError
+        If a worker dies.
+    """
+    if workers.jobs == 1:
+        return zkml.prove(engine, statement, weights, opening, progress, sealed=sealed)
+    statement.check()
+    opening.check(statement.commitment)
+    job = Job(statement, weights, opening, sealed or {})
+    made: dict[str, CommittedTensor] = {}
+    report = _Mean(len(statement.links), progress)
+    count = min(workers.jobs, len(statement.links))
+    setup = setup_message(engine, job, workers)
+    with WorkerPool(_ENTRY, setup, count, workers.threads) as pool:
+        results = pool.run(_tasks(engine, job, made), report)
+    proofs = [(r.parts[0], [Span(*span) for span in r.body["spans"]]) for r in results]
+    return assemble(statement, made, proofs)[0]
+
+
+def _tasks(engine: Engine, job: Job, made: dict[str, CommittedTensor]) -> Iterator[Message]:
+    """One message a link; ``made`` is filled with the boundary tensors on the way."""
+    key = load_key(engine, job.statement.log_columns)
+    last = {name: link.index for link in job.statement.links for name in link.receives}
+    boundary: dict[str, Boundary] = {}
+    for link, values in job.handed_values(engine.integers):
+        fresh = hand_over(engine, key, job, link, values)
+        boundary |= fresh
+        made |= {name: b.tensor for name, b in fresh.items()}
+        names = [*link.receives, *link.hands]
+        parts = [p for name in names for p in _boundary_parts(engine, boundary[name])]
+        yield Message("link", {"index": link.index}, tuple(parts))
+        boundary = {n: b for n, b in boundary.items() if last.get(n, 0) > link.index}
+
+
+class _Mean:
+    """Progress of all links together: the mean share of each phase."""
+
+    def __init__(self, links: int, progress: Progress) -> None:
+        self._links, self._progress = links, progress
+        self._done: dict[str, dict[int, float]] = {}
+
+    def __call__(self, part: int, phase: str, share: float) -> None:
+        shares = self._done.setdefault(phase, {})
+        shares[part] = max(share, shares.get(part, 0.0))
+        self._progress(phase, sum(shares.values()) / self._links)
+
+
+# ---- messages ----------------------------------------------------------------------------------
+def setup_message(engine: Engine, job: Job, workers: Workers) -> Message:
+    """All that the links of a job share.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend of this process.
+    job : Job
+        What is proved.
+    workers : Workers
+        What each of them may use.
+    """
+    s = job.statement
+    parts = [
+        s.program.to_json().encode(),
+        s.commitment.to_bytes(),
+        s.context,
+        job.opening.to_bytes(),
+    ]
+    sides: list[dict[str, Any]] = []
+    for side in (s.inputs, s.outputs):
+        described: dict[str, Any] = {}
+        for name in sorted(side):
+            value = side[name]
+            if isinstance(value, CommittedTensor):
+                described[name] = {"dims": list(value.spec.dims), "committed": True}
+                parts += _boundary_parts(engine, job.sealed[name])
+            else:
+                described[name] = {"dims": list(np.shape(value)), "committed": False}
+                parts.append(_int64(value))
+        sides.append(described)
+    places: dict[str, Any] = {}
+    for name in sorted(s.program.weights):
+        places[name], found = _place(job.weights[name])
+        parts += found
+    body = {
+        "cuts": list(s.cuts),
+        "inputs": sides[0],
+        "outputs": sides[1],
+        "weights": places,
+        "backend": workers.backend,
+        "memory": workers.memory,
+    }
+    return Message("chain", body, tuple(parts))
+
+
+def open_chain(setup: Message) -> Callable[[Message, Progress], Message]:
+    """The worker's side: what proves links of the job that a setup describes."""
+    engine = load_engine(setup.body["backend"])
+    job = _read_job(engine, setup)
+    key = load_key(engine, job.statement.log_columns)
+    if setup.body["memory"] is not None:
+        engine.keep_memory(0)
+
+    def work(part: Message, progress: Progress) -> Message:
+        link: Link = job.statement.links[part.body["index"]]
+        boundary = {}
+        for i, name in enumerate((*link.receives, *link.hands)):
+            spec = job.statement.boundary_spec(name)
+            boundary[name] = _boundary(engine, spec, part.parts[3 * i : 3 * i + 3])
+        proof, spans = prove_link(engine, key, job, link, boundary, None, progress)
+        return Message("proof", {"spans": [[s.label, s.start, s.stop] for s in spans]}, (proof,))
+
+    return work
+
+
+def _read_job(engine: Engine, setup: Message) -> Job:
+    program_text, commitment, context, opening, *rest = setup.parts
+    program, model = (
+        Program.from_json(program_text.decode()),
+        ModelCommitment.from_bytes(commitment),
+    )
+    parts = iter(rest)
+    sealed: dict[str, Boundary] = {}
+    sides: list[dict[str, PortValue]] = []
+    ports: dict[str, Port] = {**program.inputs, **program.outputs}
+    for side in (setup.body["inputs"], setup.body["outputs"]):
+        read: dict[str, PortValue] = {}
+        for name in sorted(side):
+            how = side[name]
+            dims = tuple(how["dims"])
+            if how["committed"]:
+                port = ports[name]
+                spec = TensorSpec(dims, port.exponent, port.low, port.high, model.log_columns)
+                sealed[name] = _boundary(engine, spec, [next(parts) for _ in range(3)])
+                read[name] = sealed[name].tensor
+            else:
+                read[name] = np.frombuffer(next(parts), dtype="<i8").reshape(dims)
+        sides.append(read)
+    weights: Mapping[str, NDArray[Any]] = {
+        name: _weight(place, parts) for name, place in sorted(setup.body["weights"].items())
+    }
+    if setup.body["memory"] is not None:
+        weights = PagedWeights(weights, setup.body["memory"] // 16)
+    statement = Statement(
+        program, sides[0], sides[1], tuple(setup.body["cuts"]), commitment=model, context=context
+    )
+    return Job(statement, weights, ModelOpening.from_bytes(opening), sealed)
+
+
+def _place(weight: NDArray[Any]) -> tuple[dict[str, Any], list[bytes]]:
+    """Where a weight lies on the disk, or the weight itself."""
+    place: dict[str, Any] = {"type": weight.dtype.str, "dims": list(weight.shape)}
+    base: Any = weight.base  # the mapping itself: no part of an array
+    whole = isinstance(base, mmap.mmap) and weight.flags.c_contiguous
+    if isinstance(weight, np.memmap) and whole and weight.filename is not None:
+        return {**place, "file": str(weight.filename), "offset": weight.offset}, []
+    return place, [np.ascontiguousarray(weight).tobytes()]
+
+
+def _weight(place: Mapping[str, Any], parts: Iterator[bytes]) -> NDArray[Any]:
+    kind, dims = np.dtype(place["type"]), tuple(place["dims"])
+    if "file" not in place:
+        return np.frombuffer(next(parts), dtype=kind).reshape(dims)
+    try:
+        return np.memmap(place["file"], dtype=kind, mode="r", offset=place["offset"], shape=dims)
+    except (OSError, ValueError):
+        raise UsageError("the program file has changed while it was being proved") from None
+
+
+def _int64(values: Any) -> bytes:
+    return np.ascontiguousarray(values, dtype="<i8").tobytes()
+
+
+def _boundary_parts(engine: Engine, boundary: Boundary) -> list[bytes]:
+    """Rows, integers in natural order, and blinds of a tensor."""
+    blinds = [b.to_bytes(_SCALAR, "little") for b in engine.to_ints(boundary.array.blinds)]
+    return [boundary.tensor.data, _int64(boundary.values), b"".join(blinds)]
+
+
+def _boundary(engine: Engine, spec: TensorSpec, parts: Sequence[bytes]) -> Boundary:
+    """Inverse of :func:`_boundary_parts`."""
+    rows, integers, secret = parts
+    values = np.frombuffer(integers, dtype="<i8", count=prod(spec.dims)).reshape(spec.dims)
+    blinds = engine.from_ints(
+        [int.from_bytes(secret[i : i + _SCALAR], "little") for i in range(0, len(secret), _SCALAR)]
+    )
+    array = spec.arrays(ArrayId("sealed", ""), values, blinds)
+    return Boundary(CommittedTensor(spec, rows), array)

@@ -1,0 +1,211 @@
+"""A pool of processes for work in independent parts: links of a chain, windows of training.
+
+Workers are started afresh (never forked: a fork would share the state of threads and of anything
+drawn at random), they get what they need over a socket, and nothing is written to a disk. A worker
+ends with its parent however that ends, because its socket closes then; what ends the parent's block
+(an error, Ctrl-C, a cancelled ``progress``) ends the workers first. A worker that dies is one clear
+error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from veracity.errors import UsageError, VeracityError
+from veracity.work.messages import Message, raised, receive, send
+
+__all__ = ["PartProgress", "WorkerPool", "cores", "threads_each"]
+
+#: ``progress(part, phase, share)``: the index of a part of the work, and what its worker tells.
+PartProgress = Callable[[int, str, float], None]
+
+#: Read by Rust's and by NumPy's pools of threads when they start.
+_THREADS = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads_each(jobs: int, threads: int | None) -> int:
+    """Threads of each of ``jobs`` workers that share ``threads``, all cores where not given."""
+    return max(1, (cores() if threads is None else threads) // jobs)
+
+
+class _Worker:
+    """One process, and our end of the socket to it."""
+
+    def __init__(self, threads: int) -> None:
+        self.end, theirs = socket.socketpair()
+        paths = [str(Path(p).resolve()) for p in sys.path]
+        environment = {
+            **os.environ,
+            **dict.fromkeys(_THREADS, str(threads)),
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
+        said = None if os.environ.get("VERACITY_TRACEBACK") == "1" else subprocess.DEVNULL
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "veracity.work.worker", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=environment,
+            )
+        finally:
+            theirs.close()
+        self.part: int | None = None
+
+    def died(self) -> VeracityError:
+        """What to tell of a worker that is gone."""
+        code = self.process.wait()
+        if code >= 0:
+            return VeracityError(f"a worker process ended by itself with exit code {code}")
+        name = signal.Signals(-code).name
+        return VeracityError(
+            f"a worker process was ended by {name}; if memory ran out, ask for fewer jobs or "
+            "give a limit of memory"
+        )
+
+    def kill(self) -> None:
+        """End it at once; it holds nothing that would have to be cleared."""
+        self.end.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class WorkerPool:
+    """Processes that all opened the same work, and take its parts one by one.
+
+    Parameters
+    ----------
+    entry : str
+        ``module:function``, called once in each worker as ``function(setup)``; it returns
+        ``work(part, progress)``, which gives the result of one part, both messages.
+    setup : Message
+        What all parts share.
+    jobs : int
+        How many processes.
+    threads : int, optional
+        Threads of all of them together; all cores where not given.
+    """
+
+    def __init__(self, entry: str, setup: Message, jobs: int, threads: int | None = None) -> None:
+        if jobs < 1:
+            raise UsageError(f"{jobs} jobs cannot work; give at least one")
+        self._entry, self._setup, self._jobs = entry, setup, jobs
+        self._threads = threads_each(jobs, threads)
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> WorkerPool:
+        try:
+            for _ in range(self._jobs):
+                self._workers.append(_Worker(self._threads))
+            start = {"entry": self._entry, "setup": self._setup.kind, "body": self._setup.body}
+            for worker in self._workers:
+                self._send(worker, Message("open", start, self._setup.parts))
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes."""
+        return [worker.process.pid for worker in self._workers]
+
+    def run(self, parts: Iterable[Message], progress: PartProgress | None = None) -> list[Message]:
+        """The results of all parts, in their order.
+
+        Parameters
+        ----------
+        parts : iterable of Message
+            Taken one at a time as workers become free, and one ahead, so that it may compute them.
+        progress : callable, optional
+            Receives (index of a part, phase, share of the phase done).
+
+        Raises
+        ------
+        VeracityError
+            What a part raised, or that a worker died.
+        """
+        waiting = _Ahead(parts)
+        results: dict[int, Message] = {}
+        with selectors.DefaultSelector() as ready:
+            for worker in self._workers:
+                ready.register(worker.end, selectors.EVENT_READ, worker)
+            while True:
+                for worker in self._workers:
+                    if worker.part is None and (found := waiting.take()) is not None:
+                        worker.part = found[0]
+                        self._send(worker, found[1])
+                waiting.fill()
+                if all(worker.part is None for worker in self._workers):
+                    return [results[i] for i in sorted(results)]
+                for key, _ in ready.select():
+                    self._note(key.data, results, progress)
+
+    def _send(self, worker: _Worker, message: Message) -> None:
+        try:
+            send(worker.end, message)
+        except OSError:
+            raise worker.died() from None
+
+    @staticmethod
+    def _note(worker: _Worker, results: dict[int, Message], progress: PartProgress | None) -> None:
+        message = receive(worker.end)
+        if message is None:
+            raise worker.died()
+        if message.kind == "error":
+            raise raised(message)
+        if worker.part is None:
+            raise VeracityError("a worker answers what it was not asked")
+        if message.kind == "progress":
+            if progress is not None:
+                progress(worker.part, message.body["phase"], message.body["share"])
+            return
+        results[worker.part] = message
+        worker.part = None
+
+
+class _Ahead:
+    """Parts with their numbers; at most one is computed before it is asked for."""
+
+    def __init__(self, parts: Iterable[Message]) -> None:
+        self._parts: Iterator[tuple[int, Message]] = enumerate(parts)
+        self._next: tuple[int, Message] | None = None
+
+    def fill(self) -> None:
+        """Compute the next one, if there is one and it was not yet."""
+        if self._next is None:
+            with contextlib.suppress(StopIteration):
+                self._next = next(self._parts)
+
+    def take(self) -> tuple[int, Message] | None:
+        """The next one."""
+        self.fill()
+        found, self._next = self._next, None
+        return found
