@@ -28,7 +28,7 @@ BUILTINS = {
     "ValueError",
 }
 #: States that no input can reach, by file.
-UNREACHABLE = {"archive.py": {"ValueError"}}  # an archive that was closed while it is written
+UNREACHABLE = {"program.py": {"ValueError"}}  # an archive that was closed while it is written
 LAYERS_FOR_USERS = ("benchmarks", "cli", "formats", "frontends", "private", "proving", "work")
 
 

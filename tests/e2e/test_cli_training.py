@@ -12,12 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from veracity import zkml
-from veracity.engine import load_engine
 from veracity.errors import UsageError
-from veracity.formats.network import load_network
-from veracity.formats.secret import Secret
-from veracity.graph import execute
+from veracity.formats.program import load_any_program
 
 VERACITY = (sys.executable, "-c", "from veracity.cli import main; main()")
 RECIPE = """
@@ -74,14 +70,21 @@ def test_it_is_verified_by_public_files(house: Path, tmp_path: Path) -> None:
 
 
 def test_custody_from_data_to_an_answer(house: Path) -> None:
-    network, secret = load_network(house / "net.vprog"), Secret.load(house / "net.vsec")
+    """The commitment that training ends with is the one that answers refer to."""
     with np.load(house / "toy.npz") as arrays:
-        x = arrays["x"][:2].astype(np.int64)
-    trace = execute(network.program, network.weights, {"x": x})
-    engine = load_engine("cpu")
-    commitment = secret.commitment.model
-    statement = zkml.Statement(network.program, {"x": x}, trace.outputs, commitment=commitment)
-    zkml.verify(engine, statement, zkml.prove(engine, statement, network.weights, secret.opening))
+        np.save(house / "x.npy", arrays["x"][:2] / 256)
+    call("prove", "net.vprog", "--secret", "net.vsec", "--input", "x.npy", "--out", "y.vproof",
+         "-q", folder=house)  # fmt: skip
+    words = ("verify", "y.vproof", "--commitment", "net.vcom", "--input", "x.npy",
+             "--training", "net.vtrain", "--data", "toy.vdata")  # fmt: skip
+    shown = [f"--output={path.name}" for path in house.glob("y*.npy")]
+    assert len(shown) == 1
+    told = json.loads(call(*words, *shown, "--json", folder=house).stdout)
+    assert told["accepted"] is True
+    assert told["training"]["labels"] == ["toys"]
+    assert "where the model came from, proved" in call(*words, *shown, folder=house).stdout
+    other = [w if w != "toy.vdata" else "x.npy" for w in words]
+    call(*other, *shown, folder=house, expect=2)
 
 
 @pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.99])
@@ -134,7 +137,7 @@ def test_killed_at_any_moment_it_goes_on(house: Path) -> None:
     call("train", "finish", "killed", "--model", "k.vprog", "--commitment", "k.vcom",
          "--secret", "k.vsec", "--proof", "k.vtrain", "-q", folder=house)  # fmt: skip
     call("verify", "k.vtrain", "--commitment", "k.vcom", "--data", "toy.vdata", folder=house)
-    ours, theirs = (load_network(house / n).weights for n in ("net.vprog", "k.vprog"))
+    ours, theirs = (load_any_program(house / n).weights for n in ("net.vprog", "k.vprog"))
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)  # training is exact
 
 

@@ -38,6 +38,7 @@ EXTENSIONS = {
     b"VTRN": "training proof",
     b"VCUT": "checkpoint",
     b"VWIN": "window",
+    b"VPRT": "proof about tensors",
 }
 
 

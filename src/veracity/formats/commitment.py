@@ -62,8 +62,7 @@ class Metadata:
     quantisation, calibration, accuracy : mapping
         How integers were made from floats, on which text, and how well they agree.
     frames : mapping
-        The prompt frames ``raw`` and, where the model has one, ``chat``; none where it reads no
-        text.
+        The prompt frames ``raw`` and, where the model has one, ``chat``.
     stop_ids : tuple[int, ...]
         Tokens that end an answer.
     package_version : str
@@ -130,10 +129,9 @@ class Metadata:
             name: PromptFrame.from_plain(frame, f"{where}, frame", vocabulary)
             for name, frame in value["frames"].items()
         }
-        if vocabulary and ("raw" not in frames or not frames.keys() <= {"raw", "chat"}):
-            raise FormatError(where, "the frames must be 'raw' and perhaps 'chat'")
-        if frames and not vocabulary:
-            raise FormatError(where, "a program without tokens has no frames")
+        wanted = {"raw"} if vocabulary else set()
+        if not wanted <= frames.keys() <= wanted | ({"chat"} if vocabulary else set()):
+            raise FormatError(where, "the frames must be 'raw' and perhaps 'chat', of text only")
         stops = value["stop_ids"]
         if not all(type(i) is int and 0 <= i < vocabulary for i in stops):
             raise FormatError(where, "'stop_ids' holds something that is no token id")
@@ -153,7 +151,7 @@ class Commitment:
     program : Program
         The integer program.
     table : TokenTable
-        Tokens, and how text is spelled in them; empty where the program reads no text.
+        Tokens, and how text is spelled in them; none for a network over tensors.
     model : ModelCommitment
         Row commitments of all weights.
     well_formed : bytes
@@ -222,9 +220,10 @@ class Commitment:
             raise FormatError(where, "the metadata names another program")
         if metadata.tokenizer_digest != table.digest:
             raise FormatError(where, "the metadata names another tokenizer")
-        if len(table.pieces) != (vocabulary_of(program) if is_text_decoder(program) else 0):
+        vocabulary = vocabulary_of(program) if is_text_decoder(program) else 0
+        if len(table.pieces) != vocabulary:
             raise FormatError(where, "program and token table have different vocabularies")
-        if "raw" in metadata.frames:
+        if vocabulary:
             metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
         model = ModelCommitment.from_bytes(rows)
         commitment = cls(metadata, program, table, model, well_formed)

@@ -9,18 +9,27 @@ from typing import TYPE_CHECKING, Any
 from veracity.codec import sniff
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import Commitment
-from veracity.formats.data import DATA_KIND, ROW_KIND, SECRET_KIND, DataFile, DataSecret, RowOpening
+from veracity.formats.data import (
+    DATA_KIND,
+    ROW_KIND,
+    SECRET_KIND,
+    DataFile,
+    DataSecret,
+    RowOpening,
+)
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
+from veracity.formats.tensor_proof import KIND as TENSORS
+from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import PROOF_KIND, TrainingProof
+from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
-    from veracity.formats.program import ProgramFile
-    from veracity.graph import Program
+    from veracity.formats.program import NetworkFile, ProgramFile
 
 __all__ = ["inspect_file", "load"]
 
@@ -30,7 +39,7 @@ def load(path: str | Path) -> Any:
 
     Returns
     -------
-    Commitment, Secret, Proof or ProgramFile
+    Commitment, Secret, Proof, TensorProof, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -48,8 +57,9 @@ def _load(path: str | Path, *, shared: bool) -> Any:
         return Commitment.load(path)
     if kind == SECRET:
         return Secret.load(path, shared=shared)
-    loaders = {
+    loaders: dict[bytes | None, Any] = {
         PROOF: Proof.load,
+        TENSORS: TensorProof.load,
         DATA_KIND: DataFile.load,
         SECRET_KIND: DataSecret.load,
         ROW_KIND: RowOpening.load,
@@ -58,11 +68,9 @@ def _load(path: str | Path, *, shared: bool) -> Any:
     if kind in loaders:
         return loaders[kind](path)
     # Only program files need the frontends, which a verifier may not have.
-    from veracity.formats.archive import is_network
-    from veracity.formats.network import load_network
-    from veracity.formats.program import load_program_file
+    from veracity.formats.program import load_any_program
 
-    return load_network(path) if is_network(Path(path)) else load_program_file(path)
+    return load_any_program(path)
 
 
 def inspect_file(path: str | Path) -> dict[str, Any]:
@@ -95,11 +103,46 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
         }
     if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
         return {**training_facts(content), "bytes": size}
-    kind = {"kind": "program (private: it holds the weights)", "bytes": size}
-    if not hasattr(content, "tokenizer"):
-        facts = {"source": content.source, "program": ports(content.program)}
-        return {**kind, **facts, **content.report}
-    return {**kind, **program_facts(content)}
+    if isinstance(content, TensorProof):
+        return {
+            "kind": "proof about tensors (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "inputs": {n: d.hex() for n, d in content.inputs.items()},
+            "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "argument_bytes": len(content.argument),
+        }
+    text = hasattr(content, "tokenizer")
+    return {
+        "kind": "program (private: it holds the weights)",
+        "bytes": size,
+        **(program_facts(content) if text else network_facts(content)),
+    }
+
+
+def network_facts(content: NetworkFile) -> dict[str, Any]:
+    """What is known of a network over tensors."""
+    return {
+        "source": content.source,
+        "parameters": content.parameters,
+        "program": tensor_facts(content.program),
+        "quantisation": content.quantisation,
+        "calibration": content.calibration,
+        "accuracy": content.accuracy,
+    }
+
+
+def tensor_facts(program: Program) -> dict[str, Any]:
+    """Digest, number of ops and ports of a program over tensors."""
+    ports = {**program.inputs, **program.outputs}
+    return {
+        "digest": program.digest,
+        "ops": len(program.ops),
+        **{
+            name: f"{'x'.join(map(str, p.dims))}, multiples of 2^-{p.exponent}"
+            for name, p in ports.items()
+        },
+    }
 
 
 def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
@@ -158,24 +201,13 @@ def program_facts(content: ProgramFile) -> dict[str, Any]:
     return facts
 
 
-def ports(program: Program) -> dict[str, Any]:
-    """Inputs and outputs of a program over arrays."""
-    return {
-        "ops": len(program.ops),
-        "inputs": {n: list(p.dims) for n, p in program.inputs.items()},
-        "outputs": {n: list(p.dims) for n, p in program.outputs.items()},
-    }
-
-
 def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     """The statements in a commitment."""
     plain = commitment.metadata.to_plain()
     plain.pop("frames")
     program, table = commitment.program, commitment.table
     if not is_text_decoder(program):
-        plain.pop("stop_ids")
-        plain.pop("tokenizer_digest")
-        return {"digest": commitment.digest, "program": ports(program), **plain}
+        return {"digest": commitment.digest, "program": tensor_facts(program), **plain}
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from veracity.codec import atomic_outputs
 from veracity.formats.commitment import Commitment
-from veracity.formats.network import NetworkFile, save_network
+from veracity.formats.program import NetworkFile, save_program_file
 from veracity.formats.secret import Secret
 from veracity.formats.training import RunDescription, TrainingProof
 from veracity.graph.training.program import program_of
 from veracity.progress import Progress, silent
 from veracity.training.runner import RunFolder
-from veracity.work.commit import commit_network
+from veracity.work.commit import commit
 from veracity.zk.keys import load_key
 from veracity.zkml.training.rounding import rounded_weights
 from veracity.zkml.training.run import RunProof, prove_rounding
@@ -49,9 +50,11 @@ def finish_run(folder: RunFolder, progress: Progress = silent) -> Finished:
         "name": "trained network",
         "premise": run.premise(start).hex(),
         "data": [d.digest.hex() for d in run.data],
+        "parameters": sum(w.size for w in published.values()),
     }
-    network = NetworkFile(source, program_of(run.recipe), published)
-    commitment, secret = commit_network(engine, network, progress)
+    report: dict[str, Any] = {"samples": {}, "accuracy": {}}
+    network = NetworkFile(source, program_of(run.recipe), published, report)
+    commitment, secret = commit(network, engine=engine, progress=progress)
     rounding = prove_rounding(
         engine,
         load_key(engine, run.log_columns),
@@ -85,7 +88,7 @@ def save_finished(
         Where to.
     """
     network, public, opening, trained = finished
-    save_network(model, network)
+    save_program_file(model, network)
     with atomic_outputs((secret, 0o600), (commitment, 0o644), (proof, 0o644)) as streams:
         contents = (opening.to_bytes(), public.to_bytes(), trained.to_bytes())
         for stream, content in zip(streams, contents, strict=True):

@@ -9,33 +9,41 @@ from veracity import zkml
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.formats.commitment import Commitment, Metadata
-from veracity.formats.network import NetworkFile
-from veracity.formats.program import ProgramFile
+from veracity.formats.program import NetworkFile
 from veracity.formats.secret import Secret
 from veracity.progress import Progress, silent
-from veracity.text.table import TokenTable
-from veracity.work.programs import integer_program, load_program, prompt_frames, weights_digest
+from veracity.text.table import PromptFrame, TokenTable
+from veracity.work.programs import (
+    AnyProgram,
+    integer_program,
+    load_any,
+    prompt_frames,
+    weights_digest,
+)
 
-__all__ = ["commit", "commit_network"]
+__all__ = ["commit"]
 
 
 def commit(
-    program: ProgramFile | str | Path,
+    program: AnyProgram | str | Path,
     *,
     threads: int | None = None,
     backend: str = "cpu",
+    engine: Engine | None = None,
     progress: Progress = silent,
 ) -> tuple[Commitment, Secret]:
     """Commit to every weight of a calibrated model.
 
     Parameters
     ----------
-    program : ProgramFile or path
-        A calibrated model.
+    program : ProgramFile, NetworkFile or path
+        A model with its scales.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
         The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
+    engine : Engine, optional
+        The engine itself, where the caller has it already.
     progress : Progress
         Called as the work advances.
 
@@ -50,12 +58,17 @@ def commit(
         The program was not calibrated yet.
     """
     progress("load", 0.0)
-    loaded = load_program(program)
+    loaded = load_any(program)
     integers = integer_program(loaded)
-    engine = load_engine(backend, threads=threads)
+    engine = load_engine(backend, threads=threads) if engine is None else engine
     progress("load", 1.0)
     model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
-    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
+    table = TokenTable((), frozenset())
+    frames: dict[str, PromptFrame] = {}
+    stops: tuple[int, ...] = ()
+    if not isinstance(loaded, NetworkFile):
+        table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
+        frames, stops = prompt_frames(loaded), tuple(sorted(loaded.stop_ids))
     metadata = Metadata(
         source=loaded.source,
         parameters=loaded.parameters,
@@ -64,8 +77,8 @@ def commit(
         quantisation=loaded.quantisation,
         calibration=loaded.calibration or {},
         accuracy=loaded.accuracy or {},
-        frames=prompt_frames(loaded),
-        stop_ids=tuple(sorted(loaded.stop_ids)),
+        frames=frames,
+        stop_ids=stops,
         package_version=version("veracity"),
     )
     progress("commit", 1.0)
@@ -73,42 +86,3 @@ def commit(
     well_formed = zkml.prove_well_formed(engine, integers, loaded.weights, files)
     commitment = Commitment(metadata, integers, table, model, well_formed)
     return commitment, Secret(commitment, weights_digest(loaded.weights), opening)
-
-
-def commit_network(
-    engine: Engine, network: NetworkFile, progress: Progress = silent
-) -> tuple[Commitment, Secret]:
-    """Commit to a network that reads arrays.
-
-    Parameters
-    ----------
-    engine : Engine
-        Backend.
-    network : NetworkFile
-        Program and integer weights.
-    progress : Progress
-        Called as the work advances.
-
-    Returns
-    -------
-    Commitment, Secret
-        What to publish, and what to keep.
-    """
-    model, opening = zkml.commit_model(engine, network.program, network.weights, progress=progress)
-    table = TokenTable((), frozenset(), None)
-    metadata = Metadata(
-        source=network.source,
-        parameters=network.parameters,
-        program_digest=network.program.digest,
-        tokenizer_digest=table.digest,
-        quantisation={"rounding": "half up"},
-        calibration={},
-        accuracy=network.report,
-        frames={},
-        stop_ids=(),
-        package_version=version("veracity"),
-    )
-    files = (model, opening)
-    well_formed = zkml.prove_well_formed(engine, network.program, network.weights, files)
-    commitment = Commitment(metadata, network.program, table, model, well_formed)
-    return commitment, Secret(commitment, weights_digest(network.weights), opening)
