@@ -23,6 +23,7 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import emit_json
+from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
 from veracity.progress import PHASES
@@ -255,7 +256,10 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
-@click.option("--prompt", required=True, help="What to ask.")
+@click.option("--prompt", help="What to ask a language model.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An array for a network (.npy)."
+)
 @click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
 @click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
@@ -272,7 +276,8 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 def prove(
     program: Path,
     secret: Path | None,
-    prompt: str,
+    prompt: str | None,
+    inputs: tuple[str, ...],
     max_new_tokens: int,
     raw: bool,
     context: str,
@@ -285,8 +290,26 @@ def prove(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Answer a prompt and prove the answer."""
+    """Answer a prompt, or compute a network's output, and prove it.
+
+    The output of a network is written beside the proof, as .npy.
+    """
     opening = secret or sibling(program, ".vsec")
+    refuse_both(prompt, inputs)
+    if prompt is None:
+        prove_arrays(
+            program,
+            opening,
+            inputs,
+            out,
+            force=force,
+            memory=memory,
+            threads=threads,
+            backend=backend,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
     check_target(out, b"VPRF", reads=[program, opening], force=force)
     started = time.perf_counter()
     with Bar(PHASES, quiet=quiet) as bar:

@@ -15,12 +15,17 @@ from veracity.cli.errors import EXIT_FALSE, error_facts, hint
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.cli.output import emit, emit_json
 from veracity.cli.printable import quoted
+from veracity.cli.tensors import read_ports
+from veracity.codec import sniff
 from veracity.errors import MismatchError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
+from veracity.formats.tensor_proof import KIND as TENSORS
+from veracity.formats.tensor_proof import TensorProof
 from veracity.proving.inspect import inspect_file
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
+from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
 
 __all__ = ["inspect", "verify"]
 
@@ -38,6 +43,12 @@ EXCERPT = 40
     help="The model you trust to be the right one (.vcom).",
 )
 @click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="A network's input (.npy)."
+)
+@click.option(
+    "--output", "outputs", multiple=True, metavar="[NAME=]FILE", help="A network's output (.npy)."
+)
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
@@ -50,6 +61,8 @@ def verify(
     proof: Path,
     commitment: Path,
     digest: str | None,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
     prompt: str | None,
     answer: str | None,
     raw: bool,
@@ -59,13 +72,32 @@ def verify(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check a proved answer and print what it says.
+    """Check a proved answer, or a network's proved output, and print what is proved.
 
     The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
     its text has. Exit code 0: proved; 1: false, or not what was expected; 2: undecidable, such as
     a file that is missing, incomplete, of another version or of the wrong kind.
     """
+    if inputs or outputs or sniff(proof) == TENSORS:
+        arrays = read_ports(inputs, outputs)
+        pinned, values = Commitment.load(commitment), TensorProof.load(proof)
+        try:
+            with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
+                verified = verify_tensors(
+                    values,
+                    pinned,
+                    *arrays,
+                    digest=digest,
+                    threads=threads,
+                    backend=backend,
+                    progress=bar,
+                )
+        except VerificationError as error:
+            tell_rejected(error, as_json)
+            raise click.exceptions.Exit(EXIT_FALSE) from None
+        tell_tensors(verified, as_json)
+        return
     pinned, given = Commitment.load(commitment), Proof.load(proof)
     try:
         with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
@@ -140,6 +172,35 @@ def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
             ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
             ("weights file", model.source.get("sha256", "?")),
             ("quantisation", one_line(model.quantisation)),
+            ("calibration", one_line(model.calibration)),
+            ("accuracy", one_line(model.accuracy)),
+        ],
+        title="stated by the publisher, not proved",
+    )
+
+
+def tell_tensors(result: VerifiedTensors, as_json: bool) -> None:
+    """What an accepted proof about tensors says."""
+    if as_json:
+        emit_json(result.to_plain(), verdict=EXIT_PROVED)
+        return
+    model = result.metadata
+    ACCEPTED.begin()
+    ACCEPTED.show(
+        [
+            *((name, f"integers with SHA-256 {digest}") for name, digest in result.digests.items()),
+            *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
+            ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
+            ("commitment", result.commitment_digest),
+            ("program", model.program_digest),
+            ("proved", f"that {PROVED}"),
+            ("not proved", NOT_PROVED),
+        ]
+    )
+    ACCEPTED.show(
+        [
+            ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
+            ("model file", model.source.get("sha256", "?")),
             ("calibration", one_line(model.calibration)),
             ("accuracy", one_line(model.accuracy)),
         ],

@@ -13,11 +13,14 @@ from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
-from veracity.lm.text_decoder import context_of, vocabulary_of
+from veracity.formats.tensor_proof import KIND as TENSORS
+from veracity.formats.tensor_proof import TensorProof
+from veracity.graph import Program
+from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
-    from veracity.formats.program import ProgramFile
+    from veracity.formats.program import NetworkFile, ProgramFile
 
 __all__ = ["inspect_file", "load"]
 
@@ -27,7 +30,7 @@ def load(path: str | Path) -> Any:
 
     Returns
     -------
-    Commitment, Secret, Proof or ProgramFile
+    Commitment, Secret, Proof, TensorProof, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -47,10 +50,12 @@ def _load(path: str | Path, *, shared: bool) -> Any:
         return Secret.load(path, shared=shared)
     if kind == PROOF:
         return Proof.load(path)
+    if kind == TENSORS:
+        return TensorProof.load(path)
     # Only program files need the frontends, which a verifier may not have.
-    from veracity.formats.program import load_program_file
+    from veracity.formats.program import load_any_program
 
-    return load_program_file(path)
+    return load_any_program(path)
 
 
 def inspect_file(path: str | Path) -> dict[str, Any]:
@@ -81,10 +86,45 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
+    if isinstance(content, TensorProof):
+        return {
+            "kind": "proof about tensors (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "inputs": {n: d.hex() for n, d in content.inputs.items()},
+            "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "argument_bytes": len(content.argument),
+        }
+    text = hasattr(content, "tokenizer")
     return {
         "kind": "program (private: it holds the weights)",
         "bytes": size,
-        **program_facts(content),
+        **(program_facts(content) if text else network_facts(content)),
+    }
+
+
+def network_facts(content: NetworkFile) -> dict[str, Any]:
+    """What is known of a network over tensors."""
+    return {
+        "source": content.source,
+        "parameters": content.parameters,
+        "program": tensor_facts(content.program),
+        "quantisation": content.quantisation,
+        "calibration": content.calibration,
+        "accuracy": content.accuracy,
+    }
+
+
+def tensor_facts(program: Program) -> dict[str, Any]:
+    """Digest, number of ops and ports of a program over tensors."""
+    ports = {**program.inputs, **program.outputs}
+    return {
+        "digest": program.digest,
+        "ops": len(program.ops),
+        **{
+            name: f"{'x'.join(map(str, p.dims))}, multiples of 2^-{p.exponent}"
+            for name, p in ports.items()
+        },
     }
 
 
@@ -113,6 +153,8 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     plain = commitment.metadata.to_plain()
     plain.pop("frames")
     program, table = commitment.program, commitment.table
+    if not is_text_decoder(program):
+        return {"digest": commitment.digest, "program": tensor_facts(program), **plain}
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {
