@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.house import veracity
-from veracity.formats.commitment import Commitment
 from veracity.formats.program import load_program_file
 
 
@@ -65,7 +64,9 @@ def test_a_value_out_of_range_is_named_to_the_owner_only(tmp_path: Path) -> None
     text.write_text("the " * 1200, encoding="utf-8")
     assert veracity("import", "stories260k", "--out", program).exit_code == 0
     assert veracity("calibrate", program, "--text", text, "-q").exit_code == 0
-    assert veracity("commit", program, "-q").exit_code == 0
+    assert veracity("commit", program, "--hide-source", "-q").exit_code == 0
+    digest = load_program_file(program).source["sha256"]
+    assert digest not in veracity("inspect", tmp_path / "thin.vcom", "--json").stdout
     out = tmp_path / "never.vproof"
     prompt = "Zebra! XQ9 quickly jumped $%& over Lily's castle, shouting"
     result = veracity("prove", program, "--prompt", prompt, "--max-new-tokens", 40, "--out", out)
@@ -77,17 +78,3 @@ def test_a_value_out_of_range_is_named_to_the_owner_only(tmp_path: Path) -> None
     assert told.exit_code == 2
     assert "layers." in told.stderr
     assert not out.exists()
-
-
-def test_the_digest_of_the_weights_file_may_stay_private(tmp_path: Path) -> None:
-    program, hidden = tmp_path / "m.vprog", tmp_path / "hidden.vcom"
-    assert veracity("import", "stories260k", "--out", program).exit_code == 0
-    assert veracity("calibrate", program, "-q").exit_code == 0
-    digest = load_program_file(program).source["sha256"]
-    shown = tmp_path / "m.vcom"
-    assert veracity("commit", program, "-q").exit_code == 0
-    arguments = ("--out", hidden, "--secret", tmp_path / "hidden.vsec", "--hide-source")
-    assert veracity("commit", program, *arguments, "-q").exit_code == 0
-    assert Commitment.load(shown).metadata.source["sha256"] == digest
-    assert "sha256" not in Commitment.load(hidden).metadata.source
-    assert digest not in veracity("inspect", hidden, "--json").stdout
