@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 from veracity.codec import sniff
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import Commitment
+from veracity.formats.data import (
+    DATA_KIND,
+    ROW_KIND,
+    SECRET_KIND,
+    DataFile,
+    DataSecret,
+    RowOpening,
+)
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import KIND as TENSORS
 from veracity.formats.tensor_proof import TensorProof
+from veracity.formats.training import PROOF_KIND, TrainingProof
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.text.shown import has_name
@@ -48,10 +57,16 @@ def _load(path: str | Path, *, shared: bool) -> Any:
         return Commitment.load(path)
     if kind == SECRET:
         return Secret.load(path, shared=shared)
-    if kind == PROOF:
-        return Proof.load(path)
-    if kind == TENSORS:
-        return TensorProof.load(path)
+    loaders: dict[bytes | None, Any] = {
+        PROOF: Proof.load,
+        TENSORS: TensorProof.load,
+        DATA_KIND: DataFile.load,
+        SECRET_KIND: DataSecret.load,
+        ROW_KIND: RowOpening.load,
+        PROOF_KIND: TrainingProof.load,
+    }
+    if kind in loaders:
+        return loaders[kind](path)
     # Only program files need the frontends, which a verifier may not have.
     from veracity.formats.program import load_any_program
 
@@ -86,6 +101,8 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
+    if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
+        return {**training_facts(content), "bytes": size}
     if isinstance(content, TensorProof):
         return {
             "kind": "proof about tensors (says nothing until it is verified)",
@@ -125,6 +142,42 @@ def tensor_facts(program: Program) -> dict[str, Any]:
             name: f"{'x'.join(map(str, p.dims))}, multiples of 2^-{p.exponent}"
             for name, p in ports.items()
         },
+    }
+
+
+def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
+    """What the files of training say."""
+    if isinstance(content, DataFile):
+        found = content.commitment
+        return {
+            "kind": "data commitment (public)",
+            "digest": content.digest,
+            "label": found.label,
+            "examples": found.examples,
+            "inputs": found.inputs,
+            "classes": found.classes,
+            "form_bytes": sum(map(len, content.form)),
+        }
+    if isinstance(content, DataSecret):
+        return {
+            "kind": "data secret (keep it: it holds the examples)",
+            "opens": content.digest.hex(),
+            "examples": len(content.labels),
+        }
+    if isinstance(content, RowOpening):
+        return {
+            "kind": "opened row (whoever has it can show this example)",
+            "data": content.digest.hex(),
+            "row": content.index,
+        }
+    run = content.description
+    return {
+        "kind": "training proof (says nothing until it is verified)",
+        "commitment": content.commitment_digest,
+        "data": [d.hex() for d in run.data],
+        "steps": run.recipe.steps,
+        "steps_per_window": run.window,
+        "recipe": run.recipe.to_json(),
     }
 
 
