@@ -38,7 +38,8 @@ def save(made: onnx.ModelProto, folder: Path, name: str = "net") -> Path:
 def node(op: str, reads: str, writes: str = "y", **attributes: Any) -> onnx.NodeProto:
     """``node("Add", "a b", "y")``; ``_`` for an input that is left out."""
     names = ["" if n == "_" else n for n in reads.split()]
-    return helper.make_node(op, names, writes.split(), name=f"/{op}/{writes}", **attributes)
+    made = ["" if n == "_" else n for n in writes.split()]
+    return helper.make_node(op, names, made, name=f"/{op}/{writes}", **attributes)
 
 
 def lenet(seed: int = 0) -> onnx.ModelProto:

@@ -98,6 +98,8 @@ class FloatNetwork:
     weights: dict[str, Array] = field(default_factory=dict)
     dims: dict[str, Dims] = field(default_factory=dict)
     named: int = 0
+    made: dict[str, FloatOp] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
 
     # ---- making ------------------------------------------------------------------------------
     def input(self, name: str) -> Sym:
@@ -108,6 +110,8 @@ class FloatNetwork:
     def add(self, op: FloatOp) -> Sym:
         """Append an op."""
         self.ops.append(op)
+        self.made[op.name] = op
+        self.read |= {r.x for r in op.reads()}
         self.dims[op.name] = op.dims
         return Sym(op.dims, (Ref(op.name),))
 
@@ -146,7 +150,28 @@ class FloatNetwork:
         x = self.force(x)
         if len(x.terms) == 1 and x.terms[0] == Ref(x.terms[0].x):
             return x.terms[0].x
-        return self.linear((), x.terms, x.dims).terms[0].x
+        return self._computed(x).terms[0].x
+
+    def unread(self, ref: Ref) -> FloatOp | None:
+        """The product that an operand is, as long as nothing else reads it."""
+        op = self.made.get(ref.x)
+        plain = ref == Ref(ref.x) and ref.x not in self.read
+        return op if op is not None and plain and op.products else None
+
+    def _computed(self, x: Sym) -> Sym:
+        """A sum as one value: products that only it reads are rescaled with it, once."""
+        products: list[tuple[str, Ref, Ref]] = []
+        addends: list[Ref] = []
+        for term in x.terms:
+            op = self.unread(term)
+            if op is None or op.dims != x.dims:
+                addends.append(term)
+            else:
+                products += op.products
+                addends += op.addends
+        if len(products) + len(addends) > MOST_TERMS:
+            return self.linear((), x.terms, x.dims)
+        return self.linear(products, addends, x.dims)
 
     def ref(self, x: Sym) -> Ref:
         """One operand for a product."""
@@ -227,7 +252,7 @@ class FloatNetwork:
         if not steps:
             return x
         if max(len(t.wire) for t in x.terms) + len(steps) > MOST_STEPS:
-            x = Sym(x.dims, (Ref(self.linear((), x.terms, x.dims).terms[0].x),))
+            x = Sym(x.dims, (Ref(self.value(x)),))
         dims = wire_dims(steps, x.dims)
         terms = tuple(replace(t, wire=(*t.wire, *steps)) for t in x.terms)
         return Sym(tuple(int(d) for d in dims), terms)

@@ -23,7 +23,7 @@ from veracity.frontends.onnx.lowering import Traced, trace
 from veracity.frontends.onnx.reading import Graph, read_onnx
 from veracity.graph import execute
 
-__all__ = ["Traceable", "check_onnx", "import_onnx", "open_onnx"]
+__all__ = ["Traceable", "check_onnx", "import_onnx", "import_traceable", "open_onnx"]
 
 Array = NDArray[Any]
 Samples = list[dict[str, Array]]
@@ -179,6 +179,32 @@ def import_onnx(
     """
     progress("load", 0.0)
     model = open_onnx(path, outputs=outputs, sizes=sizes, constants=constants)
+    return import_traceable(model, out, Path(path).name, samples=samples, progress=progress)
+
+
+def import_traceable(
+    model: Traceable,
+    out: str | Path,
+    file: str,
+    *,
+    samples: str | Path | None = None,
+    progress: Callable[[str, float], None] = lambda _phase, _done: None,
+) -> NetworkFile:
+    """Import what was read, or made here; writes a ``.vprog`` file.
+
+    Parameters
+    ----------
+    model : Traceable
+        With settled shapes.
+    out : path
+        The file to write.
+    file : str
+        Where the model came from.
+    samples : path, optional
+        As for :func:`import_onnx`.
+    progress : callable
+        Receives (phase, fraction done).
+    """
     found = model.trace()
     if found.faults:
         raise found.faults[0]
@@ -206,7 +232,7 @@ def import_onnx(
     }
     parameters = sum(int(a.size) for a in model.graph.constants.values())
     source = {
-        "name": model.graph.name, "kind": "onnx", "file": Path(path).name,
+        "name": model.graph.name, "kind": "onnx", "file": file,
         "sha256": model.graph.sha256, "parameters": parameters,
     }  # fmt: skip
     network = NetworkFile(source, fitted.program, fitted.weights, report)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.lowering import Call, Result, handler, spatial_pads
-from veracity.graph.wires import Step
+from veracity.graph.wires import Step, apply_wire
 
 Array = NDArray[Any]
 
@@ -341,8 +341,44 @@ def batch_norm(call: Call) -> Result:
     gain, bias, mu, var = (call.array(i).astype(np.float64) for i in range(1, 5))
     factor = gain / np.sqrt(var + call.float("epsilon", 1e-5))
     shape = (1, -1, *[1] * (len(x.dims) - 2))
-    scaled = times(call, x, factor.reshape(shape))
+    scaled = folded(call, x, factor) or times(call, x, factor.reshape(shape))
     return plus(call, scaled, (bias - mu * factor).reshape(shape))
+
+
+def folded(call: Call, x: Sym, factor: Array) -> Sym | None:
+    """Factors for each channel inside the kernel of the convolution before; None where it is none.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is scaled, (n, channels, ..).
+    factor : array
+        One for each channel.
+    """
+    net = call.net
+    op = net.unread(x.terms[0]) if len(x.terms) == 1 else None
+    if op is None or len(op.products) != 1:
+        return None
+    ((spec, picture, kernel),) = op.products
+    letter, of_kernel = spec[-len(op.dims) + 1], spec.partition("->")[0].partition(",")[2]
+    if kernel.of != "weight" or letter not in of_kernel or kernel.factor != 1:
+        return None
+    shape = [-1 if c == letter else 1 for c in of_kernel]
+    weights = apply_wire(kernel.wire, net.weights[kernel.x]) * factor.reshape(shape)
+    addends: list[Ref] = []
+    for ref in op.addends:
+        if ref.of != "weight":
+            return None
+        full = apply_wire(ref.wire, net.weights[ref.x]) * ref.factor
+        each = full.reshape(*full.shape[:2], -1)[0, :, :1]
+        if not np.all(full.reshape(*full.shape[:2], -1)[0] == each):
+            return None
+        scaled = (each[:, 0] * factor).reshape(1, -1, *[1] * (len(op.dims) - 2))
+        addends += net.broadcast(net.constant(scaled), op.dims).terms
+    product = (spec, picture, net.constant(weights).terms[0])
+    return net.linear([product], addends, op.dims)
 
 
 @handler("Einsum")
