@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from veracity import private as private
     from veracity.benchmarks.proving import bench
     from veracity.errors import (
         BackendUnavailable,
@@ -62,6 +63,9 @@ __all__ = [
     "verify",
 ]
 
+#: Of the installed package.
+__version__: str
+
 _HOMES = {
     "benchmarks.proving": ("bench",),
     "formats.commitment": ("Commitment", "Metadata"),
@@ -90,6 +94,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "private":
         return importlib.import_module("veracity.private")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("veracity")
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(importlib.import_module(f"veracity.{home}"), name)
@@ -99,4 +107,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "private"])
+    return sorted([*__all__, "__version__", "private"])

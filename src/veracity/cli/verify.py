@@ -12,10 +12,11 @@ import click
 
 from veracity.cli.display import Bar, clock, coloured, flatten, show_table, size
 from veracity.cli.errors import EXIT_FALSE, error_facts, hint
+from veracity.cli.inputs import given_words, prompt_file_option, stream
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.cli.output import emit, emit_json
 from veracity.cli.printable import quoted
-from veracity.errors import MismatchError, VerificationError
+from veracity.errors import MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
 from veracity.proving.inspect import inspect_file
@@ -39,6 +40,7 @@ EXCERPT = 40
 )
 @click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
+@prompt_file_option
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
@@ -51,6 +53,7 @@ def verify(
     commitment: Path,
     digest: str | None,
     prompt: str | None,
+    prompt_file: Path | None,
     answer: str | None,
     raw: bool,
     context: str | None,
@@ -64,15 +67,19 @@ def verify(
     The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
     its text has. Exit code 0: proved; 1: false, or not what was expected; 2: undecidable, such as
-    a file that is missing, incomplete, of another version or of the wrong kind.
+    a file that is missing, incomplete, of another version or of the wrong kind. PROOF may be -,
+    standard input.
     """
-    pinned, given = Commitment.load(commitment), Proof.load(proof)
+    if [str(proof), str(commitment), str(prompt_file)].count("-") > 1:
+        raise UsageError("standard input holds one file only; name the others")
+    expected = given_words(prompt, prompt_file)
+    pinned, given = Commitment.load(stream(commitment)), Proof.load(stream(proof))
     try:
         with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
             result = verify_answer(
                 given,
                 pinned,
-                prompt=prompt,
+                prompt=expected,
                 answer=answer,
                 raw=raw,
                 digest=digest,
@@ -226,9 +233,9 @@ def one_line(facts: Mapping[str, Any]) -> str:
 def inspect(file: Path, as_json: bool) -> None:
     """Tell what a file of this package holds.
 
-    Takes .vprog, .vcom, .vsec and .vproof files; shows nothing secret.
+    Takes .vprog, .vcom, .vsec and .vproof files, and - for standard input; shows nothing secret.
     """
-    facts = inspect_file(file)
+    facts = inspect_file(stream(file))
     if as_json:
         emit_json(facts)
     else:

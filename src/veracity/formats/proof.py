@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
+from veracity.codec.files import Source, name_of
 from veracity.errors import UsageError
 
 __all__ = ["Proof"]
@@ -107,10 +108,15 @@ class Proof:
         return cls(digest, frame, ids, prompt_length, argument, cuts, context)
 
     @classmethod
-    def load(cls, path: str | Path) -> Proof:
-        """Read a ``.vproof`` file; raises :class:`FormatError` or :class:`UsageError`."""
+    def load(cls, source: Source) -> Proof:
+        """Read a ``.vproof`` file: a path, bytes, or a file that is open.
+
+        Raises
+        ------
+        FormatError, UsageError
+        """
         limit = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + 1024
-        return cls.from_bytes(read_file(path, limit, "proof"), Path(path).name)
+        return cls.from_bytes(read_file(source, limit, "proof"), name_of(source, "proof"))
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vproof`` file, complete or not at all."""

@@ -21,6 +21,7 @@ from veracity.codec import (
     read_file,
     write_file,
 )
+from veracity.codec.files import Source, name_of, stored_at
 from veracity.errors import UsageError
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.zkml import ModelOpening
@@ -71,13 +72,13 @@ class Secret:
         )
 
     @classmethod
-    def load(cls, path: str | Path, *, shared: bool = False) -> Secret:
+    def load(cls, source: Source, *, shared: bool = False) -> Secret:
         """Read a ``.vsec`` file.
 
         Parameters
         ----------
-        path : str or path
-            The file.
+        source : path, bytes or binary file
+            Where it is.
         shared : bool
             Read it although others than its owner can.
 
@@ -88,11 +89,12 @@ class Secret:
         FormatError
             The file is damaged, of another kind or of another version.
         """
-        data = read_file(path, MAX_FILE + MAX_ROWS, "secret opening")
-        secret = cls.from_bytes(data, Path(path).name)
-        if not shared and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+        data = read_file(source, MAX_FILE + MAX_ROWS, "secret opening")
+        secret = cls.from_bytes(data, name_of(source, "secret opening"))
+        path = stored_at(source)
+        if path is not None and not shared and stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise UsageError(
-                f"others than you can read the secret {Path(path).name!r}; run "
+                f"others than you can read the secret {path.name!r}; run "
                 f"`chmod 600 {shlex.quote(str(path))}`, and commit again if somebody may have"
             )
         return secret

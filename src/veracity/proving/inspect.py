@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from veracity.codec import sniff
+from veracity.codec import read_file, sniff
+from veracity.codec.files import PROGRAM, Source, kind_of, name_of, stored_at
+from veracity.errors import FormatError, UsageError
 from veracity.formats.commitment import KIND as COMMITMENT
-from veracity.formats.commitment import Commitment
+from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
@@ -21,9 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect_file", "load"]
 
+#: The largest file that is not left on disk, a secret.
+MAX_ANY = MAX_FILE + MAX_ROWS
 
-def load(path: str | Path) -> Any:
+
+def load(source: Source) -> Commitment | Secret | Proof | ProgramFile:
     """Read any file of this package: a commitment, a secret opening, a proof or a program.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+        Where it is. A program is read from a path only: its weights stay on disk.
 
     Returns
     -------
@@ -36,36 +45,44 @@ def load(path: str | Path) -> Any:
     UsageError
         The path cannot be read, or others can read the secret.
     """
-    return _load(path, shared=False)
+    return _load(source, shared=False)[0]
 
 
-def _load(path: str | Path, *, shared: bool) -> Any:
-    kind = sniff(path)
+def _load(source: Source, *, shared: bool) -> tuple[Commitment | Secret | Proof | ProgramFile, int]:
+    """What is in a file, and its size. Pipes are read once."""
+    path = stored_at(source)
+    what: Source
+    if path is None:
+        what = data = read_file(source, MAX_ANY, "file")
+        kind, size = kind_of(data), len(data)
+    else:
+        what, kind, size = path, sniff(path), path.stat().st_size
     if kind == COMMITMENT:
-        return Commitment.load(path)
+        return Commitment.load(what), size
     if kind == SECRET:
-        return Secret.load(path, shared=shared)
+        return Secret.load(what, shared=shared), size
     if kind == PROOF:
-        return Proof.load(path)
+        return Proof.load(what), size
+    if path is None:
+        if kind == PROGRAM:
+            raise UsageError("a program is read from a path, not from a pipe or from bytes")
+        raise FormatError(name_of(source, "file"), "not a file of veracity")
     # Only program files need the frontends, which a verifier may not have.
     from veracity.formats.program import load_program_file
 
-    return load_program_file(path)
+    return load_program_file(path), size
 
 
-def inspect_file(path: str | Path) -> dict[str, Any]:
+def inspect_file(source: Source) -> dict[str, Any]:
     """Facts about a file, ready for a table or JSON."""
-    content = _load(path, shared=True)
-    size = Path(path).stat().st_size
+    content, size = _load(source, shared=True)
     if isinstance(content, Commitment):
         return {"kind": "commitment (public)", "bytes": size, **commitment_facts(content)}
     if isinstance(content, Secret):
-        mode = stat.S_IMODE(Path(path).stat().st_mode)
         return {
             "kind": "secret opening (keep it)",
             "bytes": size,
-            "mode": f"{mode:04o}"
-            + ("" if mode & 0o077 == 0 else " (others can read it: chmod 600)"),
+            **mode_facts(source),
             "opens": commitment_facts(content.commitment),
         }
     if isinstance(content, Proof):
@@ -88,6 +105,16 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
     }
 
 
+def mode_facts(source: Source) -> dict[str, str]:
+    """Permissions of a secret that lies on disk."""
+    path = stored_at(source)
+    if path is None:
+        return {}
+    mode = stat.S_IMODE(path.stat().st_mode)
+    warning = "" if mode & 0o077 == 0 else " (others can read it: chmod 600)"
+    return {"mode": f"{mode:04o}{warning}"}
+
+
 def program_facts(content: ProgramFile) -> dict[str, Any]:
     """What is known of an imported model, and of its scales where it has them."""
     facts: dict[str, Any] = {
@@ -100,7 +127,7 @@ def program_facts(content: ProgramFile) -> dict[str, Any]:
         facts["program"] = {
             "digest": content.program.digest,
             "ops": len(content.program.ops),
-            "context": context_of(content.program),
+            "context_tokens": context_of(content.program),
         }
         facts["quantisation"] = content.quantisation
         facts["calibration"] = content.calibration
@@ -116,11 +143,11 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {
-        "digest": commitment.digest,
+        "commitment": commitment.digest,
         "program": {
             "ops": len(program.ops),
             "vocabulary": vocabulary_of(program),
-            "context": context_of(program),
+            "context_tokens": context_of(program),
         },
         "tokenisation": "not pinned: verifiers cannot check how a prompt was spelled in token ids"
         if commitment.table.rule is None

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings
 from veracity.engine import load_engine
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.program import ProgramFile
@@ -47,6 +48,7 @@ def commit(
     UsageError
         The program was not calibrated yet.
     """
+    require_settings(threads, backend, progress)
     progress("load", 0.0)
     loaded = load_program(program)
     integers = integer_program(loaded)
