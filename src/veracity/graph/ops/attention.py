@@ -60,11 +60,11 @@ def _shape(op: Attention, _facts: Facts, dims: Sequence[Dims]) -> Dims:
 def _magnitude(
     op: Attention, facts: Facts, bounds: Sequence[int], dims: Sequence[Dims]
 ) -> tuple[int, int]:
-    """A row of probabilities sums to at most ``2^15`` and a rounding for each position."""
+    """A probability is at most ``2^15``."""
     length = dims[0][0]
     positions = facts.limits[length] if isinstance(length, str) else length
     scores = rounded(op.head_dim * bounds[0] * bounds[1], op.score_shift)
-    mixed = rounded(((1 << 15) + positions) * bounds[2], op.mix_shift)
+    mixed = rounded((positions << 15) * bounds[2], op.mix_shift)
     return 1 << (op.bits - 1), max(scores, mixed)
 
 

@@ -195,7 +195,8 @@ def _magnitude(
             if letter not in p.spec.partition("->")[2]:
                 count *= facts.limits[n] if isinstance(n, str) else n
         (a, _), (b, _) = (_bound_of(facts, o, known, read) for o in (p.a, p.b))
-        total, held = total + count * a * b, max(held, a, b)
+        factor = abs(p.a.factor * p.b.factor)  # a number of its own where operands are zero
+        total, held = total + count * a * b, max(held, a, b, factor)
     return 1 << (op.bits - 1), max(held, rounded(total, op.shift))
 
 
