@@ -1,7 +1,8 @@
 """Zero-knowledge proofs that an answer came from a committed language model.
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
-:func:`prove`. Everybody else: :func:`verify`. Any file: :func:`load`. Private inference:
+:func:`prove` (text) and :func:`prove_tensors` (a network). Everybody else: :func:`verify`,
+:func:`verify_tensors`. Any file: :func:`load`. Private inference:
 :mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
     from veracity.formats.commitment import Commitment, Metadata
     from veracity.formats.proof import Proof
     from veracity.formats.secret import Secret
+    from veracity.formats.tensor_proof import TensorProof
     from veracity.proving.inspect import load
     from veracity.proving.models import calibrate, import_model
     from veracity.proving.prove import ProvedAnswer, prove
+    from veracity.proving.tensors import ProvedTensors, prove_tensors
     from veracity.proving.verify import VerifiedAnswer, verify
+    from veracity.proving.verify_tensors import VerifiedTensors, verify_tensors
     from veracity.work.commit import commit
     from veracity.work.estimate import Estimate, estimate
 
@@ -46,13 +50,16 @@ __all__ = [
     "PeerError",
     "Proof",
     "ProvedAnswer",
+    "ProvedTensors",
     "RangeError",
     "Secret",
+    "TensorProof",
     "UnsupportedModelError",
     "UsageError",
     "VeracityError",
     "VerificationError",
     "VerifiedAnswer",
+    "VerifiedTensors",
     "bench",
     "calibrate",
     "commit",
@@ -60,7 +67,9 @@ __all__ = [
     "import_model",
     "load",
     "prove",
+    "prove_tensors",
     "verify",
+    "verify_tensors",
 ]
 
 #: Of the installed package.
@@ -71,9 +80,12 @@ _HOMES = {
     "formats.commitment": ("Commitment", "Metadata"),
     "formats.proof": ("Proof",),
     "formats.secret": ("Secret",),
+    "formats.tensor_proof": ("TensorProof",),
     "proving.inspect": ("load",),
     "proving.models": ("calibrate", "import_model"),
     "proving.prove": ("ProvedAnswer", "prove"),
+    "proving.tensors": ("ProvedTensors", "prove_tensors"),
+    "proving.verify_tensors": ("VerifiedTensors", "verify_tensors"),
     "proving.verify": ("VerifiedAnswer", "verify"),
     "work.commit": ("commit",),
     "work.estimate": ("Estimate", "estimate"),

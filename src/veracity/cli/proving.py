@@ -25,6 +25,7 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import complain, emit_bytes, emit_json
+from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
 from veracity.errors import UsageError
@@ -266,8 +267,11 @@ def require_pipe(as_json: bool) -> None:
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
-@click.option("--prompt", help="What to ask.")
+@click.option("--prompt", help="What to ask a language model.")
 @prompt_file_option
+@click.option(
+    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An array for a network (.npy)."
+)
 @click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
 @click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
@@ -290,6 +294,7 @@ def prove(
     secret: Path | None,
     prompt: str | None,
     prompt_file: Path | None,
+    inputs: tuple[str, ...],
     max_new_tokens: int,
     raw: bool,
     context: str,
@@ -302,12 +307,30 @@ def prove(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Answer a prompt and prove the answer."""
+    """Answer a prompt, or compute a network's output, and prove it.
+
+    The output of a network is written beside the proof, as .npy.
+    """
     words = given_words(prompt, prompt_file)
-    if words is None:
-        raise UsageError("nothing is asked; give --prompt TEXT or --prompt-file FILE")
     opening = secret or sibling(program, ".vsec")
+    refuse_both(words, inputs)
     piped = str(out) == "-"
+    if words is None:
+        if piped or context:
+            raise UsageError("--out - and --context are for prompts only")
+        prove_arrays(
+            program,
+            opening,
+            inputs,
+            out,
+            force=force,
+            memory=memory,
+            threads=threads,
+            backend=backend,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
     if piped:
         require_pipe(as_json)
     else:

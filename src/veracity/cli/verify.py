@@ -16,12 +16,14 @@ from veracity.cli.inputs import given_words, prompt_file_option, stream
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.cli.output import emit, emit_json
 from veracity.cli.printable import quoted
+from veracity.cli.tensors import read_ports
 from veracity.errors import MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
-from veracity.formats.proof import Proof
-from veracity.proving.inspect import inspect_file
+from veracity.formats.tensor_proof import TensorProof
+from veracity.proving.inspect import inspect_file, load_proof
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
+from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
 
 __all__ = ["inspect", "verify"]
 
@@ -39,6 +41,12 @@ EXCERPT = 40
     help="The model you trust to be the right one (.vcom).",
 )
 @click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="A network's input (.npy)."
+)
+@click.option(
+    "--output", "outputs", multiple=True, metavar="[NAME=]FILE", help="A network's output (.npy)."
+)
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @prompt_file_option
 @click.option("--answer", help="Words you expect to be the answer.")
@@ -52,6 +60,8 @@ def verify(
     proof: Path,
     commitment: Path,
     digest: str | None,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
     prompt: str | None,
     prompt_file: Path | None,
     answer: str | None,
@@ -62,7 +72,7 @@ def verify(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check a proved answer and print what it says.
+    """Check a proved answer, or a network's proved output, and print what is proved.
 
     The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
@@ -73,7 +83,29 @@ def verify(
     if [str(proof), str(commitment), str(prompt_file)].count("-") > 1:
         raise UsageError("standard input holds one file only; name the others")
     expected = given_words(prompt, prompt_file)
-    pinned, given = Commitment.load(stream(commitment)), Proof.load(stream(proof))
+    pinned, given = Commitment.load(stream(commitment)), load_proof(stream(proof))
+    if isinstance(given, TensorProof):
+        if raw or any(words is not None for words in (expected, answer, context)):
+            raise UsageError("this proof is about tensors: it has no prompt, answer or context")
+        arrays = read_ports(inputs, outputs)
+        try:
+            with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
+                verified = verify_tensors(
+                    given,
+                    pinned,
+                    *arrays,
+                    digest=digest,
+                    threads=threads,
+                    backend=backend,
+                    progress=bar,
+                )
+        except VerificationError as error:
+            tell_rejected(error, as_json)
+            raise click.exceptions.Exit(EXIT_FALSE) from None
+        tell_tensors(verified, as_json)
+        return
+    if inputs or outputs:
+        raise UsageError("this proof is about a prompt: it has no --input or --output")
     try:
         with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
             result = verify_answer(
@@ -147,6 +179,35 @@ def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
             ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
             ("weights file", model.source.get("sha256", "?")),
             ("quantisation", one_line(model.quantisation)),
+            ("calibration", one_line(model.calibration)),
+            ("accuracy", one_line(model.accuracy)),
+        ],
+        title="stated by the publisher, not proved",
+    )
+
+
+def tell_tensors(result: VerifiedTensors, as_json: bool) -> None:
+    """What an accepted proof about tensors says."""
+    if as_json:
+        emit_json(result.to_plain(), verdict=EXIT_PROVED)
+        return
+    model = result.metadata
+    ACCEPTED.begin()
+    ACCEPTED.show(
+        [
+            *((name, f"integers with SHA-256 {digest}") for name, digest in result.digests.items()),
+            *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
+            ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
+            ("commitment", result.commitment_digest),
+            ("program", model.program_digest),
+            ("proved", f"that {PROVED}"),
+            ("not proved", NOT_PROVED),
+        ]
+    )
+    ACCEPTED.show(
+        [
+            ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
+            ("model file", model.source.get("sha256", "?")),
             ("calibration", one_line(model.calibration)),
             ("accuracy", one_line(model.accuracy)),
         ],

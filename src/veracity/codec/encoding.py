@@ -28,7 +28,12 @@ __all__ = [
 MAGIC = b"\x89VERACITY\n"
 KIND_BYTES = 4
 DIGEST_BYTES = 32  # SHA-256
-EXTENSIONS = {b"VCOM": "commitment", b"VSEC": "secret opening", b"VPRF": "proof"}
+EXTENSIONS = {
+    b"VCOM": "commitment",
+    b"VSEC": "secret opening",
+    b"VPRF": "proof",
+    b"VPRT": "proof about tensors",
+}
 
 
 @dataclass

@@ -24,6 +24,7 @@ MAX_POSITIONS = 1 << 20
 MAX_PROOF = 1 << 26
 MAX_CUTS = 1 << 16
 MAX_CONTEXT = 1 << 12  # bytes
+MAX_BYTES = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + 1024
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,7 @@ class Proof:
         ------
         FormatError, UsageError
         """
-        limit = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + 1024
-        return cls.from_bytes(read_file(source, limit, "proof"), name_of(source, "proof"))
+        return cls.from_bytes(read_file(source, MAX_BYTES, "proof"), name_of(source, "proof"))
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vproof`` file, complete or not at all."""

@@ -11,22 +11,28 @@ from veracity.errors import FormatError, UsageError
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.formats.proof import KIND as PROOF
-from veracity.formats.proof import Proof
+from veracity.formats.proof import MAX_BYTES, Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
-from veracity.lm.text_decoder import context_of, vocabulary_of
+from veracity.formats.tensor_proof import KIND as TENSORS
+from veracity.formats.tensor_proof import MAX_BYTES as MAX_TENSOR_BYTES
+from veracity.formats.tensor_proof import TensorProof
+from veracity.graph import Program
+from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
-    from veracity.formats.program import ProgramFile
+    from veracity.formats.program import NetworkFile, ProgramFile
 
-__all__ = ["inspect_file", "load"]
+    AnyFile = Commitment | Secret | Proof | TensorProof | ProgramFile | NetworkFile
+
+__all__ = ["inspect_file", "load", "load_proof"]
 
 #: The largest file that is not left on disk, a secret.
 MAX_ANY = MAX_FILE + MAX_ROWS
 
 
-def load(source: Source) -> Commitment | Secret | Proof | ProgramFile:
+def load(source: Source) -> AnyFile:
     """Read any file of this package: a commitment, a secret opening, a proof or a program.
 
     Parameters
@@ -36,7 +42,7 @@ def load(source: Source) -> Commitment | Secret | Proof | ProgramFile:
 
     Returns
     -------
-    Commitment, Secret, Proof or ProgramFile
+    Commitment, Secret, Proof, TensorProof, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -48,7 +54,7 @@ def load(source: Source) -> Commitment | Secret | Proof | ProgramFile:
     return _load(source, shared=False)[0]
 
 
-def _load(source: Source, *, shared: bool) -> tuple[Commitment | Secret | Proof | ProgramFile, int]:
+def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
     """What is in a file, and its size. Pipes are read once."""
     path = stored_at(source)
     what: Source
@@ -63,14 +69,28 @@ def _load(source: Source, *, shared: bool) -> tuple[Commitment | Secret | Proof 
         return Secret.load(what, shared=shared), size
     if kind == PROOF:
         return Proof.load(what), size
+    if kind == TENSORS:
+        return TensorProof.load(what), size
     if path is None:
         if kind == PROGRAM:
             raise UsageError("a program is read from a path, not from a pipe or from bytes")
         raise FormatError(name_of(source, "file"), "not a file of veracity")
     # Only program files need the frontends, which a verifier may not have.
-    from veracity.formats.program import load_program_file
+    from veracity.formats.program import load_any_program
 
-    return load_program_file(path), size
+    return load_any_program(path), size
+
+
+def load_proof(source: Source) -> Proof | TensorProof:
+    """Read a ``.vproof`` file of either kind; pipes are read once.
+
+    Raises
+    ------
+    FormatError, UsageError
+    """
+    data = read_file(source, max(MAX_BYTES, MAX_TENSOR_BYTES), "proof")
+    kind: type[Proof | TensorProof] = TensorProof if kind_of(data) == TENSORS else Proof
+    return kind.from_bytes(data, name_of(source, "proof"))
 
 
 def inspect_file(source: Source) -> dict[str, Any]:
@@ -98,10 +118,46 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
+    if isinstance(content, TensorProof):
+        return {
+            "kind": "proof about tensors (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "inputs": {n: d.hex() for n, d in content.inputs.items()},
+            "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "argument_bytes": len(content.argument),
+        }
+    from veracity.formats.program import NetworkFile
+
     return {
         "kind": "program (private: it holds the weights)",
         "bytes": size,
-        **program_facts(content),
+        **(network_facts(content) if isinstance(content, NetworkFile) else program_facts(content)),
+    }
+
+
+def network_facts(content: NetworkFile) -> dict[str, Any]:
+    """What is known of a network over tensors."""
+    return {
+        "source": content.source,
+        "parameters": content.parameters,
+        "program": tensor_facts(content.program),
+        "quantisation": content.quantisation,
+        "calibration": content.calibration,
+        "accuracy": content.accuracy,
+    }
+
+
+def tensor_facts(program: Program) -> dict[str, Any]:
+    """Digest, number of ops and ports of a program over tensors."""
+    ports = {**program.inputs, **program.outputs}
+    return {
+        "digest": program.digest,
+        "ops": len(program.ops),
+        **{
+            name: f"{'x'.join(map(str, p.dims))}, multiples of 2^-{p.exponent}"
+            for name, p in ports.items()
+        },
     }
 
 
@@ -140,6 +196,8 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     plain = commitment.metadata.to_plain()
     plain.pop("frames")
     program, table = commitment.program, commitment.table
+    if not is_text_decoder(program):
+        return {"digest": commitment.digest, "program": tensor_facts(program), **plain}
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {

@@ -336,4 +336,6 @@ def check_commitment(pinned: Commitment) -> None:
         raise FormatError("commitment", "its program is no text decoder")
     if len(pinned.table.pieces) != vocabulary_of(pinned.program):
         raise FormatError("commitment", "program and token table have different vocabularies")
+    if "raw" not in pinned.metadata.frames:
+        raise FormatError("commitment", "it has no raw frame")
     pinned.metadata.frames["raw"].require_wordless(pinned.table, "commitment")

@@ -9,17 +9,23 @@ from veracity import zkml
 from veracity.codec.arguments import require_settings
 from veracity.engine import load_engine
 from veracity.formats.commitment import Commitment, Metadata
-from veracity.formats.program import ProgramFile
+from veracity.formats.program import NetworkFile
 from veracity.formats.secret import Secret
 from veracity.progress import Progress, silent
-from veracity.text.table import TokenTable
-from veracity.work.programs import integer_program, load_program, prompt_frames, weights_digest
+from veracity.text.table import PromptFrame, TokenTable
+from veracity.work.programs import (
+    AnyProgram,
+    integer_program,
+    load_any,
+    prompt_frames,
+    weights_digest,
+)
 
 __all__ = ["commit"]
 
 
 def commit(
-    program: ProgramFile | str | Path,
+    program: AnyProgram | str | Path,
     *,
     threads: int | None = None,
     backend: str = "cpu",
@@ -29,8 +35,8 @@ def commit(
 
     Parameters
     ----------
-    program : ProgramFile or path
-        A calibrated model.
+    program : ProgramFile, NetworkFile or path
+        A model with its scales.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -50,12 +56,17 @@ def commit(
     """
     require_settings(threads, backend, progress)
     progress("load", 0.0)
-    loaded = load_program(program)
+    loaded = load_any(program)
     integers = integer_program(loaded)
     engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
     model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
-    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
+    table = TokenTable((), frozenset())
+    frames: dict[str, PromptFrame] = {}
+    stops: tuple[int, ...] = ()
+    if not isinstance(loaded, NetworkFile):
+        table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
+        frames, stops = prompt_frames(loaded), tuple(sorted(loaded.stop_ids))
     metadata = Metadata(
         source=loaded.source,
         parameters=loaded.parameters,
@@ -64,8 +75,8 @@ def commit(
         quantisation=loaded.quantisation,
         calibration=loaded.calibration or {},
         accuracy=loaded.accuracy or {},
-        frames=prompt_frames(loaded),
-        stop_ids=tuple(sorted(loaded.stop_ids)),
+        frames=frames,
+        stop_ids=stops,
         package_version=version("veracity"),
     )
     progress("commit", 1.0)

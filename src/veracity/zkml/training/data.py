@@ -58,7 +58,7 @@ _MOST_ROWS = 1 << 24
 
 def row_bits(size: int) -> int:
     """Logarithm of the length of an example's row."""
-    return max(4, (size - 1).bit_length())
+    return (size - 1).bit_length()
 
 
 @dataclass(frozen=True)
