@@ -2,7 +2,8 @@
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
 :func:`prove` (text) and :func:`prove_tensors` (a network). Everybody else: :func:`verify`,
-:func:`verify_tensors`. Any file: :func:`load`. Private inference:
+:func:`verify_tensors`. A network that is trained with a proof: :func:`train`,
+:func:`verify_training`. Any file: :func:`load`. Private inference:
 :mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
     from veracity.proving.tensors import ProvedTensors, prove_tensors
     from veracity.proving.verify import VerifiedAnswer, verify
     from veracity.proving.verify_tensors import VerifiedTensors, verify_tensors
+    from veracity.training.train import SGD, TrainedModel, train
+    from veracity.training.verify import VerifiedTraining, verify_training
     from veracity.work.commit import commit
     from veracity.work.estimate import Estimate, estimate
 
 __all__ = [
+    "SGD",
     "BackendUnavailable",
     "Commitment",
     "Estimate",
@@ -54,12 +58,14 @@ __all__ = [
     "RangeError",
     "Secret",
     "TensorProof",
+    "TrainedModel",
     "UnsupportedModelError",
     "UsageError",
     "VeracityError",
     "VerificationError",
     "VerifiedAnswer",
     "VerifiedTensors",
+    "VerifiedTraining",
     "bench",
     "calibrate",
     "commit",
@@ -68,8 +74,10 @@ __all__ = [
     "load",
     "prove",
     "prove_tensors",
+    "train",
     "verify",
     "verify_tensors",
+    "verify_training",
 ]
 
 #: Of the installed package.
@@ -87,6 +95,8 @@ _HOMES = {
     "proving.tensors": ("ProvedTensors", "prove_tensors"),
     "proving.verify_tensors": ("VerifiedTensors", "verify_tensors"),
     "proving.verify": ("VerifiedAnswer", "verify"),
+    "training.train": ("SGD", "TrainedModel", "train"),
+    "training.verify": ("VerifiedTraining", "verify_training"),
     "work.commit": ("commit",),
     "work.estimate": ("Estimate", "estimate"),
     "errors": (

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, coloured, flatten, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.errors import EXIT_FALSE, error_facts, hint
 from veracity.cli.inputs import given_words, prompt_file_option, stream
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
-from veracity.cli.output import emit, emit_json
+from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
 from veracity.cli.tensors import read_ports
+from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED
+from veracity.cli.verify_training import check_training, tell_trained, training_rows
 from veracity.errors import MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.tensor_proof import TensorProof
+from veracity.formats.training import TrainingProof
 from veracity.proving.inspect import inspect_file, load_proof
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
+from veracity.training.verify import VerifiedTraining
 
 __all__ = ["inspect", "verify"]
 
-EXIT_PROVED = 0
 #: How much of two texts is shown from where they differ (characters).
 EXCERPT = 40
 
@@ -52,6 +53,8 @@ EXCERPT = 40
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
+@click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
+@click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
 @threads_option
 @backend_option
 @quiet_option
@@ -67,12 +70,14 @@ def verify(
     answer: str | None,
     raw: bool,
     context: str | None,
+    training: Path | None,
+    data: tuple[Path, ...],
     threads: int | None,
     backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check a proved answer, or a network's proved output, and print what is proved.
+    """Check a proved answer, a network's proved output, or a training proof; print what is proved.
 
     The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
@@ -84,27 +89,32 @@ def verify(
         raise UsageError("standard input holds one file only; name the others")
     expected = given_words(prompt, prompt_file)
     pinned, given = Commitment.load(stream(commitment)), load_proof(stream(proof))
+    common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
+    trained: VerifiedTraining | None = None
+    try:
+        if isinstance(given, TrainingProof):
+            trained = check_training(given, pinned, data, **common, quiet=quiet)
+        elif training is not None:
+            trained = check_training(training, pinned, data, **common, quiet=quiet)
+    except VerificationError as error:
+        tell_rejected(error, as_json)
+        raise click.exceptions.Exit(EXIT_FALSE) from None
+    if trained is not None and isinstance(given, TrainingProof):
+        refuse_words("training", raw, expected, answer, context)
+        tell_trained(trained, as_json)
+        return
     if isinstance(given, TensorProof):
-        if raw or any(words is not None for words in (expected, answer, context)):
-            raise UsageError("this proof is about tensors: it has no prompt, answer or context")
+        refuse_words("tensors", raw, expected, answer, context)
         arrays = read_ports(inputs, outputs)
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-                verified = verify_tensors(
-                    given,
-                    pinned,
-                    *arrays,
-                    digest=digest,
-                    threads=threads,
-                    backend=backend,
-                    progress=bar,
-                )
+                verified = verify_tensors(given, pinned, *arrays, **common, progress=bar)
         except VerificationError as error:
             tell_rejected(error, as_json)
             raise click.exceptions.Exit(EXIT_FALSE) from None
-        tell_tensors(verified, as_json)
+        tell_tensors(verified, as_json, trained)
         return
-    if inputs or outputs:
+    if isinstance(given, TrainingProof) or inputs or outputs:
         raise UsageError("this proof is about a prompt: it has no --input or --output")
     try:
         with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
@@ -123,37 +133,42 @@ def verify(
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
-    tell_accepted(result, as_json)
+    tell_accepted(result, as_json, trained)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The first line, and tables whose loss does not change the exit code."""
+def refuse_words(what: str, raw: bool, *words: str | None) -> None:
+    """Raise :class:`UsageError` where a proof was to be of words that it cannot have.
 
-    word: str
-    colour: str
-    code: int
-
-    def begin(self) -> None:
-        """The first line."""
-        terminal = sys.stdout is not None and sys.stdout.isatty()
-        line = click.style(self.word, fg=self.colour, bold=True)
-        emit(line if terminal and coloured() else self.word, verdict=self.code)
-        emit("", verdict=self.code)
-
-    def show(self, rows: list[tuple[str, object]], title: str | None = None) -> None:
-        """A table."""
-        show_table(rows, title, self.code)
+    Parameters
+    ----------
+    what : str
+        What the proof is about.
+    raw : bool
+        Whether a prompt without template was expected.
+    words : str, optional
+        Prompt, answer and context that were expected.
+    """
+    if raw or any(given is not None for given in words):
+        raise UsageError(f"this proof is about {what}: it has no prompt, answer or context")
 
 
-ACCEPTED = Verdict("ACCEPTED", "green", EXIT_PROVED)
-REJECTED = Verdict("REJECTED", "red", EXIT_FALSE)
+def tell_accepted(
+    result: VerifiedAnswer, as_json: bool, trained: VerifiedTraining | None = None
+) -> None:
+    """What an accepted proof says.
 
-
-def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
-    """What an accepted proof says."""
+    Parameters
+    ----------
+    result : VerifiedAnswer
+        What was checked.
+    as_json : bool
+        One JSON object instead of tables.
+    trained : VerifiedTraining, optional
+        Where the model came from, where that was checked, too.
+    """
     if as_json:
-        emit_json(result.to_plain(), verdict=EXIT_PROVED)
+        chain = {} if trained is None else {"training": trained.to_plain()}
+        emit_json({**result.to_plain(), **chain}, verdict=EXIT_PROVED)
         return
     model = result.metadata
     bound = [("bound to", exact(result.context))] if result.context else []
@@ -184,12 +199,27 @@ def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
         ],
         title="stated by the publisher, not proved",
     )
+    if trained is not None:
+        ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
 
 
-def tell_tensors(result: VerifiedTensors, as_json: bool) -> None:
-    """What an accepted proof about tensors says."""
+def tell_tensors(
+    result: VerifiedTensors, as_json: bool, trained: VerifiedTraining | None = None
+) -> None:
+    """What an accepted proof about tensors says.
+
+    Parameters
+    ----------
+    result : VerifiedTensors
+        What was checked.
+    as_json : bool
+        One JSON object instead of tables.
+    trained : VerifiedTraining, optional
+        Where the model came from, where that was checked, too.
+    """
     if as_json:
-        emit_json(result.to_plain(), verdict=EXIT_PROVED)
+        chain = {} if trained is None else {"training": trained.to_plain()}
+        emit_json({**result.to_plain(), **chain}, verdict=EXIT_PROVED)
         return
     model = result.metadata
     ACCEPTED.begin()
@@ -213,6 +243,8 @@ def tell_tensors(result: VerifiedTensors, as_json: bool) -> None:
         ],
         title="stated by the publisher, not proved",
     )
+    if trained is not None:
+        ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
 
 
 def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:

@@ -32,6 +32,12 @@ EXTENSIONS = {
     b"VCOM": "commitment",
     b"VSEC": "secret opening",
     b"VPRF": "proof",
+    b"VDAT": "data commitment",
+    b"VDSC": "data secret",
+    b"VROW": "opened row",
+    b"VTRN": "training proof",
+    b"VCUT": "checkpoint",
+    b"VWIN": "window",
     b"VPRT": "proof about tensors",
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import stat
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +24,7 @@ __all__ = [
     "name_of",
     "read_file",
     "reason_of",
+    "require_private",
     "sniff",
     "stored_at",
 ]
@@ -139,6 +142,24 @@ def kind_of(start: bytes) -> bytes | None:
     if not start.startswith(MAGIC):
         return None
     return start[len(MAGIC) : len(MAGIC) + KIND_BYTES]
+
+
+def require_private(source: Source, otherwise: str) -> None:
+    """Raise :class:`UsageError` where others than its owner can read a secret file.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+        Where it was read from; only what lies on disk has permissions.
+    otherwise : str
+        What to do if somebody may have read it.
+    """
+    path = stored_at(source)
+    if path is not None and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise UsageError(
+            f"others than you can read the secret {path.name!r}; run "
+            f"`chmod 600 {shlex.quote(str(path))}`, and {otherwise} if somebody may have"
+        )
 
 
 def reason_of(error: OSError) -> str:

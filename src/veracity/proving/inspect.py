@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from veracity.codec import read_file, sniff
@@ -10,13 +11,21 @@ from veracity.codec.files import PROGRAM, Source, kind_of, name_of, stored_at
 from veracity.errors import FormatError, UsageError
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
+from veracity.formats.data import (
+    DATA_KIND,
+    ROW_KIND,
+    SECRET_KIND,
+    DataFile,
+    DataSecret,
+    RowOpening,
+)
 from veracity.formats.proof import KIND as PROOF
-from veracity.formats.proof import MAX_BYTES, Proof
+from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import KIND as TENSORS
-from veracity.formats.tensor_proof import MAX_BYTES as MAX_TENSOR_BYTES
 from veracity.formats.tensor_proof import TensorProof
+from veracity.formats.training import PROOF_KIND, TrainingProof
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.text.shown import has_name
@@ -24,7 +33,11 @@ from veracity.text.shown import has_name
 if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
 
-    AnyFile = Commitment | Secret | Proof | TensorProof | ProgramFile | NetworkFile
+    AnyProof = Proof | TensorProof | TrainingProof
+    AnyFile = (
+        Commitment | Secret | AnyProof | DataFile | DataSecret | RowOpening
+        | ProgramFile | NetworkFile
+    )  # fmt: skip
 
 __all__ = ["inspect_file", "load", "load_proof"]
 
@@ -42,7 +55,8 @@ def load(source: Source) -> AnyFile:
 
     Returns
     -------
-    Commitment, Secret, Proof, TensorProof, ProgramFile or NetworkFile
+    Commitment, Secret, Proof, TensorProof, TrainingProof, DataFile, DataSecret, RowOpening,
+    ProgramFile or NetworkFile
 
     Raises
     ------
@@ -67,10 +81,16 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
         return Commitment.load(what), size
     if kind == SECRET:
         return Secret.load(what, shared=shared), size
-    if kind == PROOF:
-        return Proof.load(what), size
-    if kind == TENSORS:
-        return TensorProof.load(what), size
+    loaders: dict[bytes | None, Callable[[Source], AnyFile]] = {
+        PROOF: Proof.load,
+        TENSORS: TensorProof.load,
+        DATA_KIND: DataFile.load,
+        SECRET_KIND: DataSecret.load,
+        ROW_KIND: RowOpening.load,
+        PROOF_KIND: TrainingProof.load,
+    }
+    if kind in loaders:
+        return loaders[kind](what), size
     if path is None:
         if kind == PROGRAM:
             raise UsageError("a program is read from a path, not from a pipe or from bytes")
@@ -81,16 +101,19 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
     return load_any_program(path), size
 
 
-def load_proof(source: Source) -> Proof | TensorProof:
-    """Read a ``.vproof`` file of either kind; pipes are read once.
+def load_proof(source: Source) -> AnyProof:
+    """Read a proof of any kind; pipes are read once.
 
     Raises
     ------
     FormatError, UsageError
     """
-    data = read_file(source, max(MAX_BYTES, MAX_TENSOR_BYTES), "proof")
-    kind: type[Proof | TensorProof] = TensorProof if kind_of(data) == TENSORS else Proof
-    return kind.from_bytes(data, name_of(source, "proof"))
+    kinds: dict[bytes | None, type[AnyProof]] = {TENSORS: TensorProof, PROOF_KIND: TrainingProof}
+    path = stored_at(source)
+    if path is not None:
+        return kinds.get(sniff(path), Proof).load(path)
+    data = read_file(source, MAX_ANY, "proof")
+    return kinds.get(kind_of(data), Proof).from_bytes(data, name_of(source, "proof"))
 
 
 def inspect_file(source: Source) -> dict[str, Any]:
@@ -118,6 +141,8 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
+    if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
+        return {**training_facts(content), "bytes": size}
     if isinstance(content, TensorProof):
         return {
             "kind": "proof about tensors (says nothing until it is verified)",
@@ -169,6 +194,42 @@ def mode_facts(source: Source) -> dict[str, str]:
     mode = stat.S_IMODE(path.stat().st_mode)
     warning = "" if mode & 0o077 == 0 else " (others can read it: chmod 600)"
     return {"mode": f"{mode:04o}{warning}"}
+
+
+def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
+    """What the files of training say."""
+    if isinstance(content, DataFile):
+        found = content.commitment
+        return {
+            "kind": "data commitment (public)",
+            "data_digest": content.digest,
+            "label": found.label,
+            "examples": found.examples,
+            "inputs": found.inputs,
+            "classes": found.classes,
+            "form_bytes": sum(map(len, content.form)),
+        }
+    if isinstance(content, DataSecret):
+        return {
+            "kind": "data secret (keep it: it holds the examples)",
+            "opens": content.digest.hex(),
+            "examples": len(content.labels),
+        }
+    if isinstance(content, RowOpening):
+        return {
+            "kind": "opened row (whoever has it can show this example)",
+            "data": content.digest.hex(),
+            "row": content.index,
+        }
+    run = content.description
+    return {
+        "kind": "training proof (says nothing until it is verified)",
+        "commitment": content.commitment_digest,
+        "data": [d.hex() for d in run.data],
+        "steps": run.recipe.steps,
+        "steps_per_window": run.window,
+        "recipe": run.recipe.to_json(),
+    }
 
 
 def program_facts(content: ProgramFile) -> dict[str, Any]:

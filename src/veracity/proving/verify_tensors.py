@@ -25,7 +25,7 @@ from veracity.lm.text_decoder import is_text_decoder
 from veracity.progress import Progress, silent
 from veracity.proving.grid import named_arrays, to_integers
 from veracity.proving.verify import read_digest
-from veracity.proving.well_formed import require_well_formed
+from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
 __all__ = ["VerifiedTensors", "verify_tensors"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from veracity import zkml
 from veracity.codec.arguments import require_settings
 from veracity.engine import load_engine
+from veracity.engine.api import Engine
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.program import NetworkFile
 from veracity.formats.secret import Secret
@@ -29,6 +30,7 @@ def commit(
     *,
     threads: int | None = None,
     backend: str = "cpu",
+    engine: Engine | None = None,
     progress: Progress = silent,
 ) -> tuple[Commitment, Secret]:
     """Commit to every weight of a calibrated model.
@@ -41,6 +43,8 @@ def commit(
         Threads to use; all cores by default.
     backend : str
         The engine that computes: ``"cpu"``, or ``"reference"``, which is slow and runs everywhere.
+    engine : Engine, optional
+        The engine itself, where the caller has it already.
     progress : Progress
         Called as the work advances.
 
@@ -58,7 +62,7 @@ def commit(
     progress("load", 0.0)
     loaded = load_any(program)
     integers = integer_program(loaded)
-    engine = load_engine(backend, threads=threads)
+    engine = load_engine(backend, threads=threads) if engine is None else engine
     progress("load", 1.0)
     model, opening = zkml.commit_model(engine, integers, loaded.weights, progress=progress)
     table = TokenTable((), frozenset())
