@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
+from veracity.cli.errors import explained
 from veracity.cli.inputs import NewFile, given_words, prompt_file_option
 from veracity.cli.options import (
     FILE,
@@ -156,6 +157,9 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
 @click.argument("program", type=FILE)
 @click.option("--out", type=NewFile(), help="Public commitment [default: PROGRAM with .vcom].")
 @click.option("--secret", type=NewFile(), help="Secret opening, mode 0600 [default: with .vsec].")
+@click.option(
+    "--hide-source", is_flag=True, help="Do not publish the digest of the file of weights."
+)
 @force_option
 @threads_option
 @backend_option
@@ -165,6 +169,7 @@ def commit(
     program: Path,
     out: Path | None,
     secret: Path | None,
+    hide_source: bool,
     force: bool,
     threads: int | None,
     backend: str,
@@ -182,7 +187,9 @@ def commit(
     check_target(public_path, b"VCOM", reads=[program, secret_path], force=force)
     started = time.perf_counter()
     with Bar(COMMIT_SHARES, quiet=quiet) as bar:
-        public, opening = commit_model(program, threads=threads, backend=backend, progress=bar)
+        public, opening = commit_model(
+            program, hide_source=hide_source, threads=threads, backend=backend, progress=bar
+        )
         opening.save_pair(secret_path, public_path)
     took = time.perf_counter() - started
     public_bytes = public_path.stat().st_size
@@ -276,6 +283,9 @@ def require_pipe(as_json: bool) -> None:
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
 @click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
 @click.option(
+    "--explain", is_flag=True, help="Name what left its range; for the owner only, not for users."
+)
+@click.option(
     "--out",
     default="answer.vproof",
     show_default=True,
@@ -298,6 +308,7 @@ def prove(
     max_new_tokens: int,
     raw: bool,
     context: str,
+    explain: bool,
     out: Path,
     force: bool,
     memory: int | None,
@@ -318,25 +329,26 @@ def prove(
     if words is None:
         if piped or context:
             raise UsageError("--out - and --context are for prompts only")
-        prove_arrays(
-            program,
-            opening,
-            inputs,
-            out,
-            force=force,
-            memory=memory,
-            threads=threads,
-            backend=backend,
-            quiet=quiet,
-            as_json=as_json,
-        )
+        with explained(explain):
+            prove_arrays(
+                program,
+                opening,
+                inputs,
+                out,
+                force=force,
+                memory=memory,
+                threads=threads,
+                backend=backend,
+                quiet=quiet,
+                as_json=as_json,
+            )
         return
     if piped:
         require_pipe(as_json)
     else:
         check_target(out, b"VPRF", reads=[program, opening], force=force)
     started = time.perf_counter()
-    with Bar(PHASES, quiet=quiet) as bar:
+    with explained(explain), Bar(PHASES, quiet=quiet) as bar:
         result = prove_answer(
             program,
             opening,
