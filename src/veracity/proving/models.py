@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from veracity import frontends
+from veracity.codec.arguments import require_type
 from veracity.formats.program import NetworkFile, ProgramFile
 from veracity.progress import Progress, silent
 
@@ -35,6 +37,8 @@ def import_model(
     UsageError
         The source cannot be had, or ``out`` cannot be written.
     """
+    require_type("source", source, str, os.PathLike)
+    require_type("out", out, str, os.PathLike)
     return frontends.import_model(source, out, progress=progress)
 
 
@@ -129,4 +133,6 @@ def calibrate(
     dict
         The accuracy report: perplexities, top-1 agreement, ranges.
     """
+    require_type("program", program, str, os.PathLike)
+    require_type("text", text, str, os.PathLike, optional=True)
     return frontends.calibrate(program, text=text, progress=progress)
