@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
+from veracity.cli.errors import explained
 from veracity.cli.options import (
     FILE,
     backend_option,
@@ -153,6 +154,9 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
 @click.argument("program", type=FILE)
 @click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
 @click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
+@click.option(
+    "--hide-source", is_flag=True, help="Do not publish the digest of the file of weights."
+)
 @force_option
 @threads_option
 @backend_option
@@ -162,6 +166,7 @@ def commit(
     program: Path,
     out: Path | None,
     secret: Path | None,
+    hide_source: bool,
     force: bool,
     threads: int | None,
     backend: str,
@@ -179,7 +184,9 @@ def commit(
     check_target(public_path, b"VCOM", reads=[program, secret_path], force=force)
     started = time.perf_counter()
     with Bar(COMMIT_SHARES, quiet=quiet) as bar:
-        public, opening = commit_model(program, threads=threads, backend=backend, progress=bar)
+        public, opening = commit_model(
+            program, hide_source=hide_source, threads=threads, backend=backend, progress=bar
+        )
         opening.save_pair(secret_path, public_path)
     took = time.perf_counter() - started
     public_bytes = public_path.stat().st_size
@@ -264,6 +271,9 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
 @click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
 @click.option(
+    "--explain", is_flag=True, help="Name what left its range; for the owner only, not for users."
+)
+@click.option(
     "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
 )
 @force_option
@@ -281,6 +291,7 @@ def prove(
     max_new_tokens: int,
     raw: bool,
     context: str,
+    explain: bool,
     out: Path,
     force: bool,
     memory: int | None,
@@ -297,22 +308,23 @@ def prove(
     opening = secret or sibling(program, ".vsec")
     refuse_both(prompt, inputs)
     if prompt is None:
-        prove_arrays(
-            program,
-            opening,
-            inputs,
-            out,
-            force=force,
-            memory=memory,
-            threads=threads,
-            backend=backend,
-            quiet=quiet,
-            as_json=as_json,
-        )
+        with explained(explain):
+            prove_arrays(
+                program,
+                opening,
+                inputs,
+                out,
+                force=force,
+                memory=memory,
+                threads=threads,
+                backend=backend,
+                quiet=quiet,
+                as_json=as_json,
+            )
         return
     check_target(out, b"VPRF", reads=[program, opening], force=force)
     started = time.perf_counter()
-    with Bar(PHASES, quiet=quiet) as bar:
+    with explained(explain), Bar(PHASES, quiet=quiet) as bar:
         result = prove_answer(
             program,
             opening,

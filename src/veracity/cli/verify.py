@@ -169,7 +169,7 @@ def tell_accepted(
     ACCEPTED.show(
         [
             ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
-            ("weights file", model.source.get("sha256", "?")),
+            ("weights file", model.source.get("sha256", "not stated")),
             ("quantisation", one_line(model.quantisation)),
             ("calibration", one_line(model.calibration)),
             ("accuracy", one_line(model.accuracy)),

@@ -27,6 +27,7 @@ __all__ = ["commit"]
 def commit(
     program: AnyProgram | str | Path,
     *,
+    hide_source: bool = False,
     threads: int | None = None,
     backend: str = "cpu",
     engine: Engine | None = None,
@@ -38,6 +39,9 @@ def commit(
     ----------
     program : ProgramFile, NetworkFile or path
         A model with its scales.
+    hide_source : bool
+        Leave the digest of the file of weights out of what is published: whoever has the file
+        could recognise it.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -69,8 +73,9 @@ def commit(
     if not isinstance(loaded, NetworkFile):
         table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
         frames, stops = prompt_frames(loaded), tuple(sorted(loaded.stop_ids))
+    hidden = ("sha256",) if hide_source else ()
     metadata = Metadata(
-        source=loaded.source,
+        source={k: v for k, v in loaded.source.items() if k not in hidden},
         parameters=loaded.parameters,
         program_digest=integers.digest,
         tokenizer_digest=table.digest,
