@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.meanings import MEANINGS, wide
-from tests.support.one_op_programs import BUILD, Case
+from tests.support.one_op_programs import BUILD, Case, program_of, sizes_of
 from veracity.errors import RangeError, UsageError
 from veracity.graph import Output, Port, Program, execute, ops
 from veracity.graph.ops.base import LARGEST
@@ -23,17 +23,6 @@ from veracity.graph.ops.base import LARGEST
 quick = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much]
 )
-
-
-def program_of(case: Case, op: ops.Op) -> Program:
-    """The program of this one op; its output has the dims of the op's result."""
-    limits = {"T": 4, "A": 1}
-    bare = Program("o", {}, case.inputs, {}, limits, (op,), case.weights, {})
-    rule = ops.RULES[type(op)]
-    dims = rule.shape(op, bare.facts, [case.inputs[n].dims for n in op.inputs()])
-    most = LARGEST - 1
-    shown = {"out": Output(dims, 0, -most, most, "o")}
-    return Program("o", {}, case.inputs, shown, limits, (op,), case.weights, {})
 
 
 def largest(x: Any) -> int:
@@ -68,7 +57,7 @@ def test_meaning_ranges_and_magnitudes(kind: type[ops.Op], data: st.DataObject) 
         assert largest(meant.value) <= bound
     weights = {n: case.integers[n] for n in case.weights}
     inputs = {n: case.integers[n] for n in case.inputs}
-    sizes = {"T": 2, "A": 1}
+    sizes = sizes_of(program)
     if not meant.fits:
         with pytest.raises(RangeError):
             execute(program, weights, inputs, sizes)

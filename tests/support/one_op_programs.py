@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from veracity.graph import Port, WeightSpec, ops
+from veracity.graph import Output, Port, Program, WeightSpec, ops
+from veracity.graph.ops.base import LARGEST
 from veracity.graph.port import DTYPES
 from veracity.graph.wires import Step
 
-__all__ = ["BUILD", "Case"]
+__all__ = ["BUILD", "Case", "program_of", "sizes_of"]
 
 Draw = Callable[[Any], Any]
 
@@ -182,3 +183,21 @@ BUILD: dict[type[ops.Op], Callable[[Case], ops.Op]] = {
         name="o", x=c.value("x", 2, 3), weight=c.weight("w", 4, 3), shift=c.shift(), rows="A"
     ),
 }  # fmt: skip
+
+
+def program_of(case: Case, op: ops.Op) -> Program:
+    """The program of this one op; its output has the dims of the op's result."""
+    every = {"T": 4, "A": 1}
+    bare = Program("o", {}, case.inputs, {}, every, (op,), case.weights, {})
+    rule = ops.RULES[type(op)]
+    dims = rule.shape(op, bare.facts, [case.inputs[n].dims for n in op.inputs()])
+    most = LARGEST - 1
+    shown = {"out": Output(dims, 0, -most, most, "o")}
+    named = {d for port in (*case.inputs.values(), *shown.values()) for d in port.dims}
+    limits = {symbol: most for symbol, most in every.items() if symbol in named}
+    return Program("o", {}, case.inputs, shown, limits, (op,), case.weights, {})
+
+
+def sizes_of(program: Program) -> dict[str, int]:
+    """What the symbols of a program of one op stand for."""
+    return {s: n for s, n in {"T": 2, "A": 1}.items() if s in program.limits}
