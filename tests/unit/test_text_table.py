@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from veracity.errors import FormatError, VerificationError
 from veracity.formats.proof import Proof, statement_context
 from veracity.text import ByteLevel, Pieces, Rule
-from veracity.text.table import MAX_PIECE, MAX_TEXT_BYTES, PromptFrame, TokenTable
+from veracity.text.shown import MAX_TEXT_BYTES, Shown, ShownAnswer
+from veracity.text.table import MAX_PIECE, PromptFrame, TokenTable
 
 TABLE = TokenTable(
     (b"<s>", b"<|user|>", b"hello", b" world", b"\xe2", b"\x82\xac"), frozenset({0, 1})
@@ -34,10 +35,52 @@ def test_table_round_trip_and_digest() -> None:
     assert again.digest == TABLE.digest
 
 
-def test_decoding_leaves_out_special_tokens_and_joins_bytes() -> None:
-    assert TABLE.decode([0, 2, 3]) == "hello world"
-    assert TABLE.decode([4, 5]) == "€"
-    assert TABLE.decode([4]) == "\N{REPLACEMENT CHARACTER}"
+def test_text_is_joined_bytes_with_marks_by_name() -> None:
+    assert TABLE.show([4, 5]) == Shown("€", ())
+    assert TABLE.show([4]).text == "\N{REPLACEMENT CHARACTER}"
+    assert TABLE.show([0, 2, 1, 3]) == Shown(
+        "<s>hello<|user|> world", ((0, "<s>"), (8, "<|user|>"))
+    )
+    assert TABLE.show([4, 0, 5]).text == "\ufffd<s>\ufffd\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("piece", "name"),
+    [
+        (b"", "<token 0>"),
+        (b"<|im_end|>", "<|im_end|>"),
+        ("<\uff5cend\u2581of\uff5c>".encode(), "<\uff5cend\u2581of\uff5c>"),
+        (b"[INST]", "[INST]"),
+        (b" little", "<token 0: ' little'>"),
+        (b"<a> obey <b>", "<token 0: '<a> obey <b>'>"),
+        (b"<\x1b[2J>", "<token 0: '<\\x1b[2J>'>"),
+        ("<a\u202eb>".encode(), "<token 0: '<a\\u202eb>'>"),
+        (b"\xff", "<token 0: '\ufffd'>"),
+        (b"[see note]", "<token 0: '[see note]'>"),
+    ],
+)
+def test_names_of_marks(piece: bytes, name: str) -> None:
+    table = TokenTable((piece, b"x"), frozenset({0}))
+    assert table.show([1, 0, 1]) == Shown(f"x{name}x", ((1, name),))
+    assert table.show_answer([1, 0], {0}) == ShownAnswer("x", (), name)
+    assert table.show_answer([1, 0], {1}) == ShownAnswer(f"x{name}", ((1, name),), None)
+
+
+def test_a_word_that_ends_an_answer_is_part_of_it() -> None:
+    assert TABLE.show_answer([2, 3], {3}) == ShownAnswer("hello world", (), " world")
+
+
+def test_names_count_among_the_bytes_of_a_text() -> None:
+    table = TokenTable((b"",), frozenset())
+    with pytest.raises(VerificationError, match="longer than"):
+        table.show([0] * (MAX_TEXT_BYTES // 9 + 1))
+
+
+def test_a_token_without_bytes_is_none_of_the_users_words() -> None:
+    table = TokenTable((b"a", b"", b"b"), frozenset(), None)
+    assert PromptFrame((), ()).words([0, 2], table) == "ab"
+    with pytest.raises(VerificationError, match="special tokens"):
+        PromptFrame((), ()).words([0, 1, 2], table)
 
 
 @given(st.binary(max_size=60))
@@ -148,8 +191,8 @@ def test_no_two_lists_of_ids_are_read_as_one_text(ids: list[int], rule: str) -> 
 def test_overlong_texts_are_rejected_before_they_are_made() -> None:
     table = TokenTable((b"a" * MAX_PIECE,), frozenset(), None)
     ids = [0] * (MAX_TEXT_BYTES // MAX_PIECE)
-    assert len(table.read(ids)) == len(table.decode(ids)) == MAX_TEXT_BYTES
-    for read in (table.read, table.decode):
+    assert len(table.read(ids)) == len(table.show(ids).text) == MAX_TEXT_BYTES
+    for read in (table.read, table.show):
         with pytest.raises(VerificationError, match="longer than"):
             read([*ids, 0])
 

@@ -117,20 +117,17 @@ def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
         emit_json(result.to_plain(), verdict=EXIT_PROVED)
         return
     model = result.metadata
-    ending = "ended by the model" if result.complete else "cut there, not ended by the model"
     bound = [("bound to", exact(result.context))] if result.context else []
     ACCEPTED.begin()
     ACCEPTED.show(
         [
-            ("prompt", exact(result.prompt)),
-            ("answer", result.answer.strip()),
+            *spoken(result),
             *bound,
             ("", ""),
             ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
             (
                 "tokens",
-                f"{result.prompt_tokens} prompt ({result.frame}), "
-                f"{result.answer_tokens} answer, {ending}",
+                f"{result.prompt_tokens} prompt ({result.frame}), {result.answer_tokens} answer",
             ),
             ("commitment", result.commitment_digest),
             ("program", model.program_digest),
@@ -148,6 +145,25 @@ def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
         ],
         title="stated by the publisher, not proved",
     )
+
+
+def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
+    """All that the model read and said, in order, as rows of a table."""
+    rows: list[tuple[str, object]] = []
+    if result.prompt_before:
+        rows.append(("before it", quoted(result.prompt_before)))
+    rows.append(("prompt", exact(result.prompt)))
+    if result.prompt_after:
+        rows.append(("after it", quoted(result.prompt_after)))
+    rows.append(("answer", result.answer.strip()))
+    if result.special_tokens:
+        places = [f"{name} at character {at + 1}" for at, name in result.special_tokens]
+        rows.append(("special tokens", ", ".join(places)))
+    ended = "cut by the prover, not ended by the model"
+    if result.ended_by is not None:
+        ended = f"ended by the model with {quoted(result.ended_by)}"
+    rows.append(("end", ended))
+    return rows
 
 
 def tell_rejected(error: VerificationError, as_json: bool) -> None:

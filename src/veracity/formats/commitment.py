@@ -223,6 +223,7 @@ class Commitment:
             raise FormatError(where, "its program is no text decoder")
         if len(table.pieces) != vocabulary_of(program):
             raise FormatError(where, "program and token table have different vocabularies")
+        metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
         model = ModelCommitment.from_bytes(rows)
         commitment = cls(metadata, program, table, model, well_formed)
         # What was read is what is pinned, whatever a compressor would write today.

@@ -21,6 +21,9 @@ from veracity.text import Encoder, Pieces, Rule
 
 __all__ = ["Tokenizer", "from_pieces"]
 
+#: The first tokens of llama2.c's kind: unknown, beginning and end of a text.
+MARKS = (b"<unk>", b"<s>", b"</s>")
+
 
 @dataclass(frozen=True)
 class Tokenizer:
@@ -153,7 +156,7 @@ def from_pieces(pieces: list[bytes], scores: list[float]) -> Tokenizer:
         if 3 <= i < 259:  # "<0xNN>"
             table.append(bytes([i - 3]))
         else:
-            table.append(b"" if i < 3 else piece)
+            table.append(MARKS[i] if i < 3 else piece)
     return Tokenizer(
         {
             "kind": "pieces",

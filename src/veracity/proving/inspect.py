@@ -14,6 +14,7 @@ from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
 from veracity.lm.text_decoder import context_of, vocabulary_of
+from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
     from veracity.formats.program import ProgramFile
@@ -111,7 +112,9 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     """The statements in a commitment."""
     plain = commitment.metadata.to_plain()
     plain.pop("frames")
-    program = commitment.program
+    program, table = commitment.program, commitment.table
+    stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
+    odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {
         "digest": commitment.digest,
         "program": {
@@ -122,6 +125,11 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
         "tokenisation": "not pinned: verifiers cannot check how a prompt was spelled in token ids"
         if commitment.table.rule is None
         else "pinned: every text has one spelling in token ids",
-        "prompt_frames": sorted(commitment.metadata.frames),
+        "prompt_frames": {
+            name: {"before": table.show(f.before).text, "after": table.show(f.after).text}
+            for name, f in sorted(commitment.metadata.frames.items())
+        },
+        "answers_end_with": sorted(stops),
+        "special_tokens_that_are_words": [table.show([i]).text for i in odd],
         **plain,
     }

@@ -128,8 +128,8 @@ def prove(
         backend=backend,
         progress=progress,
     )
-    shown = answer[:-1] if answer[-1] in commitment.metadata.stop_ids else answer
-    return ProvedAnswer(commitment.table.decode(shown), proof)
+    shown = commitment.table.show_answer(answer, commitment.metadata.stop_ids)
+    return ProvedAnswer(shown.text, proof)
 
 
 def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:

@@ -32,7 +32,9 @@ PROVED = (
 )
 NOT_PROVED = (
     "that this commitment is to the model its publisher promised (name, source and accuracy are "
-    "the publisher's statements), or that what the answer says is true"
+    "the publisher's statements); that the template around the prompt, the tokens that end an "
+    "answer and the table of tokens are the ones you would choose (they are the publisher's "
+    "choice); or that what the answer says is true"
 )
 #: What is said of an argument that fails; the place that found it is told apart.
 NOT_SHOWN = "the proof does not show that the committed model gives this answer to this prompt"
@@ -53,10 +55,17 @@ class VerifiedAnswer:
     ----------
     prompt : str
         The user's words, without the model's template: exactly the text that was encoded.
+    prompt_before, prompt_after : str
+        What the model read around the prompt: its template, special tokens by name. The publisher's
+        choice.
     answer : str
-        The answer, without the token that ends it.
-    complete : bool
-        Whether the model ended the answer itself (else the prover cut it there).
+        The whole answer; special tokens in it are shown by name. Only a special token that ends it
+        is left out.
+    special_tokens : tuple of (int, str)
+        Where in ``answer`` special tokens stand, and their names.
+    ended_by : str or None
+        The token with which the model ended the answer; None where the prover cut it. Which tokens
+        end an answer is the publisher's choice: where it is text, it is part of the answer.
     frame : str
         ``chat`` or ``raw``.
     prompt_tokens, answer_tokens : int
@@ -77,8 +86,11 @@ class VerifiedAnswer:
     """
 
     prompt: str
+    prompt_before: str
+    prompt_after: str
     answer: str
-    complete: bool
+    special_tokens: tuple[tuple[int, str], ...]
+    ended_by: str | None
     frame: str
     prompt_tokens: int
     answer_tokens: int
@@ -88,6 +100,11 @@ class VerifiedAnswer:
     metadata: Metadata = field(repr=False)
     proof_bytes: int
     seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model ended the answer itself (else the prover cut it there)."""
+        return self.ended_by is not None
 
     @property
     def proved(self) -> str:
@@ -104,8 +121,12 @@ class VerifiedAnswer:
         return {
             "accepted": True,
             "prompt": self.prompt,
+            "prompt_before": self.prompt_before,
+            "prompt_after": self.prompt_after,
             "answer": self.answer,
+            "special_tokens": [{"at": at, "name": name} for at, name in self.special_tokens],
             "complete": self.complete,
+            "ended_by": self.ended_by,
             "frame": self.frame,
             "prompt_tokens": self.prompt_tokens,
             "answer_tokens": self.answer_tokens,
@@ -208,8 +229,7 @@ def verify(
     if set(metadata.stop_ids) & set(given.answer[:-1]):
         raise VerificationError("the answer goes on after the token that ends it", "answer")
     words = frame.words(given.prompt, pinned.table)
-    complete = given.answer[-1] in metadata.stop_ids
-    text = pinned.table.decode(given.answer[:-1] if complete else given.answer)
+    shown = pinned.table.show_answer(given.answer, frozenset(metadata.stop_ids))
 
     engine = load_engine(backend, threads=threads)
     progress("verify", 0.0)
@@ -232,13 +252,16 @@ def verify(
         require_same("frame", expected, given.frame)
         require_same("prompt", prompt, words)
     if answer is not None:
-        require_same("answer", answer.strip(), text.strip())
+        require_same("answer", answer.strip(), shown.text.strip())
     if context is not None:
         require_same("context", context, given.context)
     return VerifiedAnswer(
         prompt=words,
-        answer=text,
-        complete=complete,
+        prompt_before=pinned.table.show(frame.before).text,
+        prompt_after=pinned.table.show(frame.after).text,
+        answer=shown.text,
+        special_tokens=shown.special,
+        ended_by=shown.ended_by,
         frame=given.frame,
         prompt_tokens=given.prompt_length,
         answer_tokens=len(given.answer),
@@ -306,3 +329,4 @@ def check_commitment(pinned: Commitment) -> None:
         raise FormatError("commitment", "its program is no text decoder")
     if len(pinned.table.pieces) != vocabulary_of(pinned.program):
         raise FormatError("commitment", "program and token table have different vocabularies")
+    pinned.metadata.frames["raw"].require_wordless(pinned.table, "commitment")

@@ -3,20 +3,22 @@
 A prompt is ``before + words + after`` in token ids, where ``before`` and ``after`` belong to the
 model (its chat template, or the mark that begins a text) and only ``words`` come from the user. A
 verifier decodes the words itself and encodes the text again: other ids than those are a prover's
-choice, and refused. An answer needs no such rule, since its ids are the model's own.
+choice, and refused. An answer needs no such rule, since its ids are the model's own. What stands
+around the words, and every mark in an answer, is shown (:mod:`veracity.text.shown`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from veracity.codec import ByteReader, ByteWriter
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.text import ByteLevel, Encoder, Pieces, Rule
+from veracity.text.shown import MAX_TEXT_BYTES, Shown, ShownAnswer, has_name, show, show_answer
 
 __all__ = ["PromptFrame", "TokenTable"]
 
@@ -24,7 +26,6 @@ MAX_TOKENS = 1 << 20
 MAX_MERGES = 1 << 21
 MAX_PIECE = 1 << 10  # bytes of one token
 MAX_TABLE_BYTES = 1 << 25
-MAX_TEXT_BYTES = 1 << 20  # of a prompt or an answer: no proof of a longer one can be made
 SPECIAL = 1 << 15  # flag in a piece's length
 NO_RULE, PIECES, BYTE_LEVEL, DIGITS_APART = range(4)
 
@@ -72,18 +73,26 @@ class TokenTable:
         """What encodes text; None without a rule."""
         return None if self.rule is None else Encoder(self.pieces, self.special, self.rule)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids without special tokens; bytes that are no UTF-8 become U+FFFD.
+    def is_text(self, token: int) -> bool:
+        """Whether a token is text, and no mark."""
+        return token not in self.special and bool(self.pieces[token])
+
+    def show(self, ids: Sequence[int]) -> Shown:
+        """Text of the ids, marks by name.
 
         Raises
         ------
         VerificationError
             The text is longer than any that can be proved.
         """
-        return self._bytes(ids, "answer").decode("utf-8", errors="replace")
+        return show(ids, self.pieces, self.special)
+
+    def show_answer(self, ids: Sequence[int], stop_ids: Collection[int]) -> ShownAnswer:
+        """Text of an answer, and what ended it; as :meth:`show`."""
+        return show_answer(ids, self.pieces, self.special, stop_ids)
 
     def read(self, ids: Sequence[int]) -> str:
-        """The text whose one encoding ``ids`` are; without a rule, simply their text.
+        """The text whose one encoding ``ids`` are; without a rule, simply their text. No marks.
 
         Raises
         ------
@@ -91,7 +100,7 @@ class TokenTable:
             The ids are no text, or not the ones that the text has.
         """
         try:
-            text = self._bytes(ids, "prompt").decode("utf-8")
+            text = self._bytes(ids).decode("utf-8")
         except UnicodeDecodeError:
             raise VerificationError("the prompt's token ids spell no text", "prompt") from None
         if self.encoder is None:
@@ -109,10 +118,10 @@ class TokenTable:
             )
         return text
 
-    def _bytes(self, ids: Sequence[int], where: str) -> bytes:
-        pieces = [self.pieces[i] for i in ids if i not in self.special]
+    def _bytes(self, ids: Sequence[int]) -> bytes:
+        pieces = [self.pieces[i] for i in ids]
         if sum(map(len, pieces)) > MAX_TEXT_BYTES:
-            raise VerificationError(f"the text is longer than {MAX_TEXT_BYTES} bytes", where)
+            raise VerificationError(f"the text is longer than {MAX_TEXT_BYTES} bytes", "prompt")
         return b"".join(pieces)
 
     def to_bytes(self) -> bytes:
@@ -208,9 +217,22 @@ class PromptFrame:
         first, last = len(self.before), len(ids) - len(self.after)
         if first > last or ids[:first] != self.before or ids[last:] != self.after:
             raise VerificationError("the prompt is not in the form the proof states", "prompt")
-        if not table.special.isdisjoint(ids[first:last]):
+        if not all(map(table.is_text, ids[first:last])):
             raise VerificationError("special tokens stand among the user's words", "prompt")
         return table.read(ids[first:last])
+
+    def require_wordless(self, table: TokenTable, where: str) -> None:
+        """Raise :class:`FormatError` unless nothing but marks stands around the words.
+
+        Who asks without a template expects no words beside their own.
+        """
+        for token in (*self.before, *self.after):
+            if token not in table.special or (
+                table.pieces[token] and not has_name(table.pieces[token])
+            ):
+                raise FormatError(
+                    where, f"the raw frame may hold special tokens only, token {token} is text"
+                )
 
     def to_plain(self) -> dict[str, list[int]]:
         """Plain data for the metadata of a commitment."""

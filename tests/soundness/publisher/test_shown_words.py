@@ -79,7 +79,6 @@ def shown(result: Any) -> str:
     return repr(plain)
 
 
-@pytest.mark.xfail(strict=True, reason="frames are not shown")
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_hidden_words_in_the_raw_frame(publisher: Publisher, tmp_path: Path, side: str) -> None:
     """They are refused: nobody who asks in raw form expects a word beside their own."""
@@ -91,7 +90,6 @@ def test_hidden_words_in_the_raw_frame(publisher: Publisher, tmp_path: Path, sid
         verify(other.prove(publisher.model.encode(WORDS)), other.reread(tmp_path))
 
 
-@pytest.mark.xfail(strict=True, reason="frames are not shown")
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_hidden_words_in_the_chat_frame(publisher: Publisher, tmp_path: Path, side: str) -> None:
     """A template may have words: a verifier sees them, and so does who inspects the commitment."""
@@ -105,25 +103,78 @@ def test_hidden_words_in_the_chat_frame(publisher: Publisher, tmp_path: Path, si
     assert HIDDEN in repr(inspect_file(tmp_path / "public.vcom"))
 
 
-@pytest.mark.xfail(strict=True, reason="special tokens vanish from an answer")
-@pytest.mark.parametrize("word", [b" little", b" girl", b",", b" to"])
-def test_a_word_that_vanishes(publisher: Publisher, tmp_path: Path, word: bytes) -> None:
-    """A word that is flagged special is refused, or shown where it stands."""
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_words_that_are_called_special_in_the_raw_frame(
+    publisher: Publisher, tmp_path: Path, side: str
+) -> None:
+    """To call hidden words special does not make them marks."""
+    raw, table = publisher.commitment.metadata.frames["raw"], publisher.commitment.table
+    hidden = tuple(publisher.model.encode(HIDDEN))
+    frame = replace(raw, **{side: (*getattr(raw, side), *hidden)})
+    named = TokenTable(table.pieces, table.special | set(hidden), table.rule)
+    other = publisher.altered(named, frames={"raw": frame})
+    with pytest.raises(REFUSED, match="token"):
+        verify(other.prove(publisher.model.encode("One")), other.reread(tmp_path))
+    with pytest.raises(REFUSED, match="token"):
+        verify(other.prove(publisher.model.encode("One")), other.commitment)
+
+
+def answering(other: Publisher, hidden: set[int]) -> Proof:
+    """A proof in whose answer one of the tokens stands."""
+    for prompt, wanted in (("One", 12), (WORDS, 16), ("Once upon a time", 12)):
+        proof = other.prove(other.model.encode(prompt), wanted)
+        if hidden & set(proof.answer):
+            return proof
+    raise AssertionError("choose another word")
+
+
+@pytest.mark.parametrize("word", [b" little", b" was", b",", b" to"])
+@pytest.mark.parametrize("way", ["special", "empty"])
+def test_a_word_that_vanishes(publisher: Publisher, tmp_path: Path, word: bytes, way: str) -> None:
+    """A word that is flagged special, or stands for no bytes, is refused or shown in its place."""
     table = publisher.commitment.table
     hidden = {i for i, piece in enumerate(table.pieces) if piece == word}
-    other = publisher.altered(TokenTable(table.pieces, table.special | hidden, table.rule))
-    proof = other.prove(publisher.model.encode("One"))
-    if not hidden & set(proof.answer):
-        proof = other.prove(publisher.model.encode(WORDS), 16)
-    assert hidden & set(proof.answer), "choose another word"
+    proof = answering(publisher, hidden)
+    if way == "special":
+        changed = TokenTable(table.pieces, table.special | hidden, table.rule)
+    else:
+        pieces = tuple(b"" if i in hidden else piece for i, piece in enumerate(table.pieces))
+        changed = TokenTable(pieces, table.special, table.rule)
+    other = publisher.altered(changed)
+    ids = list(proof.prompt)
+    proof = prove_tokens(other.model, other.secret, ids, list(proof.answer), "raw")
     try:
         result = verify(proof, other.reread(tmp_path))
     except REFUSED:
         return
-    assert word.decode() in result.answer
+    first = next(i for i, token in enumerate(proof.answer) if token in hidden)
+    before = b"".join(table.pieces[i] for i in proof.answer[:first]).decode()
+    at, name = result.special_tokens[0]
+    assert at == len(before)
+    assert result.answer.startswith(before + name)
+    assert f"token {proof.answer[first]}" in name
+    assert way == "empty" or word.decode() in name
+    assert {"at": at, "name": name} in result.to_plain()["special_tokens"]
 
 
-@pytest.mark.xfail(strict=True, reason="nothing says that an answer ends with a word")
+def test_a_mark_in_an_answer_is_shown_by_name(publisher: Publisher, tmp_path: Path) -> None:
+    """Special tokens that look like marks, in the answer and at its end."""
+    table = publisher.commitment.table
+    proof = publisher.prove(publisher.model.encode(WORDS))
+    names = {proof.answer[3]: b"<|user|>", proof.answer[6]: b"<|im_end|>"}
+    pieces = tuple(names.get(i, piece) for i, piece in enumerate(table.pieces))
+    changed = TokenTable(pieces, table.special | set(names), table.rule)
+    other = publisher.altered(changed, stop_ids=(proof.answer[6],))
+    answer = list(proof.answer[:7])
+    forged = prove_tokens(other.model, other.secret, list(proof.prompt), answer, "raw")
+    result = verify(forged, other.reread(tmp_path))
+    assert [name for _, name in result.special_tokens] == ["<|user|>"]
+    assert result.answer[result.special_tokens[0][0] :].startswith("<|user|>")
+    assert result.ended_by == "<|im_end|>"
+    assert "<|im_end|>" not in result.answer
+    assert inspect_file(tmp_path / "public.vcom")["answers_end_with"] == ["<|im_end|>"]
+
+
 def test_a_cut_answer_called_whole(publisher: Publisher, tmp_path: Path) -> None:
     """A publisher lets answers end where it pleases: the token that ended this one is shown."""
     words = publisher.model.encode(WORDS)
@@ -136,8 +187,9 @@ def test_a_cut_answer_called_whole(publisher: Publisher, tmp_path: Path) -> None
     piece = publisher.commitment.table.pieces[ending].decode()
     assert result.answer.endswith(piece)
     assert repr(piece)[1:-1] in repr(result.to_plain()["ended_by"])
-    facts = repr(inspect_file(tmp_path / "public.vcom"))
-    assert "ends an answer" in facts or "answers_end_with" in facts
+    assert inspect_file(tmp_path / "public.vcom")["answers_end_with"] == [piece]
+    for choice in ("template", "end an answer", "table of tokens", "publisher's choice"):
+        assert choice in result.not_proved
 
 
 def test_the_honest_frame_is_accepted(publisher: Publisher, tmp_path: Path) -> None:
