@@ -114,7 +114,7 @@ def test_every_truncation_flip_and_extension_is_a_format_error(kind: Commitment 
 
 def sealed(metadata: object, program: str, table: bytes, rows: bytes) -> bytes:
     writer = ByteWriter()
-    writer.header(b"VCOM", 3)
+    writer.header(b"VCOM", 4)
     writer.blob(canonical_json(metadata))
     writer.deflated(program.encode())
     writer.deflated(table)

@@ -41,6 +41,7 @@ WEIGHTS = (".gguf", ".bin", ".safetensors", ".pt")
 IMPORT_SHARES = {"load": 1.0}
 CALIBRATE_SHARES = {"observe": 0.65, "scales": 0.2, "accuracy": 0.15}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
+EXACT_SHARES = {"load": 0.01, "commit": 0.14, "widths": 0.85}
 
 
 def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
@@ -152,6 +153,11 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
 @click.argument("program", type=FILE)
 @click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
 @click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Prove, too, that every weight keeps to its stated width (a lookup for each).",
+)
 @force_option
 @threads_option
 @backend_option
@@ -161,6 +167,7 @@ def commit(
     program: Path,
     out: Path | None,
     secret: Path | None,
+    exact: bool,
     force: bool,
     threads: int | None,
     backend: str,
@@ -177,8 +184,10 @@ def commit(
     check_target(secret_path, b"VSEC", reads=[program, public_path], force=force)
     check_target(public_path, b"VCOM", reads=[program, secret_path], force=force)
     started = time.perf_counter()
-    with Bar(COMMIT_SHARES, quiet=quiet) as bar:
-        public, opening = commit_model(program, threads=threads, backend=backend, progress=bar)
+    with Bar(EXACT_SHARES if exact else COMMIT_SHARES, quiet=quiet) as bar:
+        public, opening = commit_model(
+            program, exact=exact, threads=threads, backend=backend, progress=bar
+        )
         opening.save_pair(secret_path, public_path)
     took = time.perf_counter() - started
     public_bytes = public_path.stat().st_size

@@ -20,6 +20,7 @@ __all__ = ["commit"]
 def commit(
     program: ProgramFile | str | Path,
     *,
+    exact: bool = False,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -30,6 +31,9 @@ def commit(
     ----------
     program : ProgramFile or path
         A calibrated model.
+    exact : bool
+        Prove, too, that every weight keeps to its stated width: what evaluation assumes. It takes
+        about as long as the proof of an answer with as many lookups as the model has weights.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -46,6 +50,8 @@ def commit(
     ------
     UsageError
         The program was not calibrated yet.
+    RangeError
+        A weight is wider than stated (only with ``exact``).
     """
     progress("load", 0.0)
     loaded = load_program(program)
@@ -69,5 +75,8 @@ def commit(
     progress("commit", 1.0)
     files = (model, opening)
     well_formed = zkml.prove_well_formed(engine, integers, loaded.weights, files)
-    commitment = Commitment(metadata, integers, table, model, well_formed)
+    widths = b""
+    if exact:
+        widths = zkml.prove_widths(engine, integers, loaded.weights, files, progress)
+    commitment = Commitment(metadata, integers, table, model, well_formed, widths)
     return commitment, Secret(commitment, weights_digest(loaded.weights), opening)
