@@ -1,7 +1,9 @@
 """Zero-knowledge proofs that an answer came from a committed language model.
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
-:func:`prove`. Everybody else: :func:`verify`. Any file: :func:`load`. Private inference:
+:func:`prove` (text) and :func:`prove_tensors` (a network). Everybody else: :func:`verify`,
+:func:`verify_tensors`. A network that is trained with a proof: :func:`train`,
+:func:`verify_training`. Any file: :func:`load`. Private inference:
 :mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
@@ -28,14 +30,20 @@ if TYPE_CHECKING:
     from veracity.formats.commitment import Commitment, Metadata
     from veracity.formats.proof import Proof
     from veracity.formats.secret import Secret
+    from veracity.formats.tensor_proof import TensorProof
     from veracity.proving.inspect import load
     from veracity.proving.models import calibrate, import_model
     from veracity.proving.prove import ProvedAnswer, prove
+    from veracity.proving.tensors import ProvedTensors, prove_tensors
     from veracity.proving.verify import VerifiedAnswer, verify
+    from veracity.proving.verify_tensors import VerifiedTensors, verify_tensors
+    from veracity.training.train import SGD, TrainedModel, train
+    from veracity.training.verify import VerifiedTraining, verify_training
     from veracity.work.commit import commit
     from veracity.work.estimate import Estimate, estimate
 
 __all__ = [
+    "SGD",
     "BackendUnavailable",
     "Commitment",
     "Estimate",
@@ -45,13 +53,18 @@ __all__ = [
     "PeerError",
     "Proof",
     "ProvedAnswer",
+    "ProvedTensors",
     "RangeError",
     "Secret",
+    "TensorProof",
+    "TrainedModel",
     "UnsupportedModelError",
     "UsageError",
     "VeracityError",
     "VerificationError",
     "VerifiedAnswer",
+    "VerifiedTensors",
+    "VerifiedTraining",
     "bench",
     "calibrate",
     "commit",
@@ -59,7 +72,11 @@ __all__ = [
     "import_model",
     "load",
     "prove",
+    "prove_tensors",
+    "train",
     "verify",
+    "verify_tensors",
+    "verify_training",
 ]
 
 _HOMES = {
@@ -67,10 +84,15 @@ _HOMES = {
     "formats.commitment": ("Commitment", "Metadata"),
     "formats.proof": ("Proof",),
     "formats.secret": ("Secret",),
+    "formats.tensor_proof": ("TensorProof",),
     "proving.inspect": ("load",),
     "proving.models": ("calibrate", "import_model"),
     "proving.prove": ("ProvedAnswer", "prove"),
+    "proving.tensors": ("ProvedTensors", "prove_tensors"),
+    "proving.verify_tensors": ("VerifiedTensors", "verify_tensors"),
     "proving.verify": ("VerifiedAnswer", "verify"),
+    "training.train": ("SGD", "TrainedModel", "train"),
+    "training.verify": ("VerifiedTraining", "verify_training"),
     "work.commit": ("commit",),
     "work.estimate": ("Estimate", "estimate"),
     "errors": (

@@ -43,6 +43,9 @@ class UsageError(VeracityError):
 class RangeError(UsageError):
     """A value left the range that calibration fixed for it, so no proof can be made.
 
+    All such errors have one message, since whoever asked may read it, and which op it was depends
+    on the model's activations. What is named below is for the owner: see :meth:`explain`.
+
     Parameters
     ----------
     op : str
@@ -52,9 +55,13 @@ class RangeError(UsageError):
     """
 
     def __init__(self, op: str, remedy: str) -> None:
-        super().__init__(f"{op}: value out of its calibrated range; {remedy}")
+        super().__init__("a value is out of its calibrated range, so this run cannot be proved")
         self.op = op
         self.remedy = remedy
+
+    def explain(self) -> None:
+        """Let the message name the op; for nobody but the owner."""
+        self.args = (f"{self.op}: value out of its calibrated range; {self.remedy}",)
 
 
 class UnsupportedModelError(VeracityError):

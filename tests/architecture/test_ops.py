@@ -6,6 +6,8 @@ from tests.support.programs import small_model
 from tests.support.toy_programs import toys
 from veracity.graph.ops import OPS, RULES
 from veracity.graph.ops.base import Op, OpRule, Unsupported
+from veracity.mpc.secure import ops as secure
+from veracity.mpc.shuffled import ops as shuffled
 from veracity.zkml.ops.table import RULES as ARGUMENTS
 
 EVERY = set(OPS.values())
@@ -13,7 +15,8 @@ EVERY = set(OPS.values())
 
 def test_the_tables_hold_exactly_the_ops() -> None:
     """What is missing is named: write the op's rule, its argument, or Unsupported(reason)."""
-    for name, table in {"graph": RULES, "zkml": ARGUMENTS}.items():
+    tables = {"graph": RULES, "zkml": ARGUMENTS, "secure": secure.RULES, "shuffled": shuffled.RULES}
+    for name, table in tables.items():
         missing = {op.__name__ for op in EVERY - set(table)}
         foreign = {op.__name__ for op in set(table) - EVERY}
         assert not missing, f"{name} has no entry for {missing}"
@@ -33,6 +36,16 @@ def test_entries_are_whole() -> None:
     assert all(isinstance(rule, OpRule) for rule in RULES.values())
     for entry in ARGUMENTS.values():
         assert callable(entry) or (isinstance(entry, Unsupported) and entry.reason)
+    for table in (secure.RULES, shuffled.RULES):
+        assert all(e.reason for e in table.values() if isinstance(e, Unsupported))
+
+
+def test_both_private_modes_have_every_op_of_a_decoder() -> None:
+    """What a mode refuses, it refuses with a reason; text decoders it evaluates."""
+    for style in ("llama", "gpt2"):
+        for op in small_model(style).program.ops:
+            assert not isinstance(secure.RULES[type(op)], Unsupported)
+            assert not isinstance(shuffled.RULES[type(op)], Unsupported)
 
 
 def test_every_op_is_tried_by_the_malicious_prover() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.house import veracity
+from veracity.formats.program import load_program_file
 
 
 def expect_usage_error(source: Path, out: Path, says: str) -> None:
@@ -58,17 +59,22 @@ def test_truncated_checkpoints(tmp_path: Path, name: str) -> None:
     expect_usage_error(tmp_path / "checkpoint_legacy.bin", tmp_path / "out.vprog", "truncated")
 
 
-def test_a_value_out_of_range_names_the_op_and_the_remedy(tmp_path: Path) -> None:
+def test_a_value_out_of_range_is_named_to_the_owner_only(tmp_path: Path) -> None:
     program, text = tmp_path / "thin.vprog", tmp_path / "text.txt"
     text.write_text("the " * 1200, encoding="utf-8")
     assert veracity("import", "stories260k", "--out", program).exit_code == 0
     assert veracity("calibrate", program, "--text", text, "-q").exit_code == 0
-    assert veracity("commit", program, "-q").exit_code == 0
+    assert veracity("commit", program, "--hide-source", "-q").exit_code == 0
+    digest = load_program_file(program).source["sha256"]
+    assert digest not in veracity("inspect", tmp_path / "thin.vcom", "--json").stdout
     out = tmp_path / "never.vproof"
     prompt = "Zebra! XQ9 quickly jumped $%& over Lily's castle, shouting"
     result = veracity("prove", program, "--prompt", prompt, "--max-new-tokens", 40, "--out", out)
     assert result.exit_code == 2
     assert "out of its calibrated range" in result.stderr
-    assert "layers." in result.stderr
+    assert "layers." not in result.stderr
     assert "calibrate" in result.stderr
+    told = veracity("prove", program, "--prompt", prompt, "--out", out, "--explain", "-q")
+    assert told.exit_code == 2
+    assert "layers." in told.stderr
     assert not out.exists()

@@ -15,7 +15,7 @@ from tests.support.wide import WideEngine, wide_limbs, wide_project
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, VerificationError
-from veracity.proving.well_formed import verdict_file
+from veracity.work.well_formed import verdict_file
 from veracity.zk.hidden import LinearForm
 from veracity.zk.keys import load_key
 from veracity.zk.mle import inverse
@@ -137,7 +137,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     commitment, proof = published
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
-    monkeypatch.setattr("veracity.proving.well_formed.cache_root", lambda: blocked)
+    monkeypatch.setattr("veracity.work.well_formed.cache_root", lambda: blocked)
     veracity.verify(proof, commitment)
 
 

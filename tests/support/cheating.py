@@ -117,8 +117,10 @@ def lenient_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
 
 
 @contextmanager
-def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
-    """Make :func:`veracity.zkml.circuit.build.build_circuit` build a cheater's circuit."""
+def cheating(
+    monkeypatch: pytest.MonkeyPatch, change: Change, module: Any = build
+) -> Iterator[None]:
+    """Make whatever builds circuits in ``module`` build a cheater's."""
 
     def limbs(projection: np.ndarray) -> list[np.ndarray]:
         honest = enumerate(limbs_of(projection))
@@ -126,7 +128,7 @@ def cheating(monkeypatch: pytest.MonkeyPatch, change: Change) -> Iterator[None]:
         return [x if other is None else other.astype(np.uint16) for x, other in changed]
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "Builder", lambda *args: CheatingBuilder(*args, change=change))
+        patch.setattr(module, "Builder", lambda *args: CheatingBuilder(*args, change=change))
         patch.setattr(witness, "count_multiplicities", lenient_multiplicities)
         patch.setattr(witness, "limbs_of", limbs)
         yield

@@ -75,8 +75,10 @@ def committed_data(examples: np.ndarray, classes: int = 3) -> tuple[DataCommitme
     return commit_data(ENGINE, KEY, examples, classes, seed), seed
 
 
-def execute_windows(trained: Trained) -> None:
-    """Train, and commit to the weights at every cut."""
+def execute_windows(
+    trained: Trained, step: Callable[[Recipe, int, Weights, np.ndarray], Step] = train_step
+) -> None:
+    """Train, one ``step`` after the other, and commit to the weights at every cut."""
     run = trained.run
     weights = run.start_weights
     trained.states.append(dict(weights))
@@ -87,7 +89,7 @@ def execute_windows(trained: Trained) -> None:
         examples = trained.examples[run.rows(tensors, first, last)]
         before = dict(weights)
         steps: list[Step] = [
-            train_step(run.recipe, t, weights, examples[t - first]) for t in range(first, last)
+            step(run.recipe, t, weights, examples[t - first]) for t in range(first, last)
         ]
         trained.states.append(dict(weights))
         trained.witnesses.append(WindowWitness(examples, before, dict(weights), steps))

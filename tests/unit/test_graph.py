@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
-from math import floor, isqrt
+from math import floor
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.meanings import MEANINGS, wide
 from tests.support.programs import Example, small_model
 from veracity.engine.reference.integers import ReferenceIntegers
 from veracity.errors import FormatError, RangeError, UsageError
@@ -30,86 +31,6 @@ def round_half_up(x: int, shift: int) -> int:
     return floor(Fraction(x, 1 << shift) + Fraction(1, 2)) if shift else x
 
 
-def define(op: Any, v: dict[str, list[list[int]]], w: dict[str, np.ndarray], ids: list[int]) -> Any:
-    """What an op means, in plain Python; rows of lists."""
-    kind, rows = type(op).__name__, range(len(ids))
-    weight = {n: w[n].tolist() for n in op.weight_names()}
-    if kind == "Embed":
-        return [weight[op.table][t] for t in ids]
-    if kind == "Positions":
-        return [weight[op.table][t] for t in rows]
-    if kind == "Add":
-        return [
-            [(x << op.shift_a) + (y << op.shift_b) for x, y in zip(a, b, strict=True)]
-            for a, b in zip(v[op.a], v[op.b], strict=True)
-        ]
-    if kind == "Mul":
-        return [
-            [round_half_up(x * y, op.shift) for x, y in zip(a, b, strict=True)]
-            for a, b in zip(v[op.a], v[op.b], strict=True)
-        ]
-    if kind == "Rescale":
-        return [[round_half_up(x, op.shift) for x in row] for row in v[op.x]]
-    if kind in ("Linear", "Gain"):
-        out = []
-        for row in v[op.x]:
-            if kind == "Linear":
-                acc = [sum(x * y for x, y in zip(row, k, strict=True)) for k in weight[op.weight]]
-            else:
-                acc = [x * y for x, y in zip(row, weight[op.weight], strict=True)]
-            bias = weight[op.bias] if op.bias else [0] * len(acc)
-            out.append([round_half_up(a + b, op.shift) for a, b in zip(acc, bias, strict=True)])
-        return out
-    if kind == "Norm":
-        out = []
-        for row in v[op.x]:
-            c = row if op.kind == "rms" else [len(row) * x - sum(row) for x in row]
-            rho = isqrt(op.constant // (sum(x * x for x in c) + op.eps))
-            out.append([round_half_up(x * rho, op.shift) for x in c])
-        return out
-    if kind == "Function":
-        table = function_table(op.fn, op.k_in, op.k_out).tolist()
-        return [[table[x + 32768] for x in row] for row in v[op.x]]
-    if kind == "Rope":
-        cos, sin = (t.tolist() for t in rope_tables(op, len(ids)))
-        half, out = op.head_dim // 2, []
-        for t, row in enumerate(v[op.x]):
-            new = list(row)
-            for h in range(op.heads):
-                for i in range(half):
-                    base = h * op.head_dim
-                    first = base + (2 * i if op.style == "interleaved" else i)
-                    second = base + (2 * i + 1 if op.style == "interleaved" else i + half)
-                    a, b = row[first], row[second]
-                    new[first] = round_half_up(a * cos[t][i] - b * sin[t][i], op.frac)
-                    new[second] = round_half_up(a * sin[t][i] + b * cos[t][i], op.frac)
-            out.append(new)
-        return out
-    if kind == "Attention":
-        table, d, out = exp_table(op.exp_k).tolist(), op.head_dim, []
-        for t in rows:
-            new = []
-            for h in range(op.kv_heads * op.group):
-                g = h // op.group * d
-                q = v[op.q][t][h * d : h * d + d]
-                z = [
-                    round_half_up(
-                        sum(x * y for x, y in zip(q, v[op.k][s][g : g + d], strict=True)),
-                        op.score_shift,
-                    )
-                    for s in range(t + 1)
-                ]
-                e = [table[max(z) - x] for x in z]
-                p = [round_half_up(x * ((1 << 31) // sum(e)), 16) for x in e]
-                new += [
-                    round_half_up(sum(p[s] * v[op.v][s][g + c] for s in range(t + 1)), op.mix_shift)
-                    for c in range(d)
-                ]
-            out.append(new)
-        return out
-    raise AssertionError(kind)
-
-
 @pytest.fixture(scope="module", params=["llama", "gpt2"])
 def example(request: pytest.FixtureRequest) -> Example:
     return small_model(request.param, seed=1)
@@ -118,7 +39,8 @@ def example(request: pytest.FixtureRequest) -> Example:
 def test_every_op_means_what_its_definition_says(example: Example) -> None:
     ids = example.tokens[:-1]
     trace = forward(example.program, example.weights, ids, example.prompt_length)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"tokens": ids}
+    weights = {name: wide(w) for name, w in example.weights.items()}
     for op in example.program.ops:
         if isinstance(op, Head):
             table = example.weights[op.weight].tolist()
@@ -131,7 +53,9 @@ def test_every_op_means_what_its_definition_says(example: Example) -> None:
                 ]
                 assert chosen == z.index(max(z))
             continue
-        values[op.name] = define(op, values, example.weights, ids)
+        meant = MEANINGS[type(op)](op, [wide(values[n]) for n in op.inputs()], weights)
+        assert meant.fits, op.name
+        values[op.name] = meant.value[: len(ids)].tolist()
         assert trace.values[op.name].tolist() == values[op.name], op.name
 
 

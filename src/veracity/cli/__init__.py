@@ -27,6 +27,8 @@ COMMANDS = {
     "inspect": "verify.inspect",
     "bench": "bench.bench",
     "private": "private.private",
+    "data": "data.data",
+    "train": "train.train",
 }
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "EXIT_USAGE",
     "CarefulGroup",
     "error_facts",
+    "explained",
     "fail",
     "hint",
 ]
@@ -55,7 +56,11 @@ HINTS: tuple[tuple[type[VeracityError], str], ...] = (
         "then ask for a new proof",
     ),
     (FormatError, "`veracity inspect FILE` tells what a file is; fetch or make it again"),
-    (RangeError, "calibrate on text that is more like this prompt: `veracity calibrate -h`"),
+    (
+        RangeError,
+        "calibrate on text that is more like this prompt: `veracity calibrate -h`; "
+        "`prove --explain` tells the owner which value it was",
+    ),
     (UnsupportedModelError, "GPT-2 and LLaMA type decoders can be imported: `veracity import -h`"),
     (PeerError, "see what the other party says; when it runs again, begin a new session"),
     (BackendUnavailable, "build the extension with `make env`"),
@@ -118,6 +123,17 @@ def fail(error: VeracityError, code: int, command: str = "") -> NoReturn:
     if advice := hint(error, command):
         complain(f"hint: {advice}")
     sys.exit(code)
+
+
+@contextmanager
+def explained(wanted: bool) -> Iterator[None]:
+    """Let an error name the op that left its range, where the owner wants to know."""
+    try:
+        yield
+    except RangeError as error:
+        if wanted:
+            error.explain()
+        raise
 
 
 @contextmanager

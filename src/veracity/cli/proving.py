@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
+from veracity.cli.errors import explained
 from veracity.cli.options import (
     FILE,
     backend_option,
@@ -23,6 +24,7 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import emit_json
+from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
 from veracity.progress import PHASES
@@ -158,6 +160,9 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
     is_flag=True,
     help="Prove, too, that every weight keeps to its stated width (a lookup for each).",
 )
+@click.option(
+    "--hide-source", is_flag=True, help="Do not publish the digest of the file of weights."
+)
 @force_option
 @threads_option
 @backend_option
@@ -168,6 +173,7 @@ def commit(
     out: Path | None,
     secret: Path | None,
     exact: bool,
+    hide_source: bool,
     force: bool,
     threads: int | None,
     backend: str,
@@ -186,7 +192,12 @@ def commit(
     started = time.perf_counter()
     with Bar(EXACT_SHARES if exact else COMMIT_SHARES, quiet=quiet) as bar:
         public, opening = commit_model(
-            program, exact=exact, threads=threads, backend=backend, progress=bar
+            program,
+            exact=exact,
+            hide_source=hide_source,
+            threads=threads,
+            backend=backend,
+            progress=bar,
         )
         opening.save_pair(secret_path, public_path)
     took = time.perf_counter() - started
@@ -264,10 +275,16 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
-@click.option("--prompt", required=True, help="What to ask.")
+@click.option("--prompt", help="What to ask a language model.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An array for a network (.npy)."
+)
 @click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
 @click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
+@click.option(
+    "--explain", is_flag=True, help="Name what left its range; for the owner only, not for users."
+)
 @click.option(
     "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
 )
@@ -281,10 +298,12 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
 def prove(
     program: Path,
     secret: Path | None,
-    prompt: str,
+    prompt: str | None,
+    inputs: tuple[str, ...],
     max_new_tokens: int,
     raw: bool,
     context: str,
+    explain: bool,
     out: Path,
     force: bool,
     memory: int | None,
@@ -294,11 +313,30 @@ def prove(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Answer a prompt and prove the answer."""
+    """Answer a prompt, or compute a network's output, and prove it.
+
+    The output of a network is written beside the proof, as .npy.
+    """
     opening = secret or sibling(program, ".vsec")
+    refuse_both(prompt, inputs)
+    if prompt is None:
+        with explained(explain):
+            prove_arrays(
+                program,
+                opening,
+                inputs,
+                out,
+                force=force,
+                memory=memory,
+                threads=threads,
+                backend=backend,
+                quiet=quiet,
+                as_json=as_json,
+            )
+        return
     check_target(out, b"VPRF", reads=[program, opening], force=force)
     started = time.perf_counter()
-    with Bar(PHASES, quiet=quiet) as bar:
+    with explained(explain), Bar(PHASES, quiet=quiet) as bar:
         result = prove_answer(
             program,
             opening,

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, coloured, flatten, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.errors import EXIT_FALSE, error_facts, hint
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
-from veracity.cli.output import emit, emit_json
+from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
+from veracity.cli.tensors import read_ports
+from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED
+from veracity.cli.verify_training import check_training, tell_trained, training_rows
+from veracity.codec import sniff
 from veracity.errors import MismatchError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
+from veracity.formats.tensor_proof import KIND as TENSORS
+from veracity.formats.tensor_proof import TensorProof
 from veracity.proving.inspect import inspect_file
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
+from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
+from veracity.training.verify import VerifiedTraining
 
 __all__ = ["inspect", "verify"]
 
-EXIT_PROVED = 0
+TRAINING = b"VTRN"
 #: How much of two texts is shown from where they differ (characters).
 EXCERPT = 40
 
@@ -38,10 +44,18 @@ EXCERPT = 40
     help="The model you trust to be the right one (.vcom).",
 )
 @click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="A network's input (.npy)."
+)
+@click.option(
+    "--output", "outputs", multiple=True, metavar="[NAME=]FILE", help="A network's output (.npy)."
+)
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
+@click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
+@click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
 @threads_option
 @backend_option
 @quiet_option
@@ -50,22 +64,50 @@ def verify(
     proof: Path,
     commitment: Path,
     digest: str | None,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
     prompt: str | None,
     answer: str | None,
     raw: bool,
     context: str | None,
+    training: Path | None,
+    data: tuple[Path, ...],
     threads: int | None,
     backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check a proved answer and print what it says.
+    """Check a proved answer, a network's proved output, or a training proof; print what is proved.
 
     The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
     its text has. Exit code 0: proved; 1: false, or not what was expected; 2: undecidable, such as
     a file that is missing, incomplete, of another version or of the wrong kind.
     """
+    common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
+    trained: VerifiedTraining | None = None
+    alone = sniff(proof) == TRAINING
+    try:
+        if alone or training is not None:
+            found = proof if training is None else training
+            trained = check_training(found, commitment, data, **common, quiet=quiet)
+    except VerificationError as error:
+        tell_rejected(error, as_json)
+        raise click.exceptions.Exit(EXIT_FALSE) from None
+    if alone and trained is not None:
+        tell_trained(trained, as_json)
+        return
+    if inputs or outputs or sniff(proof) == TENSORS:
+        arrays = read_ports(inputs, outputs)
+        pinned, values = Commitment.load(commitment), TensorProof.load(proof)
+        try:
+            with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
+                verified = verify_tensors(values, pinned, *arrays, **common, progress=bar)
+        except VerificationError as error:
+            tell_rejected(error, as_json)
+            raise click.exceptions.Exit(EXIT_FALSE) from None
+        tell_tensors(verified, as_json, trained)
+        return
     pinned, given = Commitment.load(commitment), Proof.load(proof)
     try:
         with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
@@ -84,37 +126,26 @@ def verify(
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
-    tell_accepted(result, as_json)
+    tell_accepted(result, as_json, trained)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The first line, and tables whose loss does not change the exit code."""
+def tell_accepted(
+    result: VerifiedAnswer, as_json: bool, trained: VerifiedTraining | None = None
+) -> None:
+    """What an accepted proof says.
 
-    word: str
-    colour: str
-    code: int
-
-    def begin(self) -> None:
-        """The first line."""
-        terminal = sys.stdout is not None and sys.stdout.isatty()
-        line = click.style(self.word, fg=self.colour, bold=True)
-        emit(line if terminal and coloured() else self.word, verdict=self.code)
-        emit("", verdict=self.code)
-
-    def show(self, rows: list[tuple[str, object]], title: str | None = None) -> None:
-        """A table."""
-        show_table(rows, title, self.code)
-
-
-ACCEPTED = Verdict("ACCEPTED", "green", EXIT_PROVED)
-REJECTED = Verdict("REJECTED", "red", EXIT_FALSE)
-
-
-def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
-    """What an accepted proof says."""
+    Parameters
+    ----------
+    result : VerifiedAnswer
+        What was checked.
+    as_json : bool
+        One JSON object instead of tables.
+    trained : VerifiedTraining, optional
+        Where the model came from, where that was checked, too.
+    """
     if as_json:
-        emit_json(result.to_plain(), verdict=EXIT_PROVED)
+        chain = {} if trained is None else {"training": trained.to_plain()}
+        emit_json({**result.to_plain(), **chain}, verdict=EXIT_PROVED)
         return
     model = result.metadata
     bound = [("bound to", exact(result.context))] if result.context else []
@@ -138,13 +169,59 @@ def tell_accepted(result: VerifiedAnswer, as_json: bool) -> None:
     ACCEPTED.show(
         [
             ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
-            ("weights file", model.source.get("sha256", "?")),
+            ("weights file", model.source.get("sha256", "not stated")),
             ("quantisation", one_line(model.quantisation)),
             ("calibration", one_line(model.calibration)),
             ("accuracy", one_line(model.accuracy)),
         ],
         title="stated by the publisher, not proved",
     )
+    if trained is not None:
+        ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
+
+
+def tell_tensors(
+    result: VerifiedTensors, as_json: bool, trained: VerifiedTraining | None = None
+) -> None:
+    """What an accepted proof about tensors says.
+
+    Parameters
+    ----------
+    result : VerifiedTensors
+        What was checked.
+    as_json : bool
+        One JSON object instead of tables.
+    trained : VerifiedTraining, optional
+        Where the model came from, where that was checked, too.
+    """
+    if as_json:
+        chain = {} if trained is None else {"training": trained.to_plain()}
+        emit_json({**result.to_plain(), **chain}, verdict=EXIT_PROVED)
+        return
+    model = result.metadata
+    ACCEPTED.begin()
+    ACCEPTED.show(
+        [
+            *((name, f"integers with SHA-256 {digest}") for name, digest in result.digests.items()),
+            *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
+            ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
+            ("commitment", result.commitment_digest),
+            ("program", model.program_digest),
+            ("proved", f"that {PROVED}"),
+            ("not proved", NOT_PROVED),
+        ]
+    )
+    ACCEPTED.show(
+        [
+            ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
+            ("model file", model.source.get("sha256", "?")),
+            ("calibration", one_line(model.calibration)),
+            ("accuracy", one_line(model.accuracy)),
+        ],
+        title="stated by the publisher, not proved",
+    )
+    if trained is not None:
+        ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
 
 
 def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:

@@ -28,7 +28,18 @@ __all__ = [
 MAGIC = b"\x89VERACITY\n"
 KIND_BYTES = 4
 DIGEST_BYTES = 32  # SHA-256
-EXTENSIONS = {b"VCOM": "commitment", b"VSEC": "secret opening", b"VPRF": "proof"}
+EXTENSIONS = {
+    b"VCOM": "commitment",
+    b"VSEC": "secret opening",
+    b"VPRF": "proof",
+    b"VDAT": "data commitment",
+    b"VDSC": "data secret",
+    b"VROW": "opened row",
+    b"VTRN": "training proof",
+    b"VCUT": "checkpoint",
+    b"VWIN": "window",
+    b"VPRT": "proof about tensors",
+}
 
 
 @dataclass

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import shlex
+import stat
 from pathlib import Path
 
 from veracity.codec.encoding import KIND_BYTES, MAGIC
 from veracity.errors import FormatError, UsageError
 
-__all__ = ["PROGRAM", "read_file", "reason_of", "sniff"]
+__all__ = ["PROGRAM", "read_file", "reason_of", "require_private", "sniff"]
 
 #: Kind of a program file, which is a zip archive: how its first member is called, and where.
 PROGRAM = b"VPRG"
@@ -64,6 +66,23 @@ def sniff(path: str | Path) -> bytes | None:
     if not start.startswith(MAGIC):
         return None
     return start[len(MAGIC) : len(MAGIC) + KIND_BYTES]
+
+
+def require_private(path: str | Path, otherwise: str) -> None:
+    """Raise :class:`UsageError` where others than its owner can read a secret file.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    otherwise : str
+        What to do if somebody may have read it.
+    """
+    if stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+        raise UsageError(
+            f"others than you can read the secret {Path(path).name!r}; run "
+            f"`chmod 600 {shlex.quote(str(path))}`, and {otherwise} if somebody may have"
+        )
 
 
 def reason_of(error: OSError) -> str:

@@ -22,12 +22,20 @@ _NAMES = {
     COMMITMENT: "a commitment",
     PROOF: "a proof",
     PROGRAM: "a program",
+    b"VDAT": "a data commitment",
+    b"VDSC": "a data secret",
+    b"VROW": "an opened row",
+    b"VTRN": "a training proof",
+    b"VCUT": "a checkpoint",
+    b"VWIN": "a window",
     None: "not a file of veracity",
 }
 #: Kinds that are never replaced without being told to, and why.
 _PRECIOUS = {
     SECRET: "it opens an earlier commitment, which nobody could prove with any more",
     COMMITMENT: "it may be published already, and proofs refer to it",
+    b"VDAT": "it may be published already, and training proofs refer to it",
+    b"VDSC": "it opens an earlier data set, which nobody could train on with a proof any more",
 }
 
 

@@ -130,8 +130,9 @@ class Metadata:
             name: PromptFrame.from_plain(frame, f"{where}, frame", vocabulary)
             for name, frame in value["frames"].items()
         }
-        if "raw" not in frames or not frames.keys() <= {"raw", "chat"}:
-            raise FormatError(where, "the frames must be 'raw' and perhaps 'chat'")
+        wanted = {"raw"} if vocabulary else set()
+        if not wanted <= frames.keys() <= wanted | ({"chat"} if vocabulary else set()):
+            raise FormatError(where, "the frames must be 'raw' and perhaps 'chat', of text only")
         stops = value["stop_ids"]
         if not all(type(i) is int and 0 <= i < vocabulary for i in stops):
             raise FormatError(where, "'stop_ids' holds something that is no token id")
@@ -151,7 +152,7 @@ class Commitment:
     program : Program
         The integer program.
     table : TokenTable
-        Tokens, and how text is spelled in them.
+        Tokens, and how text is spelled in them; none for a network over tensors.
     model : ModelCommitment
         Row commitments of all weights.
     well_formed : bytes
@@ -227,11 +228,11 @@ class Commitment:
             raise FormatError(where, "the metadata names another program")
         if metadata.tokenizer_digest != table.digest:
             raise FormatError(where, "the metadata names another tokenizer")
-        if not is_text_decoder(program):
-            raise FormatError(where, "its program is no text decoder")
-        if len(table.pieces) != vocabulary_of(program):
+        vocabulary = vocabulary_of(program) if is_text_decoder(program) else 0
+        if len(table.pieces) != vocabulary:
             raise FormatError(where, "program and token table have different vocabularies")
-        metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
+        if vocabulary:
+            metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
         model = ModelCommitment.from_bytes(rows)
         commitment = cls(metadata, program, table, model, well_formed, widths)
         # What was read is what is pinned, whatever a compressor would write today.

@@ -28,7 +28,13 @@ from veracity.lm.decoder import Config, FloatModel, check_model
 from veracity.lm.tokenizer import Tokenizer
 from veracity.text import Rule
 
-__all__ = ["ProgramFile", "load_program_file", "save_program_file"]
+__all__ = [
+    "NetworkFile",
+    "ProgramFile",
+    "load_any_program",
+    "load_program_file",
+    "save_program_file",
+]
 
 _FORMAT = 1
 _JSON_LIMIT = 1 << 26
@@ -119,7 +125,53 @@ class ProgramFile:
         return self.tokenizer.frame(chat)
 
 
-def save_program_file(path: Path, content: ProgramFile) -> None:
+@dataclass(frozen=True)
+class NetworkFile:
+    """A network over tensors, with its scales.
+
+    Attributes
+    ----------
+    source : dict
+        Where the model came from.
+    program : Program
+        The integer program.
+    weights : dict
+        Integer weights, memory-mapped; secret.
+    report : dict
+        What calibration observed and measured.
+    """
+
+    source: dict[str, Any]
+    program: Program = field(repr=False)
+    weights: Mapping[str, NDArray[Any]] = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights in the source file."""
+        return int(self.source["parameters"])
+
+    @property
+    def quantisation(self) -> dict[str, Any]:
+        """How the integers were chosen, for people."""
+        return {
+            "weights": "int16, one public power of two a tensor",
+            "activations": "16 bits, one public power of two a tensor",
+            "rounding": "half up",
+        }
+
+    @property
+    def calibration(self) -> dict[str, Any]:
+        """Which samples were observed."""
+        return dict(self.report["samples"])
+
+    @property
+    def accuracy(self) -> dict[str, Any]:
+        """Accuracy against the floating-point model."""
+        return dict(self.report["accuracy"])
+
+
+def save_program_file(path: Path, content: ProgramFile | NetworkFile) -> None:
     """Write a program file, complete or not at all.
 
     Raises
@@ -134,27 +186,35 @@ def save_program_file(path: Path, content: ProgramFile) -> None:
         _write_members(file, content)
 
 
-def _write_members(file: zipfile.ZipFile, content: ProgramFile) -> None:
+def _write_members(file: zipfile.ZipFile, content: ProgramFile | NetworkFile) -> None:
     def put(name: str, body: Any) -> None:
         file.writestr(name, json.dumps(body, sort_keys=True, separators=(",", ":")))
 
-    put("meta.json", {"format": _FORMAT, "source": content.source})
-    put("config.json", content.model.config.as_dict())
-    put("tokenizer.json", dict(content.tokenizer.body))
+    network = isinstance(content, NetworkFile)
+    kind = {"kind": "network"} if network else {}
+    put("meta.json", {"format": _FORMAT, "source": content.source, **kind})
+    folders: list[tuple[str, Mapping[str, NDArray[Any]]]] = [("int", content.weights)]
+    if not isinstance(content, NetworkFile):
+        put("config.json", content.model.config.as_dict())
+        put("tokenizer.json", dict(content.tokenizer.body))
+        folders.insert(0, ("float", content.model.tensors))
     if content.program is not None:
         file.writestr("program.json", content.program.to_json())
         put("report.json", content.report)
-    for folder, arrays in (("float", content.model.tensors), ("int", content.weights)):
+    for folder, arrays in folders:
         for name, array in sorted(arrays.items()):
-            info = _aligned(file, f"weights/{folder}/{name}.npy")
-            with file.open(info, "w", force_zip64=True) as out:
-                contiguous = np.ascontiguousarray(array)
-                header = io.BytesIO()
-                np.lib.format.write_array_header_1_0(
-                    header, np.lib.format.header_data_from_array_1_0(contiguous)
-                )
-                out.write(header.getvalue())
-                out.write(contiguous.reshape(-1).view(np.uint8).data)
+            _put_array(file, f"weights/{folder}/{name}.npy", array)
+
+
+def _put_array(file: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    with file.open(_aligned(file, name), "w", force_zip64=True) as out:
+        contiguous = np.ascontiguousarray(array)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, np.lib.format.header_data_from_array_1_0(contiguous)
+        )
+        out.write(header.getvalue())
+        out.write(contiguous.reshape(-1).view(np.uint8).data)
 
 
 def _aligned(file: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
@@ -170,7 +230,26 @@ def _aligned(file: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 
 
 def load_program_file(path: str | Path) -> ProgramFile:
-    """Open a program file; arrays stay on disk, memory-mapped.
+    """Open the program file of a language model; arrays stay on disk, memory-mapped.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it holds a network over tensors.
+    FormatError
+        If it does not parse.
+    """
+    found = load_any_program(path)
+    if isinstance(found, NetworkFile):
+        raise UsageError(
+            f"{Path(path).name!r} is a network over tensors, not a language model; "
+            "give its input with --input"
+        )
+    return found
+
+
+def load_any_program(path: str | Path) -> ProgramFile | NetworkFile:
+    """Open a program file of either kind; arrays stay on disk, memory-mapped.
 
     Raises
     ------
@@ -202,7 +281,7 @@ def load_program_file(path: str | Path) -> ProgramFile:
         raise FormatError(path.name, f"not a program file ({type(error).__name__})") from error
 
 
-def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
+def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile | NetworkFile:
     names = set(file.namelist())
 
     def text(name: str) -> str:
@@ -221,6 +300,14 @@ def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
     meta = get("meta.json")
     if meta.get("format") != _FORMAT:
         raise FormatError(path.name, "another format version; import the model again")
+    if meta.get("kind") == "network":
+        program, weights = _integers(path, file, text("program.json"))
+        report = get("report.json")
+        if not all(isinstance(report.get(k), dict) for k in ("samples", "accuracy")):
+            raise FormatError(path.name, "the report lacks a part")
+        if not isinstance(meta["source"], dict) or type(meta["source"]["parameters"]) is not int:
+            raise FormatError(path.name, "the source lacks a part")
+        return NetworkFile(meta["source"], program, weights, report)
     config = dict(get("config.json"))
     config["norm_eps"] = float(config["norm_eps"])
     model = FloatModel(Config(**config), _arrays(path, file, "float", ("f4",)))
@@ -231,14 +318,22 @@ def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile:
         raise FormatError(path.name, "the tokenizer does not fit the vocabulary")
     if "program.json" not in names:
         return ProgramFile(meta["source"], model, tokenizer)
-    program = Program.from_json(text("program.json"))
+    program, weights = _integers(path, file, text("program.json"))
+    return ProgramFile(meta["source"], model, tokenizer, program, weights, get("report.json"))
+
+
+def _integers(
+    path: Path, file: zipfile.ZipFile, text: str
+) -> tuple[Program, dict[str, NDArray[Any]]]:
+    """The integer program and its weights, which must fit each other."""
+    program = Program.from_json(text)
     weights = _arrays(path, file, "int", ("i2", "i4", "i8"))
     for name, spec in program.weights.items():
         if name not in weights or weights[name].shape != spec.shape:
             raise FormatError(path.name, f"weight {name} is missing or has another shape")
         if weights[name].dtype != np.dtype(spec.dtype):
             raise FormatError(path.name, f"weight {name} has another type")
-    return ProgramFile(meta["source"], model, tokenizer, program, weights, get("report.json"))
+    return program, weights
 
 
 def _arrays(

@@ -8,8 +8,6 @@ can never pair an opening with a foreign commitment.
 from __future__ import annotations
 
 import hashlib
-import shlex
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from veracity.codec import (
     read_file,
     write_file,
 )
-from veracity.errors import UsageError
+from veracity.codec.files import require_private
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.zkml import ModelOpening
 
@@ -90,11 +88,8 @@ class Secret:
         """
         data = read_file(path, MAX_FILE + MAX_ROWS, "secret opening")
         secret = cls.from_bytes(data, Path(path).name)
-        if not shared and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
-            raise UsageError(
-                f"others than you can read the secret {Path(path).name!r}; run "
-                f"`chmod 600 {shlex.quote(str(path))}`, and commit again if somebody may have"
-            )
+        if not shared:
+            require_private(path, "commit again")
         return secret
 
     def save(self, path: str | Path) -> None:

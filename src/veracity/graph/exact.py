@@ -1,7 +1,7 @@
 """Exact integer matrix products, fast.
 
 Weights go through the engine's integer kernel. Products of activations use float64 BLAS, which is
-exact while every partial sum stays below 2^53; where the bound fails, the left operand is split
+exact while every partial sum stays below 2^53; where the bound fails, the wider operand is split
 into halves of its bits until it holds.
 """
 
@@ -66,7 +66,8 @@ def linear(
     BackendUnavailable
         If no engine is given and ``cpu`` is not built.
     """
-    _bounded(x.shape[-1], _magnitude(x), 1 << (8 * w.dtype.itemsize - 1))
+    widest = _magnitude(w) if w.dtype.itemsize > 4 else 1 << (8 * w.dtype.itemsize - 1)
+    _bounded(x.shape[-1], _magnitude(x), widest)
     engine = _compiled() if integers is None else integers
     out = engine.matmul_transposed(np.ascontiguousarray(x), np.ascontiguousarray(w))
     return np.ascontiguousarray(out)
@@ -80,15 +81,23 @@ def matmul(a: NDArray[np.int64], b: NDArray[np.integer]) -> NDArray[np.int64]:
     UsageError
         If a result might exceed 62 bits.
     """
-    right = b.astype(np.float64)
     big_a, big_b, k = _magnitude(a), _magnitude(b), a.shape[-1]
     _bounded(k, big_a, big_b)
+    return _product(a, big_a, b, big_b)
 
-    def product(left: NDArray[np.int64], bound: int) -> NDArray[np.int64]:
-        if k * bound * big_b < _EXACT:
-            return np.asarray(left.astype(np.float64) @ right).astype(np.int64)
-        half = max(1, bound.bit_length() // 2)
-        high, low = left >> half, left & ((1 << half) - 1)
-        return (product(high, (bound >> half) + 1) << half) + product(low, (1 << half) - 1)
 
-    return product(a, big_a)
+def _product(
+    a: NDArray[np.int64], big_a: int, b: NDArray[np.integer], big_b: int
+) -> NDArray[np.int64]:
+    """``a @ b`` with entries up to these; halves the wider operand until float64 is exact."""
+    if a.shape[-1] * big_a * big_b < _EXACT:
+        found = np.asarray(a.astype(np.float64) @ b.astype(np.float64))
+        return found.astype(np.int64)
+    wide, bound = (a, big_a) if big_a >= big_b else (b.astype(np.int64), big_b)
+    half = bound.bit_length() // 2
+    high, low, top = wide >> half, wide & ((1 << half) - 1), (bound >> half) + 1
+    if big_a >= big_b:
+        parts = _product(high, top, b, big_b), _product(low, (1 << half) - 1, b, big_b)
+    else:
+        parts = _product(a, big_a, high, top), _product(a, big_a, low, (1 << half) - 1)
+    return (parts[0] << half) + parts[1]

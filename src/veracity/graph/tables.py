@@ -50,7 +50,25 @@ def exp_table(exp_k: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=64)
 def function_table(fn: str, k_in: int, k_out: int) -> NDArray[np.int64]:
-    """``round(fn(x 2^-k_in) 2^k_out)`` clipped to 16 bits, index ``x + 32768``; read-only."""
+    """``round(fn(x 2^-k_in) 2^k_out)`` clipped to 16 bits.
+
+    Parameters
+    ----------
+    fn : str
+        Name of the function, with its parameters.
+    k_in, k_out : int
+        Exponents of the argument and of the value.
+
+    Returns
+    -------
+    int64 array, shape (65536,)
+        The entry of ``x`` has the index ``x + 32768``; read-only.
+
+    Raises
+    ------
+    UsageError
+        For a function that is not there.
+    """
     approximate_fn, exact_fn = find_function(fn)
     x = np.arange(-(1 << 15), 1 << 15)
     grid = np.asarray(x * 2.0**-k_in, dtype=np.float64)

@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING, Any
 from veracity.codec import sniff
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import Commitment
+from veracity.formats.data import (
+    DATA_KIND,
+    ROW_KIND,
+    SECRET_KIND,
+    DataFile,
+    DataSecret,
+    RowOpening,
+)
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
-from veracity.lm.text_decoder import context_of, vocabulary_of
+from veracity.formats.tensor_proof import KIND as TENSORS
+from veracity.formats.tensor_proof import TensorProof
+from veracity.formats.training import PROOF_KIND, TrainingProof
+from veracity.graph import Program
+from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
-    from veracity.formats.program import ProgramFile
+    from veracity.formats.program import NetworkFile, ProgramFile
 
 __all__ = ["inspect_file", "load"]
 
@@ -27,7 +39,7 @@ def load(path: str | Path) -> Any:
 
     Returns
     -------
-    Commitment, Secret, Proof or ProgramFile
+    Commitment, Secret, Proof, TensorProof, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -45,12 +57,20 @@ def _load(path: str | Path, *, shared: bool) -> Any:
         return Commitment.load(path)
     if kind == SECRET:
         return Secret.load(path, shared=shared)
-    if kind == PROOF:
-        return Proof.load(path)
+    loaders: dict[bytes | None, Any] = {
+        PROOF: Proof.load,
+        TENSORS: TensorProof.load,
+        DATA_KIND: DataFile.load,
+        SECRET_KIND: DataSecret.load,
+        ROW_KIND: RowOpening.load,
+        PROOF_KIND: TrainingProof.load,
+    }
+    if kind in loaders:
+        return loaders[kind](path)
     # Only program files need the frontends, which a verifier may not have.
-    from veracity.formats.program import load_program_file
+    from veracity.formats.program import load_any_program
 
-    return load_program_file(path)
+    return load_any_program(path)
 
 
 def inspect_file(path: str | Path) -> dict[str, Any]:
@@ -81,10 +101,83 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
+    if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
+        return {**training_facts(content), "bytes": size}
+    if isinstance(content, TensorProof):
+        return {
+            "kind": "proof about tensors (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "inputs": {n: d.hex() for n, d in content.inputs.items()},
+            "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "argument_bytes": len(content.argument),
+        }
+    text = hasattr(content, "tokenizer")
     return {
         "kind": "program (private: it holds the weights)",
         "bytes": size,
-        **program_facts(content),
+        **(program_facts(content) if text else network_facts(content)),
+    }
+
+
+def network_facts(content: NetworkFile) -> dict[str, Any]:
+    """What is known of a network over tensors."""
+    return {
+        "source": content.source,
+        "parameters": content.parameters,
+        "program": tensor_facts(content.program),
+        "quantisation": content.quantisation,
+        "calibration": content.calibration,
+        "accuracy": content.accuracy,
+    }
+
+
+def tensor_facts(program: Program) -> dict[str, Any]:
+    """Digest, number of ops and ports of a program over tensors."""
+    ports = {**program.inputs, **program.outputs}
+    return {
+        "digest": program.digest,
+        "ops": len(program.ops),
+        **{
+            name: f"{'x'.join(map(str, p.dims))}, multiples of 2^-{p.exponent}"
+            for name, p in ports.items()
+        },
+    }
+
+
+def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
+    """What the files of training say."""
+    if isinstance(content, DataFile):
+        found = content.commitment
+        return {
+            "kind": "data commitment (public)",
+            "digest": content.digest,
+            "label": found.label,
+            "examples": found.examples,
+            "inputs": found.inputs,
+            "classes": found.classes,
+            "form_bytes": sum(map(len, content.form)),
+        }
+    if isinstance(content, DataSecret):
+        return {
+            "kind": "data secret (keep it: it holds the examples)",
+            "opens": content.digest.hex(),
+            "examples": len(content.labels),
+        }
+    if isinstance(content, RowOpening):
+        return {
+            "kind": "opened row (whoever has it can show this example)",
+            "data": content.digest.hex(),
+            "row": content.index,
+        }
+    run = content.description
+    return {
+        "kind": "training proof (says nothing until it is verified)",
+        "commitment": content.commitment_digest,
+        "data": [d.hex() for d in run.data],
+        "steps": run.recipe.steps,
+        "steps_per_window": run.window,
+        "recipe": run.recipe.to_json(),
     }
 
 
@@ -113,6 +206,8 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     plain = commitment.metadata.to_plain()
     plain.pop("frames")
     program, table = commitment.program, commitment.table
+    if not is_text_decoder(program):
+        return {"digest": commitment.digest, "program": tensor_facts(program), **plain}
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {

@@ -19,7 +19,7 @@ from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
-from veracity.proving.well_formed import require_well_formed
+from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
 __all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +16,29 @@ from veracity.codec.files import PROGRAM
 from veracity.errors import FormatError, UsageError
 from veracity.formats.commitment import stated_program
 from veracity.formats.paging import PagedWeights
-from veracity.formats.program import ProgramFile, load_program_file
+from veracity.formats.program import (
+    NetworkFile,
+    ProgramFile,
+    load_any_program,
+    load_program_file,
+)
 from veracity.graph import Program
 from veracity.text.table import PromptFrame
 
 __all__ = [
+    "AnyProgram",
     "integer_program",
+    "load_any",
+    "load_network",
     "load_program",
     "page_weights",
     "prompt_frames",
     "require_uncommitted",
     "weights_digest",
 ]
+
+AnyProgram = ProgramFile | NetworkFile
+Paged = TypeVar("Paged", ProgramFile, NetworkFile)
 
 #: Most files beside a program that are looked into.
 _NEIGHBOURS = 256
@@ -40,12 +51,33 @@ def load_program(program: ProgramFile | str | Path) -> ProgramFile:
     return loaded
 
 
-def page_weights(loaded: ProgramFile, memory: int) -> ProgramFile:
+def load_any(program: AnyProgram | str | Path) -> AnyProgram:
+    """Open a program file of either kind, with its scales."""
+    loaded = load_any_program(program) if isinstance(program, str | Path) else program
+    integer_program(loaded)
+    return loaded
+
+
+def load_network(program: NetworkFile | str | Path) -> NetworkFile:
+    """Open the program file of a network over tensors.
+
+    Raises
+    ------
+    UsageError
+        It holds a language model.
+    """
+    loaded = load_any(program)
+    if not isinstance(loaded, NetworkFile):
+        raise UsageError("this program is a language model; ask it with --prompt")
+    return loaded
+
+
+def page_weights(loaded: Paged, memory: int) -> Paged:
     """The same program, its weights in memory only as far as a limit of ``memory`` bytes allows."""
     return replace(loaded, weights=PagedWeights(loaded.weights, memory // 16))
 
 
-def integer_program(loaded: ProgramFile) -> Program:
+def integer_program(loaded: AnyProgram) -> Program:
     """The integer program of a calibrated model; :class:`UsageError` before calibration."""
     if loaded.program is None:
         raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
@@ -80,7 +112,7 @@ def require_uncommitted(program: Path) -> None:
     if not program.is_file() or sniff(program) != PROGRAM:
         return
     try:
-        committed = load_program_file(program).program
+        committed = load_any_program(program).program
     except FormatError:
         return
     if committed is None:

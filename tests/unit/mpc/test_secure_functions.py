@@ -11,18 +11,19 @@ import pytest
 from tests.support.secure_operations import RNG, checked, opens, results
 from tests.support.secure_parties import opened, ring, together
 from veracity.errors import UnsupportedModelError, UsageError
+from veracity.graph.functions import find_function
 from veracity.graph.ops import Function, Norm, Rope, rotary
 from veracity.graph.ops.norm import normalise
 from veracity.graph.tables import function_table
 from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.attention import exp_pieces
-from veracity.mpc.secure.functions import function
+from veracity.mpc.secure.functions import fit_function, fit_pieces, function
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.opening import open_values
 from veracity.mpc.secure.piecewise import fit, piecewise, piecewise_wrapped
 from veracity.mpc.secure.reciprocal import groups, openings, total
 from veracity.mpc.secure.rotary import rotate
-from veracity.mpc.secure.tables import look_up, tabulate
+from veracity.mpc.secure.tables import Table, look_up, tabulate
 
 
 def wave(x: int) -> Decimal:
@@ -160,20 +161,65 @@ def test_functions(fn: str, k_in: int, k_out: int, guard: int) -> None:
     assert np.sqrt(((got - exact) ** 2).mean()) < 0.4
 
 
-def test_functions_end_where_the_programs_do() -> None:
-    # Results beyond 16 bits are cut off there, and rounded off a little.
-    op = Function(name="f", x="x", fn="silu", k_in=9, k_out=11)
+@pytest.mark.parametrize(("fn", "k_in", "k_out"), [("silu", 9, 11), ("relu", 5, 10)])
+def test_functions_end_where_the_programs_do(fn: str, k_in: int, k_out: int) -> None:
+    # Results beyond 16 bits are cut off there, in a corner.
     x = np.arange(-(1 << 15), 1 << 15, 5)
+    error = in_shares(fn, k_in, k_out, x, 0) - function_table(fn, k_in, k_out)[x + (1 << 15)]
+    assert np.abs(error).max() < 1.7
+
+
+@pytest.mark.parametrize("guard", [0, 1])
+def test_relu_is_exact(guard: int) -> None:
+    x = np.concatenate([RNG.integers(-(1 << 15), 1 << 15, 2000), np.arange(-3, 4)])
+    got = in_shares("relu", 11, 11, x, guard)
+    assert np.array_equal(got, function_table("relu", 11, 11)[x + (1 << 15)])
+    assert np.array_equal(got, np.maximum(x, 0))
+    # Other exponents: what the program rounds to the nearest stays between two units.
+    got = in_shares("relu", 11, 8, x, guard)
+    assert np.abs(got - function_table("relu", 11, 8)[x + (1 << 15)]).max() <= 0.5
+
+
+def in_shares(fn: str, k_in: int, k_out: int, x: np.ndarray, guard: int) -> np.ndarray:
+    """The function of x by all three roles, before its rounding, in units of the program."""
+    op = Function(name="f", x="x", fn=fn, k_in=k_in, k_out=k_out)
 
     async def run(role: Role, x: Secret) -> Secret:
-        y, shift, _ = function(role, op, await opens(role, x, 0, 64), 0)
+        y, shift, _ = function(role, op, await opens(role, x, 0, 64), guard)
         return y.map(lambda v: v << np.uint64(47 - shift))
 
-    table = function_table("silu", 9, 11)
-    got = opened(results(together(run, ring(x)))) / 2.0**47
-    error = np.abs(got - table[x + (1 << 15)])
-    assert error.max() < 64
-    assert (error > 1).mean() < 0.01
+    return opened(results(checked(together(run, ring(x << guard))))) / 2.0**47
+
+
+@pytest.mark.parametrize("fn", ["silu", "gelu", "relu", "tanh", "abs", "leaky(0.01)", "clip(0;6)"])
+@pytest.mark.parametrize(("k_in", "k_out"), [(11, 11), (9, 9), (4, 4), (5, 10), (0, 16)])
+def test_no_fit_is_off_by_more_than_a_unit(fn: str, k_in: int, k_out: int) -> None:
+    """The measure that a fit passes, taken again with floats at every argument."""
+    x = np.arange(-(1 << 15), 1 << 15)
+    exact = find_function(fn)[0](x * 2.0**-k_in) * 2.0**k_out
+    found = fit_function(fn, k_in, k_out, 1)
+    either = found.values(2 * x) if isinstance(found, Table) else (found(2 * x),)
+    for y in either:
+        # A unit, and the half that the program's own integers may be off.
+        assert np.abs(y / 2.0**found.scale - np.clip(exact, -(1 << 15), (1 << 15) - 1)).max() <= 2
+
+
+def test_a_function_that_no_fit_serves_is_refused() -> None:
+    # Smooth everywhere but at 0: tables alone would miss by up to 56 units, unnoticed.
+    missed = [
+        np.abs(y / 2.0**18 - np.maximum(np.arange(-(1 << 15), 1 << 15), 0)).max()
+        for y in tabulate(lambda x: Decimal(max(x, 0)), 17, 8).values(
+            np.arange(-(1 << 15), 1 << 15)
+        )
+    ]
+    assert 55 < max(missed) < 57
+    with pytest.raises(UnsupportedModelError, match="miss by more than 1 unit"):
+        fit_function("floor", 6, 6, 0)  # a thousand steps
+    steps = function_table("relu", 8, 8) + 40 * (np.arange(1 << 16) % 2)
+    with pytest.raises(UnsupportedModelError, match="miss by more than 1 unit"):
+        fit_pieces(lambda x: Decimal(max(x, 0)), steps, 0)
+    with pytest.raises(UnsupportedModelError, match="miss by more than 1 unit"):
+        fit_pieces(lambda x: Decimal(abs(x) % 999), np.abs(np.arange(-(1 << 15), 1 << 15)) % 999, 0)
 
 
 @pytest.mark.parametrize("style", ["interleaved", "half"])

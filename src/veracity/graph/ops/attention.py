@@ -60,11 +60,11 @@ def _shape(op: Attention, _facts: Facts, dims: Sequence[Dims]) -> Dims:
 def _magnitude(
     op: Attention, facts: Facts, bounds: Sequence[int], dims: Sequence[Dims]
 ) -> tuple[int, int]:
-    """A row of probabilities sums to at most ``2^15`` and a rounding for each position."""
+    """A probability is at most ``2^15``."""
     length = dims[0][0]
     positions = facts.limits[length] if isinstance(length, str) else length
     scores = rounded(op.head_dim * bounds[0] * bounds[1], op.score_shift)
-    mixed = rounded(((1 << 15) + positions) * bounds[2], op.mix_shift)
+    mixed = rounded((positions << 15) * bounds[2], op.mix_shift)
     return 1 << (op.bits - 1), max(scores, mixed)
 
 
@@ -75,6 +75,8 @@ def softmax(
 
     Parameters
     ----------
+    op : Attention
+        Shift of the scores and scale of the exponential.
     acc_z : int64 array, shape (..., sources)
         Accumulators ``q . k``.
     visible : bool array, broadcast to ``acc_z``
@@ -106,7 +108,30 @@ def softmax(
 def attend(
     op: Attention, q: Array, k: Array, v: Array, start: int
 ) -> tuple[Array, dict[str, Array]]:
-    """Queries at positions ``start ..`` against all keys; details are (heads, T, S)."""
+    """Queries at positions ``start ..`` against all keys.
+
+    Parameters
+    ----------
+    op : Attention
+        Heads, shifts, width.
+    q : int64 array, shape (T, kv_heads * group * head_dim)
+        Queries.
+    k, v : int64 array, shape (S, kv_heads * head_dim)
+        Keys and values, those of earlier positions included.
+    start : int
+        Position of the first query; a query sees the keys up to its own position.
+
+    Returns
+    -------
+    y : int64 array, shape of ``q``
+        The result.
+    details : dict
+        ``acc_z``, ``e`` and ``p`` (heads, T, S), ``m`` and ``inv`` (heads, T), ``acc_y`` (T, ..).
+
+    Raises
+    ------
+    RangeError
+    """
     tokens, sources = q.shape[0], k.shape[0]
     heads = op.kv_heads * op.group
     # (kv, group * T, d) @ (kv, d, S)

@@ -173,7 +173,21 @@ def check_parameters(op: Op) -> None:
 
 
 def require(condition: bool, op: Op, what: str) -> None:
-    """Raise UsageError that names the op, unless the condition holds."""
+    """Refuse a program, unless a condition holds.
+
+    Parameters
+    ----------
+    condition : bool
+        What has to hold.
+    op : Op
+        Named in the message.
+    what : str
+        What is wrong with it.
+
+    Raises
+    ------
+    UsageError
+    """
     if not condition:
         raise UsageError(f"{op.name}: {what}")
 
@@ -187,6 +201,20 @@ def same(op: Op, dims: Sequence[Dims]) -> Dims:
 def in_range(op: Op, y: Array, bits: int) -> Array:
     """A result within its signed width.
 
+    Parameters
+    ----------
+    op : Op
+        Named in the error.
+    y : int64 array
+        Its result, or a part of it.
+    bits : int
+        Width, sign included.
+
+    Returns
+    -------
+    int64 array
+        ``y`` itself.
+
     Raises
     ------
     RangeError
@@ -199,6 +227,20 @@ def in_range(op: Op, y: Array, bits: int) -> Array:
 
 def within(op: Op, x: NDArray[np.integer], limit: int) -> NDArray[np.integer]:
     """Values below a limit in magnitude.
+
+    Parameters
+    ----------
+    op : Op
+        Named in the error.
+    x : integer array
+        What it reads.
+    limit : int
+        Every ``|x|`` has to be less.
+
+    Returns
+    -------
+    integer array
+        ``x`` itself.
 
     Raises
     ------

@@ -195,7 +195,8 @@ def _magnitude(
             if letter not in p.spec.partition("->")[2]:
                 count *= facts.limits[n] if isinstance(n, str) else n
         (a, _), (b, _) = (_bound_of(facts, o, known, read) for o in (p.a, p.b))
-        total, held = total + count * a * b, max(held, a, b)
+        factor = abs(p.a.factor * p.b.factor)  # a number of its own where operands are zero
+        total, held = total + count * a * b, max(held, a, b, factor)
     return 1 << (op.bits - 1), max(held, rounded(total, op.shift))
 
 
@@ -209,13 +210,48 @@ def _reshape_shape(op: Reshape, _facts: Facts, dims: Sequence[Dims]) -> Dims:
 
 # ---- meaning -------------------------------------------------------------------------------------
 def read_operand(op: Op, run: Run, operand: Operand, values: dict[str, Array]) -> Array:
-    """The integers of ``wire(x)``, without the factor."""
+    """The integers of ``wire(x)``, without the factor.
+
+    Parameters
+    ----------
+    op : Op
+        Named in errors.
+    run : Run
+        Weights, where the operand is one.
+    operand : Operand
+        What is read, and how.
+    values : dict
+        Values by name, where it is one of these.
+
+    Raises
+    ------
+    RangeError
+        Where a weight leaves the width that the program states.
+    """
     source = values[operand.x] if operand.of == "value" else run.weight(op, operand.x)
     return apply_wire(operand.wire, np.asarray(source))
 
 
 def einsum(spec: str, a: Array, b: Array) -> Array:
-    """Exact ``einsum(spec, a, b)`` of integers, as a stack of matrix products."""
+    """Exact ``einsum(spec, a, b)`` of integers, as a stack of matrix products.
+
+    Parameters
+    ----------
+    spec : str
+        ``"tk,nk->tn"`` and the like: a letter of one operand only stands in the result.
+    a, b : integer array
+        Operands, one axis per letter.
+
+    Returns
+    -------
+    int64 array
+        One axis per letter of the result.
+
+    Raises
+    ------
+    UsageError
+        If a result might exceed 62 bits.
+    """
     inputs, out = spec.split("->")
     left, right = inputs.split(",")
     size = dict(zip(left + right, a.shape + b.shape, strict=True))

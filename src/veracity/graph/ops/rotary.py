@@ -103,7 +103,21 @@ def _magnitude(
 
 
 def rotate(op: Rope, x: Array, start: int) -> Array:
-    """The rotation of rows at positions ``start ..``, rescaled; ranges are not checked."""
+    """The rotation of rows at positions ``start ..``, rescaled; ranges are not checked.
+
+    Parameters
+    ----------
+    op : Rope
+        Heads, base and scale of the tables.
+    x : int64 array, shape (positions, heads * head_dim)
+        What is rotated.
+    start : int
+        Position of the first row.
+
+    Returns
+    -------
+    int64 array, shape of ``x``
+    """
     tokens = x.shape[0]
     cos, sin = (t[start:] for t in rope_tables(op, start + tokens))
     heads = x.reshape(tokens, op.heads, op.head_dim)

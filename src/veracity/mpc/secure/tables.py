@@ -24,6 +24,7 @@ from decimal import Decimal
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.engine.api import Fss
 from veracity.errors import UsageError
@@ -55,6 +56,16 @@ class Table:
     high: int
     scale: int
     coefficients: Array = field(repr=False)
+
+    def values(self, x: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``2^scale f(x)`` by either of the two polynomials that may serve; bits - 1 bits of x."""
+        low = self.bits - self.high
+        u = x + (1 << (self.bits - 1))
+        found = []
+        for j in (u >> low, (u >> low) + 1):  # the mask decides which
+            c, d = self.coefficients[j], (u - (j << low)).view(np.uint64)
+            found.append((c[:, 0] + c[:, 1] * d + c[:, 2] * d * d).view(np.int64))
+        return found[0], found[1]
 
 
 def tabulate(f: Callable[[int], Decimal], bits: int, high: int) -> Table:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph.evaluate import pointwise
-from veracity.graph.ops import Linear, Op
+from veracity.graph.ops import Op
 from veracity.graph.ops.base import rescaled
 from veracity.mpc.permutation import Order, of_rows, uniform
 from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
@@ -48,7 +48,7 @@ class Input:
 
     name: str
     bits: int
-    layer: Linear | None
+    layer: Op | None
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,16 @@ from veracity.zkml.committed import TensorSpec
 
 __all__ = [
     "BYTE",
+    "FORM_LOG_COLUMNS",
     "FORM_PROTOCOL",
     "DataCommitment",
     "commit_data",
+    "commit_row",
     "data_blinds",
     "form_ranges",
     "prove_form",
     "row_bits",
+    "row_digest",
     "verify_form",
 ]
 
@@ -57,8 +60,8 @@ _MOST_ROWS = 1 << 24
 
 
 def row_bits(size: int) -> int:
-    """Logarithm of the length of an example's row."""
-    return max(4, (size - 1).bit_length())
+    """Logarithm of the length of an example's row: one example, and no second one, fits."""
+    return (size - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,31 @@ def data_blinds(engine: Engine, seed: bytes, index: Ints) -> Vec:
     index : array of int
         Numbers of the rows.
     """
-    base = hashlib.shake_256(b"veracity data row v3" + framed(seed))
-    out = bytearray()
-    for j in index.reshape(-1).tolist():
-        sponge = base.copy()
-        sponge.update(j.to_bytes(8, "little"))
-        out += sponge.digest(64)
-    return engine.from_wide_bytes(bytes(out))
+    rows = index.reshape(-1).tolist()
+    return engine.from_wide_bytes(b"".join(row_digest(seed, j) for j in rows))
+
+
+def row_digest(seed: bytes, index: int) -> bytes:
+    """The 64 bytes that a row's blind is reduced from: whoever has them can open that row only."""
+    sponge = hashlib.shake_256(b"veracity data row v3" + framed(seed) + index.to_bytes(8, "little"))
+    return sponge.digest(64)
+
+
+def commit_row(engine: Engine, key: CommitmentKey, values: Ints, blind: bytes) -> bytes:
+    """The commitment of one example, from what opens it.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    values : array, (1, inputs + classes)
+        The example.
+    blind : bytes
+        From :func:`row_digest`.
+    """
+    shape = _stretch_spec(1, values.shape[1]).shape(_ROWS)
+    points = commit_array(engine, key, shape, values, engine.from_wide_bytes(blind))
+    return engine.compress(points)
 
 
 def commit_data(

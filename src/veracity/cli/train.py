@@ -1,0 +1,250 @@
+"""``veracity train``: a recipe, data and a folder in; a proved model out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from veracity.cli.display import Bar, clock, flatten, show_table, size
+from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
+from veracity.cli.output import emit_json
+from veracity.codec import check_target, write_file
+from veracity.engine import load_engine
+from veracity.errors import UsageError
+from veracity.formats.data import DataFile, DataSecret
+from veracity.training.finish import finish_run, save_finished
+from veracity.training.recipe import read_plan
+from veracity.training.runner import CURVES, RunFolder, begin_run, open_run
+from veracity.training.train import run_of
+
+__all__ = ["train"]
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+SHARES = {"train": 0.35, "commit": 0.2, "lookups": 0.25, "products": 0.1, "opening": 0.1}
+FINISH = {"commit": 0.6, "lookups": 0.2, "products": 0.1, "opening": 0.1}
+#: Where a run's folder remembers the paths of its data; private, like the folder.
+SOURCES = "sources.json"
+
+
+class RunsByDefault(click.Group):
+    """A group whose first word may be a recipe: then it is the command ``run``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``run`` before anything that is no command of the group."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=RunsByDefault)
+def train() -> None:
+    """Train a network on committed data, with a proof.
+
+    \b
+      veracity train recipe.toml --data d.vdata --data-secret d.vdsec --out run/
+      veracity train --resume run/
+      veracity train finish run/ --model net.vprog --commitment net.vcom --secret net.vsec \\
+          --proof net.vtrain
+      veracity verify net.vtrain --commitment net.vcom --data d.vdata
+    """  # noqa: D301 (click reads the backspace)
+
+
+def data_options(command: Any) -> Any:
+    """``--data`` and ``--data-secret``, as often as there are owners."""
+    secret = click.option(
+        "--data-secret", "secrets", type=FILE, multiple=True, help="What opens it, .vdsec."
+    )
+    public = click.option("--data", "sets", type=FILE, multiple=True, help="A data set, .vdata.")
+    return public(secret(command))
+
+
+@train.command()
+@click.argument("recipe", type=FILE, required=False)
+@data_options
+@click.option("--out", type=FOLDER, help="Folder of the run.")
+@click.option("--resume", type=FOLDER, help="Go on with the run in this folder.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be trained.")
+@threads_option
+@backend_option
+@quiet_option
+@json_option
+def run(
+    recipe: Path | None,
+    sets: tuple[Path, ...],
+    secrets: tuple[Path, ...],
+    out: Path | None,
+    resume: Path | None,
+    dry_run: bool,
+    threads: int | None,
+    backend: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train and prove, window after window; can be stopped at any moment and resumed."""
+    started, engine = time.perf_counter(), load_engine(backend, threads=threads)
+    if (recipe is None) == (resume is None):
+        raise UsageError("give a recipe to begin a run, or --resume FOLDER to go on with one")
+    if resume is not None:
+        folder = open_run(resume, engine, owners_of(resume, sets, secrets))
+    elif recipe is not None:
+        owners = load_owners(sets, secrets)
+        planned = run_of(read_plan(recipe), owners)
+        if dry_run:
+            tell({"recipe": planned.recipe.to_json(), "windows": len(planned.ranges())}, as_json)
+            return
+        if out is None:
+            raise UsageError("give --out FOLDER for the run")
+        folder = begin_run(out, engine, planned, owners)
+        paths = {"data": [str(p.resolve()) for p in sets]}
+        paths["secrets"] = [str(p.resolve()) for p in secrets]
+        write_file(folder.path / SOURCES, json.dumps(paths).encode(), mode=0o600)
+    with Bar(SHARES, quiet=quiet) as bar:
+        folder.train(bar)
+    took = time.perf_counter() - started
+    tell({**facts_of(folder), "seconds": round(took, 3), "next": finish_hint(folder)}, as_json)
+
+
+def finish_hint(folder: RunFolder) -> str:
+    """The command that comes after training."""
+    return (
+        f"veracity train finish {folder.path} --model net.vprog --commitment net.vcom "
+        "--secret net.vsec --proof net.vtrain"
+    )
+
+
+def load_owners(
+    sets: tuple[Path, ...], secrets: tuple[Path, ...]
+) -> list[tuple[DataFile, DataSecret]]:
+    """Data sets with what opens them, in the order they are given."""
+    if not sets or len(sets) != len(secrets):
+        raise UsageError("give --data and --data-secret once for every data set, in one order")
+    return [(DataFile.load(a), DataSecret.load(b)) for a, b in zip(sets, secrets, strict=True)]
+
+
+def owners_of(
+    folder: Path, sets: tuple[Path, ...], secrets: tuple[Path, ...]
+) -> list[tuple[DataFile, DataSecret]]:
+    """The data of a run: those given, or those it began with.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    sets, secrets : tuple of Path
+        What stands on the command line.
+    """
+    if sets or secrets:
+        return load_owners(sets, secrets)
+    try:
+        paths = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
+        known = tuple(map(Path, paths["data"])), tuple(map(Path, paths["secrets"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{folder.name!r} does not say where its data are; give --data and --data-secret"
+        ) from None
+    return load_owners(*known)
+
+
+def facts_of(folder: RunFolder) -> dict[str, Any]:
+    """Where a run stands."""
+    ranges, done = folder.run.ranges(), folder.done()
+    windows = [w for w in map(folder.window, range(done)) if w is not None]
+    return {
+        "folder": str(folder.path),
+        "steps": folder.run.recipe.steps,
+        "steps_proved": ranges[done - 1][1] if done else 0,
+        "windows": len(ranges),
+        "windows_proved": done,
+        "proof_bytes": sum(len(w.rows) + len(w.proof) for w in windows),
+        "loss": last_loss(folder.path / CURVES),
+    }
+
+
+def last_loss(path: Path) -> float | None:
+    """Mean of the last losses, for the owner's eyes."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[-50:]
+        losses = [float(json.loads(line)["loss"]) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return round(sum(losses) / len(losses), 4) if losses else None
+
+
+def tell(facts: dict[str, Any], as_json: bool) -> None:
+    """Facts as JSON, or as a table."""
+    if as_json:
+        emit_json(facts)
+    else:
+        show_table(flatten(facts))
+
+
+@train.command()
+@click.argument("folder", type=FOLDER)
+@data_options
+@json_option
+def status(folder: Path, sets: tuple[Path, ...], secrets: tuple[Path, ...], as_json: bool) -> None:
+    """Tell where a run stands."""
+    owners = owners_of(folder, sets, secrets)
+    tell(facts_of(open_run(folder, load_engine("cpu"), owners)), as_json)
+
+
+@train.command()
+@click.argument("folder", type=FOLDER)
+@data_options
+@click.option("--model", type=FILE, required=True, help="The trained network, .vprog; private.")
+@click.option("--commitment", type=FILE, required=True, help="What to publish, .vcom.")
+@click.option("--secret", type=FILE, required=True, help="What opens it, .vsec; keep it.")
+@click.option("--proof", type=FILE, required=True, help="The training proof, .vtrain.")
+@click.option("--force", is_flag=True, help="Replace what stands there already.")
+@threads_option
+@backend_option
+@quiet_option
+@json_option
+def finish(
+    folder: Path,
+    sets: tuple[Path, ...],
+    secrets: tuple[Path, ...],
+    model: Path,
+    commitment: Path,
+    secret: Path,
+    proof: Path,
+    force: bool,
+    threads: int | None,
+    backend: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Round the trained weights, commit to them, and prove that they are the run's."""
+    outputs = {secret: b"VSEC", commitment: b"VCOM", proof: b"VTRN", model: b"VPRG"}
+    for path, kind in outputs.items():
+        check_target(path, kind, reads=[p for p in outputs if p != path], force=force)
+    started = time.perf_counter()
+    engine = load_engine(backend, threads=threads)
+    opened = open_run(folder, engine, owners_of(folder, sets, secrets))
+    with Bar(FINISH, quiet=quiet) as bar:
+        finished = finish_run(opened, bar)
+        save_finished(finished, model, commitment, secret, proof)
+    facts: dict[str, Any] = {
+        "model": str(model),
+        "commitment": str(commitment),
+        "secret": str(secret),
+        "proof": str(proof),
+        "digest": finished[1].digest,
+        "proof_bytes": proof.stat().st_size,
+        "finish_s": round(time.perf_counter() - started, 3),
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    show_table(
+        [
+            ("public", f"{commitment}, and {proof} ({size(facts['proof_bytes'])}): publish them"),
+            ("private", f"{model} and {secret}: keep them"),
+            ("digest", finished[1].digest),
+            ("time", clock(facts["finish_s"])),
+        ]
+    )

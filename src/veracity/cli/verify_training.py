@@ -1,0 +1,90 @@
+"""What ``verify`` says of a training proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from veracity.cli.display import Bar, clock, size
+from veracity.cli.output import emit_json
+from veracity.cli.verdict import ACCEPTED
+from veracity.training.verify import PROVED, VerifiedTraining, verify_training
+
+__all__ = ["check_training", "tell_trained"]
+
+SHARES = {"load": 0.2, "windows": 0.8}
+
+
+def check_training(
+    proof: Path,
+    commitment: Path,
+    data: tuple[Path, ...],
+    *,
+    digest: str | None = None,
+    threads: int | None = None,
+    backend: str = "cpu",
+    quiet: bool = False,
+) -> VerifiedTraining:
+    """Verify a training proof with a bar; raises what :func:`verify_training` does.
+
+    Parameters
+    ----------
+    proof, commitment : Path
+        ``.vtrain`` and ``.vcom``.
+    data : tuple of Path
+        Every ``.vdata``.
+    digest : str, optional
+        The commitment's digest as its publisher announces it.
+    threads : int, optional
+        Threads to use.
+    backend : str
+        The engine that computes.
+    quiet : bool
+        No bar.
+    """
+    with Bar(SHARES, quiet=quiet) as bar:
+        return verify_training(
+            proof, commitment, list(data), digest=digest, threads=threads, backend=backend,
+            progress=bar,
+        )  # fmt: skip
+
+
+def tell_trained(found: VerifiedTraining, as_json: bool) -> None:
+    """What an accepted training proof says.
+
+    Parameters
+    ----------
+    found : VerifiedTraining
+        What was checked.
+    as_json : bool
+        One JSON object instead of tables.
+    """
+    if as_json:
+        emit_json(found.to_plain(), verdict=0)
+        return
+    ACCEPTED.begin()
+    ACCEPTED.show(training_rows(found))
+
+
+def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
+    """A verdict about training as rows of a table."""
+    recipe, rates = found.recipe, found.recipe.rates
+    names = [
+        f"{digest} ({label})" if label else digest
+        for digest, label in zip(found.data, found.labels, strict=True)
+    ]
+    return [
+        ("network", " - ".join(map(str, recipe.widths)) + ", dense layers with ReLU"),
+        ("trained", f"{recipe.steps:,} steps of {recipe.batch} of {found.examples:,} examples"),
+        ("loss", recipe.loss.replace("_", "-")),
+        (
+            "learning rates",
+            f"{min(rates)} to {max(rates)}, in all {sum(rates)} / 2^{recipe.rate_bits}",
+        ),
+        ("data", "; ".join(names)),
+        ("beacon", found.beacon.decode("utf-8", "replace") if found.beacon else "none"),
+        ("", ""),
+        ("checked", f"in {clock(found.seconds)}, proof of {size(found.proof_bytes)}"),
+        ("commitment", found.commitment_digest),
+        ("proved", f"that {PROVED}"),
+        ("not proved", found.not_proved),
+    ]

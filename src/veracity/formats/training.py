@@ -1,0 +1,296 @@
+"""What a training run leaves: ``.vtrain`` for everybody, windows and checkpoints on the way there.
+
+``.vtrain``: header; description (canonical JSON); digest of the ``.vcom``; after each window the
+rows of its weights and its proof; the rounding. The description holds recipe, digests of the data
+in order, steps per window, row length and beacon.
+``.vwin``: header; digest of the description; index; rows; proof.
+``.vckpt``: header; digest of the description; index; cut seed; master weights; SHA-256. Mode 0600.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from veracity.codec import (
+    DIGEST_BYTES,
+    ByteReader,
+    ByteWriter,
+    canonical_json,
+    parse_json,
+    read_file,
+)
+from veracity.codec.files import require_private
+from veracity.errors import FormatError, UsageError
+from veracity.graph.training import Recipe, Weights
+from veracity.zkml.training.data import DataCommitment
+from veracity.zkml.training.run import Run, RunProof
+
+__all__ = ["Checkpoint", "RunDescription", "TrainingProof", "WindowFile"]
+
+PROOF_KIND, WINDOW_KIND, CHECKPOINT_KIND = b"VTRN", b"VWIN", b"VCUT"
+VERSION = 1
+MAX_DESCRIPTION = 1 << 24
+MAX_WINDOWS = 1 << 20
+MAX_WINDOW = 1 << 26
+MAX_FILE = (1 << 31) - 1
+_FIELDS = {"recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str}
+_RECIPE = {"widths", "batch", "rates", "integers", "weight_exponent", "loss"}
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """A run without its data: what its files hold of the statement.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What is done.
+    data : tuple of bytes
+        Digests of the data sets, in order.
+    window, log_columns : int
+        Steps per window; logarithm of the row length.
+    beacon : bytes
+        Public randomness.
+    """
+
+    recipe: Recipe
+    data: tuple[bytes, ...]
+    window: int
+    log_columns: int
+    beacon: bytes
+
+    @staticmethod
+    def of(run: Run) -> RunDescription:
+        """The description of a run."""
+        digests = tuple(d.digest for d in run.data)
+        return RunDescription(run.recipe, digests, run.window, run.log_columns, run.beacon)
+
+    def run(self, data: Sequence[DataCommitment]) -> Run:
+        """The run on data that somebody trusts; UsageError where they are not its data."""
+        known = {d.digest: d for d in data}
+        missing = [d for d in self.data if d not in known]
+        if missing:
+            raise UsageError(
+                f"the run was on a data set {missing[0].hex()[:16]}... that is not among those "
+                "given; give every .vdata it was on"
+            )
+        if len(known) > len(self.data):
+            raise UsageError("the run was not on all of the data sets given")
+        chosen = tuple(known[d] for d in self.data)
+        return Run(self.recipe, chosen, self.window, self.log_columns, self.beacon)
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """Canonical JSON."""
+        return canonical_json(
+            {
+                "recipe": self.recipe.to_json(),
+                "data": [d.hex() for d in self.data],
+                "window": self.window,
+                "log_columns": self.log_columns,
+                "beacon": self.beacon.hex(),
+            }
+        )
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the encoding."""
+        return hashlib.sha256(self.encoded).digest()
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> RunDescription:
+        """Inverse of :attr:`encoded`; raises FormatError on anything else."""
+        plain = parse_json(data, where)
+        if not isinstance(plain, dict) or plain.keys() != _FIELDS.keys():
+            raise FormatError(where, f"must have exactly the fields {', '.join(_FIELDS)}")
+        if any(type(plain[name]) is not kind for name, kind in _FIELDS.items()):
+            raise FormatError(where, "a field is of another type")
+        try:
+            found = cls(
+                _recipe(plain["recipe"]),
+                tuple(bytes.fromhex(d) for d in plain["data"]),
+                plain["window"],
+                plain["log_columns"],
+                bytes.fromhex(plain["beacon"]),
+            )
+            found.recipe.validate()
+        except (ValueError, TypeError, KeyError, OverflowError, UsageError):
+            raise FormatError(where, "it describes no run") from None
+        if any(len(d) != DIGEST_BYTES for d in found.data) or found.encoded != data:
+            raise FormatError(where, "it is not in canonical form")
+        return found
+
+
+def _recipe(plain: dict[str, Any]) -> Recipe:
+    if plain.keys() != _RECIPE or not all(type(n) is int for n in _numbers(plain)):
+        raise UsageError("a recipe has other fields")
+    if sum(count for _, count in plain["rates"]) > 1 << 20:
+        raise UsageError("too many steps")
+    rates = tuple(m for m, count in plain["rates"] for _ in range(count))
+    a, g, q = plain["integers"]
+    return Recipe(
+        tuple(plain["widths"]), plain["batch"], rates, a, g, q, plain["weight_exponent"],
+        plain["loss"],
+    )  # fmt: skip
+
+
+def _numbers(plain: dict[str, Any]) -> list[Any]:
+    runs = [n for run in plain["rates"] for n in run]
+    return [*plain["widths"], *plain["integers"], *runs, plain["batch"], plain["weight_exponent"]]
+
+
+@dataclass(frozen=True)
+class WindowFile:
+    """A window that is proved.
+
+    Attributes
+    ----------
+    run : bytes
+        Digest of the run's description.
+    index : int
+        Its number.
+    rows : bytes
+        Rows of the weights that it hands over.
+    proof : bytes
+        Its messages.
+    """
+
+    run: bytes
+    index: int
+    rows: bytes = field(repr=False)
+    proof: bytes = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """The content of a ``.vwin`` file."""
+        writer = ByteWriter()
+        writer.header(WINDOW_KIND, VERSION)
+        writer.raw(self.run)
+        writer.u32(self.index)
+        writer.blob(self.rows)
+        writer.blob(self.proof)
+        body = writer.getvalue()
+        return body + hashlib.sha256(body).digest()
+
+    @classmethod
+    def load(cls, path: Path) -> WindowFile:
+        """Read a ``.vwin`` file; raises :class:`FormatError` or :class:`UsageError`."""
+        reader = ByteReader(read_file(path, 2 * MAX_WINDOW, "window"), path.name)
+        reader.header(WINDOW_KIND, VERSION)
+        reader.checksum()
+        run, index = reader.raw(DIGEST_BYTES, "run"), reader.u32("index", MAX_WINDOWS)
+        rows, proof = reader.blob("rows", MAX_WINDOW), reader.blob("proof", MAX_WINDOW)
+        reader.finish()
+        return cls(run, index, rows, proof)
+
+
+@dataclass(frozen=True, repr=False)
+class Checkpoint:
+    """Master weights before a window, and the seed of all blinds at cuts: secret.
+
+    Attributes
+    ----------
+    run : bytes
+        Digest of the run's description.
+    index : int
+        Number of windows that are done.
+    seed : bytes
+        32 bytes.
+    weights : Weights
+        Integers by name.
+    """
+
+    run: bytes
+    index: int
+    seed: bytes
+    weights: Weights
+
+    def __repr__(self) -> str:
+        return f"Checkpoint(before window {self.index})"
+
+    def to_bytes(self) -> bytes:
+        """The content of a ``.vckpt`` file."""
+        writer = ByteWriter()
+        writer.header(CHECKPOINT_KIND, VERSION)
+        writer.raw(self.run)
+        writer.u32(self.index)
+        writer.raw(self.seed)
+        for name in sorted(self.weights):
+            writer.raw(np.ascontiguousarray(self.weights[name], dtype="<i8").tobytes())
+        body = writer.getvalue()
+        return body + hashlib.sha256(body).digest()
+
+    @classmethod
+    def load(cls, path: Path, recipe: Recipe) -> Checkpoint:
+        """Read a ``.vckpt`` file; raises :class:`FormatError` or :class:`UsageError`."""
+        reader = ByteReader(read_file(path, MAX_FILE, "checkpoint"), path.name)
+        reader.header(CHECKPOINT_KIND, VERSION)
+        reader.checksum()
+        run, index = reader.raw(DIGEST_BYTES, "run"), reader.u32("index", MAX_WINDOWS)
+        seed, weights = reader.raw(DIGEST_BYTES, "seed"), {}
+        for name, shape in sorted(recipe.shapes().items()):
+            data = reader.raw(8 * prod(shape), name)
+            weights[name] = np.frombuffer(data, dtype="<i8").reshape(shape).astype(np.int64)
+        reader.finish()
+        require_private(path, "begin the run again")
+        return cls(run, index, seed, weights)
+
+
+@dataclass(frozen=True)
+class TrainingProof:
+    """The public proof of a run.
+
+    Attributes
+    ----------
+    description : RunDescription
+        What it is about.
+    commitment_digest : str
+        The ``.vcom`` that it ends with.
+    proof : RunProof
+        All messages.
+    """
+
+    description: RunDescription
+    commitment_digest: str
+    proof: RunProof = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """The content of a ``.vtrain`` file."""
+        writer = ByteWriter()
+        writer.header(PROOF_KIND, VERSION)
+        writer.blob(self.description.encoded)
+        writer.raw(bytes.fromhex(self.commitment_digest))
+        writer.u32(len(self.proof.windows))
+        for rows, proof in zip(self.proof.cuts, self.proof.windows, strict=True):
+            writer.blob(rows)
+            writer.blob(proof)
+        writer.blob(self.proof.rounding)
+        return writer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "training proof") -> TrainingProof:
+        """Parse a ``.vtrain`` file; raises :class:`FormatError` on anything but an exact one."""
+        reader = ByteReader(data, where)
+        reader.header(PROOF_KIND, VERSION)
+        stated = reader.blob("description", MAX_DESCRIPTION)
+        description = RunDescription.parse(stated, f"{where}, description")
+        digest = reader.raw(DIGEST_BYTES, "commitment digest").hex()
+        cuts, windows = [], []
+        for _ in range(reader.u32("windows", MAX_WINDOWS)):
+            cuts.append(reader.blob("rows", MAX_WINDOW))
+            windows.append(reader.blob("window", MAX_WINDOW))
+        rounding = reader.blob("rounding", MAX_WINDOW)
+        reader.finish()
+        return cls(description, digest, RunProof(cuts, windows, rounding))
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainingProof:
+        """Read a ``.vtrain`` file; raises :class:`FormatError` or :class:`UsageError`."""
+        return cls.from_bytes(read_file(path, MAX_FILE, "training proof"), Path(path).name)

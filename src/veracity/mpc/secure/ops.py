@@ -1,0 +1,170 @@
+"""The ops of the secure mode: one row for each, a rule or the reason why there is none.
+
+A rule reads values of the pass and stores its result, at every role alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from veracity.graph.ops import (
+    Add,
+    Attention,
+    Embed,
+    Function,
+    Gain,
+    Head,
+    Linear,
+    Mul,
+    Norm,
+    Op,
+    Positions,
+    Rescale,
+    Rope,
+)
+from veracity.graph.ops.base import Unsupported
+from veracity.mpc.decoder import NO_RULES, vocabulary_of
+from veracity.mpc.party import OWNER, Party, Secret, hollow
+from veracity.mpc.secure.attention import attention
+from veracity.mpc.secure.functions import function
+from veracity.mpc.secure.linear import Use, linear, linear_of_secret
+from veracity.mpc.secure.norm import norm
+from veracity.mpc.secure.product import product
+from veracity.mpc.secure.token_selection import choose
+from veracity.mpc.secure.values import Value, Values
+from veracity.mpc.weights import transposed
+
+__all__ = ["RULES", "Rule"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the mode evaluates an op.
+
+    Attributes
+    ----------
+    evaluate : callable
+        ``(pass, op)``: stores the result; returns the answer's shares where the op ends the pass.
+    guard : int, optional
+        Where the op opens what it reads: the bits that this keeps beyond the program's.
+    """
+
+    evaluate: Callable[[Values, Any], Awaitable[Secret | None]]
+    guard: int | None = None
+
+
+async def _embed(at: Values, op: Embed) -> None:
+    """A linear layer whose input, rows of the unit matrix, is the user's."""
+    name = transposed(op.table)
+    shape = (at.rows, vocabulary_of(at.program))
+    one_hot = hollow(shape)
+    if isinstance(at.role, Party):
+        one_hot = np.zeros(shape, dtype=np.uint64)
+        if at.role.index != OWNER:
+            one_hot[np.arange(at.rows), np.asarray(at.tokens)] = 1
+    uses: list[Use] = [(name, "matrix")]
+    (secret,) = await linear_of_secret(at.role, Secret(one_hot), uses, at.shapes)
+    at.store(op, secret, 0, at.program.weights[op.table].bits + 1)
+
+
+async def _positions(at: Values, op: Positions) -> None:
+    """Rows of the owner's table at public positions."""
+    shape = (at.rows, at.program.weights[op.table].shape[1])
+    share = hollow(shape)
+    if isinstance(at.role, Party):
+        share = np.zeros(shape, dtype=np.uint64)
+        if at.role.index == OWNER:
+            rows = at.plain[op.table][at.start : at.start + at.rows]
+            share = rows.astype(np.int64).view(np.uint64)
+    at.store(op, Secret(share), 0, at.program.weights[op.table].bits + 1)
+
+
+async def _add(at: Values, op: Add) -> None:
+    at.values[op.name] = Value(terms=((op.a, op.shift_a), (op.b, op.shift_b)))
+
+
+async def _rope(at: Values, op: Rope) -> None:
+    at.values[op.name] = Value(turn=(op.x, op))
+
+
+async def _rescale(at: Values, op: Rescale) -> None:
+    secret, shift, bits, guard = await at.shared(op.x)
+    shift += op.shift + guard
+    at.store(op, secret, shift, op.bits + shift + 1 if bits == 64 else bits)
+
+
+async def _linear(at: Values, op: Linear | Gain) -> None:
+    """All layers of this kind that read the same value."""
+    together = [u for u in at.consumers[op.x] if type(u) is type(op)]
+    x, guard = await at.masked(op.x)
+    uses: list[Use] = [(u.weight, _KINDS[type(u)]) for u in together]
+    found = linear(at.role, x, uses, at.shapes)
+    for user, result in zip(together, found, strict=True):
+        up = user.shift + guard
+        at.store(user, _with_bias(at, user, result, guard), up, user.bits + up + 1)
+
+
+_KINDS: dict[type[Op], Any] = {Linear: "matrix", Gain: "gain"}
+
+
+def _with_bias(at: Values, op: Any, x: Secret, guard: int) -> Secret:
+    role = at.role
+    if op.bias is None or not isinstance(role, Party) or role.index != OWNER:
+        return x
+    bias = at.plain[op.bias].astype(np.int64).view(np.uint64) << np.uint64(guard)
+    return Secret(x.share + bias)
+
+
+async def _norm(at: Values, op: Norm) -> None:
+    x, guard = await at.masked(op.x)
+    at.store(op, *await norm(at.role, op, x, guard))
+
+
+async def _attention(at: Values, op: Attention) -> None:
+    (q, gq), (k, gk), (v, gv) = [await at.masked(n) for n in (op.q, op.k, op.v)]
+    bits_v = next(getattr(o, "bits", 16) for o in at.program.ops if o.name == op.v)
+    result, at.grown[op.name] = await attention(
+        at.role, op, q, k, v, (gq + gk, gv), bits_v, at.start, at.cache.get(op.name)
+    )
+    at.store(op, *result)
+
+
+async def _function(at: Values, op: Function) -> None:
+    x, guard = await at.masked(op.x)
+    at.store(op, *function(at.role, op, x, guard))
+
+
+async def _mul(at: Values, op: Mul) -> None:
+    a, left = await at.masked(op.a)
+    b, right = await at.masked(op.b)
+    shift = op.shift + left + right
+    secret = product(at.role, np.multiply, a, b, a.shape)
+    at.store(op, secret, shift, op.bits + shift + 1)
+
+
+async def _head(at: Values, op: Head) -> Secret:
+    x, guard = await at.masked(op.x)
+    last = x.map(lambda v: v[-1:])
+    (acc,) = linear(at.role, last, [(op.weight, "matrix")], at.shapes)
+    return await choose(at.role, acc, op.shift + guard)
+
+
+RULES: dict[type[Op], Rule | Unsupported] = {
+    **NO_RULES,
+    Embed: Rule(_embed),
+    Positions: Rule(_positions),
+    Linear: Rule(_linear, guard=2),
+    Gain: Rule(_linear, guard=2),
+    Add: Rule(_add, guard=0),
+    Rescale: Rule(_rescale),
+    Mul: Rule(_mul, guard=2),
+    Function: Rule(_function, guard=1),
+    Norm: Rule(_norm, guard=0),
+    Rope: Rule(_rope, guard=2),
+    Attention: Rule(_attention, guard=1),
+    Head: Rule(_head, guard=2),
+}

@@ -1,0 +1,209 @@
+"""Checking what a committed network is said to make of an input.
+
+Like :mod:`veracity.proving.verify`, this imports no model format, no device library and no source
+of randomness.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity import zkml
+from veracity.engine import load_engine
+from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.formats.commitment import Commitment, Metadata
+from veracity.formats.tensor_proof import TensorProof, tensor_context, values_digest
+from veracity.lm.text_decoder import is_text_decoder
+from veracity.progress import Progress, silent
+from veracity.proving.grid import named_arrays, to_integers
+from veracity.proving.verify import read_digest
+from veracity.work.well_formed import require_well_formed
+from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
+
+__all__ = ["VerifiedTensors", "verify_tensors"]
+
+PROVED = (
+    "the committed network, run in its exact integer arithmetic, turns these inputs, rounded to "
+    "its input's grid, into these outputs; its weights are integers below 2^49, fixed when it was "
+    "committed"
+)
+NOT_PROVED = (
+    "that this commitment is to the network its publisher promised (name, source and accuracy are "
+    "the publisher's statements), where the inputs come from, or that the network is right"
+)
+
+
+@dataclass(frozen=True)
+class VerifiedTensors:
+    """An accepted proof.
+
+    Attributes
+    ----------
+    rounding : dict
+        Largest error of each input's rounding to its port's grid.
+    digests : dict
+        SHA-256 of each port's integers, hexadecimal.
+    commitment_digest : str
+        The commitment that the caller pinned.
+    metadata : Metadata
+        The publisher's statements about the network.
+    proof_bytes : int
+        Size of the proof file.
+    seconds : float
+        Time of the check.
+    """
+
+    rounding: dict[str, float]
+    digests: dict[str, str]
+    commitment_digest: str
+    metadata: Metadata = field(repr=False)
+    proof_bytes: int
+    seconds: float
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "accepted": True,
+            "rounding": self.rounding,
+            "digests": self.digests,
+            "commitment": self.commitment_digest,
+            "model": self.metadata.to_plain(),
+            "proof_bytes": self.proof_bytes,
+            "verify_s": round(self.seconds, 3),
+            "proved": PROVED,
+            "not_proved": NOT_PROVED,
+        }
+
+
+def verify_tensors(
+    proof: TensorProof | str | Path,
+    commitment: Commitment | str | Path,
+    inputs: Mapping[str, NDArray[Any]] | NDArray[Any],
+    outputs: Mapping[str, NDArray[Any]] | NDArray[Any],
+    *,
+    digest: str | None = None,
+    threads: int | None = None,
+    backend: str = "cpu",
+    progress: Progress = silent,
+) -> VerifiedTensors:
+    """Check that the committed network turns the inputs into the outputs.
+
+    Parameters
+    ----------
+    proof : TensorProof or path
+        The proof.
+    commitment : Commitment or path
+        The network that the caller trusts to be the right one.
+    inputs : mapping or array
+        Real numbers by port, rounded to the ports' grids as the prover does.
+    outputs : mapping or array
+        Real numbers by port; each must lie on its port's grid exactly.
+    digest : str, optional
+        The commitment's digest as its publisher announces it.
+    threads : int, optional
+        Threads to use; all cores by default.
+    backend : str
+        The engine that computes.
+    progress : Progress
+        Called as the check advances.
+
+    Returns
+    -------
+    VerifiedTensors
+        Only ever for an accepted proof.
+
+    Raises
+    ------
+    VerificationError
+        The proof is false, or of other inputs or outputs.
+    FormatError
+        A file is damaged, of another kind or of another version.
+    UsageError
+        Arrays that are not those of the program's ports.
+    """
+    started = time.perf_counter()
+    announced = None if digest is None else read_digest(digest)
+    progress("load", 0.0)
+    pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
+    given = proof if isinstance(proof, TensorProof) else TensorProof.load(proof)
+    program = pinned.program
+    if not MIN_LOG_COLUMNS <= pinned.model.log_columns <= MAX_LOG_COLUMNS:
+        raise FormatError("commitment", "row length out of bounds")
+    if is_text_decoder(program):
+        raise FormatError("commitment", "its program is a language model")
+    if announced not in (None, pinned.digest):
+        raise VerificationError("the commitment given is not the one announced", "commitment")
+    if given.commitment_digest != pinned.digest:
+        raise VerificationError(
+            "the proof was made for another commitment than the one given", "commitment"
+        )
+    rounding, read, shown = {}, {}, {}
+    for name, x in named_arrays(program.inputs, inputs, "input").items():
+        try:
+            read[name], rounding[name] = to_integers(name, program.inputs[name], x)
+        except UsageError as error:
+            raise VerificationError(str(error), "input") from error
+    for name, x in named_arrays(program.outputs, outputs, "output").items():
+        shown[name] = exact_integers(name, program.outputs[name].exponent, x)
+    for side, claimed, values in (
+        ("input", given.inputs, read),
+        ("output", given.outputs, shown),
+    ):
+        for name, x in values.items():
+            if claimed.get(name) != values_digest(x):
+                raise VerificationError(f"the proof is of another {side} {name}", side)
+        if set(claimed) != set(values):
+            raise VerificationError(f"the proof is of other {side}s", side)
+    engine = load_engine(backend, threads=threads)
+    progress("verify", 0.0)
+    require_well_formed(engine, pinned)
+    statement = zkml.Statement(
+        program,
+        read,
+        shown,
+        given.cuts,
+        commitment=pinned.model,
+        context=tensor_context(pinned.digest),
+    )
+    zkml.verify(engine, statement, given.argument)
+    progress("verify", 1.0)
+    return VerifiedTensors(
+        rounding=rounding,
+        digests={n: values_digest(x).hex() for n, x in {**read, **shown}.items()},
+        commitment_digest=pinned.digest,
+        metadata=pinned.metadata,
+        proof_bytes=len(given.to_bytes()),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def exact_integers(name: str, exponent: int, x: NDArray[Any]) -> NDArray[np.int64]:
+    """The integers of an output that lies on its grid.
+
+    Parameters
+    ----------
+    name : str
+        The port, for errors.
+    exponent : int
+        Of its grid.
+    x : array
+        Real values.
+
+    Raises
+    ------
+    VerificationError
+        Where it does not.
+    """
+    with np.errstate(over="ignore"):
+        scaled = np.ldexp(np.asarray(x, dtype=np.float64), exponent)
+    on_grid = np.isfinite(scaled).all() and bool((scaled == np.floor(scaled)).all())
+    if not on_grid or np.abs(scaled).max(initial=0.0) >= 1 << 53:
+        raise VerificationError(f"{name}: a number that the network cannot give", "output")
+    return np.asarray(scaled, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Proved training: a model that came from committed data by a public recipe."""

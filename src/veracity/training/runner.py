@@ -1,0 +1,325 @@
+"""Training with a proof behind it: window after window, each complete on the disk or not there.
+
+A run's folder holds ``run.json`` (the public description), ``cut-NNNNN.vckpt`` (master weights
+before window N and the seed of all blinds; secret), ``window-NNNNN.vwin`` (a proved window) and
+``curves.jsonl`` (losses, for its owner). Every file appears under its name complete, so after a
+crash at any moment the run goes on with the first window that is missing. A window that is proved
+again receives and hands over the very same rows; if the integers ever differed, their blinds would,
+too, because they depend on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.codec import read_file, write_file
+from veracity.engine.api import Engine, Vec
+from veracity.errors import FormatError, UsageError
+from veracity.formats.data import DataFile, DataSecret
+from veracity.formats.training import Checkpoint, RunDescription, WindowFile
+from veracity.graph.training import Step, Weights, train_step
+from veracity.progress import Progress, silent
+from veracity.training.data import require_pair
+from veracity.zk.committed import CommittedArray
+from veracity.zk.keys import load_key
+from veracity.zkml.boundary import Boundary
+from veracity.zkml.training.data import row_digest
+from veracity.zkml.training.run import Run, prove_window
+from veracity.zkml.training.state import commit_start, commit_weights
+from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec
+
+__all__ = ["RunFolder", "begin_run", "open_run"]
+
+DESCRIPTION = "run.json"
+CURVES = "curves.jsonl"
+#: What may stand in a new run's folder.
+DATA_NAMES = ("train.vdata", "train.vdsec")
+
+Owners = Sequence[tuple[DataFile, DataSecret]]
+
+
+@dataclass
+class RunFolder:
+    """A run on the disk, with the data it is on.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    engine : Engine
+        Backend.
+    run : Run
+        What is proved.
+    secrets : sequence of DataSecret
+        What opens the data, owner after owner.
+    """
+
+    path: Path
+    engine: Engine
+    run: Run
+    secrets: Sequence[DataSecret] = field(repr=False)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Digest of the description."""
+        return RunDescription.of(self.run).digest
+
+    @cached_property
+    def start(self) -> dict[str, Boundary]:
+        """The first weights under rows that everybody can compute."""
+        key = load_key(self.engine, self.run.log_columns)
+        return commit_start(self.engine, key, self.run.recipe, self.run.start_weights)
+
+    @cached_property
+    def _examples(self) -> NDArray[np.int16]:
+        classes = self.run.recipe.classes
+        return np.concatenate([s.examples(classes) for s in self.secrets])
+
+    def window_path(self, index: int) -> Path:
+        """Where a window stands."""
+        return self.path / f"window-{index:05d}.vwin"
+
+    def checkpoint_path(self, index: int) -> Path:
+        """Where the weights before a window stand."""
+        return self.path / f"cut-{index:05d}.vckpt"
+
+    def window(self, index: int) -> WindowFile | None:
+        """A proved window of this run; None where there is none yet.
+
+        Raises
+        ------
+        FormatError
+            The file is damaged, or another run's.
+        """
+        path = self.window_path(index)
+        if not path.exists():
+            return None
+        found = WindowFile.load(path)
+        if found.run != self.digest or found.index != index:
+            raise FormatError(path.name, "it belongs to another run; use a folder for each")
+        return found
+
+    def done(self) -> int:
+        """How many windows are proved, from the first one on."""
+        count = len(self.run.ranges())
+        return next((i for i in range(count) if self.window(i) is None), count)
+
+    def checkpoint(self, index: int) -> Checkpoint:
+        """The weights before a window; those of the seed before the first one."""
+        path = self.checkpoint_path(index)
+        if index == 0 and not path.exists():
+            checkpoint = Checkpoint(self.digest, 0, os.urandom(32), self.run.start_weights)
+            self.keep(checkpoint)
+            return checkpoint
+        found = Checkpoint.load(path, self.run.recipe)
+        if found.run != self.digest or found.index != index:
+            raise FormatError(path.name, "it belongs to another run; use a folder for each")
+        return found
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, readable by its owner only."""
+        write_file(self.checkpoint_path(checkpoint.index), checkpoint.to_bytes(), mode=0o600)
+
+    def committed(self, checkpoint: Checkpoint) -> dict[str, Boundary]:
+        """The weights of a checkpoint under their rows: always the same ones for it."""
+        if checkpoint.index == 0:
+            return self.start
+        total = hashlib.sha256()
+        for name in sorted(checkpoint.weights):
+            total.update(np.ascontiguousarray(checkpoint.weights[name]).tobytes())
+        number = checkpoint.index.to_bytes(8, "little")
+        domain = b"training cut " + self.digest + number + total.digest()
+        key = load_key(self.engine, self.run.log_columns)
+        recipe = self.run.recipe
+        return commit_weights(self.engine, key, recipe, checkpoint.weights, checkpoint.seed, domain)
+
+    def train(self, progress: Progress = silent) -> None:
+        """Train and prove until all windows are there.
+
+        Raises
+        ------
+        RangeError
+            A value leaves its range: with layer, step and remedy.
+        FormatError, UsageError
+            A file of the run is damaged or missing, or cannot be written.
+        """
+        ranges, first = self.run.ranges(), self.done()
+        if first == len(ranges):
+            return
+        checkpoint = self.checkpoint(first)
+        before = self.committed(checkpoint)
+        self._check_rows(first, before)
+        for index in range(first, len(ranges)):
+
+            def report(phase: str, done: float, index: int = index) -> None:
+                progress(phase, (index + done) / len(ranges))
+
+            checkpoint, before = self._window(index, checkpoint, before, report)
+
+    def _check_rows(self, index: int, before: Mapping[str, Boundary]) -> None:
+        if index == 0:
+            return
+        last = self.window(index - 1)
+        rows = b"".join(before[name].tensor.data for name in sorted(before))
+        if last is None or last.rows != rows:
+            raise FormatError(
+                self.checkpoint_path(index).name,
+                "it does not open what the window before hands over; begin the run again",
+            )
+
+    def _window(
+        self,
+        index: int,
+        checkpoint: Checkpoint,
+        before: Mapping[str, Boundary],
+        report: Callable[[str, float], None],
+    ) -> tuple[Checkpoint, dict[str, Boundary]]:
+        """Train the steps of a window, keep the cut, prove it, keep the proof."""
+        run, engine = self.run, self.engine
+        first, last = run.ranges()[index]
+        tensors = {name: b.tensor for name, b in self.start.items()}
+        rows = run.rows(tensors, first, last)
+        examples = self._examples[rows]
+        weights, steps = dict(checkpoint.weights), []
+        for t in range(first, last):
+            steps.append(train_step(run.recipe, t, weights, examples[t - first]))
+            report("train", (t + 1 - first) / (last - first))
+        after = Checkpoint(self.digest, index + 1, checkpoint.seed, weights)
+        self.keep(after)
+        handed = self.committed(after)
+        shape = batch_spec(run.recipe, last - first).shape(EXAMPLES)
+        array = CommittedArray(shape, examples, self._blinds(rows))
+        witness = WindowWitness(examples, checkpoint.weights, weights, steps)
+        key = load_key(engine, run.log_columns)
+        proof = prove_window(
+            engine, key, run, (first, last), (self.start, before, handed), array, witness,
+            checkpoint.seed, report,
+        )  # fmt: skip
+        data = b"".join(handed[name].tensor.data for name in sorted(handed))
+        self._note(steps)
+        write_file(self.window_path(index), WindowFile(self.digest, index, data, proof).to_bytes())
+        with contextlib.suppress(OSError):  # a secret that is not needed any more
+            self.checkpoint_path(index).unlink()
+        return after, handed
+
+    def _blinds(self, rows: NDArray[np.int64]) -> Vec:
+        """Blinds of rows that are counted over all owners."""
+        starts = np.cumsum([0, *[len(s.labels) for s in self.secrets]])
+        owners = np.searchsorted(starts, rows.reshape(-1), side="right") - 1
+        digests = [
+            row_digest(self.secrets[i].seed, j - int(starts[i]))
+            for i, j in zip(owners.tolist(), rows.reshape(-1).tolist(), strict=True)
+        ]
+        return self.engine.from_wide_bytes(b"".join(digests))
+
+    def _note(self, steps: Sequence[Step]) -> None:
+        lines = [
+            json.dumps({"step": s.index, "loss": round(s.loss(self.run.recipe), 5)}) for s in steps
+        ]
+        path = self.path / CURVES
+        with contextlib.suppress(OSError):  # for people only
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+                stream.write("\n".join(lines) + "\n")
+
+    def last_weights(self) -> tuple[Weights, dict[str, Boundary]]:
+        """Master weights after the last step, and their rows.
+
+        Raises
+        ------
+        UsageError
+            The run is not at its end.
+        """
+        count, done = len(self.run.ranges()), self.done()
+        if done < count:
+            raise UsageError(
+                f"{done} of {count} windows are proved; go on with `veracity train --resume`"
+            )
+        checkpoint = self.checkpoint(count)
+        committed = self.committed(checkpoint)
+        self._check_rows(count, committed)
+        return checkpoint.weights, committed
+
+
+def begin_run(path: str | Path, engine: Engine, run: Run, owners: Owners) -> RunFolder:
+    """A new folder for a run.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder; it must be new or empty.
+    engine : Engine
+        Backend.
+    run : Run
+        What is to be proved.
+    owners : sequence
+        Data sets with what opens them, in the run's order.
+
+    Raises
+    ------
+    UsageError
+        The folder holds something, or run and data do not fit together.
+    """
+    run.check()
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(p.name not in DATA_NAMES for p in folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder.name!r}: {error.strerror}") from None
+    if taken:
+        raise UsageError(
+            f"the folder {folder.name!r} is not empty; `veracity train --resume` goes on with a run"
+        )
+    secrets = _secrets(run, owners)
+    write_file(folder / DESCRIPTION, RunDescription.of(run).encoded)
+    return RunFolder(folder, engine, run, secrets)
+
+
+def open_run(path: str | Path, engine: Engine, owners: Owners) -> RunFolder:
+    """A run that was begun before.
+
+    Parameters
+    ----------
+    path : str or path
+        Its folder.
+    engine : Engine
+        Backend.
+    owners : sequence
+        Data sets with what opens them.
+
+    Raises
+    ------
+    UsageError
+        There is no run, or the data are not those it began with.
+    FormatError
+        Its description is damaged.
+    """
+    folder = Path(path)
+    if not (folder / DESCRIPTION).is_file():
+        raise UsageError(f"there is no run in {folder.name!r}; begin one with `veracity train`")
+    data = read_file(folder / DESCRIPTION, 1 << 24, "run description")
+    description = RunDescription.parse(data, DESCRIPTION)
+    run = description.run([d.commitment for d, _ in owners])
+    run.check()
+    return RunFolder(folder, engine, run, _secrets(run, owners))
+
+
+def _secrets(run: Run, owners: Owners) -> list[DataSecret]:
+    by_digest = {}
+    for data, secret in owners:
+        require_pair(data, secret)
+        if len(secret.labels) != data.commitment.examples:
+            raise UsageError("the data secret holds another number of examples than its .vdata")
+        by_digest[data.commitment.digest] = secret
+    return [by_digest[d.digest] for d in run.data]

@@ -1,0 +1,191 @@
+"""Checking a training proof: public files in, and what follows from them out."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from veracity.engine import load_engine
+from veracity.engine.api import Engine
+from veracity.engine.generators import cache_root
+from veracity.errors import VerificationError
+from veracity.formats.commitment import Commitment
+from veracity.formats.data import DataFile
+from veracity.formats.training import TrainingProof
+from veracity.graph.training import Recipe
+from veracity.progress import Progress, silent
+from veracity.training.data import verify_data
+from veracity.work.well_formed import require_well_formed
+from veracity.zk.keys import load_key
+from veracity.zkml.training.run import verify_run
+
+__all__ = ["NOT_PROVED", "PROVED", "VerifiedTraining", "verify_training"]
+
+PROVED = (
+    "the committed weights are what this recipe makes of exactly these data sets, step by step in "
+    "exact integers, from weights that a public seed gives, and rounded; every example is bytes "
+    "with one label, and no batch was chosen, skipped or repeated"
+)
+NOT_PROVED = (
+    "where the data came from or whether their labels are right, that this was the only run that "
+    "was tried, or that the model is good"
+)
+NO_BEACON = (
+    "; without a beacon, whoever ran it may have tried many orders of the examples and start "
+    "weights before publishing one"
+)
+
+
+@dataclass(frozen=True)
+class VerifiedTraining:
+    """An accepted training proof.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What was done.
+    data : tuple of str
+        Digests of the data sets, in order.
+    labels : tuple of str
+        What their owners call them.
+    examples : int
+        How many there are in all.
+    commitment_digest : str
+        The model that it ended with.
+    beacon : bytes
+        Public randomness that fixed order and start.
+    proof_bytes : int
+        Size of the proof file.
+    seconds : float
+        Time of the check.
+    """
+
+    recipe: Recipe
+    data: tuple[str, ...]
+    labels: tuple[str, ...]
+    examples: int
+    commitment_digest: str
+    beacon: bytes
+    proof_bytes: int
+    seconds: float
+
+    @property
+    def not_proved(self) -> str:
+        """What this proof does not establish, for people."""
+        return NOT_PROVED + ("" if self.beacon else NO_BEACON)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        rates = self.recipe.rates
+        return {
+            "accepted": True,
+            "recipe": self.recipe.to_json(),
+            "steps": self.recipe.steps,
+            "examples": self.examples,
+            "rates": {"least": min(rates), "greatest": max(rates), "sum": sum(rates)},
+            "data": list(self.data),
+            "labels": list(self.labels),
+            "commitment": self.commitment_digest,
+            "beacon": self.beacon.decode("utf-8", "replace"),
+            "proof_bytes": self.proof_bytes,
+            "verify_s": round(self.seconds, 3),
+            "proved": PROVED,
+            "not_proved": self.not_proved,
+        }
+
+
+def require_form(engine: Engine, data: DataFile) -> None:
+    """Check a data set's proof of form, or that this was checked before.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    data : DataFile
+        Rows and proof.
+
+    Raises
+    ------
+    VerificationError, FormatError
+    """
+    verdict = cache_root() / "form" / data.content_digest
+    if verdict.exists():
+        return
+    verify_data(engine, data)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
+        verdict.parent.mkdir(parents=True, exist_ok=True)
+        verdict.touch()
+
+
+def verify_training(
+    proof: TrainingProof | str | Path,
+    commitment: Commitment | str | Path,
+    data: Sequence[DataFile | str | Path],
+    *,
+    digest: str | None = None,
+    threads: int | None = None,
+    backend: str = "cpu",
+    progress: Progress = silent,
+) -> VerifiedTraining:
+    """Check that a committed model came from these data by the recipe in ``proof``.
+
+    Parameters
+    ----------
+    proof : TrainingProof or path
+        The ``.vtrain`` file.
+    commitment : Commitment or path
+        The model that the caller asks about; nothing in the proof can change it.
+    data : sequence of DataFile or path
+        Every data set that it was trained on.
+    digest : str, optional
+        The commitment's digest as its publisher announces it; any other is refused.
+    threads : int, optional
+        Threads to use; all cores by default.
+    backend : str
+        The engine that computes.
+    progress : Progress
+        Called as the check advances.
+
+    Raises
+    ------
+    VerificationError
+        The proof is false.
+    FormatError
+        A file does not parse.
+    UsageError
+        A file cannot be read, or a data set is missing.
+    """
+    progress("load", 0.0)
+    given = proof if isinstance(proof, TrainingProof) else TrainingProof.load(proof)
+    pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
+    sets = [d if isinstance(d, DataFile) else DataFile.load(d) for d in data]
+    started = time.perf_counter()
+    if digest is not None and digest.strip().lower() != pinned.digest:
+        raise VerificationError("the commitment is not the one with the digest given", "commitment")
+    if given.commitment_digest != pinned.digest:
+        raise VerificationError(
+            "the proof is about another commitment than the one given", "commitment"
+        )
+    run = given.description.run([d.commitment for d in sets])
+    run.check()
+    engine = load_engine(backend, threads=threads)
+    progress("load", 1.0)
+    for found in sets:
+        require_form(engine, found)
+    require_well_formed(engine, pinned)
+    key = load_key(engine, run.log_columns)
+    verify_run(engine, key, run, pinned.model, given.proof, progress)
+    return VerifiedTraining(
+        run.recipe,
+        tuple(d.digest.hex() for d in run.data),
+        tuple(d.label for d in run.data),
+        sum(d.examples for d in run.data),
+        pinned.digest,
+        run.beacon,
+        len(given.to_bytes()),
+        time.perf_counter() - started,
+    )

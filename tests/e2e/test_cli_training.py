@@ -1,0 +1,172 @@
+"""``veracity data`` and ``veracity train``, from examples to a model that came from them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from veracity.errors import UsageError
+from veracity.formats.program import load_any_program
+
+VERACITY = (sys.executable, "-c", "from veracity.cli import main; main()")
+RECIPE = """
+[network]
+layers = ["dense 8", "relu", "dense 3"]
+[train]
+batch = 8
+steps = 12
+lr = 0.1
+window = 3
+"""
+
+
+def call(*words: object, folder: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*VERACITY, *map(str, words)],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == expect, done.stderr + done.stdout
+    return done
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with committed data, a recipe and a finished run."""
+    folder = tmp_path_factory.mktemp("training")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 60)
+    centres = rng.integers(0, 256, (3, 12))
+    x = np.clip(centres[y] + rng.normal(0, 30, (60, 12)), 0, 255).astype(np.uint8)
+    np.savez(folder / "toy.npz", x=x, y=y)
+    (folder / "recipe.toml").write_text(RECIPE)
+    call("data", "commit", "toy.npz", "--label", "toys", "-q", folder=folder)
+    call("train", "recipe.toml", "--data", "toy.vdata", "--data-secret", "toy.vdsec",
+         "--out", "run", "-q", folder=folder)  # fmt: skip
+    call("train", "finish", "run", "--model", "net.vprog", "--commitment", "net.vcom",
+         "--secret", "net.vsec", "--proof", "net.vtrain", "-q", folder=folder)  # fmt: skip
+    return folder
+
+
+def test_it_is_verified_by_public_files(house: Path, tmp_path: Path) -> None:
+    for name in ("net.vtrain", "net.vcom", "toy.vdata"):
+        (tmp_path / name).write_bytes((house / name).read_bytes())
+    words = ("verify", "net.vtrain", "--commitment", "net.vcom", "--data", "toy.vdata")
+    told = json.loads(call(*words, "--json", folder=tmp_path).stdout)
+    assert told["accepted"] is True
+    assert told["steps"] == 12
+    assert told["labels"] == ["toys"]
+    text = call(*words, folder=tmp_path).stdout
+    assert text.startswith("ACCEPTED")
+    assert "where the data came from" in text
+    call(*words, "--digest", told["commitment"], folder=tmp_path)
+    assert call(*words, "--digest", "0" * 64, folder=tmp_path, expect=1).stdout.startswith("REJ")
+
+
+def test_custody_from_data_to_an_answer(house: Path) -> None:
+    """The commitment that training ends with is the one that answers refer to."""
+    with np.load(house / "toy.npz") as arrays:
+        np.save(house / "x.npy", arrays["x"][:2] / 256)
+    call("prove", "net.vprog", "--secret", "net.vsec", "--input", "x.npy", "--out", "y.vproof",
+         "-q", folder=house)  # fmt: skip
+    words = ("verify", "y.vproof", "--commitment", "net.vcom", "--input", "x.npy",
+             "--training", "net.vtrain", "--data", "toy.vdata")  # fmt: skip
+    shown = [f"--output={path.name}" for path in house.glob("y*.npy")]
+    assert len(shown) == 1
+    told = json.loads(call(*words, *shown, "--json", folder=house).stdout)
+    assert told["accepted"] is True
+    assert told["training"]["labels"] == ["toys"]
+    assert "where the model came from, proved" in call(*words, *shown, folder=house).stdout
+    other = [w if w != "toy.vdata" else "x.npy" for w in words]
+    call(*other, *shown, folder=house, expect=2)
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.99])
+def test_a_changed_proof_is_false(house: Path, tmp_path: Path, at: float) -> None:
+    data = bytearray((house / "net.vtrain").read_bytes())
+    data[int(len(data) * at)] ^= 1
+    (tmp_path / "bad.vtrain").write_bytes(data)
+    words = [*VERACITY, "verify", str(tmp_path / "bad.vtrain"), "--commitment", "net.vcom"]
+    words += ["--data", "toy.vdata"]
+    done = subprocess.run(words, cwd=house, capture_output=True, check=False)
+    assert done.returncode in (1, 2), done.stderr
+
+
+def test_other_data_or_none(house: Path) -> None:
+    call("data", "commit", "toy.npz", "--out", "b.vdata", "--secret", "b.vdsec", "--force", "-q",
+         folder=house)  # fmt: skip
+    words = ("verify", "net.vtrain", "--commitment", "net.vcom")
+    assert "every .vdata" in call(*words, folder=house, expect=2).stderr
+    call(*words, "--data", "b.vdata", folder=house, expect=2)
+    call(*words, "--data", "toy.vdata", "--data", "b.vdata", folder=house, expect=2)
+
+
+def test_a_row_is_opened(house: Path) -> None:
+    call("data", "reveal", "toy.vdsec", "--data", "toy.vdata", "--index", 7, "--out", "7.vrow",
+         "--force", folder=house)  # fmt: skip
+    told = json.loads(
+        call("data", "check", "7.vrow", "--data", "toy.vdata", "--json", folder=house).stdout
+    )
+    with np.load(house / "toy.npz") as arrays:
+        assert told["label"] == int(arrays["y"][7])
+    assert (house / "7.vrow").stat().st_mode & 0o077 == 0
+    for name in ("toy.vdsec", "net.vsec", "net.vprog"):
+        assert (house / name).stat().st_mode & 0o077 == 0
+
+
+def test_killed_at_any_moment_it_goes_on(house: Path) -> None:
+    words = [*VERACITY, "train", "recipe.toml", "--data", "toy.vdata",
+             "--data-secret", "toy.vdsec", "--out", "killed", "-q"]  # fmt: skip
+    proved = []
+    for delay in (1.2, 1.6, 2.0):
+        with subprocess.Popen(words, cwd=house, stdout=subprocess.DEVNULL) as process:
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+        if (house / "killed" / "run.json").exists():
+            words = [*VERACITY, "train", "--resume", "killed", "-q"]
+            told = json.loads(call("train", "status", "killed", "--json", folder=house).stdout)
+            proved.append(told["windows_proved"])
+    assert proved == sorted(proved)
+    call("train", "--resume", "killed", "-q", folder=house)
+    call("train", "finish", "killed", "--model", "k.vprog", "--commitment", "k.vcom",
+         "--secret", "k.vsec", "--proof", "k.vtrain", "-q", folder=house)  # fmt: skip
+    call("verify", "k.vtrain", "--commitment", "k.vcom", "--data", "toy.vdata", folder=house)
+    ours, theirs = (load_any_program(house / n).weights for n in ("net.vprog", "k.vprog"))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)  # training is exact
+
+
+def test_a_run_that_is_not_there_or_not_its_own(house: Path) -> None:
+    call("train", "--resume", "nowhere", folder=house, expect=2)
+    call("train", "status", "nowhere", folder=house, expect=2)
+    done = call("train", "recipe.toml", "--data", "toy.vdata", "--data-secret", "toy.vdsec",
+                "--out", "run", folder=house, expect=2)  # fmt: skip
+    assert "--resume" in done.stderr
+    window = house / "run" / "window-00001.vwin"
+    kept = window.read_bytes()
+    window.write_bytes(kept[:-1])
+    try:
+        done = call("train", "status", "run", folder=house, expect=2)
+        assert "window-00001.vwin" in done.stderr
+    finally:
+        window.write_bytes(kept)
+
+
+def test_from_python(tmp_path: Path) -> None:
+    import veracity
+
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(0, 256, (20, 2, 3), dtype=np.uint8), rng.integers(0, 2, 20)
+    layers, out = ["flatten", "dense 4", "relu", "dense 2"], tmp_path / "run"
+    trained = veracity.train(layers, (x, y), out=out, batch=5, steps=2)
+    found = veracity.verify_training(trained.proof, trained.commitment, [out / "train.vdata"])
+    assert found.recipe.widths == (6, 4, 2)
+    with pytest.raises(UsageError, match="another run"):
+        veracity.train(layers, (x, y), out=out, batch=4, steps=2)
+    with pytest.raises(UsageError, match="other data"):
+        veracity.train(layers, (x, 1 - y), out=out, batch=5, steps=2)

@@ -1,0 +1,152 @@
+"""Provers of training who cheat: refused, and accepted by a verifier without the one check.
+
+Where a relation of the circuit says what a step is, the liar proves another circuit, and only a
+verifier with that other circuit accepts. Where a range or a tie is what stops a lie, prover and
+verifier drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.training import Trained, window_proof
+from tests.support.training_lies import Lie, executed, verify_window
+from veracity.errors import VerificationError
+from veracity.graph.training import Recipe
+from veracity.zkml.circuit.linear_maps import Gather, Permute
+from veracity.zkml.circuit.tensor import Tensor, UpdatedSource
+from veracity.zkml.training import run as runs
+from veracity.zkml.training import window
+
+Patch = pytest.MonkeyPatch
+build_window = window.build_window
+
+
+# ---- a step that is another step ----------------------------------------------------------------
+def by_recipe(patch: Patch, change: Callable[[Recipe], Recipe]) -> None:
+    patch.setattr(runs, "build_window", lambda r, *rest: build_window(change(r), *rest))
+
+
+def rates(*found: int) -> Callable[[Recipe], Recipe]:
+    return lambda r: replace(r, rates=found)
+
+
+def repeated(patch: Patch) -> None:
+    """Both steps read the first batch."""
+    honest = window.Builder.instance
+    patch.setattr(window.Builder, "instance", lambda b, name, _: honest(b, name, 0))
+
+
+def flipped(patch: Patch) -> None:
+    """Labels 0 and 1 change places."""
+    honest = window.head_gradient
+
+    def head(b: Any, recipe: Recipe, acc: Tensor, labels: Tensor, step: Any) -> Tensor:
+        turned = labels.view(Permute((1, 0)), Gather((1, 0, 2), 3), Permute((1, 0)))
+        return honest(b, recipe, acc, turned, step)
+
+    patch.setattr(window, "head_gradient", head)
+
+
+def half_labels(patch: Patch) -> None:
+    """A loss whose gradient is ``P - Y / 2``."""
+    honest = window.head_gradient
+
+    def head(b: Any, recipe: Recipe, acc: Tensor, labels: Tensor, step: Any) -> Tensor:
+        found = honest(b, recipe, acc, labels, step)
+        return replace(found + labels.bare() * (1 << 7), value=found.value)
+
+    patch.setattr(window, "head_gradient", head)
+
+
+def product(
+    patch: Patch, spec: str, change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+) -> None:
+    """Every product of this form has other operands."""
+    honest = Tensor.product
+
+    def made(found: str, a: Tensor, b: Tensor) -> Tensor:
+        return honest(found, *(change(a, b) if found == spec else (a, b)))
+
+    patch.setattr(Tensor, "product", staticmethod(made))
+
+
+def with_start(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The matrix as it was before the window."""
+    ((source, _),) = b.terms
+    return a, source.updates.base if isinstance(source, UpdatedSource) else b
+
+
+def other_mask(patch: Patch) -> None:
+    """The mask of the example beside; its prover's integers follow from the operands."""
+    honest = window.Builder.rescaled
+
+    def rescaled(b: Any, op: str, role: str, acc: Tensor, value: Any, *rest: Any, **kw: Any) -> Any:
+        if role == "gradient" and value is not None:
+            ((source, _),) = acc.terms
+            value = source.a.value.astype(np.int64) * source.b.value
+        return honest(b, op, role, acc, value, *rest, **kw)
+
+    patch.setattr(window.Builder, "rescaled", rescaled)
+    product(patch, "bi,bi->bi", lambda a, b: (a.view(Gather((1, 0, 3, 2), 4)), b))
+
+
+def first_seen() -> Callable[..., np.ndarray]:
+    """Whatever came with the same key first: a batch, or a layer's matrix before the window."""
+    kept: dict[Any, np.ndarray] = {}
+    return lambda *args: kept.setdefault(args[1:-1], args[-1])
+
+
+FLIP = [*range(8), 9, 8, 10]
+OTHER_STEPS: dict[str, tuple[Lie, Callable[[Patch], None]]] = {
+    "wrong rate in one step": (
+        Lie(recipe=rates(30, 27)), lambda p: by_recipe(p, rates(30, 27))),
+    "another schedule": (
+        Lie(recipe=rates(26, 30)), lambda p: by_recipe(p, rates(26, 30))),
+    "step skipped": (
+        Lie(recipe=rates(30, 0)), lambda p: by_recipe(p, rates(30, 0))),
+    "step repeated": (
+        Lie(examples=first_seen()), repeated),
+    "label flipped": (
+        Lie(examples=lambda _, x: x[:, FLIP]), flipped),
+    "gradient of another loss": (
+        Lie(head=lambda _, g, y: g + (y << 7)), half_labels),
+    "weights of an earlier step forward": (
+        Lie(forward=first_seen()), lambda p: product(p, "bi,oi->bo", with_start)),
+    "weights of an earlier step backward": (
+        Lie(backward=first_seen()), lambda p: product(p, "bo,oi->bi", with_start)),
+    "another mask backward": (
+        Lie(mask=lambda _t, _l, m: m[[1, 0, 3, 2]]), other_mask),
+}  # fmt: skip
+
+
+def same_end(one: Trained, two: Trained) -> bool:
+    """Whether two runs have the same weights after their first windows."""
+    return all(np.array_equal(one.states[1][n], w) for n, w in two.states[1].items())
+
+
+@pytest.fixture(scope="module")
+def honest() -> Trained:
+    return executed()
+
+
+def test_the_honest_step(honest: Trained) -> None:
+    verify_window(honest, 0, window_proof(honest, 0))
+
+
+@pytest.mark.parametrize("name", OTHER_STEPS)
+def test_another_step(monkeypatch: Patch, honest: Trained, name: str) -> None:
+    lie, circuit = OTHER_STEPS[name]
+    trained = executed(lie)
+    assert not same_end(trained, honest)
+    with monkeypatch.context() as patch:
+        circuit(patch)
+        proof = window_proof(trained, 0)
+        verify_window(trained, 0, proof)
+    with pytest.raises(VerificationError):
+        verify_window(trained, 0, proof)

@@ -1,0 +1,193 @@
+"""Recipes as people write them, data as they have them, and the files of a run."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.training import ENGINE, small_examples, small_recipe
+from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.training import RunDescription
+from veracity.training.data import (
+    check_row,
+    commit_examples,
+    read_examples,
+    reveal_row,
+    verify_data,
+)
+from veracity.training.recipe import dense_widths, layers_of, parse_plan
+
+RECIPE = """
+[network]
+layers = ["flatten", "dense 16", "relu", "dense 3"]
+[train]
+batch = 4
+epochs = 2
+lr = 0.1
+"""
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[DataFile, DataSecret]:
+    examples = small_examples()
+    labels = examples[:, 8:].argmax(1).astype(np.int64)
+    return commit_examples(ENGINE, (examples[:, :8].astype(np.uint8), labels), 3, "toys")
+
+
+def test_a_recipe_becomes_integers() -> None:
+    recipe = parse_plan(RECIPE).recipe(14, 8, 3)
+    assert recipe.widths == (8, 16, 3)
+    assert recipe.steps == 2 * (14 // 4)
+    assert recipe.rate_bits == 8  # 6 B / lr = 240 < 2^8
+    assert recipe.rates[0] == 6  # 2^8 * 0.1 / 4 = 6.4
+    assert list(recipe.rates) == sorted(recipe.rates, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("[network]\nlayers = ['dense 3'", "not TOML"),
+        ("[train]\nlr = 0.1", "needs layers"),
+        ("[network]\nlayers = ['conv 3']", "'conv 3' cannot stand there"),
+        ("[network]\nlayers = ['dense 3', 'relu']", "last layer"),
+        ("[network]\nlayers = ['dense 3', 'dense 3']", "cannot stand there"),
+        ("[network]\nlayers = ['dense 3']\nwidth = 3", "no key 'width'"),
+        ("[network]\nlayers = ['dense 3']\n[train]\nmomentum = 0.9", "not supported yet"),
+        ("[network]\nlayers = ['dense 3']\n[train]\nbatch = 1.5", "another type"),
+        ("[network]\nlayers = ['dense 3']\n[train]\nsteps = 2\nepochs = 1", "not both"),
+        ("[else]\nx = 1", "no section"),
+    ],
+)
+def test_a_recipe_that_is_none(text: str, match: str) -> None:
+    with pytest.raises((UsageError, FormatError), match=match):
+        parse_plan(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ("lr = 0.1", "lr = 1000.0"),
+        ("batch = 4", "batch = 40"),
+        ("dense 3", "dense 4"),
+        ("lr = 0.1", 'lr = 0.1\nschedule = "steep"'),
+        ("lr = 0.1", 'lr = 0.1\nloss = "hinge"'),
+    ],
+)
+def test_a_recipe_that_does_not_fit(changes: str, match: str) -> None:
+    with pytest.raises(UsageError):
+        parse_plan(RECIPE.replace(changes, match)).recipe(14, 8, 3)
+
+
+class Linear:
+    """Named and made like torch's."""
+
+    def __init__(self, out_features: int) -> None:
+        self.out_features = out_features
+
+
+class ReLU:
+    """Named like torch's."""
+
+
+class Dropout:
+    """Named like torch's."""
+
+
+def test_modules_are_read_by_name() -> None:
+    assert dense_widths(layers_of([Linear(5), ReLU(), Linear(3)])) == (5, 3)
+    with pytest.raises(UsageError, match="Dropout"):
+        layers_of([Linear(5), Dropout()])
+
+
+def test_data_in_files(tmp_path: Path) -> None:
+    x = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
+    y = np.array([0, 2, 1, 0])
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    table = np.concatenate([y[:, None], x.reshape(4, 6)], axis=1)
+    np.savetxt(tmp_path / "a.csv", table, fmt="%d", delimiter=",", header="label,a,b,c,d,e,f")
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    images = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in x.shape) + x.tobytes()
+    labels = bytes([0, 0, 8, 1, 0, 0, 0, 4, *y.tolist()])
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+    (folder / "train-labels-idx1-ubyte").write_bytes(labels)
+    for source in ("a.npz", "a.csv", "idx"):
+        inputs, found = read_examples(tmp_path / source)
+        assert np.array_equal(inputs, x.reshape(4, 6))
+        assert np.array_equal(found, y)
+
+
+def test_data_that_are_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "float.npz", x=np.zeros((2, 2)), y=np.zeros(2, np.int64))
+    np.savez(tmp_path / "few.npz", x=np.zeros((2, 2), np.uint8), y=np.zeros(3, np.int64))
+    np.savez(tmp_path / "none.npz", a=np.zeros(2))
+    (tmp_path / "bad.csv").write_text("0,256\n")
+    (tmp_path / "odd.txt").write_text("")
+    for name in ("float.npz", "few.npz", "none.npz", "bad.csv", "odd.txt", "missing.npz", "."):
+        with pytest.raises((UsageError, FormatError)):
+            read_examples(tmp_path / name)
+
+
+def test_a_row_opened_to_somebody(pair: tuple[DataFile, DataSecret]) -> None:
+    data, secret = pair
+    row = reveal_row(data, secret, 5)
+    assert check_row(ENGINE, data, RowOpening.from_bytes(row.to_bytes())) == secret.labels[5]
+    values = list(row.values)
+    values[2] ^= 1
+    lies = [
+        RowOpening(row.digest, 6, row.values, row.blind),
+        RowOpening(row.digest, 999, row.values, row.blind),
+        RowOpening(bytes(32), 5, row.values, row.blind),
+        RowOpening(row.digest, 5, tuple(values), row.blind),
+        RowOpening(row.digest, 5, row.values[:-1], row.blind),
+        RowOpening(row.digest, 5, row.values, bytes(64)),
+    ]
+    for lie in lies:
+        with pytest.raises(VerificationError):
+            check_row(ENGINE, data, lie)
+    with pytest.raises(UsageError, match="rows 0 to 13"):
+        reveal_row(data, secret, 14)
+
+
+def test_files_survive_and_damage_is_found(pair: tuple[DataFile, DataSecret]) -> None:
+    data, secret = pair
+    found = DataFile.from_bytes(data.to_bytes())
+    assert found == data
+    verify_data(ENGINE, found)
+    opened = DataSecret.from_bytes(secret.to_bytes())
+    assert np.array_equal(opened.inputs, secret.inputs)
+    assert opened.seed not in repr(opened).encode()
+    for content, kind in ((data.to_bytes(), DataFile), (secret.to_bytes(), DataSecret)):
+        for at in range(0, len(content) - 1, 97):
+            with pytest.raises(FormatError):
+                kind.from_bytes(content[:at])
+    flipped = bytearray(secret.to_bytes())
+    flipped[60] ^= 1
+    with pytest.raises(FormatError, match="damaged"):
+        DataSecret.from_bytes(bytes(flipped))
+
+
+def test_a_description_has_one_spelling() -> None:
+    description = RunDescription(small_recipe(), (bytes(32),), 2, 12, b"x")
+    data = description.encoded
+    assert RunDescription.parse(data, "it") == description
+    for old, new in (
+        (b'"window":2', b'"window":2.0'),
+        (b'"window":2', b'"window":true'),
+        (b'"batch":4', b'"batch":-4'),
+        (b'"batch":4', b'"batch":4.0'),
+        (b'"loss":"cross_entropy"', b'"loss":"hinge"'),
+        (b'"rates":[[', b'"rates":[[30,1],[30,'),
+        (b'"rates":[[', b'"rates":[[1,99999999],['),
+        (b'"widths":[', b'"widths":[[],'),
+        (b'"beacon":"78"', b'"beacon":"7"'),
+        (b'"data":["00', b'"data":["'),
+        (b"{", b"[{"),
+    ):
+        assert old in data
+        with pytest.raises(FormatError):
+            RunDescription.parse(data.replace(old, new, 1), "it")
