@@ -11,7 +11,7 @@ import pytest
 import veracity
 from tests.e2e.house import PROMPT, House, done
 from veracity.errors import VerificationError
-from veracity.proving.well_formed import verdict_file
+from veracity.work.well_formed import verdict_file
 
 
 @pytest.fixture(scope="module")
