@@ -91,7 +91,7 @@ class Run:
             found.check()
             if (found.inputs, found.classes) != (recipe.widths[0], recipe.classes):
                 raise UsageError("the data have other dims than the network's input and classes")
-        if len({found.digest for found in self.data}) != len(self.data):
+        if len({found.rows for found in self.data}) != len(self.data):
             raise UsageError("one data set is named twice")
         if not 1 <= self.window <= _MOST_WINDOW:
             raise UsageError(f"a window has 1 to {_MOST_WINDOW} steps")
