@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.formats.commitment import Commitment, Metadata
@@ -67,6 +68,7 @@ def commit(
     RangeError
         A weight is wider than stated (only with ``exact``).
     """
+    require_settings(threads, backend, progress)
     progress("load", 0.0)
     loaded = load_any(program)
     integers = integer_program(loaded)
