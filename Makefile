@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: help env demo demo-private test test-all lint format bench bench-scale bench-estimate \
+.PHONY: help env demo demo-private demo-training bench-training test test-all lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -50,6 +50,18 @@ $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 
 demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)
 	$(PY) examples/demo.py --dir build/demo
+
+# Fashion-MNIST (MIT) from Debian, unpacked without being installed; an installed copy comes first.
+FASHION := $(firstword $(wildcard /usr/share/datasets/fashion-mnist) build/data/fashion-mnist)
+
+build/data/fashion-mnist:
+	@mkdir -p build/data/unpacked
+	cd build/data && apt-get download dataset-fashion-mnist
+	dpkg-deb -x build/data/dataset-fashion-mnist_*.deb build/data/unpacked
+	cp -r build/data/unpacked/usr/share/datasets/fashion-mnist $@
+
+demo-training: env $(FASHION) ## data, training, a model and an answer, all proved: Fashion-MNIST (minutes)
+	$(PY) examples/demo_training.py --dir build/demo-training --data $(FASHION)
 
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
 	$(BIN)/veracity private demo
