@@ -28,7 +28,7 @@ from veracity.proving.prove import answer_tokens, prove_tokens
 from veracity.work.commit import commit
 from veracity.work.programs import integer_program, load_program, page_weights
 
-__all__ = ["bench", "checkout", "cpu_name"]
+__all__ = ["PhaseClock", "bench", "checkout", "cpu_name", "timed"]
 
 Result = TypeVar("Result")
 
@@ -98,12 +98,12 @@ def _measure(
     program = Path(model)
     if program.suffix != ".vprog":
         program = scratch / "model.vprog"
-        _, import_s = _timed(lambda: import_model(model, program, progress=progress))
-        _, calibrate_s = _timed(lambda: calibrate(program, progress=progress))
+        _, import_s = timed(lambda: import_model(model, program, progress=progress))
+        _, calibrate_s = timed(lambda: calibrate(program, progress=progress))
     loaded = load_program(program)
     if memory is not None:
         loaded = page_weights(loaded, memory)
-    (commitment, secret), commit_s = _timed(
+    (commitment, secret), commit_s = timed(
         lambda: commit(loaded, backend=backend, threads=threads, progress=progress)
     )
     commitment.save(folder / "model.vcom")
@@ -112,7 +112,7 @@ def _measure(
     # Prompt and answer are of fixed lengths, so that workloads compare.
     words = loaded.encode(TEXT * (1 + tokens // 64))
     prompt = [*frame.before, *words][: tokens // 4]
-    answer, evaluate_s = _timed(
+    answer, evaluate_s = timed(
         lambda: answer_tokens(loaded, prompt, tokens - len(prompt), progress)
     )
     if len(answer) != tokens - len(prompt):
@@ -120,7 +120,7 @@ def _measure(
             f"the model ended its answer after {len(answer)} tokens; choose fewer --tokens"
         )
     clock = PhaseClock(progress)
-    proof, prove_s = _timed(
+    proof, prove_s = timed(
         lambda: prove_tokens(
             loaded,
             secret,
@@ -204,7 +204,8 @@ class PhaseClock:
         return time.perf_counter(), time.process_time()
 
 
-def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """What work gives, and its seconds of wall clock."""
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started
