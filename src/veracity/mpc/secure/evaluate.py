@@ -11,8 +11,10 @@ from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Op
 from veracity.graph.ops.base import Unsupported
 from veracity.graph.program import Program
-from veracity.mpc.party import Array, Role, Secret
+from veracity.mpc.party import Array
+from veracity.mpc.secure.head import reveal
 from veracity.mpc.secure.ops import RULES, Rule
+from veracity.mpc.secure.role import Role, Secret
 from veracity.mpc.secure.values import Cache, Values
 
 __all__ = ["Cache", "ForwardPass", "rows_of"]
@@ -40,13 +42,17 @@ class ForwardPass(Values):
         super().__init__(role, program, rows, start, cache, plain or {}, tokens, _GUARDS)
 
     async def run(self) -> Secret:
-        """All ops; returns shares of the packed answer (:mod:`.token_selection`)."""
+        """All ops; returns shares of the packed answer (:mod:`.head`)."""
         for op in self.program.ops:
             if op.name not in self.values:
                 answer = await rule_of(op).evaluate(self, op)
                 if answer is not None:
                     return answer
         raise UnsupportedModelError("program", "no head", "import the model again")
+
+    async def answer(self) -> int | None:
+        """All ops, and the token at the user; None elsewhere, and where there is no result."""
+        return await reveal(self.role, await self.run())
 
 
 def rule_of(op: Op) -> Rule:
