@@ -86,14 +86,23 @@ def clip(call: Call) -> Result:
 
 @handler("Pow")
 def power(call: Call) -> Result:
-    """A square is a product; other powers come from a table."""
+    """A square is a product; powers of a constant are exponentials, others come from a table."""
+    base = call.any(0)
+    if not isinstance(base, Sym) and np.all(base == base.reshape(-1)[0]):
+        c = float(base.reshape(-1)[0])
+        if c <= 0 or c == 1:
+            raise UsageError("a power of a constant that is not positive, or 1")
+        exponent = call.net.broadcast(
+            call.value(1), tuple(np.broadcast_shapes(base.shape, call.value(1).dims))
+        )
+        return call.net.function("exp", call.net.scale(exponent, float(np.log(c))))
     x, p = call.value(0), call.array(1)
     if p.size != 1:
         raise UsageError("a power for each entry")
-    exponent = float(p.reshape(-1)[0])
-    if exponent == 2:
+    fixed = float(p.reshape(-1)[0])
+    if fixed == 2:
         return times(call, x, x)
-    return call.net.function(f"power({decimal(exponent)})", x)
+    return call.net.function(f"power({decimal(fixed)})", x)
 
 
 # ---- maxima --------------------------------------------------------------------------------------
