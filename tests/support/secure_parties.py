@@ -22,7 +22,8 @@ from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.evaluate import ForwardPass
 from veracity.mpc.secure.plan import make_plan
 from veracity.mpc.secure.session import DealerSession, PartySession
-from veracity.mpc.sessions import Dealt
+from veracity.mpc.sessions import Dealt, Outcome
+from veracity.mpc.sessions import PartySession as AnySession
 from veracity.net import Channel, Traffic
 from veracity.net.memory import linked
 
@@ -220,23 +221,32 @@ class Parties:
         del self.forward_passes[:]
         dealt, (ours, theirs) = self.deal(start, len(tokens))
         plan = make_plan(ENGINE, self.program, len(tokens), start)
-        prepared = self.user.prepare(plan, theirs.seed)
+        ready = await asyncio.gather(
+            self.owner.ready(dealt[0].label, ours), self.user.ready(dealt[1].label, theirs)
+        )
+        assert len(ready[1].side.prepared) == len(plan.preparations)
         ends = self.channels
         before = [e.traffic for e in ends]
         exchanges = ends[0].exchanges
         for end in ends:
             end.seen.clear()
-        _, token = await asyncio.gather(
-            self.owner.run(dealt[0].label, ours),
-            self.user.run(dealt[1].label, theirs, tokens, prepared),
-        )
-        assert not prepared  # all of it was of use
+        _, outcome = await asyncio.gather(self.owner.run(ready[0]), self.user.run(ready[1], tokens))
+        assert not ready[1].side.prepared  # all of it was of use
         moved = [e.traffic - b for e, b in zip(ends, before, strict=True)]
         sizes = [d.size for d in dealt]
         cost = traffic_cost(moved[0], moved[1], ends[0].exchanges - exchanges, sizes)
         hops = max(m.hops for m in moved)
         seen = [list(e.seen) for e in ends]
-        return Pass(token, plan.cost, cost, hops, seen[0], seen[1], list(self.forward_passes))
+        return Pass(
+            outcome.token, plan.cost, cost, hops, seen[0], seen[1], list(self.forward_passes)
+        )
+
+
+async def run_pass(
+    party: AnySession, dealt: Dealt, material: Material, tokens: Sequence[int] = ()
+) -> Outcome:
+    """A pass of one party, from its material to its outcome."""
+    return await party.run(await party.ready(dealt.label, material), tokens)
 
 
 def session_cost(program: Program) -> int:

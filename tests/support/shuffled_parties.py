@@ -23,12 +23,12 @@ from veracity.mpc import weights as weights_of
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Material, MemorySink
 from veracity.mpc.party import OWNER, USER
-from veracity.mpc.sessions import Dealt
+from veracity.mpc.sessions import Dealt, Ready
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.packing import join
 from veracity.mpc.shuffled.plan import Plan
-from veracity.mpc.shuffled.session import DealerSession, PartySession, Ready
+from veracity.mpc.shuffled.session import DealerSession, PartySession
 from veracity.mpc.shuffled.steps import Message, Online, Owner, Shape, User
 from veracity.mpc.token_selection.pick import greedy
 from veracity.net import Traffic, pair
@@ -151,34 +151,34 @@ class Parties:
         early = a.traffic
         ours, theirs = await self.ready(len(tokens), start)
         early = a.traffic - early
-        assert isinstance(ours.side, Owner)
-        assert isinstance(theirs.side, User)
-        taps = Tap(ENGINE.ring, a, ours.peer.first), Tap(ENGINE.ring, b, theirs.peer.first)
-        ours.side.peer = taps[0]
+        one, two = ours.side, theirs.side
+        assert isinstance(one.role, Owner)
+        assert isinstance(two.role, User)
+        taps = Tap(ENGINE.ring, a, one.peer.first), Tap(ENGINE.ring, b, two.peer.first)
+        one.role.peer = taps[0]
+        tapped = replace(theirs, side=replace(two, peer=taps[1]))
         before = a.traffic, b.traffic
         declared = self.user.declared, self.owner.declared
-        _, token = await asyncio.gather(
-            self.owner.run(ours), self.user.run(replace(theirs, peer=taps[1]), tokens)
-        )
-        assert token is not None
+        _, outcome = await asyncio.gather(self.owner.run(ours), self.user.run(tapped, tokens))
+        assert outcome.token is not None
         up, down = a.traffic - before[0], b.traffic - before[1]
         cost = self.owner.cost(len(tokens), ours.label.start)
         for party, earlier in zip((self.user, self.owner), declared, strict=True):
             assert party.declared == earlier + cost
-        pieces = passes.piece_bytes(self.plan, ours.shape)
-        ahead = join(ENGINE.ring, theirs.side.ahead)
+        pieces = passes.piece_bytes(self.plan, one.shape)
+        ahead = join(ENGINE.ring, two.role.ahead)
         assert (early.received_messages, early.received_bytes) == (1, len(ahead))
         return Pass(
-            ours.shape,
-            token,
+            one.shape,
+            outcome.token,
             cost,
             _cost(up, down, pieces[0] + len(ahead), pieces[1]),
             max(up.hops, down.hops),
             taps[0].seen,
             taps[1].seen,
             ahead,
-            theirs.side,
-            ours.side,
+            two.role,
+            one.role,
         )
 
     def group_of(self, op: str) -> Group:

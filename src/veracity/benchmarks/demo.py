@@ -10,6 +10,7 @@ from typing import Any
 
 from veracity.benchmarks.local_cluster import Cluster, LocalCluster, facts_of, scratch
 from veracity.errors import UsageError
+from veracity.mpc.modes import find_mode
 from veracity.progress import Progress, silent
 from veracity.proving.models import calibrate, import_model
 from veracity.work.programs import load_program
@@ -173,13 +174,8 @@ def _told(three: Cluster) -> dict[str, str]:
 
 def told_by(one: ModeSeen) -> list[tuple[str, str]]:
     """What each party saw, as rows: both services say it themselves, from their counters."""
-    rest = (
-        "the tokens, its own shares and masked values"
-        if one.mode == "secure"
-        else "the tokens, its own shares, and hidden values in a random order"
-    )
     return [
-        ("the user saw", rest),
+        ("the user saw", f"the tokens, its own shares and {find_mode(one.mode).reveals}"),
         ("the owner says", one.seen["owner"]),
         ("the dealer says", one.seen["dealer"]),
     ]

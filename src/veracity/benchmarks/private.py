@@ -19,7 +19,7 @@ from veracity.benchmarks.demo import model_file
 from veracity.benchmarks.local_cluster import Cluster, LocalCluster, Party, facts_of, scratch
 from veracity.benchmarks.proving import TEXT, checkout, cpu_name
 from veracity.errors import PeerError, UsageError
-from veracity.mpc.modes import check_mode
+from veracity.mpc.modes import find_mode
 from veracity.net.relay import Relay
 from veracity.private.client import Client
 from veracity.private.connect import Address
@@ -77,7 +77,7 @@ def bench(
     ------
     UsageError, PeerError
     """
-    check_mode(mode)
+    find_mode(mode)
     if context < 2 or tokens < 1:
         raise UsageError("a context of 2 tokens and one token to measure are needed at least")
     with scratch("private-bench") as temporary:

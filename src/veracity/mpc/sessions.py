@@ -1,17 +1,32 @@
-"""What the sessions of all modes share: labels of material, and the order of passes."""
+"""What the sessions of all modes share: names, labels of material, the order of passes.
+
+A session is bound to a program by its digest and has a fresh name; every pass has a number, and
+all of that is in the label of its material. A party uses a label and a seed once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from veracity.errors import PeerError
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.engine.api import Engine
+from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
-from veracity.mpc.decoder import context_of
-from veracity.mpc.material import Label
-from veracity.mpc.party import OWNER, USER
+from veracity.mpc.cost import Cost
+from veracity.mpc.decoder import context_of, vocabulary_of
+from veracity.mpc.material import Label, Material, ReplayRegistry, Sink
+from veracity.mpc.party import OWNER, USER, Array
+from veracity.net import Channel
 
-__all__ = ["Dealt", "check_follows", "check_label", "label_both"]
+__all__ = ["DealerSession", "Dealt", "Integers", "Outcome", "PartySession", "Ready"]
+
+Integers = Mapping[str, NDArray[np.integer]]
 
 
 @dataclass(frozen=True)
@@ -23,83 +38,216 @@ class Dealt:
     size: int
 
 
-def check_follows(program: Program, fed: int, start: int, rows: int) -> None:
-    """Raise PeerError unless a pass can follow a session that dealt for ``fed`` tokens.
+@dataclass(frozen=True)
+class Outcome:
+    """How a pass ended: the token at the user, if it has a result at all."""
+
+    done: bool
+    token: int | None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A pass that waits for its tokens; ``side`` is the mode's own state of it."""
+
+    label: Label
+    side: Any
+
+
+@dataclass(eq=False)
+class DealerSession(ABC):
+    """The dealer of one session.
 
     Parameters
     ----------
+    engine : Engine
+        What computes.
     program : Program
-        Public part of the model.
+        Public shape of the model.
+    weights : mapping
+        From :func:`veracity.mpc.weights.dealer_weights`.
+    name : bytes
+        16 bytes, fresh.
+
+    Attributes
+    ----------
+    number : int
+        Passes dealt so far.
     fed : int
         Tokens dealt for so far.
-    start : int
-        Position of the pass's first token.
-    rows : int
-        Tokens that it feeds.
     """
-    if not (0 <= start <= fed and rows >= 1 and start + rows <= context_of(program)):
-        raise PeerError("a pass that does not follow the session's earlier ones")
+
+    engine: Engine
+    program: Program
+    weights: Mapping[str, Array]
+    name: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    number: int = field(default=0, init=False)
+    fed: int = field(default=0, init=False)
+
+    def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
+        """Write one pass's material for both parties.
+
+        Parameters
+        ----------
+        start : int
+            At most the number of tokens dealt for: less to repeat a pass, or to feed others.
+        rows : int
+            Tokens that the pass feeds.
+        owner, user : Sink
+            Where each party's material goes.
+
+        Raises
+        ------
+        PeerError
+            For a pass that cannot follow.
+        """
+        context = context_of(self.program)
+        if not (0 <= start <= self.fed and rows >= 1 and start + rows <= context):
+            raise PeerError("a pass that does not follow the session's earlier ones")
+        self.number += 1
+        seeds = secrets.token_bytes(32), secrets.token_bytes(32)
+        sizes = self.write(start, rows, seeds, (owner, user))
+        self.fed = start + rows
+        model = bytes.fromhex(self.program.digest)
+        to_owner, to_user = (
+            Dealt(
+                Label(model, self.name, self.number, start, rows, party),
+                seeds[party],
+                sizes[party],
+            )
+            for party in (OWNER, USER)
+        )
+        return to_owner, to_user
+
+    @abstractmethod
+    def write(
+        self, start: int, rows: int, seeds: tuple[bytes, bytes], sinks: tuple[Sink, Sink]
+    ) -> tuple[int, int]:
+        """Write the explicit pieces of a pass; returns their bytes.
+
+        Parameters
+        ----------
+        start, rows : int
+            Position of the pass's first token, and how many it feeds.
+        seeds : tuple of bytes
+            The owner's and the user's, fresh.
+        sinks : tuple of Sink
+            Where each party's pieces go.
+        """
 
 
-def check_label(
-    label: Label, program: Program, session: bytes, party: int, number: int, fed: int
-) -> None:
-    """Raise PeerError unless material is for this party's next pass.
+@dataclass(eq=False)
+class PartySession(ABC):
+    """The owner or the user of one session.
 
     Parameters
     ----------
-    label : Label
-        What the material says it is for.
+    engine : Engine
+        What computes.
+    index : int
+        OWNER or USER.
     program : Program
-        Public part of the model.
-    session : bytes
-        The session's name.
-    party : int
-        Owner or user.
-    number : int
-        Of the last pass.
+        The model.
+    channel : Channel
+        To the other party.
+    weights : mapping
+        From :func:`veracity.mpc.weights.owner_weights` or ``user_weights``.
+    plain : mapping
+        All weights at the owner (biases, positions); empty at the user.
+    registry : ReplayRegistry
+        Refuses material that was used before.
+    name : bytes, optional
+        The session that the material has to be for; that of the first material if not given.
+
+    Attributes
+    ----------
     fed : int
         Tokens fed so far.
-    """
-    fits = (
-        label.model == bytes.fromhex(program.digest)
-        and label.session == session
-        and label.party == party
-        and label.number > number
-        and label.start <= fed
-    )
-    if not fits:
-        raise PeerError("the dealer's material is for another pass")
-
-
-def label_both(
-    program: Program,
-    session: bytes,
-    number: int,
-    at: tuple[int, int],
-    seeds: tuple[bytes, bytes],
-    sizes: Sequence[int],
-) -> tuple[Dealt, Dealt]:
-    """Both parties' material of a pass.
-
-    Parameters
-    ----------
-    program : Program
-        Public part of the model.
-    session : bytes
-        The session's name.
     number : int
-        Of the pass.
-    at : tuple of int
-        Its start and its rows.
-    seeds : tuple of bytes
-        The owner's and the user's.
-    sizes : sequence of int
-        Bytes of both materials.
+        Of the last pass.
+    declared : Cost
+        Sum of the declared costs of all passes, and of what came before them.
     """
-    model = bytes.fromhex(program.digest)
-    owner, user = (
-        Dealt(Label(model, session, number, *at, party), seeds[party], sizes[party])
-        for party in (OWNER, USER)
-    )
-    return owner, user
+
+    engine: Engine
+    index: int
+    program: Program
+    channel: Channel
+    weights: Integers
+    plain: Integers = field(default_factory=dict)
+    registry: ReplayRegistry = field(default_factory=ReplayRegistry)
+    name: bytes | None = None
+    fed: int = field(default=0, init=False)
+    number: int = field(default=0, init=False)
+    declared: Cost = field(default_factory=Cost, init=False)
+
+    async def introduce(self) -> None:
+        """What happens once, before the first pass: nothing, where a mode says nothing else."""
+        return
+
+    async def ready(self, label: Label, material: Material) -> Ready:
+        """All of a pass that needs no tokens.
+
+        Parameters
+        ----------
+        label : Label
+            What the material is for.
+        material : Material
+            From the dealer.
+
+        Raises
+        ------
+        PeerError
+            Where the material is for another pass, or the other party is gone.
+        UsageError
+            Where the material was used before.
+        """
+        self.name = self.name or label.session
+        fits = (
+            label.model == bytes.fromhex(self.program.digest)
+            and label.session == self.name
+            and label.party == self.index
+            and label.number > self.number
+            and label.start <= self.fed
+            and label.rows >= 1
+            and label.start + label.rows <= context_of(self.program)
+        )
+        if not fits:
+            raise PeerError("the dealer's material is for another pass")
+        self.number = label.number
+        self.registry.use(label, material.seed)
+        return Ready(label, await self.prepare(label, material))
+
+    async def run(self, ready: Ready, tokens: Sequence[int] = ()) -> Outcome:
+        """The pass, once its tokens exist.
+
+        Parameters
+        ----------
+        ready : Ready
+            From :meth:`ready`.
+        tokens : sequence of int
+            What to feed, at the user.
+
+        Raises
+        ------
+        PeerError, RangeError, UsageError
+        """
+        label = ready.label
+        if label.number != self.number:
+            raise UsageError("passes run in the order in which they were made ready")
+        if self.index == USER:
+            known = all(0 <= t < vocabulary_of(self.program) for t in tokens)
+            if len(tokens) != label.rows or not known:
+                raise UsageError("the tokens do not fit the pass that was prepared")
+        outcome = await self.evaluate(ready, tokens)
+        if outcome.done:
+            self.fed = label.start + label.rows
+        return outcome
+
+    @abstractmethod
+    async def prepare(self, label: Label, material: Material) -> Any:
+        """The mode's part of :meth:`ready`; returns its state of the pass."""
+
+    @abstractmethod
+    async def evaluate(self, ready: Ready, tokens: Sequence[int]) -> Outcome:
+        """The mode's part of :meth:`run`; adds the pass's cost to what is declared."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import context_of
-from veracity.mpc.modes import check_mode
+from veracity.mpc.modes import MODES, find_mode
 from veracity.mpc.token_selection.pick import greedy
 from veracity.private.card import Card, store_card, stored_card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
@@ -196,7 +196,7 @@ class Client:
         self._server, self._dealer = Address.parse(server), Address.parse(dealer)
         self._caller = Caller(identity_of(identity), insecure, timeout, wait)
         self._engine = load_engine(backend)
-        self._mode = None if mode is None else check_mode(mode)
+        self._mode = None if mode is None else find_mode(mode).name
         self._model = model
         self._limits = ServiceLimits(disk=cap, ahead=ahead)
         self._progress = progress
@@ -312,9 +312,10 @@ class Client:
                     f"the server works in mode {info.mode!r}, not {self._mode!r}; "
                     "ask another server, or for this mode"
                 )
-            if sampling is not None and info.mode == "secure":
+            if sampling is not None and not MODES[info.mode].samples:
                 raise UsageError(
-                    "this server answers in mode 'secure', so greedily; leave out the sampling"
+                    f"this server answers in mode {info.mode!r}, so greedily; "
+                    "leave out the sampling"
                 )
             wanted = self._model if same is None else same.digest
             if wanted not in (None, info.card.hex()):

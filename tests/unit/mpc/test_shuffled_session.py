@@ -19,6 +19,7 @@ from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import logits as every_logit
 from veracity.lm.text_decoder import vocabulary_of
 from veracity.mpc.material import Material, MemorySink, ReplayRegistry
+from veracity.mpc.sessions import Outcome
 from veracity.mpc.shuffled import passes
 from veracity.mpc.shuffled.group import Group
 from veracity.mpc.shuffled.session import DealerSession, PartySession
@@ -218,7 +219,7 @@ def test_a_wrong_message_is_a_peer_error(receiver: int, fault: str) -> None:
 
     async def send() -> None:
         ready = await parties.ready(1)
-        first = ready[receiver].peer.first
+        first = ready[receiver].side.peer.first
         tag, size = sized(parties, receiver)[0]
         if fault == "gone":
             await end.close()
@@ -256,15 +257,15 @@ def test_a_user_gets_no_token_outside_the_vocabulary_from_garbage() -> None:
         real = owner.send
 
         async def noisy(tag: int, data: Any, **options: Any) -> None:
-            last = ready[0].peer.tag(parties.plan.steps[-1].index, 2)
+            last = ready[0].side.peer.tag(parties.plan.steps[-1].index, 2)
             await real(tag, secrets.token_bytes(len(data)) if tag == last else data, **options)
 
         owner.send = noisy  # type: ignore[method-assign]
-        _, token = await asyncio.gather(
+        _, outcome = await asyncio.gather(
             parties.owner.run(ready[0]), parties.user.run(ready[1], [1]), return_exceptions=True
         )
-        assert not isinstance(token, Exception) or isinstance(token, PeerError)
-        return token if isinstance(token, int) else None
+        assert not isinstance(outcome, Exception) or isinstance(outcome, PeerError)
+        return outcome.token if isinstance(outcome, Outcome) else None
 
     for _ in range(5):
         parties = of(choices=1)

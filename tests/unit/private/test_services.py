@@ -14,8 +14,9 @@ from tests.support.private_services import ALL, MODES, SHAPE, greedy, model
 from tests.support.programs import small_model
 from veracity.engine import load_engine
 from veracity.errors import UsageError
-from veracity.mpc import modes
 from veracity.mpc.material import Label
+from veracity.mpc.modes import find_mode
+from veracity.mpc.sessions import Outcome
 from veracity.mpc.weights import masked_bytes
 from veracity.private.parties import preprocessing_client
 from veracity.private.parties.preprocessing_client import (
@@ -43,7 +44,9 @@ def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> Non
             assert [(r.start, r.rows) for r in answer.reports] == passes_of(4, 3)
             for report in answer.reports:
                 assert report.online_bytes == report.formula_bytes
-                price = modes.price(ENGINE, mode, example.program, report.rows, report.start)
+                price = (
+                    find_mode(mode).plan(ENGINE, example.program, report.rows, report.start).cost
+                )
                 assert report.sent_bytes == price.bytes_to_owner * report.attempts
                 offline = price.offline_bytes_owner + price.offline_bytes_user
                 assert report.offline_bytes == offline * report.attempts
@@ -73,8 +76,9 @@ def test_a_long_prompt_is_fed_in_several_passes(
         assert [(r.start, r.rows, r.attempts) for r in answer.reports] == [
             (0, 7, 3), (7, 1, 1), (8, 1, 1),
         ]  # fmt: skip
-        prices = [modes.price(ENGINE, mode, example.program, n, at) for at, n in passes_of(7, 1)]
-        assert answer.reports[0].online_bytes == sum(p.online_bytes for p in prices)
+        plan = find_mode(mode).plan
+        plans = [plan(ENGINE, example.program, n, at) for at, n in passes_of(7, 1)]
+        assert answer.reports[0].online_bytes == sum(p.cost.online_bytes for p in plans)
         assert answer.reports[0].formula_bytes == answer.reports[0].online_bytes
 
     run(session())
@@ -120,7 +124,7 @@ def test_a_pass_without_result_is_repeated(
 ) -> None:
     """Both parties see that the second pass has no result: they go on with other material."""
     example = model()
-    honest = modes.party
+    honest = find_mode(mode).party
     used: list[tuple[int, int, int]] = []
 
     class Fails:
@@ -136,16 +140,16 @@ def test_a_pass_without_result_is_repeated(
                 return None
             return await self.side.ready(label, material)
 
-        async def run(self, ready: Any, tokens: Any = ()) -> modes.Outcome:
+        async def run(self, ready: Any, tokens: Any = ()) -> Outcome:
             if ready is None:
                 self.left -= 1
-                return modes.Outcome(False, None)
+                return Outcome(False, None)
             return await self.side.run(ready, tokens)
 
-    def party(engine: Any, mode: str, index: int, *rest: Any) -> Any:
-        return Fails(index, honest(engine, mode, index, *rest))
+    def party(engine: Any, index: int, *rest: Any) -> Any:
+        return Fails(index, honest(engine, index, *rest))
 
-    monkeypatch.setattr(modes, "party", party)
+    monkeypatch.setattr(find_mode(mode), "party", party)
 
     async def session() -> None:
         async with three(example, mode, tmp_path) as parties:

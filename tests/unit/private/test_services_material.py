@@ -16,8 +16,8 @@ from tests.support.private_parties import run, three
 from tests.support.private_services import MODES, model
 from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
-from veracity.mpc import modes
 from veracity.mpc.material import Label
+from veracity.mpc.modes import find_mode
 from veracity.mpc.weights import masked_bytes, masked_parts, masked_weights, seed_digest
 from veracity.net import Channel, pair
 from veracity.private.parties.preprocessing_client import (
@@ -114,7 +114,7 @@ def test_material_that_was_used_is_refused(
 ) -> None:
     """A dealer hands out one seed twice, under another label: the user stops before it sends."""
     example = model()
-    honest = modes.dealer
+    honest = find_mode(mode).dealer
 
     class Repeats:
         def __init__(self, side: Any) -> None:
@@ -126,7 +126,7 @@ def test_material_that_was_used_is_refused(
             self.seeds = self.seeds or [d.seed for d in dealt]
             return tuple(replace(d, seed=s) for d, s in zip(dealt, self.seeds, strict=True))
 
-    monkeypatch.setattr(modes, "dealer", lambda *given: Repeats(honest(*given)))
+    monkeypatch.setattr(find_mode(mode), "dealer", lambda *given: Repeats(honest(*given)))
 
     async def session() -> None:
         async with three(example, mode, tmp_path, timeout=5) as parties, parties.session(2, 2) as s:

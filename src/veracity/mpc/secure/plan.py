@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from veracity.engine.api import Engine
 from veracity.graph.ops import Attention
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Writer
+from veracity.mpc.mode import PassPlan, Same
 from veracity.mpc.party import Masked, hollow
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.evaluate import Cache, ForwardPass
@@ -18,7 +20,7 @@ from veracity.mpc.secure.linear import Use
 from veracity.mpc.secure.token_selection import reveal
 from veracity.mpc.weights import weight_shapes
 
-__all__ = ["Plan", "Preparation", "drive", "make_plan", "setup_cost"]
+__all__ = ["Plan", "Preparation", "drive", "make_plan", "plan_of", "setup_cost"]
 
 _SEED = bytes(32)
 
@@ -33,28 +35,18 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(PassPlan):
     """A pass, costed.
 
     Parameters
     ----------
-    rows, start : int
-        Tokens fed, and fed before.
-    cost : Cost
-        Declared, all operations.
     by_kind : dict
-        The same by kind of operation.
-    repeat : float
-        Upper bound of the probability that the pass has to be repeated.
+        Declared cost by kind of operation.
     preparations : tuple
         Linear layers in order.
     """
 
-    rows: int
-    start: int
-    cost: Cost
     by_kind: Mapping[str, Cost]
-    repeat: float
     preparations: tuple[Preparation, ...] = field(repr=False)
 
 
@@ -80,10 +72,32 @@ def make_plan(engine: Engine, program: Program, rows: int, start: int) -> Plan:
         rows,
         start,
         dealer.cost,
-        dealer.by_kind,
         dealer.wraps,
+        dealer.by_kind,
         tuple(Preparation(*p) for p in dealer.prepare),
     )
+
+
+def plan_of(engine: Engine, program: Program, rows: int, start: int) -> Plan:
+    """As :func:`make_plan`, remembered.
+
+    Parameters
+    ----------
+    engine : Engine
+        What knows the bytes of keys.
+    program : Program
+        Public part of the model.
+    rows : int
+        Tokens that the pass feeds.
+    start : int
+        Tokens fed before.
+    """
+    return _remembered(Same(program, engine), rows, start)
+
+
+@lru_cache(maxsize=64)
+def _remembered(same: Same, rows: int, start: int) -> Plan:
+    return make_plan(same.engine, same.program, rows, start)
 
 
 def setup_cost(program: Program) -> Cost:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from veracity.engine.api import Engine
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
+from veracity.mpc.mode import Same
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.ops import RULES
 from veracity.mpc.shuffled.steps import TAGS_PER_STEP, Shape, Step
 from veracity.mpc.shuffled.values import Values
 
-__all__ = ["Plan", "compile_plan"]
+__all__ = ["Plan", "compile_plan", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,23 @@ def compile_plan(program: Program, *, homomorphic: bool = False) -> Plan:
         Where an op stands where a decoder has none, or a value does not fit its ring.
     """
     return Plan(program, Values(program, RULES, homomorphic).compile())
+
+
+def plan_of(engine: Engine, program: Program, homomorphic: bool) -> Plan:
+    """As :func:`compile_plan`, remembered.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the session.
+    program : Program
+        Public part of the model.
+    homomorphic : bool
+        Whether tokens are chosen by BFV instead of by the dealer's pads.
+    """
+    return _remembered(Same(program, engine), homomorphic)
+
+
+@lru_cache(maxsize=4)
+def _remembered(same: Same, homomorphic: bool) -> Plan:
+    return compile_plan(same.program, homomorphic=homomorphic)

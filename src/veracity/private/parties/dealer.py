@@ -18,7 +18,7 @@ from veracity.engine.api import Engine
 from veracity.errors import FormatError, PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import context_of
-from veracity.mpc import modes
+from veracity.mpc.modes import MODES
 from veracity.mpc.party import OWNER, USER
 from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
 from veracity.net import Channel
@@ -116,7 +116,7 @@ class DealerService:
         if name in self._names:
             await channel.refuse("this session's name was used before")
             return
-        if order["mode"] not in modes.MODES:
+        if order["mode"] not in MODES:
             raise PeerError("the other party asks for a mode that does not exist")
         key = digest_of(order, "program") + digest_of(order, "masks")
         try:
@@ -134,11 +134,14 @@ class DealerService:
         passes = passes_of(order["rows"], order["passes"])
         heaviest = [
             await asyncio.to_thread(
-                modes.price, self._engine, order["mode"], model.program, rows, start
+                MODES[order["mode"]].plan, self._engine, model.program, rows, start
             )
             for start, rows in {passes[0], passes[-order["passes"]], passes[-1]}
         ]
-        if max(c.offline_bytes_owner + c.offline_bytes_user for c in heaviest) > self._limits.disk:
+        if (
+            max(p.cost.offline_bytes_owner + p.cost.offline_bytes_user for p in heaviest)
+            > self._limits.disk
+        ):
             await channel.refuse(
                 "one pass needs more material than the dealer's --cap; shorten the prompt"
             )

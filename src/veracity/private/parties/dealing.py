@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
-from veracity.mpc import modes
+from veracity.mpc.modes import find_mode
 from veracity.mpc.party import OWNER, USER, Array
 from veracity.mpc.sessions import Dealt
 from veracity.private.parties.spool import Piece, Spool
@@ -64,7 +64,8 @@ class Dealing:
         self._engine = engine
         self.mode, self.name, self.passes = mode, name, passes
         self._program = model.program
-        self._side = modes.dealer(engine, mode, model.program, model.masks, name)
+        self._mode = find_mode(mode)
+        self._side = self._mode.dealer(engine, model.program, model.masks, name)
         self._spool = spool
         self._made: dict[int, Made] = {}
         self._epoch = self._next = 0
@@ -170,12 +171,10 @@ class Dealing:
             await self._end(UsageError("the dealer cannot go on"))
 
     async def _one(self, start: int, rows: int) -> Made:
-        cost = await asyncio.to_thread(
-            modes.price, self._engine, self.mode, self._program, rows, start
-        )
+        plan = await asyncio.to_thread(self._mode.plan, self._engine, self._program, rows, start)
         # An owner's share may include what the user sends it: then the file is smaller.
-        owner = await self._spool.take(cost.offline_bytes_owner)
-        user = await self._spool.take(cost.offline_bytes_user)
+        owner = await self._spool.take(plan.cost.offline_bytes_owner)
+        user = await self._spool.take(plan.cost.offline_bytes_user)
         started = time.perf_counter()
         try:
             dealt = await asyncio.shield(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from veracity.errors import PeerError
 from veracity.graph.program import Program
-from veracity.mpc import modes
+from veracity.mpc.modes import MODES
 from veracity.mpc.weights import masked_bytes
 from veracity.net import Channel
 from veracity.private.parties.weights import WeightCache
@@ -61,7 +61,7 @@ async def exchange_hellos(channel: Channel) -> ServerInfo:
         "protocol": int, "mode": str, "name": str, "card": str, "card_bytes": int, "masks": str,
     }  # fmt: skip
     hello = await receive_object(channel, MessageTag.HELLO, fields)
-    if hello["protocol"] != PROTOCOL or hello["mode"] not in modes.MODES:
+    if hello["protocol"] != PROTOCOL or hello["mode"] not in MODES:
         raise PeerError("the owner speaks another version of the services' protocol")
     if not 0 < hello["card_bytes"] <= CARD_LIMIT:
         raise PeerError("the owner's card has a size that cannot be")

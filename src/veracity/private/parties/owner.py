@@ -20,8 +20,9 @@ from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import context_of
-from veracity.mpc import modes
+from veracity.mpc.modes import find_mode
 from veracity.mpc.party import OWNER
+from veracity.mpc.sessions import Integers
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
 from veracity.net import Channel
 from veracity.private.parties.preprocessing_client import PreprocessingClient, passes_of
@@ -91,7 +92,7 @@ class OwnerService:
 
     engine: Engine
     program: Program
-    weights: modes.Integers
+    weights: Integers
     seed: bytes = field(repr=False)
     mode: str
     name: str
@@ -102,10 +103,8 @@ class OwnerService:
     limits: ServiceLimits = field(default_factory=ServiceLimits)
 
     def __post_init__(self) -> None:
-        modes.check_mode(self.mode)
-        modes.price(
-            self.engine, self.mode, self.program, 1, 0
-        )  # refuses what the mode cannot evaluate
+        self._mode = find_mode(self.mode)
+        self._mode.plan(self.engine, self.program, 1, 0)  # refuses what the mode cannot evaluate
         self.digest = hashlib.sha256(self.card).digest()
         self._layers = owner_weights(self.program, self.weights)
 
@@ -189,9 +188,8 @@ class OwnerService:
     ) -> int:
         """Run passes until the client leaves; returns how many were run."""
         bridge = ThreadAdapter(channel, asyncio.get_running_loop())
-        side = modes.party(
+        side = self._mode.party(
             self.engine,
-            self.mode,
             OWNER,
             self.program,
             bridge,
@@ -223,7 +221,7 @@ class OwnerService:
                     )
                     bridge.patience = self.limits.idle
                     run = side.run(ready)
-                    outcome = await (run if light(self.mode, passes[index][1]) else apart(run))
+                    outcome = await (run if light(self._mode, passes[index][1]) else apart(run))
                 except PeerError:
                     if index and channel.traffic.received_messages == heard:
                         break  # the client has its answer, and has left

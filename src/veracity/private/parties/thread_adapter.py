@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from veracity.mpc.mode import Mode
 from veracity.net import Channel, Traffic
 from veracity.net.channel import Octets
 
@@ -27,9 +28,9 @@ T = TypeVar("T")
 SMALL = 1 << 16
 
 
-def light(mode: str, rows: int) -> bool:
-    """Whether a pass may run on the loop that serves everybody: one token, nothing but shuffles."""
-    return rows == 1 and mode != "secure"
+def light(mode: Mode, rows: int) -> bool:
+    """Whether a pass may run on the loop that serves everybody: one token, little to compute."""
+    return rows == 1 and mode.light
 
 
 class ThreadAdapter(Channel):

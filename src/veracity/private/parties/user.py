@@ -14,7 +14,7 @@ from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import vocabulary_of
-from veracity.mpc import modes
+from veracity.mpc.modes import find_mode
 from veracity.mpc.party import USER, Array
 from veracity.mpc.token_selection.pick import Pick, greedy
 from veracity.mpc.weights import user_weights
@@ -88,6 +88,7 @@ class UserSession:
     reports: list[PassReport] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        self._mode = find_mode(self.mode)
         self._passes = passes_of(self.rows, self.passes)
         self._apart = SessionThread(self.owner)
         self._preprocessing: PreprocessingClient | None = None
@@ -137,9 +138,8 @@ class UserSession:
         self._preprocessing.start()
         weights = await asyncio.to_thread(user_weights, self.program, self.masked)
         self._bridge = ThreadAdapter(self.owner, asyncio.get_running_loop())
-        self._side = modes.party(
+        self._side = self._mode.party(
             self.engine,
-            self.mode,
             USER,
             self.program,
             self._bridge,
@@ -236,7 +236,7 @@ class UserSession:
             before, begun = self.owner.traffic, time.perf_counter()
             try:
                 run = self._side.run(ready.side, tokens)
-                outcome = await (run if light(self.mode, rows) else self._apart(run))
+                outcome = await (run if light(self._mode, rows) else self._apart(run))
             finally:
                 ready.pass_material.piece.close()
             tally, traffic = self._tally, self.owner.traffic - before
@@ -245,10 +245,8 @@ class UserSession:
             tally.sent_bytes += traffic.sent_bytes
             tally.received_bytes += traffic.received_bytes
             tally.hops += traffic.hops
-            price = await asyncio.to_thread(
-                modes.price, self.engine, self.mode, self.program, rows, start
-            )
-            tally.formula_bytes += price.online_bytes
+            plan = await asyncio.to_thread(self._mode.plan, self.engine, self.program, rows, start)
+            tally.formula_bytes += plan.cost.online_bytes
             if outcome.done and outcome.token is not None:
                 break
             await self._opened.repeat(self._done)
