@@ -52,7 +52,8 @@ class Steps:
         """Run one command that has to succeed."""
         code, facts = self.run(title, *arguments, cwd=cwd)
         if code != 0:
-            raise SystemExit(f"demo: `veracity {arguments[0]}` failed with exit code {code}")
+            told = facts.get("error", {}).get("message", "")
+            raise SystemExit(f"demo: `veracity {arguments[0]}` failed ({code}): {told}")
         return facts
 
 
@@ -129,7 +130,7 @@ def main() -> None:
         *("commit", other, "--out", outside / "other.vcom", "--secret", folder / "other.vsec"),
     )
     rejected(steps, "another model's commitment", outside, proof, "--commitment", "other.vcom")
-    forged = replace(proof, commitment_digest=foreign["digest"], frame="raw")
+    forged = replace(proof, commitment_digest=foreign["commitment"], frame="raw")
     rejected(steps, "the same, relabelled", outside, forged, "--commitment", "other.vcom")
 
     print("\n== In numbers ==")

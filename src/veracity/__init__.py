@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from veracity import private as private
     from veracity.benchmarks.proving import bench
     from veracity.errors import (
         BackendUnavailable,
@@ -79,6 +80,9 @@ __all__ = [
     "verify_training",
 ]
 
+#: Of the installed package.
+__version__: str
+
 _HOMES = {
     "benchmarks.proving": ("bench",),
     "formats.commitment": ("Commitment", "Metadata"),
@@ -112,6 +116,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "private":
         return importlib.import_module("veracity.private")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("veracity")
     for home, names in _HOMES.items():
         if name in names:
             value = getattr(importlib.import_module(f"veracity.{home}"), name)
@@ -121,4 +129,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "private"])
+    return sorted([*__all__, "__version__", "private"])

@@ -219,7 +219,8 @@ def _verify_elsewhere(folder: Path, backend: str, threads: int | None) -> dict[s
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise VeracityError(f"the proof was not accepted: {done.stderr.strip().splitlines()[:1]}")
+        reason = json.loads(done.stdout)["error"]["message"] if done.stdout else "no verdict"
+        raise VeracityError(f"the proof was not accepted: {reason}")
     verdict: dict[str, Any] = json.loads(done.stdout)
     return verdict
 

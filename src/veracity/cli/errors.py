@@ -10,12 +10,13 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
-from veracity.cli.output import complain, lose_output
+from veracity.cli.output import complain, emit_json, lose_output
 from veracity.cli.printable import printable
 from veracity.errors import (
     BackendUnavailable,
@@ -36,7 +37,6 @@ __all__ = [
     "CarefulGroup",
     "error_facts",
     "explained",
-    "fail",
     "hint",
 ]
 
@@ -97,32 +97,75 @@ def error_facts(error: VeracityError, code: int, command: str = "") -> dict[str,
     command : str
         The command that failed, for a hint that names it.
     """
-    return {
-        "error": {
-            "kind": type(error).__name__,
-            "message": one_line(error),
-            "hint": hint(error, command),
-            "exit": code,
-        }
-    }
+    return facts_of(type(error).__name__, one_line(error), hint(error, command), code)
 
 
-def fail(error: VeracityError, code: int, command: str = "") -> NoReturn:
-    """Print the error and its hint on standard error, and leave with ``code``.
+def facts_of(kind: str, message: str, advice: str, code: int) -> dict[str, Any]:
+    """What ``--json`` says of every fault.
 
     Parameters
     ----------
-    error : VeracityError
+    kind : str
+        Name of the kind of error.
+    message : str
         What went wrong.
+    advice : str
+        What to do next.
     code : int
         Exit code.
-    command : str
-        The command that failed, for a hint that names it.
     """
-    complain(f"error: {one_line(error)}")
-    if advice := hint(error, command):
-        complain(f"hint: {advice}")
-    sys.exit(code)
+    return {"error": {"kind": kind, "message": message, "hint": advice, "exit": code}}
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a command was called, as far as its faults depend on it."""
+
+    group: click.Group
+    given: tuple[str, ...]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The words before ``--``."""
+        end = self.given.index("--") if "--" in self.given else len(self.given)
+        return self.given[:end]
+
+    @property
+    def command(self) -> str:
+        """The name of the command, with its group: `private ask`."""
+        names: list[str] = []
+        at: click.Command | None = self.group
+        for word in self.given:
+            try:
+                at = (
+                    at.get_command(click.Context(at), word) if isinstance(at, click.Group) else None
+                )
+            except ImportError:
+                at = None
+            if at is None:
+                break
+            names.append(word)
+        return " ".join(names)
+
+    def fail(self, error: VeracityError, code: int) -> NoReturn:
+        """Tell the error and its hint, and leave with ``code``."""
+        self.leave(error_facts(error, code, self.command))
+
+    def leave(self, facts: dict[str, Any], before: str = "error: ") -> NoReturn:
+        """Tell a fault: as JSON where JSON was asked for, else on standard error."""
+        fault = facts["error"]
+        if not {"--json", "--lines"}.isdisjoint(self.options):
+            try:
+                emit_json(
+                    facts, verdict=fault["exit"], indent=0 if "--lines" in self.options else 2
+                )
+            except click.exceptions.Exit:  # the exit code tells
+                sys.exit(fault["exit"])
+        else:
+            complain(f"{before}{fault['message']}")
+            if fault["hint"]:
+                complain(f"hint: {fault['hint']}")
+        sys.exit(fault["exit"])
 
 
 @contextmanager
@@ -171,52 +214,58 @@ class CarefulGroup(click.Group):
         """Run a command and turn errors into exit codes."""
         extra["standalone_mode"] = False
         output = sys.stdout
-        given = list(args[0] if args and args[0] else extra.get("args") or sys.argv[1:])
-        command = given[0] if given and given[0] in self.list_commands(click.Context(self)) else ""
+        given = args[0] if args and args[0] else extra.get("args") or sys.argv[1:]
+        call = Call(self, tuple(map(str, given)))
         try:
             with ending_like_an_interrupt():
                 left = super().main(*args, **extra)
         except click.exceptions.Exit as leave:
             sys.exit(leave.exit_code)
-        except click.Abort:
-            complain("interrupted; no half-written file was left")
-            sys.exit(EXIT_INTERRUPTED)
-        except click.ClickException as error:
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(EXIT_USAGE)
+        except click.Abort:
+            told = "interrupted; no half-written file was left"
+            call.leave(facts_of("Interrupted", told, "", EXIT_INTERRUPTED), before="")
+        except click.ClickException as error:
+            call.fail(UsageError(plain(error.format_message())), EXIT_USAGE)
         except VeracityError as error:
-            fail(error, EXIT_USAGE, command)
+            call.fail(error, EXIT_USAGE)
         except MemoryError:
-            fail(
-                UsageError("not enough memory; ask for fewer tokens or see `veracity estimate`"),
-                EXIT_USAGE,
-            )
+            advice = "not enough memory; ask for fewer tokens or see `veracity estimate`"
+            call.fail(UsageError(advice), EXIT_USAGE)
         except ModuleNotFoundError as error:
             if error.name is None or error.name.startswith("veracity"):
                 raise
             brings = EXTRAS.get(error.name.partition(".")[0], "import")
             advice = f"the Python package {error.name!r} is missing; install 'veracity[{brings}]'"
-            fail(UsageError(advice), EXIT_USAGE, command)
+            call.fail(UsageError(advice), EXIT_USAGE)
         except SystemExit as leave:
             # Where the reader of a help text has gone, click puts another output in place and
             # leaves with 1, which means "false" here.
             sys.exit(leave.code if sys.stdout is output else 0)
         except OSError as error:
             if error.filename is not None or error.errno not in UNWRITABLE:
-                fail_inside(error)
+                fail_inside(error, call)
             lose_output(error)  # a help text; what commands print is caught where it is written
             sys.exit(EXIT_USAGE)
         except Exception as error:
-            fail_inside(error)
+            fail_inside(error, call)
         sys.exit(left if isinstance(left, int) else 0)
 
 
-def fail_inside(error: Exception) -> NoReturn:
+def plain(message: str) -> str:
+    """A message of click's in our form: no capital, no full stop."""
+    text = " ".join(message.split()).removesuffix(".")
+    return text[:1].lower() + text[1:]
+
+
+def fail_inside(error: Exception, call: Call) -> NoReturn:
     """Leave because of a fault of this package."""
-    # Only type and place: an unforeseen message might hold private values.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    complain(f"internal error: {type(error).__name__} in {place.name}, line {place.lineno}")
-    complain("hint: set VERACITY_TRACEBACK=1 to see where, and report it")
     if os.environ.get("VERACITY_TRACEBACK") == "1":
         traceback.print_exception(error)
-    sys.exit(EXIT_INTERNAL)
+    # Only type and place: an unforeseen message might hold private values.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    told = f"internal error: {type(error).__name__} in {place.name}, line {place.lineno}"
+    advice = "set VERACITY_TRACEBACK=1 to see where, and report it"
+    call.leave(facts_of("InternalError", told, advice, EXIT_INTERNAL), before="")

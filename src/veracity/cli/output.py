@@ -17,7 +17,7 @@ import click
 from veracity.cli.printable import escaped
 from veracity.codec.files import reason_of
 
-__all__ = ["complain", "emit", "emit_json", "lose_output"]
+__all__ = ["complain", "emit", "emit_bytes", "emit_json", "lose_output"]
 
 EXIT_LOST = 2
 
@@ -50,6 +50,21 @@ def emit(text: str, *, verdict: int | None = None, newline: bool = True) -> None
     lose_output(fault)
     left = 0 if isinstance(fault, BrokenPipeError) else EXIT_LOST
     raise click.exceptions.Exit(left if verdict is None else verdict)
+
+
+def emit_bytes(data: bytes) -> None:
+    """Bytes on standard output; as :func:`emit`, but lost bytes are never a success."""
+    fault: OSError | None = None
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+    except OSError as error:
+        fault = error
+    lose_output(fault)
+    raise click.exceptions.Exit(EXIT_LOST)
 
 
 def emit_json(value: Mapping[str, Any], *, verdict: int | None = None, indent: int = 2) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
+from veracity.cli.inputs import FiniteFloat
 from veracity.cli.options import backend_option, json_option, quiet_option
 from veracity.cli.output import emit, emit_json
 from veracity.cli.printable import printable
@@ -111,8 +112,8 @@ def demo(
     help="Tokens before the first token that is measured.",
 )
 @click.option("--tokens", default=3, show_default=True, type=click.IntRange(1), help="Measured.")
-@click.option("--rtt-ms", default=10.0, show_default=True, type=click.FloatRange(0))
-@click.option("--mbps", default=1000.0, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--rtt-ms", default=10.0, show_default=True, type=FiniteFloat(0))
+@click.option("--mbps", default=1000.0, show_default=True, type=FiniteFloat(0, min_open=True))
 @click.option("--keep", type=FOLDER, help="Folder to keep model and masked weights in.")
 @backend_option
 @quiet_option

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from veracity.cli.inputs import FiniteFloat
+
 __all__ = ["FOLDER", "MODE", "link_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,7 +45,7 @@ def link_options(command: Command) -> Command:
                 "--timeout",
                 default=120.0,
                 show_default=True,
-                type=click.FloatRange(0.1),
+                type=FiniteFloat(0.1),
                 help="Seconds without a sign of life after which a party counts as gone.",
             ),
         )

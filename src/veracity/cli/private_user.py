@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from veracity.cli.display import Bar, clock, size
+from veracity.cli.inputs import FiniteFloat, given_words, prompt_file_option
 from veracity.cli.options import backend_option, json_option, quiet_option
 from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
@@ -21,7 +22,8 @@ __all__ = ["ask"]
 
 
 @click.command()
-@click.argument("prompt")
+@click.argument("prompt", required=False)
+@prompt_file_option
 @click.option("--server", required=True, help="HOST:PORT of the owner.")
 @click.option("--dealer", required=True, help="HOST:PORT of the dealer.")
 @click.option("--max-new-tokens", default=24, show_default=True, type=click.IntRange(1))
@@ -38,7 +40,7 @@ __all__ = ["ask"]
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=FiniteFloat(0, 100, min_open=True),
     help="Draw tokens instead of taking the most likely one; not in mode `secure`.",
 )
 @click.option("--top-k", default=0, type=click.IntRange(0), help="Draw among so many tokens only.")
@@ -46,12 +48,19 @@ __all__ = ["ask"]
 @click.option("--model", help="Insist on the model with this card digest.")
 @link_options
 @backend_option
-@click.option("--wait", default=5.0, show_default=True, help="Seconds to try to reach a party.")
+@click.option(
+    "--wait",
+    default=5.0,
+    show_default=True,
+    type=FiniteFloat(0),
+    help="Seconds to try to reach a party.",
+)
 @click.option("--lines", is_flag=True, help="Print one JSON object for each token as it comes.")
 @quiet_option
 @json_option
 def ask(
-    prompt: str,
+    prompt: str | None,
+    prompt_file: Path | None,
     server: str,
     dealer: str,
     max_new_tokens: int,
@@ -83,6 +92,9 @@ def ask(
 
     if top_k and temperature is None:
         raise UsageError("--top-k needs --temperature")
+    words = given_words(prompt, prompt_file)
+    if words is None:
+        raise UsageError("nothing is asked; give the prompt, or --prompt-file FILE")
 
     def show(token: Token, number: int) -> None:
         if lines:
@@ -108,7 +120,7 @@ def ask(
         )  # fmt: skip
         found: list[Token] = []
         answer = client.generate(
-            prompt,
+            words,
             max_new_tokens,
             raw=raw,
             hide_length=hide_length,
@@ -129,7 +141,7 @@ def ask(
         emit_json(
             {
                 "answer": answer,
-                "tokens": [token.id for token in tokens],
+                "token_ids": [token.id for token in tokens],
                 "online_s": round(sum(t.report.online_s for t in tokens), 3),
                 "offline_s": round(sum(t.report.offline_s for t in tokens), 3),
                 "online_bytes": sum(t.report.online_bytes for t in tokens),

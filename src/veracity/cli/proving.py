@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,6 +14,7 @@ import click
 
 from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
 from veracity.cli.errors import explained
+from veracity.cli.inputs import NewFile, given_words, prompt_file_option
 from veracity.cli.options import (
     FILE,
     backend_option,
@@ -23,10 +25,11 @@ from veracity.cli.options import (
     quiet_option,
     threads_option,
 )
-from veracity.cli.output import emit_json
+from veracity.cli.output import complain, emit_bytes, emit_json
 from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
+from veracity.errors import UsageError
 from veracity.progress import PHASES
 from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
@@ -61,7 +64,7 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 
 @click.command("import")
 @click.argument("source")
-@click.option("--out", type=FILE, help="Where to write [default: NAME.vprog].")
+@click.option("--out", type=NewFile(), help="Where to write [default: NAME.vprog].")
 @force_option
 @quiet_option
 @json_option
@@ -152,8 +155,8 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
 
 @click.command()
 @click.argument("program", type=FILE)
-@click.option("--out", type=FILE, help="Public commitment [default: PROGRAM with .vcom].")
-@click.option("--secret", type=FILE, help="Secret opening, mode 0600 [default: with .vsec].")
+@click.option("--out", type=NewFile(), help="Public commitment [default: PROGRAM with .vcom].")
+@click.option("--secret", type=NewFile(), help="Secret opening, mode 0600 [default: with .vsec].")
 @click.option(
     "--hide-source", is_flag=True, help="Do not publish the digest of the file of weights."
 )
@@ -193,9 +196,9 @@ def commit(
     if as_json:
         emit_json(
             {
-                "commitment": str(public_path),
-                "secret": str(secret_path),
-                "digest": public.digest,
+                "file": str(public_path),
+                "secret_file": str(secret_path),
+                "commitment": public.digest,
                 "commitment_bytes": public_bytes,
                 "commit_s": round(took, 3),
             }
@@ -260,10 +263,19 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
     )
 
 
+def require_pipe(as_json: bool) -> None:
+    """Raise :class:`UsageError` where a proof cannot go to standard output."""
+    if as_json:
+        raise UsageError("--out - and --json would share standard output; give --out a file")
+    if sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("a proof is no text for a terminal; redirect --out -, or name a file")
+
+
 @click.command()
 @click.argument("program", type=FILE)
 @click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
 @click.option("--prompt", help="What to ask a language model.")
+@prompt_file_option
 @click.option(
     "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An array for a network (.npy)."
 )
@@ -274,7 +286,11 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
     "--explain", is_flag=True, help="Name what left its range; for the owner only, not for users."
 )
 @click.option(
-    "--out", default="answer.vproof", show_default=True, type=FILE, help="Where to write."
+    "--out",
+    default="answer.vproof",
+    show_default=True,
+    type=FILE,
+    help="Where to write; - is standard output.",
 )
 @force_option
 @memory_option
@@ -287,6 +303,7 @@ def prove(
     program: Path,
     secret: Path | None,
     prompt: str | None,
+    prompt_file: Path | None,
     inputs: tuple[str, ...],
     max_new_tokens: int,
     raw: bool,
@@ -305,9 +322,13 @@ def prove(
 
     The output of a network is written beside the proof, as .npy.
     """
+    words = given_words(prompt, prompt_file)
     opening = secret or sibling(program, ".vsec")
-    refuse_both(prompt, inputs)
-    if prompt is None:
+    refuse_both(words, inputs)
+    piped = str(out) == "-"
+    if words is None:
+        if piped or context:
+            raise UsageError("--out - and --context are for prompts only")
         with explained(explain):
             prove_arrays(
                 program,
@@ -322,13 +343,16 @@ def prove(
                 as_json=as_json,
             )
         return
-    check_target(out, b"VPRF", reads=[program, opening], force=force)
+    if piped:
+        require_pipe(as_json)
+    else:
+        check_target(out, b"VPRF", reads=[program, opening], force=force)
     started = time.perf_counter()
     with explained(explain), Bar(PHASES, quiet=quiet) as bar:
         result = prove_answer(
             program,
             opening,
-            prompt,
+            words,
             max_new_tokens=max_new_tokens,
             raw=raw,
             context=context,
@@ -338,9 +362,15 @@ def prove(
             backend=backend,
             progress=bar,
         )
-        result.proof.save(out)
+        if not piped:
+            result.proof.save(out)
     took = time.perf_counter() - started
-    proof_bytes = out.stat().st_size
+    proof_bytes = len(result.proof.to_bytes())
+    if piped:
+        emit_bytes(result.proof.to_bytes())
+        if not quiet:
+            complain(f"proof of {size(proof_bytes)} in {clock(took)}")
+        return
     facts = {
         "file": str(out),
         "answer": result.answer,
@@ -357,7 +387,7 @@ def prove(
         return
     show_table(
         [
-            ("prompt", prompt),
+            ("prompt", words),
             ("answer", result.answer.strip()),
             ("", ""),
             ("proof", f"{out} ({size(proof_bytes)}) in {clock(took)}"),

@@ -10,19 +10,18 @@ import click
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.errors import EXIT_FALSE, error_facts, hint
+from veracity.cli.inputs import given_words, prompt_file_option, stream
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
 from veracity.cli.tensors import read_ports
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED
 from veracity.cli.verify_training import check_training, tell_trained, training_rows
-from veracity.codec import sniff
-from veracity.errors import MismatchError, VerificationError
+from veracity.errors import MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
-from veracity.formats.proof import Proof
-from veracity.formats.tensor_proof import KIND as TENSORS
 from veracity.formats.tensor_proof import TensorProof
-from veracity.proving.inspect import inspect_file
+from veracity.formats.training import TrainingProof
+from veracity.proving.inspect import inspect_file, load_proof
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
@@ -30,7 +29,6 @@ from veracity.training.verify import VerifiedTraining
 
 __all__ = ["inspect", "verify"]
 
-TRAINING = b"VTRN"
 #: How much of two texts is shown from where they differ (characters).
 EXCERPT = 40
 
@@ -51,6 +49,7 @@ EXCERPT = 40
     "--output", "outputs", multiple=True, metavar="[NAME=]FILE", help="A network's output (.npy)."
 )
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
+@prompt_file_option
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
@@ -67,6 +66,7 @@ def verify(
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     prompt: str | None,
+    prompt_file: Path | None,
     answer: str | None,
     raw: bool,
     context: str | None,
@@ -82,39 +82,46 @@ def verify(
     The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
     its text has. Exit code 0: proved; 1: false, or not what was expected; 2: undecidable, such as
-    a file that is missing, incomplete, of another version or of the wrong kind.
+    a file that is missing, incomplete, of another version or of the wrong kind. PROOF may be -,
+    standard input.
     """
+    if [str(proof), str(commitment), str(prompt_file)].count("-") > 1:
+        raise UsageError("standard input holds one file only; name the others")
+    expected = given_words(prompt, prompt_file)
+    pinned, given = Commitment.load(stream(commitment)), load_proof(stream(proof))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     trained: VerifiedTraining | None = None
-    alone = sniff(proof) == TRAINING
     try:
-        if alone or training is not None:
-            found = proof if training is None else training
-            trained = check_training(found, commitment, data, **common, quiet=quiet)
+        if isinstance(given, TrainingProof):
+            trained = check_training(given, pinned, data, **common, quiet=quiet)
+        elif training is not None:
+            trained = check_training(training, pinned, data, **common, quiet=quiet)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
-    if alone and trained is not None:
+    if trained is not None and isinstance(given, TrainingProof):
+        refuse_words("training", raw, expected, answer, context)
         tell_trained(trained, as_json)
         return
-    if inputs or outputs or sniff(proof) == TENSORS:
+    if isinstance(given, TensorProof):
+        refuse_words("tensors", raw, expected, answer, context)
         arrays = read_ports(inputs, outputs)
-        pinned, values = Commitment.load(commitment), TensorProof.load(proof)
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-                verified = verify_tensors(values, pinned, *arrays, **common, progress=bar)
+                verified = verify_tensors(given, pinned, *arrays, **common, progress=bar)
         except VerificationError as error:
             tell_rejected(error, as_json)
             raise click.exceptions.Exit(EXIT_FALSE) from None
         tell_tensors(verified, as_json, trained)
         return
-    pinned, given = Commitment.load(commitment), Proof.load(proof)
+    if isinstance(given, TrainingProof) or inputs or outputs:
+        raise UsageError("this proof is about a prompt: it has no --input or --output")
     try:
         with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
             result = verify_answer(
                 given,
                 pinned,
-                prompt=prompt,
+                prompt=expected,
                 answer=answer,
                 raw=raw,
                 digest=digest,
@@ -127,6 +134,22 @@ def verify(
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
     tell_accepted(result, as_json, trained)
+
+
+def refuse_words(what: str, raw: bool, *words: str | None) -> None:
+    """Raise :class:`UsageError` where a proof was to be of words that it cannot have.
+
+    Parameters
+    ----------
+    what : str
+        What the proof is about.
+    raw : bool
+        Whether a prompt without template was expected.
+    words : str, optional
+        Prompt, answer and context that were expected.
+    """
+    if raw or any(given is not None for given in words):
+        raise UsageError(f"this proof is about {what}: it has no prompt, answer or context")
 
 
 def tell_accepted(
@@ -303,9 +326,9 @@ def one_line(facts: Mapping[str, Any]) -> str:
 def inspect(file: Path, as_json: bool) -> None:
     """Tell what a file of this package holds.
 
-    Takes .vprog, .vcom, .vsec and .vproof files; shows nothing secret.
+    Takes .vprog, .vcom, .vsec and .vproof files, and - for standard input; shows nothing secret.
     """
-    facts = inspect_file(file)
+    facts = inspect_file(stream(file))
     if as_json:
         emit_json(facts)
     else:

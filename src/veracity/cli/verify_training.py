@@ -7,6 +7,8 @@ from pathlib import Path
 from veracity.cli.display import Bar, clock, size
 from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED
+from veracity.formats.commitment import Commitment
+from veracity.formats.training import TrainingProof
 from veracity.training.verify import PROVED, VerifiedTraining, verify_training
 
 __all__ = ["check_training", "tell_trained"]
@@ -15,8 +17,8 @@ SHARES = {"load": 0.2, "windows": 0.8}
 
 
 def check_training(
-    proof: Path,
-    commitment: Path,
+    proof: TrainingProof | Path,
+    commitment: Commitment,
     data: tuple[Path, ...],
     *,
     digest: str | None = None,
@@ -28,8 +30,10 @@ def check_training(
 
     Parameters
     ----------
-    proof, commitment : Path
-        ``.vtrain`` and ``.vcom``.
+    proof : TrainingProof or Path
+        How the model was trained.
+    commitment : Commitment
+        The model.
     data : tuple of Path
         Every ``.vdata``.
     digest : str, optional

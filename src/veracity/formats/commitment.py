@@ -27,6 +27,7 @@ from veracity.codec import (
     write_file,
 )
 from veracity.codec.encoding import MAGIC
+from veracity.codec.files import Source, name_of
 from veracity.errors import FormatError
 from veracity.graph import Program
 from veracity.lm.text_decoder import is_text_decoder, vocabulary_of
@@ -232,9 +233,16 @@ class Commitment:
         return commitment
 
     @classmethod
-    def load(cls, path: str | Path) -> Commitment:
-        """Read a ``.vcom`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        return cls.from_bytes(read_file(path, MAX_FILE, "commitment"), Path(path).name)
+    def load(cls, source: Source) -> Commitment:
+        """Read a ``.vcom`` file: a path, bytes, or a file that is open.
+
+        Raises
+        ------
+        FormatError, UsageError
+        """
+        return cls.from_bytes(
+            read_file(source, MAX_FILE, "commitment"), name_of(source, "commitment")
+        )
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vcom`` file, complete or not at all."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
-from veracity.codec.files import require_private
+from veracity.codec.files import Source, name_of, require_private
 from veracity.zkml.training.data import DataCommitment
 
 __all__ = ["DataFile", "DataSecret", "RowOpening"]
@@ -90,9 +90,11 @@ class DataFile:
         return cls(commitment, form)
 
     @classmethod
-    def load(cls, path: str | Path) -> DataFile:
+    def load(cls, source: Source) -> DataFile:
         """Read a ``.vdata`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        return cls.from_bytes(read_file(path, MAX_FILE, "data commitment"), Path(path).name)
+        return cls.from_bytes(
+            read_file(source, MAX_FILE, "data commitment"), name_of(source, "data commitment")
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,10 +161,12 @@ class DataSecret:
         )
 
     @classmethod
-    def load(cls, path: str | Path) -> DataSecret:
+    def load(cls, source: Source) -> DataSecret:
         """Read a ``.vdsec`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        secret = cls.from_bytes(read_file(path, MAX_SECRET, "data secret"), Path(path).name)
-        require_private(path, "commit to the data again")
+        secret = cls.from_bytes(
+            read_file(source, MAX_SECRET, "data secret"), name_of(source, "data secret")
+        )
+        require_private(source, "commit to the data again")
         return secret
 
 
@@ -212,9 +216,11 @@ class RowOpening:
         return cls(digest, index, values, blind)
 
     @classmethod
-    def load(cls, path: str | Path) -> RowOpening:
+    def load(cls, source: Source) -> RowOpening:
         """Read a ``.vrow`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        return cls.from_bytes(read_file(path, 1 << 18, "opened row"), Path(path).name)
+        return cls.from_bytes(
+            read_file(source, 1 << 18, "opened row"), name_of(source, "opened row")
+        )
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vrow`` file that only its owner may read."""

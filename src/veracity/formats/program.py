@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.codec import atomic_output
+from veracity.codec.files import stored_at
 from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
 from veracity.lm.decoder import Config, FloatModel, check_model
@@ -259,8 +260,8 @@ def load_any_program(path: str | Path) -> ProgramFile | NetworkFile:
         If it does not parse.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"no program file {path.name!r}; run `veracity import` first")
+    if stored_at(path) is None:
+        raise UsageError(f"no program file {path.name[:80]!r}; run `veracity import` first")
     try:
         with zipfile.ZipFile(path) as file:
             return _read(path, file)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
+from veracity.codec.files import Source, name_of
 from veracity.errors import UsageError
 
 __all__ = ["Proof"]
@@ -23,6 +24,7 @@ MAX_POSITIONS = 1 << 20
 MAX_PROOF = 1 << 26
 MAX_CUTS = 1 << 16
 MAX_CONTEXT = 1 << 12  # bytes
+MAX_BYTES = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + 1024
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,14 @@ class Proof:
         return cls(digest, frame, ids, prompt_length, argument, cuts, context)
 
     @classmethod
-    def load(cls, path: str | Path) -> Proof:
-        """Read a ``.vproof`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        limit = MAX_PROOF + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + 1024
-        return cls.from_bytes(read_file(path, limit, "proof"), Path(path).name)
+    def load(cls, source: Source) -> Proof:
+        """Read a ``.vproof`` file: a path, bytes, or a file that is open.
+
+        Raises
+        ------
+        FormatError, UsageError
+        """
+        return cls.from_bytes(read_file(source, MAX_BYTES, "proof"), name_of(source, "proof"))
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vproof`` file, complete or not at all."""

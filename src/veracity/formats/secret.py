@@ -19,7 +19,7 @@ from veracity.codec import (
     read_file,
     write_file,
 )
-from veracity.codec.files import require_private
+from veracity.codec.files import Source, name_of, require_private
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.zkml import ModelOpening
 
@@ -69,13 +69,13 @@ class Secret:
         )
 
     @classmethod
-    def load(cls, path: str | Path, *, shared: bool = False) -> Secret:
+    def load(cls, source: Source, *, shared: bool = False) -> Secret:
         """Read a ``.vsec`` file.
 
         Parameters
         ----------
-        path : str or path
-            The file.
+        source : path, bytes or binary file
+            Where it is.
         shared : bool
             Read it although others than its owner can.
 
@@ -86,10 +86,10 @@ class Secret:
         FormatError
             The file is damaged, of another kind or of another version.
         """
-        data = read_file(path, MAX_FILE + MAX_ROWS, "secret opening")
-        secret = cls.from_bytes(data, Path(path).name)
+        data = read_file(source, MAX_FILE + MAX_ROWS, "secret opening")
+        secret = cls.from_bytes(data, name_of(source, "secret opening"))
         if not shared:
-            require_private(path, "commit again")
+            require_private(source, "commit again")
         return secret
 
     def save(self, path: str | Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter, read_file, write_file
+from veracity.codec.files import Source, name_of
 from veracity.formats.proof import MAX_CUTS, MAX_PROOF
 
 __all__ = ["TensorProof", "tensor_context", "values_digest"]
@@ -23,6 +24,7 @@ __all__ = ["TensorProof", "tensor_context", "values_digest"]
 KIND = b"VPRT"
 VERSION = 1
 MAX_PORTS, MAX_NAME = 64, 800
+MAX_BYTES = MAX_PROOF + 4 * MAX_CUTS + 2 * MAX_PORTS * (MAX_NAME + 64) + 1024
 
 
 def values_digest(values: NDArray[np.integer]) -> bytes:
@@ -85,10 +87,14 @@ class TensorProof:
         return cls(digest, inputs, outputs, argument, cuts)
 
     @classmethod
-    def load(cls, path: str | Path) -> TensorProof:
-        """Read a ``.vproof`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        limit = MAX_PROOF + 4 * MAX_CUTS + 2 * MAX_PORTS * (MAX_NAME + 64) + 1024
-        return cls.from_bytes(read_file(path, limit, "proof"), Path(path).name)
+    def load(cls, source: Source) -> TensorProof:
+        """Read a ``.vproof`` file: a path, bytes, or a file that is open.
+
+        Raises
+        ------
+        FormatError, UsageError
+        """
+        return cls.from_bytes(read_file(source, MAX_BYTES, "proof"), name_of(source, "proof"))
 
     def save(self, path: str | Path) -> None:
         """Write a ``.vproof`` file, complete or not at all."""

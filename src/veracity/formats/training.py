@@ -27,7 +27,7 @@ from veracity.codec import (
     parse_json,
     read_file,
 )
-from veracity.codec.files import require_private
+from veracity.codec.files import Source, name_of, require_private
 from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe, Weights
 from veracity.zkml.training.data import DataCommitment
@@ -291,6 +291,8 @@ class TrainingProof:
         return cls(description, digest, RunProof(cuts, windows, rounding))
 
     @classmethod
-    def load(cls, path: str | Path) -> TrainingProof:
+    def load(cls, source: Source) -> TrainingProof:
         """Read a ``.vtrain`` file; raises :class:`FormatError` or :class:`UsageError`."""
-        return cls.from_bytes(read_file(path, MAX_FILE, "training proof"), Path(path).name)
+        return cls.from_bytes(
+            read_file(source, MAX_FILE, "training proof"), name_of(source, "training proof")
+        )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from veracity.codec import sniff
+from veracity.codec import read_file, sniff
+from veracity.codec.files import PROGRAM, Source, kind_of, name_of, stored_at
+from veracity.errors import FormatError, UsageError
 from veracity.formats.commitment import KIND as COMMITMENT
-from veracity.formats.commitment import Commitment
+from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.formats.data import (
     DATA_KIND,
     ROW_KIND,
@@ -31,15 +33,30 @@ from veracity.text.shown import has_name
 if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
 
-__all__ = ["inspect_file", "load"]
+    AnyProof = Proof | TensorProof | TrainingProof
+    AnyFile = (
+        Commitment | Secret | AnyProof | DataFile | DataSecret | RowOpening
+        | ProgramFile | NetworkFile
+    )  # fmt: skip
+
+__all__ = ["inspect_file", "load", "load_proof"]
+
+#: The largest file that is not left on disk, a secret.
+MAX_ANY = MAX_FILE + MAX_ROWS
 
 
-def load(path: str | Path) -> Any:
+def load(source: Source) -> AnyFile:
     """Read any file of this package: a commitment, a secret opening, a proof or a program.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+        Where it is. A program is read from a path only: its weights stay on disk.
 
     Returns
     -------
-    Commitment, Secret, Proof, TensorProof, ProgramFile or NetworkFile
+    Commitment, Secret, Proof, TensorProof, TrainingProof, DataFile, DataSecret, RowOpening,
+    ProgramFile or NetworkFile
 
     Raises
     ------
@@ -48,16 +65,23 @@ def load(path: str | Path) -> Any:
     UsageError
         The path cannot be read, or others can read the secret.
     """
-    return _load(path, shared=False)
+    return _load(source, shared=False)[0]
 
 
-def _load(path: str | Path, *, shared: bool) -> Any:
-    kind = sniff(path)
+def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
+    """What is in a file, and its size. Pipes are read once."""
+    path = stored_at(source)
+    what: Source
+    if path is None:
+        what = data = read_file(source, MAX_ANY, "file")
+        kind, size = kind_of(data), len(data)
+    else:
+        what, kind, size = path, sniff(path), path.stat().st_size
     if kind == COMMITMENT:
-        return Commitment.load(path)
+        return Commitment.load(what), size
     if kind == SECRET:
-        return Secret.load(path, shared=shared)
-    loaders: dict[bytes | None, Any] = {
+        return Secret.load(what, shared=shared), size
+    loaders: dict[bytes | None, Callable[[Source], AnyFile]] = {
         PROOF: Proof.load,
         TENSORS: TensorProof.load,
         DATA_KIND: DataFile.load,
@@ -66,26 +90,42 @@ def _load(path: str | Path, *, shared: bool) -> Any:
         PROOF_KIND: TrainingProof.load,
     }
     if kind in loaders:
-        return loaders[kind](path)
+        return loaders[kind](what), size
+    if path is None:
+        if kind == PROGRAM:
+            raise UsageError("a program is read from a path, not from a pipe or from bytes")
+        raise FormatError(name_of(source, "file"), "not a file of veracity")
     # Only program files need the frontends, which a verifier may not have.
     from veracity.formats.program import load_any_program
 
-    return load_any_program(path)
+    return load_any_program(path), size
 
 
-def inspect_file(path: str | Path) -> dict[str, Any]:
+def load_proof(source: Source) -> AnyProof:
+    """Read a proof of any kind; pipes are read once.
+
+    Raises
+    ------
+    FormatError, UsageError
+    """
+    kinds: dict[bytes | None, type[AnyProof]] = {TENSORS: TensorProof, PROOF_KIND: TrainingProof}
+    path = stored_at(source)
+    if path is not None:
+        return kinds.get(sniff(path), Proof).load(path)
+    data = read_file(source, MAX_ANY, "proof")
+    return kinds.get(kind_of(data), Proof).from_bytes(data, name_of(source, "proof"))
+
+
+def inspect_file(source: Source) -> dict[str, Any]:
     """Facts about a file, ready for a table or JSON."""
-    content = _load(path, shared=True)
-    size = Path(path).stat().st_size
+    content, size = _load(source, shared=True)
     if isinstance(content, Commitment):
         return {"kind": "commitment (public)", "bytes": size, **commitment_facts(content)}
     if isinstance(content, Secret):
-        mode = stat.S_IMODE(Path(path).stat().st_mode)
         return {
             "kind": "secret opening (keep it)",
             "bytes": size,
-            "mode": f"{mode:04o}"
-            + ("" if mode & 0o077 == 0 else " (others can read it: chmod 600)"),
+            **mode_facts(source),
             "opens": commitment_facts(content.commitment),
         }
     if isinstance(content, Proof):
@@ -112,11 +152,12 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
             "outputs": {n: d.hex() for n, d in content.outputs.items()},
             "argument_bytes": len(content.argument),
         }
-    text = hasattr(content, "tokenizer")
+    from veracity.formats.program import NetworkFile
+
     return {
         "kind": "program (private: it holds the weights)",
         "bytes": size,
-        **(program_facts(content) if text else network_facts(content)),
+        **(network_facts(content) if isinstance(content, NetworkFile) else program_facts(content)),
     }
 
 
@@ -145,13 +186,23 @@ def tensor_facts(program: Program) -> dict[str, Any]:
     }
 
 
+def mode_facts(source: Source) -> dict[str, str]:
+    """Permissions of a secret that lies on disk."""
+    path = stored_at(source)
+    if path is None:
+        return {}
+    mode = stat.S_IMODE(path.stat().st_mode)
+    warning = "" if mode & 0o077 == 0 else " (others can read it: chmod 600)"
+    return {"mode": f"{mode:04o}{warning}"}
+
+
 def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
     """What the files of training say."""
     if isinstance(content, DataFile):
         found = content.commitment
         return {
             "kind": "data commitment (public)",
-            "digest": content.digest,
+            "data_digest": content.digest,
             "label": found.label,
             "examples": found.examples,
             "inputs": found.inputs,
@@ -193,7 +244,7 @@ def program_facts(content: ProgramFile) -> dict[str, Any]:
         facts["program"] = {
             "digest": content.program.digest,
             "ops": len(content.program.ops),
-            "context": context_of(content.program),
+            "context_tokens": context_of(content.program),
         }
         facts["quantisation"] = content.quantisation
         facts["calibration"] = content.calibration
@@ -211,11 +262,11 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {
-        "digest": commitment.digest,
+        "commitment": commitment.digest,
         "program": {
             "ops": len(program.ops),
             "vocabulary": vocabulary_of(program),
-            "context": context_of(program),
+            "context_tokens": context_of(program),
         },
         "tokenisation": "not pinned: verifiers cannot check how a prompt was spelled in token ids"
         if commitment.table.rule is None

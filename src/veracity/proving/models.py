@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from veracity import frontends
+from veracity.codec.arguments import require_type
 from veracity.formats.program import ProgramFile
 from veracity.progress import Progress, silent
 
@@ -34,6 +36,8 @@ def import_model(
     UsageError
         The source cannot be had, or ``out`` cannot be written.
     """
+    require_type("source", source, str, os.PathLike)
+    require_type("out", out, str, os.PathLike)
     return frontends.import_model(source, out, progress=progress)
 
 
@@ -56,4 +60,6 @@ def calibrate(
     dict
         The accuracy report: perplexities, top-1 agreement, ranges.
     """
+    require_type("program", program, str, os.PathLike)
+    require_type("text", text, str, os.PathLike, optional=True)
     return frontends.calibrate(program, text=text, progress=progress)

@@ -5,10 +5,13 @@ Model formats and tokenizers are read through :mod:`veracity.frontends` only, an
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings, require_type, require_whole
+from veracity.codec.files import Source, exists
 from veracity.engine import load_engine
 from veracity.engine.api import Integers
 from veracity.errors import UsageError, VerificationError
@@ -36,7 +39,7 @@ class ProvedAnswer:
 
 def prove(
     program: ProgramFile | str | Path,
-    secret: Secret | str | Path,
+    secret: Secret | Source,
     prompt: str,
     *,
     max_new_tokens: int = 32,
@@ -54,7 +57,7 @@ def prove(
     ----------
     program : ProgramFile or path
         The calibrated model.
-    secret : Secret or path
+    secret : Secret, path, bytes or binary file
         The opening of its commitment.
     prompt : str
         The user's words, encoded exactly as they are, white space at their ends included; the
@@ -89,6 +92,13 @@ def prove(
     VeracityError
         A process that proves was ended from outside.
     """
+    require_type("prompt", prompt, str)
+    require_type("context", context, str)
+    require_type("raw", raw, bool)
+    require_whole("max_new_tokens", max_new_tokens, 1)
+    require_whole("memory", memory, 1, optional=True)
+    require_whole("jobs", jobs, 1)
+    require_settings(threads, backend, progress)
     check_context(context)
     progress("load", 0.0)
     engine = load_engine(backend, threads=threads)
@@ -258,13 +268,14 @@ def answer_tokens(
     )
 
 
-def load_secret(path: str | Path) -> Secret:
+def load_secret(source: Source) -> Secret:
     """Read a ``.vsec`` file; says what to do where there is none."""
-    if not Path(path).exists():
+    if isinstance(source, str | os.PathLike) and not exists(source):
+        name = Path(source).name[:80]
         raise UsageError(
-            f"no secret opening {Path(path).name!r}; give --secret, or run `veracity commit` first"
+            f"no secret opening {name!r}; give --secret, or run `veracity commit` first"
         )
-    return Secret.load(path)
+    return Secret.load(source)
 
 
 def check_pair(loaded: ProgramFile, opened: Secret) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings, require_whole
+from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.formats.program import NetworkFile
@@ -47,7 +49,7 @@ class ProvedTensors:
 
 def prove_tensors(
     program: NetworkFile | str | Path,
-    secret: Secret | str | Path,
+    secret: Secret | Source,
     inputs: Mapping[str, NDArray[Any]] | NDArray[Any],
     *,
     memory: int | None = None,
@@ -81,6 +83,8 @@ def prove_tensors(
     RangeError
         A value left its calibrated range; no proof of this input can be made.
     """
+    require_whole("memory", memory, 1, optional=True)
+    require_settings(threads, backend, progress)
     progress("load", 0.0)
     loaded = load_network(program)
     opened = secret if isinstance(secret, Secret) else load_secret(secret)

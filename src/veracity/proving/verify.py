@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings, require_type
+from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
@@ -133,7 +134,7 @@ class VerifiedAnswer:
             "tokenisation_checked": self.tokenisation_checked,
             "commitment": self.commitment_digest,
             "context": self.context,
-            "model": self.metadata.to_plain(),
+            "stated": self.metadata.to_plain(),
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
             "proved": self.proved,
@@ -142,8 +143,8 @@ class VerifiedAnswer:
 
 
 def verify(
-    proof: Proof | str | Path,
-    commitment: Commitment | str | Path,
+    proof: Proof | Source,
+    commitment: Commitment | Source,
     *,
     prompt: str | None = None,
     answer: str | None = None,
@@ -158,9 +159,9 @@ def verify(
 
     Parameters
     ----------
-    proof : Proof or path
+    proof : Proof, path, bytes or binary file
         The answer with its proof.
-    commitment : Commitment or path
+    commitment : Commitment, path, bytes or binary file
         The model that the caller trusts to be the right one; nothing in the proof can change it.
     prompt : str, optional
         Words the caller expects to have been asked: every character counts, white space at the ends
@@ -197,11 +198,17 @@ def verify(
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
-        A path cannot be read, no backend has this name, or ``digest`` is none.
+        An argument is of a wrong type, a path cannot be read, no backend has this name, or
+        ``digest`` is none.
     BackendUnavailable
         The backend is not built here.
     """
     started = time.perf_counter()
+    for name, text in (("prompt", prompt), ("answer", answer), ("digest", digest)):
+        require_type(name, text, str, optional=True)
+    require_type("context", context, str, optional=True)
+    require_type("raw", raw, bool)
+    require_settings(threads, backend, progress)
     announced = None if digest is None else read_digest(digest)
     if context is not None:
         check_context(context)
@@ -329,4 +336,6 @@ def check_commitment(pinned: Commitment) -> None:
         raise FormatError("commitment", "its program is no text decoder")
     if len(pinned.table.pieces) != vocabulary_of(pinned.program):
         raise FormatError("commitment", "program and token table have different vocabularies")
+    if "raw" not in pinned.metadata.frames:
+        raise FormatError("commitment", "it has no raw frame")
     pinned.metadata.frames["raw"].require_wordless(pinned.table, "commitment")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings, require_type
+from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
@@ -33,6 +34,10 @@ PROVED = (
     "the committed network, run in its exact integer arithmetic, turns these inputs, rounded to "
     "its input's grid, into these outputs; its weights are integers below 2^49, fixed when it was "
     "committed"
+)
+#: What is said of an argument that fails; the place that found it is told apart.
+NOT_SHOWN = (
+    "the proof does not show that the committed network turns these inputs into these outputs"
 )
 NOT_PROVED = (
     "that this commitment is to the network its publisher promised (name, source and accuracy are "
@@ -74,7 +79,7 @@ class VerifiedTensors:
             "rounding": self.rounding,
             "digests": self.digests,
             "commitment": self.commitment_digest,
-            "model": self.metadata.to_plain(),
+            "stated": self.metadata.to_plain(),
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
             "proved": PROVED,
@@ -83,8 +88,8 @@ class VerifiedTensors:
 
 
 def verify_tensors(
-    proof: TensorProof | str | Path,
-    commitment: Commitment | str | Path,
+    proof: TensorProof | Source,
+    commitment: Commitment | Source,
     inputs: Mapping[str, NDArray[Any]] | NDArray[Any],
     outputs: Mapping[str, NDArray[Any]] | NDArray[Any],
     *,
@@ -128,6 +133,8 @@ def verify_tensors(
     UsageError
         Arrays that are not those of the program's ports.
     """
+    require_settings(threads, backend, progress)
+    require_type("digest", digest, str, optional=True)
     started = time.perf_counter()
     announced = None if digest is None else read_digest(digest)
     progress("load", 0.0)
@@ -172,7 +179,10 @@ def verify_tensors(
         commitment=pinned.model,
         context=tensor_context(pinned.digest),
     )
-    zkml.verify(engine, statement, given.argument)
+    try:
+        zkml.verify(engine, statement, given.argument)
+    except (VerificationError, FormatError) as error:
+        raise VerificationError(NOT_SHOWN, f"{error.where}: {error.reason}") from error
     progress("verify", 1.0)
     return VerifiedTensors(
         rounding=rounding,

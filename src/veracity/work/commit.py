@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.formats.commitment import Commitment, Metadata
@@ -61,6 +62,7 @@ def commit(
     UsageError
         The program was not calibrated yet.
     """
+    require_settings(threads, backend, progress)
     progress("load", 0.0)
     loaded = load_any(program)
     integers = integer_program(loaded)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from veracity import zkml
+from veracity.codec.arguments import require_settings, require_whole
 from veracity.engine import load_engine
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
@@ -124,6 +125,9 @@ def estimate(
         The program is not calibrated, ``tokens`` is beyond its context, or no segment fits
         ``memory``.
     """
+    require_whole("tokens", tokens, 2)
+    require_whole("memory", memory, 1, optional=True)
+    require_settings(threads, backend)
     execution = _execution(program, tokens)
     if memory is not None:
         execution = replace(execution, cuts=plan_links(execution, memory).cuts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.codec import sniff
+from veracity.codec.arguments import require_type
 from veracity.codec.files import PROGRAM
 from veracity.errors import FormatError, UsageError
 from veracity.formats.commitment import stated_program
@@ -46,6 +48,7 @@ _NEIGHBOURS = 256
 
 def load_program(program: ProgramFile | str | Path) -> ProgramFile:
     """Open a calibrated ``.vprog`` file; weights stay on disk, memory-mapped."""
+    require_type("program", program, ProgramFile, str, os.PathLike)
     loaded = program if isinstance(program, ProgramFile) else load_program_file(program)
     integer_program(loaded)
     return loaded
@@ -53,7 +56,8 @@ def load_program(program: ProgramFile | str | Path) -> ProgramFile:
 
 def load_any(program: AnyProgram | str | Path) -> AnyProgram:
     """Open a program file of either kind, with its scales."""
-    loaded = load_any_program(program) if isinstance(program, str | Path) else program
+    require_type("program", program, ProgramFile, NetworkFile, str, os.PathLike)
+    loaded = program if isinstance(program, AnyProgram) else load_any_program(program)
     integer_program(loaded)
     return loaded
 

@@ -75,7 +75,7 @@ def publisher(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
 
 def shown(result: Any) -> str:
     """Everything that a verifier is told in JSON but for what the publisher states."""
-    plain = {k: v for k, v in result.to_plain().items() if k != "model"}
+    plain = {k: v for k, v in result.to_plain().items() if k != "stated"}
     return repr(plain)
 
 

@@ -1,0 +1,120 @@
+"""What commands are given beside options: prompts from files, files from pipes, finite numbers."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+from veracity.codec import read_file
+from veracity.codec.files import Source
+from veracity.errors import UsageError
+from veracity.text.shown import MAX_TEXT_BYTES
+
+__all__ = [
+    "FiniteFloat",
+    "NewFile",
+    "given_words",
+    "prompt_file_option",
+    "standard_input",
+    "stream",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+DASH = "-"
+
+
+class NewFile(click.Path):
+    """A file to be written. Standard output is none, but for commands that say so."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Parameters
+        ----------
+        value : object
+            What stands on the command line.
+        param : click.Parameter or None
+            The option, for errors.
+        ctx : click.Context or None
+            The call, for errors.
+        """
+        if str(value) == DASH:
+            self.fail("standard output cannot take this file; give it a name", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class FiniteFloat(click.FloatRange):
+    """A number in a range; neither infinite nor NaN, which compares with no bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number.
+
+        Parameters
+        ----------
+        value : object
+            What stands on the command line.
+        param : click.Parameter or None
+            The option, for errors.
+        ctx : click.Context or None
+            The call, for errors.
+        """
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number that can be used here", param, ctx)
+        return number
+
+
+def prompt_file_option(command: Command) -> Command:
+    """``--prompt-file``: the prompt's words in a file."""
+    return click.option(
+        "--prompt-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Take the prompt from this file, UTF-8, every character of it; - is standard input.",
+    )(command)
+
+
+def given_words(text: str | None, file: Path | None) -> str | None:
+    """A prompt as it was given: on the command line, in a file, or not at all.
+
+    Raises
+    ------
+    UsageError
+        It was given twice, or its file cannot be read or is no text.
+    """
+    if file is None:
+        return text
+    if text is not None:
+        raise UsageError("the prompt is given twice; give --prompt or --prompt-file")
+    data = read_file(stream(file), MAX_TEXT_BYTES, "prompt")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"the prompt file is not UTF-8 text (byte {error.start}); convert it first"
+        ) from None
+
+
+def stream(file: Path) -> Source:
+    """The file of this name; standard input for ``-``."""
+    return standard_input() if str(file) == DASH else file
+
+
+def standard_input() -> IO[bytes]:
+    """Standard input as bytes.
+
+    Raises
+    ------
+    UsageError
+        It is closed.
+    """
+    if sys.stdin is None:
+        raise UsageError("standard input is closed; name a file instead of -")
+    return sys.stdin.buffer
