@@ -26,7 +26,12 @@ from veracity.zkml.training.data import prove_form, verify_form
 from veracity.zkml.training.rounding import rounded_weights
 
 REJECTED = (FormatError, VerificationError)
-KINDS = ["window", "window of the square loss", "rounding", "form"]
+KINDS = [
+    "window",
+    pytest.param("window of the square loss", marks=pytest.mark.slow),
+    "rounding",
+    "form",
+]
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,12 @@ def test_one_message_of_each_kind(made: tuple[str, Trained, Made]) -> None:
     assert found.spans[0].start == 0
     assert found.spans[-1].stop == len(found.proof)
     assert all(a.stop == b.start for a, b in pairwise(found.spans))
-    every = {s.label: s for s in found.spans}.values() if kind == "window" else found.spans[::40]
-    for span in every:
+    chosen = found.spans[::40]
+    if kind == "window":
+        rows = ("witness", "multiplicity")  # many arrays, read in one way
+        kinds = {next((r for r in rows if s.label.startswith(r)), s.label): s for s in found.spans}
+        chosen = list(kinds.values())
+    for span in chosen:
         refused(found, span.start)
     for bad in (found.proof[:-1], found.proof + b"\0", found.proof[:32], b""):
         with pytest.raises(REJECTED):

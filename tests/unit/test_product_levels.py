@@ -56,7 +56,7 @@ def prove(build: Build) -> bytes:
     return transcript.finish()
 
 
-def verify(build: Build, proof: bytes) -> int:
+def verify(build: Build, proof: bytes, distinct: bool = True) -> int:
     """Check it; returns how many levels there were."""
     builder = Builder({}, False)
     build(builder)
@@ -84,7 +84,7 @@ def verify(build: Build, proof: bytes) -> int:
     owed = verify_opening(channel, shapes, points, reduce_verifier(channel, shapes, left))
     transcript.finish()
     require(ENGINE, KEY, owed)
-    assert len(set(seen)) == len(seen)  # every level has a challenge of its own
+    assert not distinct or len(set(seen)) == len(seen)  # every level has its own challenge
     return len(seen)
 
 
@@ -214,6 +214,86 @@ def test_a_verifier_that_drops_an_operand_claim(
     proof = prove(lambda b: build(b, 1))
     with pytest.raises(VerificationError) if present else nullcontext():
         verify(build, proof)
+
+
+# ---- one challenge for two levels ---------------------------------------------------------------
+def two_products(b: Builder, inner: int = 0) -> None:
+    """``A (B C)`` and ``D (E F)`` of another form; an entry of ``B C`` is off."""
+    x, y, z = (column(b, n, 3, 3) for n in "abc")
+    equals(b, times(x, times(y, z, inner)))
+    d, e, f = (column(b, n, *dims) for n, dims in (("d", (2, 4)), ("e", (4, 2)), ("f", (2, 4))))
+    right = times(d, times(e, f))
+    b.zero(right.bare() - b.column("right", right.dims, right.value, bounded=True))
+
+
+class Shifter:
+    """A prover who moves the ends of the first level, so that errors cancel in the second.
+
+    With ``k`` the batching challenge of the second level, known too soon, and ``e`` the error of
+    the first operand claim, it sends ``v1 + x`` and ``v2 + y``. The first level's last claim still
+    holds, ``c1 x + c2 y = 0``, and so does the batch of the second level, ``e + x + k y = 0``.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.groups: list[Any] = []
+        self.point: list[int] = []
+        self.challenges: list[int] = []
+        batch, sumcheck, send = products._batch, products.prove_sumcheck, HiddenProver.send
+
+        def batched(channel: Any, *rest: Any) -> Any:
+            found = batch(channel, *rest)
+            self.groups = self.groups or found[0]
+            return found
+
+        def proved(*args: Any) -> Any:
+            found = sumcheck(*args)
+            self.point = self.point or list(found.point)
+            return found
+
+        def sent(channel: Any, label: str, values: Any) -> Any:
+            if label == "product operands" and len(self.challenges) == 1:
+                values = self.moved(list(values))
+            return send(channel, label, values)
+
+        patch.setattr(products, "_batch", batched)
+        patch.setattr(products, "prove_sumcheck", proved)
+        patch.setattr(HiddenProver, "send", sent)
+
+    def moved(self, values: list[int]) -> list[int]:
+        one, two = self.groups
+        c1, c2 = (
+            g.factor * products.pad_factor(self.point, products.variables(g.dims)) * a % ORDER
+            for g, a in ((one, values[0]), (two, values[2]))
+        )
+        local = products.axis_points(self.point[: products.variables(one.dims)], one.dims)
+        entry = ENGINE.to_ints(ENGINE.eq(local[1], one.dims[1]))[0]
+        error = entry * ENGINE.to_ints(one.tau["k"])[0] % ORDER
+        slope = c1 * pow(c2, -1, ORDER) % ORDER
+        k = self.challenges[0]
+        x = -error * pow(1 - k * slope, -1, ORDER) % ORDER
+        return [values[0], (values[1] + x) % ORDER, values[2], (values[3] - slope * x) % ORDER]
+
+
+@pytest.mark.parametrize("reused", [True, False], ids=["reused", "ours"])
+def test_a_level_challenge_that_is_known_too_soon(
+    monkeypatch: pytest.MonkeyPatch, reused: bool
+) -> None:
+    shifter, honest = Shifter(monkeypatch), HiddenProver.challenge
+    first: dict[type, int] = {}
+
+    def challenge(channel: Any, label: str) -> int:
+        drawn = honest(channel, label)
+        if label != "product batch":
+            return drawn
+        known = first.setdefault(type(channel), drawn)
+        shifter.challenges.append(known)
+        return known if reused else drawn
+
+    for side in (HiddenProver, HiddenVerifier):
+        monkeypatch.setattr(side, "challenge", challenge)
+    proof = prove(lambda b: two_products(b, 1))
+    with nullcontext() if reused else pytest.raises(VerificationError):
+        verify(two_products, proof, distinct=not reused)
 
 
 # ---- tensors that change step by step -----------------------------------------------------------
