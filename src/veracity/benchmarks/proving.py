@@ -94,6 +94,7 @@ def _measure(
     backend: str,
     progress: Progress,
 ) -> dict[str, Any]:
+    engine = load_engine(backend, threads=threads)
     import_s = calibrate_s = 0.0
     program = Path(model)
     if program.suffix != ".vprog":
@@ -113,7 +114,7 @@ def _measure(
     words = loaded.encode(TEXT * (1 + tokens // 64))
     prompt = [*frame.before, *words][: tokens // 4]
     answer, evaluate_s = timed(
-        lambda: answer_tokens(loaded, prompt, tokens - len(prompt), progress)
+        lambda: answer_tokens(loaded, prompt, tokens - len(prompt), progress, engine.integers)
     )
     if len(answer) != tokens - len(prompt):
         raise UsageError(
@@ -159,7 +160,7 @@ def _measure(
         "proof_bytes": (folder / "answer.vproof").stat().st_size,
         "commitment_bytes": (folder / "model.vcom").stat().st_size,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "threads": load_engine(backend, threads=threads).threads,
+        "threads": engine.threads,
         "cpu": cpu_name(),
         "commit": checkout(),
     }

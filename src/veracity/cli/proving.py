@@ -49,6 +49,7 @@ IMPORT_SHARES = {"load": 1.0}
 NETWORK_SHARES = {"load": 0.3, "observe": 0.7}
 CALIBRATE_SHARES = {"observe": 0.65, "scales": 0.2, "accuracy": 0.15}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
+EXACT_SHARES = {"load": 0.01, "commit": 0.14, "widths": 0.85}
 
 
 def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
@@ -196,6 +197,11 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
 @click.option("--out", type=NewFile(), help="Public commitment [default: PROGRAM with .vcom].")
 @click.option("--secret", type=NewFile(), help="Secret opening, mode 0600 [default: with .vsec].")
 @click.option(
+    "--exact",
+    is_flag=True,
+    help="Prove, too, that every weight keeps to its stated width (a lookup for each).",
+)
+@click.option(
     "--hide-source", is_flag=True, help="Do not publish the digest of the file of weights."
 )
 @force_option
@@ -207,6 +213,7 @@ def commit(
     program: Path,
     out: Path | None,
     secret: Path | None,
+    exact: bool,
     hide_source: bool,
     force: bool,
     threads: int | None,
@@ -224,9 +231,14 @@ def commit(
     check_target(secret_path, b"VSEC", reads=[program, public_path], force=force)
     check_target(public_path, b"VCOM", reads=[program, secret_path], force=force)
     started = time.perf_counter()
-    with Bar(COMMIT_SHARES, quiet=quiet) as bar:
+    with Bar(EXACT_SHARES if exact else COMMIT_SHARES, quiet=quiet) as bar:
         public, opening = commit_model(
-            program, hide_source=hide_source, threads=threads, backend=backend, progress=bar
+            program,
+            exact=exact,
+            hide_source=hide_source,
+            threads=threads,
+            backend=backend,
+            progress=bar,
         )
         opening.save_pair(secret_path, public_path)
     took = time.perf_counter() - started
