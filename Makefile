@@ -119,6 +119,11 @@ bench-private-peers: env ## a GPT-2-size pass in SPU (in .venv-peers, 1 GB) and 
 	@mkdir -p build/bench
 	$(PY) benches/private_peers.py --json | tee build/bench/private-peers.json
 
+bench-training: env $(FASHION) ## proofs of training, a JSON line per workload; WORKLOADS=fashion-mlp,... picks some
+	@mkdir -p build/bench && rm -f build/bench/training.jsonl
+	$(PY) benches/training.py --data $(FASHION) --out build/bench/training.jsonl \
+	  $(if $(WORKLOADS),--workloads $(WORKLOADS))
+
 bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/figures/scale.png
 	$(PY) -m pip install --quiet "matplotlib>=3.9"
 	$(PY) benches/scale.py
