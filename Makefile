@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: help env demo demo-private demo-training bench-training test test-all lint format bench bench-scale bench-estimate \
+.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -45,7 +45,7 @@ $(VENV)/.installed: $(VENV)/.created $(CONSTRAINTS)
 
 $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo "make: cargo is needed; install Rust first" >&2; exit 1; }
-	$(BIN)/maturin develop --release --locked --quiet --extras import,private,he,dev
+	$(BIN)/maturin develop --release --locked --quiet --extras import,onnx,private,he,dev
 	@touch $@
 
 demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)
@@ -123,6 +123,10 @@ bench-training: env $(FASHION) ## proofs of training, a JSON line per workload; 
 	@mkdir -p build/bench && rm -f build/bench/training.jsonl
 	$(PY) benches/training.py --data $(FASHION) --out build/bench/training.jsonl \
 	  $(if $(WORKLOADS),--workloads $(WORKLOADS))
+
+bench-onnx: env ## import, prove and verify every model of a folder: MODELS=DIR, a JSON line each
+	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of .onnx files" >&2; exit 1; }
+	$(PY) benches/onnx_models.py "$(MODELS)"
 
 bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/figures/scale.png
 	$(PY) -m pip install --quiet "matplotlib>=3.9"
