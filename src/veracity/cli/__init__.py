@@ -27,6 +27,7 @@ COMMANDS = {
     "inspect": "verify.inspect",
     "bench": "bench.bench",
     "private": "private.private",
+    "completion": "completion.completion",
     "data": "data.data",
     "train": "train.train",
 }

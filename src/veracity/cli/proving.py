@@ -33,6 +33,7 @@ from veracity.errors import UsageError
 from veracity.progress import PHASES
 from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
+from veracity.proving.models import judged, require_agreement
 from veracity.proving.prove import prove as prove_answer
 from veracity.work.commit import commit as commit_model
 from veracity.work.estimate import Estimate, OpRow, estimate_ops
@@ -141,16 +142,18 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
     facts = {
         "file": str(program),
         **report,
+        "verdict": judged(report["accuracy"]),
         "cost_of_32_tokens": cost.to_plain(),
         "calibrate_s": round(time.perf_counter() - started, 3),
     }
     if as_json:
         emit_json(facts)
         return
-    apart = ("cost_of_32_tokens", "ranges")
+    apart = ("cost_of_32_tokens", "ranges", "verdict")
     show_table(flatten({name: value for name, value in facts.items() if name not in apart}))
     show_table(range_rows(report["ranges"]), title="largest magnitudes, over all layers")
     show_table(cost_rows(cost), title="to prove 32 tokens")
+    show_table([("", ""), ("verdict", facts["verdict"])])
 
 
 @click.command()
@@ -185,6 +188,8 @@ def commit(
     public_path, secret_path = out or sibling(program, ".vcom"), secret or sibling(program, ".vsec")
     check_target(secret_path, b"VSEC", reads=[program, public_path], force=force)
     check_target(public_path, b"VCOM", reads=[program, secret_path], force=force)
+    if not force:
+        require_agreement(program)
     started = time.perf_counter()
     with Bar(COMMIT_SHARES, quiet=quiet) as bar:
         public, opening = commit_model(
