@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: help env demo demo-private test test-all lint format bench bench-scale bench-estimate \
+.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -45,11 +45,23 @@ $(VENV)/.installed: $(VENV)/.created $(CONSTRAINTS)
 
 $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo "make: cargo is needed; install Rust first" >&2; exit 1; }
-	$(BIN)/maturin develop --release --locked --quiet --extras import,private,he,dev
+	$(BIN)/maturin develop --release --locked --quiet --extras import,onnx,private,he,dev
 	@touch $@
 
 demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)
 	$(PY) examples/demo.py --dir build/demo
+
+# Fashion-MNIST (MIT) from Debian, unpacked without being installed; an installed copy comes first.
+FASHION := $(firstword $(wildcard /usr/share/datasets/fashion-mnist) build/data/fashion-mnist)
+
+build/data/fashion-mnist:
+	@mkdir -p build/data/unpacked
+	cd build/data && apt-get download dataset-fashion-mnist
+	dpkg-deb -x build/data/dataset-fashion-mnist_*.deb build/data/unpacked
+	cp -r build/data/unpacked/usr/share/datasets/fashion-mnist $@
+
+demo-training: env $(FASHION) ## data, training, a model and an answer, all proved: Fashion-MNIST (minutes)
+	$(PY) examples/demo_training.py --dir build/demo-training --data $(FASHION)
 
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
 	$(BIN)/veracity private demo
@@ -106,6 +118,10 @@ bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both mode
 bench-private-peers: env ## a GPT-2-size pass in SPU (in .venv-peers, 1 GB) and here, side by side
 	@mkdir -p build/bench
 	$(PY) benches/private_peers.py --json | tee build/bench/private-peers.json
+
+bench-onnx: env ## import, prove and verify every model of a folder: MODELS=DIR, a JSON line each
+	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of .onnx files" >&2; exit 1; }
+	$(PY) benches/onnx_models.py "$(MODELS)"
 
 bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/figures/scale.png
 	$(PY) -m pip install --quiet "matplotlib>=3.9"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tests.support.secure_parties import Done
-from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.opening import Opening, open_values
+from veracity.mpc.secure.role import Masked, Role, Secret
 
 RNG = np.random.default_rng(11)
 

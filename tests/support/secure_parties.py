@@ -16,11 +16,13 @@ from veracity.graph import Program
 from veracity.mpc import weights as weights_of
 from veracity.mpc.cost import Cost
 from veracity.mpc.material import Material, MemorySink, Writer
-from veracity.mpc.party import OWNER, USER, Masked, Party, Role, Secret, hollow
+from veracity.mpc.party import OWNER, USER
 from veracity.mpc.secure import session
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.evaluate import ForwardPass
+from veracity.mpc.secure.party import Party, new_party
 from veracity.mpc.secure.plan import make_plan
+from veracity.mpc.secure.role import Masked, Role, Secret, shape_only
 from veracity.mpc.secure.session import DealerSession, PartySession
 from veracity.mpc.sessions import Dealt, Outcome
 from veracity.mpc.sessions import PartySession as AnySession
@@ -93,7 +95,7 @@ class Done:
 def shared(x: Ring) -> tuple[Secret, Secret, Secret]:
     """Shares of a value: the dealer's (none), the owner's, the user's."""
     share = np.frombuffer(secrets.token_bytes(8 * x.size), dtype=np.uint64).reshape(x.shape)
-    return Secret(hollow(x.shape)), Secret(share), Secret(x - share)
+    return Secret(shape_only(x.shape)), Secret(share), Secret(x - share)
 
 
 def ring(x: Any) -> Ring:
@@ -139,10 +141,12 @@ def together(
         ends = taps()
         dealt = await op(dealer, *[s[0] for s in split])
         parties = (
-            Party(
+            new_party(
                 ENGINE, OWNER, ends[0], Material(ENGINE.ring, seeds[0], sinks[0].join()), weights
             ),
-            Party(ENGINE, USER, ends[1], Material(ENGINE.ring, seeds[1], sinks[1].join()), masked),
+            new_party(
+                ENGINE, USER, ends[1], Material(ENGINE.ring, seeds[1], sinks[1].join()), masked
+            ),
         )
         got = await asyncio.gather(
             op(parties[0], *[s[1] for s in split]), op(parties[1], *[s[2] for s in split])
@@ -279,8 +283,7 @@ def watched(monkeypatch: Any, parties: Parties) -> None:
 
     def make(role: Role, *args: Any, **options: Any) -> ForwardPass:
         forward = ForwardPass(role, *args, **options)
-        if not getattr(role, "dry", False):
-            parties.forward_passes.append(forward)
+        parties.forward_passes.append(forward)
         return forward
 
     monkeypatch.setattr(session, "ForwardPass", make)

@@ -54,8 +54,8 @@ SECRET = Secret(COMMITMENT, bytes(32), ModelOpening(b"s" * 32, MODEL.digest))
 
 
 def digest_of(data: bytes) -> str:
-    """SHA-256 of all but the digest itself and an annex that is empty."""
-    return hashlib.sha256(b"veracity model v3" + data[:-68]).hexdigest()
+    """SHA-256 of all but the digest itself and an annex whose parts are empty."""
+    return hashlib.sha256(b"veracity model v3" + data[:-72]).hexdigest()
 
 
 def test_commitment_round_trip(tmp_path: Path) -> None:
@@ -114,14 +114,14 @@ def test_every_truncation_flip_and_extension_is_a_format_error(kind: Commitment 
 
 def sealed(metadata: object, program: str, table: bytes, rows: bytes) -> bytes:
     writer = ByteWriter()
-    writer.header(b"VCOM", 3)
+    writer.header(b"VCOM", 4)
     writer.blob(canonical_json(metadata))
     writer.deflated(program.encode())
     writer.deflated(table)
     writer.blob(rows)
     body = writer.getvalue()
     digest = hashlib.sha256(b"veracity model v3" + body).digest()
-    return body + digest + bytes(4) + hashlib.sha256(b"").digest()
+    return body + digest + bytes(8) + hashlib.sha256(bytes(8)).digest()
 
 
 def hostile(**changes: object) -> bytes:

@@ -14,8 +14,9 @@ import pytest
 
 from tests.support.meanings import MEANINGS, wide
 from tests.support.programs import Example, small_model
+from veracity.engine.reference.integers import ReferenceIntegers
 from veracity.errors import FormatError, RangeError, UsageError
-from veracity.graph import Output, Port, Program, WeightSpec
+from veracity.graph import Output, Port, Program, WeightSpec, execute
 from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.functions import FUNCTIONS, PARAMETRIC, find_function
 from veracity.graph.ops import Contract, Head, Linear, Rope, rope_tables
@@ -23,7 +24,7 @@ from veracity.graph.ops.contract import Operand, Product
 from veracity.graph.ops.rotary import _angle, _cos_sin
 from veracity.graph.tables import exp_table, function_table, round_exactly
 from veracity.lm.generate import generate
-from veracity.lm.text_decoder import answer_of, forward, logits
+from veracity.lm.text_decoder import TOKENS, answer_of, forward, logits
 
 
 def round_half_up(x: int, shift: int) -> int:
@@ -280,3 +281,39 @@ def test_a_value_has_at_most_eight_axes() -> None:
         program.validate()
     with pytest.raises(FormatError, match="1 to 8 dims"):
         Program.from_json(program.to_json())
+
+
+# ---- the engine that computes --------------------------------------------------------------------
+class Counting(ReferenceIntegers):
+    """The products of the slow engine, counted."""
+
+    calls = 0
+
+    def matmul_transposed(self, x: Any, w: Any) -> Any:
+        self.calls += 1
+        return super().matmul_transposed(x, w)
+
+
+@pytest.mark.parametrize("style", ["llama", "gpt2"])
+def test_all_products_with_weights_are_those_of_the_engine(
+    style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = small_model(style)
+    program, tokens = example.program, example.tokens[:-1]
+    known = forward(program, example.weights, tokens, example.prompt_length)
+    answer = generate(program, example.weights, example.tokens[:3], 4)
+
+    def none() -> None:
+        raise AssertionError("an engine was given")
+
+    monkeypatch.setattr("veracity.graph.exact._compiled", none)
+    integers = Counting()
+    inputs = {TOKENS: np.asarray(tokens)}
+    sizes = {"A": len(tokens) - example.prompt_length + 1}
+    found = execute(program, example.weights, inputs, sizes, integers=integers)
+    assert all(np.array_equal(found.values[n], v) for n, v in known.values.items())
+    products = sum(isinstance(op, Linear | Head) for op in program.ops)
+    assert integers.calls == products
+    again = generate(program, example.weights, example.tokens[:3], 4, integers=integers)
+    assert again == answer
+    assert integers.calls == 5 * products

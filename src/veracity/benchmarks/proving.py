@@ -29,7 +29,7 @@ from veracity.proving.prove import answer_tokens, prove_tokens
 from veracity.work.commit import commit
 from veracity.work.programs import integer_program, load_program, page_weights
 
-__all__ = ["bench", "checkout", "cpu_name"]
+__all__ = ["PhaseClock", "bench", "checkout", "cpu_name", "timed"]
 
 Result = TypeVar("Result")
 
@@ -95,16 +95,17 @@ def _measure(
     backend: str,
     progress: Progress,
 ) -> dict[str, Any]:
+    engine = load_engine(backend, threads=threads)
     import_s = calibrate_s = 0.0
     program = Path(model)
     if program.suffix != ".vprog":
         program = scratch / "model.vprog"
-        _, import_s = _timed(lambda: import_model(model, program, progress=progress))
-        _, calibrate_s = _timed(lambda: calibrate(program, progress=progress))
+        _, import_s = timed(lambda: import_model(model, program, progress=progress))
+        _, calibrate_s = timed(lambda: calibrate(program, progress=progress))
     loaded = load_program(program)
     if memory is not None:
         loaded = page_weights(loaded, memory)
-    (commitment, secret), commit_s = _timed(
+    (commitment, secret), commit_s = timed(
         lambda: commit(loaded, backend=backend, threads=threads, progress=progress)
     )
     commitment.save(folder / "model.vcom")
@@ -113,15 +114,15 @@ def _measure(
     # Prompt and answer are of fixed lengths, so that workloads compare.
     words = loaded.encode(TEXT * (1 + tokens // 64))
     prompt = [*frame.before, *words][: tokens // 4]
-    answer, evaluate_s = _timed(
-        lambda: answer_tokens(loaded, prompt, tokens - len(prompt), progress)
+    answer, evaluate_s = timed(
+        lambda: answer_tokens(loaded, prompt, tokens - len(prompt), progress, engine.integers)
     )
     if len(answer) != tokens - len(prompt):
         raise UsageError(
             f"the model ended its answer after {len(answer)} tokens; choose fewer --tokens"
         )
     clock = PhaseClock(progress)
-    proof, prove_s = _timed(
+    proof, prove_s = timed(
         lambda: prove_tokens(
             loaded,
             secret,
@@ -160,7 +161,7 @@ def _measure(
         "proof_bytes": (folder / "answer.vproof").stat().st_size,
         "commitment_bytes": (folder / "model.vcom").stat().st_size,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "threads": load_engine(backend, threads=threads).threads,
+        "threads": engine.threads,
         "cpu": cpu_name(),
         "commit": checkout(),
     }
@@ -205,7 +206,8 @@ class PhaseClock:
         return time.perf_counter(), time.process_time()
 
 
-def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """What work gives, and its seconds of wall clock."""
     started = time.perf_counter()
     result = work()
     return result, time.perf_counter() - started

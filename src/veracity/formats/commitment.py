@@ -37,12 +37,13 @@ from veracity.zkml import ModelCommitment
 __all__ = ["Commitment", "Metadata"]
 
 KIND = b"VCOM"
-VERSION = 3
+VERSION = 4
 MAX_METADATA = 1 << 20
 MAX_PROGRAM = 1 << 24
 MAX_ROWS = 1 << 28
 MAX_ANNEX = 1 << 20
-MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS + MAX_ANNEX
+MAX_WIDTHS = 1 << 24
+MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS + MAX_ANNEX + MAX_WIDTHS
 #: What the digest is of, apart from the file's content.
 DOMAIN = b"veracity model v3"
 
@@ -157,6 +158,8 @@ class Commitment:
         Row commitments of all weights.
     well_formed : bytes
         Proof that the weights are integers; empty where there is none.
+    widths : bytes
+        Proof that they keep to their stated widths; empty where there is none.
     """
 
     metadata: Metadata
@@ -164,6 +167,7 @@ class Commitment:
     table: TokenTable
     model: ModelCommitment
     well_formed: bytes = b""
+    widths: bytes = b""
 
     def __repr__(self) -> str:
         name = self.metadata.source.get("name", "model")
@@ -192,8 +196,9 @@ class Commitment:
         """The content of a ``.vcom`` file."""
         annex = ByteWriter()
         annex.blob(self.well_formed)
-        annex.raw(hashlib.sha256(self.well_formed).digest())
-        return self._encoded + annex.getvalue()
+        annex.blob(self.widths)
+        body = annex.getvalue()
+        return self._encoded + body + hashlib.sha256(body).digest()
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "commitment") -> Commitment:
@@ -207,8 +212,11 @@ class Commitment:
         end = reader.position
         if reader.raw(DIGEST_BYTES, "digest") != hashlib.sha256(DOMAIN + data[:end]).digest():
             reader.fail("digest", "the file is damaged or incomplete; fetch or make it again")
+        start = reader.position
         well_formed = reader.blob("annex", MAX_ANNEX)
-        if reader.raw(DIGEST_BYTES, "annex checksum") != hashlib.sha256(well_formed).digest():
+        widths = reader.blob("annex", MAX_WIDTHS)
+        annex = data[start : reader.position]
+        if reader.raw(DIGEST_BYTES, "annex checksum") != hashlib.sha256(annex).digest():
             reader.fail(
                 "annex checksum", "the file is damaged or incomplete; fetch or make it again"
             )
@@ -227,7 +235,7 @@ class Commitment:
         if vocabulary:
             metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
         model = ModelCommitment.from_bytes(rows)
-        commitment = cls(metadata, program, table, model, well_formed)
+        commitment = cls(metadata, program, table, model, well_formed, widths)
         # What was read is what is pinned, whatever a compressor would write today.
         commitment.__dict__["_encoded"] = data[: end + DIGEST_BYTES]
         return commitment

@@ -268,6 +268,9 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
             "vocabulary": vocabulary_of(program),
             "context_tokens": context_of(program),
         },
+        "weights": "the file says that it proves"
+        + (" their stated widths" if commitment.widths else " integers below 2^49")
+        + "; `veracity verify` checks it",
         "tokenisation": "not pinned: verifiers cannot check how a prompt was spelled in token ids"
         if commitment.table.rule is None
         else "pinned: every text has one spelling in token ids",

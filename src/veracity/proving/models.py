@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from veracity import frontends
 from veracity.codec.arguments import require_type
 from veracity.errors import UsageError
-from veracity.formats.program import ProgramFile
+from veracity.formats.program import NetworkFile, ProgramFile
 from veracity.progress import Progress, silent
 from veracity.work.programs import load_any
 
-__all__ = ["calibrate", "import_model", "judged", "require_agreement"]
+__all__ = [
+    "calibrate",
+    "check_network",
+    "import_model",
+    "import_network",
+    "judged",
+    "require_agreement",
+]
 
 #: Of the tokens that the float model takes, how many the integer program takes too: what is good,
 #: and what nobody should commit to by mistake.
@@ -46,6 +53,78 @@ def import_model(
     require_type("source", source, str, os.PathLike)
     require_type("out", out, str, os.PathLike)
     return frontends.import_model(source, out, progress=progress)
+
+
+def import_network(
+    source: str | Path,
+    out: str | Path,
+    *,
+    samples: str | Path | None = None,
+    outputs: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    constants: Mapping[str, float] | None = None,
+    progress: Progress = silent,
+) -> NetworkFile:
+    """Read an ONNX network into a ``.vprog`` file and choose its scales.
+
+    Parameters
+    ----------
+    source : path
+        An ``.onnx`` file.
+    out : path
+        The file to write.
+    samples : path, optional
+        Folder of ``.npy`` inputs to observe; random numbers of 0 .. 1 by default.
+    outputs : sequence of str
+        Results to cut the network at; its own by default.
+    sizes : mapping, optional
+        Lengths that the file only names.
+    constants : mapping, optional
+        Inputs to fix, each to one number.
+    progress : Progress
+        Called as the work advances.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Names the first node that cannot be proved.
+    FormatError
+        The file is damaged.
+    UsageError
+        A length is not known, or a sample does not fit.
+    """
+    from veracity.frontends.onnx import import_onnx
+
+    return import_onnx(
+        source,
+        out,
+        samples=samples,
+        outputs=outputs,
+        sizes=sizes,
+        constants=constants,
+        progress=progress,
+    )
+
+
+def check_network(
+    source: str | Path,
+    *,
+    outputs: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    constants: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """What an import would say: ops, sizes, and every node that cannot be proved.
+
+    Parameters
+    ----------
+    source : path
+        An ``.onnx`` file.
+    outputs, sizes, constants : optional
+        As for :func:`import_network`.
+    """
+    from veracity.frontends.onnx import check_onnx, open_onnx
+
+    return check_onnx(open_onnx(source, outputs=outputs, sizes=sizes, constants=constants))
 
 
 def calibrate(

@@ -28,9 +28,12 @@ __all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
 #: What an accepted proof establishes, and what it does not, in plain words.
 PROVED = (
     "the committed model, run in its exact integer arithmetic, gives this answer to this prompt: "
-    "every step from token ids to token ids, each token the most likely one; its weights are "
-    "integers below 2^49, fixed when it was committed"
+    "every step from token ids to token ids, each token the most likely one; its weights, "
+    "fixed when it was committed, are integers"
 )
+#: Added to it: what the commitment's annex proves of the weights.
+WEIGHTS_BOUNDED = " below 2^49"
+WEIGHTS_EXACT = " within the widths that its program states"
 NOT_PROVED = (
     "that this commitment is to the model its publisher promised (name, source and accuracy are "
     "the publisher's statements); that the template around the prompt, the tokens that end an "
@@ -74,6 +77,8 @@ class VerifiedAnswer:
     tokenisation_checked : bool
         Whether the prompt's ids were compared with the one encoding of its text. False only for
         models whose tokenizer the commitment cannot pin.
+    widths_checked : bool
+        Whether every weight is proved to keep to its stated width (else: integers below 2^49).
     commitment_digest : str
         The commitment that the caller pinned.
     context : str
@@ -96,6 +101,7 @@ class VerifiedAnswer:
     prompt_tokens: int
     answer_tokens: int
     tokenisation_checked: bool
+    widths_checked: bool
     commitment_digest: str
     context: str
     metadata: Metadata = field(repr=False)
@@ -110,7 +116,8 @@ class VerifiedAnswer:
     @property
     def proved(self) -> str:
         """What this proof establishes, for people."""
-        return PROVED + (TOKENISATION_CHECKED if self.tokenisation_checked else "")
+        weights = WEIGHTS_EXACT if self.widths_checked else WEIGHTS_BOUNDED
+        return PROVED + weights + (TOKENISATION_CHECKED if self.tokenisation_checked else "")
 
     @property
     def not_proved(self) -> str:
@@ -132,6 +139,7 @@ class VerifiedAnswer:
             "prompt_tokens": self.prompt_tokens,
             "answer_tokens": self.answer_tokens,
             "tokenisation_checked": self.tokenisation_checked,
+            "widths_checked": self.widths_checked,
             "commitment": self.commitment_digest,
             "context": self.context,
             "stated": self.metadata.to_plain(),
@@ -273,6 +281,7 @@ def verify(
         prompt_tokens=given.prompt_length,
         answer_tokens=len(given.answer),
         tokenisation_checked=pinned.table.encoder is not None,
+        widths_checked=bool(pinned.widths),
         commitment_digest=pinned.digest,
         context=given.context,
         metadata=metadata,

@@ -28,6 +28,7 @@ __all__ = ["commit"]
 def commit(
     program: AnyProgram | str | Path,
     *,
+    exact: bool = False,
     hide_source: bool = False,
     threads: int | None = None,
     backend: str = "cpu",
@@ -40,6 +41,9 @@ def commit(
     ----------
     program : ProgramFile, NetworkFile or path
         A model with its scales.
+    exact : bool
+        Prove, too, that every weight keeps to its stated width: what evaluation assumes. It takes
+        about as long as the proof of an answer with as many lookups as the model has weights.
     hide_source : bool
         Leave the digest of the file of weights out of what is published: whoever has the file
         could recognise it.
@@ -61,6 +65,8 @@ def commit(
     ------
     UsageError
         The program was not calibrated yet.
+    RangeError
+        A weight is wider than stated (only with ``exact``).
     """
     require_settings(threads, backend, progress)
     progress("load", 0.0)
@@ -91,5 +97,8 @@ def commit(
     progress("commit", 1.0)
     files = (model, opening)
     well_formed = zkml.prove_well_formed(engine, integers, loaded.weights, files)
-    commitment = Commitment(metadata, integers, table, model, well_formed)
+    widths = b""
+    if exact:
+        widths = zkml.prove_widths(engine, integers, loaded.weights, files, progress)
+    commitment = Commitment(metadata, integers, table, model, well_formed, widths)
     return commitment, Secret(commitment, weights_digest(loaded.weights), opening)

@@ -1,4 +1,4 @@
-"""Checking once that a commitment's weights are integers, and remembering the verdict.
+"""Checking once what a commitment's annex proves of its weights, and remembering the verdict.
 
 What is remembered is that one annex proves one commitment, by the digest of both: an empty file in
 the user's cache. Whoever can write there can make this user's verifier skip the check, as they
@@ -26,12 +26,15 @@ def verdict_file(commitment: Commitment) -> Path:
         b"veracity well-formed v3"
         + bytes.fromhex(commitment.digest)
         + hashlib.sha256(commitment.well_formed).digest()
+        + hashlib.sha256(commitment.widths).digest()
     ).hexdigest()
     return cache_root() / "well-formed" / name
 
 
 def require_well_formed(engine: Engine, commitment: Commitment) -> None:
     """Check that the committed weights are integers below ``2^49``, or that this was checked.
+
+    Where the annex says that they keep to their stated widths, that is checked, too.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ def require_well_formed(engine: Engine, commitment: Commitment) -> None:
     Raises
     ------
     VerificationError
-        Where the annex is missing or does not prove it.
+        Where the annex is missing or false.
     """
     if not commitment.well_formed:
         raise VerificationError(
@@ -56,9 +59,11 @@ def require_well_formed(engine: Engine, commitment: Commitment) -> None:
         zkml.verify_well_formed(
             engine, commitment.program, commitment.model, commitment.well_formed
         )
+        if commitment.widths:
+            zkml.verify_widths(engine, commitment.program, commitment.model, commitment.widths)
     except (VerificationError, FormatError) as error:
         raise VerificationError(
-            f"the proof that the weights are integers is false ({error})", "commitment"
+            f"the proof about the weights, that they are integers, is false ({error})", "commitment"
         ) from error
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
         verdict.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from veracity.zkml.accounting import Costs, OpCosts, count, count_links, count_ops, model_rows
 from veracity.zkml.chain import prove, verify
+from veracity.zkml.exact_widths import prove_widths, verify_widths
 from veracity.zkml.links import cut_places
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
 from veracity.zkml.statement import Execution, Statement
@@ -22,6 +23,8 @@ __all__ = [
     "model_rows",
     "prove",
     "prove_well_formed",
+    "prove_widths",
     "verify",
     "verify_well_formed",
+    "verify_widths",
 ]

@@ -30,13 +30,14 @@ from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.declared import Given, weight_id
 from veracity.zkml.model import ModelCommitment, ModelOpening, weight_arrays, weight_specs
 
-__all__ = ["PROTOCOL", "prove_well_formed", "verify_well_formed"]
+__all__ = ["PROTOCOL", "commitment_statement", "prove_well_formed", "verify_well_formed"]
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
 PROTOCOL = "veracity v3 well-formed"
 
 
-def _statement(program: Program, commitment: ModelCommitment) -> bytes:
+def commitment_statement(program: Program, commitment: ModelCommitment) -> bytes:
+    """What transcripts about a commitment absorb: label, row length, program and all rows."""
     return framed(
         GENERATOR_LABEL.encode(),
         bytes([commitment.log_columns]),
@@ -94,7 +95,7 @@ def prove_well_formed(
     key = load_key(engine, commitment.log_columns) if key is None else key
     circuit = _circuit(program, commitment.log_columns, weights)
     arrays = weight_arrays(engine, program, weights, files)
-    transcript = ProverTranscript(PROTOCOL, _statement(program, commitment))
+    transcript = ProverTranscript(PROTOCOL, commitment_statement(program, commitment))
     prove_circuit(engine, key, circuit, arrays, transcript, opening.seed, progress)
     return transcript.finish()
 
@@ -129,7 +130,7 @@ def verify_well_formed(
         raise VerificationError("the commitment belongs to another program", "statement")
     key = load_key(engine, commitment.log_columns) if key is None else key
     points = commitment.points(engine, program)
-    statement = _statement(program, commitment)
+    statement = commitment_statement(program, commitment)
     transcript = VerifierTranscript(PROTOCOL, statement, proof)
     circuit = _circuit(program, commitment.log_columns)
     remaining = verify_circuit(engine, key, circuit, points, transcript)

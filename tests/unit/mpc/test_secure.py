@@ -18,7 +18,8 @@ from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rop
 from veracity.lm.text_decoder import forward, vocabulary_of
 from veracity.lm.text_decoder import logits as every_logit
 from veracity.mpc.material import Material, ReplayRegistry
-from veracity.mpc.party import OWNER, USER, Party
+from veracity.mpc.party import OWNER, USER
+from veracity.mpc.secure.party import Party
 from veracity.mpc.secure.plan import make_plan
 from veracity.mpc.secure.session import PartySession
 

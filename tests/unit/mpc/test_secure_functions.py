@@ -15,13 +15,13 @@ from veracity.graph.functions import find_function
 from veracity.graph.ops import Function, Norm, Rope, rotary
 from veracity.graph.ops.norm import normalise
 from veracity.graph.tables import function_table
-from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.attention import exp_pieces
 from veracity.mpc.secure.functions import fit_function, fit_pieces, function
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.opening import open_values
 from veracity.mpc.secure.piecewise import fit, piecewise, piecewise_wrapped
 from veracity.mpc.secure.reciprocal import groups, openings, total
+from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.rotary import rotate
 from veracity.mpc.secure.tables import Table, look_up, tabulate
 

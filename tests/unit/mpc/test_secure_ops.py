@@ -9,10 +9,10 @@ import pytest
 
 from tests.support.secure_operations import RNG, checked, opens, results
 from tests.support.secure_parties import masks_fit, opened, ring, together
-from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.linear import linear, linear_of_secret
 from veracity.mpc.secure.opening import Opening, open_values, plus, share_of, share_of_mask
 from veracity.mpc.secure.product import product
+from veracity.mpc.secure.role import Masked, Role, Secret
 
 
 def test_an_opening_without_truncation_is_exact() -> None:

@@ -38,7 +38,10 @@ Details = dict[str, Array]
 
 #: No value or accumulator reaches this: evaluation holds it in signed 64-bit words.
 LARGEST = 1 << 62
-_REMEDY = "calibrate again with text like this input (veracity calibrate --text FILE)"
+_REMEDY = (
+    "calibrate again with text like this input (veracity calibrate --text FILE); import a network "
+    "again with samples like it (veracity import --samples DIR)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,12 @@ from math import ceil, exp, log2
 import numpy as np
 
 from veracity.graph.ops import Attention
-from veracity.mpc.party import Array, Masked, Role, Secret
+from veracity.mpc.party import Array
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
 from veracity.mpc.secure.product import product
 from veracity.mpc.secure.reciprocal import Group, groups, openings, total
+from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.tournament import join, maximum
 
 __all__ = ["attention", "exp_pieces"]

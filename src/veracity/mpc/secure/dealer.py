@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from veracity.mpc.material import Writer
-from veracity.mpc.party import Array, Role, hollow
+from veracity.mpc.party import Array
+from veracity.mpc.secure.products import apply
+from veracity.mpc.secure.role import Local, Masked, Opening, Role, Secret, Shape, Use, shape_only
 
-__all__ = ["Dealer", "Use"]
-
-#: A weight by name, as a matrix (n, k) or as one factor for every feature.
-Use = tuple[str, Literal["matrix", "gain"]]
-
-Keys = NDArray[np.uint8]
+__all__ = ["Dealer"]
 
 
 @dataclass(eq=False)
@@ -33,42 +28,96 @@ class Dealer(Role):
         Material of the parties.
     weights : mapping
         Masks U of the weights.
-    dry : bool
-        Count only: no randomness, no keys, no products.
-
-    Attributes
-    ----------
-    wraps : float
-        Expected number of masks that wrap around where they must not.
-    prepare : list
-        ``(label, shape, uses)`` of every mask V of a linear layer's input.
     """
 
     owner: Writer
     user: Writer
     weights: Mapping[str, Array]
-    dry: bool = False
-    wraps: float = 0.0
-    prepare: list[tuple[int, tuple[int, ...], tuple[Use, ...]]] = field(default_factory=list)
 
-    def both(self, shape: tuple[int, ...]) -> Array:
-        """A mask: the sum of a draw of the owner and one of the user."""
-        return self.draw(self.owner, shape) + self.draw(self.user, shape)
+    async def open(self, items: Sequence[Opening]) -> list[Masked]:
+        """Masks: the sum of a draw of the owner and one of the user."""
+        found = []
+        for item in items:
+            shape = item.secret.shape
+            mask = self.owner.draw(shape) + self.user.draw(shape)
+            known = None if item.shift else shape_only(shape)
+            found.append(Masked(mask >> np.uint64(item.shift), known))
+        return found
 
-    def draw(self, writer: Writer, shape: tuple[int, ...]) -> Array:
-        """What a party draws."""
-        if self.dry:
-            writer.skip()
-            return hollow(shape)
-        return writer.draw(shape)
+    def share_mask(self, mask: Array) -> Array:
+        """Share it."""
+        self.split(mask)
+        return shape_only(mask.shape)
+
+    def share_of(self, x: Masked) -> Secret:
+        """Nothing to do."""
+        return Secret(shape_only(x.shape))
+
+    def plus(self, x: Masked, constant: Array) -> Masked:
+        """The mask stays."""
+        return x
+
+    def compute(self, operation: Local) -> Secret:
+        """Write its material."""
+        operation.deal(self)
+        return Secret(shape_only(operation.shape))
+
+    def multiply(self, x: Masked, uses: Sequence[Use], shapes: Sequence[Shape]) -> list[Secret]:
+        """``r - V`` to the owner, shares of ``U V``.
+
+        Parameters
+        ----------
+        x : Masked
+            (rows, k).
+        uses : sequence of (name, kind)
+            Weights.
+        shapes : sequence of tuple
+            Of the results.
+        """
+        mask = self.user.draw(x.shape)
+        self.owner.put(x.value - mask)
+        return self._share_products(mask, uses, shapes)
+
+    async def multiply_secret(
+        self, x: Secret, uses: Sequence[Use], shapes: Sequence[Shape]
+    ) -> list[Secret]:
+        """Shares of ``U V``.
+
+        Parameters
+        ----------
+        x : Secret
+            (rows, k).
+        uses : sequence of (name, kind)
+            Weights.
+        shapes : sequence of tuple
+            Of the results.
+        """
+        return self._share_products(self.user.draw(x.shape), uses, shapes)
+
+    def _share_products(
+        self, mask: Array, uses: Sequence[Use], shapes: Sequence[Shape]
+    ) -> list[Secret]:
+        for name, kind in uses:
+            self.split(apply(self.engine.ring, mask, self.weights[name], kind))
+        return [Secret(shape_only(shape)) for shape in shapes]
+
+    def from_owner(self, shape: Shape, value: Callable[[], Array]) -> Secret:
+        """Nothing to do."""
+        return Secret(shape_only(shape))
+
+    def from_user(self, shape: Shape, value: Callable[[], Array]) -> Secret:
+        """Nothing to do."""
+        return Secret(shape_only(shape))
+
+    async def disclose(self, word: Secret, bits: int) -> int | None:
+        """Nothing to do."""
+        return None
+
+    # What operations write.
 
     def split(self, value: Array) -> None:
         """Share a value: a draw to the owner, the difference to the user."""
-        if self.dry:
-            self.owner.skip()
-            self.user.count(value.size * 8)
-        else:
-            self.user.put(value - self.owner.draw(value.shape))
+        self.user.put(value - self.owner.draw(value.shape))
 
     def comparison_keys(self, bits: int, alpha: Array, payload: Array) -> None:
         """Keys of ``payload [x < alpha]`` for both parties.
@@ -82,7 +131,10 @@ class Dealer(Role):
         payload : uint64 array
             (n, words).
         """
-        self._keys(self.engine.fss.dcf_keys, self.engine.fss.dcf_key_bytes, bits, alpha, payload)
+        seed = secrets.token_bytes(32)
+        pair = self.engine.fss.dcf_keys(seed, bits, alpha, np.ascontiguousarray(payload))
+        self.owner.put(pair[0])
+        self.user.put(pair[1])
 
     def point_keys(self, bits: int, alpha: Array, payload: Array) -> None:
         """Keys of ``payload [x = alpha]`` for both parties.
@@ -96,20 +148,7 @@ class Dealer(Role):
         payload : uint64 array
             (n, words).
         """
-        self._keys(self.engine.fss.dpf_keys, self.engine.fss.dpf_key_bytes, bits, alpha, payload)
-
-    def _keys(
-        self,
-        make: Callable[[bytes, int, Array, Array], tuple[Keys, Keys]],
-        size: Callable[[int, int], int],
-        bits: int,
-        alpha: Array,
-        payload: Array,
-    ) -> None:
-        if self.dry:
-            for writer in (self.owner, self.user):
-                writer.count(len(alpha) * size(bits, payload.shape[1]))
-            return
-        made = make(secrets.token_bytes(32), bits, alpha, np.ascontiguousarray(payload))
-        self.owner.put(made[0])
-        self.user.put(made[1])
+        seed = secrets.token_bytes(32)
+        pair = self.engine.fss.dpf_keys(seed, bits, alpha, np.ascontiguousarray(payload))
+        self.owner.put(pair[0])
+        self.user.put(pair[1])

@@ -11,8 +11,10 @@ from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Op
 from veracity.graph.ops.base import Unsupported
 from veracity.graph.program import Program
-from veracity.mpc.party import Array, Role, Secret
+from veracity.mpc.party import Array
 from veracity.mpc.secure.ops import RULES, Rule
+from veracity.mpc.secure.role import Role, Secret
+from veracity.mpc.secure.token_selection import reveal
 from veracity.mpc.secure.values import Cache, Values
 
 __all__ = ["Cache", "ForwardPass", "rows_of"]
@@ -47,6 +49,10 @@ class ForwardPass(Values):
                 if answer is not None:
                     return answer
         raise UnsupportedModelError("program", "no head", "import the model again")
+
+    async def answer(self) -> int | None:
+        """All ops, and the token at the user; None elsewhere, and where there is no result."""
+        return await reveal(self.role, await self.run())
 
 
 def rule_of(op: Op) -> Rule:

@@ -29,9 +29,9 @@ from veracity.errors import UnsupportedModelError
 from veracity.graph import tables as program_tables
 from veracity.graph.functions import find_function
 from veracity.graph.ops import Function
-from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
 from veracity.mpc.secure.polynomials import Function as Real
+from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.tables import Table, look_up, tabulate
 
 __all__ = ["LIMIT", "fit_function", "fit_pieces", "function"]

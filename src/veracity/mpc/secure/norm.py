@@ -17,10 +17,11 @@ import numpy as np
 
 from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Norm
-from veracity.mpc.party import Array, Masked, Role, Secret
+from veracity.mpc.party import Array
 from veracity.mpc.secure.opening import Opening, open_values, plus
 from veracity.mpc.secure.product import product
 from veracity.mpc.secure.reciprocal import Group, groups, openings, total
+from veracity.mpc.secure.role import Masked, Role, Secret
 
 __all__ = ["norm"]
 

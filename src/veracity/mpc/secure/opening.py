@@ -17,44 +17,17 @@ repeated with other material; expected repetitions are counted by the plan.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from veracity.mpc.cost import Cost
-from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
-from veracity.mpc.secure.dealer import Dealer
+from veracity.mpc.party import Array
+from veracity.mpc.secure.role import Masked, Opening, Role, Secret
 
-__all__ = ["Opening", "cost", "open_values", "plus", "share_of", "share_of_mask", "shift_right"]
-
+__all__ = ["Opening", "cost", "open_values", "plus", "share_of", "share_of_mask"]
 
 _WORD = (1 << 64) - 1
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A value to open: ``secret / 2^shift``, where ``|secret| < 2^(bits - 1)``."""
-
-    secret: Secret
-    shift: int = 0
-    bits: int = 64
-
-
-def shift_right(c: Array, shift: int, bits: int) -> Array:
-    """``(c >> shift) - (2^(bits-1) >> shift)``: takes off what made the value positive.
-
-    Parameters
-    ----------
-    c : uint64 array
-        Opened values, made positive.
-    shift : int
-        Bits to drop.
-    bits : int
-        Bits of the values.
-    """
-    if shift == 0:
-        return c
-    return (c >> np.uint64(shift)) - np.uint64(1 << (bits - 1 - shift))
 
 
 def cost(count: int) -> Cost:
@@ -64,62 +37,22 @@ def cost(count: int) -> Cost:
 
 async def open_values(role: Role, items: Sequence[Opening]) -> list[Masked]:
     """Open values in one exchange."""
-    sizes = [int(np.prod(item.secret.shape)) for item in items]
-    role.charge("open", cost(sum(sizes)))
-    shapes = [item.secret.shape for item in items]
-    if isinstance(role, Dealer):
-        found = []
-        for item, shape in zip(items, shapes, strict=True):
-            role.wraps += int(np.prod(shape)) * 2.0 ** (item.bits - 64) if item.shift else 0.0
-            mask = role.both(shape)
-            known = None if item.shift else hollow(shape)
-            found.append(Masked(mask if role.dry else mask >> np.uint64(item.shift), known))
-        return found
-    party = _party(role)
-    own = [party.material.draw(shape) for shape in shapes]
-    sent = np.concatenate(
-        [(i.secret.share + r).reshape(-1) for i, r in zip(items, own, strict=True)]
-    )
-    at = 0
-    if party.index == OWNER:
-        for item, size in zip(items, sizes, strict=True):
-            if item.shift:
-                sent[at : at + size] += np.uint64(1 << (item.bits - 1))
-            at += size
-    opened = sent + await party.channel.exchange_array(party.next_tag(), sent)
-    found, at = [], 0
-    for item, shape, size, mask in zip(items, shapes, sizes, own, strict=True):
-        c = opened[at : at + size].reshape(shape)
-        at += size
-        if item.shift:
-            party.watch(c, item.bits)
-            found.append(Masked(shift_right(c, item.shift, item.bits)))
-        else:
-            found.append(Masked(c, mask))
-    return found
+    role.charge("open", cost(sum(prod(item.secret.shape) for item in items)))
+    return await role.open(items)
 
 
 def share_of_mask(role: Role, x: Masked) -> Array:
     """A party's share of x's mask, dealt where the parties have none yet: 8 bytes to the user."""
     if x.share is None:
-        size = int(np.prod(x.shape))
-        role.charge("mask", Cost(offline_bytes_user=8 * size))
-        if isinstance(role, Dealer):
-            role.split(x.value)
-            x.share = hollow(x.shape)
-        else:
-            party = _party(role)
-            material = party.material
-            x.share = material.draw(x.shape) if party.index == OWNER else material.take(x.shape)
+        role.charge("mask", Cost(offline_bytes_user=8 * prod(x.shape)))
+        x.share = role.share_mask(x.value)
     return x.share
 
 
 def share_of(role: Role, x: Masked) -> Secret:
     """Shares of an opened value."""
-    share = share_of_mask(role, x)
-    if isinstance(role, Dealer):
-        return Secret(hollow(x.shape))
-    return Secret(_party(role).mine(x.value) - share)
+    share_of_mask(role, x)
+    return role.share_of(x)
 
 
 def plus(role: Role, x: Masked, constant: Array | int) -> Masked:
@@ -134,13 +67,6 @@ def plus(role: Role, x: Masked, constant: Array | int) -> Masked:
     constant : uint64 array or int
         Public.
     """
-    if isinstance(role, Dealer):
-        return x
-    added = np.uint64(constant & _WORD) if isinstance(constant, int) else constant
-    return Masked(x.value + added, x.share)
-
-
-def _party(role: Role) -> Party:
-    if not isinstance(role, Party):
-        raise TypeError("a role is a party or the dealer")
-    return role
+    if isinstance(constant, int):
+        constant = np.asarray(np.uint64(constant & _WORD))
+    return role.plus(x, constant)

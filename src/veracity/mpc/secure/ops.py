@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.graph.ops import (
     Add,
@@ -28,12 +29,13 @@ from veracity.graph.ops import (
 )
 from veracity.graph.ops.base import Unsupported
 from veracity.mpc.decoder import NO_RULES, vocabulary_of
-from veracity.mpc.party import OWNER, Party, Secret, hollow
+from veracity.mpc.party import Array
 from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.functions import function
-from veracity.mpc.secure.linear import Use, linear, linear_of_secret
+from veracity.mpc.secure.linear import linear, linear_of_secret
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.product import product
+from veracity.mpc.secure.role import Secret, Use
 from veracity.mpc.secure.token_selection import choose
 from veracity.mpc.secure.values import Value, Values
 from veracity.mpc.weights import transposed
@@ -59,28 +61,30 @@ class Rule:
 
 async def _embed(at: Values, op: Embed) -> None:
     """A linear layer whose input, rows of the unit matrix, is the user's."""
-    name = transposed(op.table)
     shape = (at.rows, vocabulary_of(at.program))
-    one_hot = hollow(shape)
-    if isinstance(at.role, Party):
-        one_hot = np.zeros(shape, dtype=np.uint64)
-        if at.role.index != OWNER:
-            one_hot[np.arange(at.rows), np.asarray(at.tokens)] = 1
-    uses: list[Use] = [(name, "matrix")]
-    (secret,) = await linear_of_secret(at.role, Secret(one_hot), uses, at.shapes)
+
+    def one_hot() -> Array:
+        found = np.zeros(shape, dtype=np.uint64)
+        found[np.arange(at.rows), np.asarray(at.tokens)] = 1
+        return found
+
+    x = at.role.from_user(shape, one_hot)
+    uses: list[Use] = [(transposed(op.table), "matrix")]
+    (secret,) = await linear_of_secret(at.role, x, uses, at.shapes)
     at.store(op, secret, 0, at.program.weights[op.table].bits + 1)
 
 
 async def _positions(at: Values, op: Positions) -> None:
     """Rows of the owner's table at public positions."""
-    shape = (at.rows, at.program.weights[op.table].shape[1])
-    share = hollow(shape)
-    if isinstance(at.role, Party):
-        share = np.zeros(shape, dtype=np.uint64)
-        if at.role.index == OWNER:
-            rows = at.plain[op.table][at.start : at.start + at.rows]
-            share = rows.astype(np.int64).view(np.uint64)
-    at.store(op, Secret(share), 0, at.program.weights[op.table].bits + 1)
+    spec = at.program.weights[op.table]
+    shape = (at.rows, spec.shape[1])
+    rows = slice(at.start, at.start + at.rows)
+    secret = at.role.from_owner(shape, lambda: _words(at.plain[op.table][rows]))
+    at.store(op, secret, 0, spec.bits + 1)
+
+
+def _words(integers: NDArray[np.integer]) -> Array:
+    return integers.astype(np.int64).view(np.uint64)
 
 
 async def _add(at: Values, op: Add) -> None:
@@ -112,11 +116,9 @@ _KINDS: dict[type[Op], Any] = {Linear: "matrix", Gain: "gain"}
 
 
 def _with_bias(at: Values, op: Any, x: Secret, guard: int) -> Secret:
-    role = at.role
-    if op.bias is None or not isinstance(role, Party) or role.index != OWNER:
+    if op.bias is None:
         return x
-    bias = at.plain[op.bias].astype(np.int64).view(np.uint64) << np.uint64(guard)
-    return Secret(x.share + bias)
+    return x + at.role.from_owner(x.shape, lambda: _words(at.plain[op.bias]) << np.uint64(guard))
 
 
 async def _norm(at: Values, op: Norm) -> None:

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,11 @@ from numpy.typing import NDArray
 from veracity.engine.api import Fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
-from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.party import Array
 from veracity.mpc.secure.dealer import Dealer
+from veracity.mpc.secure.party import Party
 from veracity.mpc.secure.polynomials import Function, assemble, parabola
+from veracity.mpc.secure.role import Local, Masked, Role, Secret
 
 __all__ = ["Pieces", "cost", "fit", "piecewise", "piecewise_wrapped"]
 
@@ -147,27 +150,8 @@ def piecewise(role: Role, x: Masked, pieces: Pieces) -> Secret:
     pieces : Pieces
         The function.
     """
-    count = int(np.prod(x.shape))
-    role.charge("pieces", cost(role.engine.fss, count, pieces.bits))
-    low = np.uint64(pieces.low & _WORD)
-    if isinstance(role, Dealer):
-        _deal(role, x.value.reshape(-1), x.value.reshape(-1), pieces.bits)
-        return Secret(hollow(x.shape))
-    party, keys, shares = _take(role, count, pieces.bits)
-    c = x.value.reshape(-1)
-    base = c - low
-    points = base[:, None] - pieces.points[None, :]
-    sums = role.engine.fss.dcf_weighted(
-        party.index, pieces.bits, keys, points, pieces.differences
-    )  # (N, 3, 3)
-    # Where C < k the public [C < k] counts: differences of all knots above C.
-    above = np.concatenate(
-        [np.cumsum(pieces.differences[::-1], axis=0)[::-1], np.zeros((1, 3), dtype=np.uint64)]
-    )
-    inside = base & np.uint64((1 << pieces.bits) - 1)
-    at = np.searchsorted(pieces.points, inside, side="right")
-    sums += shares[:, :, None] * above[at][:, None, :]
-    return Secret(assemble(sums, c).reshape(x.shape))
+    role.charge("pieces", cost(role.engine.fss, prod(x.shape), pieces.bits))
+    return role.compute(_Straight(x.shape, x.value.reshape(-1), pieces))
 
 
 def piecewise_wrapped(role: Role, x: Masked, pieces: Pieces) -> Secret:
@@ -184,44 +168,67 @@ def piecewise_wrapped(role: Role, x: Masked, pieces: Pieces) -> Secret:
     pieces : Pieces
         The function.
     """
-    count, size = int(np.prod(x.shape)), np.uint64(1 << pieces.bits)
-    role.charge("pieces", cost(role.engine.fss, count, pieces.bits))
-    inside = x.value.reshape(-1) & (size - np.uint64(1))
-    if isinstance(role, Dealer):
-        _deal(role, inside, inside, pieces.bits)
-        return Secret(hollow(x.shape))
-    party, keys, shares = _take(role, count, pieces.bits)
-    points = inside[:, None] - pieces.points[None, :]
-    found = role.engine.fss.dcf_evaluate(party.index, pieces.bits, keys, points, 3)  # (N, m + 1, 3)
-    low = np.uint64(pieces.low & _WORD)
-    beyond = inside[:, None] < pieces.points[None, :]  # C < k
-    d = pieces.differences
-    straight = np.where(beyond[:, :, None], np.uint64(0), found)
-    wrapped = np.where(beyond[:, :, None], found, np.uint64(0))
-    plain = np.einsum("nmp,mq->npq", straight, d)
-    plain += shares[:, :, None] * (beyond.astype(np.uint64) @ d)[:, None, :]
-    around = np.einsum("nmp,mq->npq", wrapped, d)
-    y = assemble(plain, inside + low) + assemble(around, inside + size + low)
-    return Secret(y.reshape(x.shape))
+    role.charge("pieces", cost(role.engine.fss, prod(x.shape), pieces.bits))
+    inside = x.value.reshape(-1) & np.uint64((1 << pieces.bits) - 1)
+    return role.compute(_Wrapped(x.shape, inside, pieces))
 
 
-def _deal(dealer: Dealer, alpha: Array, r: Array, bits: int) -> None:
-    if dealer.dry:
-        payload = hollow((len(r), 3))
-        alpha = hollow(len(r))
-    else:
+@dataclass(frozen=True, eq=False)
+class _Pieces(Local):
+    """A comparison key with the payload ``(1, r, r^2)``, and shares of the payload."""
+
+    value: Array
+    pieces: Pieces
+
+    def deal(self, dealer: Dealer) -> None:
+        r, bits = self.value, self.pieces.bits
         payload = np.stack([np.ones_like(r), r, r * r], axis=1)
-        alpha = alpha & np.uint64((1 << bits) - 1)
-    dealer.comparison_keys(bits, alpha, payload)
-    dealer.split(payload[:, 1:])
+        dealer.comparison_keys(bits, r & np.uint64((1 << bits) - 1), payload)
+        dealer.split(payload[:, 1:])
+
+    def material(self, party: Party) -> tuple[NDArray[np.uint8], Array]:
+        """Keys, and shares of ``(1, r, r^2)``."""
+        count = len(self.value)
+        keys = party.keys(count, party.engine.fss.dcf_key_bytes(self.pieces.bits, 3))
+        powers = party.dealt((count, 2))
+        one = party.mine(np.ones((count, 1), dtype=np.uint64))
+        return keys, np.concatenate([one, powers], axis=1)
 
 
-def _take(role: Role, count: int, bits: int) -> tuple[Party, NDArray[np.uint8], Array]:
-    if not isinstance(role, Party):
-        raise TypeError("a role is a party or the dealer")
-    material = role.material
-    keys = material.take_keys(count, role.engine.fss.dcf_key_bytes(bits, 3))
-    owner = role.index == OWNER
-    powers = material.draw((count, 2)) if owner else material.take((count, 2))
-    one = np.full((count, 1), 1 if owner else 0, dtype=np.uint64)
-    return role, keys, np.concatenate([one, powers], axis=1)
+class _Straight(_Pieces):
+    def run(self, party: Party) -> Array:
+        keys, shares = self.material(party)
+        c, pieces = self.value, self.pieces
+        base = c - np.uint64(pieces.low & _WORD)
+        points = base[:, None] - pieces.points[None, :]
+        sums = party.engine.fss.dcf_weighted(
+            party.index, pieces.bits, keys, points, pieces.differences
+        )  # (N, 3, 3)
+        # Where C < k the public [C < k] counts: differences of all knots above C.
+        above = np.concatenate(
+            [np.cumsum(pieces.differences[::-1], axis=0)[::-1], np.zeros((1, 3), dtype=np.uint64)]
+        )
+        inside = base & np.uint64((1 << pieces.bits) - 1)
+        at = np.searchsorted(pieces.points, inside, side="right")
+        sums += shares[:, :, None] * above[at][:, None, :]
+        return assemble(sums, c).reshape(self.shape)
+
+
+class _Wrapped(_Pieces):
+    def run(self, party: Party) -> Array:
+        keys, shares = self.material(party)
+        inside, pieces = self.value, self.pieces
+        points = inside[:, None] - pieces.points[None, :]
+        found = party.engine.fss.dcf_evaluate(
+            party.index, pieces.bits, keys, points, 3
+        )  # (N, m + 1, 3)
+        low, size = np.uint64(pieces.low & _WORD), np.uint64(1 << pieces.bits)
+        beyond = inside[:, None] < pieces.points[None, :]  # C < k
+        d = pieces.differences
+        straight = np.where(beyond[:, :, None], np.uint64(0), found)
+        wrapped = np.where(beyond[:, :, None], found, np.uint64(0))
+        plain = np.einsum("nmp,mq->npq", straight, d)
+        plain += shares[:, :, None] * (beyond.astype(np.uint64) @ d)[:, None, :]
+        around = np.einsum("nmp,mq->npq", wrapped, d)
+        y = assemble(plain, inside + low) + assemble(around, inside + size + low)
+        return y.reshape(self.shape)

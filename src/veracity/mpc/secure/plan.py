@@ -1,28 +1,33 @@
-"""What a pass will cost, by running it without values: declared costs, hops, chance of a repeat."""
+"""What a pass will cost, by running it on shapes: declared costs, hops, chance of a repeat."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 
 from veracity.engine.api import Engine
 from veracity.graph.ops import Attention
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
-from veracity.mpc.material import Writer
 from veracity.mpc.mode import PassPlan, Same
-from veracity.mpc.party import Masked, hollow
-from veracity.mpc.secure.dealer import Dealer
+from veracity.mpc.party import Array
 from veracity.mpc.secure.evaluate import Cache, ForwardPass
-from veracity.mpc.secure.linear import Use
-from veracity.mpc.secure.token_selection import reveal
+from veracity.mpc.secure.role import (
+    Local,
+    Masked,
+    Opening,
+    Role,
+    Secret,
+    Shape,
+    Use,
+    at_once,
+    shape_only,
+)
 from veracity.mpc.weights import weight_shapes
 
-__all__ = ["Plan", "Preparation", "drive", "make_plan", "plan_of", "setup_cost"]
-
-_SEED = bytes(32)
+__all__ = ["Plan", "Planner", "Preparation", "make_plan", "plan_of", "setup_cost"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,100 @@ class Plan(PassPlan):
     preparations: tuple[Preparation, ...] = field(repr=False)
 
 
+@dataclass(eq=False)
+class Planner(Role):
+    """Runs every operation on shapes alone, and counts.
+
+    Attributes
+    ----------
+    repeat : float
+        Expected number of masks that wrap around where they must not.
+    preparations : list
+        Of the masks of linear layers' inputs.
+    label : int
+        Draws of the user so far.
+    """
+
+    repeat: float = 0.0
+    preparations: list[Preparation] = field(default_factory=list)
+    label: int = 0
+
+    async def open(self, items: Sequence[Opening]) -> list[Masked]:
+        """One draw each."""
+        found = []
+        for item in items:
+            shape = item.secret.shape
+            self.repeat += prod(shape) * 2.0 ** (item.bits - 64) if item.shift else 0.0
+            found.append(Masked(shape_only(shape), None if item.shift else shape_only(shape)))
+        self.label += len(items)
+        return found
+
+    def share_mask(self, mask: Array) -> Array:
+        """A shape."""
+        return shape_only(mask.shape)
+
+    def share_of(self, x: Masked) -> Secret:
+        """A shape."""
+        return Secret(shape_only(x.shape))
+
+    def plus(self, x: Masked, constant: Array) -> Masked:
+        """The same shape."""
+        return x
+
+    def compute(self, operation: Local) -> Secret:
+        """A shape."""
+        return Secret(shape_only(operation.shape))
+
+    def multiply(self, x: Masked, uses: Sequence[Use], shapes: Sequence[Shape]) -> list[Secret]:
+        """Note what the user can prepare.
+
+        Parameters
+        ----------
+        x : Masked
+            (rows, k).
+        uses : sequence of (name, kind)
+            Weights.
+        shapes : sequence of tuple
+            Of the results.
+        """
+        return self._noted(x.shape, uses, shapes)
+
+    async def multiply_secret(
+        self, x: Secret, uses: Sequence[Use], shapes: Sequence[Shape]
+    ) -> list[Secret]:
+        """As :meth:`multiply`.
+
+        Parameters
+        ----------
+        x : Secret
+            (rows, k).
+        uses : sequence of (name, kind)
+            Weights.
+        shapes : sequence of tuple
+            Of the results.
+        """
+        return self._noted(x.shape, uses, shapes)
+
+    def _noted(self, shape: Shape, uses: Sequence[Use], shapes: Sequence[Shape]) -> list[Secret]:
+        self.preparations.append(Preparation(self.label, shape, tuple(uses)))
+        self.label += 1
+        return [Secret(shape_only(s)) for s in shapes]
+
+    def from_owner(self, shape: Shape, value: Callable[[], Array]) -> Secret:
+        """A shape."""
+        return Secret(shape_only(shape))
+
+    def from_user(self, shape: Shape, value: Callable[[], Array]) -> Secret:
+        """A shape."""
+        return Secret(shape_only(shape))
+
+    async def disclose(self, word: Secret, bits: int) -> int | None:
+        """Nothing to count."""
+        return None
+
+
 def make_plan(engine: Engine, program: Program, rows: int, start: int) -> Plan:
-    """Evaluate once without values, and count.
+    """Evaluate once on shapes, and count.
 
     Parameters
     ----------
@@ -64,17 +161,16 @@ def make_plan(engine: Engine, program: Program, rows: int, start: int) -> Plan:
     start : int
         Tokens fed before.
     """
-    dealer = Dealer(engine, Writer(engine.ring, _SEED), Writer(engine.ring, _SEED), {}, dry=True)
-    cache = _hollow_cache(program, start) if start else {}
-    forward = ForwardPass(dealer, program, rows, start, cache)
-    drive(forward)
+    planner = Planner(engine)
+    cache = _shapes_of_cache(program, start) if start else {}
+    at_once(ForwardPass(planner, program, rows, start, cache).answer())
     return Plan(
         rows,
         start,
-        dealer.cost,
-        dealer.wraps,
-        dealer.by_kind,
-        tuple(Preparation(*p) for p in dealer.prepare),
+        planner.cost,
+        planner.repeat,
+        planner.by_kind,
+        tuple(planner.preparations),
     )
 
 
@@ -112,26 +208,11 @@ def setup_cost(program: Program) -> Cost:
     return Cost(offline_bytes_user=8 * count)
 
 
-def drive(forward: ForwardPass) -> None:
-    """Run a dealer's forward pass to its end: it never waits."""
-
-    async def whole() -> None:
-        await reveal(forward.role, await forward.run())
-
-    routine = whole()
-    try:
-        routine.send(None)
-    except StopIteration:
-        return
-    routine.close()
-    raise asyncio.InvalidStateError("a dealer waits for nobody")
-
-
-def _hollow_cache(program: Program, start: int) -> Cache:
+def _shapes_of_cache(program: Program, start: int) -> Cache:
     found: Cache = {}
     for op in program.ops:
         if isinstance(op, Attention):
             shape = (start, op.kv_heads * op.head_dim)
-            pair = [Masked(hollow(shape), hollow(shape)) for _ in range(2)]
+            pair = [Masked(shape_only(shape), shape_only(shape)) for _ in range(2)]
             found[op.name] = (pair[0], pair[1])
     return found

@@ -14,15 +14,19 @@ masks they had, and only the product's share is new.
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
+from dataclasses import dataclass
+from math import prod
 
 from veracity.mpc.cost import Cost
-from veracity.mpc.party import OWNER, Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.party import Array
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import share_of_mask
+from veracity.mpc.secure.party import Party
+from veracity.mpc.secure.role import Local, Masked, Role, Secret
 
 __all__ = ["cost", "product"]
+
+Bilinear = Callable[[Array, Array], Array]
 
 
 def cost(count: int) -> Cost:
@@ -30,13 +34,23 @@ def cost(count: int) -> Cost:
     return Cost(offline_bytes_user=8 * count)
 
 
-def product(
-    role: Role,
-    f: Callable[[Array, Array], Array],
-    a: Masked,
-    b: Masked,
-    shape: tuple[int, ...],
-) -> Secret:
+@dataclass(frozen=True, eq=False)
+class _Product(Local):
+    f: Bilinear
+    a: Masked
+    b: Masked
+
+    def deal(self, dealer: Dealer) -> None:
+        dealer.split(self.f(self.a.value, self.b.value))
+
+    def run(self, party: Party) -> Array:
+        # f(A - [r], B) - f(A, [q]) + [f(r, q)], where only the owner has A in the first term.
+        left, right = party.share_of(self.a).share, party.mask_of(self.b)
+        made = self.f(left, self.b.value) - self.f(self.a.value, right)
+        return made + party.dealt(self.shape)
+
+
+def product(role: Role, f: Bilinear, a: Masked, b: Masked, shape: tuple[int, ...]) -> Secret:
     """Shares of ``f(a, b)``, which has the shape ``shape``.
 
     Parameters
@@ -50,13 +64,7 @@ def product(
     shape : tuple of int
         Shape of the result.
     """
-    left, right = share_of_mask(role, a), share_of_mask(role, b)
-    role.charge("product", cost(int(np.prod(shape))))
-    if isinstance(role, Dealer):
-        role.split(hollow(shape) if role.dry else f(a.value, b.value))
-        return Secret(hollow(shape))
-    if not isinstance(role, Party):
-        raise TypeError("a role is a party or the dealer")
-    if role.index == OWNER:
-        return Secret(f(a.value - left, b.value) - f(a.value, right) + role.material.draw(shape))
-    return Secret(role.material.take(shape) - f(left, b.value) - f(a.value, right))
+    for operand in (a, b):
+        share_of_mask(role, operand)
+    role.charge("product", cost(prod(shape)))
+    return role.compute(_Product(shape, f, a, b))

@@ -20,10 +20,10 @@ from math import isqrt
 
 import numpy as np
 
-from veracity.mpc.party import Masked, Role
 from veracity.mpc.secure.opening import Opening
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise_wrapped
 from veracity.mpc.secure.polynomials import Function
+from veracity.mpc.secure.role import Masked, Role
 
 __all__ = ["Group", "groups", "openings", "total"]
 

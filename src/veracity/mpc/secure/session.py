@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 from veracity.mpc import sessions
 from veracity.mpc.material import Label, Material, Sink, Writer
-from veracity.mpc.party import OWNER, Party
+from veracity.mpc.party import OWNER
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.evaluate import Cache, ForwardPass, rows_of
-from veracity.mpc.secure.linear import products
-from veracity.mpc.secure.plan import drive, plan_of
-from veracity.mpc.secure.token_selection import reveal
+from veracity.mpc.secure.party import Party, new_party
+from veracity.mpc.secure.plan import plan_of
+from veracity.mpc.secure.products import products
+from veracity.mpc.secure.role import at_once
 from veracity.mpc.sessions import Outcome, Ready
 
 __all__ = ["DealerSession", "PartySession"]
@@ -48,7 +49,7 @@ class DealerSession(sessions.DealerSession):
         dealer = Dealer(self.engine, owner, user, self.weights)
         cache = rows_of(self.cache, start) if start else {}
         forward = ForwardPass(dealer, self.program, rows, start, cache)
-        drive(forward)
+        at_once(forward.answer())
         self.cache = forward.grown
         return owner.bytes, user.bytes
 
@@ -69,7 +70,9 @@ class PartySession(sessions.PartySession):
                 drawn = Material(ring, material.seed, b"")
                 drawn.label = p.label
                 ready[p.label] = products(ring, drawn.draw(p.shape), p.uses, self.weights)
-        return Party(self.engine, self.index, self.channel, material, self.weights, ready)
+        party = new_party(self.engine, self.index, self.channel, material, self.weights)
+        party.prepared = ready
+        return party
 
     async def evaluate(self, ready: Ready, tokens: Sequence[int]) -> Outcome:
         """Run every operation as a party; the token is None where the pass has no result."""
@@ -79,7 +82,7 @@ class PartySession(sessions.PartySession):
         forward = ForwardPass(
             party, self.program, label.rows, label.start, cache, self.plain, tokens
         )
-        token = await reveal(party, await forward.run())
+        token = await forward.answer()
         party.material.finish()
         self.tag = party.tag
         self.declared = self.declared + party.cost

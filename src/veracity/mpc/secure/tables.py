@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 from veracity.engine.api import Fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
-from veracity.mpc.party import Array, Masked, Party, Role, Secret, hollow
+from veracity.mpc.party import Array
 from veracity.mpc.secure.dealer import Dealer
+from veracity.mpc.secure.party import Party
 from veracity.mpc.secure.polynomials import assemble, parabola
+from veracity.mpc.secure.role import Local, Masked, Role, Secret
 
 __all__ = ["Table", "cost", "look_up", "tabulate"]
 
@@ -120,21 +122,31 @@ def look_up(role: Role, x: Masked, table: Table) -> Secret:
     table : Table
         From :func:`tabulate`.
     """
-    count, low = prod(x.shape), np.uint64(table.bits - table.high)
-    role.charge("tables", cost(role.engine.fss, count, table.high))
-    value = x.value.reshape(-1)
-    if isinstance(role, Dealer):
-        if role.dry:
-            role.point_keys(table.high, hollow(count), hollow((count, 3)))
-        else:
-            r_0 = value & np.uint64((1 << int(low)) - 1)
-            payload = np.stack([np.ones_like(r_0), r_0, r_0 * r_0], axis=1)
-            role.point_keys(table.high, value >> low, payload)
-        return Secret(hollow(x.shape))
-    if not isinstance(role, Party):
-        raise TypeError("a role is a party or the dealer")
-    keys = role.material.take_keys(count, role.engine.fss.dpf_key_bytes(table.high, 3))
-    c = value + np.uint64(1 << (table.bits - 1))
-    sums = role.engine.fss.dpf_table(role.index, table.high, keys, c >> low, table.coefficients, 3)
-    c_0 = c & np.uint64((1 << int(low)) - 1)
-    return Secret(assemble(sums, c_0).reshape(x.shape))
+    role.charge("tables", cost(role.engine.fss, prod(x.shape), table.high))
+    return role.compute(_LookUp(x.shape, x.value.reshape(-1), table))
+
+
+@dataclass(frozen=True, eq=False)
+class _LookUp(Local):
+    value: Array
+    table: Table
+
+    @property
+    def low(self) -> np.uint64:
+        return np.uint64(self.table.bits - self.table.high)
+
+    def rest(self, x: Array) -> Array:
+        """The bits that choose no polynomial."""
+        return x & np.uint64((1 << int(self.low)) - 1)
+
+    def deal(self, dealer: Dealer) -> None:
+        r_0 = self.rest(self.value)
+        payload = np.stack([np.ones_like(r_0), r_0, r_0 * r_0], axis=1)
+        dealer.point_keys(self.table.high, self.value >> self.low, payload)
+
+    def run(self, party: Party) -> Array:
+        fss, high = party.engine.fss, self.table.high
+        keys = party.keys(len(self.value), fss.dpf_key_bytes(high, 3))
+        c = self.value + np.uint64(1 << (self.table.bits - 1))
+        sums = fss.dpf_table(party.index, high, keys, c >> self.low, self.table.coefficients, 3)
+        return assemble(sums, self.rest(c)).reshape(self.shape)

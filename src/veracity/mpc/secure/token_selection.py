@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from veracity.errors import PeerError
 from veracity.mpc.cost import Cost
-from veracity.mpc.party import OWNER, Masked, Party, Role, Secret
-from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import Opening, open_values, plus, share_of, share_of_mask
+from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.tournament import maximum
 
 __all__ = ["INDEX_BITS", "choose", "reveal"]
@@ -53,21 +51,5 @@ async def choose(role: Role, acc: Secret, shift: int) -> Secret:
 async def reveal(role: Role, w: Secret) -> int | None:
     """The token, at the user; None at the others, and where the pass has to be repeated."""
     role.charge("reveal", Cost(one_way=1, bytes_to_user=9))
-    if isinstance(role, Dealer):
-        return None
-    if not isinstance(role, Party):
-        raise TypeError("a role is a party or the dealer")
-    low = np.uint64((1 << INDEX_BITS) - 1)
-    tag = role.next_tag()
-    if role.index == OWNER:
-        share = np.uint64(0) if role.overflow else w.share[0] & low
-        await role.channel.send(tag, bytes([role.overflow]) + int(share).to_bytes(8, "little"))
-        return None
-    message = await role.channel.receive(tag, 9)
-    if message[0] > 1:
-        raise PeerError("the other party sent something else than its share")
-    if role.overflow or message[0]:
-        role.overflow = True
-        return None
-    total = np.uint64(int.from_bytes(message[1:], "little")) + w.share[0]
-    return int(low - (total & low))
+    found = await role.disclose(w, INDEX_BITS)
+    return None if found is None else (1 << INDEX_BITS) - 1 - found

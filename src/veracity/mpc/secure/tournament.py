@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from veracity.engine.api import Fss
 from veracity.mpc.cost import Cost
-from veracity.mpc.party import OWNER, Masked, Party, Role, Secret, hollow
+from veracity.mpc.party import Array
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import Opening, open_values, share_of, share_of_mask
+from veracity.mpc.secure.party import Party
+from veracity.mpc.secure.role import Local, Masked, Role, Secret
 
 __all__ = ["cost", "greater", "join", "maximum"]
 
@@ -93,28 +95,35 @@ def greater(role: Role, a: Masked, b: Masked, shift: int, bits: int) -> Secret:
         Signed bits of what is left.
     """
     d = a - b
-    count, half = len(d.value), np.uint64(1 << (bits - 1))
-    role.charge("comparison", cost(role.engine.fss, count, bits))
-    mask, low = share_of_mask(role, d), np.uint64((1 << bits) - 1)
-    top = share_of(role, a)
-    if isinstance(role, Dealer):
-        r = d.value
-        payload = hollow((count, 2)) if role.dry else np.stack([np.ones_like(r), r], axis=1)
-        alpha = hollow(count) if role.dry else (r >> np.uint64(shift)) & low
-        role.comparison_keys(bits, alpha, payload)
-        return Secret(hollow(count))
-    if not isinstance(role, Party):
-        raise TypeError("a role is a party or the dealer")
-    keys = role.material.take_keys(count, role.engine.fss.dcf_key_bytes(bits, 2))
-    c = ((d.value >> np.uint64(shift)) + half) & low
-    points = np.stack([c - half, c], axis=1)
-    found = role.engine.fss.dcf_evaluate(role.index, bits, keys, points, 2)  # (N, 2, 2)
-    w = found[:, 0] - found[:, 1]
-    one = np.full(count, 1 if role.index == OWNER else 0, dtype=np.uint64)
-    wraps = c < half
-    w[:, 0] += np.where(wraps, one, np.uint64(0))
-    w[:, 1] += np.where(wraps, mask, np.uint64(0))
-    return Secret(top.share - (d.value * w[:, 0] - w[:, 1]))
+    role.charge("comparison", cost(role.engine.fss, len(d.value), bits))
+    share_of_mask(role, d)
+    return role.compute(_Greater((len(d.value),), d, share_of(role, a), shift, bits))
+
+
+@dataclass(frozen=True, eq=False)
+class _Greater(Local):
+    d: Masked
+    first: Secret
+    drop: int
+    bits: int
+
+    def deal(self, dealer: Dealer) -> None:
+        r = self.d.value
+        alpha = (r >> np.uint64(self.drop)) & np.uint64((1 << self.bits) - 1)
+        dealer.comparison_keys(self.bits, alpha, np.stack([np.ones_like(r), r], axis=1))
+
+    def run(self, party: Party) -> Array:
+        fss, d, bits = party.engine.fss, self.d.value, self.bits
+        keys = party.keys(len(d), fss.dcf_key_bytes(bits, 2))
+        half, low = np.uint64(1 << (bits - 1)), np.uint64((1 << bits) - 1)
+        c = ((d >> np.uint64(self.drop)) + half) & low
+        points = np.stack([c - half, c], axis=1)
+        found = fss.dcf_evaluate(party.index, bits, keys, points, 2)  # (N, 2, 2)
+        w = found[:, 0] - found[:, 1]
+        wraps, zero = c < half, np.uint64(0)
+        w[:, 0] += np.where(wraps, party.mine(np.ones_like(d)), zero)
+        w[:, 1] += np.where(wraps, party.mask_of(self.d), zero)
+        return np.asarray(self.first.share - (d * w[:, 0] - w[:, 1]))
 
 
 async def maximum(

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Op, Rope
 from veracity.graph.program import Program
-from veracity.mpc.party import Masked, Role, Secret
 from veracity.mpc.secure.opening import Opening, open_values, share_of
+from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.rotary import rotate
 from veracity.mpc.weights import weight_shapes
 

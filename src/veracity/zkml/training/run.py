@@ -381,6 +381,9 @@ def verify_run(
     if len(proof.windows) != len(ranges) or len(proof.cuts) != len(ranges):
         raise FormatError("proof", "another number of windows than the run has")
     cuts = list(proof.tensors(run.recipe))  # before anything that costs as much as the weights
+    commitment.tensors(program)  # before work: weights are as many as the files have rows for
+    for _ in proof.tensors(run.recipe):
+        pass
     start = _tensors(commit_start(engine, key, run.recipe, run.start_weights))
     equations, states, received = [], [], start
     for i, (ends, handed) in enumerate(zip(ranges, cuts, strict=True)):

@@ -1,0 +1,248 @@
+"""Nodes that read constants only, computed at once, with the types that the format says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.frontends.onnx.reading import Node
+
+__all__ = ["axes_of", "fold", "slices_of", "target_shape"]
+
+Array = NDArray[Any]
+MAX_ENTRIES = 1 << 26
+_CASTS = {1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32,
+          7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64, 12: np.uint32,
+          13: np.uint64}  # fmt: skip
+
+
+def axes_of(node: Node, given: Sequence[Array | None], i: int) -> tuple[int, ...] | None:
+    """Axes, an attribute in older versions and input ``i`` in newer ones.
+
+    Parameters
+    ----------
+    node : Node
+        Which.
+    given : sequence
+        Its inputs that are constants.
+    i : int
+        Which input.
+    """
+    if len(given) > i and given[i] is not None:
+        return tuple(int(a) for a in np.asarray(given[i]).reshape(-1))
+    found = node.attributes.get("axes")
+    return None if found is None else tuple(int(a) for a in found)
+
+
+def target_shape(shape: Sequence[int], wanted: Array, zero: bool) -> tuple[int, ...]:
+    """The shape that Reshape means: 0 keeps a length, -1 is what is left.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the source.
+    wanted : array
+        Of the node.
+    zero : bool
+        Whether 0 means 0.
+    """
+    out = [int(n) for n in np.asarray(wanted).reshape(-1)]
+    out = [shape[i] if n == 0 and not zero else n for i, n in enumerate(out)]
+    if -1 in out:
+        rest = int(np.prod([n for n in out if n != -1], dtype=np.int64))
+        total = int(np.prod(shape, dtype=np.int64))
+        if rest == 0 or total % rest:
+            raise UsageError("a reshape that does not come out even")
+        out[out.index(-1)] = total // rest
+    return tuple(out)
+
+
+def slices_of(
+    node: Node, given: Sequence[Array | None], shape: Sequence[int]
+) -> list[tuple[int, int, int, int]]:
+    """``(axis, start, stop, step)`` of Slice, in its old form and its new one.
+
+    Parameters
+    ----------
+    node : Node
+        Which.
+    given : sequence
+        Its inputs that are constants.
+    shape : sequence of int
+        Of what is sliced.
+    """
+    if "starts" in node.attributes:
+        starts, ends = node.attributes["starts"], node.attributes["ends"]
+        axes, steps = node.attributes.get("axes"), None
+    else:
+        starts, ends = np.asarray(given[1]).tolist(), np.asarray(given[2]).tolist()
+        axes = np.asarray(given[3]).tolist() if len(given) > 3 and given[3] is not None else None
+        steps = np.asarray(given[4]).tolist() if len(given) > 4 and given[4] is not None else None
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    out = []
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        axis = int(axis) % len(shape)
+        out.append((axis, *slice(int(start), int(end), int(step)).indices(shape[axis])))
+    if len(out) != len(starts):
+        raise UsageError("a slice that is none")
+    return out
+
+
+def _slice(node: Node, x: list[Any]) -> Array:
+    index = [slice(None)] * x[0].ndim
+    for axis, start, stop, step in slices_of(node, x, x[0].shape):
+        index[axis] = slice(start, None if stop < 0 else stop, step)
+    return np.asarray(x[0][tuple(index)])
+
+
+def _reduce(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Array]:
+    def of(node: Node, x: list[Any]) -> Array:
+        axes = axes_of(node, x, 1)
+        keep = bool(node.attributes.get("keepdims", 1))
+        return np.asarray(function(x[0], axis=axes, keepdims=keep))
+
+    return of
+
+
+def _pair(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Array]:
+    return lambda _, x: np.asarray(function(x[0], x[1]))
+
+
+def _one(function: Callable[..., Any]) -> Callable[[Node, list[Any]], Array]:
+    return lambda _, x: np.asarray(function(x[0])).astype(x[0].dtype, copy=False)
+
+
+def _divide(_: Node, x: list[Any]) -> Array:
+    a, b = x
+    if np.any(b == 0):
+        raise UsageError("a division by zero")
+    if a.dtype.kind in "iu":
+        return np.asarray(np.trunc(a / b)).astype(a.dtype)
+    return np.asarray(a / b)
+
+
+def _squeeze(node: Node, x: list[Any]) -> Array:
+    return np.asarray(np.squeeze(x[0], axis=axes_of(node, x, 1)))
+
+
+def _unsqueeze(node: Node, x: list[Any]) -> Array:
+    return np.asarray(np.expand_dims(x[0], axes_of(node, x, 1) or ()))
+
+
+def _constant(node: Node, _: list[Any]) -> Array:
+    for name, kind in (("value_float", np.float32), ("value_int", np.int64),
+                       ("value_floats", np.float32), ("value_ints", np.int64)):  # fmt: skip
+        if name in node.attributes:
+            return np.asarray(node.attributes[name], dtype=kind)
+    return np.asarray(node.attributes["value"])
+
+
+def _filled(node: Node, x: list[Any]) -> Array:
+    value = node.attributes.get("value", np.zeros(1, dtype=np.float32))
+    return np.full(_bounded(x[0]), value.reshape(-1)[0], dtype=value.dtype)
+
+
+def _bounded(shape: Array) -> tuple[int, ...]:
+    """A shape that is small enough to be made."""
+    dims = tuple(int(n) for n in np.asarray(shape).reshape(-1))
+    if any(n < 0 for n in dims) or prod(dims) > MAX_ENTRIES:
+        raise UsageError("a constant that is too large")
+    return dims
+
+
+def _tile(_: Node, x: list[Any]) -> Array:
+    counts = _bounded(x[1])
+    _bounded(np.multiply(counts, x[0].shape))
+    return np.asarray(np.tile(x[0], counts))
+
+
+def _range(_: Node, x: list[Any]) -> Array:
+    if x[2].item() == 0 or abs((x[1].item() - x[0].item()) / x[2].item()) > MAX_ENTRIES:
+        raise UsageError("a range that is too long")
+    return np.arange(x[0].item(), x[1].item(), x[2].item()).astype(x[0].dtype)
+
+
+def _concat(node: Node, x: list[Any]) -> Array:
+    return np.concatenate(x, axis=node.attributes.get("axis", 1))
+
+
+def _gather(node: Node, x: list[Any]) -> Array:
+    return np.asarray(np.take(x[0], x[1], axis=node.attributes.get("axis", 0)))
+
+
+def _expand(_: Node, x: list[Any]) -> Array:
+    return np.asarray(x[0] * np.ones(_bounded(x[1]), dtype=x[0].dtype))
+
+
+def _cast(node: Node, x: list[Any]) -> Array:
+    return np.asarray(x[0].astype(_CASTS[node.attributes["to"]]))
+
+
+def _shape(node: Node, x: list[Any]) -> Array:
+    start, end = node.attributes.get("start", 0), node.attributes.get("end")
+    return np.asarray(x[0].shape[start:end], dtype=np.int64)
+
+
+def _transpose(node: Node, x: list[Any]) -> Array:
+    return np.asarray(np.transpose(x[0], node.attributes.get("perm")))
+
+
+def _reshape(node: Node, x: list[Any]) -> Array:
+    wanted = x[1] if len(x) > 1 else np.asarray(node.attributes["shape"])
+    zero = bool(node.attributes.get("allowzero", 0))
+    return np.asarray(x[0].reshape(target_shape(x[0].shape, wanted, zero)))
+
+
+def _trilu(node: Node, x: list[Any]) -> Array:
+    k = int(x[1]) if len(x) > 1 and x[1] is not None else 0
+    return np.asarray(np.triu(x[0], k) if node.attributes.get("upper", 1) else np.tril(x[0], k))
+
+
+FOLDS: dict[str, Callable[[Node, list[Any]], Array]] = {
+    "Constant": _constant, "Shape": _shape, "Cast": _cast, "Reshape": _reshape,
+    "Size": lambda _, x: np.asarray(x[0].size, dtype=np.int64),
+    "Identity": lambda _, x: x[0], "Gather": _gather, "Slice": _slice, "Concat": _concat,
+    "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Transpose": _transpose, "Expand": _expand,
+    "ConstantOfShape": _filled, "Range": _range, "Trilu": _trilu, "Div": _divide,
+    "Add": _pair(np.add), "Sub": _pair(np.subtract), "Mul": _pair(np.multiply),
+    "Mod": _pair(np.mod), "Pow": lambda _, x: np.asarray(np.power(x[0], x[1])),
+    "Min": _pair(np.minimum), "Max": _pair(np.maximum), "Equal": _pair(np.equal),
+    "Less": _pair(np.less), "Greater": _pair(np.greater), "And": _pair(np.logical_and),
+    "Or": _pair(np.logical_or), "Not": lambda _, x: np.asarray(np.logical_not(x[0])),
+    "LessOrEqual": _pair(np.less_equal), "GreaterOrEqual": _pair(np.greater_equal),
+    "MatMul": _pair(np.matmul), "Where": lambda _, x: np.where(x[0], x[1], x[2]),
+    "Neg": _one(np.negative), "Abs": _one(np.abs), "Floor": _one(np.floor),
+    "Ceil": _one(np.ceil), "Sqrt": _one(np.sqrt), "Exp": _one(np.exp), "Log": _one(np.log),
+    "Cos": _one(np.cos), "Sin": _one(np.sin), "Reciprocal": _one(np.reciprocal),
+    "ReduceSum": _reduce(np.sum), "ReduceMean": _reduce(np.mean), "ReduceMax": _reduce(np.max),
+    "ReduceMin": _reduce(np.min), "ReduceProd": _reduce(np.prod),
+    "Tile": _tile,
+    "Flatten": lambda node, x: x[0].reshape(
+        int(np.prod(x[0].shape[: node.attributes.get("axis", 1)], dtype=np.int64)), -1),
+    "Dropout": lambda _, x: x[0],
+}  # fmt: skip
+
+
+def fold(node: Node, given: Sequence[Array | None]) -> Array:
+    """The result of a node whose inputs are constants.
+
+    Raises
+    ------
+    UsageError
+        Where that is not known, or would be too large or not finite.
+    """
+    if node.op not in FOLDS:
+        raise UsageError("no way to compute this op on constants")
+    with np.errstate(all="ignore"):
+        found = np.asarray(FOLDS[node.op](node, list(given)))
+    if found.size > MAX_ENTRIES:
+        raise UsageError("a constant that is too large")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise UsageError("a constant that is not finite")
+    return found

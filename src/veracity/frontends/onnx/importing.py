@@ -1,0 +1,346 @@
+"""``import model.onnx``: read, trace, observe samples, choose scales, measure, write.
+
+All of it runs on the owner's machine; what is proved is the integer program that comes out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UnsupportedModelError, UsageError
+from veracity.formats.npy import load_array
+from veracity.formats.program import NetworkFile, save_program_file
+from veracity.frontends.onnx.fit import Fitted, fit
+from veracity.frontends.onnx.floats import FloatNetwork, Ref, Sym
+from veracity.frontends.onnx.lowering import Traced, trace
+from veracity.frontends.onnx.reading import Graph, read_onnx
+from veracity.graph import execute
+
+__all__ = ["Traceable", "check_onnx", "import_onnx", "import_traceable", "open_onnx"]
+
+Array = NDArray[Any]
+Samples = list[dict[str, Array]]
+#: How many samples are drawn where none are given; every fourth is held out.
+DRAWN = 16
+
+
+@dataclass(frozen=True)
+class Traceable:
+    """A model with the shapes of its inputs settled.
+
+    Attributes
+    ----------
+    graph : Graph
+        From the file.
+    dims : dict
+        Shape of each input that is a value.
+    constants : dict
+        Inputs that are fixed.
+    outputs : tuple of str
+        Which results are wanted.
+    """
+
+    graph: Graph
+    dims: dict[str, tuple[int, ...]]
+    constants: dict[str, Array]
+    outputs: tuple[str, ...]
+
+    def trace(self) -> Traced:
+        """Lower it."""
+        return trace(self.graph, self.dims, self.constants, self.outputs)
+
+
+def open_onnx(
+    path: str | Path,
+    *,
+    outputs: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    constants: Mapping[str, float] | None = None,
+) -> Traceable:
+    """Read a model file and settle shapes: leading lengths that are not known become 1.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    outputs : sequence of str
+        Results to cut the model at; those of the file by default.
+    sizes : mapping, optional
+        Lengths that the file only names.
+    constants : mapping, optional
+        Inputs that are fixed, each one number.
+
+    Raises
+    ------
+    UsageError
+        A length is not known.
+    FormatError, UnsupportedModelError
+    """
+    graph = read_onnx(path)
+    given, fixed = dict(sizes or {}), dict(constants or {})
+    dims, held = {}, {}
+    for name, (shape, dtype) in graph.inputs.items():
+        known: list[int] = []
+        for i, d in enumerate(shape):
+            if isinstance(d, str) and i > 0 and d not in given:
+                raise UsageError(
+                    f"input {name!r}: the length {d!r} is not known; give it with --size {d}=N"
+                )
+            known.append(given.get(d, 1) if isinstance(d, str) else d)
+        if name in fixed:
+            held[name] = np.full(known, fixed[name]).astype(dtype)
+        else:
+            dims[name] = tuple(known)
+    wanted = tuple(outputs) or graph.outputs
+    computed = {n for node in graph.nodes for n in node.outputs}
+    if missing := [n for n in wanted if n not in computed]:
+        raise UsageError(f"no node computes {missing[0]!r}")
+    return Traceable(graph, dims, held, wanted)
+
+
+def check_onnx(model: Traceable) -> dict[str, Any]:
+    """What importing would say: ops, results that are proved, every node that cannot be."""
+    found = model.trace()
+    counts: dict[str, int] = {}
+    for node in model.graph.nodes:
+        counts[node.op] = counts.get(node.op, 0) + 1
+    entries = sum(int(np.prod(op.dims)) for op in found.net.ops)
+    return {
+        "opset": model.graph.opset,
+        "inputs": {n: list(d) for n, d in model.dims.items()},
+        "ops": dict(sorted(counts.items())),
+        "unsupported": [str(f) for f in found.faults],
+        "computed_values": entries,
+    }
+
+
+def read_samples(folder: str | Path | None, dims: Mapping[str, tuple[int, ...]]) -> Samples:
+    """Inputs to observe: ``.npy`` files of a folder (one input), or drawn from 0 .. 1.
+
+    Raises
+    ------
+    UsageError
+        A sample has another shape, or there are fewer than four.
+    """
+    if folder is None:
+        rng = np.random.default_rng(0)
+        return [{n: rng.random(d) for n, d in dims.items()} for _ in range(DRAWN)]
+    if len(dims) != 1:
+        raise UsageError("samples of several inputs: import with drawn ones, or fix the others")
+    ((name, shape),) = dims.items()
+    out: Samples = []
+    for path in sorted(Path(folder).glob("*.npy")):
+        array = np.asarray(load_array(path), dtype=np.float64)
+        if array.shape != shape and array.shape != shape[1:]:
+            raise UsageError(f"sample {path.name!r} has the shape {array.shape}, not {shape}")
+        out.append({name: array.reshape(shape)})
+    if len(out) < 4:
+        raise UsageError("give at least four samples, as .npy files")
+    return out
+
+
+def import_onnx(
+    path: str | Path,
+    out: str | Path,
+    *,
+    samples: str | Path | None = None,
+    outputs: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    constants: Mapping[str, float] | None = None,
+    progress: Callable[[str, float], None] = lambda _phase, _done: None,
+) -> NetworkFile:
+    """Import a network; writes a ``.vprog`` file with its scales.
+
+    Parameters
+    ----------
+    path : path
+        An ``.onnx`` file.
+    out : path
+        The file to write.
+    samples : path, optional
+        Folder of ``.npy`` inputs; random ones by default, which fit random inputs only.
+    outputs, sizes, constants : optional
+        As for :func:`open_onnx`.
+    progress : callable
+        Receives (phase, fraction done).
+
+    Raises
+    ------
+    UnsupportedModelError
+        Names the first node that cannot be proved.
+    UsageError, FormatError
+    """
+    progress("load", 0.0)
+    model = open_onnx(path, outputs=outputs, sizes=sizes, constants=constants)
+    return import_traceable(model, out, Path(path).name, samples=samples, progress=progress)
+
+
+def import_traceable(
+    model: Traceable,
+    out: str | Path,
+    file: str,
+    *,
+    samples: str | Path | None = None,
+    progress: Callable[[str, float], None] = lambda _phase, _done: None,
+) -> NetworkFile:
+    """Import what was read, or made here; writes a ``.vprog`` file.
+
+    Parameters
+    ----------
+    model : Traceable
+        With settled shapes.
+    out : path
+        The file to write.
+    file : str
+        Where the model came from.
+    samples : path, optional
+        As for :func:`import_onnx`.
+    progress : callable
+        Receives (phase, fraction done).
+    """
+    found = model.trace()
+    if found.faults:
+        raise found.faults[0]
+    progress("load", 1.0)
+    values = settle(found, model.outputs)
+    every = read_samples(samples, model.dims)
+    integral = frozenset(n for n in model.dims if model.graph.inputs[n][1].kind in "iub")
+    if samples is None and integral:
+        rng = np.random.default_rng(1)
+        for one in every:
+            for name in integral:
+                one[name] = rng.integers(0, 2, model.dims[name]).astype(np.float64)
+    held = every[3::4]
+    seen = [s for i, s in enumerate(every) if i % 4 != 3]
+    largest: dict[str, float] = {}
+    for i, sample in enumerate(every):
+        progress("observe", i / len(every))
+        for name, x in found.net.run(sample).items():
+            largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
+    facts = {"name": model.graph.name, "kind": "network"}
+    fitted = fit(found.net, largest, integral, values, facts)
+    report = {
+        "samples": described(samples, seen, held),
+        "accuracy": accuracy(found.net, fitted, held, values),
+    }
+    parameters = sum(int(a.size) for a in model.graph.constants.values())
+    source = {
+        "name": model.graph.name, "kind": "onnx", "file": file,
+        "sha256": model.graph.sha256, "parameters": parameters,
+    }  # fmt: skip
+    network = NetworkFile(source, fitted.program, fitted.weights, report)
+    save_program_file(Path(out), network)
+    return network
+
+
+def settle(found: Traced, outputs: Sequence[str]) -> dict[str, str]:
+    """A computed value for each output, of its own; drops ops that none of them needs."""
+    net = found.net
+    values: dict[str, str] = {}
+    for name in outputs:
+        result = found.outputs.get(name)
+        if not isinstance(result, Sym):
+            raise UnsupportedModelError(
+                f"output {name!r}", "an output that does not depend on the input",
+                "choose others with --outputs",
+            )  # fmt: skip
+        value = net.value(result)
+        if value in net.inputs or value in values.values():
+            value = net.linear((), (Ref(value),), net.dims[value]).terms[0].x
+        values[name] = value
+    needed = set(values.values())
+    for op in reversed(net.ops):
+        if op.name in needed:
+            needed |= {r.x for r in op.reads() if r.of == "value"}
+    net.ops = [op for op in net.ops if op.name in needed]
+    if unread := sorted(set(net.inputs) - needed):
+        raise UnsupportedModelError(
+            f"input {unread[0]!r}", "an input that no output depends on",
+            f"fix it with --constant {unread[0]}=0",
+        )  # fmt: skip
+    return values
+
+
+def described(folder: str | Path | None, seen: Samples, held: Samples) -> dict[str, Any]:
+    """Which samples were used, and a digest of them.
+
+    Parameters
+    ----------
+    folder : path or None
+        Where they come from.
+    seen, held : list of dict
+        Observed, and held out.
+    """
+    total = hashlib.sha256()
+    for sample in (*seen, *held):
+        for name in sorted(sample):
+            total.update(name.encode() + np.ascontiguousarray(sample[name]).tobytes())
+    kind = "given" if folder is not None else "drawn from 0 .. 1"
+    return {"kind": kind, "observed": len(seen), "held_out": len(held),
+            "sha256": total.hexdigest()}  # fmt: skip
+
+
+def accuracy(
+    net: FloatNetwork, fitted: Fitted, held: Samples, values: Mapping[str, str]
+) -> dict[str, Any]:
+    """Integers against floats on samples that were held out.
+
+    Parameters
+    ----------
+    net : FloatNetwork
+        In floats.
+    fitted : Fitted
+        In integers.
+    held : list of dict
+        Samples.
+    values : mapping
+        Value of each output.
+
+    Returns
+    -------
+    dict
+        ``snr_db`` and ``largest_error`` by output, as text; ``top1_agreement`` of one-row outputs.
+
+    Raises
+    ------
+    RangeError
+        A held-out sample leaves the range of the others.
+    """
+    program = fitted.program
+    signal: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    worst: dict[str, float] = {}
+    agreed: dict[str, int] = {}
+    for sample in held:
+        integers = {
+            n: np.clip(np.floor(np.ldexp(x, program.inputs[n].exponent) + 0.5), -32768, 32767)
+            for n, x in sample.items()
+        }
+        got = execute(
+            program, fitted.weights, {n: x.astype(np.int64) for n, x in integers.items()}
+        ).outputs
+        true = net.run(sample)
+        for name, value in values.items():
+            real = np.ldexp(got[name].astype(np.float64), -program.outputs[name].exponent)
+            error = real - true[value]
+            signal[name] = signal.get(name, 0.0) + float((true[value] ** 2).sum())
+            noise[name] = noise.get(name, 0.0) + float((error**2).sum())
+            worst[name] = max(worst.get(name, 0.0), float(np.abs(error).max()))
+            same = int(np.argmax(real) == np.argmax(true[value]))
+            agreed[name] = agreed.get(name, 0) + same
+    out: dict[str, Any] = {}
+    for name in values:
+        db = 200.0 if noise[name] == 0 else 10 * np.log10(max(signal[name], 1e-30) / noise[name])
+        out[name] = {
+            "snr_db": f"{min(db, 200.0):.1f}",
+            "largest_error": f"{worst[name]:.4g}",
+            "top1_agreement": f"{agreed[name]} of {len(held)}",
+        }
+    return out

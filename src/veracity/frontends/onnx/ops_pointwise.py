@@ -1,0 +1,449 @@
+"""ONNX ops of single entries, maxima, reductions, comparisons and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.frontends.onnx.floats import FloatOp, Ref, Sym
+from veracity.frontends.onnx.folding import axes_of
+from veracity.frontends.onnx.lowering import Call, Result, handler, spatial_pads
+from veracity.frontends.onnx.ops_linear import minus, plus, times
+from veracity.graph.wires import Step
+
+Array = NDArray[Any]
+
+#: Ops that are a function of the table by another name.
+_FUNCTIONS = {
+    "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Erf": "erf", "Softplus": "softplus",
+    "Softsign": "softsign", "Mish": "mish", "Exp": "exp", "Log": "log", "Sqrt": "sqrt",
+    "Sin": "sin", "Cos": "cos", "Abs": "abs", "Sign": "sign", "Floor": "floor", "Ceil": "ceil",
+    "Round": "round", "HardSwish": "hard_swish", "Reciprocal": "power(-1)",
+}  # fmt: skip
+
+
+def decimal(x: float) -> str:
+    """A real number as a parameter of a function: plain decimals."""
+    return format(np.float32(x).item(), ".9f").rstrip("0").rstrip(".") or "0"
+
+
+@handler(*_FUNCTIONS)
+def function(call: Call) -> Result:
+    """A function of the table by another name."""
+    return call.net.function(_FUNCTIONS[call.node.op], call.value(0))
+
+
+@handler("Gelu")
+def gelu(call: Call) -> Result:
+    """GELU in either form."""
+    fn = "gelu_tanh" if call.text("approximate", "none") == "tanh" else "gelu"
+    return call.net.function(fn, call.value(0))
+
+
+@handler("LeakyRelu", "Elu", "Celu", "HardSigmoid", "Selu")
+def with_parameters(call: Call) -> Result:
+    """Functions with parameters."""
+    op, x = call.node.op, call.value(0)
+    if op == "HardSigmoid":
+        a, b = call.float("alpha", 0.2), call.float("beta", 0.5)
+        return call.net.function(f"hard_sigmoid({decimal(a)};{decimal(b)})", x)
+    if op == "Selu":
+        return call.net.function("selu", x)
+    word = {"LeakyRelu": "leaky", "Elu": "elu", "Celu": "celu"}[op]
+    alpha = call.float("alpha", 0.01 if op == "LeakyRelu" else 1.0)
+    return call.net.function(f"{word}({decimal(alpha)})", x)
+
+
+@handler("PRelu")
+def prelu(call: Call) -> Result:
+    """One slope is a leaky relu; a slope for each channel takes both halves apart."""
+    x, slope = call.value(0), call.array(1)
+    if np.all(slope == slope.reshape(-1)[0]):
+        return call.net.function(f"leaky({decimal(float(slope.reshape(-1)[0]))})", x)
+    above = call.net.function("relu", x)
+    below = call.net.function("relu", call.net.scale(x, -1.0))
+    return minus(call, above, times(call, below, slope))
+
+
+@handler("Clip")
+def clip(call: Call) -> Result:
+    """Between bounds, attributes or inputs."""
+    low, high = call.setting(1, "min"), call.setting(2, "max")
+    x = call.value(0)
+    least = -1e6 if low is None else max(float(low), -1e6)
+    most = 1e6 if high is None else min(float(high), 1e6)
+    if low is None and high is None:
+        return x
+    if least > most:
+        raise UsageError("bounds the wrong way round")
+    return call.net.function(f"clip({decimal(least)};{decimal(most)})", x)
+
+
+@handler("Pow")
+def power(call: Call) -> Result:
+    """A square is a product; other powers come from a table."""
+    x, p = call.value(0), call.array(1)
+    if p.size != 1:
+        raise UsageError("a power for each entry")
+    exponent = float(p.reshape(-1)[0])
+    if exponent == 2:
+        return times(call, x, x)
+    return call.net.function(f"power({decimal(exponent)})", x)
+
+
+# ---- maxima --------------------------------------------------------------------------------------
+def larger(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
+    """The larger of two: ``b + relu(a - b)``.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    a, b : Sym or array
+        Operands.
+    """
+    return plus(call, b, call.net.function("relu", minus(call, a, b)))
+
+
+@handler("Max", "Min")
+def extreme(call: Call) -> Result:
+    """The largest or smallest of several operands."""
+    parts = [call.any(i) for i in range(len(call.given))]
+    best = parts[0]
+    for part in parts[1:]:
+        if call.node.op == "Max":
+            best = larger(call, best, part)
+        else:
+            best = minus(call, part, call.net.function("relu", minus(call, part, best)))
+    return call.net.sym(best)
+
+
+def maximum(call: Call, x: Sym, axis: int) -> Sym:
+    """Along an axis, kept with length 1: halves against each other.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axis : int
+        Which.
+    """
+    while x.dims[axis] > 1:
+        n = x.dims[axis]
+        half = n // 2
+        first = call.net.view(x, Step("slice", axis, (0, half, 1)))
+        second = call.net.view(x, Step("slice", axis, (half, 2 * half, 1)))
+        best = Sym(first.dims, (Ref(call.net.value(larger(call, first, second))),))
+        if n % 2:
+            last = call.net.view(x, Step("slice", axis, (n - 1, n, 1)))
+            best = call.net.sum(
+                call.net.view(best, Step("pad", axis, (0, 0, 1))),
+                call.net.view(last, Step("pad", axis, (0, half, 0))),
+            )
+        x = best
+    return x
+
+
+@handler("MaxPool")
+def max_pool(call: Call) -> Result:
+    """Along one axis after the other."""
+    if len([n for n in call.node.outputs if n]) > 1:
+        raise UsageError("its second output, the indices")
+    x, size = call.value(0), call.ints("kernel_shape", ())
+    axes = len(size)
+    strides, dilations = call.ints("strides", (1,) * axes), call.ints("dilations", (1,) * axes)
+    before = call.net.made.get(x.terms[0].x) if x.terms == (Ref(x.terms[0].x),) else None
+    last = before is not None and before.fn == "relu"
+    if last and before is not None:  # the maximum first: relu has fewer entries then
+        x = Sym(x.dims, before.addends)
+    for i, numbers in enumerate(_windows(call, x, size, strides, dilations)):
+        if numbers[0] > 1 or numbers[1] > 1:
+            x = call.net.pool(x, 2 + i, numbers)
+    return call.net.function("relu", x) if last else x
+
+
+def _windows(
+    call: Call,
+    x: Sym,
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> list[tuple[int, int, int, int, int]]:
+    """Window of each axis, with ``ceil_mode`` as further high pads.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is pooled.
+    size, strides, dilations : tuple of int
+        By axis.
+    """
+    taps = [(k - 1) * d + 1 for k, d in zip(size, dilations, strict=True)]
+    pads = spatial_pads(call, x.dims[2:], taps, strides)
+    out = []
+    for i, (low, high) in enumerate(pads):
+        n, s = x.dims[2 + i] + low + high, strides[i]
+        more = 0
+        if call.int("ceil_mode", 0) and (n - taps[i]) % s:
+            more = s - (n - taps[i]) % s
+            if (n + more - taps[i]) // s * s >= x.dims[2 + i] + low:  # would begin outside
+                more = 0
+        out.append((size[i], s, dilations[i], low, high + more))
+    return out
+
+
+@handler("AveragePool", "LpPool")
+def average_pool(call: Call) -> Result:
+    """A sum over windows, divided by what lies inside or by the window."""
+    x, size = call.value(0), call.ints("kernel_shape", ())
+    axes = len(size)
+    strides, dilations = call.ints("strides", (1,) * axes), call.ints("dilations", (1,) * axes)
+    windows = _windows(call, x, size, strides, dilations)
+    p = call.int("p", 2)
+    if call.node.op == "LpPool":
+        if p not in (1, 2):
+            raise UsageError("a norm other than 1 and 2")
+        x = times(call, x, x) if p == 2 else call.net.function("abs", x)  # type: ignore[assignment]
+    inside = call.node.op == "AveragePool" and not call.int("count_include_pad", 0)
+    out = x
+    counts = np.ones([1] * len(x.dims))
+    for i, numbers in enumerate(windows):
+        axis = 2 + i
+        step = Step("window", axis, numbers)
+        if inside:
+            from veracity.graph.wires import axis_index
+
+            present = (axis_index(step, x.dims[axis]) >= 0).sum(axis=1)
+            shape = [1] * len(x.dims)
+            shape[axis] = len(present)
+            counts = counts * present.reshape(shape)
+        out = call.net.view(out, step, Step("sum", axis + 1))
+    if call.node.op == "LpPool":
+        return call.net.function("sqrt", out) if p == 2 else out
+    if not inside:
+        return call.net.scale(out, 1 / prod(size))
+    return times(call, out, 1 / counts)
+
+
+@handler("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(call: Call) -> Result:
+    """Over all axes of the picture."""
+    x = call.value(0)
+    axes = tuple(range(2, len(x.dims)))
+    if call.node.op == "GlobalMaxPool":
+        for axis in axes:
+            x = maximum(call, x, axis)
+        return x
+    return mean_over(call, x, axes, True)
+
+
+# ---- reductions ----------------------------------------------------------------------------------
+def sum_over(call: Call, x: Sym, axes: tuple[int, ...], keep: bool) -> Sym:
+    """Over axes, which stay with length 1 where kept.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axes : tuple of int
+        Which.
+    keep : bool
+        Whether they stay with length 1.
+    """
+    steps = []
+    for axis in sorted(axes, reverse=True):
+        steps.append(Step("sum", axis))
+        if keep:
+            steps.append(Step("repeat", axis, (1,)))
+    return call.net.view(x, *steps)
+
+
+def mean_over(call: Call, x: Sym, axes: tuple[int, ...], keep: bool) -> Sym:
+    """The mean over axes.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axes : tuple of int
+        Which.
+    keep : bool
+        Whether they stay with length 1.
+    """
+    count = prod(x.dims[a] for a in axes)
+    return call.net.scale(sum_over(call, x, axes, keep), 1 / count)
+
+
+def _axes(call: Call, x: Sym) -> tuple[int, ...]:
+    given = [v if isinstance(v, np.ndarray) else None for v in call.given]
+    found = axes_of(call.node, given, 1)
+    if not found:
+        return tuple(range(len(x.dims)))
+    return tuple(sorted(a % len(x.dims) for a in found))
+
+
+@handler("ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceMax",
+         "ReduceMin", "ReduceLogSumExp", "ReduceLogSum")  # fmt: skip
+def reduce(call: Call) -> Result:
+    """Sums, norms and maxima over axes."""
+    x, op = call.value(0), call.node.op
+    axes, keep = _axes(call, x), bool(call.int("keepdims", 1))
+    net = call.net
+    if op == "ReduceMean":
+        return mean_over(call, x, axes, keep)
+    if op in ("ReduceMax", "ReduceMin"):
+        sign = 1.0 if op == "ReduceMax" else -1.0
+        best = net.scale(x, sign)
+        for axis in axes:
+            best = maximum(call, best, axis)
+        return sum_over(call, net.scale(best, sign), () if keep else axes, False)
+    if op == "ReduceLogSumExp":
+        best = x
+        for axis in axes:
+            best = maximum(call, best, axis)
+        held = Sym(best.dims, (Ref(net.value(best)),))
+        total = sum_over(call, net.function("exp", minus(call, x, held)), axes, True)
+        out = plus(call, held, net.function("log", total))
+        return sum_over(call, out, () if keep else axes, False)
+    if op == "ReduceL1":
+        return sum_over(call, net.function("abs", x), axes, keep)
+    if op in ("ReduceL2", "ReduceSumSquare"):
+        total = sum_over(call, net.sym(times(call, x, x)), axes, keep)
+        return net.function("sqrt", total) if op == "ReduceL2" else total
+    total = sum_over(call, x, axes, keep)
+    return net.function("log", total) if op == "ReduceLogSum" else total
+
+
+@handler("Softmax", "LogSoftmax")
+def softmax(call: Call) -> Result:
+    """Powers of what lies below the maximum, divided by their sum."""
+    x, net = call.value(0), call.net
+    axis = call.int("axis", -1 if call.opset >= 13 else 1) % len(x.dims)
+    axes = (axis,) if call.opset >= 13 else tuple(range(axis, len(x.dims)))
+    best = x
+    for a in axes:
+        best = maximum(call, best, a)
+    shifted = net.sym(minus(call, x, Sym(best.dims, (Ref(net.value(best)),))))
+    shifted = Sym(shifted.dims, (Ref(net.value(shifted)),))
+    powers = net.function("exp", shifted)
+    total = sum_over(call, powers, axes, True)
+    if call.node.op == "LogSoftmax":
+        return minus(call, shifted, net.function("log", total))
+    return times(call, powers, net.function("power(-1)", total))
+
+
+def normalised(call: Call, x: Sym, axes: tuple[int, ...], eps: float) -> Sym:
+    """Minus the mean, divided by the root of the variance.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axes : tuple of int
+        Which.
+    eps : float
+        Added to the variance.
+    """
+    net = call.net
+    centred = minus(call, x, mean_over(call, x, axes, True))
+    centred = Sym(centred.dims, (Ref(net.value(centred)),))
+    variance = mean_over(call, net.sym(times(call, centred, centred)), axes, True)
+    root = net.function("power(-0.5)", plus(call, variance, np.full(variance.dims, eps)))
+    return net.sym(times(call, centred, root))
+
+
+@handler("InstanceNormalization", "LayerNormalization", "GroupNormalization")
+def normalise(call: Call) -> Result:
+    """By mean and variance over axes, then a gain and a bias."""
+    x, gain = call.value(0), call.array(1)
+    bias = call.optional_array(2)
+    eps = call.float("epsilon", 1e-5)
+    if call.node.op == "LayerNormalization":
+        first = call.int("axis", -1) % len(x.dims)
+        out = normalised(call, x, tuple(range(first, len(x.dims))), eps)
+    elif call.node.op == "InstanceNormalization":
+        out = normalised(call, x, tuple(range(2, len(x.dims))), eps)
+        gain = gain.reshape(-1, *[1] * (len(x.dims) - 2))
+        bias = None if bias is None else bias.reshape(gain.shape)
+    else:
+        raise UsageError("no argument for this op")
+    scaled = times(call, out, gain)
+    return scaled if bias is None else plus(call, scaled, bias)
+
+
+# ---- comparisons ---------------------------------------------------------------------------------
+def _step(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
+    """1 where ``a > b``."""
+    return call.net.function("step", minus(call, a, b))
+
+
+def _not(call: Call, x: Sym) -> Sym:
+    return plus(call, np.ones(x.dims), call.net.scale(x, -1.0))
+
+
+_COMPARISONS: dict[str, Callable[[Call, Any, Any], Sym]] = {
+    "Greater": _step,
+    "Less": lambda c, a, b: _step(c, b, a),
+    "GreaterOrEqual": lambda c, a, b: _not(c, _step(c, b, a)),
+    "LessOrEqual": lambda c, a, b: _not(c, _step(c, a, b)),
+    "Equal": lambda c, a, b: c.net.function("zero", minus(c, a, b)),
+    "And": lambda c, a, b: c.net.sym(times(c, a, b)),
+    "Or": lambda c, a, b: _not(c, c.net.sym(times(c, _opposite(c, a), _opposite(c, b)))),
+    "Xor": lambda c, a, b: c.net.function("abs", minus(c, a, b)),
+}
+
+
+def _opposite(call: Call, x: Sym | Array) -> Sym | Array:
+    return _not(call, x) if isinstance(x, Sym) else 1 - x.astype(np.int64)
+
+
+@handler(*_COMPARISONS)
+def compare(call: Call) -> Result:
+    """Comparisons by a step of the difference, and logic on their results."""
+    a, b = (x if isinstance(x, Sym) else x.astype(np.float64) for x in (call.any(0), call.any(1)))
+    return _COMPARISONS[call.node.op](call, a, b)
+
+
+@handler("Not")
+def negation(call: Call) -> Result:
+    """1 minus a truth value."""
+    return _not(call, call.value(0))
+
+
+@handler("Where")
+def where(call: Call) -> Result:
+    """``b + c (a - b)``."""
+    c, a, b = (x if isinstance(x, Sym) else x.astype(np.float64) for x in
+               (call.any(0), call.any(1), call.any(2)))  # fmt: skip
+    if not isinstance(a, Sym) and not isinstance(b, Sym):
+        return plus(call, b, times(call, c, a - b))
+    return plus(call, b, times(call, c, minus(call, a, b)))
+
+
+@handler("ArgMax")
+def arg_max(call: Call) -> Result:
+    """Of the last axis of one row; the index is public."""
+    x, net = call.value(0), call.net
+    axis = call.int("axis", 0) % len(x.dims)
+    if axis != len(x.dims) - 1 or prod(x.dims[:-1]) != 1 or call.int("select_last_index", 0):
+        raise UsageError("an arg max over other than the last axis of one row")
+    flat = net.reshape(x, (1, x.dims[-1]))
+    op = FloatOp("top", net.fresh(), (1,), addends=(Ref(net.value(flat)),))
+    out = net.add(op)
+    dims = (*x.dims[:-1], 1) if call.int("keepdims", 1) else x.dims[:-1]
+    return out if dims == (1,) else net.reshape(out, dims)
