@@ -21,7 +21,7 @@ COMMANDS = {
     "import": "proving.import_",
     "calibrate": "proving.calibrate",
     "commit": "proving.commit",
-    "estimate": "proving.estimate",
+    "estimate": "estimate.estimate",
     "prove": "proving.prove",
     "verify": "verify.verify",
     "inspect": "verify.inspect",
