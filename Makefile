@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all lint format bench bench-scale bench-estimate \
+.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all test-wheel wheel lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -71,7 +71,16 @@ test: env ## the test suite without the slow tests; kernels also without their A
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-all: env ## slow tests, too
-	$(PYTEST) -m "not gpu" $(PYTEST_ARGS)
+	$(PYTEST) -m "not gpu and not wheel" $(PYTEST_ARGS)
+
+wheel: env ## dist: a wheel for Python 3.11 and newer, glibc 2.28 and newer, and the sources
+	rm -rf dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --quiet \
+	  --zig --compatibility manylinux_2_28 --out dist
+	$(BIN)/maturin sdist --out dist
+
+test-wheel: wheel ## the wheel in a fresh environment without a compiler verifies a proof
+	$(BIN)/pytest -m wheel tests/e2e/test_wheel.py
 
 lint: env ## ruff, mypy, stub test, import contract, rustfmt, clippy
 	$(BIN)/ruff check .

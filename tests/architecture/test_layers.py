@@ -92,3 +92,16 @@ def test_private_inference_is_handed_its_engine() -> None:
         if "mpc" in path.parts and "veracity.engine" in imported(tree)
     ]
     assert offenders == []
+
+
+def test_private_modes_have_the_same_file_names() -> None:
+    """Who knows one mode finds the same subject in the other."""
+    home = ROOT / "src" / "veracity" / "mpc"
+    names = [{p.stem for p in (home / mode).glob("*.py")} for mode in ("secure", "shuffled")]
+    page = (ROOT / "docs" / "howto" / "add-a-private-mode.md").read_text(encoding="utf-8")
+    both = (names[0] & names[1]) - {"__init__"}
+    assert both == {
+        "attention", "evaluate", "functions", "head", "linear", "mode", "opening", "ops", "plan",
+        "role", "session", "values",
+    }  # fmt: skip
+    assert [name for name in both if f"`{name}.py`" not in page] == []

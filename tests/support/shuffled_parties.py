@@ -24,12 +24,12 @@ from veracity.mpc.cost import Cost
 from veracity.mpc.material import Material, MemorySink
 from veracity.mpc.party import OWNER, USER
 from veracity.mpc.sessions import Dealt, Ready
-from veracity.mpc.shuffled import passes
-from veracity.mpc.shuffled.group import Group
+from veracity.mpc.shuffled import evaluate as passes
+from veracity.mpc.shuffled.functions import Group
 from veracity.mpc.shuffled.packing import join
 from veracity.mpc.shuffled.plan import Plan
+from veracity.mpc.shuffled.role import Message, Online, Owner, Shape, User
 from veracity.mpc.shuffled.session import DealerSession, PartySession
-from veracity.mpc.shuffled.steps import Message, Online, Owner, Shape, User
 from veracity.mpc.token_selection.pick import greedy
 from veracity.net import Traffic, pair
 

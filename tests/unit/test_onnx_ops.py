@@ -176,9 +176,6 @@ CASES: dict[str, tuple[Any, ...]] = {
                 node("Div", "x f")], PICTURE, {"i": ints(2)}),
 }  # fmt: skip
 
-#: Those whose arg max is not an output: refused in programs, right in floats.
-FLOATS_ONLY = {"arg max"}
-
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_op_is_what_onnxruntime_computes(name: str, tmp_path: Path) -> None:
@@ -195,8 +192,6 @@ def test_an_op_is_what_onnxruntime_computes(name: str, tmp_path: Path) -> None:
     found = traced.net.run(x)[value]
     assert found.size == expected.size
     assert np.allclose(found.reshape(-1), expected.reshape(-1), rtol=1e-4, atol=1e-4)
-    if name in FLOATS_ONLY:
-        return
     network = import_onnx(path, tmp_path / "net.vprog")
     program = network.program
     integers = {

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.codec import read_file, write_file
+from veracity.codec import make_folder, read_file, write_file
 from veracity.engine.api import Engine, Vec
 from veracity.errors import FormatError, RangeError, UsageError
 from veracity.formats.data import DataFile, DataSecret
@@ -284,7 +284,7 @@ def begin_run(path: str | Path, engine: Engine, run: Run, owners: Owners) -> Run
     run.check()
     folder = Path(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         taken = any(p.name not in DATA_NAMES for p in folder.iterdir())
     except OSError as error:
         raise UsageError(f"cannot make the folder {folder.name!r}: {error.strerror}") from None

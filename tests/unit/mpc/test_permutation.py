@@ -12,8 +12,7 @@ import pytest
 from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.mpc import permutation
-from veracity.mpc.shuffled.packing import Size, Stream, join, signed, split, total
-from veracity.mpc.shuffled.reveal import (
+from veracity.mpc.shuffled.opening import (
     deal_restore,
     deal_reveal,
     hide,
@@ -23,7 +22,8 @@ from veracity.mpc.shuffled.reveal import (
     revealed,
     sent_back,
 )
-from veracity.mpc.shuffled.steps import Dealer, Shape
+from veracity.mpc.shuffled.packing import Size, Stream, join, signed, split, total
+from veracity.mpc.shuffled.role import Dealer, Shape
 
 RING = load_engine("cpu").ring
 

@@ -13,9 +13,9 @@ from veracity.errors import PeerError
 from veracity.graph.ops import Attention
 from veracity.graph.ops.attention import attend
 from veracity.mpc.secure.attention import attention
+from veracity.mpc.secure.head import choose, reveal
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
 from veracity.mpc.secure.role import Masked, Role, Secret
-from veracity.mpc.secure.token_selection import choose, reveal
 from veracity.mpc.secure.tournament import maximum
 
 

@@ -18,13 +18,13 @@ from veracity.graph.ops import Attention, Gain, Norm
 from veracity.graph.ops.rotary import rotate
 from veracity.lm.text_decoder import forward, vocabulary_of
 from veracity.lm.text_decoder import logits as every_logit
-from veracity.mpc.shuffled import passes
+from veracity.mpc.shuffled import evaluate as passes
 from veracity.mpc.shuffled.attention import Attend, rotated
-from veracity.mpc.shuffled.group import Group
+from veracity.mpc.shuffled.functions import Group
+from veracity.mpc.shuffled.opening import revealed
 from veracity.mpc.shuffled.packing import signed
 from veracity.mpc.shuffled.plan import compile_plan
-from veracity.mpc.shuffled.reveal import revealed
-from veracity.mpc.shuffled.steps import Online, Shape
+from veracity.mpc.shuffled.role import Online, Shape
 from veracity.mpc.token_selection import homomorphic, seal
 from veracity.mpc.token_selection.pick import greedy
 from veracity.net import pair

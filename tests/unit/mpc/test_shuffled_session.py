@@ -20,10 +20,10 @@ from veracity.lm.text_decoder import logits as every_logit
 from veracity.lm.text_decoder import vocabulary_of
 from veracity.mpc.material import Material, MemorySink, ReplayRegistry
 from veracity.mpc.sessions import Outcome
-from veracity.mpc.shuffled import passes
-from veracity.mpc.shuffled.group import Group
+from veracity.mpc.shuffled import evaluate as passes
+from veracity.mpc.shuffled.functions import Group
+from veracity.mpc.shuffled.role import Shape
 from veracity.mpc.shuffled.session import DealerSession, PartySession
-from veracity.mpc.shuffled.steps import Shape
 from veracity.net import Channel
 
 ENGINE = load_engine("cpu")

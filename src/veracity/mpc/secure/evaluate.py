@@ -12,9 +12,9 @@ from veracity.graph.ops import Op
 from veracity.graph.ops.base import Unsupported
 from veracity.graph.program import Program
 from veracity.mpc.party import Array
+from veracity.mpc.secure.head import reveal
 from veracity.mpc.secure.ops import RULES, Rule
 from veracity.mpc.secure.role import Role, Secret
-from veracity.mpc.secure.token_selection import reveal
 from veracity.mpc.secure.values import Cache, Values
 
 __all__ = ["Cache", "ForwardPass", "rows_of"]
@@ -42,7 +42,7 @@ class ForwardPass(Values):
         super().__init__(role, program, rows, start, cache, plain or {}, tokens, _GUARDS)
 
     async def run(self) -> Secret:
-        """All ops; returns shares of the packed answer (:mod:`.token_selection`)."""
+        """All ops; returns shares of the packed answer (:mod:`.head`)."""
         for op in self.program.ops:
             if op.name not in self.values:
                 answer = await rule_of(op).evaluate(self, op)

@@ -32,11 +32,11 @@ from veracity.mpc.decoder import NO_RULES, vocabulary_of
 from veracity.mpc.party import Array
 from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.functions import function
+from veracity.mpc.secure.head import choose
 from veracity.mpc.secure.linear import linear, linear_of_secret
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.product import product
 from veracity.mpc.secure.role import Secret, Use
-from veracity.mpc.secure.token_selection import choose
 from veracity.mpc.secure.values import Value, Values
 from veracity.mpc.weights import transposed
 

@@ -11,11 +11,11 @@ after its product. Rows of the cache are never opened again (Beaver triples with
     mixture   p v  = p0 cv - p0 mv0 + d cv - (p0 + e) mv1 + (e mv1 - d mv)
 
 where ``p = p0 + d`` is the softmax's result as it comes back from the user (``d`` of
-:mod:`.reveal`), ``p0 + e`` is what the owner opens to the user (``e`` from the owner's seed), and
+:mod:`.opening`), ``p0 + e`` is what the owner opens to the user (``e`` from the owner's seed), and
 the dealer shares the last bracket. Finally the mixture is truncated towards the output layer as in
 :mod:`.linear`: the user sends ``y1 + r``.
 
-Scores go to the user like any value (:mod:`.reveal`): rows (head and target) permuted, each row
+Scores go to the user like any value (:mod:`.opening`): rows (head and target) permuted, each row
 permuted in itself; those a target may not see have the least value there is.
 
 * Rounds: three round trips: (q, k, v) to the user, scores to the owner; permuted scores to the
@@ -40,8 +40,7 @@ from veracity.graph.ops import Attention, Rope, rope_tables
 from veracity.graph.ops.attention import softmax
 from veracity.mpc.permutation import Order, of_rows
 from veracity.mpc.shuffled.linear import truncation_mask
-from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
-from veracity.mpc.shuffled.reveal import (
+from veracity.mpc.shuffled.opening import (
     deal_restore,
     deal_reveal,
     hide,
@@ -51,7 +50,8 @@ from veracity.mpc.shuffled.reveal import (
     revealed,
     sent_back,
 )
-from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
+from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
+from veracity.mpc.shuffled.role import Dealer, Message, Online, Owner, Shape, Step, User
 
 __all__ = ["Attend", "rotated"]
 

@@ -24,9 +24,9 @@ from veracity.graph.ops import Head
 from veracity.graph.ops.base import rescaled
 from veracity.mpc.cost import Cost
 from veracity.mpc.permutation import Order, uniform
+from veracity.mpc.shuffled.opening import deal_reveal, hide, permuted, revealed
 from veracity.mpc.shuffled.packing import Size, Stream, signed, total
-from veracity.mpc.shuffled.reveal import deal_reveal, hide, permuted, revealed
-from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
+from veracity.mpc.shuffled.role import Dealer, Message, Online, Owner, Shape, Step, User
 from veracity.mpc.token_selection import homomorphic, transfer
 
 __all__ = ["Choose"]

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.mpc.shuffled.packing import Array, Size, total
-from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
+from veracity.mpc.shuffled.role import Dealer, Message, Online, Owner, Shape, Step, User
 from veracity.mpc.weights import transposed
 
 __all__ = ["Embedding", "Matrix", "Scale", "Table", "truncation_mask"]

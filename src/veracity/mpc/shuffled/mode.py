@@ -13,8 +13,8 @@ from veracity.mpc.party import Array
 from veracity.mpc.sessions import Integers
 from veracity.mpc.shuffled.ops import RULES
 from veracity.mpc.shuffled.plan import plan_of
+from veracity.mpc.shuffled.role import Shape
 from veracity.mpc.shuffled.session import DealerSession, PartySession
-from veracity.mpc.shuffled.steps import Shape
 from veracity.mpc.token_selection.pick import Pick, greedy
 from veracity.mpc.token_selection.seal import load_seal
 from veracity.net import Channel

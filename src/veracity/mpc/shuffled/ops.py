@@ -1,7 +1,7 @@
 """The ops of the shuffled mode: one row for each, a rule or the reason why there is none.
 
 Linear layers, tables, gains and attention become steps of their own; every run of other ops between
-two of them becomes one group, which the user evaluates (:mod:`.group`).
+two of them becomes one group, which the user evaluates (:mod:`.functions`).
 """
 
 from __future__ import annotations

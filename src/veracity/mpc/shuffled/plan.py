@@ -11,7 +11,7 @@ from veracity.mpc.cost import Cost
 from veracity.mpc.mode import Same
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.ops import RULES
-from veracity.mpc.shuffled.steps import TAGS_PER_STEP, Shape, Step
+from veracity.mpc.shuffled.role import TAGS_PER_STEP, Shape, Step
 from veracity.mpc.shuffled.values import Values
 
 __all__ = ["Plan", "compile_plan", "plan_of"]

@@ -15,8 +15,7 @@ from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.material import Label, Material, Sink
 from veracity.mpc.party import OWNER
 from veracity.mpc.sessions import Outcome, Ready
-from veracity.mpc.shuffled.packing import Array
-from veracity.mpc.shuffled.passes import (
+from veracity.mpc.shuffled.evaluate import (
     ahead_bytes,
     deal_pass,
     piece_bytes,
@@ -25,8 +24,9 @@ from veracity.mpc.shuffled.passes import (
     run_owner,
     run_user,
 )
+from veracity.mpc.shuffled.packing import Array
 from veracity.mpc.shuffled.plan import plan_of
-from veracity.mpc.shuffled.steps import Online, Owner, Shape, User
+from veracity.mpc.shuffled.role import Online, Owner, Shape, User
 from veracity.mpc.token_selection.homomorphic import Holder, Parameters, Taker, key_bytes
 from veracity.mpc.token_selection.pick import Pick, greedy
 

@@ -15,8 +15,8 @@ from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Op
 from veracity.graph.ops.base import Unsupported
 from veracity.graph.program import Program
-from veracity.mpc.shuffled.group import Group, Input, Result
-from veracity.mpc.shuffled.steps import Step
+from veracity.mpc.shuffled.functions import Group, Input, Result
+from veracity.mpc.shuffled.role import Step
 
 __all__ = ["Rule", "Values", "unsupported"]
 

@@ -12,7 +12,7 @@ from veracity.errors import FormatError, PeerError, UsageError
 from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.shuffled.packing import Array, Size, Stream, join, split, total
 from veracity.mpc.shuffled.plan import Plan
-from veracity.mpc.shuffled.steps import Dealer, Online, Owner, Shape, User
+from veracity.mpc.shuffled.role import Dealer, Online, Owner, Shape, User
 from veracity.mpc.token_selection.homomorphic import Holder, Taker
 from veracity.mpc.token_selection.pick import Pick, greedy
 

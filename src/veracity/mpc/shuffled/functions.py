@@ -22,8 +22,7 @@ from veracity.graph.evaluate import pointwise
 from veracity.graph.ops import Op
 from veracity.graph.ops.base import rescaled
 from veracity.mpc.permutation import Order, of_rows, uniform
-from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
-from veracity.mpc.shuffled.reveal import (
+from veracity.mpc.shuffled.opening import (
     deal_restore,
     deal_reveal,
     hide,
@@ -33,7 +32,8 @@ from veracity.mpc.shuffled.reveal import (
     revealed,
     sent_back,
 )
-from veracity.mpc.shuffled.steps import Dealer, Message, Online, Owner, Shape, Step, User
+from veracity.mpc.shuffled.packing import Array, Size, Stream, signed, total
+from veracity.mpc.shuffled.role import Dealer, Message, Online, Owner, Shape, Step, User
 
 __all__ = ["Group", "Input", "Result"]
 

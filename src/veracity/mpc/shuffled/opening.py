@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from veracity.mpc.permutation import Order, unpermuted
 from veracity.mpc.shuffled.packing import Array, Stream
-from veracity.mpc.shuffled.steps import Dealer
+from veracity.mpc.shuffled.role import Dealer
 
 __all__ = [
     "deal_restore",
