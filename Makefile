@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all lint format bench bench-scale bench-estimate \
+.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all test-wheel wheel lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -71,7 +71,16 @@ test: env ## the test suite without the slow tests; kernels also without their A
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-all: env ## slow tests, too
-	$(PYTEST) -m "not gpu" $(PYTEST_ARGS)
+	$(PYTEST) -m "not gpu and not wheel" $(PYTEST_ARGS)
+
+wheel: env ## dist: a wheel for Python 3.11 and newer, glibc 2.28 and newer, and the sources
+	rm -rf dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --locked --quiet \
+	  --zig --compatibility manylinux_2_28 --out dist
+	$(BIN)/maturin sdist --out dist
+
+test-wheel: wheel ## the wheel in a fresh environment without a compiler verifies a proof
+	$(BIN)/pytest -m wheel tests/e2e/test_wheel.py
 
 lint: env ## ruff, mypy, stub test, import contract, rustfmt, clippy
 	$(BIN)/ruff check .
@@ -118,6 +127,11 @@ bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both mode
 bench-private-peers: env ## a GPT-2-size pass in SPU (in .venv-peers, 1 GB) and here, side by side
 	@mkdir -p build/bench
 	$(PY) benches/private_peers.py --json | tee build/bench/private-peers.json
+
+bench-training: env $(FASHION) ## proofs of training, a JSON line per workload; WORKLOADS=fashion-mlp,... picks some
+	@mkdir -p build/bench && rm -f build/bench/training.jsonl
+	$(PY) benches/training.py --data $(FASHION) --out build/bench/training.jsonl \
+	  $(if $(WORKLOADS),--workloads $(WORKLOADS))
 
 bench-onnx: env ## import, prove and verify every model of a folder: MODELS=DIR, a JSON line each
 	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of .onnx files" >&2; exit 1; }

@@ -18,6 +18,7 @@ import pytest
 import veracity
 
 COMPILED = "veracity.engine._cpu"
+OWNERS_TENSORS = "veracity.proving.tensors"
 
 FORBIDDEN = (
     "cupy",
@@ -65,7 +66,10 @@ def test_the_guard_guards(name: str) -> None:
 
 
 def test_the_verifier_imports_without_them() -> None:
-    done = run_guarded("import veracity; veracity.verify; veracity.Commitment; veracity.Proof")
+    done = run_guarded(
+        "import veracity; veracity.verify; veracity.verify_tensors\n"
+        "veracity.Commitment; veracity.Proof; veracity.TensorProof"
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -96,7 +100,7 @@ def test_only_the_cpu_engine_names_the_compiled_kernels() -> None:
 
 def test_the_verifier_reaches_no_owner_code() -> None:
     done = run_guarded(
-        "import veracity; veracity.verify\n"
+        "import veracity; veracity.verify; veracity.verify_tensors\n"
         "print(*sorted(m for m in sys.modules if m.startswith('veracity')))"
     )
     loaded = set(done.stdout.split())
@@ -104,7 +108,9 @@ def test_the_verifier_reaches_no_owner_code() -> None:
     foreign = {
         name
         for name in loaded
-        if name.startswith(("veracity.frontends", "veracity.cli", "veracity.proving.prove"))
+        if name.startswith(
+            ("veracity.frontends", "veracity.cli", "veracity.proving.prove", OWNERS_TENSORS)
+        )
     }
     assert foreign == set()
 

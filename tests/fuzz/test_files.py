@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +19,11 @@ from tests.unit.test_formats_program import rebuilt, tiny
 from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
 from veracity.errors import UsageError
 from veracity.formats.commitment import Commitment, read_program
+from veracity.formats.npy import array_bytes, read_array
 from veracity.formats.program import load_program_file, save_program_file
 from veracity.formats.proof import Proof
 from veracity.formats.secret import Secret
+from veracity.formats.tensor_proof import TensorProof
 from veracity.graph import Program
 from veracity.private.card import Card
 from veracity.text import Pieces
@@ -48,6 +51,23 @@ def resealed(data: bytes) -> bytes:
 def test_proofs(data: bytes) -> None:
     proof = parsed(lambda: Proof.from_bytes(data))
     assert proof is None or proof.to_bytes() == data
+
+
+TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(32)}, b"proof", (3,))
+
+
+@given(mutated([TENSORS.to_bytes()]))
+@fuzz
+def test_proofs_about_tensors(data: bytes) -> None:
+    proof = parsed(lambda: TensorProof.from_bytes(data))
+    assert proof is None or proof.to_bytes() == data
+
+
+@given(mutated([array_bytes(np.arange(6.0).reshape(2, 3)), array_bytes(np.array([True, False]))]))
+@fuzz
+def test_arrays(data: bytes) -> None:
+    found = parsed(lambda: read_array(data, "array"))
+    assert found is None or (found.size and np.isfinite(found.astype(float)).all())
 
 
 @given(mutated([COMMITMENT.to_bytes(), SECRET.to_bytes()]))

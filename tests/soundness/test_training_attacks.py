@@ -7,21 +7,38 @@ verifier drop it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.training import Trained, window_proof
+from tests.support.training import (
+    ENGINE,
+    KEY,
+    LOG_COLUMNS,
+    Trained,
+    execute_windows,
+    small_examples,
+    small_recipe,
+    window_proof,
+)
 from tests.support.training_lies import Lie, executed, verify_window
+from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
 from veracity.graph.training import Recipe
+from veracity.zk import opening
+from veracity.zk.committed import ArrayId, ArrayShape, RowLayout, commit_array
+from veracity.zk.mle import inverse
 from veracity.zkml.circuit.linear_maps import Gather, Permute
 from veracity.zkml.circuit.tensor import Tensor, UpdatedSource
 from veracity.zkml.training import run as runs
 from veracity.zkml.training import window
+from veracity.zkml.training.data import DataCommitment, data_blinds
+from veracity.zkml.training.run import Run
+from veracity.zkml.training.window import EXAMPLES
 
 Patch = pytest.MonkeyPatch
 build_window = window.build_window
@@ -139,7 +156,13 @@ def test_the_honest_step(honest: Trained) -> None:
     verify_window(honest, 0, window_proof(honest, 0))
 
 
-@pytest.mark.parametrize("name", OTHER_STEPS)
+#: Their like is in the everyday tests.
+SLOW = ("another schedule", "weights of an earlier step forward")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in OTHER_STEPS]
+)
 def test_another_step(monkeypatch: Patch, honest: Trained, name: str) -> None:
     lie, circuit = OTHER_STEPS[name]
     trained = executed(lie)
@@ -150,3 +173,51 @@ def test_another_step(monkeypatch: Patch, honest: Trained, name: str) -> None:
         verify_window(trained, 0, proof)
     with pytest.raises(VerificationError):
         verify_window(trained, 0, proof)
+
+
+# ---- rows that say more than an example ---------------------------------------------------------
+def divided(layout: RowLayout, point: Sequence[int]) -> int:
+    """What takes the gap's place where row variables follow right behind those of the entries."""
+    out = 1
+    for r in point[layout.entry_bits : layout.key_bits]:
+        out = out * (1 - r) % ORDER
+    return inverse(out)
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["ours", "without the gap"])
+def test_a_row_smuggles_into_its_neighbour(monkeypatch: Patch, present: bool) -> None:
+    """What an owner writes behind an example changes the one that the order puts next to it."""
+    if not present:
+        monkeypatch.setattr(RowLayout, "gap", property(lambda self: range(self.entry_bits)[:0]))
+        monkeypatch.setattr(RowLayout, "gap_factor", divided)
+    secret, examples, rows = (
+        bytes(32),
+        small_examples().astype(np.int64),
+        np.arange(8).reshape(2, 4),
+    )
+    monkeypatch.setattr(runs, "batch_rows", lambda *_: rows)
+    wide = np.zeros((14, 32), np.int64)
+    wide[:, :11] = examples
+    wide[0, 16 + 5] = 1  # speaks for pixel 5 of the second example
+    shape = ArrayShape(ArrayId("data", "rows"), wide.shape, 5)
+    points = commit_array(ENGINE, KEY, shape, wide, data_blinds(ENGINE, secret, np.arange(14)))
+    data = DataCommitment(8, 3, ENGINE.compress(points))
+    claimed = examples.copy()
+    claimed[1, 5] += 1
+    lie = Trained(Run(small_recipe(steps=2), (data,), 2, LOG_COLUMNS), claimed, secret)
+    execute_windows(lie)
+    honest = opening._combined_row
+
+    def combined(channel: Any, arrays: Any, equation: Any) -> Any:
+        true = replace(arrays[EXAMPLES], values=examples[rows])
+        row, blind = honest(channel, {**arrays, EXAMPLES: true}, equation)
+        layout = true.shape.layout(LOG_COLUMNS)
+        weight = ENGINE.to_ints(layout.row_weights(ENGINE, equation.point))[0]
+        more = [0] * len(row)
+        more[16 + 5] = weight * equation.coefficients[EXAMPLES] % ORDER
+        return ENGINE.add(row, ENGINE.from_ints(more)), blind
+
+    monkeypatch.setattr(opening, "_combined_row", combined)
+    proof = window_proof(lie, 0)
+    with pytest.raises(VerificationError) if present else nullcontext():
+        verify_window(lie, 0, proof)

@@ -341,8 +341,13 @@ def without_op(patch: Patch, op: str) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("name", FORMS)
-@pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
+@pytest.mark.parametrize(
+    ("name", "present"),
+    [
+        *[(name, True) for name in FORMS],
+        *[pytest.param(name, False, marks=pytest.mark.slow) for name in FORMS],
+    ],
+)
 def test_data_of_no_form(monkeypatch: Patch, name: str, present: bool) -> None:
     entries, op = FORMS[name]
     examples = small_examples().astype(np.int64)

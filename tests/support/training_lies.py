@@ -20,14 +20,16 @@ from tests.support.training import (
     small_examples,
     small_recipe,
 )
-from veracity.engine.api import Ints
+from veracity.engine.api import Ints, Points
 from veracity.graph.exact import rhu
 from veracity.graph.training import Recipe, Step, Weights
 from veracity.graph.training.program import program_of
 from veracity.graph.training.step import softmax
 from veracity.zk.batch import batch_challenge, require_all
+from veracity.zk.committed import ArrayId
 from veracity.zk.transcript import VerifierTranscript
 from veracity.zkml.argument import verify_circuit
+from veracity.zkml.circuit.build import Circuit
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.model import ModelCommitment, commit_model
@@ -129,12 +131,14 @@ class Forged(CheatingBuilder):
                 self.lookups[-1] = replace(use, value=replace(use.value, value=whole))
 
 
-def executed(lie: Lie | None = None, loss: str = "cross_entropy", steps: int = 2) -> Trained:
+def executed(
+    lie: Lie | None = None, loss: str = "cross_entropy", steps: int = 2, owner: int = 0
+) -> Trained:
     """A run of the honest recipe whose steps are the lie's, committed but not proved.
 
-    The blinds of its data are known, so that start and order are always the same.
+    The blinds of its data are known, so that an owner's start and order are always the same.
     """
-    examples, secret = small_examples(), bytes(32)
+    examples, secret = small_examples(), bytes([owner]) * 32
     data = commit_data(ENGINE, KEY, examples, 3, secret)
     run = Run(small_recipe(loss, steps), (data,), 2, LOG_COLUMNS)
     out = Trained(run, examples, secret)
@@ -182,8 +186,8 @@ def verify_published(trained: Trained, commitment: ModelCommitment, proof: bytes
     require_all(ENGINE, KEY, [owed], batch_challenge(bytes(32), [transcript.state()]))
 
 
-def verify_window(trained: Trained, index: int, proof: bytes) -> None:
-    """Check one window alone, by what :func:`verify_run` does for each.
+def window_of(trained: Trained, index: int) -> tuple[bytes, Circuit, dict[ArrayId, Points]]:
+    """What a verifier has of one window: its statement, its circuit, all rows.
 
     The start of the run and the weights around the window are taken as they are given.
     """
@@ -194,8 +198,18 @@ def verify_window(trained: Trained, index: int, proof: bytes) -> None:
         points[start_id(name)] = before[name].points(ENGINE, name)
         points[end_id(name)] = after[name].points(ENGINE, name)
     statement = run.window_statement(start, ends, before, after)
-    transcript = VerifierTranscript(runs.PROTOCOL, statement, proof)
-    circuit = runs.build_window(run.recipe, *ends)
+    return statement, runs.build_window(run.recipe, *ends), points
+
+
+def verify_window(
+    trained: Trained,
+    index: int,
+    proof: bytes,
+    reader: type[VerifierTranscript] = VerifierTranscript,
+) -> None:
+    """Check one window alone, by what :func:`verify_run` does for each."""
+    statement, circuit, points = window_of(trained, index)
+    transcript = reader(runs.PROTOCOL, statement, proof)
     owed = verify_circuit(ENGINE, KEY, circuit, points, transcript)
     transcript.finish()
     require_all(ENGINE, KEY, [owed], batch_challenge(bytes(32), [transcript.state()]))

@@ -1,4 +1,6 @@
-"""Remake the frozen proofs: a small lookup, a whole answer. Each remake is a line of CHANGELOG.
+"""Remake the frozen proofs: a small lookup, a whole answer, a run of training.
+
+Each remake is a line of CHANGELOG.
 
 Run as ``python -m tests.vectors.make`` (``make vectors``) when the protocol's label changes.
 """
@@ -12,13 +14,20 @@ import numpy as np
 
 from tests.support.programs import claim, small_model
 from tests.support.toy import DIMS, TABLE, make_toy, prove_toy
+from tests.support.training import Trained, small_recipe, train_and_prove
 from veracity.engine import load_engine
 from veracity.zk.keys import load_key
+from veracity.zk.transcript import framed
 from veracity.zkml import ModelCommitment, Statement, commit_model, cut_places, prove
+from veracity.zkml.training.data import DataCommitment, prove_form
+from veracity.zkml.training.run import Run, RunProof
 
 HERE = Path(__file__).parent
 TOY = HERE / "toy_v3.hex"
 COMMITMENT, ANSWER, CHAIN = (HERE / f"{name}_v3.hex" for name in ("model", "answer", "chain"))
+#: Rows of the data, its proof of form, the published model, the two windows with their cuts, the
+#: rounding.
+RUN = HERE / "run_v3.hex"
 #: Row length of the frozen model.
 LOG_COLUMNS = 12
 
@@ -44,6 +53,31 @@ def statements(commitment: ModelCommitment) -> dict[Path, Statement]:
     return {ANSWER: whole, CHAIN: parts}
 
 
+def run_parts(trained: Trained) -> list[bytes]:
+    """What is frozen of a run, in order."""
+    if trained.files is None or trained.proof is None:
+        raise ValueError("the run is not proved")
+    (data,) = trained.run.data
+    engine, key = load_engine("cpu"), load_key(load_engine("cpu"), trained.run.log_columns)
+    (form,) = prove_form(engine, key, data, trained.examples, trained.seed)
+    proof = trained.proof
+    head = [data.rows, form, trained.files[0].to_bytes()]
+    return [*head, *proof.cuts, *proof.windows, proof.rounding]
+
+
+def frozen_run() -> tuple[Run, list[bytes], ModelCommitment, RunProof]:
+    """The run with its proof of form, its model, and its proof."""
+    found, data, at = [], read(RUN), 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        found.append(data[at + 8 : at + 8 + size])
+        at += 8 + size
+    rows, form, model, *proof = found
+    run = Run(small_recipe(steps=3), (DataCommitment(8, 3, rows),), 2, LOG_COLUMNS)
+    cuts, windows, (rounding,) = proof[:2], proof[2:4], proof[4:]
+    return run, [form], ModelCommitment.from_bytes(model), RunProof(cuts, windows, rounding)
+
+
 def main() -> None:
     """Write all of them."""
     values = np.arange(DIMS[0] * DIMS[1], dtype=np.int64).reshape(DIMS) % len(TABLE)
@@ -57,6 +91,7 @@ def main() -> None:
     write(COMMITMENT, commitment.to_bytes())
     for path, statement in statements(commitment).items():
         write(path, prove(engine, statement, e.weights, opening, key=key))
+    write(RUN, framed(*run_parts(train_and_prove(small_recipe(steps=3)))))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from veracity.engine import load_engine
 from veracity.zk import keys
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 from veracity.zkml import ModelCommitment, count, verify
+from veracity.zkml.training.data import verify_form
+from veracity.zkml.training.run import verify_run
 
 FIRST = 0x1CA90A939BB6FF18D0F16934A5FEE49C9FD16776D75172CB2359F91A74B842D2
 SECOND = 0x216E7D32789B1CF5E4C63410DB25EDD78190017C64B64E2893BBE89C606F60BA
@@ -65,6 +67,15 @@ def test_frozen_answer_verifies(path: Path) -> None:
     proof = make.read(path)
     verify(engine, statement, proof)
     assert len(proof) == count(statement).proof_bytes
+
+
+def test_frozen_run_verifies() -> None:
+    """So do start, order, rules of the steps and layout of a run of training."""
+    engine = load_engine("cpu")
+    run, form, commitment, proof = make.frozen_run()
+    key = keys.load_key(engine, run.log_columns)
+    verify_form(engine, key, run.data[0], form)
+    verify_run(engine, key, run, commitment, proof)
 
 
 def test_generators_have_the_digests_that_are_pinned() -> None:

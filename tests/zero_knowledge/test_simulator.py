@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support import training_lies
 from tests.support.programs import claim, small_model
 from tests.support.toy import (
     DIMS,
@@ -26,6 +27,7 @@ from tests.support.toy import (
     prove_toy,
     require,
 )
+from tests.support.training import KEY
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER, Engine, Points
 from veracity.errors import VerificationError
@@ -40,8 +42,9 @@ from veracity.zk.mle import inverse, powers
 from veracity.zk.opening import verify_opening
 from veracity.zk.reduction import reduce_verifier
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
-from veracity.zkml import Statement, argument, chain, commit_model, verify
-from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml import argument, chain, commit_model, verify
+from veracity.zkml.circuit.build import Circuit, build_circuit
+from veracity.zkml.training import run
 
 Shapes = Mapping[ArrayId, ArrayShape]
 E = 0x1234567890ABCDEF1234567890ABCDEF
@@ -175,17 +178,15 @@ def test_simulated_proof_is_accepted_under_the_programmed_oracle(toy: Toy) -> No
     require(toy.engine, toy.key, remaining)
 
 
-def simulate_inference(
-    statement: Statement,
+def simulate_circuit(
+    transcript: Programmed,
+    circuit: Circuit,
     key: CommitmentKey,
     points: Mapping[ArrayId, Points],
     patch: pytest.MonkeyPatch,
 ) -> bytes:
-    """A proof of a whole statement: the verifier's own replay up to the opening, then a forgery."""
+    """A proof of a whole circuit: the verifier's own replay up to the opening, then a forgery."""
     engine = make_toy().engine
-    (link,) = statement.links
-    transcript = Programmed(chain.PROTOCOL, chain.link_statement(statement, link, {}))
-    circuit = build_circuit(statement, link)
 
     def finish(channel: HiddenVerifier, shapes: Shapes, found: Any, equation: Any) -> None:
         state = Replay(channel, dict(found), equation)
@@ -210,11 +211,37 @@ def test_the_whole_protocol_is_simulated(
     tokens = (*e.tokens[:-1], last)
     statement = claim(e, tokens, commitment=commitment)
     points = commitment.points(engine, e.program)
-    proof = simulate_inference(statement, key, points, monkeypatch)
+    (link,) = statement.links
+    transcript = Programmed(chain.PROTOCOL, chain.link_statement(statement, link, {}))
+    circuit = build_circuit(statement, link)
+    proof = simulate_circuit(transcript, circuit, key, points, monkeypatch)
     with pytest.raises(VerificationError):
         verify(engine, statement, proof, key)
     monkeypatch.setattr(chain, "VerifierTranscript", ProgrammedReader)
     verify(engine, statement, proof, key)
+
+
+@pytest.mark.parametrize(
+    ("loss", "true"),
+    [
+        ("cross_entropy", False),
+        pytest.param("cross_entropy", True, marks=pytest.mark.slow),
+        pytest.param("square", False, marks=pytest.mark.slow),
+    ],
+    ids=["false step", "true step", "square loss"],
+)
+def test_a_window_of_training_is_simulated(
+    loss: str, true: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From rows alone: examples, weights and everything in between stay with the prover."""
+    lie = training_lies.Lie() if true else training_lies.Lie(head=lambda _t, g, _y: g + 1)
+    trained = training_lies.executed(lie, loss)
+    statement, circuit, points = training_lies.window_of(trained, 0)
+    transcript = Programmed(run.PROTOCOL, statement)
+    proof = simulate_circuit(transcript, circuit, KEY, points, monkeypatch)
+    with pytest.raises(VerificationError):
+        training_lies.verify_window(trained, 0, proof)
+    training_lies.verify_window(trained, 0, proof, ProgrammedReader)
 
 
 def test_it_needs_the_programmed_oracle(toy: Toy) -> None:

@@ -30,7 +30,10 @@ def _substitute(a: int) -> int:
     return out & 0xFF
 
 
-_SBOX = bytes(_substitute(a) for a in range(256))
+@lru_cache(maxsize=1)
+def _sbox() -> bytes:
+    """All entries; made at the first use, since most processes that load this never encrypt."""
+    return bytes(_substitute(a) for a in range(256))
 
 
 def _xor(a: bytes, b: bytes) -> bytes:
@@ -46,11 +49,11 @@ def _round_keys(key: bytes) -> list[bytes]:
     for i in range(n, 4 * (n + 7)):
         word = words[-1]
         if i % n == 0:
-            word = (word[1:] + word[:1]).translate(_SBOX)
+            word = (word[1:] + word[:1]).translate(_sbox())
             word = bytes([word[0] ^ constant]) + word[1:]
             constant = _double(constant)
         elif n > 6 and i % n == 4:
-            word = word.translate(_SBOX)
+            word = word.translate(_sbox())
         words.append(_xor(words[i - n], word))
     return [b"".join(words[i : i + 4]) for i in range(0, len(words), 4)]
 
@@ -73,7 +76,7 @@ def encrypt(key: bytes, block: bytes) -> bytes:
     first, *middle, last = _round_keys(key)
     state = _xor(block, first)
     for round_key in (*middle, last):
-        state = state.translate(_SBOX)
+        state = state.translate(_sbox())
         # Row i of the columns turns by i.
         state = bytes(state[(5 * i) % 16] for i in range(16))
         if round_key is not last:

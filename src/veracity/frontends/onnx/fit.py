@@ -64,7 +64,7 @@ class _Fit:
         if name in self.integral:
             return 0
         most = self.largest[name]
-        return FINEST if most <= 0 else min(FINEST, BITS - ceil(log2(most)))
+        return BITS if most <= 0 else min(FINEST, BITS - ceil(log2(most)))
 
     def _weight(self, ref: Ref, exponent: int, bits: int) -> str:
         """Integers of a weight at an exponent; one entry for each use that differs."""

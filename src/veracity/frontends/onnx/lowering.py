@@ -103,6 +103,8 @@ class Call:
 
 #: Types of whole numbers, as Cast names them.
 INTEGERS = (2, 3, 4, 5, 6, 7, 9, 12, 13)
+#: What may stand between an arg max and an output.
+AFTER_TOP = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 #: Handlers by op, and those that read merges that are still to be made.
 HANDLERS: dict[str, Callable[[Call], Result]] = {}
 LAZY: set[str] = set()
@@ -185,9 +187,15 @@ def trace(
     outputs : sequence of str
         Which results are wanted.
     """
-    from veracity.frontends.onnx import ops_linear, ops_pointwise, ops_recurrent, ops_shape
+    from veracity.frontends.onnx import (
+        ops_linear,
+        ops_logic,
+        ops_pointwise,
+        ops_recurrent,
+        ops_shape,
+    )
 
-    _ = ops_linear, ops_pointwise, ops_recurrent, ops_shape
+    _ = ops_linear, ops_logic, ops_pointwise, ops_recurrent, ops_shape
     net = FloatNetwork(dict(dims))
     found = Traced(net)
     known: dict[str, Sym | Array | None] = {"": None, **graph.constants, **constants}
@@ -236,6 +244,11 @@ def _lower(
     whole = all(
         name in integers for name, x in zip(node.inputs, given, strict=True) if isinstance(x, Sym)
     )
+    tops = {op.name for op in net.ops if op.kind == "top"}
+    if node.op not in AFTER_TOP and any(
+        t.x in tops for x in given if isinstance(x, Sym) for t in x.terms
+    ):
+        raise UsageError("reads an arg max, which can be an output only")
     if node.op not in LAZY:
         given = tuple(net.force(x) if isinstance(x, Sym) else x for x in given)
     result = HANDLERS[node.op](Call(net, node, opset, given, whole))
