@@ -288,8 +288,9 @@ def facts_of(party: Party, on_line: Callable[[dict[str, Any]], None] | None = No
     found = []
     for line in party.lines():
         found.append(json.loads(line))
-        if on_line is not None:
+        if on_line is not None and "error" not in found[-1]:
             on_line(found[-1])
     if party.wait() != 0:
-        raise PeerError(f"the {party.name} failed: {party.last_words()}")
+        told = found[-1].get("error", {}).get("message") if found else None
+        raise PeerError(f"the {party.name} failed: {told or party.last_words()}")
     return found

@@ -14,7 +14,7 @@ from veracity.codec import canonical_json, parse_json, write_file
 from veracity.errors import FormatError, UsageError
 from veracity.formats.program import ProgramFile
 from veracity.graph import Program
-from veracity.lm.text_decoder import context_of, vocabulary_of
+from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.lm.tokenizer import Tokenizer
 from veracity.text.table import PromptFrame
 
@@ -77,6 +77,8 @@ class Card:
         if not all(type(body[name]) is kind for name, kind in kinds.items()):
             raise FormatError(where, "a field of another type")
         program = Program.from_json(body["program"])
+        if not is_text_decoder(program):
+            raise FormatError(where, "its program is no text decoder")
         tokenizer = Tokenizer(body["tokenizer"])
         tokenizer.check()
         if len(tokenizer.token_bytes) != vocabulary_of(program):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.house import House, done
+from tests.support.toy_programs import mlp
 from veracity.errors import FormatError, UsageError
 from veracity.formats.program import load_program_file
 from veracity.private.card import Card, store_card, stored_card
@@ -66,6 +67,7 @@ def test_cards_that_are_none(card: Card) -> None:
         encoded({**body, "name": 1}),
         encoded({**body, "program": "{}"}),
         encoded({**body, "program": body["program"][:-1]}),
+        encoded({**body, "program": mlp().program.to_json()}),
         encoded({**body, "tokenizer": {}}),
         encoded({**body, "tokenizer": short}),
     ):

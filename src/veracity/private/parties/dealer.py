@@ -17,7 +17,7 @@ from pathlib import Path
 from veracity.engine.api import Engine
 from veracity.errors import FormatError, PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
-from veracity.lm.text_decoder import context_of
+from veracity.lm.text_decoder import context_of, is_text_decoder
 from veracity.mpc.modes import MODES
 from veracity.mpc.party import OWNER, USER
 from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
@@ -182,6 +182,8 @@ class DealerService:
             program = await asyncio.to_thread(Program.from_json, data.decode())
         except (FormatError, UnicodeDecodeError):
             raise PeerError("the other party sent a program that does not parse") from None
+        if not is_text_decoder(program):
+            raise PeerError("the other party sent a program that is no text decoder")
         if bytes.fromhex(program.digest) + seed_digest(seed) != key:
             raise PeerError("the other party sent another model than it named")
         async with self._loading:
