@@ -110,6 +110,15 @@ def test_overall_share_follows_the_phases() -> None:
     assert 0 < bar.overall("surprise", 2.0) <= 1.0
 
 
+def test_a_bar_never_runs_backwards() -> None:
+    """A phase may come twice, begin again, or be one that nobody foresaw."""
+    bar = Bar({"load": 1.0, "evaluate": 2.0, "commit": 1.0}, quiet=True)
+    told = [("load", 1.0), ("evaluate", 0.9), ("evaluate", 0.0), ("surprise", 0.0)]
+    told += [("commit", 0.5), ("evaluate", 1.0), ("surprise", 1.0), ("load", 0.0)]
+    shown = [bar.overall(phase, share) for phase, share in told]
+    assert shown == sorted(shown)
+
+
 def test_off_a_terminal_only_long_phases_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

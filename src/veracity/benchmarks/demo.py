@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from veracity.benchmarks.local_cluster import Cluster, LocalCluster, facts_of, scratch
+from veracity.codec import make_folder
 from veracity.errors import UsageError
 from veracity.mpc.modes import find_mode
 from veracity.progress import Progress, silent
@@ -114,7 +115,7 @@ def demo(
     with scratch("private") as temporary:
         home = Path(folder) if folder is not None else Path(temporary)
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            make_folder(home)
         except OSError as error:
             raise UsageError(f"cannot make {home}: {error.strerror}; choose another") from None
         program = model_file(model, home, progress)

@@ -18,6 +18,7 @@ from typing import Any
 from veracity.benchmarks.demo import model_file
 from veracity.benchmarks.local_cluster import Cluster, LocalCluster, Party, facts_of, scratch
 from veracity.benchmarks.proving import TEXT, checkout, cpu_name
+from veracity.codec import make_folder
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.modes import find_mode
 from veracity.net.relay import Relay
@@ -82,7 +83,7 @@ def bench(
         raise UsageError("a context of 2 tokens and one token to measure are needed at least")
     with scratch("private-bench") as temporary:
         home = Path(folder) if folder is not None else Path(temporary)
-        home.mkdir(parents=True, exist_ok=True)
+        make_folder(home)
         program = model_file(model, home, progress)
         progress("parties", 0.0)
         with LocalCluster(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from veracity import zkml
+from veracity.codec import make_folder
 from veracity.engine import load_engine
 from veracity.errors import UsageError, VeracityError
 from veracity.lm.text_decoder import ports_of
@@ -80,7 +81,7 @@ def bench(
         raise UsageError("at least 8 tokens are needed; pass --tokens 8 or more")
     with tempfile.TemporaryDirectory(prefix="veracity-bench-") as scratch:
         folder = Path(keep) if keep is not None else Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return _measure(model, tokens, folder, Path(scratch), memory, threads, backend, progress)
 
 

@@ -137,6 +137,7 @@ class Bar:
         self._task: TaskID | None = None
         self._started = self._phase_started = 0.0
         self._phase: str | None = None
+        self._done = 0.0
 
     def __enter__(self) -> Bar:
         self._started = time.monotonic()
@@ -179,12 +180,14 @@ class Bar:
         self._live.update(self._task, description=phase, completed=done, left=left)
 
     def overall(self, phase: str, share: float) -> float:
-        """Share of the whole work done, from the usual shares of its phases."""
+        """Share of the whole work done, from the usual shares of its phases; it never shrinks."""
         self._shares.setdefault(phase, 0.1)
         names = list(self._shares)
         before = sum(self._shares[name] for name in names[: names.index(phase)])
         whole = sum(self._shares.values())
-        return min(1.0, (before + min(max(share, 0.0), 1.0) * self._shares[phase]) / whole)
+        now = (before + min(max(share, 0.0), 1.0) * self._shares[phase]) / whole
+        self._done = max(self._done, min(1.0, now))
+        return self._done
 
     def _tell_phase(self) -> None:
         took = time.monotonic() - self._phase_started

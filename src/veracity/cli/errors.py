@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ import click
 
 from veracity.cli.output import complain, emit_json, lose_output
 from veracity.cli.printable import printable
+from veracity.codec.files import reason_of
 from veracity.errors import (
     BackendUnavailable,
     FormatError,
@@ -245,7 +247,10 @@ class CarefulGroup(click.Group):
             # leaves with 1, which means "false" here.
             sys.exit(leave.code if sys.stdout is output else 0)
         except OSError as error:
-            if error.filename is not None or error.errno not in UNWRITABLE:
+            if error.filename is not None:  # a name that no command foresaw
+                name = Path(os.fsdecode(error.filename)).name[:80]
+                call.fail(UsageError(f"cannot use {name!r}: {reason_of(error)}"), EXIT_USAGE)
+            if error.errno not in UNWRITABLE:
                 fail_inside(error, call)
             lose_output(error)  # a help text; what commands print is caught where it is written
             sys.exit(EXIT_USAGE)

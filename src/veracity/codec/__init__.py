@@ -9,7 +9,7 @@ from veracity.codec.encoding import (
 )
 from veracity.codec.files import read_file, sniff
 from veracity.codec.output import atomic_output, atomic_outputs, write_file
-from veracity.codec.targets import check_target, sibling
+from veracity.codec.targets import check_target, make_folder, sibling
 
 __all__ = [
     "DIGEST_BYTES",
@@ -19,6 +19,7 @@ __all__ = [
     "atomic_outputs",
     "canonical_json",
     "check_target",
+    "make_folder",
     "parse_json",
     "read_file",
     "sibling",

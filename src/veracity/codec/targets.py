@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from veracity.codec.files import PROGRAM, sniff
+from veracity.codec.files import PROGRAM, reason_of, sniff
 from veracity.errors import UsageError
 
-__all__ = ["check_target", "sibling"]
+__all__ = ["check_target", "make_folder", "sibling"]
 
 SECRET, COMMITMENT, PROOF = b"VSEC", b"VCOM", b"VPRF"
 _NAMES = {
@@ -64,6 +64,18 @@ def check_target(
     UsageError
     """
     target = Path(path)
+    try:
+        _check(target, kind, reads, force)
+    except OSError as error:
+        name = target.name[:80]
+        raise UsageError(
+            f"cannot write {name!r}: {reason_of(error)}; choose another name or folder"
+        ) from None
+    except ValueError:  # a zero byte, half a character
+        raise UsageError(f"cannot write {target.name[:80]!r}: no file can have that name") from None
+
+
+def _check(target: Path, kind: bytes | None, reads: Iterable[str | Path], force: bool) -> None:
     folder = target.parent
     if not folder.is_dir():
         raise UsageError(
@@ -104,6 +116,22 @@ def _protect(target: Path, kind: bytes) -> None:
         raise UsageError(
             f"{target.name!r} exists and is {what}; choose another name, or --force to replace it"
         )
+
+
+def make_folder(path: str | Path) -> Path:
+    """A folder, made where it is missing; raises :class:`UsageError` where it cannot be one."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the folder {folder.name[:80]!r}: {reason_of(error)}; choose another"
+        ) from None
+    except ValueError:
+        raise UsageError(f"no folder can be called {folder.name[:80]!r}; choose another") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"the folder {folder.name[:80]!r} is read-only; choose another")
+    return folder
 
 
 def sibling(path: Path, ending: str, known: Iterable[str] = (".vprog",)) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 import platformdirs
 
+from veracity.codec.files import exists
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.formats.program import ProgramFile, load_program_file, save_program_file
 from veracity.frontends.catalogue import fetch_smollm2
@@ -109,11 +110,11 @@ def import_model(source: str | Path, out: str | Path, progress: Progress = _sile
         content = _gguf(fetch_smollm2(cache), "SmolLM2-135M-Instruct")
     elif known in SYNTHETIC:
         content = synthetic_model(known)
-    elif Path(source).exists():
+    elif exists(source):
         content = _from_path(Path(source))
     else:
         raise UsageError(
-            f"no model {str(source)!r}; name smollm2, stories260k, "
+            f"no model {str(source)[:80]!r}; name smollm2, stories260k, "
             f"{', '.join(sorted(SYNTHETIC))}, or a path"
         )
     progress("load", 0.5)

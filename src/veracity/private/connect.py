@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from veracity.codec import read_file
+from veracity.codec.arguments import require_number
 from veracity.errors import UsageError
 from veracity.net import Channel, Identity, connect
 from veracity.net.tls import AUTHORITY
@@ -73,6 +74,10 @@ class Caller:
     insecure: bool = False
     timeout: float = TIMEOUT
     wait: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_number("timeout", self.timeout)
+        require_number("wait", self.wait)
 
     @property
     def authority(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from veracity.codec import read_file, write_file
+from veracity.codec.arguments import require_number
 from veracity.engine import load_engine
 from veracity.errors import FormatError
 from veracity.formats.program import ProgramFile
@@ -71,6 +72,7 @@ async def deal(
     BackendUnavailable
         Where the compiled module is missing.
     """
+    require_number("timeout", timeout)
     address = Address.parse(listen)
     service = DealerService(load_engine(backend), cache_folder(cache, "dealer"), limits)
     server = Server(

@@ -9,10 +9,23 @@ from typing import Any
 
 from veracity import frontends
 from veracity.codec.arguments import require_type
+from veracity.errors import UsageError
 from veracity.formats.program import NetworkFile, ProgramFile
 from veracity.progress import Progress, silent
+from veracity.work.programs import load_any
 
-__all__ = ["calibrate", "check_network", "import_model", "import_network"]
+__all__ = [
+    "calibrate",
+    "check_network",
+    "import_model",
+    "import_network",
+    "judged",
+    "require_agreement",
+]
+
+#: Of the tokens that the float model takes, how many the integer program takes too: what is good,
+#: and what nobody should commit to by mistake.
+GOOD_AGREEMENT, LEAST_AGREEMENT = 0.98, 0.90
 
 
 def import_model(
@@ -136,3 +149,34 @@ def calibrate(
     require_type("program", program, str, os.PathLike)
     require_type("text", text, str, os.PathLike, optional=True)
     return frontends.calibrate(program, text=text, progress=progress)
+
+
+def judged(accuracy: Mapping[str, Any]) -> str:
+    """A verdict, in a sentence, on what calibration measured; empty where it measured nothing."""
+    agreement = accuracy.get("top1_agreement")
+    if not isinstance(agreement, float | int):
+        return ""
+    share = f"{100 * agreement:.1f} % of tokens"
+    if agreement >= GOOD_AGREEMENT:
+        return f"good: the integer program agrees with the float model on {share}"
+    advice = "calibrate on more text, or on text that is more like the prompts to come"
+    told = f"WARNING: the integer program agrees with the float model on {share} only; {advice}"
+    if agreement < LEAST_AGREEMENT:
+        told += " (`veracity commit` refuses this without --force)"
+    return told
+
+
+def require_agreement(program: str | Path) -> None:
+    """Raise :class:`UsageError` where an integer program is a poor likeness of its trained model.
+
+    Models with random weights, made to measure with, have no answers to agree on.
+    """
+    loaded = load_any(program)
+    agreement = (loaded.accuracy or {}).get("top1_agreement")
+    if not isinstance(agreement, float | int) or loaded.source.get("kind") == "synthetic":
+        return
+    if agreement < LEAST_AGREEMENT:
+        raise UsageError(
+            f"this program agrees with its model on {100 * agreement:.1f} % of tokens only; "
+            "calibrate it on other text, or --force to commit to it as it is"
+        )

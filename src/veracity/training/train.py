@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from veracity.codec import atomic_outputs
+from veracity.codec import atomic_outputs, make_folder
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import UsageError
@@ -208,7 +208,7 @@ def _owner(
     data, secret = commit_examples(
         engine, (inputs, labels), int(labels.max()) + 1, progress=progress
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with atomic_outputs((kept[1], 0o600), (kept[0], 0o644)) as streams:
         streams[0].write(secret.to_bytes())
         streams[1].write(data.to_bytes())

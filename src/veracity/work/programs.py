@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from veracity.codec import sniff
 from veracity.codec.arguments import require_type
-from veracity.codec.files import PROGRAM
+from veracity.codec.files import PROGRAM, stored_at
 from veracity.errors import FormatError, UsageError
 from veracity.formats.commitment import stated_program
 from veracity.formats.paging import PagedWeights
@@ -113,7 +113,7 @@ def require_uncommitted(program: Path) -> None:
 
     Without this very program nobody can prove with that commitment any more.
     """
-    if not program.is_file() or sniff(program) != PROGRAM:
+    if stored_at(program) is None or sniff(program) != PROGRAM:
         return
     try:
         committed = load_any_program(program).program

@@ -1,0 +1,79 @@
+"""The command that foretells what a proof would cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from veracity.cli.display import clock, show_columns, show_table, size
+from veracity.cli.options import FILE, backend_option, json_option, memory_option, threads_option
+from veracity.cli.output import emit_json
+from veracity.work.estimate import Estimate, OpRow, estimate_ops
+from veracity.work.estimate import estimate as estimate_cost
+
+__all__ = ["cost_rows", "estimate"]
+
+
+def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
+    """An estimate as rows of a table."""
+    return [
+        *([("segments", cost.segments)] if cost.segments > 1 else []),
+        ("lookups", f"{cost.lookups:,}"),
+        ("committed values", f"{cost.committed_values:,}"),
+        ("time to commit (once)", f"about {clock(cost.commit_s)}"),
+        ("time to prove", f"about {clock(cost.prove_s)}"),
+        ("time to verify", f"about {clock(cost.verify_s)}"),
+        ("proof", f"about {size(cost.proof_bytes)}"),
+        ("peak memory", f"about {size(cost.peak_memory_bytes)}"),
+    ]
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--tokens", default=32, show_default=True, type=click.IntRange(2), help="Positions.")
+@click.option("--ops", is_flag=True, help="List what each kind of op adds.")
+@memory_option
+@threads_option
+@backend_option
+@json_option
+def estimate(
+    program: Path,
+    tokens: int,
+    ops: bool,
+    memory: int | None,
+    threads: int | None,
+    backend: str,
+    as_json: bool,
+) -> None:
+    """Tell time, memory and proof size before proving.
+
+    TOKENS counts prompt (with its template, a quarter of them) and answer. The times come from a
+    short measurement of this machine; expect them to be right within a quarter when it is idle.
+    """
+    cost = estimate_cost(program, tokens, memory=memory, threads=threads, backend=backend)
+    rows = estimate_ops(program, tokens) if ops else []
+    if as_json:
+        emit_json({**cost.to_plain(), **({"ops": [asdict(row) for row in rows]} if ops else {})})
+        return
+    show_table(cost_rows(cost), title=f"to prove {tokens} tokens of {program.name}")
+    if ops:
+        show_columns(
+            ("op", "ops", "lookups", "per token", "share", "committed", "product entries"),
+            [op_cells(row, cost) for row in rows],
+            title="by kind of op, over all layers",
+        )
+
+
+def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
+    """A row of the table of ops."""
+    return (
+        row.op,
+        f"{row.count}",
+        f"{row.lookups:,}",
+        f"{row.lookups / cost.tokens:,.0f}",
+        f"{row.lookups / cost.lookups:.1%}",
+        f"{row.committed_values:,}",
+        f"{row.product_values:,}",
+    )
