@@ -157,6 +157,16 @@ def test_a_run_that_is_not_there_or_not_its_own(house: Path) -> None:
         window.write_bytes(kept)
 
 
+def test_a_run_that_leaves_its_ranges_says_where(house: Path) -> None:
+    wild = RECIPE.replace("lr = 0.1", "lr = 60.0").replace("steps = 12", "steps = 60")
+    (house / "wild.toml").write_text(wild)
+    done = call("train", "wild.toml", "--data", "toy.vdata", "--data-secret", "toy.vdsec",
+                "--out", "wild", "-q", folder=house, expect=2)  # fmt: skip
+    assert "layer" in done.stderr
+    assert "step" in done.stderr
+    assert "lower the learning rate" in done.stderr
+
+
 def test_from_python(tmp_path: Path) -> None:
     import veracity
 

@@ -175,14 +175,15 @@ def test_out_of_range(monkeypatch: Patch, name: str, present: bool) -> None:
 
 # ---- a dead neuron, opened ----------------------------------------------------------------------
 def test_packing_forgery(monkeypatch: Patch) -> None:
-    """With the base ``B`` of 15 bits, a closed neuron is opened as ``(A, M) = (-B, 1)``."""
-    dead = (0, 4)
+    """With the base 2^16, a closed neuron is opened as ``(A, M) = (-2^16, 1)``."""
+    dead = (2, 4)
     lie = Lie(
         mask=at_step(1, 0, moved(1, *dead)),
         activation=at_step(1, 0, moved(-SMALL, *dead)),
     )
-    trained = executed(lie)
+    trained = executed(lie, owner=14)  # whose weights behind that neuron are small
     step = trained.witnesses[0].steps[1]
+    assert max(np.abs(z).max() for z in step.z) < 1 << 15
     assert step.z[0][dead] < 0
     assert step.gradients[0][dead] != 0
     columns = {("relu.mask[4x6]", 1): moved(1, *dead), ("relu.a[4x6]", 1): moved(-SMALL, *dead)}
@@ -198,7 +199,7 @@ def test_packing_forgery(monkeypatch: Patch) -> None:
 
 
 #: Greater than any activation, far less than what the projection allows.
-SMALL = 1 << 15
+SMALL = 1 << 16
 
 
 @contextmanager

@@ -131,12 +131,14 @@ class Forged(CheatingBuilder):
                 self.lookups[-1] = replace(use, value=replace(use.value, value=whole))
 
 
-def executed(lie: Lie | None = None, loss: str = "cross_entropy", steps: int = 2) -> Trained:
+def executed(
+    lie: Lie | None = None, loss: str = "cross_entropy", steps: int = 2, owner: int = 0
+) -> Trained:
     """A run of the honest recipe whose steps are the lie's, committed but not proved.
 
-    The blinds of its data are known, so that start and order are always the same.
+    The blinds of its data are known, so that an owner's start and order are always the same.
     """
-    examples, secret = small_examples(), bytes(32)
+    examples, secret = small_examples(), bytes([owner]) * 32
     data = commit_data(ENGINE, KEY, examples, 3, secret)
     run = Run(small_recipe(loss, steps), (data,), 2, LOG_COLUMNS)
     out = Trained(run, examples, secret)

@@ -136,6 +136,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "clip 6": ([node("Clip", "x", min=-0.5, max=0.25)], PICTURE, None, 10),
     "powers": ([node("Pow", "x t", "a"), node("Pow", "a h")], PICTURE,
                {"t": np.float32(2), "h": np.float32(1.5)}),
+    "power of a constant": ([node("Pow", "c x")], PICTURE, {"c": np.float32([2.5])}),
     "gelu": ([node("Gelu", "x", "a"), node("Gelu", "a", approximate="tanh")], PICTURE, None, 20),
     "where": ([node("Greater", "x z", "c"), node("Less", "x w", "d"), node("And", "c d", "e"),
                node("Not", "e", "f"), node("Where", "f x w")], PICTURE,

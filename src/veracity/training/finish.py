@@ -12,7 +12,7 @@ from veracity.formats.secret import Secret
 from veracity.formats.training import RunDescription, TrainingProof
 from veracity.graph.training.program import program_of
 from veracity.progress import Progress, silent
-from veracity.training.runner import RunFolder
+from veracity.training.runner import RunFolder, told
 from veracity.work.commit import commit
 from veracity.zk.keys import load_key
 from veracity.zkml.training.rounding import rounded_weights
@@ -43,7 +43,8 @@ def finish_run(folder: RunFolder, progress: Progress = silent) -> Finished:
     """
     engine, run = folder.engine, folder.run
     weights, end = folder.last_weights()
-    published = rounded_weights(run.recipe, weights)
+    with told():
+        published = rounded_weights(run.recipe, weights)
     start = {name: b.tensor for name, b in folder.start.items()}
     source = {
         "kind": "training",

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from veracity.codec import make_folder, read_file, write_file
 from veracity.engine.api import Engine, Vec
-from veracity.errors import FormatError, UsageError
+from veracity.errors import FormatError, RangeError, UsageError
 from veracity.formats.data import DataFile, DataSecret
 from veracity.formats.training import Checkpoint, RunDescription, WindowFile
 from veracity.graph.training import Step, Weights, train_step
@@ -38,7 +38,7 @@ from veracity.zkml.training.run import Run, prove_window
 from veracity.zkml.training.state import commit_start, commit_weights
 from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec
 
-__all__ = ["RunFolder", "begin_run", "open_run"]
+__all__ = ["RunFolder", "begin_run", "open_run", "told"]
 
 DESCRIPTION = "run.json"
 CURVES = "curves.jsonl"
@@ -46,6 +46,16 @@ CURVES = "curves.jsonl"
 DATA_NAMES = ("train.vdata", "train.vdsec")
 
 Owners = Sequence[tuple[DataFile, DataSecret]]
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Let an error name layer, step and remedy: whoever trains owns all of it."""
+    try:
+        yield
+    except RangeError as error:
+        error.explain()
+        raise
 
 
 @dataclass
@@ -192,7 +202,8 @@ class RunFolder:
         examples = self._examples[rows]
         weights, steps = dict(checkpoint.weights), []
         for t in range(first, last):
-            steps.append(train_step(run.recipe, t, weights, examples[t - first]))
+            with told():
+                steps.append(train_step(run.recipe, t, weights, examples[t - first]))
             report("train", (t + 1 - first) / (last - first))
         after = Checkpoint(self.digest, index + 1, checkpoint.seed, weights)
         self.keep(after)

@@ -187,9 +187,15 @@ def trace(
     outputs : sequence of str
         Which results are wanted.
     """
-    from veracity.frontends.onnx import ops_linear, ops_pointwise, ops_recurrent, ops_shape
+    from veracity.frontends.onnx import (
+        ops_linear,
+        ops_logic,
+        ops_pointwise,
+        ops_recurrent,
+        ops_shape,
+    )
 
-    _ = ops_linear, ops_pointwise, ops_recurrent, ops_shape
+    _ = ops_linear, ops_logic, ops_pointwise, ops_recurrent, ops_shape
     net = FloatNetwork(dict(dims))
     found = Traced(net)
     known: dict[str, Sym | Array | None] = {"": None, **graph.constants, **constants}

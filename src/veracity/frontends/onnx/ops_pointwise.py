@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.frontends.onnx.floats import FloatOp, Ref, Sym
+from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.folding import axes_of
 from veracity.frontends.onnx.lowering import Call, Result, handler, spatial_pads
 from veracity.frontends.onnx.ops_linear import minus, plus, times
@@ -86,14 +85,23 @@ def clip(call: Call) -> Result:
 
 @handler("Pow")
 def power(call: Call) -> Result:
-    """A square is a product; other powers come from a table."""
+    """A square is a product; powers of a constant are exponentials, others come from a table."""
+    base = call.any(0)
+    if not isinstance(base, Sym) and np.all(base == base.reshape(-1)[0]):
+        c = float(base.reshape(-1)[0])
+        if c <= 0 or c == 1:
+            raise UsageError("a power of a constant that is not positive, or 1")
+        exponent = call.net.broadcast(
+            call.value(1), tuple(np.broadcast_shapes(base.shape, call.value(1).dims))
+        )
+        return call.net.function("exp", call.net.scale(exponent, float(np.log(c))))
     x, p = call.value(0), call.array(1)
     if p.size != 1:
         raise UsageError("a power for each entry")
-    exponent = float(p.reshape(-1)[0])
-    if exponent == 2:
+    fixed = float(p.reshape(-1)[0])
+    if fixed == 2:
         return times(call, x, x)
-    return call.net.function(f"power({decimal(exponent)})", x)
+    return call.net.function(f"power({decimal(fixed)})", x)
 
 
 # ---- maxima --------------------------------------------------------------------------------------
@@ -384,66 +392,3 @@ def normalise(call: Call) -> Result:
         raise UsageError("no argument for this op")
     scaled = times(call, out, gain)
     return scaled if bias is None else plus(call, scaled, bias)
-
-
-# ---- comparisons ---------------------------------------------------------------------------------
-def _step(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
-    """1 where ``a > b``."""
-    return call.net.function("step", minus(call, a, b))
-
-
-def _not(call: Call, x: Sym) -> Sym:
-    return plus(call, np.ones(x.dims), call.net.scale(x, -1.0))
-
-
-_COMPARISONS: dict[str, Callable[[Call, Any, Any], Sym]] = {
-    "Greater": _step,
-    "Less": lambda c, a, b: _step(c, b, a),
-    "GreaterOrEqual": lambda c, a, b: _not(c, _step(c, b, a)),
-    "LessOrEqual": lambda c, a, b: _not(c, _step(c, a, b)),
-    "Equal": lambda c, a, b: c.net.function("zero", minus(c, a, b)),
-    "And": lambda c, a, b: c.net.sym(times(c, a, b)),
-    "Or": lambda c, a, b: _not(c, c.net.sym(times(c, _opposite(c, a), _opposite(c, b)))),
-    "Xor": lambda c, a, b: c.net.function("abs", minus(c, a, b)),
-}
-
-
-def _opposite(call: Call, x: Sym | Array) -> Sym | Array:
-    return _not(call, x) if isinstance(x, Sym) else 1 - x.astype(np.int64)
-
-
-@handler(*_COMPARISONS)
-def compare(call: Call) -> Result:
-    """Comparisons by a step of the difference, and logic on their results."""
-    a, b = (x if isinstance(x, Sym) else x.astype(np.float64) for x in (call.any(0), call.any(1)))
-    return _COMPARISONS[call.node.op](call, a, b)
-
-
-@handler("Not")
-def negation(call: Call) -> Result:
-    """1 minus a truth value."""
-    return _not(call, call.value(0))
-
-
-@handler("Where")
-def where(call: Call) -> Result:
-    """``b + c (a - b)``."""
-    c, a, b = (x if isinstance(x, Sym) else x.astype(np.float64) for x in
-               (call.any(0), call.any(1), call.any(2)))  # fmt: skip
-    if not isinstance(a, Sym) and not isinstance(b, Sym):
-        return plus(call, b, times(call, c, a - b))
-    return plus(call, b, times(call, c, minus(call, a, b)))
-
-
-@handler("ArgMax")
-def arg_max(call: Call) -> Result:
-    """Of the last axis of one row; the index is public."""
-    x, net = call.value(0), call.net
-    axis = call.int("axis", 0) % len(x.dims)
-    if axis != len(x.dims) - 1 or prod(x.dims[:-1]) != 1 or call.int("select_last_index", 0):
-        raise UsageError("an arg max over other than the last axis of one row")
-    flat = net.reshape(x, (1, x.dims[-1]))
-    op = FloatOp("top", net.fresh(), (1,), addends=(Ref(net.value(flat)),))
-    out = net.add(op)
-    dims = (*x.dims[:-1], 1) if call.int("keepdims", 1) else x.dims[:-1]
-    return out if dims == (1,) else net.reshape(out, dims)

@@ -1,0 +1,245 @@
+"""Proofs of training, measured: one JSON line per workload.
+
+    python benches/training.py --data DIR [--workloads fashion-mlp,mlp-10m,fashion-data,...]
+
+Everything is counted and every proof is verified. ``fashion-mlp`` is one epoch of Fashion-MNIST;
+``mlp-10m`` has 8 layers and 9.97 million parameters, one window of 16 steps; ``fashion-data``
+commits to 60,000 pictures; ``fashion-accuracy`` trains 5 epochs three times without a proof, beside
+float32 with the same start and order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.benchmarks.proving import checkout, cpu_name
+from veracity.engine import load_engine
+from veracity.formats.data import DataFile, DataSecret
+from veracity.graph.training import (
+    Recipe,
+    Weights,
+    batch_rows,
+    predict,
+    start_weights,
+    train_step,
+)
+from veracity.training.data import check_row, commit_examples, read_idx, reveal_row, verify_data
+from veracity.training.finish import finish_run
+from veracity.training.recipe import Plan
+from veracity.training.runner import begin_run
+from veracity.training.train import run_of
+from veracity.training.verify import verify_training
+from veracity.zkml.training.rounding import rounded_weights
+
+WORKLOADS = ("fashion-mlp", "mlp-10m", "fashion-data", "fashion-accuracy")
+SMALL = (128, 64, 10)
+
+
+class Pictures:
+    """Fashion-MNIST."""
+
+    def __init__(self, folder: Path) -> None:
+        def images(name: str) -> NDArray[np.uint8]:
+            return read_idx(folder / f"{name}-images-idx3-ubyte.gz").reshape(-1, 784)
+
+        def labels(name: str) -> NDArray[np.int64]:
+            return read_idx(folder / f"{name}-labels-idx1-ubyte.gz").astype(np.int64)
+
+        self.train = images("train"), labels("train")
+        self.test = images("t10k"), labels("t10k")
+
+    def committed(self, count: int) -> tuple[DataFile, DataSecret]:
+        x, y = self.train
+        return commit_examples(load_engine("cpu"), (x[:count], y[:count]), 10)
+
+
+def accuracy(logits: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Share of right answers."""
+    return round(float((logits.argmax(1) == labels).mean()), 4)
+
+
+def int16_accuracy(recipe: Recipe, weights: Weights, pictures: Pictures) -> float:
+    """Accuracy of the published weights, brought back to the master scale."""
+    published = rounded_weights(recipe, weights)
+    wide = {}
+    for layer in range(recipe.layers):
+        for name in (recipe.weight_name(layer), recipe.bias_name(layer)):
+            wide[name] = published[name].astype(np.int64) << recipe.rounding_shift(layer)
+    return accuracy(predict(recipe, wide, pictures.test[0]), pictures.test[1])
+
+
+def float_accuracy(
+    recipe: Recipe, seed: bytes, order: NDArray[np.int64], pictures: Pictures, lr: NDArray[Any]
+) -> float:
+    """The same training in float32: same start, same order, unrounded learning rates."""
+    start, scale = start_weights(recipe, seed), [2.0 ** -recipe.weight_bits(i) for i in range(9)]
+    layers = range(recipe.layers)
+    ws = [(start[recipe.weight_name(i)] * scale[i]).astype(np.float32) for i in layers]
+    bs = [np.zeros(len(w), np.float32) for w in ws]
+    x, y = pictures.train
+    for t, rows in enumerate(order):
+        acts = [(x[rows] / 256).astype(np.float32)]
+        for i in layers:
+            z = acts[-1] @ ws[i].T + bs[i]
+            acts.append(np.maximum(z, 0) if i < recipe.layers - 1 else z)
+        e = np.exp(acts[-1] - acts[-1].max(1, keepdims=True))
+        g = e / e.sum(1, keepdims=True)
+        g[np.arange(len(rows)), y[rows]] -= 1
+        for i in reversed(layers):
+            below = (g @ ws[i]) * (acts[i] > 0) if i else g
+            ws[i] -= np.float32(lr[t] / len(rows)) * (g.T @ acts[i])
+            bs[i] -= np.float32(lr[t] / len(rows)) * g.sum(0)
+            g = below
+    a = (pictures.test[0] / 256).astype(np.float32)
+    for i in layers:
+        a = a @ ws[i].T + bs[i]
+        a = np.maximum(a, 0) if i < recipe.layers - 1 else a
+    return accuracy(a, pictures.test[1])
+
+
+def proved_run(
+    name: str, plan: Plan, owner: tuple[DataFile, DataSecret], pictures: Pictures, columns: int
+) -> dict[str, Any]:
+    """Train, prove, finish, verify."""
+    engine = load_engine("cpu")
+    run = replace(run_of(plan, [owner]), log_columns=columns)
+    spent: dict[str, float] = {}
+    last = [time.perf_counter()]
+
+    def note(phase: str, _done: float) -> None:
+        now = time.perf_counter()
+        spent[phase] = spent.get(phase, 0.0) + now - last[0]
+        last[0] = now
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = begin_run(Path(scratch) / "run", engine, run, [owner])
+        started = last[0] = time.perf_counter()
+        folder.train(note)
+        took = time.perf_counter() - started
+        weights, _ = folder.last_weights()
+        finished = finish_run(folder)
+    verify_data(engine, owner[0])
+    checked = verify_training(finished[3], finished[1], [owner[0]])
+    steps, size = run.recipe.steps, checked.proof_bytes
+    return {
+        "workload": name,
+        "parameters": finished[0].parameters,
+        "batch": run.recipe.batch,
+        "steps": steps,
+        "window": run.window,
+        "train_s": round(spent["train"], 3),
+        "prove_s_per_step": round((took - spent["train"]) / steps, 4),
+        "train_and_prove_s": round(took, 2),
+        "proof_bytes": size,
+        "proof_bytes_per_step": size // steps,
+        "verify_s": round(checked.seconds, 3),
+        "accuracy_exact": accuracy(
+            predict(run.recipe, weights, pictures.test[0]), pictures.test[1]
+        ),
+        "accuracy_int16": int16_accuracy(run.recipe, weights, pictures),
+    }
+
+
+def fashion_mlp(pictures: Pictures) -> dict[str, Any]:
+    """One epoch, 937 steps, all proved."""
+    return proved_run("fashion-mlp", Plan(SMALL, epochs=1), pictures.committed(60000), pictures, 14)
+
+
+def mlp_10m(pictures: Pictures) -> dict[str, Any]:
+    """8 layers, 9.97 million parameters, one window of 16 steps."""
+    plan = Plan((*[1224] * 7, 10), lr=0.02, steps=16, window=16)
+    return proved_run("mlp-10m", plan, pictures.committed(2048), pictures, 16)
+
+
+def fashion_data(pictures: Pictures) -> dict[str, Any]:
+    """Commit to 60,000 pictures, open one, check it."""
+    engine = load_engine("cpu")
+    started = time.perf_counter()
+    data, secret = pictures.committed(60000)
+    commit_s = time.perf_counter() - started
+    started = time.perf_counter()
+    row = reveal_row(data, secret, 4711)
+    reveal_s = time.perf_counter() - started
+    started = time.perf_counter()
+    check_row(engine, data, row)
+    check_s = time.perf_counter() - started
+    started = time.perf_counter()
+    verify_data(engine, data)
+    return {
+        "workload": "fashion-data",
+        "commit_s": round(commit_s, 3),
+        "reveal_s": round(reveal_s, 3),
+        "check_s": round(check_s, 3),
+        "form_verify_s": round(time.perf_counter() - started, 3),
+        "vdata_bytes": len(data.to_bytes()),
+        "form_bytes": sum(map(len, data.form)),
+    }
+
+
+def fashion_accuracy(pictures: Pictures) -> dict[str, Any]:
+    """5 epochs, three starts and orders, no proof."""
+    plan = Plan(SMALL, epochs=5)
+    recipe = plan.recipe(60000, 784, 10)
+    lr = np.array([0.05 * (1 + np.cos(np.pi * t / recipe.steps)) for t in range(recipe.steps)])
+    x, y = pictures.train
+    examples = np.zeros((len(x), recipe.example_size), np.int16)
+    examples[:, :784] = x
+    examples[np.arange(len(x)), 784 + y] = 1
+    rows: dict[str, list[float]] = {"float": [], "exact": [], "int16": []}
+    train_s = 0.0
+    for i in range(3):
+        seed = bytes([i]) * 32
+        order = batch_rows(seed, len(x), recipe.batch, 0, recipe.steps)
+        weights = start_weights(recipe, seed)
+        started = time.perf_counter()
+        for t in range(recipe.steps):
+            train_step(recipe, t, weights, examples[order[t]])
+        train_s += time.perf_counter() - started
+        rows["exact"].append(accuracy(predict(recipe, weights, pictures.test[0]), pictures.test[1]))
+        rows["int16"].append(int16_accuracy(recipe, weights, pictures))
+        rows["float"].append(float_accuracy(recipe, seed, order, pictures, lr))
+    means = {f"accuracy_{k}": round(sum(v) / 3, 4) for k, v in rows.items()}
+    seconds = round(train_s / (3 * recipe.steps), 5)
+    return {"workload": "fashion-accuracy", **means, "train_s_per_step": seconds, "runs": rows}
+
+
+def main() -> None:
+    """Measure; each workload in a process of its own, so that peaks are its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    functions = dict(
+        zip(WORKLOADS, (fashion_mlp, mlp_10m, fashion_data, fashion_accuracy), strict=True)
+    )
+    pictures = Pictures(chosen.data)
+    for name in chosen.workloads.split(","):
+        child = os.fork()
+        if child == 0:
+            facts = functions[name](pictures)
+            facts["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            line = json.dumps({**facts, "cpu": cpu_name(), "commit": checkout()})
+            print(line, flush=True)
+            if chosen.out is not None:
+                with chosen.out.open("a") as stream:
+                    stream.write(line + "\n")
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status:
+            raise SystemExit(f"{name} failed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""ONNX comparisons, truth values, selections and the arg max."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.frontends.onnx.floats import FloatOp, Ref, Sym
+from veracity.frontends.onnx.lowering import Call, Result, handler
+from veracity.frontends.onnx.ops_linear import minus, plus, times
+
+Array = NDArray[Any]
+
+
+def _step(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
+    """1 where ``a > b``."""
+    return call.net.function("step", minus(call, a, b))
+
+
+def _not(call: Call, x: Sym) -> Sym:
+    return plus(call, np.ones(x.dims), call.net.scale(x, -1.0))
+
+
+_COMPARISONS: dict[str, Callable[[Call, Any, Any], Sym]] = {
+    "Greater": _step,
+    "Less": lambda c, a, b: _step(c, b, a),
+    "GreaterOrEqual": lambda c, a, b: _not(c, _step(c, b, a)),
+    "LessOrEqual": lambda c, a, b: _not(c, _step(c, a, b)),
+    "Equal": lambda c, a, b: c.net.function("zero", minus(c, a, b)),
+    "And": lambda c, a, b: c.net.sym(times(c, a, b)),
+    "Or": lambda c, a, b: _not(c, c.net.sym(times(c, _opposite(c, a), _opposite(c, b)))),
+    "Xor": lambda c, a, b: c.net.function("abs", minus(c, a, b)),
+}
+
+
+def _opposite(call: Call, x: Sym | Array) -> Sym | Array:
+    return _not(call, x) if isinstance(x, Sym) else 1 - x.astype(np.int64)
+
+
+@handler(*_COMPARISONS)
+def compare(call: Call) -> Result:
+    """Comparisons by a step of the difference, and logic on their results."""
+    a, b = (x if isinstance(x, Sym) else x.astype(np.float64) for x in (call.any(0), call.any(1)))
+    return _COMPARISONS[call.node.op](call, a, b)
+
+
+@handler("Not")
+def negation(call: Call) -> Result:
+    """1 minus a truth value."""
+    return _not(call, call.value(0))
+
+
+@handler("Where")
+def where(call: Call) -> Result:
+    """``b + c (a - b)``."""
+    c, a, b = (x if isinstance(x, Sym) else x.astype(np.float64) for x in
+               (call.any(0), call.any(1), call.any(2)))  # fmt: skip
+    if not isinstance(a, Sym) and not isinstance(b, Sym):
+        return plus(call, b, times(call, c, a - b))
+    return plus(call, b, times(call, c, minus(call, a, b)))
+
+
+@handler("ArgMax")
+def arg_max(call: Call) -> Result:
+    """Of the last axis of one row; the index is public."""
+    x, net = call.value(0), call.net
+    axis = call.int("axis", 0) % len(x.dims)
+    if axis != len(x.dims) - 1 or prod(x.dims[:-1]) != 1 or call.int("select_last_index", 0):
+        raise UsageError("an arg max over other than the last axis of one row")
+    flat = net.reshape(x, (1, x.dims[-1]))
+    op = FloatOp("top", net.fresh(), (1,), addends=(Ref(net.value(flat)),))
+    out = net.add(op)
+    dims = (*x.dims[:-1], 1) if call.int("keepdims", 1) else x.dims[:-1]
+    return out if dims == (1,) else net.reshape(out, dims)
