@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all test-wheel wheel lint format bench bench-scale bench-estimate \
+.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -66,9 +66,13 @@ demo-training: env $(FASHION) ## data, training, a model and an answer, all prov
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
 	$(BIN)/veracity private demo
 
-test: env ## the test suite without the slow tests; kernels also without their AVX-512 paths
+test: env test-rust ## the test suite without the slow tests; kernels also without their AVX-512 paths
 	VERACITY_PORTABLE=1 $(PYTEST) -q tests/conformance
 	$(PYTEST) $(PYTEST_ARGS)
+
+test-rust: ## the kernels' own tests, in Rust; one line for each group of them
+	cargo test --manifest-path rust/Cargo.toml --locked --quiet \
+	  -p veracity-kernels 2>&1 | awk '/^test result|FAILED|panicked|^error|^warning/'
 
 test-all: env ## slow tests, too
 	$(PYTEST) -m "not gpu and not wheel" $(PYTEST_ARGS)

@@ -1,8 +1,10 @@
 """Delete one deciding check of the verifier at a time and see whether a test dies with it.
 
-``make mutate`` or ``python -m tools.mutate``. Runs can be interrupted: outcomes are JSON lines, and
-what has one for the present source is not tried again. Frozen vectors are left out on purpose:
-bytes that change are no attack. The verdicts of a whole run go into the table with ``--record``.
+``make mutate`` or ``python -m tools.mutate``. With ``--near`` (``MUTATE_ARGS=--near``) a first
+pass runs the closest tests only, so that the whole suite remains for the few that outlive them.
+Runs can be interrupted: outcomes are JSON lines, and what has one for the present source is not
+tried again. Frozen vectors are left out on purpose: bytes that change are no attack. The verdicts
+of a whole run go into the table with ``--record``.
 """
 
 from __future__ import annotations
@@ -94,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print names, run nothing")
     parser.add_argument("--again", action="store_true", help="also what has an outcome already")
     parser.add_argument("--record", action="store_true", help="write outcomes into the table")
+    parser.add_argument("--near", action="store_true", help="the closest tests only, minutes each")
     parser.add_argument("--unchecked", action="store_true", help="do not try the tests first")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=1200, help="seconds for a run of tests")
@@ -110,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         for mutant in mutants:
             print(f"{mutant.path}:{mutant.line}  {mutant.key}")
         return 0
-    job = Job(root, suite(root), given.workers, given.timeout, given.data.resolve())
+    job = Job(root, suite(root), given.workers, given.timeout, given.data.resolve(), given.near)
     log = read_log(given.log)
     pending = mutants if given.again else job.pending(mutants, log)
     print(f"{len(mutants)} mutants, {len(pending)} to try", flush=True)
@@ -119,7 +122,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
     def report(outcome: Outcome, left: int) -> None:
-        word = f"dies by {outcome.by}" if outcome.dies else "LIVES"
+        word = (
+            f"dies by {outcome.by}"
+            if outcome.dies
+            else "outlives the closest tests"
+            if job.near
+            else "LIVES"
+        )
         print(f"{left:4} left, {outcome.seconds:5.0f} s  {outcome.key}: {word}", flush=True)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

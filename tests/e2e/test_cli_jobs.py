@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,42 +73,56 @@ def test_a_cap_too_small_for_all_jobs_is_told(house: House, tmp_path: Path) -> N
     assert veracity("prove", house.program, "--prompt", "x", "--jobs", 0).exit_code == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_workers_and_leaves_no_file(
-    house: House, tmp_path: Path, number: signal.Signals
-) -> None:
-    out = tmp_path / "none.vproof"
+#: The command line, its workers asleep instead of proving: they are there when a signal comes.
+ASLEEP = """
+import sys
+from veracity.work import links
+links._ENTRY = "tests.support.pool_work:open_sleep"
+from veracity.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def asleep(house: House, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A command whose two workers have begun, and the workers."""
+    words = [word for word in command(house, tmp_path / "none.vproof")[3:] if word != "--json"]
     process = subprocess.Popen(
-        command(house, out, "--jobs", 2, "--max-new-tokens", 128),
+        [sys.executable, "-c", ASLEEP, *words, "--jobs", "2", "--max-new-tokens", "4"],
+        cwd=Path(__file__).resolve().parents[2],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while len(workers := children(process.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert all(alive(pid) for pid in workers)
+    yield process, workers
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_workers_and_leaves_no_file(
+    asleep: tuple[subprocess.Popen[str], list[int]], tmp_path: Path, number: signal.Signals
+) -> None:
+    process, workers = asleep
+    assert len([pid for pid in workers if alive(pid)]) == 2
     process.send_signal(number)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "interrupted" in said
     assert all(ended(pid) for pid in workers)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_that_is_killed_is_one_error(house: House, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(house, tmp_path / "none.vproof", "--jobs", 2, "--max-new-tokens", 128),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while len(workers := children(process.pid)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+def test_a_worker_that_is_killed_is_one_error(
+    asleep: tuple[subprocess.Popen[str], list[int]], tmp_path: Path
+) -> None:
+    process, workers = asleep
     os.kill(workers[1], signal.SIGKILL)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=60)[1]
     assert process.returncode == 2
-    assert said.startswith("error: a worker process was ended by SIGKILL")
+    assert "error: a worker process was ended by SIGKILL" in said
     assert all(ended(pid) for pid in workers)
     assert list(tmp_path.iterdir()) == []

@@ -47,3 +47,13 @@ def open_chain_without_randomness(setup: Message) -> Work:
     """Links proved where the operating system's source is broken and repeats itself."""
     setattr(os, "urandom", lambda n: bytes(n))  # noqa: B010
     return open_chain(setup)
+
+
+def open_sleep(_setup: Message) -> Work:
+    """Nothing is ever done."""
+
+    def work(_part: Message, _progress: Progress) -> Message:
+        time.sleep(600)
+        raise TimeoutError
+
+    return work

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,15 @@ def test_the_closest_tests_come_first(tree: Path) -> None:
 def job(tree: Path) -> Job:
     names = sorted(p.relative_to(tree) for p in (tree / "tests/unit").glob("test_*.py"))
     return Job(tree, tuple(names), 2, 60.0, tree)
+
+
+def test_a_first_pass_leaves_what_outlives_the_closest_tests(tree: Path) -> None:
+    every, log = found(tree)[1:3], tree / "build/log.jsonl"
+    near = replace(job(tree), near=True)
+    outcomes = run(near, every, log, lambda *_: None)
+    assert {o.key: o.dies for o in outcomes} == {every[0].key: True, every[1].key: False}
+    assert near.pending(every, read_log(log)) == [every[1]]
+    assert near.order(every[1], [])[1] == []
 
 
 def test_a_run_tells_who_dies_and_goes_on_where_it_stopped(tree: Path) -> None:

@@ -71,6 +71,8 @@ class Job:
         Seconds after which a run counts as failed: it does not end.
     data : Path
         Models and texts.
+    near : bool
+        Run the closest tests only. Who outlives them has no outcome yet: a later run tries it.
     """
 
     root: Path
@@ -78,6 +80,7 @@ class Job:
     workers: int
     timeout: float
     data: Path
+    near: bool = False
 
     def pending(self, mutants: Iterable[Mutant], log: Iterable[Outcome]) -> list[Mutant]:
         """Those without an outcome for the source as it stands."""
@@ -95,7 +98,7 @@ class Job:
         usual = sorted(set(killers), key=lambda path: (-killers.count(path), str(path)))
         first = list(dict.fromkeys([*[p for p in usual if p.is_file()], *near]))[:CLOSEST]
         chosen = [path.relative_to(self.root) for path in first]
-        return chosen, [t for t in self.tests if t not in chosen]
+        return chosen, [] if self.near else [t for t in self.tests if t not in chosen]
 
 
 def source_digest(root: Path, mutant: Mutant) -> str:
@@ -157,8 +160,9 @@ def run(
                 with lock:
                     outcomes.append(found)
                     known.append(found)
-                    with log.open("a", encoding="utf-8") as stream:
-                        stream.write(json.dumps(asdict(found)) + "\n")
+                    if found.dies or not job.near:
+                        with log.open("a", encoding="utf-8") as stream:
+                            stream.write(json.dumps(asdict(found)) + "\n")
                     report(found, len(mutants) - len(outcomes))
         except BaseException as error:
             failed.append(error)

@@ -128,10 +128,12 @@ class TokenTable:
         """Canonical encoding: count; flag, length and bytes of each piece; then the rule."""
         writer = ByteWriter()
         writer.u32(len(self.pieces))
+        packed = bytearray()  # one object for a million tokens, not two million
         for index, piece in enumerate(self.pieces):
             flag = SPECIAL if index in self.special else 0
-            writer.raw((len(piece) | flag).to_bytes(2, "little"))
-            writer.raw(piece)
+            packed += (len(piece) | flag).to_bytes(2, "little")
+            packed += piece
+        writer.raw(bytes(packed))
         write_rule(writer, self.rule)
         return writer.getvalue()
 

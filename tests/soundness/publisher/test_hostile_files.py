@@ -293,17 +293,7 @@ CASES: dict[str, Callable[[], Pair]] = {
 }
 
 
-#: What fails today, and why.
-FAULTS = {"a million tokens": "tokens are held several times, one object each"}
-
-
-def marks(name: str) -> list[pytest.MarkDecorator]:
-    if name not in FAULTS:
-        return []
-    return [pytest.mark.xfail(strict=True, reason=FAULTS[name])]
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_refused_cheaply(name: str, tmp_path: Path) -> None:
     pair = CASES[name]()
     commitment = published(pair.program)
