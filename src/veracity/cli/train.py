@@ -12,7 +12,7 @@ import click
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.cli.output import emit_json
-from veracity.codec import check_target, write_file
+from veracity.codec import check_target
 from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.formats.data import DataFile, DataSecret
@@ -98,10 +98,10 @@ def run(
             return
         if out is None:
             raise UsageError("give --out FOLDER for the run")
-        folder = begin_run(out, engine, planned, owners)
         paths = {"data": [str(p.resolve()) for p in sets]}
         paths["secrets"] = [str(p.resolve()) for p in secrets]
-        write_file(folder.path / SOURCES, json.dumps(paths).encode(), mode=0o600)
+        notes = {SOURCES: json.dumps(paths).encode()}
+        folder = begin_run(out, engine, planned, owners, notes)
     with Bar(SHARES, quiet=quiet) as bar:
         folder.train(bar)
     took = time.perf_counter() - started

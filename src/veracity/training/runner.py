@@ -262,7 +262,13 @@ class RunFolder:
         return checkpoint.weights, committed
 
 
-def begin_run(path: str | Path, engine: Engine, run: Run, owners: Owners) -> RunFolder:
+def begin_run(
+    path: str | Path,
+    engine: Engine,
+    run: Run,
+    owners: Owners,
+    notes: Mapping[str, bytes] | None = None,
+) -> RunFolder:
     """A new folder for a run.
 
     Parameters
@@ -275,6 +281,8 @@ def begin_run(path: str | Path, engine: Engine, run: Run, owners: Owners) -> Run
         What is to be proved.
     owners : sequence
         Data sets with what opens them, in the run's order.
+    notes : mapping, optional
+        Files of the owner's that stand beside the run; they are there before it begins.
 
     Raises
     ------
@@ -285,7 +293,8 @@ def begin_run(path: str | Path, engine: Engine, run: Run, owners: Owners) -> Run
     folder = Path(path)
     try:
         make_folder(folder)
-        taken = any(p.name not in DATA_NAMES for p in folder.iterdir())
+        known = {*DATA_NAMES, *(notes or {})}
+        taken = any(p.name not in known for p in folder.iterdir())
     except OSError as error:
         raise UsageError(f"cannot make the folder {folder.name!r}: {error.strerror}") from None
     if taken:
@@ -293,6 +302,8 @@ def begin_run(path: str | Path, engine: Engine, run: Run, owners: Owners) -> Run
             f"the folder {folder.name!r} is not empty; `veracity train --resume` goes on with a run"
         )
     secrets = _secrets(run, owners)
+    for name, content in (notes or {}).items():
+        write_file(folder / name, content, mode=0o600)
     write_file(folder / DESCRIPTION, RunDescription.of(run).encoded)
     return RunFolder(folder, engine, run, secrets)
 
