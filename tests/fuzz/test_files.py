@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,22 @@ from tests.unit.test_formats import COMMITMENT, METADATA, MODEL, PROGRAM, SECRET
 from tests.unit.test_formats_program import rebuilt, tiny
 from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
 from veracity.errors import UsageError
-from veracity.formats.commitment import Commitment, read_program
+from veracity.formats.commitment import DOMAIN, KIND, VERSION, Commitment, read_program
+from veracity.formats.data import DataFile, DataSecret, RowOpening
 from veracity.formats.npy import array_bytes, read_array
 from veracity.formats.program import load_program_file, save_program_file
 from veracity.formats.proof import Proof
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import TensorProof
+from veracity.formats.training import Checkpoint, RunDescription, TrainingProof, WindowFile
 from veracity.graph import Program
+from veracity.graph.training import Recipe
 from veracity.private.card import Card
 from veracity.text import Pieces
 from veracity.text.table import TokenTable
 from veracity.zkml import ModelCommitment, ModelOpening
+from veracity.zkml.training.data import DataCommitment
+from veracity.zkml.training.run import RunProof
 
 PROOF = Proof(COMMITMENT.digest, "raw", (0, 2, 3, 1), 2, b"argument" * 5, (3, 7))
 TINY = tiny()
@@ -70,6 +76,50 @@ def test_arrays(data: bytes) -> None:
     assert found is None or (found.size and np.isfinite(found.astype(float)).all())
 
 
+RECIPE = Recipe((2, 3), 1, (5, 5, 4))
+RUN = RunDescription(RECIPE, (bytes(32),), 2, 12, b"beacon")
+DATA = DataFile(DataCommitment(2, 3, bytes(64), "label"), (b"form", b"of rows"))
+DATA_SECRET = DataSecret(
+    bytes(32), bytes(range(32)), np.arange(4, dtype=np.uint8).reshape(2, 2), np.array([0, 2])
+)
+TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], b"rounding"))
+
+
+@given(
+    mutated(
+        [
+            DATA.to_bytes(),
+            DATA_SECRET.to_bytes(),
+            RowOpening(bytes(32), 1, (7, 8, 0, 1, 0), bytes(64)).to_bytes(),
+            TRAINED.to_bytes(),
+        ]
+    )
+)
+@fuzz
+def test_files_of_training(data: bytes) -> None:
+    for kind in (DataFile, DataSecret, RowOpening, TrainingProof):
+        for file in (data, resealed(data)):
+            found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
+            assert found is None or found.to_bytes() == file
+
+
+@given(mutated([WindowFile(RUN.digest, 1, b"rows", b"proof").to_bytes()]))
+@fuzz
+def test_files_of_a_run(data: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "it"
+        path.write_bytes(resealed(data))
+        parsed(lambda: WindowFile.load(path))
+        parsed(lambda: Checkpoint.load(path, RECIPE))
+
+
+@given(mutated([RUN.encoded]))
+@fuzz
+def test_descriptions_of_runs(data: bytes) -> None:
+    found = parsed(lambda: RunDescription.parse(data, "run"))
+    assert found is None or found.encoded == data
+
+
 @given(mutated([COMMITMENT.to_bytes(), SECRET.to_bytes()]))
 @fuzz
 def test_commitments_and_secrets(data: bytes) -> None:
@@ -77,6 +127,28 @@ def test_commitments_and_secrets(data: bytes) -> None:
         for file in (data, resealed(data)):
             found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
             assert found is None or found.to_bytes() == file
+
+
+def sealed(metadata: bytes, program: bytes, table: bytes, rows: bytes) -> bytes:
+    """A ``.vcom`` file of these parts, with every length, digest and checksum right."""
+    writer, annex = ByteWriter(), ByteWriter()
+    writer.header(KIND, VERSION)
+    writer.blob(metadata)
+    writer.deflated(program)
+    writer.deflated(table)
+    writer.blob(rows)
+    body = writer.getvalue()
+    annex.blob(COMMITMENT.well_formed)
+    annex.blob(COMMITMENT.widths)
+    tail = annex.getvalue()
+    return body + hashlib.sha256(DOMAIN + body).digest() + tail + hashlib.sha256(tail).digest()
+
+
+def test_sealed_parts_that_are_unchanged_are_read() -> None:
+    """Else the next test would try nothing but the header."""
+    stated = canonical_json(METADATA.to_plain())
+    file = sealed(stated, PROGRAM.to_json().encode(), TABLE.to_bytes(), MODEL.to_bytes())
+    assert Commitment.from_bytes(file).digest == COMMITMENT.digest
 
 
 @given(st.data(), st.sampled_from(["metadata", "program", "table", "rows"]))
@@ -96,16 +168,11 @@ def test_well_sealed_parts(data: st.DataObject, part: str) -> None:
         metadata["tokenizer_digest"] = hashlib.sha256(table).hexdigest()
     else:
         rows = data.draw(mutated([rows]))
-    writer = ByteWriter()
-    writer.header(b"VCOM", 2)
     try:
-        writer.blob(canonical_json(metadata))
+        stated = canonical_json(metadata)
     except ValueError:  # no JSON, so nobody can send it
         return
-    writer.deflated(program)
-    writer.deflated(table)
-    writer.blob(rows)
-    file = resealed(writer.getvalue() + bytes(32))
+    file = sealed(stated, program, table, rows)
     found = parsed(lambda: Commitment.from_bytes(file))
     if found is not None:
         # What was understood is what was written.

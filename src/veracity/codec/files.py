@@ -11,7 +11,7 @@ import os
 import shlex
 import stat
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from veracity.codec.encoding import KIND_BYTES, MAGIC
 from veracity.errors import FormatError, UsageError
@@ -57,6 +57,11 @@ def name_of(source: Source, what: str) -> str:
     return Path(name).name if isinstance(name, str) and not name.startswith("<") else what
 
 
+#: Bytes that are asked of a file at once: asking for all that it may have would take as much
+#: memory, whatever it has.
+_PIECE = 1 << 20
+
+
 def stored_at(source: Source) -> Path | None:
     """The ordinary file that a source names; None for pipes, bytes, and where there is none."""
     if not isinstance(source, str | os.PathLike):
@@ -100,9 +105,9 @@ def read_file(source: Source, limit: int, what: str) -> bytes:
             data = bytes(source[: limit + 1])
         elif isinstance(source, str | os.PathLike):
             with Path(source).open("rb") as stream:
-                data = stream.read(limit + 1)
+                data = _at_most(stream, limit + 1)
         else:
-            data = source.read(limit + 1)
+            data = _at_most(source, limit + 1)
     except OSError as error:
         raise UsageError(
             f"cannot read the {what} {name[:80]!r}: {reason_of(error)}; check the path"
@@ -114,6 +119,19 @@ def read_file(source: Source, limit: int, what: str) -> bytes:
     if len(data) > limit:
         raise FormatError(name, f"too large for a {what} (over {limit} bytes)")
     return data
+
+
+def _at_most(stream: Any, most: int) -> Any:
+    """What a file holds, up to a number of bytes; asks for no more memory than that takes."""
+    parts = bytearray()
+    while len(parts) < most:
+        part = stream.read(min(most - len(parts), _PIECE))
+        if not isinstance(part, bytes):
+            return part
+        if not part:
+            break
+        parts += part
+    return bytes(parts)
 
 
 def sniff(path: str | Path) -> bytes | None:
