@@ -157,6 +157,23 @@ def test_a_run_that_is_not_there_or_not_its_own(house: Path) -> None:
         window.write_bytes(kept)
 
 
+def test_windows_are_proved_side_by_side(house: Path) -> None:
+    call("train", "recipe.toml", "--data", "toy.vdata", "--data-secret", "toy.vdsec",
+         "--out", "both", "--jobs", 2, "-q", folder=house)  # fmt: skip
+    assert sorted(p.name for p in (house / "both").glob("*.vckpt")) == ["cut-00004.vckpt"]
+    call("train", "finish", "both", "--model", "b.vprog", "--commitment", "b.vcom",
+         "--secret", "b.vsec", "--proof", "b.vtrain", "-q", folder=house)  # fmt: skip
+    call("verify", "b.vtrain", "--commitment", "b.vcom", "--data", "toy.vdata", folder=house)
+    (house / "both" / "window-00002.vwin").unlink()  # as a crash of one worker leaves it
+    done = call("train", "status", "both", "--json", folder=house)
+    assert json.loads(done.stdout)["windows_proved"] == 2
+    # Its start went when it was proved; a run that was killed in between still has it.
+    (house / "half").mkdir()
+    for name in ("run.json", "sources.json", "window-00003.vwin"):
+        (house / "half" / name).write_bytes((house / "both" / name).read_bytes())
+    call("train", "--resume", "half", "-q", folder=house, expect=2)
+
+
 def test_a_run_that_leaves_its_ranges_says_where(house: Path) -> None:
     wild = RECIPE.replace("lr = 0.1", "lr = 60.0").replace("steps = 12", "steps = 60")
     (house / "wild.toml").write_text(wild)

@@ -10,13 +10,21 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
-from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
+from veracity.cli.options import (
+    FILE,
+    backend_option,
+    jobs_option,
+    json_option,
+    quiet_option,
+    threads_option,
+)
 from veracity.cli.output import emit_json
 from veracity.codec import check_target
 from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.formats.data import DataFile, DataSecret
 from veracity.training.finish import finish_run, save_finished
+from veracity.training.jobs import train_with_jobs
 from veracity.training.recipe import read_plan
 from veracity.training.runner import CURVES, RunFolder, begin_run, open_run
 from veracity.training.train import run_of
@@ -68,6 +76,7 @@ def data_options(command: Any) -> Any:
 @click.option("--out", type=FOLDER, help="Folder of the run.")
 @click.option("--resume", type=FOLDER, help="Go on with the run in this folder.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be trained.")
+@jobs_option
 @threads_option
 @backend_option
 @quiet_option
@@ -79,6 +88,7 @@ def run(
     out: Path | None,
     resume: Path | None,
     dry_run: bool,
+    jobs: int,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -89,7 +99,8 @@ def run(
     if (recipe is None) == (resume is None):
         raise UsageError("give a recipe to begin a run, or --resume FOLDER to go on with one")
     if resume is not None:
-        folder = open_run(resume, engine, owners_of(resume, sets, secrets))
+        owners = owners_of(resume, sets, secrets)
+        folder = open_run(resume, engine, owners)
     elif recipe is not None:
         owners = load_owners(sets, secrets)
         planned = run_of(read_plan(recipe), owners)
@@ -103,7 +114,7 @@ def run(
         notes = {SOURCES: json.dumps(paths).encode()}
         folder = begin_run(out, engine, planned, owners, notes)
     with Bar(SHARES, quiet=quiet) as bar:
-        folder.train(bar)
+        train_with_jobs(folder, owners, jobs, threads=threads, backend=backend, progress=bar)
     took = time.perf_counter() - started
     tell({**facts_of(folder), "seconds": round(took, 3), "next": finish_hint(folder)}, as_json)
 

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +128,10 @@ class RunFolder:
         """The weights before a window; those of the seed before the first one."""
         path = self.checkpoint_path(index)
         if index == 0 and not path.exists():
+            if any(self.path.glob("window-*.vwin")):  # under blinds of another seed
+                raise FormatError(
+                    path.name, "it is missing, and windows hang on it; begin the run again"
+                )
             checkpoint = Checkpoint(self.digest, 0, os.urandom(32), self.run.start_weights)
             self.keep(checkpoint)
             return checkpoint
@@ -174,7 +178,65 @@ class RunFolder:
             def report(phase: str, done: float, index: int = index) -> None:
                 progress(phase, (index + done) / len(ranges))
 
-            checkpoint, before = self._window(index, checkpoint, before, report)
+            if self.window(index) is None:
+                checkpoint, before = self._window(index, checkpoint, before, report)
+                continue
+            weights, _ = self._steps(index, checkpoint, report)  # proved before, out of turn
+            checkpoint = Checkpoint(self.digest, index + 1, checkpoint.seed, weights)
+            self.keep(checkpoint)
+            before = self.committed(checkpoint)
+        self.clear_checkpoints()
+
+    def cuts(self, first: int) -> Iterator[int]:
+        """Every window from ``first`` on, as soon as its start is kept; trains on when asked again.
+
+        Parameters
+        ----------
+        first : int
+            The first window that is missing; the weights before it are on the disk.
+        """
+        checkpoint = self.checkpoint(first)
+        for index in range(first, len(self.run.ranges())):
+            yield index
+            weights, _ = self._steps(index, checkpoint, silent)
+            checkpoint = Checkpoint(self.digest, index + 1, checkpoint.seed, weights)
+            self.keep(checkpoint)
+
+    def prove_window(self, index: int, progress: Progress = silent) -> None:
+        """Prove a window whose start is kept.
+
+        Parameters
+        ----------
+        index : int
+            Which one.
+        progress : Progress
+            Called as the work advances.
+        """
+        checkpoint = self.checkpoint(index)
+        self._window(index, checkpoint, self.committed(checkpoint), progress)
+
+    def clear_checkpoints(self) -> None:
+        """Remove the weights before windows that are proved."""
+        for index in range(self.done()):
+            self.checkpoint_path(index).unlink(missing_ok=True)
+
+    def _steps(
+        self, index: int, checkpoint: Checkpoint, report: Progress
+    ) -> tuple[Weights, list[Step]]:
+        """Weights after a window, and all of its steps."""
+        first, last = self.run.ranges()[index]
+        examples = self._examples[self._rows(index)]
+        weights, steps = dict(checkpoint.weights), []
+        for t in range(first, last):
+            with told():
+                steps.append(train_step(self.run.recipe, t, weights, examples[t - first]))
+            report("train", (t + 1 - first) / (last - first))
+        return weights, steps
+
+    def _rows(self, index: int) -> NDArray[np.int64]:
+        """Numbers of the examples of a window."""
+        tensors = {name: b.tensor for name, b in self.start.items()}
+        return self.run.rows(tensors, *self.run.ranges()[index])
 
     def _check_rows(self, index: int, before: Mapping[str, Boundary]) -> None:
         if index == 0:
@@ -192,19 +254,14 @@ class RunFolder:
         index: int,
         checkpoint: Checkpoint,
         before: Mapping[str, Boundary],
-        report: Callable[[str, float], None],
+        report: Progress,
     ) -> tuple[Checkpoint, dict[str, Boundary]]:
         """Train the steps of a window, keep the cut, prove it, keep the proof."""
         run, engine = self.run, self.engine
         first, last = run.ranges()[index]
-        tensors = {name: b.tensor for name, b in self.start.items()}
-        rows = run.rows(tensors, first, last)
+        weights, steps = self._steps(index, checkpoint, report)
+        rows = self._rows(index)
         examples = self._examples[rows]
-        weights, steps = dict(checkpoint.weights), []
-        for t in range(first, last):
-            with told():
-                steps.append(train_step(run.recipe, t, weights, examples[t - first]))
-            report("train", (t + 1 - first) / (last - first))
         after = Checkpoint(self.digest, index + 1, checkpoint.seed, weights)
         self.keep(after)
         handed = self.committed(after)
