@@ -23,7 +23,7 @@ def test_stories_tell_the_same_story_for_200_tokens(tmp_path: Path) -> None:
     ids = [1, *answer]
     assert content.model.logits(ids[:-1]).argmax(axis=1).tolist() == answer
     assert len(answer) == 200
-    text = content.tokenizer.decode(ids)
+    text = content.tokenizer.decode(answer)
     assert text.strip().startswith("Once upon a time, there was a little girl named Lily.")
 
 

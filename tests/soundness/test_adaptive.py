@@ -274,7 +274,8 @@ class TotalForger:
     def prove(self, channel: Any, resolver: Any, claims: Any) -> list[LinearClaim]:
         """:func:`veracity.zkml.circuit.products.prove_products` with a lie that adapts."""
         engine = channel.engine
-        groups, terms, value, linear = products._batch(channel, engine, claims)
+        linear = [LinearClaim(c.terms, c.value) for c in claims if not c.products]
+        groups, terms, value = products._batch(channel, engine, [c for c in claims if c.products])
         pairs = [products._pair(engine, g) for g in groups]
         true = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
         forced = channel.value(value) - sum(
@@ -300,7 +301,9 @@ class TotalForger:
         end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")
         del channel.send
         ends = channel.send("product operands", [v for p in pairs for v in p.ends()])
-        bound = products._join(channel, engine, resolver, groups, end, ends)
+        operands = products._join(channel, engine, resolver, groups, end, ends)
+        assert not any(c.products for c in operands)  # one level is all that this circuit has
+        bound = [LinearClaim(c.terms, c.value) for c in operands]
         return [*linear, LinearClaim(tuple(terms), value - total), *bound]
 
 
