@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from veracity.graph.ops import Function, Linear, Op
 from veracity.graph.port import Output, Port, WeightSpec
 from veracity.graph.program import Program
@@ -13,6 +15,7 @@ __all__ = ["MOST_SAMPLES", "program_of"]
 MOST_SAMPLES = 1 << 12
 
 
+@lru_cache(maxsize=8)
 def program_of(recipe: Recipe) -> Program:
     """Inference by the published weights: a function of the recipe alone.
 

@@ -71,8 +71,13 @@ class Table:
 
     def largest_image(self) -> int:
         """Greatest magnitude of an image."""
-        images = self.images()
-        return 0 if images is None else int(np.abs(images).max())
+        return _largest_image(self)
+
+
+@lru_cache(maxsize=256)
+def _largest_image(table: Table) -> int:
+    images = table.images()
+    return 0 if images is None else int(np.abs(images).max())
 
 
 def unsigned(bits: int) -> Table:

@@ -9,6 +9,8 @@ sum of products of bounded integers, from a start that is bounded.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 
@@ -45,7 +47,8 @@ def end_id(name: str) -> ArrayId:
     return boundary_id(f"end {name}")
 
 
-def weight_specs(recipe: Recipe) -> dict[str, TensorSpec]:
+@lru_cache(maxsize=8)
+def weight_specs(recipe: Recipe) -> Mapping[str, TensorSpec]:
     """How master weights are committed, in order of name: a function of the recipe alone."""
     row_bits = choose_log_columns(program_of(recipe))
     out = {}
@@ -53,7 +56,7 @@ def weight_specs(recipe: Recipe) -> dict[str, TensorSpec]:
         for name, bias in ((recipe.weight_name(layer), False), (recipe.bias_name(layer), True)):
             dims, exponent = recipe.shapes()[name], recipe.exponent(layer, bias)
             out[name] = TensorSpec(dims, exponent, -_HALF, _HALF - 1, row_bits)
-    return dict(sorted(out.items()))
+    return MappingProxyType(dict(sorted(out.items())))
 
 
 def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
