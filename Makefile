@@ -133,8 +133,8 @@ bench-private-peers: env ## a GPT-2-size pass in SPU (in .venv-peers, 1 GB) and 
 	$(PY) benches/private_peers.py --json | tee build/bench/private-peers.json
 
 bench-training: env $(FASHION) ## proofs of training, a JSON line per workload; WORKLOADS=fashion-mlp,... picks some
-	@mkdir -p build/bench && rm -f build/bench/training.jsonl
-	$(PY) benches/training.py --data $(FASHION) --out build/bench/training.jsonl \
+	@mkdir -p build/bench
+	$(PY) benches/training.py --data $(FASHION) --out build/bench \
 	  $(if $(WORKLOADS),--workloads $(WORKLOADS))
 
 bench-onnx: env ## import, prove and verify every model of a folder: MODELS=DIR, a JSON line each

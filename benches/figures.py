@@ -292,6 +292,32 @@ def private_peers() -> list[str]:
     )
 
 
+def training() -> list[str]:
+    """Runs of training that are proved, and the data they are on."""
+    runs = [load(f"training-{name}") for name in ("fashion-mlp", "mlp-10m")]
+
+    def row(title: str, shown: Callable[[Measured], str]) -> Row:
+        return [title, *map(shown, runs)]
+
+    return table(
+        ["", *(str(r["workload"]) for r in runs)],
+        [
+            row("parameters", lambda r: f"{r['parameters']:,}"),
+            row("steps of 64 examples, per window", lambda r: f"{r['steps']}, {r['window']}"),
+            row("train, all steps", lambda r: seconds(r["train_s"])),
+            row("**prove, a step**", lambda r: f"{1000 * r['prove_s_per_step']:.0f} ms"),
+            row("train and prove, all", lambda r: seconds(r["train_and_prove_s"])),
+            row("**proof**, and a step of it", lambda r: (
+                f"{r['proof_bytes']:,} and {r['proof_bytes_per_step']:,} bytes")),
+            row("**verify**, all windows", lambda r: seconds(r["verify_s"])),
+            row("peak memory", lambda r: memory(r["peak_memory_bytes"])),
+            row("test accuracy, exact and int16", lambda r: (
+                f"{r['accuracy_exact']:.4f}, {r['accuracy_int16']:.4f}")),
+            row("at commit", lambda r: f"`{r['commit']}`"),
+        ],
+    )  # fmt: skip
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "summary": summary,
     "private-summary": private_summary,
@@ -304,6 +330,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "scale-sizes": scale_sizes,
     "estimates": estimates,
     "private-token": private_token,
+    "training": training,
     "private-layer": private_layer,
     "private-peers": private_peers,
 }

@@ -219,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="folder for training-NAME.json")
     chosen = parser.parse_args()
     functions = dict(
         zip(WORKLOADS, (fashion_mlp, mlp_10m, fashion_data, fashion_accuracy), strict=True)
@@ -233,8 +233,7 @@ def main() -> None:
             line = json.dumps({**facts, "cpu": cpu_name(), "commit": checkout()})
             print(line, flush=True)
             if chosen.out is not None:
-                with chosen.out.open("a") as stream:
-                    stream.write(line + "\n")
+                (chosen.out / f"training-{name}.json").write_text(line + "\n")
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if status:
