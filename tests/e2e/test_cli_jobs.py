@@ -75,7 +75,9 @@ def test_a_cap_too_small_for_all_jobs_is_told(house: House, tmp_path: Path) -> N
 
 #: The command line, its workers asleep instead of proving: they are there when a signal comes.
 ASLEEP = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from veracity.work import links
 links._ENTRY = "tests.support.pool_work:open_sleep"
 from veracity.cli import main

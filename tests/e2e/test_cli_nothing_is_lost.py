@@ -162,7 +162,8 @@ def test_a_folder_with_dots_gives_a_program_of_its_name(
 # ---- signals -------------------------------------------------------------------------------------
 WAITS = """
 import signal, sys, time
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from veracity.cli import main
 from veracity.codec import output
