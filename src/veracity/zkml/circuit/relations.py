@@ -181,26 +181,23 @@ class _Sums:
         """Add ``scale`` times a tensor."""
         for (source, maps), coefficient in tensor.terms.items():
             k = scale * coefficient % ORDER
-            if isinstance(source, ProductSource | UpdatedSource):
-                self._add_made(source, maps, k)
-            elif not isinstance(source, ArraySource):
-                self.publics[source, maps] = (self.publics.get((source, maps), 0) + k) % ORDER
-            elif source.instance is None:
-                key = (source.id, maps)
-                self.alone[key] = (self.alone.get(key, 0) + k) % ORDER
+            if isinstance(source, ArraySource):
+                if source.instance is None:
+                    key = (source.id, maps)
+                    self.alone[key] = (self.alone.get(key, 0) + k) % ORDER
+                else:
+                    vector = self.batches.setdefault((source.id, maps), {})
+                    vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
+            elif isinstance(source, ProductSource):
+                if maps:
+                    raise ValueError("a product cannot be viewed")
+                same = self.products.setdefault((source.spec, source.a.dims, source.b.dims), {})
+                same[source] = (same.get(source, 0) + k) % ORDER
+            elif isinstance(source, UpdatedSource):
+                counts = self.updated.setdefault((source.updates, maps), {})
+                counts[source.count] = (counts.get(source.count, 0) + k) % ORDER
             else:
-                vector = self.batches.setdefault((source.id, maps), {})
-                vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
-
-    def _add_made(self, source: ProductSource | UpdatedSource, maps: _Maps, k: int) -> None:
-        if isinstance(source, UpdatedSource):
-            counts = self.updated.setdefault((source.updates, maps), {})
-            counts[source.count] = (counts.get(source.count, 0) + k) % ORDER
-        elif maps:
-            raise ValueError("a product cannot be viewed")
-        else:
-            same = self.products.setdefault((source.spec, source.a.dims, source.b.dims), {})
-            same[source] = (same.get(source, 0) + k) % ORDER
+                self.publics[source, maps] = (self.publics.get((source, maps), 0) + k) % ORDER
 
     def expand(self) -> None:
         """Replace updated tensors: ``sum_t e_t W_t = (sum_t e_t) W_0 + sum_s (sum_(t>s) e_t) u_s``.
