@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from veracity.formats.training import TrainingProof
 from veracity.graph.training import Recipe
 from veracity.progress import Progress, silent
 from veracity.training.data import verify_data
-from veracity.work.well_formed import require_well_formed
+from veracity.work.well_formed import remember, require_well_formed
 from veracity.zk.keys import load_key
 from veracity.zkml.training.run import verify_run
 
@@ -116,9 +115,7 @@ def require_form(engine: Engine, data: DataFile) -> None:
     if verdict.exists():
         return
     verify_data(engine, data)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
-        verdict.parent.mkdir(parents=True, exist_ok=True)
-        verdict.touch()
+    remember(verdict)
 
 
 def verify_training(

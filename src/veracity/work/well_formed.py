@@ -17,7 +17,14 @@ from veracity.engine.generators import cache_root
 from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment
 
-__all__ = ["require_well_formed", "verdict_file"]
+__all__ = ["remember", "require_well_formed", "verdict_file"]
+
+
+def remember(verdict: Path) -> None:
+    """Leave an empty file for a check that held; a cache that cannot be written costs time only."""
+    with contextlib.suppress(OSError):
+        verdict.parent.mkdir(parents=True, exist_ok=True)
+        verdict.touch()
 
 
 def verdict_file(commitment: Commitment) -> Path:
@@ -65,6 +72,4 @@ def require_well_formed(engine: Engine, commitment: Commitment) -> None:
         raise VerificationError(
             f"the proof about the weights, that they are integers, is false ({error})", "commitment"
         ) from error
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time only
-        verdict.parent.mkdir(parents=True, exist_ok=True)
-        verdict.touch()
+    remember(verdict)

@@ -198,3 +198,33 @@ class Builder(Collector):
             turned = arrange(Tensor(dims, {}, rest)).value
             self.remainder(op, f"{role}.r", r, turned, shift, usual=usual)
         return y
+
+    def reciprocal(self, op: str, role: str, total: Tensor, value: Ints | None) -> Tensor:
+        """``I = floor(2^31 / S)`` for ``S >= 2^15``: ``1 <= I <= 2^16``, committed as ``I - 1``.
+
+        ``I S = 2^31 - w`` with ``0 <= w < S``: there is exactly one such ``I``.
+
+        Parameters
+        ----------
+        op : str
+            The op that it belongs to.
+        role : str
+            What it is there, before ``.inverse``, ``.rest`` and ``.gap``.
+        total : Tensor
+            The sums ``S``, with their integers.
+        value : Ints or None
+            The prover's ``I``.
+        """
+        less = w_value = gap_value = None
+        if value is not None and total.value is not None:
+            less = value.astype(np.int64) - 1
+            w_value = (1 << 31) - value.astype(np.int64) * total.value
+            gap_value = total.value - 1 - w_value
+        inverse = self.ranged(op, f"{role}.inverse", total.dims, less, unsigned(16)) + 1
+        w = self.limbs(op, f"{role}.rest", total.dims, w_value, 2)
+        gap = self.limbs(op, f"{role}.gap", total.dims, gap_value, 2)
+        self.zero(gap - (total - 1 - w))
+        axes = "abcdefgh"[: len(total.dims)]
+        whole = self.constant(1 << 31, total.dims)
+        self.product(f"{axes},{axes}->{axes}", inverse, total, whole - w)
+        return inverse

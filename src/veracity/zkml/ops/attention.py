@@ -20,7 +20,7 @@ import numpy as np
 from veracity.engine.api import Ints
 from veracity.graph.ops import Attention, Op
 from veracity.zkml.circuit.builder import Builder
-from veracity.zkml.circuit.tables import exponential, signed, unsigned
+from veracity.zkml.circuit.tables import exponential, signed
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, Rule
 
@@ -40,7 +40,7 @@ def attention(context: Context, op: Attention) -> Tensor:
     b.product("hts,hts->hts", one_hot, d, b.constant(0, square))
 
     total = e.sum(2)  # (heads, tokens)
-    inverse = _reciprocal(b, name, total, context.detail(name, "inv"))
+    inverse = b.reciprocal(name, "softmax", total, context.detail(name, "inv"))
     p = _probabilities(b, name, e, inverse)
 
     p_heads = p.split(0, op.kv_heads, op.group)
@@ -84,21 +84,6 @@ def _exponentials(
     else:
         b.zero(r)
     return d, e
-
-
-def _reciprocal(b: Builder, name: str, total: Tensor, value: Ints | None) -> Tensor:
-    """``I = floor(2^31 / S)`` for ``2^15 <= S``: ``1 <= I <= 2^16``, committed as ``I - 1``."""
-    w_value = gap_value = None
-    if value is not None and total.value is not None:
-        w_value = (1 << 31) - value.astype(np.int64) * total.value
-        gap_value = total.value - 1 - w_value
-    less = None if value is None else value.astype(np.int64) - 1
-    inverse = b.ranged(name, "softmax.inverse", total.dims, less, unsigned(16)) + 1
-    w = b.limbs(name, "softmax.rest", total.dims, w_value, 2)
-    gap = b.limbs(name, "softmax.gap", total.dims, gap_value, 2)
-    b.zero(gap - (total - 1 - w))
-    b.product("ht,ht->ht", inverse, total, b.constant(1 << 31, total.dims) - w)
-    return inverse
 
 
 def _probabilities(b: Builder, name: str, e: Tensor, inverse: Tensor) -> Tensor:

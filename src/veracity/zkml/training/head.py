@@ -19,7 +19,7 @@ from veracity.engine.api import Ints
 from veracity.graph.training import Recipe, Step
 from veracity.graph.training.step import softmax
 from veracity.zkml.circuit.builder import Builder
-from veracity.zkml.circuit.tables import exponential, signed, unsigned
+from veracity.zkml.circuit.tables import exponential, signed
 from veracity.zkml.circuit.tensor import Tensor
 
 __all__ = ["head_gradient"]
@@ -77,23 +77,8 @@ def _softmax(b: Builder, recipe: Recipe, acc: Tensor, value: Ints | None, shift:
     chosen = b.column("loss.pick", square, pick, free=True)
     b.zero(chosen.sum(1) - 1)
     b.product("bc,bc->bc", chosen, d, b.constant(0, square))
-    inverse = _reciprocal(b, e.sum(1), found.get("inverse"))
+    inverse = b.reciprocal(_OP, "loss", e.sum(1), found.get("inverse"))
     return _probabilities(b, recipe, inverse, e)
-
-
-def _reciprocal(b: Builder, total: Tensor, value: Ints | None) -> Tensor:
-    """``I = floor(2^31 / S)`` for ``S >= 2^15``: ``1 <= I <= 2^16``, committed as ``I - 1``."""
-    w_value = gap_value = less = None
-    if value is not None and total.value is not None:
-        w_value = (1 << 31) - value * total.value
-        gap_value = total.value - 1 - w_value
-        less = value - 1
-    inverse = b.ranged(_OP, "loss.inverse", total.dims, less, unsigned(16)) + 1
-    w = b.limbs(_OP, "loss.rest", total.dims, w_value, 2)
-    gap = b.limbs(_OP, "loss.gap", total.dims, gap_value, 2)
-    b.zero(gap - (total - 1 - w))
-    b.product("b,b->b", inverse, total, b.constant(1 << 31, total.dims) - w)
-    return inverse
 
 
 def _probabilities(b: Builder, recipe: Recipe, inverse: Tensor, e: Tensor) -> Tensor:
