@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph import Program
 from veracity.lm.decoder import FloatModel, Floats
-from veracity.lm.quantise import Range, build_program
+from veracity.lm.quantise import build_program
+from veracity.lm.scales import Range
 from veracity.lm.text_decoder import logits
 from veracity.lm.tokenizer import Tokenizer
 

@@ -15,21 +15,22 @@ from veracity.graph.ops import (
     pointwise,
     rotary,
 )
-from veracity.graph.ops.attention import Attention
+from veracity.graph.ops.attention import AdjustedAttention, Attention
 from veracity.graph.ops.base import Op, OpRule
 from veracity.graph.ops.contract import Combine, Contract, Operand, Product, Reshape
 from veracity.graph.ops.embedding import Embed, Positions
 from veracity.graph.ops.extrema import Clamp, MaxPool, Top
-from veracity.graph.ops.head import Head
+from veracity.graph.ops.head import Head, HeadWithBias
 from veracity.graph.ops.linear import Gain, Linear
-from veracity.graph.ops.norm import Norm
+from veracity.graph.ops.norm import HeadNorm, Norm
 from veracity.graph.ops.pointwise import Add, Function, Mul, Rescale
-from veracity.graph.ops.rotary import Rope, rope_tables
+from veracity.graph.ops.rotary import Rope, Rotation, rope_tables
 
 __all__ = [
     "OPS",
     "RULES",
     "Add",
+    "AdjustedAttention",
     "Attention",
     "Clamp",
     "Combine",
@@ -38,6 +39,8 @@ __all__ = [
     "Function",
     "Gain",
     "Head",
+    "HeadNorm",
+    "HeadWithBias",
     "Linear",
     "MaxPool",
     "Mul",
@@ -50,6 +53,7 @@ __all__ = [
     "Rescale",
     "Reshape",
     "Rope",
+    "Rotation",
     "Top",
     "rope_tables",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER
 from veracity.errors import UnsupportedModelError
-from veracity.graph.ops import Norm, Op
+from veracity.graph.ops import HeadNorm, Norm, Op
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, Rule, letters
@@ -32,6 +32,9 @@ def _limb_count(bound: int) -> int:
 def norm(context: Context, op: Norm) -> Tensor:
     """See the module text."""
     b, x = context.builder, context.value(op.x)
+    whole = x.dims
+    if isinstance(op, HeadNorm):
+        x = x.split(1, op.heads, whole[1] // op.heads)
     *row, d = x.dims
     lead, last = letters(x)[:-1], len(row)
     _check_size(b, op, x)
@@ -62,7 +65,13 @@ def norm(context: Context, op: Norm) -> Tensor:
     b.product(f"{lead},{lead}->{lead}", rho_t, g_t, b.constant(op.constant, dims) - u_t)
 
     acc = Tensor.product(f"{lead},{lead}z->{lead}z", rho_t, c)
-    return b.rescaled(op.name, "norm", acc, acc_value, op.shift)
+    if not isinstance(op, HeadNorm):
+        return b.rescaled(op.name, "norm", acc, acc_value, op.shift)
+    flat = None if acc_value is None else acc_value.reshape(whole)
+    parts = (op.heads, d)
+    return b.rescaled(
+        op.name, "norm", acc, flat, op.shift, dims=whole, arrange=lambda y: y.split(1, *parts)
+    )
 
 
 def _check_size(b: Builder, op: Norm, x: Tensor) -> None:
@@ -81,4 +90,4 @@ def _isqrt_up(n: int) -> int:
     return isqrt(n) + 1
 
 
-RULES: dict[type[Op], Rule] = {Norm: norm}
+RULES: dict[type[Op], Rule] = {Norm: norm, HeadNorm: norm}
