@@ -61,7 +61,8 @@ def test_proofs(data: bytes) -> None:
     assert proof is None or proof.to_bytes() == data
 
 
-TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(32)}, b"proof", (3,))
+TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(32)}, b"proof", (3,),
+                      7, "nonce", frozenset("b"))  # fmt: skip
 
 
 @given(mutated([TENSORS.to_bytes()]))

@@ -104,11 +104,13 @@ def verify(
         tell_trained(trained, as_json)
         return
     if isinstance(given, TensorProof):
-        refuse_words("tensors", raw, expected, answer, context)
+        refuse_words("tensors", raw, expected, answer)
         arrays = read_ports(inputs, outputs)
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-                verified = verify_tensors(given, pinned, *arrays, **common, progress=bar)
+                verified = verify_tensors(
+                    given, pinned, *arrays, context=context, **common, progress=bar
+                )
         except VerificationError as error:
             tell_rejected(error, as_json)
             raise click.exceptions.Exit(EXIT_FALSE) from None
@@ -149,7 +151,7 @@ def refuse_words(what: str, raw: bool, *words: str | None) -> None:
         Prompt, answer and context that were expected.
     """
     if raw or any(given is not None for given in words):
-        raise UsageError(f"this proof is about {what}: it has no prompt, answer or context")
+        raise UsageError(f"this proof is about {what}: it has no such text")
 
 
 def tell_accepted(
@@ -227,6 +229,8 @@ def tell_tensors(
         [
             *((name, f"integers with SHA-256 {digest}") for name, digest in result.digests.items()),
             *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
+            *([("samples", result.samples)] if result.samples else []),
+            *([("bound to", exact(result.context))] if result.context else []),
             ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
             ("commitment", result.commitment_digest),
             ("program", model.program_digest),

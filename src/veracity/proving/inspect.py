@@ -150,6 +150,10 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "commitment": content.commitment_digest,
             "inputs": {n: d.hex() for n, d in content.inputs.items()},
             "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "sealed": sorted(content.sealed),
+            "samples": content.samples,
+            "context": content.context,
+            "segments": len(content.cuts) + 1,
             "argument_bytes": len(content.argument),
         }
     from veracity.formats.program import NetworkFile
