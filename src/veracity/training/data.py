@@ -8,7 +8,6 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.data import DataFile, DataSecret, RowOpening
 from veracity.progress import Progress, silent
-from veracity.zk.keys import load_key
+from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml.training.data import (
     FORM_LOG_COLUMNS,
+    DataCommitment,
     commit_data,
     prove_form,
     row_bits,
@@ -35,6 +35,8 @@ __all__ = [
     "check_row",
     "checked_examples",
     "commit_examples",
+    "form_key",
+    "input_digest",
     "read_examples",
     "reveal_row",
     "verify_data",
@@ -163,7 +165,8 @@ def commit_examples(
     seed = os.urandom(32)
     secret = DataSecret(b"", seed, inputs, labels)
     values = secret.examples(classes)
-    key = load_key(engine, FORM_LOG_COLUMNS)
+    bits = max(row_bits(values.shape[1]), FORM_LOG_COLUMNS)
+    key = load_key(engine, bits)
     progress("commit", 0.0)
     commitment = commit_data(engine, key, values, classes, seed, label)
     progress("commit", 1.0)
@@ -171,10 +174,14 @@ def commit_examples(
     return DataFile(commitment, tuple(form)), DataSecret(commitment.digest, seed, inputs, labels)
 
 
+def form_key(engine: Engine, data: DataCommitment) -> CommitmentKey:
+    """The generators of proofs about all rows of a data set."""
+    return load_key(engine, max(row_bits(data.size), FORM_LOG_COLUMNS))
+
+
 def verify_data(engine: Engine, data: DataFile) -> None:
     """Check the proof of form; raises VerificationError or FormatError."""
-    key = load_key(engine, FORM_LOG_COLUMNS)
-    verify_form(engine, key, data.commitment, list(data.form))
+    verify_form(engine, form_key(engine, data.commitment), data.commitment, list(data.form))
 
 
 def reveal_row(data: DataFile, secret: DataSecret, index: int) -> RowOpening:
@@ -240,6 +247,6 @@ def require_pair(data: DataFile, secret: DataSecret) -> None:
         raise UsageError("the data secret belongs to another data set; pass the matching pair")
 
 
-def pixel_digest(values: Sequence[int]) -> str:
-    """SHA-256 of an example's bytes, to compare with one's own."""
-    return hashlib.sha256(bytes(values)).hexdigest()
+def input_digest(content: bytes) -> str:
+    """SHA-256 of an input's bytes, to compare with one's own."""
+    return hashlib.sha256(content).hexdigest()
