@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from veracity.errors import UsageError
 from veracity.formats.commitment import DOMAIN, KIND, VERSION, Commitment, read_program
 from veracity.formats.data import DataFile, DataSecret, RowOpening
 from veracity.formats.exclusion import ExclusionProof
+from veracity.formats.images import image_bytes, read_image
 from veracity.formats.npy import array_bytes, read_array
 from veracity.formats.program import load_program_file, save_program_file
 from veracity.formats.proof import Proof
@@ -75,6 +77,39 @@ def test_proofs_about_tensors(data: bytes) -> None:
 def test_arrays(data: bytes) -> None:
     found = parsed(lambda: read_array(data, "array"))
     assert found is None or (found.size and np.isfinite(found.astype(float)).all())
+
+
+PIXELS = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+PICTURES = [image_bytes(PIXELS), image_bytes(PIXELS[..., :1]), b"P6 5 4 255\n" + PIXELS.tobytes()]
+
+
+def rechecked(data: bytes) -> bytes:
+    """A PNG file whose checksums are right, as far as it has parts."""
+    out, at = data[:8], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        part = data[at + 4 : end - 4]
+        out += data[at : at + 4] + part + zlib.crc32(part).to_bytes(4, "big")
+        at = end
+    return out + data[at:]
+
+
+@given(mutated(PICTURES))
+@fuzz
+def test_pictures(data: bytes) -> None:
+    for file in (data, rechecked(data)):
+        found = parsed(lambda file=file: read_image(file, "picture"))
+        if found is not None:
+            assert np.array_equal(read_image(image_bytes(found), "picture"), found)
+
+
+@given(mutated([zlib.decompress(PICTURES[0][41:-16])]))
+@fuzz
+def test_rows_of_pictures(data: bytes) -> None:
+    """Other rows, well packed and with every checksum right."""
+    packed = zlib.compress(data)
+    file = PICTURES[0][:33] + len(packed).to_bytes(4, "big") + b"IDAT" + packed + bytes(4)
+    parsed(lambda: read_image(rechecked(file + PICTURES[0][-12:]), "picture"))
 
 
 RECIPE = Recipe((2, 3), 1, (5, 5, 4))
