@@ -79,7 +79,8 @@ def commit(
     """Commit to examples, one row each, and prove that they are bytes with one label.
 
     SOURCE is a .npz with arrays x (uint8, one row per example) and y (classes), a .csv whose first
-    column is the label, or a folder with idx files. Publish the .vdata file; keep the .vdsec
+    column is the label, a folder with idx files, or a folder that has one folder of pictures for
+    each class, in order of name. Publish the .vdata file; keep the .vdsec
     file, which holds the examples and what opens their rows.
     """
     public_path = out or sibling(source, ".vdata", ENDINGS)
@@ -141,7 +142,7 @@ def reveal(secret: Path, public: Path, index: int, out: Path, force: bool) -> No
 @data.command()
 @data_options
 @click.option("--run", type=FOLDER, help="Search all data of the run in this folder.")
-@click.option("--example", type=FILE, required=True, help="The input: bytes (.npy); made public.")
+@click.option("--example", type=FILE, required=True, help="The input, a picture or bytes (.npy).")
 @click.option("--out", type=FILE, required=True, help="Where to write the proof, .vexcl.")
 @force_option
 @threads_option
@@ -206,7 +207,9 @@ def exclude(
     required=True,
     help="The .vdata file that you trust; all of a run's, for a proof of exclusion.",
 )
-@click.option("--example", type=FILE, help="The input (.npy) that the file should be about.")
+@click.option(
+    "--example", type=FILE, help="The input (picture, .npy) that the file should be about."
+)
 @click.option("--training", type=FILE, help="The run (.vtrain) whose data all were searched.")
 @json_option
 def check(

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from veracity.codec.files import reason_of
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.images import is_image, load_image
 from veracity.progress import Progress, silent
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml.training.data import (
@@ -54,7 +56,8 @@ def read_examples(source: str | Path) -> Examples:
     source : str or path
         A ``.npz`` with arrays ``x`` and ``y``; a CSV whose first column is the label; or a folder
         with two idx files (``*-images-idx3-ubyte``, ``*-labels-idx1-ubyte``, ``.gz`` or not; the
-        ``train`` ones where there are several).
+        ``train`` ones where there are several), or with a folder of pictures of equal size for each
+        class, classes in order of name.
 
     Raises
     ------
@@ -65,7 +68,8 @@ def read_examples(source: str | Path) -> Examples:
     y: Array
     try:
         if path.is_dir():
-            x, y = _read_idx_folder(path)
+            classes = sorted(p for p in path.iterdir() if p.is_dir())
+            x, y = _read_pictures(path.name, classes) if classes else _read_idx_folder(path)
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 x, y = np.asarray(arrays["x"]), np.asarray(arrays["y"])
@@ -101,6 +105,20 @@ def checked_examples(name: str, x: Array, y: Array) -> Examples:
     if y.dtype.kind not in "iu" or int(y.min()) < 0 or int(y.max()) >= 1 << 15:
         raise FormatError(name, "y holds something that is no class number")
     return np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.uint8), y.astype(np.int64)
+
+
+def _read_pictures(name: str, classes: Sequence[Path]) -> tuple[Array, Array]:
+    pictures: list[Array] = []
+    labels: list[int] = []
+    for label, folder in enumerate(classes):
+        for path in sorted(p for p in folder.iterdir() if is_image(p)):
+            pictures.append(load_image(path))
+            labels.append(label)
+            if pictures[-1].shape != pictures[0].shape:
+                raise FormatError(path.name, "it has another size than the first picture")
+    if not pictures:
+        raise UsageError(f"there is no picture in the folders of {name!r}")
+    return np.stack(pictures), np.array(labels, dtype=np.int64)
 
 
 def _read_idx_folder(folder: Path) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from veracity.engine.api import Engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.data import DataFile
 from veracity.formats.exclusion import ExclusionProof
+from veracity.formats.images import is_image, load_image
 from veracity.formats.npy import load_array
 from veracity.formats.training import TrainingProof
 from veracity.progress import Progress, silent
@@ -23,14 +24,14 @@ __all__ = ["check_exclusion", "exclude_input", "read_input", "require_whole_run"
 
 
 def read_input(path: str | Path) -> bytes:
-    """An input in a ``.npy`` file, entry by entry.
+    """An input in a ``.npy`` file or a picture, entry by entry.
 
     Raises
     ------
     UsageError, FormatError
         The file cannot be read, or holds something else than bytes.
     """
-    array = load_array(path)
+    array = load_image(path) if is_image(path) else load_array(path)
     if array.dtype != np.uint8:
         raise FormatError(
             Path(path).name, f"it has type {array.dtype}; an input is bytes (uint8), as committed"
