@@ -136,8 +136,7 @@ def one_left_out(patch: Patch) -> None:
 
         def eq(self, point: Any, n: int) -> Any:
             table = ENGINE.to_ints(ENGINE.eq(point, n))
-            return ENGINE.from_ints([x for i, x in enumerate(table) if i != PRESENT][:PRESENT]
-                                    + [0] + table[PRESENT + 1 :])  # fmt: skip
+            return ENGINE.from_ints([*table[:PRESENT], 0, *table[PRESENT + 1 :]])
 
     honest = exclusion._claim
     patch.setattr(exclusion, "_claim", lambda channel, _, *rest: honest(channel, Short(), *rest))

@@ -207,9 +207,7 @@ def exclude(
     required=True,
     help="The .vdata file that you trust; all of a run's, for a proof of exclusion.",
 )
-@click.option(
-    "--example", type=FILE, help="The input (picture, .npy) that the file should be about."
-)
+@click.option("--example", type=FILE, help="The picture (or .npy) it should be about.")
 @click.option("--training", type=FILE, help="The run (.vtrain) whose data all were searched.")
 @json_option
 def check(
