@@ -22,6 +22,7 @@ from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
 from veracity.errors import UsageError
 from veracity.formats.commitment import DOMAIN, KIND, VERSION, Commitment, read_program
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.exclusion import ExclusionProof
 from veracity.formats.images import image_bytes, read_image
 from veracity.formats.npy import array_bytes, read_array
 from veracity.formats.program import load_program_file, save_program_file
@@ -128,12 +129,13 @@ TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], 
             DATA_SECRET.to_bytes(),
             RowOpening(bytes(32), 1, (7, 8, 0, 1, 0), bytes(64)).to_bytes(),
             TRAINED.to_bytes(),
+            ExclusionProof(b"in", (bytes(32), b"d" * 32), (b"one", b"two")).to_bytes(),
         ]
     )
 )
 @fuzz
 def test_files_of_training(data: bytes) -> None:
-    for kind in (DataFile, DataSecret, RowOpening, TrainingProof):
+    for kind in (DataFile, DataSecret, RowOpening, TrainingProof, ExclusionProof):
         for file in (data, resealed(data)):
             found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
             assert found is None or found.to_bytes() == file
