@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph.port import Dims, Port
 
-__all__ = ["arranged", "named_arrays", "samples_of", "shown_samples", "to_integers", "to_reals"]
+__all__ = [
+    "arranged",
+    "example_arrays",
+    "named_arrays",
+    "samples_of",
+    "shown_samples",
+    "to_integers",
+    "to_reals",
+]
 
 
 def to_integers(name: str, port: Port, x: NDArray[Any]) -> tuple[NDArray[np.int64], float]:
@@ -81,6 +89,19 @@ def named_arrays(
     return {name: np.asarray(given[name]) for name in ports}
 
 
+def example_arrays(
+    ports: Mapping[str, Port], given: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Inputs of examples by port; one array alone is that of the only port, whatever its name.
+
+    Raises
+    ------
+    UsageError
+    """
+    alone = len(ports) == 1 and len(given) == 1
+    return named_arrays(ports, next(iter(given.values())) if alone else given, "input")
+
+
 def samples_of(ports: Mapping[str, Port], arrays: Mapping[str, NDArray[Any]]) -> int:
     """How many samples inputs hold along a first axis; 0 where they have no such axis.
 
@@ -142,7 +163,17 @@ def arranged(name: str, dims: Dims, x: NDArray[Any], samples: int) -> NDArray[An
 
 
 def shown_samples(dims: Dims, x: NDArray[Any], samples: int) -> NDArray[Any]:
-    """A port's array as people have it: several samples along a batch axis that is there."""
+    """A port's array as people have it: several samples along a batch axis that is there.
+
+    Parameters
+    ----------
+    dims : tuple of int or str
+        Of one sample.
+    x : array
+        Under the dims of the proved port.
+    samples : int
+        How many; 0 without an axis of samples.
+    """
     return x[:, 0] if samples and dims[:1] == (1,) and len(dims) > 1 else x
 
 

@@ -38,7 +38,7 @@ from veracity.work.links import Workers, prove_chain
 from veracity.work.memory import plan_links
 from veracity.work.programs import load_network, page_weights, weights_digest
 
-__all__ = ["ProvedTensors", "prove_tensors"]
+__all__ = ["ProvedTensors", "check_network", "computed", "prove_tensors"]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def prove_tensors(
     engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
     progress("evaluate", 0.0)
-    outputs, whole = _computed(run, loaded.weights, integers, engine, memory is None and jobs == 1)
+    outputs, whole = computed(run, loaded.weights, integers, engine, memory is None and jobs == 1)
     progress("evaluate", 1.0)
     plan = plan_links(zkml.Execution(run, integers, outputs), memory, jobs)
     if memory is not None:
@@ -159,7 +159,7 @@ def prove_tensors(
     return ProvedTensors(reals, rounding, proof)
 
 
-def _computed(
+def computed(
     program: Program,
     weights: Mapping[str, NDArray[Any]],
     inputs: Mapping[str, NDArray[np.int64]],

@@ -37,7 +37,7 @@ from veracity.proving.verify import read_digest, require_same
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
-__all__ = ["VerifiedTensors", "verify_tensors"]
+__all__ = ["VerifiedTensors", "require_network", "verify_tensors"]
 
 PROVED = (
     "the committed network, run in its exact integer arithmetic, turns these inputs, rounded to "
@@ -167,16 +167,7 @@ def verify_tensors(
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
     given = proof if isinstance(proof, TensorProof) else TensorProof.load(proof)
     program = pinned.program
-    if not MIN_LOG_COLUMNS <= pinned.model.log_columns <= MAX_LOG_COLUMNS:
-        raise FormatError("commitment", "row length out of bounds")
-    if is_text_decoder(program):
-        raise FormatError("commitment", "its program is a language model")
-    if announced not in (None, pinned.digest):
-        raise VerificationError("the commitment given is not the one announced", "commitment")
-    if given.commitment_digest != pinned.digest:
-        raise VerificationError(
-            "the proof was made for another commitment than the one given", "commitment"
-        )
+    require_network(pinned, announced, given.commitment_digest)
     if given.sealed:
         raise VerificationError(
             f"port {min(given.sealed)} is sealed: its values are not shown", "seal"
@@ -229,6 +220,37 @@ def verify_tensors(
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
     )
+
+
+def require_network(pinned: Commitment, announced: str | None, used: str) -> None:
+    """Refuse a proof that is not about the network that a caller trusts.
+
+    Parameters
+    ----------
+    pinned : Commitment
+        The caller's.
+    announced : str or None
+        Its digest as the publisher announces it.
+    used : str
+        The digest in the proof.
+
+    Raises
+    ------
+    FormatError
+        The commitment is none of a network over tensors.
+    VerificationError
+        It is not the one announced, or not the one that the proof was made for.
+    """
+    if not MIN_LOG_COLUMNS <= pinned.model.log_columns <= MAX_LOG_COLUMNS:
+        raise FormatError("commitment", "row length out of bounds")
+    if is_text_decoder(pinned.program):
+        raise FormatError("commitment", "its program is a language model")
+    if announced not in (None, pinned.digest):
+        raise VerificationError("the commitment given is not the one announced", "commitment")
+    if used != pinned.digest:
+        raise VerificationError(
+            "the proof was made for another commitment than the one given", "commitment"
+        )
 
 
 def over_samples(program: Program, samples: int) -> Program:
