@@ -120,6 +120,25 @@ def test_a_row_is_opened(house: Path) -> None:
         assert (house / name).stat().st_mode & 0o077 == 0
 
 
+def test_a_committed_model_is_tuned(house: Path) -> None:
+    tune = RECIPE.replace("steps = 12", 'steps = 4\ninit = "net.vcom"').replace("0.1", "0.02")
+    (house / "tune.toml").write_text(tune)
+    data = ("--data", "toy.vdata", "--data-secret", "toy.vdsec")
+    told = json.loads(call("train", "tune.toml", *data, "--out", "tuned", "--jobs", 2, "-q",
+                           "--json", folder=house).stdout)  # fmt: skip
+    assert told["windows_proved"] == told["windows"] == 2
+    names = ("--model", "t.vprog", "--commitment", "t.vcom", "--secret", "t.vsec")
+    call("train", "finish", "tuned", *names, "--proof", "t.vtrain", "-q", folder=house)
+    words = ("verify", "t.vtrain", "--commitment", "t.vcom", "--data", "toy.vdata")
+    told = json.loads(call(*words, "--init", "net.vcom", "--json", folder=house).stdout)
+    assert told["init"] in told["proved"]
+    assert "was trained on" in told["not_proved"]
+    assert "--init" in call(*words, folder=house, expect=2).stderr
+    begin = ("train", "tune.toml", *data, "--out", "again", "--dry-run")
+    done = call(*begin, "--init-secret", "elsewhere.vsec", folder=house, expect=2)
+    assert "elsewhere.vsec" in done.stderr
+
+
 def test_an_example_is_not_there(house: Path) -> None:
     with np.load(house / "toy.npz") as arrays:
         there = arrays["x"][7]
