@@ -158,7 +158,7 @@ def _norm(op: ops.Norm, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcom
 
 def _rsqrt(op: ops.Rsqrt, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcome:
     out = Outcome()
-    out.within(x[0], 0, 2**op.x_bits)
+    out.hold(out.within(x[0] + op.eps, 1, 2**op.x_bits + 1))
     if out.fits:
         found = [isqrt(op.constant // (m + op.eps)) for m in x[0].reshape(-1)]
         out.value = wide(found).reshape(x[0].shape)

@@ -178,7 +178,7 @@ BUILD: dict[type[ops.Op], Callable[[Case], ops.Op]] = {
     ops.Top: lambda c: ops.Top(name="o", x=c.value("x", 2, 3)),
     ops.Norm: _norm,
     ops.Rsqrt: lambda c: ops.Rsqrt(
-        name="o", x=c.value("x", 2, 3), constant=c.number(1, 1 << c.number(0, 128)),
+        name="o", x=c.value("x", 2, 3), constant=c.number(1, 1 << c.number(0, 65)),
         eps=c.number(1, 1 << c.number(0, 64)), x_bits=c.number(1, 40),
     ),
     ops.Log2: lambda c: ops.Log2(

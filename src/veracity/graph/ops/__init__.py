@@ -15,9 +15,8 @@ from veracity.graph.ops import (
     norm,
     pointwise,
     rotary,
-    softmax,
 )
-from veracity.graph.ops.attention import Attention
+from veracity.graph.ops.attention import Attention, Softmax
 from veracity.graph.ops.base import Op, OpRule
 from veracity.graph.ops.contract import Combine, Contract, Operand, Product, Reshape
 from veracity.graph.ops.embedding import Embed, Positions
@@ -28,7 +27,6 @@ from veracity.graph.ops.logarithm import Log2
 from veracity.graph.ops.norm import Norm, Rsqrt
 from veracity.graph.ops.pointwise import Add, Function, Mul, Rescale
 from veracity.graph.ops.rotary import Rope, rope_tables
-from veracity.graph.ops.softmax import Softmax
 
 __all__ = [
     "OPS",
@@ -70,7 +68,6 @@ _FAMILIES = (
     norm,
     logarithm,
     rotary,
-    softmax,
     attention,
     head,
 )

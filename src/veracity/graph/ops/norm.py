@@ -82,7 +82,7 @@ def _evaluate(op: Norm, _run: Run, operands: Sequence[Array]) -> tuple[Array, di
 
 @dataclass(frozen=True, kw_only=True)
 class Rsqrt(Op):
-    """The largest integer ``y`` with ``y^2 (x + eps) <= constant``, for ``0 <= x < 2^x_bits``.
+    """The largest integer ``y`` with ``y^2 (x + eps) <= constant``; ``0 < x + eps <= 2^x_bits``.
 
     ``constant = 2^(k_in + 2 k_out)`` gives ``1 / sqrt(x + eps)`` at scale ``2^-k_out``.
     """
@@ -94,21 +94,22 @@ class Rsqrt(Op):
 
 
 def _root_shape(op: Rsqrt, _facts: Facts, dims: Sequence[Dims]) -> Dims:
-    require(op.constant // op.eps < 1 << 64, op, "the reciprocal root may exceed 32 bits")
+    require(op.constant < 1 << 64, op, "the reciprocal root may exceed 32 bits")
+    require(op.eps <= 1 << op.x_bits, op, "eps beyond the values")
     return dims[0]
 
 
 def _root_magnitude(
     op: Rsqrt, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
 ) -> tuple[int, int]:
-    return isqrt(op.constant // op.eps), bounds[0]
+    return isqrt(op.constant), bounds[0] + op.eps
 
 
 def _root(op: Rsqrt, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
-    x = operands[0]
-    within(op, x, 1 << op.x_bits)
-    within(op, np.minimum(x, 0), 1)
-    found = [isqrt(op.constant // (int(m) + op.eps)) for m in x.reshape(-1)]
+    x = operands[0] + op.eps
+    within(op, x - 1, 1 << op.x_bits)
+    within(op, np.minimum(x - 1, 0), 1)
+    found = [isqrt(op.constant // int(m)) for m in x.reshape(-1)]
     return np.asarray(found, dtype=np.int64).reshape(x.shape), {}
 
 

@@ -67,7 +67,7 @@ def root(context: Context, op: Rsqrt) -> Tensor:
     """See the module text."""
     b, x = context.builder, context.value(op.x) + op.eps
     _check_size(op, b.bound(x))
-    m_bound = (1 << op.x_bits) + op.eps
+    m_bound = 1 << op.x_bits
     bracket = 2 * _isqrt_up(op.constant * m_bound) + m_bound
     rho = m = None
     if x.value is not None:
