@@ -161,7 +161,7 @@ def later_of_equals() -> Lie:
 def class_of_no_entry() -> Lie:
     """A greatest value that the chosen entry does not have."""
     toy = program(Top(name="y", x="x"), x=np.array([[1, 8, 3]]), dims=(1,))
-    relation = ("Public", "top.value Slice")
+    relation = ("top.value", "Public")
     return Lie(toy, np.array([2]), relation, {"top.value": first_plus(6)})
 
 

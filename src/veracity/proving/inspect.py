@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from veracity.codec import read_file, sniff
 from veracity.codec.files import PROGRAM, Source, kind_of, name_of, stored_at
 from veracity.errors import FormatError, UsageError
+from veracity.formats.accuracy import ACCURACY_KIND, AccuracyProof
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.formats.data import (
@@ -19,6 +21,7 @@ from veracity.formats.data import (
     DataSecret,
     RowOpening,
 )
+from veracity.formats.exclusion import EXCLUSION_KIND, ExclusionProof
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
@@ -34,10 +37,10 @@ from veracity.text.shown import has_name
 if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
 
-    AnyProof = Proof | TensorProof | TrainingProof
+    OfTraining = DataFile | DataSecret | RowOpening | ExclusionProof
+    AnyProof = Proof | TensorProof | AccuracyProof | TrainingProof
     AnyFile = (
-        Commitment | Secret | AnyProof | DataFile | DataSecret | RowOpening
-        | ProgramFile | NetworkFile
+        Commitment | Secret | AnyProof | OfTraining | ProgramFile | NetworkFile
     )  # fmt: skip
 
 __all__ = ["inspect_file", "load", "load_proof"]
@@ -56,8 +59,8 @@ def load(source: Source) -> AnyFile:
 
     Returns
     -------
-    Commitment, Secret, Proof, TensorProof, TrainingProof, DataFile, DataSecret, RowOpening,
-    ProgramFile or NetworkFile
+    Commitment, Secret, Proof, TensorProof, AccuracyProof, TrainingProof, DataFile, DataSecret,
+    RowOpening, ExclusionProof, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -85,10 +88,12 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
     loaders: dict[bytes | None, Callable[[Source], AnyFile]] = {
         PROOF: Proof.load,
         TENSORS: TensorProof.load,
+        ACCURACY_KIND: AccuracyProof.load,
         DATA_KIND: DataFile.load,
         SECRET_KIND: DataSecret.load,
         ROW_KIND: RowOpening.load,
         PROOF_KIND: TrainingProof.load,
+        EXCLUSION_KIND: ExclusionProof.load,
     }
     if kind in loaders:
         return loaders[kind](what), size
@@ -109,7 +114,11 @@ def load_proof(source: Source) -> AnyProof:
     ------
     FormatError, UsageError
     """
-    kinds: dict[bytes | None, type[AnyProof]] = {TENSORS: TensorProof, PROOF_KIND: TrainingProof}
+    kinds: dict[bytes | None, type[AnyProof]] = {
+        TENSORS: TensorProof,
+        ACCURACY_KIND: AccuracyProof,
+        PROOF_KIND: TrainingProof,
+    }
     path = stored_at(source)
     if path is not None:
         return kinds.get(sniff(path), Proof).load(path)
@@ -142,8 +151,19 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
-    if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
+    if isinstance(content, DataFile | DataSecret | RowOpening | ExclusionProof | TrainingProof):
         return {**training_facts(content), "bytes": size}
+    if isinstance(content, AccuracyProof):
+        return {
+            "kind": "proof about accuracy (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "examples": content.examples_digest,
+            "samples": len(content.answers),
+            "context": content.context,
+            "segments": len(content.cuts) + 1,
+            "argument_bytes": len(content.argument),
+        }
     if isinstance(content, TensorProof):
         return {
             "kind": "proof about tensors (says nothing until it is verified)",
@@ -151,6 +171,10 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "commitment": content.commitment_digest,
             "inputs": {n: d.hex() for n, d in content.inputs.items()},
             "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "sealed": sorted(content.sealed),
+            "samples": content.samples,
+            "context": content.context,
+            "segments": len(content.cuts) + 1,
             "argument_bytes": len(content.argument),
         }
     from veracity.formats.program import NetworkFile
@@ -197,7 +221,7 @@ def mode_facts(source: Source) -> dict[str, str]:
     return {"mode": f"{mode:04o}{warning}"}
 
 
-def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
+def training_facts(content: OfTraining | TrainingProof) -> dict[str, Any]:
     """What the files of training say."""
     if isinstance(content, DataFile):
         found = content.commitment
@@ -221,6 +245,12 @@ def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) 
             "kind": "opened row (whoever has it can show this example)",
             "data": content.digest.hex(),
             "row": content.index,
+        }
+    if isinstance(content, ExclusionProof):
+        return {
+            "kind": "proof of exclusion (says nothing until it is checked)",
+            "data": [d.hex() for d in content.data],
+            "sha256_of_input": hashlib.sha256(content.content).hexdigest(),
         }
     run = content.description
     return {

@@ -30,6 +30,7 @@ __all__ = [
     "in_range",
     "require",
     "rescaled",
+    "unchanged",
     "within",
 ]
 
@@ -138,12 +139,16 @@ class OpRule:
         ``(op, run, operands) -> (result, details)``: THE integer meaning.
     ends : bool
         The result is an output and nothing else may read it.
+    over : callable, optional
+        ``(op, samples) -> op``: the same under one more, first axis of that many samples
+        (:mod:`veracity.graph.samples`); None where there is no such op.
     """
 
     shape: Callable[[Any, Facts, Sequence[Dims]], Dims]
     magnitude: Callable[[Any, Facts, Sequence[int], Sequence[Dims]], tuple[int, int]]
     evaluate: Callable[[Any, Run, Sequence[Array]], tuple[Array, Details]]
     ends: bool = False
+    over: Callable[[Any, int], Op] | None = None
 
 
 #: Bounds of parameters by name, wherever an op has one of this name.
@@ -193,6 +198,11 @@ def require(condition: bool, op: Op, what: str) -> None:
     """
     if not condition:
         raise UsageError(f"{op.name}: {what}")
+
+
+def unchanged(op: Op, _samples: int) -> Op:
+    """What acts on every entry or along the last axis does so whatever axes come before."""
+    return op
 
 
 def same(op: Op, dims: Sequence[Dims]) -> Dims:
