@@ -19,8 +19,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from veracity.errors import FormatError
-from veracity.text.unicode import LETTERS, NUMBERS, WHITE_SPACE, code_points
-from veracity.text.unicode_case import LOWER, MARKS, UPPER
+from veracity.text.unicode import LETTERS, LOWER, MARKS, NUMBERS, UPPER, WHITE_SPACE, code_points
 
 __all__ = ["ALTERNATIVES", "DIGITS", "GPT2", "Steps", "check_steps", "split"]
 
