@@ -59,6 +59,7 @@ EXCERPT = 40
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
 @click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
 @click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
+@click.option("--init", type=FILE, help="The model that training started from (.vcom), if any.")
 @threads_option
 @backend_option
 @quiet_option
@@ -77,6 +78,7 @@ def verify(
     context: str | None,
     training: Path | None,
     data: tuple[Path, ...],
+    init: Path | None,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -98,9 +100,9 @@ def verify(
     trained: VerifiedTraining | None = None
     try:
         if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, **common, quiet=quiet)
+            trained = check_training(given, pinned, data, init=init, **common, quiet=quiet)
         elif training is not None:
-            trained = check_training(training, pinned, data, **common, quiet=quiet)
+            trained = check_training(training, pinned, data, init=init, **common, quiet=quiet)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None

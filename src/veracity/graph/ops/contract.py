@@ -18,10 +18,12 @@ from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, resc
 from veracity.graph.port import Dim, Dims
 from veracity.graph.wires import Step, Wire, apply_wire, wire_dims, wire_gain, wire_over
 
-__all__ = ["RULES", "Combine", "Contract", "Operand", "Product", "Reshape"]
+__all__ = ["RULES", "WIDE", "Combine", "Contract", "Operand", "Product", "Reshape"]
 
 #: Most products or addends of an op; largest public factor.
 MAX_TERMS, MAX_FACTOR = 64, 1 << 40
+#: The widest result of a contraction, in bits.
+WIDE = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +70,20 @@ def _weights(operands: Sequence[Operand]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract(Op):
-    """``rhu(sum of products + sum of addends, shift)``."""
+    """``rhu(sum of products + sum of addends, shift)``.
+
+    Results of 48 bits are for sums that a logarithm or a root reads.
+    """
 
     products: tuple[Product, ...]
     addends: tuple[Operand, ...]
     shift: int
     bits: int
+
+    @classmethod
+    def widths(cls) -> tuple[int, ...]:
+        """See :class:`Op`."""
+        return (16, 24, WIDE)
 
     def operands(self) -> tuple[Operand, ...]:
         """All of them, in order."""
