@@ -1,4 +1,4 @@
-"""Which characters are letters (upper, lower case), marks, numbers, spaces: Unicode 16.0.0, for ever.
+"""Kinds of characters (letters by case, marks, numbers, spaces): Unicode 16.0.0, for ever.
 
 Interpreters differ in the version of Unicode they know, and a text must have one encoding on every
 machine, so the table is part of the package. Numbers are hexadecimal code points; what is in no
