@@ -30,6 +30,7 @@ from tests.support.training_lies import executed, prove_published, tensors, veri
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph.training import Recipe, train_step
+from veracity.graph.training.network import dense
 from veracity.graph.training.program import program_of
 from veracity.zk.committed import CommittedArray
 from veracity.zk.transcript import ProverTranscript
@@ -200,7 +201,7 @@ def test_a_short_file_costs_little(whole: Trained, monkeypatch: Patch) -> None:
 
 def test_recipes_that_no_proof_can_be_about(whole: Trained) -> None:
     """Products of what is known to be bounded must stay below the field's size."""
-    recipe = Recipe((8, 512, 512, 3), 14, (1 << 20,) * (1 << 18), loss="square")
+    recipe = Recipe(dense(8, 512, 512, 3), 14, (1 << 20,) * (1 << 18), loss="square")
     run = Run(recipe, whole.run.data, 256, LOG_COLUMNS)
     recipe.validate()
     with pytest.raises(UsageError, match="no proof of this recipe"):

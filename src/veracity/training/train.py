@@ -20,7 +20,7 @@ from veracity.formats.training import TrainingProof
 from veracity.progress import Progress, silent
 from veracity.training.data import checked_examples, commit_examples
 from veracity.training.finish import finish_run, save_finished
-from veracity.training.recipe import Plan, dense_widths, layers_of
+from veracity.training.recipe import Plan, layers_of
 from veracity.training.runner import DESCRIPTION, Owners, RunFolder, begin_run, open_run
 from veracity.zkml.training.run import Run
 
@@ -99,6 +99,7 @@ def train(
     data: Any,
     *,
     out: str | Path,
+    input: Sequence[int] | None = None,
     loss: str = "cross_entropy",
     optimizer: SGD | None = None,
     epochs: int | None = None,
@@ -115,14 +116,16 @@ def train(
     Parameters
     ----------
     net : list of str or torch.nn.Sequential
-        Layers: ``["dense 128", "relu", "dense 10"]``, or modules of these kinds. Their weights are
-        not taken over; a run starts from a public seed.
+        Layers: ``["conv 16 3x3 stride 2", "relu", "flatten", "dense 10"]``, or modules of these
+        kinds. Their weights are not taken over; a run starts from a public seed.
     data : tuple, or list of tuples
         Inputs (bytes, one row per example) and labels; or a :class:`DataFile` with its
         :class:`DataSecret`; or the paths of a ``.vdata`` and its ``.vdsec``. Several owners in a
         list.
     out : str or path
         Folder of the run; the results are written there, too.
+    input : sequence of int, optional
+        (height, width, channels) of an example, where convolutions read it.
     loss : str
         ``cross_entropy`` or ``square``.
     optimizer : SGD, optional
@@ -154,8 +157,8 @@ def train(
     resuming = (folder / DESCRIPTION).is_file()
     owners = [_owner(engine, d, folder, progress) for d in _as_list(data)]
     plan = Plan(
-        dense_widths(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
-        beacon=beacon.encode(), window=window,
+        tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
+        () if input is None else tuple(input), beacon=beacon.encode(), window=window,
     )  # fmt: skip
     run = run_of(plan, owners)
     if resuming:
