@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +85,9 @@ def corners(patch: Patch) -> None:
 
     def read(stage: Stage) -> tuple[Step, ...]:
         first = (Step("slice", s.axis, (0, 1, 1)) for s in honest(stage) if s.kind == "sum")
-        return tuple(t for s in honest(stage) for t in ([s] if s.kind == "split" else [next(first), s]))
+        return tuple(
+            t for s in honest(stage) for t in ([s] if s.kind == "split" else [next(first), s])
+        )
 
     patch.setattr(Stage, "pooled", property(read))
 

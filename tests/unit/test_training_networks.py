@@ -39,7 +39,9 @@ def convolved(text: str, x: Object, w: Object) -> Object:
     stride, pad = geometry(text)
     n, _, height, width = x.shape
     sides = w.shape[2:]
-    out_h, out_w = ((s + 2 * pad - k) // stride + 1 for s, k in zip((height, width), sides))
+    out_h, out_w = (
+        (s + 2 * pad - k) // stride + 1 for s, k in zip((height, width), sides, strict=True)
+    )
     out = np.zeros((n, len(w), out_h, out_w), dtype=x.dtype)
     for y, v, p, q in np.ndindex(out_h, out_w, *sides):
         i, j = y * stride + p - pad, v * stride + q - pad
@@ -136,11 +138,11 @@ def networks(draw: st.DrawFn) -> Network:
     for _ in range(draw(st.integers(0, 2))):
         stride, sides = draw(st.integers(1, 3)), [draw(st.integers(1, 3)) for _ in range(2)]
         pad = draw(st.integers(0, min(sides) - 1))
-        if any(s + 2 * pad < k for s, k in zip(shape, sides)):
+        if any(s + 2 * pad < k for s, k in zip(shape[:2], sides, strict=True)):
             continue
         text = f"conv {draw(st.integers(1, 3))} {sides[0]}x{sides[1]} stride {stride} pad {pad}"
         layers += [canonical(text), "relu"]
-        shape[:2] = [(s + 2 * pad - k) // stride + 1 for s, k in zip(shape, sides)]
+        shape[:2] = [(s + 2 * pad - k) // stride + 1 for s, k in zip(shape[:2], sides, strict=True)]
         pool()
     layers.append("flatten")
     for _ in range(draw(st.integers(0, 1))):
@@ -152,7 +154,13 @@ def networks(draw: st.DrawFn) -> Network:
 def situations(draw: st.DrawFn) -> tuple[Recipe, dict[str, np.ndarray], np.ndarray]:
     loss = draw(st.sampled_from(["cross_entropy", "square"]))
     recipe = Recipe(
-        draw(networks()), draw(st.integers(1, 3)), (draw(st.integers(-50, 50)),), 6, 8, 10, loss=loss
+        draw(networks()),
+        draw(st.integers(1, 3)),
+        (draw(st.integers(-50, 50)),),
+        6,
+        8,
+        10,
+        loss=loss,
     )
     recipe.validate()
     rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
@@ -187,7 +195,15 @@ def test_a_step_is_what_the_loops_say(situation: Any) -> None:
 
 
 # ---- beside floats ------------------------------------------------------------------------------
-LENET = ("conv 4 3x3 pad 1", "relu", "avgpool 2", "conv 5 3x3 stride 2", "relu", "flatten", "dense 3")
+LENET = (
+    "conv 4 3x3 pad 1",
+    "relu",
+    "avgpool 2",
+    "conv 5 3x3 stride 2",
+    "relu",
+    "flatten",
+    "dense 3",
+)
 
 
 def float_loss(network: Network, w: dict[str, Any], pictures: Any, labels: Any) -> float:

@@ -140,8 +140,8 @@ def _recipe(plain: dict[str, Any]) -> Recipe:
     rates = tuple(m for m, count in plain["rates"] for _ in range(count))
     a, g, q = plain["integers"]
     return Recipe(
-        Network(tuple(plain["input"]), tuple(plain["layers"])), plain["batch"], rates, a, g, q, plain["weight_exponent"],
-        plain["loss"],
+        Network(tuple(plain["input"]), tuple(plain["layers"])), plain["batch"], rates, a, g, q,
+        plain["weight_exponent"], plain["loss"],
     )  # fmt: skip
 
 

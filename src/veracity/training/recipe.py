@@ -181,7 +181,7 @@ def _layer_of(module: Any) -> str:
             zeros = pad if pad == "same" else f"pad {pad}"
             return f"conv {module.out_channels} {height}x{width} stride {stride} {zeros}"
         raise UsageError(
-            "Conv2d is trained with one stride, one padding of zeros, a bias, no dilation, no groups"
+            "Conv2d is trained with one stride, one padding of zeros, a bias, no dilation or groups"
         )
     if kind == "AvgPool2d":
         side = module.kernel_size
@@ -191,7 +191,8 @@ def _layer_of(module: Any) -> str:
             return f"avgpool {sides.pop()}"
         raise UsageError("AvgPool2d is trained with squares side by side, without padding")
     raise UsageError(
-        f"{kind} cannot be trained with a proof yet; known: Linear, Conv2d, ReLU, AvgPool2d, Flatten"
+        f"{kind} cannot be trained with a proof yet; known: Linear, Conv2d, ReLU, AvgPool2d, "
+        "Flatten"
     )
 
 

@@ -99,7 +99,7 @@ def train(
     data: Any,
     *,
     out: str | Path,
-    input: Sequence[int] | None = None,
+    input_shape: Sequence[int] = (),
     loss: str = "cross_entropy",
     optimizer: SGD | None = None,
     epochs: int | None = None,
@@ -124,7 +124,7 @@ def train(
         list.
     out : str or path
         Folder of the run; the results are written there, too.
-    input : sequence of int, optional
+    input_shape : sequence of int
         (height, width, channels) of an example, where convolutions read it.
     loss : str
         ``cross_entropy`` or ``square``.
@@ -158,7 +158,7 @@ def train(
     owners = [_owner(engine, d, folder, progress) for d in _as_list(data)]
     plan = Plan(
         tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
-        () if input is None else tuple(input), beacon=beacon.encode(), window=window,
+        tuple(input_shape), beacon=beacon.encode(), window=window,
     )  # fmt: skip
     run = run_of(plan, owners)
     if resuming:

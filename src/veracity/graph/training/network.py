@@ -47,7 +47,9 @@ class Stage:
         if self.pool == 1:
             return ()
         k = self.pool
-        axes = [(Step("split", i, (self.source[i - 1] // k, k)), Step("sum", i + 1)) for i in (3, 2)]
+        axes = [
+            (Step("split", i, (self.source[i - 1] // k, k)), Step("sum", i + 1)) for i in (3, 2)
+        ]
         return (*axes[0], *axes[1])
 
     @property
@@ -76,7 +78,7 @@ class Network:
     input : tuple of int
         (entries,), or (height, width, channels) as the entries of an example lie.
     layers : tuple of str
-        Canonical texts, such as ``conv 16 3x3 stride 2``; see :mod:`veracity.graph.training.layers`.
+        Texts as :func:`veracity.graph.training.layers.canonical` gives them.
     """
 
     input: tuple[int, ...]

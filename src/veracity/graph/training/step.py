@@ -61,8 +61,8 @@ class Step:
         ``G_1 .. G_L``.
     activations : list of array
         ``A_0 .. A_(L-1)``, (batch, *shape), before averages.
-    kernels : list of array or None
-        Weights before the step where they are few beside the results that read them.
+    kernels : dict of array
+        Weights before the step, by layer, where they are few beside the results that read them.
     labels : array
         One-hot labels, (batch, classes).
     """
@@ -73,7 +73,7 @@ class Step:
     backward: list[Array] = field(default_factory=list)
     gradients: list[Array] = field(default_factory=list)
     activations: list[Array] = field(default_factory=list)
-    kernels: list[Array | None] = field(default_factory=list)
+    kernels: dict[int, Array] = field(default_factory=dict)
     labels: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     def loss(self, recipe: Recipe) -> float:
@@ -147,8 +147,8 @@ def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) ->
         acc, z = _forward(recipe, layer, weights, operands[-1], index)
         step.forward.append(acc)
         step.z.append(z)
-        w = weights[recipe.weight_name(layer)]
-        step.kernels.append(w if stage.rule.positions > 1 else None)
+        if stage.rule.positions > 1:
+            step.kernels[layer] = weights[recipe.weight_name(layer)]
         a = np.maximum(z, 0)
     step.gradients = [_head_gradient(recipe, step.z[-1], step.labels)]
     for layer in range(recipe.layers - 1, 0, -1):

@@ -150,7 +150,7 @@ def _weights(
 ) -> Tensor:
     """The weights now; where they are few, with the prover's integers, else along their updates."""
     now = weights[recipe.weight_name(layer)].now()
-    kernel = None if step is None else step.kernels[layer]
+    kernel = None if step is None else step.kernels.get(layer)
     return now if kernel is None else Tensor(now.dims, now.terms, kernel)
 
 
@@ -173,12 +173,10 @@ def _gradient(
     above: tuple[Tensor, Tensor],
     step: Step | None,
 ) -> Tensor:
-    """The gradient of what a layer reads, before averages; ``above``: that of its result, a mask."""
+    """The gradient of what a layer reads, before averages, from that of its result and a mask."""
     stage, (gradient, mask) = recipe.stages[layer], above
     operand = _wired(gradient, stage.rule.returns)
-    product = Tensor.product(
-        stage.rule.backward, operand, _weights(recipe, weights, layer, step)
-    )
+    product = Tensor.product(stage.rule.backward, operand, _weights(recipe, weights, layer, step))
     value = masked = None
     if step is not None:
         value = step.backward[layer - 1]
