@@ -66,7 +66,8 @@ def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
 
     Gradients are below ``2^49`` by the projection, those of the square loss before their scale;
     labels add ``2^g``. Data are bytes, activations stand in the table ``relu``. An update is
-    ``m sum g a`` over examples and positions, or ``m 2^(2 a) sum g``.
+    ``m sum g a`` over examples and positions, or ``m 2^(2 a) sum g``. Before the first step they
+    are below ``2^49`` units of a committed model, and closer to zero where a seed gives them.
     """
     entry = (1 << ENTRY_BITS) - 1
     gradient = entry << (recipe.gradient_bits if recipe.loss == "square" else 0)
@@ -75,9 +76,9 @@ def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
     for layer, stage in enumerate(recipe.stages):
         moved = recipe.batch * stage.rule.positions * sum(abs(m) for m in recipe.rates[:step])
         read = (1 << (ACTIVATION_BITS - 1) if layer else BYTE) << stage.pool_bits
-        start = 1 << (recipe.weight_bits(layer) + 2)  # sqrt(6) at most
-        out[recipe.weight_name(layer)] = start + moved * gradient * read
-        out[recipe.bias_name(layer)] = moved * gradient << 2 * recipe.input_exponent(layer)
+        weight, bias = (entry << recipe.exponent(layer, kind) for kind in (False, True))
+        out[recipe.weight_name(layer)] = weight + moved * gradient * read
+        out[recipe.bias_name(layer)] = bias + (moved * gradient << 2 * recipe.input_exponent(layer))
     return out
 
 
