@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-onnx help env demo demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
+.PHONY: bench-models bench-onnx help env demo demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -140,6 +140,10 @@ bench-training: env $(FASHION) ## proofs of training, a JSON line per workload; 
 bench-onnx: env ## import, prove and verify every model of a folder: MODELS=DIR, a JSON line each
 	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of .onnx files" >&2; exit 1; }
 	$(PY) benches/onnx_models.py "$(MODELS)"
+
+bench-models: env ## import, prove and verify every language model of a folder: MODELS=DIR, a JSON line each
+	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of models" >&2; exit 1; }
+	$(PY) benches/models.py "$(MODELS)"
 
 bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/figures/scale.png
 	$(PY) -m pip install --quiet "matplotlib>=3.9"

@@ -120,6 +120,34 @@ def test_a_row_is_opened(house: Path) -> None:
         assert (house / name).stat().st_mode & 0o077 == 0
 
 
+def test_an_example_is_not_there(house: Path) -> None:
+    with np.load(house / "toy.npz") as arrays:
+        there = arrays["x"][7]
+    np.save(house / "there.npy", there)
+    np.save(house / "other.npy", there ^ 1)
+    np.save(house / "real.npy", there / 2)
+    made = call("data", "exclude", "--run", "run", "--example", "other.npy", "--out", "a.vexcl",
+                "--force", "--json", "-q", folder=house)  # fmt: skip
+    assert json.loads(made.stdout)["examples"] == 60
+    words = ("data", "check", "a.vexcl", "--data", "toy.vdata", "--example")
+    told = json.loads(
+        call(*words, "other.npy", "--training", "net.vtrain", "--json", folder=house).stdout
+    )
+    assert told["whole_run"] is True
+    assert "another input" in call(*words, "there.npy", folder=house, expect=2).stderr
+    sources = ("--data", "toy.vdata", "--data-secret", "toy.vdsec", "--out", "b.vexcl")
+    for name, match in (("there.npy", "row 7"), ("real.npy", "uint8")):
+        done = call("data", "exclude", *sources, "--example", name, "-q", folder=house, expect=2)
+        assert match in done.stderr
+    assert not (house / "b.vexcl").exists()
+    call("data", "reveal", "toy.vdsec", "--data", "toy.vdata", "--index", 7, "--out", "row.vrow",
+         "--force", folder=house)  # fmt: skip
+    shown = ("data", "check", "row.vrow", "--data", "toy.vdata", "--example")
+    call(*shown, "there.npy", folder=house)
+    assert "another example" in call(*shown, "other.npy", folder=house, expect=2).stderr
+    assert "exclusion" in call("inspect", "a.vexcl", folder=house).stdout
+
+
 def test_killed_at_any_moment_it_goes_on(house: Path) -> None:
     words = [*VERACITY, "train", "recipe.toml", "--data", "toy.vdata",
              "--data-secret", "toy.vdsec", "--out", "killed", "-q"]  # fmt: skip

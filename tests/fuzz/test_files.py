@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,8 @@ from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
 from veracity.errors import UsageError
 from veracity.formats.commitment import DOMAIN, KIND, VERSION, Commitment, read_program
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.exclusion import ExclusionProof
+from veracity.formats.images import image_bytes, read_image
 from veracity.formats.npy import array_bytes, read_array
 from veracity.formats.program import load_program_file, save_program_file
 from veracity.formats.proof import Proof
@@ -76,6 +79,39 @@ def test_arrays(data: bytes) -> None:
     assert found is None or (found.size and np.isfinite(found.astype(float)).all())
 
 
+PIXELS = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+PICTURES = [image_bytes(PIXELS), image_bytes(PIXELS[..., :1]), b"P6 5 4 255\n" + PIXELS.tobytes()]
+
+
+def rechecked(data: bytes) -> bytes:
+    """A PNG file whose checksums are right, as far as it has parts."""
+    out, at = data[:8], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        part = data[at + 4 : end - 4]
+        out += data[at : at + 4] + part + zlib.crc32(part).to_bytes(4, "big")
+        at = end
+    return out + data[at:]
+
+
+@given(mutated(PICTURES))
+@fuzz
+def test_pictures(data: bytes) -> None:
+    for file in (data, rechecked(data)):
+        found = parsed(lambda file=file: read_image(file, "picture"))
+        if found is not None:
+            assert np.array_equal(read_image(image_bytes(found), "picture"), found)
+
+
+@given(mutated([zlib.decompress(PICTURES[0][41:-16])]))
+@fuzz
+def test_rows_of_pictures(data: bytes) -> None:
+    """Other rows, well packed and with every checksum right."""
+    packed = zlib.compress(data)
+    file = PICTURES[0][:33] + len(packed).to_bytes(4, "big") + b"IDAT" + packed + bytes(4)
+    parsed(lambda: read_image(rechecked(file + PICTURES[0][-12:]), "picture"))
+
+
 RECIPE = Recipe((2, 3), 1, (5, 5, 4))
 RUN = RunDescription(RECIPE, (bytes(32),), 2, 12, b"beacon")
 DATA = DataFile(DataCommitment(2, 3, bytes(64), "label"), (b"form", b"of rows"))
@@ -92,12 +128,13 @@ TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], 
             DATA_SECRET.to_bytes(),
             RowOpening(bytes(32), 1, (7, 8, 0, 1, 0), bytes(64)).to_bytes(),
             TRAINED.to_bytes(),
+            ExclusionProof(b"in", (bytes(32), b"d" * 32), (b"one", b"two")).to_bytes(),
         ]
     )
 )
 @fuzz
 def test_files_of_training(data: bytes) -> None:
-    for kind in (DataFile, DataSecret, RowOpening, TrainingProof):
+    for kind in (DataFile, DataSecret, RowOpening, TrainingProof, ExclusionProof):
         for file in (data, resealed(data)):
             found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
             assert found is None or found.to_bytes() == file

@@ -316,12 +316,12 @@ FORMS: dict[str, tuple[list[tuple[int, int]], str]] = {
 def form_of(data: DataCommitment, examples: np.ndarray, seed: bytes) -> list[bytes]:
     """A proof of form by a prover who checks nothing."""
     ((first, last),) = forms.form_ranges(data)
-    shape = forms._stretch_spec(last, data.size).shape(forms._ROWS)
+    shape = forms.rows_spec(last, data.size).shape(forms.ROWS)
     rows = CommittedArray(shape, examples, data_blinds(ENGINE, seed, np.arange(last)))
     statement = forms._form_statement(data, LOG_COLUMNS, first, last)
     transcript = ProverTranscript(forms.FORM_PROTOCOL, statement)
     circuit = forms._form_circuit(data, last, examples)
-    prove_circuit(ENGINE, KEY, circuit, {forms._ROWS: rows}, transcript)
+    prove_circuit(ENGINE, KEY, circuit, {forms.ROWS: rows}, transcript)
     return [transcript.finish()]
 
 

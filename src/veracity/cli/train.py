@@ -19,10 +19,10 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import emit_json
+from veracity.cli.owners import FOLDER, SOURCES, data_options, load_owners, owners_of
 from veracity.codec import check_target
 from veracity.engine import load_engine
 from veracity.errors import UsageError
-from veracity.formats.data import DataFile, DataSecret
 from veracity.training.finish import finish_run, save_finished
 from veracity.training.jobs import train_with_jobs
 from veracity.training.recipe import read_plan
@@ -31,11 +31,8 @@ from veracity.training.train import run_of
 
 __all__ = ["train"]
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
 SHARES = {"train": 0.35, "commit": 0.2, "lookups": 0.25, "products": 0.1, "opening": 0.1}
 FINISH = {"commit": 0.6, "lookups": 0.2, "products": 0.1, "opening": 0.1}
-#: Where a run's folder remembers the paths of its data; private, like the folder.
-SOURCES = "sources.json"
 
 
 class RunsByDefault(click.Group):
@@ -59,15 +56,6 @@ def train() -> None:
           --proof net.vtrain
       veracity verify net.vtrain --commitment net.vcom --data d.vdata
     """  # noqa: D301 (click reads the backspace)
-
-
-def data_options(command: Any) -> Any:
-    """``--data`` and ``--data-secret``, as often as there are owners."""
-    secret = click.option(
-        "--data-secret", "secrets", type=FILE, multiple=True, help="What opens it, .vdsec."
-    )
-    public = click.option("--data", "sets", type=FILE, multiple=True, help="A data set, .vdata.")
-    return public(secret(command))
 
 
 @train.command()
@@ -125,39 +113,6 @@ def finish_hint(folder: RunFolder) -> str:
         f"veracity train finish {folder.path} --model net.vprog --commitment net.vcom "
         "--secret net.vsec --proof net.vtrain"
     )
-
-
-def load_owners(
-    sets: tuple[Path, ...], secrets: tuple[Path, ...]
-) -> list[tuple[DataFile, DataSecret]]:
-    """Data sets with what opens them, in the order they are given."""
-    if not sets or len(sets) != len(secrets):
-        raise UsageError("give --data and --data-secret once for every data set, in one order")
-    return [(DataFile.load(a), DataSecret.load(b)) for a, b in zip(sets, secrets, strict=True)]
-
-
-def owners_of(
-    folder: Path, sets: tuple[Path, ...], secrets: tuple[Path, ...]
-) -> list[tuple[DataFile, DataSecret]]:
-    """The data of a run: those given, or those it began with.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-    sets, secrets : tuple of Path
-        What stands on the command line.
-    """
-    if sets or secrets:
-        return load_owners(sets, secrets)
-    try:
-        paths = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
-        known = tuple(map(Path, paths["data"])), tuple(map(Path, paths["secrets"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"{folder.name!r} does not say where its data are; give --data and --data-secret"
-        ) from None
-    return load_owners(*known)
 
 
 def facts_of(folder: RunFolder) -> dict[str, Any]:

@@ -35,6 +35,7 @@ EXTENSIONS = {
     b"VDAT": "data commitment",
     b"VDSC": "data secret",
     b"VROW": "opened row",
+    b"VEXC": "proof of exclusion",
     b"VTRN": "training proof",
     b"VCUT": "checkpoint",
     b"VWIN": "window",

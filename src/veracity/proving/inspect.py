@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from veracity.formats.data import (
     DataSecret,
     RowOpening,
 )
+from veracity.formats.exclusion import EXCLUSION_KIND, ExclusionProof
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
 from veracity.formats.secret import KIND as SECRET
@@ -33,10 +35,10 @@ from veracity.text.shown import has_name
 if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
 
+    OfTraining = DataFile | DataSecret | RowOpening | ExclusionProof
     AnyProof = Proof | TensorProof | TrainingProof
     AnyFile = (
-        Commitment | Secret | AnyProof | DataFile | DataSecret | RowOpening
-        | ProgramFile | NetworkFile
+        Commitment | Secret | AnyProof | OfTraining | ProgramFile | NetworkFile
     )  # fmt: skip
 
 __all__ = ["inspect_file", "load", "load_proof"]
@@ -56,7 +58,7 @@ def load(source: Source) -> AnyFile:
     Returns
     -------
     Commitment, Secret, Proof, TensorProof, TrainingProof, DataFile, DataSecret, RowOpening,
-    ProgramFile or NetworkFile
+    ExclusionProof, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -88,6 +90,7 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
         SECRET_KIND: DataSecret.load,
         ROW_KIND: RowOpening.load,
         PROOF_KIND: TrainingProof.load,
+        EXCLUSION_KIND: ExclusionProof.load,
     }
     if kind in loaders:
         return loaders[kind](what), size
@@ -141,7 +144,7 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
-    if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
+    if isinstance(content, DataFile | DataSecret | RowOpening | ExclusionProof | TrainingProof):
         return {**training_facts(content), "bytes": size}
     if isinstance(content, TensorProof):
         return {
@@ -196,7 +199,7 @@ def mode_facts(source: Source) -> dict[str, str]:
     return {"mode": f"{mode:04o}{warning}"}
 
 
-def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
+def training_facts(content: OfTraining | TrainingProof) -> dict[str, Any]:
     """What the files of training say."""
     if isinstance(content, DataFile):
         found = content.commitment
@@ -220,6 +223,12 @@ def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) 
             "kind": "opened row (whoever has it can show this example)",
             "data": content.digest.hex(),
             "row": content.index,
+        }
+    if isinstance(content, ExclusionProof):
+        return {
+            "kind": "proof of exclusion (says nothing until it is checked)",
+            "data": [d.hex() for d in content.data],
+            "sha256_of_input": hashlib.sha256(content.content).hexdigest(),
         }
     run = content.description
     return {
