@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
-from veracity.progress import Forecast
 from veracity.cli.output import emit_json
 from veracity.cli.printable import printable, quoted
+from veracity.progress import Forecast
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
 from veracity.training.verify import VerifiedTraining
+from veracity.work.effort import MAX_TIME
 
 __all__ = ["inspect", "verify"]
 
@@ -55,6 +56,14 @@ EXCERPT = 40
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
 @click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
 @click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
+@click.option(
+    "--max-time",
+    type=float,
+    default=MAX_TIME,
+    show_default=True,
+    metavar="SECONDS",
+    help="Refuse to begin a check that may take longer.",
+)
 @threads_option
 @backend_option
 @quiet_option
@@ -72,6 +81,7 @@ def verify(
     context: str | None,
     training: Path | None,
     data: tuple[Path, ...],
+    max_time: float,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -108,7 +118,9 @@ def verify(
         arrays = read_ports(inputs, outputs)
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-                verified = verify_tensors(given, pinned, *arrays, **common, progress=bar)
+                verified = verify_tensors(
+                    given, pinned, *arrays, **common, max_time=max_time, progress=bar
+                )
         except VerificationError as error:
             tell_rejected(error, as_json)
             raise click.exceptions.Exit(EXIT_FALSE) from None
@@ -126,6 +138,7 @@ def verify(
                 raw=raw,
                 digest=digest,
                 context=context,
+                max_time=max_time,
                 threads=threads,
                 backend=backend,
                 progress=bar,

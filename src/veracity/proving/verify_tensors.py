@@ -25,6 +25,7 @@ from veracity.lm.text_decoder import is_text_decoder
 from veracity.progress import Progress, silent
 from veracity.proving.grid import named_arrays, to_integers
 from veracity.proving.verify import read_digest
+from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
@@ -94,6 +95,7 @@ def verify_tensors(
     outputs: Mapping[str, NDArray[Any]] | NDArray[Any],
     *,
     digest: str | None = None,
+    max_time: float = MAX_TIME,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -112,6 +114,8 @@ def verify_tensors(
         Real numbers by port; each must lie on its port's grid exactly.
     digest : str, optional
         The commitment's digest as its publisher announces it.
+    max_time : float
+        Seconds that the check may take, told from the sizes of the files before it begins.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -131,7 +135,8 @@ def verify_tensors(
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
-        Arrays that are not those of the program's ports.
+        Arrays that are not those of the program's ports, or the check may take longer than
+        ``max_time``.
     """
     require_settings(threads, backend, progress)
     require_type("digest", digest, str, optional=True)
@@ -169,8 +174,6 @@ def verify_tensors(
         if set(claimed) != set(values):
             raise VerificationError(f"the proof is of other {side}s", side)
     engine = load_engine(backend, threads=threads)
-    progress("verify", 0.0)
-    require_well_formed(engine, pinned)
     statement = zkml.Statement(
         program,
         read,
@@ -179,6 +182,9 @@ def verify_tensors(
         commitment=pinned.model,
         context=tensor_context(pinned.digest),
     )
+    require_effort(statement, len(given.argument), max_time)
+    progress("verify", 0.0)
+    require_well_formed(engine, pinned)
     try:
         zkml.verify(engine, statement, given.argument)
     except (VerificationError, FormatError) as error:
