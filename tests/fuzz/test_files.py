@@ -6,6 +6,7 @@ import hashlib
 import json
 import zlib
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,8 +21,10 @@ from tests.unit.test_formats import COMMITMENT, METADATA, MODEL, PROGRAM, SECRET
 from tests.unit.test_formats_program import rebuilt, tiny
 from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
 from veracity.errors import UsageError
+from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.commitment import DOMAIN, KIND, VERSION, Commitment, read_program
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.examples import read_examples
 from veracity.formats.exclusion import ExclusionProof
 from veracity.formats.images import image_bytes, read_image
 from veracity.formats.npy import array_bytes, read_array
@@ -62,7 +65,8 @@ def test_proofs(data: bytes) -> None:
     assert proof is None or proof.to_bytes() == data
 
 
-TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(32)}, b"proof", (3,))
+TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(32)}, b"proof", (3,),
+                      7, "nonce", frozenset("b"))  # fmt: skip
 
 
 @given(mutated([TENSORS.to_bytes()]))
@@ -70,6 +74,29 @@ TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(3
 def test_proofs_about_tensors(data: bytes) -> None:
     proof = parsed(lambda: TensorProof.from_bytes(data))
     assert proof is None or proof.to_bytes() == data
+
+
+ACCURACY = AccuracyProof("ab" * 32, "cd" * 32, "y", np.arange(9), b"proof", (3,), "nonce")
+
+
+@given(mutated([ACCURACY.to_bytes()]))
+@fuzz
+def test_proofs_about_accuracy(data: bytes) -> None:
+    proof = parsed(lambda: AccuracyProof.from_bytes(data))
+    assert proof is None or proof.to_bytes() == data
+
+
+def packed_examples(save: Any) -> bytes:
+    out = BytesIO()
+    save(out, x=np.arange(12.0).reshape(3, 4), y=np.array([0, 1, 2]))
+    return out.getvalue()
+
+
+@given(mutated([packed_examples(np.savez), packed_examples(np.savez_compressed)]))
+@fuzz
+def test_examples(data: bytes) -> None:
+    found = parsed(lambda: read_examples(data, "examples"))
+    assert found is None or all(len(x) == found.count for x in found.inputs.values())
 
 
 @given(mutated([array_bytes(np.arange(6.0).reshape(2, 3)), array_bytes(np.array([True, False]))]))

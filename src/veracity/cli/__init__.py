@@ -23,6 +23,7 @@ COMMANDS = {
     "commit": "proving.commit",
     "estimate": "estimate.estimate",
     "prove": "proving.prove",
+    "evaluate": "evaluate.evaluate",
     "verify": "verify.verify",
     "inspect": "verify.inspect",
     "bench": "bench.bench",

@@ -18,7 +18,7 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import emit_json
-from veracity.cli.owners import FOLDER, data_options, load_owners, owners_of
+from veracity.cli.owners import FOLDER, data_options, load_owners, reopen
 from veracity.codec import atomic_outputs, check_target, sibling, sniff
 from veracity.engine import load_engine
 from veracity.engine.api import Engine
@@ -39,7 +39,6 @@ from veracity.training.exclusion import (
     read_input,
     require_whole_run,
 )
-from veracity.training.runner import open_run
 
 __all__ = ["data"]
 
@@ -171,8 +170,7 @@ def exclude(
     if run is None:
         owners = load_owners(sets, secrets)
     else:
-        owners = owners_of(run, sets, secrets)
-        open_run(run, engine, owners)  # refuses all but exactly the data of the run
+        _, owners = reopen(run, engine, sets, secrets)  # refuses all but the data of the run
     with Bar(EXCLUSION, quiet=quiet) as bar:
         proof = exclude_input(engine, owners, read_input(example), bar)
         proof.save(out)

@@ -9,10 +9,15 @@ from typing import Any
 import click
 
 from veracity.cli.options import FILE
+from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.formats.data import DataFile, DataSecret
+from veracity.training.base import Base, open_base
+from veracity.training.runner import RunFolder, open_run
 
-__all__ = ["FOLDER", "SOURCES", "data_options", "load_owners", "owners_of"]
+__all__ = ["FOLDER", "SOURCES", "Owner", "data_options", "load_owners", "reopen", "sources_of"]
+
+Owner = tuple[DataFile, DataSecret]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 #: Where a run's folder remembers the paths of its data; private, like the folder.
@@ -28,34 +33,54 @@ def data_options(command: Any) -> Any:
     return public(secret(command))
 
 
-def load_owners(
-    sets: tuple[Path, ...], secrets: tuple[Path, ...]
-) -> list[tuple[DataFile, DataSecret]]:
+def load_owners(sets: tuple[Path, ...], secrets: tuple[Path, ...]) -> list[Owner]:
     """Data sets with what opens them, in the order they are given."""
     if not sets or len(sets) != len(secrets):
         raise UsageError("give --data and --data-secret once for every data set, in one order")
     return [(DataFile.load(a), DataSecret.load(b)) for a, b in zip(sets, secrets, strict=True)]
 
 
-def owners_of(
-    folder: Path, sets: tuple[Path, ...], secrets: tuple[Path, ...]
-) -> list[tuple[DataFile, DataSecret]]:
-    """The data of a run: those given, or those it began with.
+def sources_of(sets: tuple[Path, ...], secrets: tuple[Path, ...], base: Base | None) -> bytes:
+    """What a run's folder remembers of where its data are.
+
+    Parameters
+    ----------
+    sets, secrets : tuple of Path
+        What stands on the command line.
+    base : Base or None
+        The model that the run starts from.
+    """
+    paths = {"data": [str(p.resolve()) for p in sets]}
+    paths["secrets"] = [str(p.resolve()) for p in secrets]
+    if base is not None:
+        paths["init"] = [str(base.model), str(base.secret)]
+    return json.dumps(paths).encode()
+
+
+def reopen(
+    folder: Path, engine: Engine, sets: tuple[Path, ...] = (), secrets: tuple[Path, ...] = ()
+) -> tuple[RunFolder, list[Owner]]:
+    """A run that was begun before, on the data given, or on those it began with.
 
     Parameters
     ----------
     folder : Path
         The run's folder.
+    engine : Engine
+        Backend.
     sets, secrets : tuple of Path
         What stands on the command line.
     """
-    if sets or secrets:
-        return load_owners(sets, secrets)
     try:
         paths = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
         known = tuple(map(Path, paths["data"])), tuple(map(Path, paths["secrets"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"{folder.name!r} does not say where its data are; give --data and --data-secret"
-        ) from None
-    return load_owners(*known)
+        init = [Path(name) for name in paths.get("init", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        if not (sets or secrets):
+            raise UsageError(
+                f"{folder.name!r} does not say where its data are; give --data and --data-secret"
+            ) from None
+        known, init = (sets, secrets), []
+    owners = load_owners(*((sets, secrets) if sets or secrets else known))
+    base = open_base(*init) if len(init) == 2 else None
+    return open_run(folder, engine, owners, base), owners

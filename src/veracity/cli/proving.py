@@ -312,23 +312,26 @@ def prove(
 ) -> None:
     """Answer a prompt, or compute a network's output, and prove it.
 
-    The output of a network is written beside the proof, as .npy.
+    The output of a network is written beside the proof, as .npy. An input with a first axis more
+    than the network's holds several samples, proved at once.
     """
     words = given_words(prompt, prompt_file)
     opening = secret or sibling(program, ".vsec")
     refuse_both(words, inputs)
     piped = str(out) == "-"
     if words is None:
-        if piped or context:
-            raise UsageError("--out - and --context are for prompts only")
+        if piped:
+            raise UsageError("--out - is for prompts only")
         with explained(explain):
             prove_arrays(
                 program,
                 opening,
                 inputs,
                 out,
+                context=context,
                 force=force,
                 memory=memory,
+                jobs=jobs,
                 threads=threads,
                 backend=backend,
                 quiet=quiet,

@@ -47,8 +47,10 @@ def prove_arrays(
     given: Sequence[str],
     out: Path,
     *,
+    context: str,
     force: bool,
     memory: int | None,
+    jobs: int,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -62,10 +64,14 @@ def prove_arrays(
         Files.
     given : sequence of str
         ``FILE`` or ``NAME=FILE`` of each input.
+    context : str
+        What the proof is bound to.
     force, quiet, as_json : bool
         Options of the command.
     memory, threads : int, optional
         Limits.
+    jobs : int
+        Processes that prove.
     backend : str
         The engine.
     """
@@ -78,7 +84,9 @@ def prove_arrays(
             program,
             secret,
             read_arrays(given),
+            context=context,
             memory=memory,
+            jobs=jobs,
             threads=threads,
             backend=backend,
             progress=bar,
@@ -96,6 +104,8 @@ def prove_arrays(
         "file": str(out),
         "outputs": {name: str(path) for name, path in files.items()},
         "rounding": result.rounding,
+        "samples": result.proof.samples,
+        "context": context,
         "segments": len(result.proof.cuts) + 1,
         "proof_bytes": out.stat().st_size,
         "commitment": result.proof.commitment_digest,

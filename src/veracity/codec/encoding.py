@@ -40,6 +40,7 @@ EXTENSIONS = {
     b"VCUT": "checkpoint",
     b"VWIN": "window",
     b"VPRT": "proof about tensors",
+    b"VACC": "proof about accuracy",
 }
 
 

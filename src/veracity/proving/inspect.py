@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from veracity.codec import read_file, sniff
 from veracity.codec.files import PROGRAM, Source, kind_of, name_of, stored_at
 from veracity.errors import FormatError, UsageError
+from veracity.formats.accuracy import ACCURACY_KIND, AccuracyProof
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.formats.data import (
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
 
     OfTraining = DataFile | DataSecret | RowOpening | ExclusionProof
-    AnyProof = Proof | TensorProof | TrainingProof
+    AnyProof = Proof | TensorProof | AccuracyProof | TrainingProof
     AnyFile = (
         Commitment | Secret | AnyProof | OfTraining | ProgramFile | NetworkFile
     )  # fmt: skip
@@ -57,8 +58,8 @@ def load(source: Source) -> AnyFile:
 
     Returns
     -------
-    Commitment, Secret, Proof, TensorProof, TrainingProof, DataFile, DataSecret, RowOpening,
-    ExclusionProof, ProgramFile or NetworkFile
+    Commitment, Secret, Proof, TensorProof, AccuracyProof, TrainingProof, DataFile, DataSecret,
+    RowOpening, ExclusionProof, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -86,6 +87,7 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
     loaders: dict[bytes | None, Callable[[Source], AnyFile]] = {
         PROOF: Proof.load,
         TENSORS: TensorProof.load,
+        ACCURACY_KIND: AccuracyProof.load,
         DATA_KIND: DataFile.load,
         SECRET_KIND: DataSecret.load,
         ROW_KIND: RowOpening.load,
@@ -111,7 +113,11 @@ def load_proof(source: Source) -> AnyProof:
     ------
     FormatError, UsageError
     """
-    kinds: dict[bytes | None, type[AnyProof]] = {TENSORS: TensorProof, PROOF_KIND: TrainingProof}
+    kinds: dict[bytes | None, type[AnyProof]] = {
+        TENSORS: TensorProof,
+        ACCURACY_KIND: AccuracyProof,
+        PROOF_KIND: TrainingProof,
+    }
     path = stored_at(source)
     if path is not None:
         return kinds.get(sniff(path), Proof).load(path)
@@ -146,6 +152,17 @@ def inspect_file(source: Source) -> dict[str, Any]:
         }
     if isinstance(content, DataFile | DataSecret | RowOpening | ExclusionProof | TrainingProof):
         return {**training_facts(content), "bytes": size}
+    if isinstance(content, AccuracyProof):
+        return {
+            "kind": "proof about accuracy (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "examples": content.examples_digest,
+            "samples": len(content.answers),
+            "context": content.context,
+            "segments": len(content.cuts) + 1,
+            "argument_bytes": len(content.argument),
+        }
     if isinstance(content, TensorProof):
         return {
             "kind": "proof about tensors (says nothing until it is verified)",
@@ -153,6 +170,10 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "commitment": content.commitment_digest,
             "inputs": {n: d.hex() for n, d in content.inputs.items()},
             "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "sealed": sorted(content.sealed),
+            "samples": content.samples,
+            "context": content.context,
+            "segments": len(content.cuts) + 1,
             "argument_bytes": len(content.argument),
         }
     from veracity.formats.program import NetworkFile

@@ -11,6 +11,7 @@ A recipe file is TOML::
     epochs = 1                   # or steps = 937
     lr = 0.1
     schedule = "cosine"          # or "constant", "linear"
+    init = "seed"                # or the .vcom of a model to start from
 
     [integers]                   # all optional
     a = 8
@@ -28,7 +29,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,11 @@ __all__ = ["Plan", "layers_of", "parse_plan", "read_plan"]
 SCHEDULES = ("constant", "cosine", "linear")
 _KNOWN = {
     "network": {"layers", "input"},
-    "train": {"loss", "batch", "epochs", "steps", "lr", "schedule", "beacon", "window"},
+    "train": {"loss", "batch", "epochs", "steps", "lr", "schedule", "beacon", "window", "init"},
     "integers": {"a", "g", "q", "weight_exponent"},
 }
 #: What the design has and this version cannot do yet.
-_LATER = {"momentum", "settle", "optimizer", "weight_decay", "weights", "init", "import"}
+_LATER = {"momentum", "settle", "optimizer", "weight_decay", "weights", "import"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Plan:
         Public randomness that fixes the order of examples.
     window : int
         Steps that are proved together.
+    init : str
+        The ``.vcom`` to start from; empty for a public seed.
     """
 
     hidden: tuple[int, ...]
@@ -87,6 +90,7 @@ class Plan:
     integers: Mapping[str, int] = field(default_factory=dict)
     beacon: bytes = b""
     window: int = 64
+    init: str = ""
 
     def recipe(self, examples: int, inputs: int, classes: int) -> Recipe:
         """The integers of this plan on a data set.
@@ -236,6 +240,7 @@ def parse_plan(text: str, where: str = "recipe") -> Plan:
             {name: _whole(n) for name, n in integers.items()},
             str(train.get("beacon", "")).encode(),
             _whole(train.get("window", 64)),
+            _start(train.get("init", "seed")),
         )
     except KeyError:
         raise UsageError(f"{where}: [network] needs layers") from None
@@ -256,10 +261,17 @@ def _perhaps(n: object) -> int | None:
     return None if n is None else _whole(n)
 
 
+def _start(init: object) -> str:
+    if type(init) is not str:
+        raise TypeError("no name of a file")
+    return "" if init == "seed" else init
+
+
 def read_plan(path: str | Path) -> Plan:
-    """A plan from a TOML file; raises UsageError or FormatError."""
+    """A plan from a TOML file, whose ``init`` is relative to it; raises UsageError, FormatError."""
     data = read_file(path, 1 << 20, "recipe")
     try:
-        return parse_plan(data.decode("utf-8"), Path(path).name)
+        plan = parse_plan(data.decode("utf-8"), Path(path).name)
     except UnicodeDecodeError:
         raise FormatError(Path(path).name, "not UTF-8") from None
+    return replace(plan, init=str(Path(path).parent / plan.init)) if plan.init else plan

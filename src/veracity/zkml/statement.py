@@ -143,10 +143,14 @@ class Statement(Execution):
         C; the verifier takes the one that its user trusts.
     context : bytes
         Anything else the proof is bound to (file digests, say).
+    committed : Program or None
+        The program of the commitment, where ``program`` follows from it by a public rule (the same
+        on several samples, say); whoever verifies applies the rule. None where they are the same.
     """
 
     commitment: ModelCommitment = field(repr=False)
     context: bytes = field(default=b"", repr=False)
+    committed: Program | None = field(default=None, repr=False)
 
     @property
     def log_columns(self) -> int:
@@ -156,8 +160,11 @@ class Statement(Execution):
     def check(self) -> None:
         """Raise UsageError unless all parts fit together."""
         super().check()
-        if self.commitment.program_digest.hex() != self.program.digest:
+        committed = self.program if self.committed is None else self.committed
+        if self.commitment.program_digest.hex() != committed.digest:
             raise UsageError("the commitment belongs to another program; commit to this one first")
+        if committed.weights != self.program.weights:
+            raise UsageError("a program that follows from the committed one has the same weights")
 
     def encode(self) -> bytes:
         """Canonical encoding."""

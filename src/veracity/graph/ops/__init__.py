@@ -11,18 +11,20 @@ from veracity.graph.ops import (
     extrema,
     head,
     linear,
+    logarithm,
     norm,
     pointwise,
     rotary,
 )
-from veracity.graph.ops.attention import Attention
+from veracity.graph.ops.attention import Attention, Softmax
 from veracity.graph.ops.base import Op, OpRule
 from veracity.graph.ops.contract import Combine, Contract, Operand, Product, Reshape
 from veracity.graph.ops.embedding import Embed, Positions
 from veracity.graph.ops.extrema import Clamp, MaxPool, Top
 from veracity.graph.ops.head import Head
 from veracity.graph.ops.linear import Gain, Linear
-from veracity.graph.ops.norm import Norm
+from veracity.graph.ops.logarithm import Log2
+from veracity.graph.ops.norm import Norm, Rsqrt
 from veracity.graph.ops.pointwise import Add, Function, Mul, Rescale
 from veracity.graph.ops.rotary import Rope, rope_tables
 
@@ -39,6 +41,7 @@ __all__ = [
     "Gain",
     "Head",
     "Linear",
+    "Log2",
     "MaxPool",
     "Mul",
     "Norm",
@@ -50,6 +53,8 @@ __all__ = [
     "Rescale",
     "Reshape",
     "Rope",
+    "Rsqrt",
+    "Softmax",
     "Top",
     "rope_tables",
 ]
@@ -61,6 +66,7 @@ _FAMILIES = (
     pointwise,
     extrema,
     norm,
+    logarithm,
     rotary,
     attention,
     head,

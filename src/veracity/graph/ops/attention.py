@@ -29,7 +29,7 @@ from veracity.graph.ops.base import (
 from veracity.graph.port import Dims
 from veracity.graph.tables import exp_table
 
-__all__ = ["RULES", "Attention", "softmax"]
+__all__ = ["RULES", "Attention", "Softmax", "softmax"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,18 @@ class Attention(Op):
     exp_k: int
     mix_shift: int
     bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax(Op):
+    """``rhu(e floor(2^31 / sum e), 16)`` with ``e = EXP[max x - x]``: probabilities at 2^-15.
+
+    ``EXP[d] = round(exp(-d 2^-exp_k) 2^15)``. The greatest entry of a row has 16 bits, and no
+    other lies 2^16 or more below it.
+    """
+
+    x: str
+    exp_k: int
 
 
 def _shape(op: Attention, _facts: Facts, dims: Sequence[Dims]) -> Dims:
@@ -94,15 +106,21 @@ def softmax(
     RangeError
         Where a greatest score needs more than 16 bits, or a row spans more than 2^16.
     """
-    z = rhu(acc_z, op.score_shift)
+    details = _shares(op, rhu(acc_z, op.score_shift), visible)
+    return details["p"], details
+
+
+def _shares(
+    op: Attention | Softmax, z: Array, visible: NDArray[np.bool_] | np.bool_
+) -> dict[str, Array]:
+    """``m``, ``e``, ``inv`` and ``p`` of scores ``z``."""
     m = np.where(visible, z, np.iinfo(np.int64).min).max(axis=-1)
     in_range(op, m, 16)
     d = np.where(visible, m[..., None] - z, 0)
     within(op, d, 1 << 16)
     e = np.where(visible, exp_table(op.exp_k)[d], 0)
     inverse = (1 << 31) // e.sum(axis=-1)
-    p = rhu(e * inverse[..., None], 16)
-    return p, {"m": m, "e": e, "inv": inverse, "p": p}
+    return {"m": m, "e": e, "inv": inverse, "p": rhu(e * inverse[..., None], 16)}
 
 
 def attend(
@@ -159,4 +177,26 @@ def _evaluate(op: Attention, run: Run, operands: Sequence[Array]) -> tuple[Array
     return attend(op, q, k, v, state.position)
 
 
-RULES: dict[type[Op], OpRule] = {Attention: OpRule(_shape, _magnitude, _evaluate)}
+def _softmax_shape(op: Softmax, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    require(len(dims[0]) >= 2, op, "a softmax is over the last axis of several")
+    n = dims[0][-1]
+    require(isinstance(n, int) and n < 1 << 16, op, "a softmax over an axis that is not known")
+    return dims[0]
+
+
+def _softmax_magnitude(
+    _op: Softmax, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return 1 << 15, max(2 * bounds[0], 1 << 32)
+
+
+def _softmax(op: Softmax, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    x = operands[0]
+    details = _shares(op, x, np.True_)
+    return details["p"], details
+
+
+RULES: dict[type[Op], OpRule] = {
+    Attention: OpRule(_shape, _magnitude, _evaluate),
+    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax),
+}

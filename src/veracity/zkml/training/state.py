@@ -63,7 +63,8 @@ def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
     """What master weights cannot exceed in magnitude before a step.
 
     Gradients and activations are below ``2^49`` by the projection; labels add ``2^g``. Data are
-    bytes. An update is ``m sum_b g a``, or ``m 2^(2 a) sum_b g``.
+    bytes. An update is ``m sum_b g a``, or ``m 2^(2 a) sum_b g``. Before the first step they are
+    below ``2^49`` units of a committed model, and closer to zero where a seed gives them.
     """
     entry = (1 << ENTRY_BITS) - 1
     gradient = entry << (recipe.gradient_bits if recipe.loss == "square" else 0)
@@ -71,9 +72,9 @@ def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
     moved = recipe.batch * sum(abs(m) for m in recipe.rates[:step])
     out = {}
     for layer in range(recipe.layers):
-        start = 1 << (recipe.weight_bits(layer) + 2)  # sqrt(6) at most
-        out[recipe.weight_name(layer)] = start + moved * gradient * entry
-        out[recipe.bias_name(layer)] = moved * gradient << 2 * recipe.input_exponent(layer)
+        weight, bias = (entry << recipe.exponent(layer, kind) for kind in (False, True))
+        out[recipe.weight_name(layer)] = weight + moved * gradient * entry
+        out[recipe.bias_name(layer)] = bias + (moved * gradient << 2 * recipe.input_exponent(layer))
     return out
 
 
