@@ -10,6 +10,7 @@ file, for tests that start processes of their own.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -65,6 +66,13 @@ def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
                 found.__code__ = better
                 changed += 1
     return changed
+
+
+def _put_off_threads() -> None:
+    """Engines that are made while tests are collected start no threads: forks would lose them."""
+    with suppress(ImportError):
+        kernels = importlib.import_module("veracity.engine._cpu")
+        kernels.use_threads = lambda threads: max(1, threads)
 
 
 class _Runner:
@@ -133,5 +141,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Serve where the options are given."""
     if config.getoption("--requests") is not None:
         sys.dont_write_bytecode = True
+        _put_off_threads()
         runner = _Runner(config.getoption("--requests"), config.getoption("--answers"))
         config.pluginmanager.register(runner, "mutation-runner")

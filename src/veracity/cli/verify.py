@@ -60,7 +60,6 @@ EXCERPT = 40
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
 @click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
 @click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
-<<<<<<< HEAD
 @click.option(
     "--max-time",
     type=float,
@@ -69,9 +68,7 @@ EXCERPT = 40
     metavar="SECONDS",
     help="Refuse to begin a check that may take longer.",
 )
-=======
 @click.option("--init", type=FILE, help="The model that training started from (.vcom), if any.")
->>>>>>> main
 @threads_option
 @backend_option
 @quiet_option
@@ -90,11 +87,8 @@ def verify(
     context: str | None,
     training: Path | None,
     data: tuple[Path, ...],
-<<<<<<< HEAD
     max_time: float,
-=======
     init: Path | None,
->>>>>>> main
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -133,7 +127,13 @@ def verify(
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 found = verify_accuracy(
-                    given, pinned, samples, context=context, **common, progress=bar
+                    given,
+                    pinned,
+                    samples,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
                 )
         except VerificationError as error:
             tell_rejected(error, as_json)
@@ -148,11 +148,13 @@ def verify(
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 verified = verify_tensors(
-<<<<<<< HEAD
-                    given, pinned, *arrays, **common, max_time=max_time, progress=bar
-=======
-                    given, pinned, *arrays, context=context, **common, progress=bar
->>>>>>> main
+                    given,
+                    pinned,
+                    *arrays,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
                 )
         except VerificationError as error:
             tell_rejected(error, as_json)

@@ -32,14 +32,9 @@ from veracity.graph.port import Port
 from veracity.graph.samples import program_over
 from veracity.lm.text_decoder import is_text_decoder
 from veracity.progress import Progress, silent
-<<<<<<< HEAD
-from veracity.proving.grid import named_arrays, to_integers
-from veracity.proving.verify import read_digest
-from veracity.work.effort import MAX_TIME, require_effort
-=======
 from veracity.proving.grid import arranged, named_arrays, to_integers
 from veracity.proving.verify import read_digest, require_same
->>>>>>> main
+from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
@@ -117,11 +112,8 @@ def verify_tensors(
     outputs: Mapping[str, NDArray[Any]] | NDArray[Any],
     *,
     digest: str | None = None,
-<<<<<<< HEAD
-    max_time: float = MAX_TIME,
-=======
     context: str | None = None,
->>>>>>> main
+    max_time: float = MAX_TIME,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -141,13 +133,10 @@ def verify_tensors(
         Real numbers by port; each must lie on its port's grid exactly.
     digest : str, optional
         The commitment's digest as its publisher announces it.
-<<<<<<< HEAD
-    max_time : float
-        Seconds that the check may take, told from the sizes of the files before it begins.
-=======
     context : str, optional
         What the proof must be bound to, such as a nonce of the caller's.
->>>>>>> main
+    max_time : float
+        Seconds that the check may take, told from the sizes of the files before it begins.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
