@@ -71,7 +71,7 @@ def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
 def _put_off_threads() -> None:
     """Engines that are made while tests are collected start no threads: forks would lose them."""
     with suppress(ImportError):
-        kernels = importlib.import_module("veracity.engine._cpu")
+        kernels: Any = importlib.import_module("veracity.engine._cpu")
         kernels.use_threads = lambda threads: max(1, threads)
 
 
