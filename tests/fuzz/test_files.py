@@ -35,6 +35,7 @@ from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import Checkpoint, RunDescription, TrainingProof, WindowFile
 from veracity.graph import Program
 from veracity.graph.training import Recipe
+from veracity.graph.training.network import dense
 from veracity.private.card import Card
 from veracity.text import Pieces
 from veracity.text.table import TokenTable
@@ -139,7 +140,7 @@ def test_rows_of_pictures(data: bytes) -> None:
     parsed(lambda: read_image(rechecked(file + PICTURES[0][-12:]), "picture"))
 
 
-RECIPE = Recipe((2, 3), 1, (5, 5, 4))
+RECIPE = Recipe(dense(2, 3), 1, (5, 5, 4))
 RUN = RunDescription(RECIPE, (bytes(32),), 2, 12, b"beacon")
 DATA = DataFile(DataCommitment(2, 3, bytes(64), "label"), (b"form", b"of rows"))
 DATA_SECRET = DataSecret(

@@ -31,6 +31,7 @@ COMMANDS = {
     "completion": "completion.completion",
     "data": "data.data",
     "train": "train.train",
+    "export": "export.export",
 }
 
 

@@ -27,6 +27,7 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import complain, emit_bytes, emit_json
+from veracity.cli.printable import quoted
 from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
@@ -37,6 +38,7 @@ from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
 from veracity.proving.models import judged, require_agreement
 from veracity.proving.prove import prove as prove_answer
+from veracity.proving.tokens import token_facts
 from veracity.work.commit import commit as commit_model
 from veracity.work.estimate import estimate as estimate_cost
 from veracity.work.programs import require_uncommitted
@@ -114,6 +116,7 @@ def import_(
         "source_sha256": model.source["sha256"],
         "import_s": round(time.perf_counter() - started, 3),
         **({"samples": model.calibration, "accuracy": model.accuracy} if network else {}),
+        **({} if isinstance(model, NetworkFile) else {"text": token_facts(model.tokenizer)}),
     }
     if as_json:
         emit_json(facts)
@@ -124,9 +127,24 @@ def import_(
             ("model", f"{model.source['name']}, {model.parameters:,} parameters"),
             ("weights file", model.source["sha256"]),
             *(flatten({"samples": model.calibration or {}, **(model.accuracy or {})})),
+            *text_rows(facts.get("text", {})),
             ("next", f"veracity {'commit' if network else 'calibrate'} {target}"),
         ]
     )
+
+
+def text_rows(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """What a model's files say of its tokens, as rows of a table."""
+    rows: list[tuple[str, object]] = []
+    for name, value in facts.items():
+        if name == "conversation":
+            rows.append((name, value if value == "none" else quoted(value)))
+        elif name == "notes":
+            rows += [("note", note) for note in value]
+        else:
+            listed = ", ".join(value) if isinstance(value, list) else value
+            rows.append((name.replace("_", " "), listed if listed != "" else "nothing"))
+    return rows
 
 
 def range_rows(ranges: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, object]]:

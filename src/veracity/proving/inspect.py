@@ -31,6 +31,7 @@ from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import PROOF_KIND, TrainingProof
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
+from veracity.proving.tokens import token_facts
 from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
@@ -269,6 +270,7 @@ def program_facts(content: ProgramFile) -> dict[str, Any]:
         "parameters": content.parameters,
         "architecture": content.model.config.as_dict(),
         "calibrated": content.program is not None,
+        "text": token_facts(content.tokenizer),
     }
     if content.program is not None:
         facts["program"] = {
