@@ -1,9 +1,9 @@
 """Zero-knowledge proofs that an answer came from a committed language model.
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
-:func:`prove` (text) and :func:`prove_tensors` (a network). Everybody else: :func:`verify`,
-:func:`verify_tensors`. A network that is trained with a proof: :func:`train`,
-:func:`verify_training`. Any file: :func:`load`. Private inference:
+:func:`prove` (text), :func:`prove_tensors` and :func:`evaluate` (a network). Everybody else:
+:func:`verify`, :func:`verify_tensors`, :func:`verify_accuracy`. A network that is trained with a
+proof: :func:`train`, :func:`verify_training`. Any file: :func:`load`. Private inference:
 :mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
@@ -28,15 +28,19 @@ if TYPE_CHECKING:
         VeracityError,
         VerificationError,
     )
+    from veracity.formats.accuracy import AccuracyProof
     from veracity.formats.commitment import Commitment, Metadata
+    from veracity.formats.examples import Examples
     from veracity.formats.proof import Proof
     from veracity.formats.secret import Secret
     from veracity.formats.tensor_proof import TensorProof
+    from veracity.proving.accuracy import Accuracy, evaluate
     from veracity.proving.inspect import load
     from veracity.proving.models import calibrate, import_model
     from veracity.proving.prove import ProvedAnswer, prove
     from veracity.proving.tensors import ProvedTensors, prove_tensors
     from veracity.proving.verify import VerifiedAnswer, verify
+    from veracity.proving.verify_accuracy import VerifiedAccuracy, verify_accuracy
     from veracity.proving.verify_tensors import VerifiedTensors, verify_tensors
     from veracity.training.train import SGD, TrainedModel, train
     from veracity.training.verify import VerifiedTraining, verify_training
@@ -45,9 +49,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SGD",
+    "Accuracy",
+    "AccuracyProof",
     "BackendUnavailable",
     "Commitment",
     "Estimate",
+    "Examples",
     "FormatError",
     "Metadata",
     "MismatchError",
@@ -63,6 +70,7 @@ __all__ = [
     "UsageError",
     "VeracityError",
     "VerificationError",
+    "VerifiedAccuracy",
     "VerifiedAnswer",
     "VerifiedTensors",
     "VerifiedTraining",
@@ -70,12 +78,14 @@ __all__ = [
     "calibrate",
     "commit",
     "estimate",
+    "evaluate",
     "import_model",
     "load",
     "prove",
     "prove_tensors",
     "train",
     "verify",
+    "verify_accuracy",
     "verify_tensors",
     "verify_training",
 ]
@@ -85,14 +95,18 @@ __version__: str
 
 _HOMES = {
     "benchmarks.proving": ("bench",),
+    "formats.accuracy": ("AccuracyProof",),
     "formats.commitment": ("Commitment", "Metadata"),
+    "formats.examples": ("Examples",),
     "formats.proof": ("Proof",),
     "formats.secret": ("Secret",),
     "formats.tensor_proof": ("TensorProof",),
+    "proving.accuracy": ("Accuracy", "evaluate"),
     "proving.inspect": ("load",),
     "proving.models": ("calibrate", "import_model"),
     "proving.prove": ("ProvedAnswer", "prove"),
     "proving.tensors": ("ProvedTensors", "prove_tensors"),
+    "proving.verify_accuracy": ("VerifiedAccuracy", "verify_accuracy"),
     "proving.verify_tensors": ("VerifiedTensors", "verify_tensors"),
     "proving.verify": ("VerifiedAnswer", "verify"),
     "training.train": ("SGD", "TrainedModel", "train"),

@@ -14,6 +14,7 @@ import pytest
 
 from veracity.errors import UsageError
 from veracity.formats.program import load_any_program
+from veracity.formats.training import TrainingProof
 
 VERACITY = (sys.executable, "-c", "from veracity.cli import main; main()")
 RECIPE = """
@@ -120,25 +121,104 @@ def test_a_row_is_opened(house: Path) -> None:
         assert (house / name).stat().st_mode & 0o077 == 0
 
 
-def test_killed_at_any_moment_it_goes_on(house: Path) -> None:
+def test_a_committed_model_is_tuned(house: Path) -> None:
+    tune = RECIPE.replace("steps = 12", 'steps = 4\ninit = "net.vcom"').replace("0.1", "0.02")
+    (house / "tune.toml").write_text(tune)
+    data = ("--data", "toy.vdata", "--data-secret", "toy.vdsec")
+    told = json.loads(call("train", "tune.toml", *data, "--out", "tuned", "--jobs", 2, "-q",
+                           "--json", folder=house).stdout)  # fmt: skip
+    assert told["windows_proved"] == told["windows"] == 2
+    names = ("--model", "t.vprog", "--commitment", "t.vcom", "--secret", "t.vsec")
+    call("train", "finish", "tuned", *names, "--proof", "t.vtrain", "-q", folder=house)
+    words = ("verify", "t.vtrain", "--commitment", "t.vcom", "--data", "toy.vdata")
+    told = json.loads(call(*words, "--init", "net.vcom", "--json", folder=house).stdout)
+    assert told["init"] in told["proved"]
+    assert "was trained on" in told["not_proved"]
+    assert "--init" in call(*words, folder=house, expect=2).stderr
+    begin = ("train", "tune.toml", *data, "--out", "again", "--dry-run")
+    done = call(*begin, "--init-secret", "elsewhere.vsec", folder=house, expect=2)
+    assert "elsewhere.vsec" in done.stderr
+
+
+def test_an_example_is_not_there(house: Path) -> None:
+    with np.load(house / "toy.npz") as arrays:
+        there = arrays["x"][7]
+    np.save(house / "there.npy", there)
+    np.save(house / "other.npy", there ^ 1)
+    np.save(house / "real.npy", there / 2)
+    made = call("data", "exclude", "--run", "run", "--example", "other.npy", "--out", "a.vexcl",
+                "--force", "--json", "-q", folder=house)  # fmt: skip
+    assert json.loads(made.stdout)["examples"] == 60
+    words = ("data", "check", "a.vexcl", "--data", "toy.vdata", "--example")
+    told = json.loads(
+        call(*words, "other.npy", "--training", "net.vtrain", "--json", folder=house).stdout
+    )
+    assert told["whole_run"] is True
+    assert "another input" in call(*words, "there.npy", folder=house, expect=2).stderr
+    sources = ("--data", "toy.vdata", "--data-secret", "toy.vdsec", "--out", "b.vexcl")
+    for name, match in (("there.npy", "row 7"), ("real.npy", "uint8")):
+        done = call("data", "exclude", *sources, "--example", name, "-q", folder=house, expect=2)
+        assert match in done.stderr
+    assert not (house / "b.vexcl").exists()
+    call("data", "reveal", "toy.vdsec", "--data", "toy.vdata", "--index", 7, "--out", "row.vrow",
+         "--force", folder=house)  # fmt: skip
+    shown = ("data", "check", "row.vrow", "--data", "toy.vdata", "--example")
+    call(*shown, "there.npy", folder=house)
+    assert "another example" in call(*shown, "other.npy", folder=house, expect=2).stderr
+    assert "exclusion" in call("inspect", "a.vexcl", folder=house).stdout
+
+
+def kill_at(words: list[str], house: Path, name: str, delay: float) -> None:
+    """Begin or resume a run, and kill it some time after it has first written a file."""
+    folder = house / name
+
+    def files() -> set[str]:
+        return {p.name for p in folder.iterdir()} if folder.exists() else set()
+
+    before = files()
+    with subprocess.Popen(words, cwd=house, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and files() == before:
+            time.sleep(0.002)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+
+
+def survives(house: Path, name: str, delays: list[float]) -> None:
+    """Kill a run at these moments; it goes on, and ends with the weights of one left alone."""
     words = [*VERACITY, "train", "recipe.toml", "--data", "toy.vdata",
-             "--data-secret", "toy.vdsec", "--out", "killed", "-q"]  # fmt: skip
-    proved = []
-    for delay in (1.2, 1.6, 2.0):
-        with subprocess.Popen(words, cwd=house, stdout=subprocess.DEVNULL) as process:
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-        if (house / "killed" / "run.json").exists():
-            words = [*VERACITY, "train", "--resume", "killed", "-q"]
-            told = json.loads(call("train", "status", "killed", "--json", folder=house).stdout)
+             "--data-secret", "toy.vdsec", "--out", name, "-q"]  # fmt: skip
+    resume = [*VERACITY, "train", "--resume", name, "-q"]
+    proved = [0]
+    for delay in delays:
+        begun = (house / name / "run.json").exists()
+        kill_at(resume if begun else words, house, name, delay)
+        kept = list((house / name).glob("window-*.vwin"))
+        if (house / name / "run.json").exists():
+            told = json.loads(call("train", "status", name, "--json", folder=house).stdout)
             proved.append(told["windows_proved"])
+            assert len(kept) == proved[-1]
     assert proved == sorted(proved)
-    call("train", "--resume", "killed", "-q", folder=house)
-    call("train", "finish", "killed", "--model", "k.vprog", "--commitment", "k.vcom",
-         "--secret", "k.vsec", "--proof", "k.vtrain", "-q", folder=house)  # fmt: skip
-    call("verify", "k.vtrain", "--commitment", "k.vcom", "--data", "toy.vdata", folder=house)
-    ours, theirs = (load_any_program(house / n).weights for n in ("net.vprog", "k.vprog"))
-    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)  # training is exact
+    call(*(resume if (house / name / "run.json").exists() else words)[len(VERACITY):],
+         folder=house)  # fmt: skip
+    files = (f"{name}.vprog", f"{name}.vcom", f"{name}.vsec", f"{name}.vtrain")
+    options = zip(("--model", "--commitment", "--secret", "--proof"), files, strict=True)
+    call("train", "finish", name, *[w for pair in options for w in pair], "-q", folder=house)
+    call("verify", files[3], "--commitment", files[1], "--data", "toy.vdata", folder=house)
+    ours, theirs = (load_any_program(house / n).weights for n in ("net.vprog", files[0]))
+    assert all(np.array_equal(ours[n], theirs[n]) for n in ours)  # training is exact
+    statement = [TrainingProof.load(house / n).description for n in ("net.vtrain", files[3])]
+    assert statement[0] == statement[1]
+
+
+def test_killed_at_any_moment_it_goes_on(house: Path) -> None:
+    survives(house, "killed", [0.0, 0.2, 0.5])
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_moments_it_goes_on(house: Path) -> None:
+    """Moments are random and short, so that they hit every phase of the few windows."""
+    rng = np.random.default_rng()
+    survives(house, "often", rng.exponential(0.08, 20).tolist())
 
 
 def test_a_run_that_is_not_there_or_not_its_own(house: Path) -> None:

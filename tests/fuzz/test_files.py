@@ -6,6 +6,7 @@ import hashlib
 import json
 import zlib
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,21 +21,27 @@ from tests.unit.test_formats import COMMITMENT, METADATA, MODEL, PROGRAM, SECRET
 from tests.unit.test_formats_program import rebuilt, tiny
 from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
 from veracity.errors import UsageError
+from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.commitment import DOMAIN, KIND, VERSION, Commitment, read_program
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.examples import read_examples
+from veracity.formats.exclusion import ExclusionProof
 from veracity.formats.images import image_bytes, read_image
 from veracity.formats.npy import array_bytes, read_array
 from veracity.formats.program import load_program_file, save_program_file
 from veracity.formats.proof import Proof
+from veracity.formats.seal import Seal, SealKey
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import Checkpoint, RunDescription, TrainingProof, WindowFile
 from veracity.graph import Program
 from veracity.graph.training import Recipe
+from veracity.graph.training.network import dense
 from veracity.private.card import Card
 from veracity.text import Pieces
 from veracity.text.table import TokenTable
 from veracity.zkml import ModelCommitment, ModelOpening
+from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.training.data import DataCommitment
 from veracity.zkml.training.run import RunProof
 
@@ -61,7 +68,8 @@ def test_proofs(data: bytes) -> None:
     assert proof is None or proof.to_bytes() == data
 
 
-TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(32)}, b"proof", (3,))
+TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(32)}, b"proof", (3,),
+                      7, "nonce", frozenset("b"))  # fmt: skip
 
 
 @given(mutated([TENSORS.to_bytes()]))
@@ -69,6 +77,43 @@ TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(3
 def test_proofs_about_tensors(data: bytes) -> None:
     proof = parsed(lambda: TensorProof.from_bytes(data))
     assert proof is None or proof.to_bytes() == data
+
+
+SPEC = TensorSpec((2, 3), 4, -9, 9, 12)
+SEAL = Seal(CommittedTensor(SPEC, bytes(32 * SPEC.rows)))
+SEAL_KEY = SealKey(SEAL, bytes(range(32)), np.arange(6).reshape(2, 3))
+
+
+@given(mutated([SEAL.to_bytes(), SEAL_KEY.to_bytes()]))
+@fuzz
+def test_seals(data: bytes) -> None:
+    for kind in (Seal, SealKey):
+        for file in (data, resealed(data)):
+            found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
+            assert found is None or found.to_bytes() == file
+
+
+ACCURACY = AccuracyProof("ab" * 32, "cd" * 32, "y", np.arange(9), b"proof", (3,), "nonce")
+
+
+@given(mutated([ACCURACY.to_bytes()]))
+@fuzz
+def test_proofs_about_accuracy(data: bytes) -> None:
+    proof = parsed(lambda: AccuracyProof.from_bytes(data))
+    assert proof is None or proof.to_bytes() == data
+
+
+def packed_examples(save: Any) -> bytes:
+    out = BytesIO()
+    save(out, x=np.arange(12.0).reshape(3, 4), y=np.array([0, 1, 2]))
+    return out.getvalue()
+
+
+@given(mutated([packed_examples(np.savez), packed_examples(np.savez_compressed)]))
+@fuzz
+def test_examples(data: bytes) -> None:
+    found = parsed(lambda: read_examples(data, "examples"))
+    assert found is None or all(len(x) == found.count for x in found.inputs.values())
 
 
 @given(mutated([array_bytes(np.arange(6.0).reshape(2, 3)), array_bytes(np.array([True, False]))]))
@@ -111,7 +156,7 @@ def test_rows_of_pictures(data: bytes) -> None:
     parsed(lambda: read_image(rechecked(file + PICTURES[0][-12:]), "picture"))
 
 
-RECIPE = Recipe((2, 3), 1, (5, 5, 4))
+RECIPE = Recipe(dense(2, 3), 1, (5, 5, 4))
 RUN = RunDescription(RECIPE, (bytes(32),), 2, 12, b"beacon")
 DATA = DataFile(DataCommitment(2, 3, bytes(64), "label"), (b"form", b"of rows"))
 DATA_SECRET = DataSecret(
@@ -127,12 +172,13 @@ TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], 
             DATA_SECRET.to_bytes(),
             RowOpening(bytes(32), 1, (7, 8, 0, 1, 0), bytes(64)).to_bytes(),
             TRAINED.to_bytes(),
+            ExclusionProof(b"in", (bytes(32), b"d" * 32), (b"one", b"two")).to_bytes(),
         ]
     )
 )
 @fuzz
 def test_files_of_training(data: bytes) -> None:
-    for kind in (DataFile, DataSecret, RowOpening, TrainingProof):
+    for kind in (DataFile, DataSecret, RowOpening, TrainingProof, ExclusionProof):
         for file in (data, resealed(data)):
             found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
             assert found is None or found.to_bytes() == file

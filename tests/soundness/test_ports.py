@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.cheating import cheating
 from tests.support.programs import small_model
-from tests.support.toy_programs import S16, Toy, contraction, convolution, mlp
+from tests.support.toy_programs import S16, Toy, contraction, convolution, mlp, statistics
 from tests.support.toy_vision import network
 from veracity.engine import load_engine
 from veracity.errors import FormatError, UsageError, VerificationError
@@ -60,7 +60,7 @@ class Made:
         return prove(ENGINE, claimed, self.toy.weights, self.files[1], key=KEY, **rest)
 
 
-@pytest.fixture(scope="module", params=[mlp, convolution, network])
+@pytest.fixture(scope="module", params=[mlp, convolution, statistics, network])
 def made(request: pytest.FixtureRequest) -> Made:
     return Made(request.param())
 

@@ -156,6 +156,39 @@ def _norm(op: ops.Norm, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcom
     return out.rescale(out.hold(c) * out.hold(rho), op.shift, op.bits)
 
 
+def _rsqrt(op: ops.Rsqrt, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcome:
+    out = Outcome()
+    out.hold(out.within(x[0] + op.eps, 1, 2**op.x_bits + 1))
+    if out.fits:
+        found = [isqrt(op.constant // (m + op.eps)) for m in x[0].reshape(-1)]
+        out.value = wide(found).reshape(x[0].shape)
+    return out
+
+
+def _log2(op: ops.Log2, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcome:
+    out, found = Outcome(), []
+    table = function_table("log2_1p", 14, op.k_out).tolist()
+    for n in out.within(x[0] + op.eps, 1, 2**op.x_bits).reshape(-1):
+        if out.fits:
+            j = n.bit_length() - 1
+            mantissa = Outcome().rescale(n * 2 ** (op.x_bits - 1 - j), op.x_bits - 15).value
+            found.append(j * 2**op.k_out + table[int(mantissa) - 2**14 + 2**15])
+    out.value = wide(found).reshape(x[0].shape) if out.fits else None
+    return out
+
+
+def _softmax(op: ops.Softmax, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcome:
+    out, rows, table = Outcome(), [], exp_table(op.exp_k).tolist()
+    for row in x[0].reshape(-1, x[0].shape[-1]):
+        out.within(max(row), -(2**15), 2**15)
+        out.within([max(row) - v for v in row], 0, 2**16)
+        if out.fits:
+            e = [table[max(row) - v] for v in row]
+            rows.append([out.hold(y * (2**31 // sum(e)) + 2**15) // 2**16 for y in e])
+    out.value = wide(rows).reshape(x[0].shape) if out.fits else None
+    return out
+
+
 def _rope(op: ops.Rope | ops.Rotation, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcome:
     out, rows = Outcome(), x[0]
     cos, sin = (t.tolist() for t in rope_tables(op, len(rows)))
@@ -242,6 +275,9 @@ MEANINGS: dict[type[ops.Op], Meaning] = {
     ops.Top: _top,
     ops.Norm: _norm,
     ops.HeadNorm: _head_norm,
+    ops.Rsqrt: _rsqrt,
+    ops.Log2: _log2,
+    ops.Softmax: _softmax,
     ops.Rope: _rope,
     ops.Rotation: _rope,
     ops.Attention: _attention,

@@ -89,7 +89,7 @@ def _contract(c: Case) -> ops.Op:
         c.value("y", 2, 2)
         c.inputs = {n: _plain(c, n) for n in c.inputs}
     return ops.Contract(
-        name="o", products=products, addends=squares, shift=c.shift(), bits=c.bits()
+        name="o", products=products, addends=squares, shift=c.shift(), bits=c.one(16, 24, 48)
     )
 
 
@@ -202,6 +202,17 @@ BUILD: dict[type[ops.Op], Callable[[Case], ops.Op]] = {
     ops.Top: lambda c: ops.Top(name="o", x=c.value("x", 2, 3)),
     ops.Norm: _norm,
     ops.HeadNorm: _head_norm,
+    ops.Rsqrt: lambda c: ops.Rsqrt(
+        name="o", x=c.value("x", 2, 3), constant=c.number(1, 1 << c.number(0, 65)),
+        eps=c.number(1, 1 << c.number(0, 64)), x_bits=c.number(1, 40),
+    ),
+    ops.Log2: lambda c: ops.Log2(
+        name="o", x=c.value("x", 2, 3), eps=c.number(1, 99), x_bits=c.number(8, 40),
+        k_out=c.number(0, 14),
+    ),
+    ops.Softmax: lambda c: ops.Softmax(
+        name="o", x=c.value("x", 2, 3), exp_k=c.number(0, 16)
+    ),
     ops.Rope: _rope,
     ops.Rotation: _rotation,
     ops.Attention: _attention,

@@ -8,7 +8,18 @@ from functools import lru_cache
 import numpy as np
 
 from veracity.graph import Output, Port, Program, Trace, WeightSpec, execute
-from veracity.graph.ops import Add, Contract, Function, Linear, Mul, Operand, Product
+from veracity.graph.ops import (
+    Add,
+    Contract,
+    Function,
+    Linear,
+    Log2,
+    Mul,
+    Operand,
+    Product,
+    Rsqrt,
+    Softmax,
+)
 
 S16 = 1 << 15
 
@@ -85,9 +96,37 @@ def convolution(samples: int = 2, seed: int = 2) -> Toy:
     return Toy(program, weights, {"x": rng.integers(-999, 1000, (samples, 4, 3, 2, 3))})
 
 
+def statistics(seed: int = 4) -> Toy:
+    """Sums of squares, their logarithms and roots, and shares of a sum of one."""
+    rng = np.random.default_rng(seed)
+    square = Product(spec="cyx,cyx->c", a=Operand(x="x"), b=Operand(x="x"))
+    scale = Product(spec="nc,c->nc", a=Operand(x="w", of="weight"), b=Operand(x="r"))
+    ops = (
+        Contract(name="s", products=(square,), addends=(), shift=3, bits=48),
+        Log2(name="l", x="s", eps=5, x_bits=40, k_out=10),
+        Contract(name="e", products=(square,), addends=(), shift=0, bits=48),
+        Rsqrt(name="r", x="e", constant=1 << 60, eps=7, x_bits=40),
+        Contract(name="z", products=(scale,), addends=(), shift=14, bits=16),
+        Softmax(name="p", x="z", exp_k=8),
+    )
+    weights = {"w": rng.integers(-90, 91, (2, 3)).astype(np.int16)}
+    program = Program(
+        name="statistics",
+        arch={},
+        inputs={"x": Port((3, 5, 4), 0, -2048, 2047)},
+        outputs={"l": Output((3,), 10, 0, S16 * 2, "l"), "p": Output((2, 3), 15, 0, S16, "p")},
+        limits={},
+        ops=ops,
+        weights={"w": WeightSpec((2, 3), "int16", 8, 16)},
+        exponents={},
+    )
+    program.validate()
+    return Toy(program, weights, {"x": rng.integers(-999, 1000, (3, 5, 4))})
+
+
 @lru_cache(maxsize=1)
 def toys() -> tuple[Toy, ...]:
     """All of them."""
     from tests.support.toy_vision import network
 
-    return mlp(), convolution(), network()
+    return mlp(), convolution(), statistics(), network()

@@ -10,6 +10,7 @@ import numpy as np
 
 from veracity.engine import load_engine
 from veracity.graph.training import Recipe, Step, Weights, train_step
+from veracity.graph.training.network import dense
 from veracity.graph.training.program import program_of
 from veracity.zk.committed import CommittedArray
 from veracity.zk.keys import load_key
@@ -31,7 +32,7 @@ Change = Callable[[int, WindowWitness], WindowWitness]
 def small_recipe(loss: str = "cross_entropy", steps: int = 5) -> Recipe:
     """8 inputs, two hidden layers, 3 classes, batches of 4."""
     rates = tuple(30 - 4 * t for t in range(steps))
-    return Recipe((8, 6, 5, 3), 4, rates, loss=loss)
+    return Recipe(dense(8, 6, 5, 3), 4, rates, loss=loss)
 
 
 def small_examples(count: int = 14, seed: int = 1) -> np.ndarray:
@@ -76,13 +77,22 @@ def committed_data(examples: np.ndarray, classes: int = 3) -> tuple[DataCommitme
 
 
 def execute_windows(
-    trained: Trained, step: Callable[[Recipe, int, Weights, np.ndarray], Step] = train_step
+    trained: Trained,
+    step: Callable[[Recipe, int, Weights, np.ndarray], Step] = train_step,
+    start: dict[str, Boundary] | None = None,
 ) -> None:
-    """Train, one ``step`` after the other, and commit to the weights at every cut."""
+    """Train, one ``step`` after the other, and commit to the weights at every cut.
+
+    A run that starts from a model has its start given, as the model's owner holds it.
+    """
     run = trained.run
-    weights = run.start_weights
+    if start is None:
+        weights = run.start_weights
+        trained.boundaries.append(commit_start(ENGINE, KEY, run.recipe, weights))
+    else:
+        weights = {name: b.values for name, b in start.items()}
+        trained.boundaries.append(start)
     trained.states.append(dict(weights))
-    trained.boundaries.append(commit_start(ENGINE, KEY, run.recipe, weights))
     tensors = {n: b.tensor for n, b in trained.start.items()}
     cut_seed = os.urandom(32)
     for i, (first, last) in enumerate(run.ranges()):
@@ -124,6 +134,13 @@ def train_and_prove(
     data, seed = committed_data(examples, recipe.classes)
     trained = Trained(Run(recipe, (data,), window, LOG_COLUMNS), examples, seed)
     execute_windows(trained)
+    finish(trained)
+    return trained
+
+
+def finish(trained: Trained) -> None:
+    """Prove what was executed, round it, commit to it."""
+    recipe = trained.run.recipe
     windows = [window_proof(trained, i) for i in range(len(trained.run.ranges()))]
     published = rounded_weights(recipe, trained.states[-1])
     trained.files = commit_model(ENGINE, program_of(recipe), published)
@@ -132,4 +149,3 @@ def train_and_prove(
     )
     cuts = [b"".join(b[name].tensor.data for name in sorted(b)) for b in trained.boundaries[1:]]
     trained.proof = RunProof(cuts, windows, rounding)
-    return trained

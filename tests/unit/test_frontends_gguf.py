@@ -23,6 +23,12 @@ NAMES = {
 }  # fmt: skip
 
 
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{{ '<|im_start|>assistant\n' }}"
+)
+
+
 def adjacent(w: np.ndarray, heads: int) -> np.ndarray:
     """Rows of q or k as llama.cpp stores them: rotary pairs side by side."""
     return w.reshape(heads, 2, -1, w.shape[1]).swapaxes(1, 2).reshape(w.shape)
@@ -49,6 +55,7 @@ def write(path: Path, **change: Any) -> dict[str, np.ndarray]:
     out.add_token_list(alphabet)
     out.add_token_types([3] * 3 + [1] * 253)
     out.add_token_merges(["a b"])
+    out.add_chat_template(TEMPLATE)
     out.add_tensor("token_embd.weight", tensors["model.embed_tokens.weight"])
     out.add_tensor("output_norm.weight", tensors["model.norm.weight"])
     for i in range(2):
@@ -69,7 +76,7 @@ def write(path: Path, **change: Any) -> dict[str, np.ndarray]:
 
 def test_logits_and_tokenizer(tmp_path: Path) -> None:
     tensors = write(tmp_path / "m.gguf")
-    model, tokenizer, _ = read_gguf(tmp_path / "m.gguf")
+    model, tokenizer, *_ = read_gguf(tmp_path / "m.gguf")
     ids = [int(i) for i in np.random.default_rng(2).integers(0, 256, 20)]
     want = llama_logits({k: v.astype(np.float64) for k, v in tensors.items()}, ids)
     assert np.abs(model.logits(ids) - want).max() < 1e-3
@@ -77,7 +84,7 @@ def test_logits_and_tokenizer(tmp_path: Path) -> None:
     assert tokenizer.special_ids == {0, 1, 2}
     assert tokenizer.stop_ids == {0, 2}
     before, after = tokenizer.frame(chat=True) or ([], [])
-    assert before[0] == after[2] == 1
+    assert before[0] == after[-len(tokenizer.encode("assistant\n")) - 1] == 1
     # look-alikes of control tokens stay plain text
     assert not tokenizer.special_ids & set(tokenizer.encode("<|im_end|>"))
 
@@ -86,10 +93,11 @@ def test_logits_and_tokenizer(tmp_path: Path) -> None:
     ("change", "error"),
     [
         ({"arch": "mamba"}, UnsupportedModelError),
-        ({"scaling": "yarn"}, UnsupportedModelError),
-        ({"pre": "llama-bpe"}, UnsupportedModelError),
-        ({"extra": "rope_freqs.weight"}, UnsupportedModelError),
-        ({"extra": "blk.0.attn_q.bias"}, UnsupportedModelError),
+        ({"scaling": "yarn"}, FormatError),  # by what factor?
+        ({"scaling": "spiral"}, UnsupportedModelError),
+        ({"extra": "rope_freqs.weight"}, FormatError),
+        ({"extra": "blk.0.attn_sinks.weight"}, UnsupportedModelError),
+        ({"facts": {"mystery": 8}}, UnsupportedModelError),
         ({"facts": {"expert_count": 8}}, UnsupportedModelError),
         ({"facts": {"attention.head_count_kv": 3}}, UnsupportedModelError),
         ({"facts": {"feed_forward_length": 23}}, FormatError),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import veracity
 from tests.support.network_files import save_network
 from tests.support.toy_vision import network
 from veracity.cli import main
-from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
 from veracity.formats.npy import array_bytes, load_array, read_array, save_array
-from veracity.formats.tensor_proof import TensorProof
+from veracity.formats.tensor_proof import TensorProof, values_digest
+from veracity.graph import Port
+from veracity.proving.grid import arranged, samples_of
 
 
 class Custody:
@@ -74,10 +77,6 @@ def test_any_other_value_is_rejected(custody: Custody) -> None:
 
 def test_digests_of_other_values_do_not_help(custody: Custody) -> None:
     """The file's digests are only a hint: the argument is bound to the integers themselves."""
-    from dataclasses import replace
-
-    from veracity.formats.tensor_proof import values_digest
-
     outputs = {n: x.copy() for n, x in custody.proved.outputs.items()}
     outputs["class"] = (outputs["class"] + 1) % 5
     lie = replace(
@@ -89,6 +88,86 @@ def test_digests_of_other_values_do_not_help(custody: Custody) -> None:
     )
     with pytest.raises(VerificationError, match=r"opening|sumcheck|round|claim"):
         veracity.verify_tensors(lie, custody.commitment, custody.x, outputs)
+
+
+@pytest.fixture(scope="module")
+def several(custody: Custody) -> tuple[np.ndarray, veracity.ProvedTensors]:
+    x = np.stack([custody.x, custody.x / 2, -custody.x])
+    return x, veracity.prove_tensors(custody.program, custody.secret, x, context="case 7")
+
+
+def test_several_samples_are_one_statement(
+    custody: Custody, several: tuple[np.ndarray, veracity.ProvedTensors]
+) -> None:
+    x, proved = several
+    for name, y in proved.outputs.items():
+        alone = [veracity.prove_tensors(custody.program, custody.secret, one).outputs for one in x]
+        assert np.array_equal(y, np.stack([one[name] for one in alone]).reshape(y.shape))
+    found = veracity.verify_tensors(
+        proved.proof, custody.commitment, x, proved.outputs, context="case 7"
+    )
+    assert (found.samples, found.context) == (3, "case 7")
+    with pytest.raises(MismatchError, match="another context"):
+        veracity.verify_tensors(
+            proved.proof, custody.commitment, x, proved.outputs, context="case 8"
+        )
+
+
+def test_samples_are_not_exchanged_nor_their_number_changed(
+    custody: Custody, several: tuple[np.ndarray, veracity.ProvedTensors]
+) -> None:
+    """Neither digests nor numbers that fit the lie help: the argument is about the program."""
+    x, proved = several
+    y = proved.outputs
+    lies = [
+        (x[[1, 0, 2]], y, 3), (x, {n: v[[0, 2, 1]] for n, v in y.items()}, 3),
+        (x[:2], {n: v[:2] for n, v in y.items()}, 2), (x[:2], y, 3), (x, y, 2),
+        (x[0], {n: v[0] for n, v in y.items()}, 0),
+        (np.concatenate([x, x[:1]]), {n: np.concatenate([v, v[:1]]) for n, v in y.items()}, 4),
+    ]  # fmt: skip
+    ports = {**network().program.inputs, **network().program.outputs}
+
+    def fitting(values: dict[str, np.ndarray]) -> dict[str, bytes]:
+        scaled = {n: np.ldexp(v, ports[n].exponent).astype(np.int64) for n, v in values.items()}
+        return {n: values_digest(v) for n, v in scaled.items()}
+
+    for inputs, outputs, samples in lies:
+        lie = replace(
+            proved.proof,
+            inputs=fitting({"x": np.floor(inputs * 256 + 0.5) / 256}),
+            outputs=fitting(outputs),
+            samples=samples,
+        )
+        with pytest.raises(VerificationError):
+            veracity.verify_tensors(lie, custody.commitment, inputs, outputs)
+    for changed in ({"samples": 0}, {"samples": 4}, {"context": "case 8"}, {"context": ""}):
+        with pytest.raises(VerificationError):
+            veracity.verify_tensors(replace(proved.proof, **changed), custody.commitment, x, y)
+
+
+def test_samples_in_links_and_processes(
+    custody: Custody, several: tuple[np.ndarray, veracity.ProvedTensors]
+) -> None:
+    x, proved = several
+    made = veracity.prove_tensors(custody.program, custody.secret, x, jobs=2)
+    assert made.proof.cuts
+    for name, y in made.outputs.items():
+        assert np.array_equal(y, proved.outputs[name])
+    veracity.verify_tensors(made.proof, custody.commitment, x, made.outputs)
+    with pytest.raises(UsageError, match="raise --memory"):
+        veracity.prove_tensors(custody.program, custody.secret, x, memory=1 << 20)
+
+
+def test_arrays_of_samples() -> None:
+    ports = {"a": Port((1, 4), 0, -9, 9), "b": Port((3,), 0, -9, 9)}
+    for a, b, samples in (((1, 4), (3,), 0), ((5, 4), (5, 3), 5), ((5, 1, 4), (5, 3), 5)):
+        arrays = {"a": np.zeros(a), "b": np.zeros(b)}
+        assert samples_of(ports, arrays) == samples
+        laid = arranged("a", ports["a"].dims, arrays["a"], samples)
+        assert laid.shape == ((samples, 1, 4) if samples else (1, 4))
+    for a, b in (((1, 4), (5, 3)), ((5, 4), (6, 3)), ((5, 5), (5, 3)), ((), (3,)), ((4,), (3,))):
+        with pytest.raises(UsageError):
+            samples_of(ports, {"a": np.zeros(a), "b": np.zeros(b)})
 
 
 def test_names_that_are_not_those_of_ports(custody: Custody) -> None:

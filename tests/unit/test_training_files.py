@@ -11,6 +11,7 @@ import pytest
 from tests.support.training import ENGINE, small_examples, small_recipe
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.images import save_image
 from veracity.formats.training import RunDescription
 from veracity.training.data import (
     check_row,
@@ -19,7 +20,8 @@ from veracity.training.data import (
     reveal_row,
     verify_data,
 )
-from veracity.training.recipe import dense_widths, layers_of, parse_plan
+from veracity.training.exclusion import read_input
+from veracity.training.recipe import layers_of, parse_plan
 
 RECIPE = """
 [network]
@@ -98,7 +100,7 @@ class Dropout:
 
 
 def test_modules_are_read_by_name() -> None:
-    assert dense_widths(layers_of([Linear(5), ReLU(), Linear(3)])) == (5, 3)
+    assert layers_of([Linear(5), ReLU(), Linear(3)]) == ["dense 5", "relu", "dense 3"]
     with pytest.raises(UsageError, match="Dropout"):
         layers_of([Linear(5), Dropout()])
 
@@ -119,6 +121,26 @@ def test_data_in_files(tmp_path: Path) -> None:
         inputs, found = read_examples(tmp_path / source)
         assert np.array_equal(inputs, x.reshape(4, 6))
         assert np.array_equal(found, y)
+
+
+def test_data_in_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
+    for i, pixels in enumerate(x):
+        folder = tmp_path / "pictures" / ("ant", "bee")[i // 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        save_image(folder / f"{i}.png", pixels)
+        (folder / "notes.txt").write_text("no picture")
+    found, labels = read_examples(tmp_path / "pictures")
+    assert np.array_equal(found, x.reshape(6, 60))
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert read_input(tmp_path / "pictures" / "bee" / "4.png") == x[4].tobytes()
+    save_image(tmp_path / "pictures" / "bee" / "9.png", x[0, :3])
+    with pytest.raises(FormatError, match="another size"):
+        read_examples(tmp_path / "pictures")
+    (tmp_path / "none" / "ant").mkdir(parents=True)
+    with pytest.raises(UsageError, match="no picture"):
+        read_examples(tmp_path / "none")
 
 
 def test_data_that_are_none(tmp_path: Path) -> None:
@@ -183,7 +205,9 @@ def test_a_description_has_one_spelling() -> None:
         (b'"loss":"cross_entropy"', b'"loss":"hinge"'),
         (b'"rates":[[', b'"rates":[[30,1],[30,'),
         (b'"rates":[[', b'"rates":[[1,99999999],['),
-        (b'"widths":[', b'"widths":[[],'),
+        (b'"input":[', b'"input":[[],'),
+        (b'"layers":[', b'"layers":[3,'),
+        (b'"dense 6"', b'"dense  6"'),
         (b'"beacon":"78"', b'"beacon":"7"'),
         (b'"data":["00', b'"data":["'),
         (b"{", b"[{"),

@@ -23,6 +23,7 @@ COMMANDS = {
     "commit": "proving.commit",
     "estimate": "estimate.estimate",
     "prove": "proving.prove",
+    "evaluate": "evaluate.evaluate",
     "verify": "verify.verify",
     "inspect": "verify.inspect",
     "bench": "bench.bench",
@@ -30,6 +31,7 @@ COMMANDS = {
     "completion": "completion.completion",
     "data": "data.data",
     "train": "train.train",
+    "export": "export.export",
 }
 
 

@@ -1,4 +1,4 @@
-"""``veracity data``: committing to examples, opening one, checking an opened one."""
+"""``veracity data``: committing to examples, opening one, excluding one, checking either."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, show_table, size
+from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import (
     FILE,
     backend_option,
@@ -18,26 +18,38 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import emit_json
-from veracity.codec import atomic_outputs, check_target, sibling
+from veracity.cli.owners import FOLDER, data_options, load_owners, reopen
+from veracity.codec import atomic_outputs, check_target, sibling, sniff
 from veracity.engine import load_engine
+from veracity.engine.api import Engine
+from veracity.errors import UsageError, VerificationError
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.exclusion import EXCLUSION_KIND, ExclusionProof
+from veracity.formats.training import TrainingProof
 from veracity.training.data import (
     check_row,
     commit_examples,
-    pixel_digest,
+    input_digest,
     read_examples,
     reveal_row,
+)
+from veracity.training.exclusion import (
+    check_exclusion,
+    exclude_input,
+    read_input,
+    require_whole_run,
 )
 
 __all__ = ["data"]
 
 SHARES = {"commit": 0.4, "lookups": 0.4, "products": 0.1, "opening": 0.1}
+EXCLUSION = {"lookups": 0.2, "products": 0.6, "opening": 0.2}
 ENDINGS = (".npz", ".csv")
 
 
 @click.group()
 def data() -> None:
-    """Commit to training data; open single examples."""
+    """Commit to training data; open single examples, or show that one is not there."""
 
 
 @data.command()
@@ -66,7 +78,8 @@ def commit(
     """Commit to examples, one row each, and prove that they are bytes with one label.
 
     SOURCE is a .npz with arrays x (uint8, one row per example) and y (classes), a .csv whose first
-    column is the label, or a folder with idx files. Publish the .vdata file; keep the .vdsec
+    column is the label, a folder with idx files, or a folder that has one folder of pictures for
+    each class, in order of name. Publish the .vdata file; keep the .vdsec
     file, which holds the examples and what opens their rows.
     """
     public_path = out or sibling(source, ".vdata", ENDINGS)
@@ -126,27 +139,151 @@ def reveal(secret: Path, public: Path, index: int, out: Path, force: bool) -> No
 
 
 @data.command()
-@click.argument("row", type=FILE)
-@click.option("--data", "public", type=FILE, required=True, help="The .vdata file that you trust.")
+@data_options
+@click.option("--run", type=FOLDER, help="Search all data of the run in this folder.")
+@click.option("--example", type=FILE, required=True, help="The input, a picture or bytes (.npy).")
+@click.option("--out", type=FILE, required=True, help="Where to write the proof, .vexcl.")
+@force_option
+@threads_option
+@backend_option
+@quiet_option
 @json_option
-def check(row: Path, public: Path, as_json: bool) -> None:
-    """Check that an opened example is that of a committed data set."""
-    opened, known = RowOpening.load(row), DataFile.load(public)
-    label = check_row(load_engine("cpu"), known, opened)
-    content = opened.values[: known.commitment.inputs]
+def exclude(
+    sets: tuple[Path, ...],
+    secrets: tuple[Path, ...],
+    run: Path | None,
+    example: Path,
+    out: Path,
+    force: bool,
+    threads: int | None,
+    backend: str,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Prove that data sets do not hold an example, whatever its label.
+
+    Exactly this example: one that differs in a bit is another. Each proof that you hand out, or
+    decline, tells whoever asked whether their example is there.
+    """
+    check_target(out, b"VEXC", reads=[example, *sets, *secrets], force=force)
+    started, engine = time.perf_counter(), load_engine(backend, threads=threads)
+    if run is None:
+        owners = load_owners(sets, secrets)
+    else:
+        _, owners = reopen(run, engine, sets, secrets)  # refuses all but the data of the run
+    with Bar(EXCLUSION, quiet=quiet) as bar:
+        proof = exclude_input(engine, owners, read_input(example), bar)
+        proof.save(out)
     facts: dict[str, Any] = {
-        "row": opened.index,
-        "label": label,
-        "sha256": pixel_digest(content),
-        "data": known.digest,
+        "file": str(out),
+        "data": [digest.hex() for digest in proof.data],
+        "examples": sum(found.commitment.examples for found, _ in owners),
+        "sha256": input_digest(proof.content),
+        "proof_bytes": out.stat().st_size,
+        "exclude_s": round(time.perf_counter() - started, 3),
     }
     if as_json:
         emit_json(facts)
         return
     show_table(
         [
-            ("checked", f"row {opened.index} of {known.digest}"),
-            ("label", label),
-            ("SHA-256 of its bytes", facts["sha256"]),
+            ("proved", f"none of {facts['examples']:,} examples is {example.name}, of any label"),
+            ("written", f"{out} ({size(facts['proof_bytes'])}): for whoever asked"),
+            ("data", "; ".join(facts["data"])),
+            ("time", clock(facts["exclude_s"])),
         ]
     )
+
+
+@data.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--data",
+    "sets",
+    type=FILE,
+    multiple=True,
+    required=True,
+    help="The .vdata file that you trust; all of a run's, for a proof of exclusion.",
+)
+@click.option("--example", type=FILE, help="The picture (or .npy) it should be about.")
+@click.option("--training", type=FILE, help="The run (.vtrain) whose data all were searched.")
+@json_option
+def check(
+    file: Path, sets: tuple[Path, ...], example: Path | None, training: Path | None, as_json: bool
+) -> None:
+    """Check an opened example (.vrow), or a proof that an example is not there (.vexcl)."""
+    engine, known = load_engine("cpu"), [DataFile.load(path) for path in sets]
+    content = None if example is None else read_input(example)
+    if sniff(file) == EXCLUSION_KIND:
+        facts = check_absent(engine, ExclusionProof.load(file), known, content, training)
+    else:
+        if training is not None or len(known) != 1:
+            raise UsageError("an opened row belongs to one data set, whatever was trained on it")
+        facts = check_opened(engine, RowOpening.load(file), known[0], content)
+    if as_json:
+        emit_json(facts)
+        return
+    show_table(flatten(facts))
+
+
+def check_opened(
+    engine: Engine, row: RowOpening, known: DataFile, content: bytes | None
+) -> dict[str, Any]:
+    """What a row that is checked says.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    row : RowOpening
+        What was opened.
+    known : DataFile
+        The data set that it should be in.
+    content : bytes or None
+        What it should hold.
+    """
+    label, found = check_row(engine, known, row), bytes(row.values[: known.commitment.inputs])
+    if content is not None and content != found:
+        raise VerificationError("the row holds another example", "row")
+    return {
+        "checked": f"row {row.index} of {known.digest}",
+        "row": row.index,
+        "label": label,
+        "sha256": input_digest(found),
+        "data": known.digest,
+    }
+
+
+def check_absent(
+    engine: Engine,
+    proof: ExclusionProof,
+    known: list[DataFile],
+    content: bytes | None,
+    training: Path | None,
+) -> dict[str, Any]:
+    """What a proof of exclusion that is checked says.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    proof : ExclusionProof
+        What was handed out.
+    known : list of DataFile
+        All that should have been searched.
+    content : bytes or None
+        The input that it should be about.
+    training : Path or None
+        The run whose data these should be.
+    """
+    if training is not None:
+        require_whole_run(proof, TrainingProof.load(training))
+    check_exclusion(engine, known, proof, content)
+    count = sum(found.commitment.examples for found in known)
+    return {
+        "checked": f"none of {count:,} examples is this one, under any label",
+        "sha256": input_digest(proof.content),
+        "data": [digest.hex() for digest in proof.data],
+        "examples": count,
+        "whole_run": training is not None,
+    }

@@ -19,23 +19,21 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import emit_json
+from veracity.cli.owners import FOLDER, SOURCES, data_options, load_owners, reopen, sources_of
 from veracity.codec import check_target
 from veracity.engine import load_engine
 from veracity.errors import UsageError
-from veracity.formats.data import DataFile, DataSecret
+from veracity.training.base import load_base
 from veracity.training.finish import finish_run, save_finished
 from veracity.training.jobs import train_with_jobs
 from veracity.training.recipe import read_plan
-from veracity.training.runner import CURVES, RunFolder, begin_run, open_run
+from veracity.training.runner import CURVES, RunFolder, begin_run
 from veracity.training.train import run_of
 
 __all__ = ["train"]
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
 SHARES = {"train": 0.35, "commit": 0.2, "lookups": 0.25, "products": 0.1, "opening": 0.1}
 FINISH = {"commit": 0.6, "lookups": 0.2, "products": 0.1, "opening": 0.1}
-#: Where a run's folder remembers the paths of its data; private, like the folder.
-SOURCES = "sources.json"
 
 
 class RunsByDefault(click.Group):
@@ -61,18 +59,11 @@ def train() -> None:
     """  # noqa: D301 (click reads the backspace)
 
 
-def data_options(command: Any) -> Any:
-    """``--data`` and ``--data-secret``, as often as there are owners."""
-    secret = click.option(
-        "--data-secret", "secrets", type=FILE, multiple=True, help="What opens it, .vdsec."
-    )
-    public = click.option("--data", "sets", type=FILE, multiple=True, help="A data set, .vdata.")
-    return public(secret(command))
-
-
 @train.command()
 @click.argument("recipe", type=FILE, required=False)
 @data_options
+@click.option("--init-model", type=FILE, help="Program of the model to start from, .vprog.")
+@click.option("--init-secret", type=FILE, help="What opens it, .vsec [default: beside its .vcom].")
 @click.option("--out", type=FOLDER, help="Folder of the run.")
 @click.option("--resume", type=FOLDER, help="Go on with the run in this folder.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be trained.")
@@ -85,6 +76,8 @@ def run(
     recipe: Path | None,
     sets: tuple[Path, ...],
     secrets: tuple[Path, ...],
+    init_model: Path | None,
+    init_secret: Path | None,
     out: Path | None,
     resume: Path | None,
     dry_run: bool,
@@ -99,20 +92,19 @@ def run(
     if (recipe is None) == (resume is None):
         raise UsageError("give a recipe to begin a run, or --resume FOLDER to go on with one")
     if resume is not None:
-        owners = owners_of(resume, sets, secrets)
-        folder = open_run(resume, engine, owners)
+        folder, owners = reopen(resume, engine, sets, secrets)
     elif recipe is not None:
         owners = load_owners(sets, secrets)
-        planned = run_of(read_plan(recipe), owners)
+        plan = read_plan(recipe)
+        base = load_base(plan.init, init_model, init_secret) if plan.init else None
+        planned = run_of(plan, owners, base)
         if dry_run:
             tell({"recipe": planned.recipe.to_json(), "windows": len(planned.ranges())}, as_json)
             return
         if out is None:
             raise UsageError("give --out FOLDER for the run")
-        paths = {"data": [str(p.resolve()) for p in sets]}
-        paths["secrets"] = [str(p.resolve()) for p in secrets]
-        notes = {SOURCES: json.dumps(paths).encode()}
-        folder = begin_run(out, engine, planned, owners, notes)
+        notes = {SOURCES: sources_of(sets, secrets, base)}
+        folder = begin_run(out, engine, planned, owners, notes, base)
     with Bar(SHARES, quiet=quiet) as bar:
         train_with_jobs(folder, owners, jobs, threads=threads, backend=backend, progress=bar)
     took = time.perf_counter() - started
@@ -125,39 +117,6 @@ def finish_hint(folder: RunFolder) -> str:
         f"veracity train finish {folder.path} --model net.vprog --commitment net.vcom "
         "--secret net.vsec --proof net.vtrain"
     )
-
-
-def load_owners(
-    sets: tuple[Path, ...], secrets: tuple[Path, ...]
-) -> list[tuple[DataFile, DataSecret]]:
-    """Data sets with what opens them, in the order they are given."""
-    if not sets or len(sets) != len(secrets):
-        raise UsageError("give --data and --data-secret once for every data set, in one order")
-    return [(DataFile.load(a), DataSecret.load(b)) for a, b in zip(sets, secrets, strict=True)]
-
-
-def owners_of(
-    folder: Path, sets: tuple[Path, ...], secrets: tuple[Path, ...]
-) -> list[tuple[DataFile, DataSecret]]:
-    """The data of a run: those given, or those it began with.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-    sets, secrets : tuple of Path
-        What stands on the command line.
-    """
-    if sets or secrets:
-        return load_owners(sets, secrets)
-    try:
-        paths = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
-        known = tuple(map(Path, paths["data"])), tuple(map(Path, paths["secrets"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"{folder.name!r} does not say where its data are; give --data and --data-secret"
-        ) from None
-    return load_owners(*known)
 
 
 def facts_of(folder: RunFolder) -> dict[str, Any]:
@@ -199,8 +158,7 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
 @json_option
 def status(folder: Path, sets: tuple[Path, ...], secrets: tuple[Path, ...], as_json: bool) -> None:
     """Tell where a run stands."""
-    owners = owners_of(folder, sets, secrets)
-    tell(facts_of(open_run(folder, load_engine("cpu"), owners)), as_json)
+    tell(facts_of(reopen(folder, load_engine("cpu"), sets, secrets)[0]), as_json)
 
 
 @train.command()
@@ -235,7 +193,7 @@ def finish(
         check_target(path, kind, reads=[p for p in outputs if p != path], force=force)
     started = time.perf_counter()
     engine = load_engine(backend, threads=threads)
-    opened = open_run(folder, engine, owners_of(folder, sets, secrets))
+    opened, _ = reopen(folder, engine, sets, secrets)
     with Bar(FINISH, quiet=quiet) as bar:
         finished = finish_run(opened, bar)
         save_finished(finished, model, commitment, secret, proof)

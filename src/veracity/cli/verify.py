@@ -16,16 +16,20 @@ from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
 from veracity.cli.tensors import read_ports
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED
+from veracity.cli.verify_accuracy import tell_accuracy
 from veracity.cli.verify_training import check_training, tell_trained, training_rows
 from veracity.errors import MismatchError, UsageError, VerificationError
+from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.commitment import Commitment
 from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import TrainingProof
 from veracity.proving.inspect import inspect_file, load_proof
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
-from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
+from veracity.proving.verify_accuracy import verify_accuracy
+from veracity.proving.verify_tensors import PROVED, VerifiedTensors, verify_tensors
 from veracity.training.verify import VerifiedTraining
+from veracity.work.effort import MAX_TIME
 
 __all__ = ["inspect", "verify"]
 
@@ -43,11 +47,20 @@ EXCERPT = 40
 )
 @click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
 @click.option(
-    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="A network's input (.npy)."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's input: numbers (.npy), a picture (.png, .ppm) or a seal (.vseal).",
 )
 @click.option(
-    "--output", "outputs", multiple=True, metavar="[NAME=]FILE", help="A network's output (.npy)."
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's output, likewise.",
 )
+@click.option("--samples", type=FILE, help="The examples of a proof about accuracy (.npz).")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @prompt_file_option
 @click.option("--answer", help="Words you expect to be the answer.")
@@ -55,6 +68,15 @@ EXCERPT = 40
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
 @click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
 @click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
+@click.option(
+    "--max-time",
+    type=float,
+    default=MAX_TIME,
+    show_default=True,
+    metavar="SECONDS",
+    help="Refuse to begin a check that may take longer.",
+)
+@click.option("--init", type=FILE, help="The model that training started from (.vcom), if any.")
 @threads_option
 @backend_option
 @quiet_option
@@ -65,6 +87,7 @@ def verify(
     digest: str | None,
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
+    samples: Path | None,
     prompt: str | None,
     prompt_file: Path | None,
     answer: str | None,
@@ -72,12 +95,14 @@ def verify(
     context: str | None,
     training: Path | None,
     data: tuple[Path, ...],
+    max_time: float,
+    init: Path | None,
     threads: int | None,
     backend: str,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check a proved answer, a network's proved output, or a training proof; print what is proved.
+    """Check a proved answer, a network's output or accuracy, or training; print what is proved.
 
     The first line is ACCEPTED or REJECTED. The prompt and the answer are decoded from the proved
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
@@ -93,9 +118,9 @@ def verify(
     trained: VerifiedTraining | None = None
     try:
         if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, **common, quiet=quiet)
+            trained = check_training(given, pinned, data, init=init, **common, quiet=quiet)
         elif training is not None:
-            trained = check_training(training, pinned, data, **common, quiet=quiet)
+            trained = check_training(training, pinned, data, init=init, **common, quiet=quiet)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
@@ -103,12 +128,42 @@ def verify(
         refuse_words("training", raw, expected, answer, context)
         tell_trained(trained, as_json)
         return
+    if isinstance(given, AccuracyProof):
+        refuse_words("accuracy", raw, expected, answer)
+        if samples is None or inputs or outputs:
+            raise UsageError("a proof about accuracy needs --samples alone: it does not hold them")
+        try:
+            with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
+                found = verify_accuracy(
+                    given,
+                    pinned,
+                    samples,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
+                )
+        except VerificationError as error:
+            tell_rejected(error, as_json)
+            raise click.exceptions.Exit(EXIT_FALSE) from None
+        tell_accuracy(found, as_json)
+        return
+    if samples is not None:
+        raise UsageError("--samples is for proofs about accuracy")
     if isinstance(given, TensorProof):
-        refuse_words("tensors", raw, expected, answer, context)
+        refuse_words("tensors", raw, expected, answer)
         arrays = read_ports(inputs, outputs)
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-                verified = verify_tensors(given, pinned, *arrays, **common, progress=bar)
+                verified = verify_tensors(
+                    given,
+                    pinned,
+                    *arrays,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
+                )
         except VerificationError as error:
             tell_rejected(error, as_json)
             raise click.exceptions.Exit(EXIT_FALSE) from None
@@ -126,6 +181,7 @@ def verify(
                 raw=raw,
                 digest=digest,
                 context=context,
+                max_time=max_time,
                 threads=threads,
                 backend=backend,
                 progress=bar,
@@ -149,7 +205,7 @@ def refuse_words(what: str, raw: bool, *words: str | None) -> None:
         Prompt, answer and context that were expected.
     """
     if raw or any(given is not None for given in words):
-        raise UsageError(f"this proof is about {what}: it has no prompt, answer or context")
+        raise UsageError(f"this proof is about {what}: it has no such text")
 
 
 def tell_accepted(
@@ -225,13 +281,15 @@ def tell_tensors(
     ACCEPTED.begin()
     ACCEPTED.show(
         [
-            *((name, f"integers with SHA-256 {digest}") for name, digest in result.digests.items()),
+            *((name, port_row(result, name)) for name in result.digests),
             *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
+            *([("samples", result.samples)] if result.samples else []),
+            *([("bound to", exact(result.context))] if result.context else []),
             ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
             ("commitment", result.commitment_digest),
             ("program", model.program_digest),
             ("proved", f"that {PROVED}"),
-            ("not proved", NOT_PROVED),
+            ("not proved", result.not_proved),
         ]
     )
     ACCEPTED.show(
@@ -245,6 +303,14 @@ def tell_tensors(
     )
     if trained is not None:
         ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
+
+
+def port_row(result: VerifiedTensors, name: str) -> str:
+    """What is known of a port: a picture, a seal, or integers."""
+    if name in result.pictures:
+        return str(result.pictures[name])
+    kind = "sealed, commitment" if name in result.sealed else "integers"
+    return f"{kind} with SHA-256 {result.digests[name]}"
 
 
 def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:

@@ -9,7 +9,7 @@ from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED
 from veracity.formats.commitment import Commitment
 from veracity.formats.training import TrainingProof
-from veracity.training.verify import PROVED, VerifiedTraining, verify_training
+from veracity.training.verify import VerifiedTraining, verify_training
 
 __all__ = ["check_training", "tell_trained"]
 
@@ -21,6 +21,7 @@ def check_training(
     commitment: Commitment,
     data: tuple[Path, ...],
     *,
+    init: Path | None = None,
     digest: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
@@ -36,6 +37,8 @@ def check_training(
         The model.
     data : tuple of Path
         Every ``.vdata``.
+    init : Path, optional
+        The ``.vcom`` that it started from.
     digest : str, optional
         The commitment's digest as its publisher announces it.
     threads : int, optional
@@ -47,8 +50,8 @@ def check_training(
     """
     with Bar(SHARES, quiet=quiet) as bar:
         return verify_training(
-            proof, commitment, list(data), digest=digest, threads=threads, backend=backend,
-            progress=bar,
+            proof, commitment, list(data), init=init, digest=digest, threads=threads,
+            backend=backend, progress=bar,
         )  # fmt: skip
 
 
@@ -77,7 +80,10 @@ def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
         for digest, label in zip(found.data, found.labels, strict=True)
     ]
     return [
-        ("network", " - ".join(map(str, recipe.widths)) + ", dense layers with ReLU"),
+        (
+            "network",
+            f"{' x '.join(map(str, recipe.network.input))}: {', '.join(recipe.network.layers)}",
+        ),
         ("trained", f"{recipe.steps:,} steps of {recipe.batch} of {found.examples:,} examples"),
         ("loss", recipe.loss.replace("_", "-")),
         (
@@ -85,10 +91,11 @@ def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
             f"{min(rates)} to {max(rates)}, in all {sum(rates)} / 2^{recipe.rate_bits}",
         ),
         ("data", "; ".join(names)),
+        ("started from", found.init or "weights that a public seed gives"),
         ("beacon", found.beacon.decode("utf-8", "replace") if found.beacon else "none"),
         ("", ""),
         ("checked", f"in {clock(found.seconds)}, proof of {size(found.proof_bytes)}"),
         ("commitment", found.commitment_digest),
-        ("proved", f"that {PROVED}"),
+        ("proved", f"that {found.proved}"),
         ("not proved", found.not_proved),
     ]

@@ -35,10 +35,14 @@ EXTENSIONS = {
     b"VDAT": "data commitment",
     b"VDSC": "data secret",
     b"VROW": "opened row",
+    b"VEXC": "proof of exclusion",
     b"VTRN": "training proof",
     b"VCUT": "checkpoint",
     b"VWIN": "window",
     b"VPRT": "proof about tensors",
+    b"VACC": "proof about accuracy",
+    b"VSEA": "seal",
+    b"VSKY": "seal key",
 }
 
 

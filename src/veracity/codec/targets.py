@@ -25,6 +25,7 @@ _NAMES = {
     b"VDAT": "a data commitment",
     b"VDSC": "a data secret",
     b"VROW": "an opened row",
+    b"VEXC": "a proof of exclusion",
     b"VTRN": "a training proof",
     b"VCUT": "a checkpoint",
     b"VWIN": "a window",

@@ -2,7 +2,7 @@
 
 ``.vtrain``: header; description (canonical JSON); digest of the ``.vcom``; after each window the
 rows of its weights and its proof; the rounding. The description holds recipe, digests of the data
-in order, steps per window, row length and beacon.
+in order, steps per window, row length, beacon and the digest of the model that it starts from.
 ``.vwin``: header; digest of the description; index; rows; proof.
 ``.vckpt``: header; digest of the description; index; cut seed; master weights; SHA-256. Mode 0600.
 """
@@ -30,6 +30,8 @@ from veracity.codec import (
 from veracity.codec.files import Source, name_of, require_private
 from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe, Weights
+from veracity.graph.training.network import Network
+from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment
 from veracity.zkml.training.run import Run, RunProof
 
@@ -41,8 +43,10 @@ MAX_DESCRIPTION = 1 << 24
 MAX_WINDOWS = 1 << 20
 MAX_WINDOW = 1 << 26
 MAX_FILE = (1 << 31) - 1
-_FIELDS = {"recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str}
-_RECIPE = {"widths", "batch", "rates", "integers", "weight_exponent", "loss"}
+_FIELDS = {
+    "recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str, "init": str,
+}  # fmt: skip
+_RECIPE = {"input", "layers", "batch", "rates", "integers", "weight_exponent", "loss"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class RunDescription:
         Steps per window; logarithm of the row length.
     beacon : bytes
         Public randomness.
+    init : bytes
+        Digest of the model commitment that the run starts from; empty for a start from the seed.
     """
 
     recipe: Recipe
@@ -66,15 +72,17 @@ class RunDescription:
     window: int
     log_columns: int
     beacon: bytes
+    init: bytes = b""
 
     @staticmethod
     def of(run: Run) -> RunDescription:
         """The description of a run."""
         digests = tuple(d.digest for d in run.data)
-        return RunDescription(run.recipe, digests, run.window, run.log_columns, run.beacon)
+        init = b"" if run.base is None else run.base.commitment.digest
+        return RunDescription(run.recipe, digests, run.window, run.log_columns, run.beacon, init)
 
-    def run(self, data: Sequence[DataCommitment]) -> Run:
-        """The run on data that somebody trusts; UsageError where they are not its data."""
+    def run(self, data: Sequence[DataCommitment], base: BaseModel | None = None) -> Run:
+        """The run on data, and from a model, that somebody trusts; UsageError for any others."""
         known = {d.digest: d for d in data}
         missing = [d for d in self.data if d not in known]
         if missing:
@@ -84,8 +92,16 @@ class RunDescription:
             )
         if len(known) > len(self.data):
             raise UsageError("the run was not on all of the data sets given")
+        if base is None and self.init:
+            raise UsageError("the run started from a committed model; give its .vcom (--init)")
+        if base is not None and base.commitment.digest != self.init:
+            raise UsageError(
+                "the run started from another model than the one given"
+                if self.init
+                else "the run started from a public seed, not from a model"
+            )
         chosen = tuple(known[d] for d in self.data)
-        return Run(self.recipe, chosen, self.window, self.log_columns, self.beacon)
+        return Run(self.recipe, chosen, self.window, self.log_columns, self.beacon, base)
 
     @cached_property
     def encoded(self) -> bytes:
@@ -97,6 +113,7 @@ class RunDescription:
                 "window": self.window,
                 "log_columns": self.log_columns,
                 "beacon": self.beacon.hex(),
+                "init": self.init.hex(),
             }
         )
 
@@ -120,11 +137,13 @@ class RunDescription:
                 plain["window"],
                 plain["log_columns"],
                 bytes.fromhex(plain["beacon"]),
+                bytes.fromhex(plain["init"]),
             )
             found.recipe.validate()
         except (ValueError, TypeError, KeyError, OverflowError, UsageError):
             raise FormatError(where, "it describes no run") from None
-        if any(len(d) != DIGEST_BYTES for d in found.data) or found.encoded != data:
+        digests = [*found.data, *([found.init] if found.init else [])]
+        if any(len(d) != DIGEST_BYTES for d in digests) or found.encoded != data:
             raise FormatError(where, "it is not in canonical form")
         return found
 
@@ -132,19 +151,21 @@ class RunDescription:
 def _recipe(plain: dict[str, Any]) -> Recipe:
     if plain.keys() != _RECIPE or not all(type(n) is int for n in _numbers(plain)):
         raise UsageError("a recipe has other fields")
+    if not all(type(text) is str for text in plain["layers"]):
+        raise UsageError("layers are texts")
     if sum(count for _, count in plain["rates"]) > 1 << 20:
         raise UsageError("too many steps")
     rates = tuple(m for m, count in plain["rates"] for _ in range(count))
     a, g, q = plain["integers"]
     return Recipe(
-        tuple(plain["widths"]), plain["batch"], rates, a, g, q, plain["weight_exponent"],
-        plain["loss"],
+        Network(tuple(plain["input"]), tuple(plain["layers"])), plain["batch"], rates, a, g, q,
+        plain["weight_exponent"], plain["loss"],
     )  # fmt: skip
 
 
 def _numbers(plain: dict[str, Any]) -> list[Any]:
     runs = [n for run in plain["rates"] for n in run]
-    return [*plain["widths"], *plain["integers"], *runs, plain["batch"], plain["weight_exponent"]]
+    return [*plain["input"], *plain["integers"], *runs, plain["batch"], plain["weight_exponent"]]
 
 
 @dataclass(frozen=True)

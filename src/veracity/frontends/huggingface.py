@@ -6,7 +6,6 @@ folder are the model, and what contradicts it, is here.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from pathlib import Path
@@ -18,12 +17,11 @@ from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.formats.program import ProgramFile
 from veracity.frontends.assembly import assemble, select
 from veracity.frontends.families import HARMLESS, Family
+from veracity.frontends.folder_tokenizer import folder_tokenizer
 from veracity.frontends.huggingface_table import find_family
 from veracity.frontends.safetensors import read_safetensors
 from veracity.frontends.settings import Settings
 from veracity.lm.decoder import FloatModel, Floats, check_model
-from veracity.lm.tokenizer import Tokenizer
-from veracity.lm.tokenizer_json import byte_level_bytes
 
 __all__ = ["read_folder"]
 
@@ -66,7 +64,7 @@ def read_folder(folder: Path) -> ProgramFile:
     }
     if said := (*notes, *said):
         source["notes"] = list(said)
-    return ProgramFile(source, model, _tokenizer(folder, model.config.vocab, facts))
+    return ProgramFile(source, model, folder_tokenizer(folder, model.config.vocab, facts))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -158,39 +156,3 @@ def _without(names: str | tuple[str, ...], prefix: str) -> str | tuple[str, ...]
     if isinstance(names, str):
         return names.removeprefix(prefix)
     return tuple(name.removeprefix(prefix) for name in names)
-
-
-def _tokenizer(folder: Path, vocab: int, facts: dict[str, Any]) -> Tokenizer:
-    """A byte-level BPE ``tokenizer.json``; special tokens stay out of users' reach."""
-    body = _json(folder / "tokenizer.json")
-    if (body.get("model") or {}).get("type") != "BPE" or "ByteLevel" not in json.dumps(
-        [body.get("pre_tokenizer"), body.get("decoder")]
-    ):
-        raise UnsupportedModelError(
-            "tokenizer.json", "a tokenizer that is not byte-level BPE", "use a model that has one"
-        )
-    try:
-        added = {int(t["id"]): str(t["content"]) for t in body.get("added_tokens") or []}
-        vocabulary = {t: i for t, i in body["model"]["vocab"].items() if i not in added}
-        spelled = {int(i): byte_level_bytes(t) for t, i in vocabulary.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError("tokenizer.json", "does not parse") from error
-    none = dict.fromkeys(("truncation", "padding", "post_processor"))
-    model = {**body["model"], "vocab": vocabulary}
-    table = [added[i].encode() if i in added else spelled.get(i, b"") for i in range(vocab)]
-    stops = {i for i, t in added.items() if t in ("<|endoftext|>", "</s>", "<|im_end|>")}
-    ends = facts.get("eos_token_id")
-    stops |= {i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int and i >= 0}
-    tokenizer = Tokenizer(
-        {
-            "kind": "bytes",
-            "tokens": [base64.b64encode(t).decode() for t in table],
-            "json": json.dumps({**body, **none, "added_tokens": [], "model": model}),
-            "special": sorted(i for i in added if i < vocab),
-            "stop": sorted(i for i in stops if i < vocab),
-            "raw": [[], []],
-            "chat": None,
-        }
-    )
-    tokenizer.prepare()
-    return tokenizer

@@ -11,7 +11,7 @@ from veracity.frontends.families import Family, decoder
 from veracity.frontends.rotary import turning_of
 from veracity.frontends.settings import Settings
 
-__all__ = ["FAMILIES", "find_family"]
+__all__ = ["FAMILIES", "alibi_slopes", "cap_text", "find_family"]
 
 _AT = "model.layers.{i}."
 _NORMS = {"attn_norm": _AT + "input_layernorm", "mlp_norm": _AT + "post_attention_layernorm"}
@@ -111,7 +111,8 @@ def _scaled_embedding(design: Design) -> Design:
     return replace(design, embed_scale=design.config.dim**0.5, unit_gain=True)
 
 
-def _cap(s: Settings, name: str, usual: float | None) -> str:
+def cap_text(s: Settings, name: str, usual: float | None) -> str:
+    """A soft cap as decimal text; empty for none."""
     value = s.take(name, default=usual)
     if value is None or value == 0:
         return ""
@@ -124,7 +125,10 @@ def _cap(s: Settings, name: str, usual: float | None) -> str:
 def _gemma2(s: Settings) -> Design:
     s.only({"attention_bias": (False, True), "use_bidirectional_attention": (False,)})
     scalar = s.number("query_pre_attn_scalar", default=256.0)
-    score, logit = _cap(s, "attn_logit_softcapping", 50.0), _cap(s, "final_logit_softcapping", 30.0)
+    score, logit = (
+        cap_text(s, "attn_logit_softcapping", 50.0),
+        cap_text(s, "final_logit_softcapping", 30.0),
+    )
     design = decoder(
         s, "gemma2", context=8192, head_dim=256, activation="gelu_pytorch_tanh", tied=True,
         sliding=lambda i: i % 2 == 0, post_norm=True, score_cap=score, logit_cap=logit,
@@ -135,7 +139,10 @@ def _gemma2(s: Settings) -> Design:
 def _gemma3(s: Settings) -> Design:
     s.only({"attention_bias": (False, True), "use_bidirectional_attention": (False,)})
     scalar = s.number("query_pre_attn_scalar", default=256.0)
-    score, logit = _cap(s, "attn_logit_softcapping", None), _cap(s, "final_logit_softcapping", None)
+    score, logit = (
+        cap_text(s, "attn_logit_softcapping", None),
+        cap_text(s, "final_logit_softcapping", None),
+    )
     pattern = s.whole("sliding_window_pattern", "_sliding_window_pattern", default=6)
     design = decoder(
         s, "gemma3", context=131072, head_dim=256, activation="gelu_pytorch_tanh", tied=True,
@@ -374,10 +381,12 @@ def _bloom(s: Settings) -> Design:
         gated=False, tied=True,
     )  # fmt: skip
     heads = design.config.kv_heads * design.config.group
-    return replace(design, config=replace(design.config, slopes=_slopes(heads)), fused="groups")
+    return replace(
+        design, config=replace(design.config, slopes=alibi_slopes(heads)), fused="groups"
+    )
 
 
-def _slopes(heads: int) -> tuple[str, ...]:
+def alibi_slopes(heads: int) -> tuple[str, ...]:
     """ALiBi's slopes: a geometric series, and every other term of a finer one for the rest."""
     whole = 1 << (heads.bit_length() - 1)
     found = [2.0 ** (-8.0 * (i + 1) / whole) for i in range(whole)]

@@ -1,21 +1,24 @@
 """The safetensors format: a 64-bit header length, a JSON header, then raw tensors.
 
-Read here directly, because bfloat16 has no NumPy type. Format: README of the safetensors project.
+Read here directly, because bfloat16 has no NumPy type; written by the format's own package.
+Format: README of the safetensors project.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.errors import FormatError, UnsupportedModelError
 from veracity.lm.decoder import Floats
 
-__all__ = ["read_safetensors"]
+__all__ = ["read_safetensors", "safetensors_bytes"]
 
 _HEADER_LIMIT = 100_000_000
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -116,3 +119,10 @@ def _tensor(path: Path, name: str, entry: Any, base: int, size: int) -> Floats |
         return bits.view(np.float32).reshape(shape)
     kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
     return np.frombuffer(raw, dtype=kinds[kind]).astype(np.float32).reshape(shape)
+
+
+def safetensors_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """A file of tensors; needs the package of the format, which decides how they lie."""
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.ascontiguousarray(x) for name, x in tensors.items()}))

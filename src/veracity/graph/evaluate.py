@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,7 +108,11 @@ def execute(
 
 
 def run_ops(
-    program: Program, run: Run, given: Mapping[str, Array], span: tuple[int, int] | None = None
+    program: Program,
+    run: Run,
+    given: Mapping[str, Array],
+    span: tuple[int, int] | None = None,
+    keep: Collection[str] = (),
 ) -> dict[str, Array]:
     """Run ops, dropping every value after its last use; returns those that are left.
 
@@ -122,6 +126,8 @@ def run_ops(
         Integers by input port, and the results of earlier ops that are still read.
     span : tuple of int, optional
         Run ops ``start .. stop-1`` only.
+    keep : collection of str
+        Values that are wanted after their last use.
 
     Raises
     ------
@@ -133,7 +139,7 @@ def run_ops(
     for i, op in enumerate(program.ops[start:stop], start):
         values[op.name], _ = apply(op, run, values)
         for name in op.inputs():
-            if last[name] == i:
+            if last[name] == i and name not in keep:
                 values.pop(name, None)
     return values
 

@@ -83,6 +83,10 @@ def _log(x: Decimal) -> Decimal:
     return x.ln() if x > 0 else -_MOST
 
 
+def _log2_1p(x: Decimal) -> Decimal:
+    return (ONE + x).ln() / Decimal(2).ln() if x > -1 else -_MOST
+
+
 def _power(p: Decimal) -> Callable[[Decimal], Decimal]:
     def of(x: Decimal) -> Decimal:
         if x == 0:
@@ -150,6 +154,10 @@ FUNCTIONS: dict[str, Pair] = {
     "mish": (lambda x: x * np.tanh(_softplus_floats(x)), lambda x: x * _tanh(_softplus(x))),
     "exp": (lambda x: np.exp(np.minimum(x, 20.0)), lambda x: min(x, Decimal(20)).exp()),
     "log": (lambda x: _where(x, x > 0, np.log, -float(_MOST)), _log),
+    "log2_1p": (
+        lambda x: _where(x, x > -1, lambda y: np.log2(1 + y), -float(_MOST)),
+        _log2_1p,
+    ),
     "sqrt": (lambda x: np.sqrt(np.maximum(x, 0)), lambda x: max(x, ZERO).sqrt()),
     "sin": (np.sin, _sine),
     "cos": (np.cos, lambda x: _sine(x + _PI / 2)),

@@ -47,6 +47,7 @@ __all__ = [
     "axis_matrix",
     "wire_dims",
     "wire_gain",
+    "wire_over",
 ]
 
 MODES = ("zero", "edge", "reflect")
@@ -314,6 +315,17 @@ def wire_gain(wire: Wire, dims: Dims) -> int:
             gain *= step_gain(step, _known(dims[step.axis]))
         dims = _step_dims(step, dims)
     return gain
+
+
+def wire_over(wire: Wire) -> Wire:
+    """The same wire on values with one more, first axis, which no step touches."""
+    out = []
+    for step in wire:
+        if step.kind == "permute":
+            out.append(Step("permute", 0, (0, *(n + 1 for n in step.numbers))))
+        else:
+            out.append(Step(step.kind, step.axis + 1, step.numbers))
+    return tuple(out)
 
 
 def _known(n: Dim) -> int:

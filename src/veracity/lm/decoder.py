@@ -7,19 +7,19 @@ norm here only normalises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import frexp
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import FormatError, UnsupportedModelError
+from veracity.errors import FormatError
 from veracity.graph.functions import find_function
 from veracity.graph.ops.rotary import FREQUENCY_BITS
 from veracity.lm.config import Config
 
-__all__ = ["Config", "FloatModel", "check_model", "decimal", "fold_norm", "refuse_others"]
+__all__ = ["FloatModel", "check_model", "decimal", "fold_norm"]
 
 Floats = NDArray[np.float32]
 Observer = Callable[[str, Floats], None]
@@ -289,19 +289,3 @@ def _reproducible(matrix: Floats, vector: Floats) -> NDArray[np.float64]:
         total = total + rounded.sum(axis=1)
         rest = rest - rounded
     return total
-
-
-def refuse_others(found: Collection[str], known: Collection[str]) -> None:
-    """Refuse a file with tensors that the architecture has no use for: it is another model.
-
-    Raises
-    ------
-    UnsupportedModelError
-        Names the first such tensor.
-    """
-    others = sorted(set(found) - set(known))
-    if others:
-        raise UnsupportedModelError(
-            others[0], "a tensor outside the plain architecture",
-            "import a model without biases, experts or adapters beyond it",
-        )  # fmt: skip

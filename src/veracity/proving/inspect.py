@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from veracity.codec import read_file, sniff
 from veracity.codec.files import PROGRAM, Source, kind_of, name_of, stored_at
 from veracity.errors import FormatError, UsageError
+from veracity.formats.accuracy import ACCURACY_KIND, AccuracyProof
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.formats.data import (
@@ -19,8 +21,10 @@ from veracity.formats.data import (
     DataSecret,
     RowOpening,
 )
+from veracity.formats.exclusion import EXCLUSION_KIND, ExclusionProof
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
+from veracity.formats.seal import KEY_KIND, SEAL_KIND, Seal, SealKey
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import KIND as TENSORS
@@ -28,15 +32,16 @@ from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import PROOF_KIND, TrainingProof
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
+from veracity.proving.tokens import token_facts
 from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
 
-    AnyProof = Proof | TensorProof | TrainingProof
+    OfTraining = DataFile | DataSecret | RowOpening | ExclusionProof
+    AnyProof = Proof | TensorProof | AccuracyProof | TrainingProof
     AnyFile = (
-        Commitment | Secret | AnyProof | DataFile | DataSecret | RowOpening
-        | ProgramFile | NetworkFile
+        Commitment | Secret | Seal | SealKey | AnyProof | OfTraining | ProgramFile | NetworkFile
     )  # fmt: skip
 
 __all__ = ["inspect_file", "load", "load_proof"]
@@ -55,8 +60,8 @@ def load(source: Source) -> AnyFile:
 
     Returns
     -------
-    Commitment, Secret, Proof, TensorProof, TrainingProof, DataFile, DataSecret, RowOpening,
-    ProgramFile or NetworkFile
+    Commitment, Secret, Proof, TensorProof, AccuracyProof, TrainingProof, DataFile, DataSecret,
+    RowOpening, ExclusionProof, Seal, SealKey, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -84,10 +89,14 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
     loaders: dict[bytes | None, Callable[[Source], AnyFile]] = {
         PROOF: Proof.load,
         TENSORS: TensorProof.load,
+        ACCURACY_KIND: AccuracyProof.load,
+        SEAL_KIND: Seal.load,
+        KEY_KIND: lambda what: SealKey.load(what, shared=shared),
         DATA_KIND: DataFile.load,
         SECRET_KIND: DataSecret.load,
         ROW_KIND: RowOpening.load,
         PROOF_KIND: TrainingProof.load,
+        EXCLUSION_KIND: ExclusionProof.load,
     }
     if kind in loaders:
         return loaders[kind](what), size
@@ -108,7 +117,11 @@ def load_proof(source: Source) -> AnyProof:
     ------
     FormatError, UsageError
     """
-    kinds: dict[bytes | None, type[AnyProof]] = {TENSORS: TensorProof, PROOF_KIND: TrainingProof}
+    kinds: dict[bytes | None, type[AnyProof]] = {
+        TENSORS: TensorProof,
+        ACCURACY_KIND: AccuracyProof,
+        PROOF_KIND: TrainingProof,
+    }
     path = stored_at(source)
     if path is not None:
         return kinds.get(sniff(path), Proof).load(path)
@@ -141,8 +154,32 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "answer_ids": list(content.answer),
             "argument_bytes": len(content.argument),
         }
-    if isinstance(content, DataFile | DataSecret | RowOpening | TrainingProof):
+    if isinstance(content, DataFile | DataSecret | RowOpening | ExclusionProof | TrainingProof):
         return {**training_facts(content), "bytes": size}
+    if isinstance(content, Seal | SealKey):
+        public = content if isinstance(content, Seal) else content.seal
+        spec = public.tensor.spec
+        opens = isinstance(content, SealKey)
+        return {
+            "kind": "seal key (keep it)" if opens else "seal (public; shows no values)",
+            "bytes": size,
+            "seal": public.digest,
+            "dims": list(spec.dims),
+            "exponent": spec.exponent,
+            "range": [spec.low, spec.high],
+            **(mode_facts(source) if opens else {}),
+        }
+    if isinstance(content, AccuracyProof):
+        return {
+            "kind": "proof about accuracy (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "examples": content.examples_digest,
+            "samples": len(content.answers),
+            "context": content.context,
+            "segments": len(content.cuts) + 1,
+            "argument_bytes": len(content.argument),
+        }
     if isinstance(content, TensorProof):
         return {
             "kind": "proof about tensors (says nothing until it is verified)",
@@ -150,6 +187,10 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "commitment": content.commitment_digest,
             "inputs": {n: d.hex() for n, d in content.inputs.items()},
             "outputs": {n: d.hex() for n, d in content.outputs.items()},
+            "sealed": sorted(content.sealed),
+            "samples": content.samples,
+            "context": content.context,
+            "segments": len(content.cuts) + 1,
             "argument_bytes": len(content.argument),
         }
     from veracity.formats.program import NetworkFile
@@ -196,7 +237,7 @@ def mode_facts(source: Source) -> dict[str, str]:
     return {"mode": f"{mode:04o}{warning}"}
 
 
-def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) -> dict[str, Any]:
+def training_facts(content: OfTraining | TrainingProof) -> dict[str, Any]:
     """What the files of training say."""
     if isinstance(content, DataFile):
         found = content.commitment
@@ -221,6 +262,12 @@ def training_facts(content: DataFile | DataSecret | RowOpening | TrainingProof) 
             "data": content.digest.hex(),
             "row": content.index,
         }
+    if isinstance(content, ExclusionProof):
+        return {
+            "kind": "proof of exclusion (says nothing until it is checked)",
+            "data": [d.hex() for d in content.data],
+            "sha256_of_input": hashlib.sha256(content.content).hexdigest(),
+        }
     run = content.description
     return {
         "kind": "training proof (says nothing until it is verified)",
@@ -239,6 +286,7 @@ def program_facts(content: ProgramFile) -> dict[str, Any]:
         "parameters": content.parameters,
         "architecture": content.model.config.as_dict(),
         "calibrated": content.program is not None,
+        "text": token_facts(content.tokenizer),
     }
     if content.program is not None:
         facts["program"] = {

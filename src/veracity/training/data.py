@@ -19,10 +19,12 @@ from veracity.codec.files import reason_of
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.images import is_image, load_image
 from veracity.progress import Progress, silent
-from veracity.zk.keys import load_key
+from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml.training.data import (
     FORM_LOG_COLUMNS,
+    DataCommitment,
     commit_data,
     prove_form,
     row_bits,
@@ -35,6 +37,8 @@ __all__ = [
     "check_row",
     "checked_examples",
     "commit_examples",
+    "form_key",
+    "input_digest",
     "read_examples",
     "reveal_row",
     "verify_data",
@@ -52,7 +56,8 @@ def read_examples(source: str | Path) -> Examples:
     source : str or path
         A ``.npz`` with arrays ``x`` and ``y``; a CSV whose first column is the label; or a folder
         with two idx files (``*-images-idx3-ubyte``, ``*-labels-idx1-ubyte``, ``.gz`` or not; the
-        ``train`` ones where there are several).
+        ``train`` ones where there are several), or with a folder of pictures of equal size for each
+        class, classes in order of name.
 
     Raises
     ------
@@ -63,7 +68,8 @@ def read_examples(source: str | Path) -> Examples:
     y: Array
     try:
         if path.is_dir():
-            x, y = _read_idx_folder(path)
+            classes = sorted(p for p in path.iterdir() if p.is_dir())
+            x, y = _read_pictures(path.name, classes) if classes else _read_idx_folder(path)
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 x, y = np.asarray(arrays["x"]), np.asarray(arrays["y"])
@@ -99,6 +105,20 @@ def checked_examples(name: str, x: Array, y: Array) -> Examples:
     if y.dtype.kind not in "iu" or int(y.min()) < 0 or int(y.max()) >= 1 << 15:
         raise FormatError(name, "y holds something that is no class number")
     return np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.uint8), y.astype(np.int64)
+
+
+def _read_pictures(name: str, classes: Sequence[Path]) -> tuple[Array, Array]:
+    pictures: list[Array] = []
+    labels: list[int] = []
+    for label, folder in enumerate(classes):
+        for path in sorted(p for p in folder.iterdir() if is_image(p)):
+            pictures.append(load_image(path))
+            labels.append(label)
+            if pictures[-1].shape != pictures[0].shape:
+                raise FormatError(path.name, "it has another size than the first picture")
+    if not pictures:
+        raise UsageError(f"there is no picture in the folders of {name!r}")
+    return np.stack(pictures), np.array(labels, dtype=np.int64)
 
 
 def _read_idx_folder(folder: Path) -> tuple[Array, Array]:
@@ -163,7 +183,8 @@ def commit_examples(
     seed = os.urandom(32)
     secret = DataSecret(b"", seed, inputs, labels)
     values = secret.examples(classes)
-    key = load_key(engine, FORM_LOG_COLUMNS)
+    bits = max(row_bits(values.shape[1]), FORM_LOG_COLUMNS)
+    key = load_key(engine, bits)
     progress("commit", 0.0)
     commitment = commit_data(engine, key, values, classes, seed, label)
     progress("commit", 1.0)
@@ -171,10 +192,14 @@ def commit_examples(
     return DataFile(commitment, tuple(form)), DataSecret(commitment.digest, seed, inputs, labels)
 
 
+def form_key(engine: Engine, data: DataCommitment) -> CommitmentKey:
+    """The generators of proofs about all rows of a data set."""
+    return load_key(engine, max(row_bits(data.size), FORM_LOG_COLUMNS))
+
+
 def verify_data(engine: Engine, data: DataFile) -> None:
     """Check the proof of form; raises VerificationError or FormatError."""
-    key = load_key(engine, FORM_LOG_COLUMNS)
-    verify_form(engine, key, data.commitment, list(data.form))
+    verify_form(engine, form_key(engine, data.commitment), data.commitment, list(data.form))
 
 
 def reveal_row(data: DataFile, secret: DataSecret, index: int) -> RowOpening:
@@ -240,6 +265,6 @@ def require_pair(data: DataFile, secret: DataSecret) -> None:
         raise UsageError("the data secret belongs to another data set; pass the matching pair")
 
 
-def pixel_digest(values: Sequence[int]) -> str:
-    """SHA-256 of an example's bytes, to compare with one's own."""
-    return hashlib.sha256(bytes(values)).hexdigest()
+def input_digest(content: bytes) -> str:
+    """SHA-256 of an input's bytes, to compare with one's own."""
+    return hashlib.sha256(content).hexdigest()

@@ -2,7 +2,8 @@
 
 A worker opens the run's folder itself, finds the weights before its window there, repeats its
 steps (training is exact, and cheap beside a proof) and writes the window. What it needs beside the
-folder, the data and what opens them, comes over its socket.
+folder, the data and what opens them, comes over its socket; a model that the run starts from is
+read where it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from veracity.engine import load_engine
 from veracity.formats.data import DataFile, DataSecret
 from veracity.progress import Progress, silent
+from veracity.training.base import open_base
 from veracity.training.runner import Owners, RunFolder, open_run
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool
@@ -64,7 +66,9 @@ def train_with_jobs(
         folder.train(progress)
         return
     parts = [part for a, b in owners for part in (a.to_bytes(), b.to_bytes())]
-    body = {"folder": str(folder.path.resolve()), "backend": backend}
+    base = folder.base
+    files = None if base is None else [str(base.model), str(base.secret)]
+    body = {"folder": str(folder.path.resolve()), "backend": backend, "base": files}
     done = len(ranges) - len(missing)
 
     def report(part: int, phase: str, share: float) -> None:
@@ -94,7 +98,9 @@ def open_worker(setup: Message) -> Work:
     pairs = zip(setup.parts[::2], setup.parts[1::2], strict=True)
     owners = [(DataFile.from_bytes(a), DataSecret.from_bytes(b)) for a, b in pairs]
     engine = load_engine(setup.body["backend"])
-    folder = open_run(Path(setup.body["folder"]), engine, owners)
+    files = setup.body["base"]
+    base = None if files is None else open_base(*map(Path, files))
+    folder = open_run(Path(setup.body["folder"]), engine, owners, base)
 
     def work(part: Message, progress: Progress) -> Message:
         folder.prove_window(part.body["index"], progress)

@@ -29,7 +29,9 @@ from veracity.formats.data import DataFile, DataSecret
 from veracity.formats.training import Checkpoint, RunDescription, WindowFile
 from veracity.graph.training import Step, Weights, train_step
 from veracity.progress import Progress, silent
+from veracity.training.base import Base
 from veracity.training.data import require_pair
+from veracity.work.well_formed import require_well_formed
 from veracity.zk.committed import CommittedArray
 from veracity.zk.keys import load_key
 from veracity.zkml.boundary import Boundary
@@ -72,12 +74,15 @@ class RunFolder:
         What is proved.
     secrets : sequence of DataSecret
         What opens the data, owner after owner.
+    base : Base, optional
+        The model that it starts from.
     """
 
     path: Path
     engine: Engine
     run: Run
     secrets: Sequence[DataSecret] = field(repr=False)
+    base: Base | None = None
 
     @cached_property
     def digest(self) -> bytes:
@@ -87,8 +92,19 @@ class RunFolder:
     @cached_property
     def start(self) -> dict[str, Boundary]:
         """The first weights under rows that everybody can compute."""
+        recipe, base = self.run.recipe, self.base
+        if base is not None:
+            held, opening = base.network.weights, base.opening.opening
+            return base.public.boundaries(self.engine, recipe, held, opening)
         key = load_key(self.engine, self.run.log_columns)
-        return commit_start(self.engine, key, self.run.recipe, self.run.start_weights)
+        return commit_start(self.engine, key, recipe, self.run.start_weights)
+
+    @property
+    def start_weights(self) -> Weights:
+        """The first weights."""
+        if self.base is None:
+            return self.run.start_weights
+        return self.base.public.weights(self.run.recipe, self.base.network.weights)
 
     @cached_property
     def _examples(self) -> NDArray[np.int16]:
@@ -125,14 +141,14 @@ class RunFolder:
         return next((i for i in range(count) if self.window(i) is None), count)
 
     def checkpoint(self, index: int) -> Checkpoint:
-        """The weights before a window; those of the seed before the first one."""
+        """The weights before a window; the first ones before the first window."""
         path = self.checkpoint_path(index)
         if index == 0 and not path.exists():
             if any(self.path.glob("window-*.vwin")):  # under blinds of another seed
                 raise FormatError(
                     path.name, "it is missing, and windows hang on it; begin the run again"
                 )
-            checkpoint = Checkpoint(self.digest, 0, os.urandom(32), self.run.start_weights)
+            checkpoint = Checkpoint(self.digest, 0, os.urandom(32), self.start_weights)
             self.keep(checkpoint)
             return checkpoint
         found = Checkpoint.load(path, self.run.recipe)
@@ -325,6 +341,7 @@ def begin_run(
     run: Run,
     owners: Owners,
     notes: Mapping[str, bytes] | None = None,
+    base: Base | None = None,
 ) -> RunFolder:
     """A new folder for a run.
 
@@ -340,13 +357,19 @@ def begin_run(
         Data sets with what opens them, in the run's order.
     notes : mapping, optional
         Files of the owner's that stand beside the run; they are there before it begins.
+    base : Base, optional
+        The model that the run starts from.
 
     Raises
     ------
     UsageError
         The folder holds something, or run and data do not fit together.
+    VerificationError
+        The base carries no proof that its weights are integers.
     """
     run.check()
+    if base is not None:
+        require_well_formed(engine, base.commitment)
     folder = Path(path)
     try:
         make_folder(folder)
@@ -362,10 +385,12 @@ def begin_run(
     for name, content in (notes or {}).items():
         write_file(folder / name, content, mode=0o600)
     write_file(folder / DESCRIPTION, RunDescription.of(run).encoded)
-    return RunFolder(folder, engine, run, secrets)
+    return RunFolder(folder, engine, run, secrets, base)
 
 
-def open_run(path: str | Path, engine: Engine, owners: Owners) -> RunFolder:
+def open_run(
+    path: str | Path, engine: Engine, owners: Owners, base: Base | None = None
+) -> RunFolder:
     """A run that was begun before.
 
     Parameters
@@ -376,6 +401,8 @@ def open_run(path: str | Path, engine: Engine, owners: Owners) -> RunFolder:
         Backend.
     owners : sequence
         Data sets with what opens them.
+    base : Base, optional
+        The model that the run starts from.
 
     Raises
     ------
@@ -389,9 +416,10 @@ def open_run(path: str | Path, engine: Engine, owners: Owners) -> RunFolder:
         raise UsageError(f"there is no run in {folder.name!r}; begin one with `veracity train`")
     data = read_file(folder / DESCRIPTION, 1 << 24, "run description")
     description = RunDescription.parse(data, DESCRIPTION)
-    run = description.run([d.commitment for d, _ in owners])
+    public = None if base is None else base.public
+    run = description.run([d.commitment for d, _ in owners], public)
     run.check()
-    return RunFolder(folder, engine, run, _secrets(run, owners))
+    return RunFolder(folder, engine, run, _secrets(run, owners), base)
 
 
 def _secrets(run: Run, owners: Owners) -> list[DataSecret]:

@@ -18,9 +18,10 @@ from veracity.formats.data import DataFile, DataSecret
 from veracity.formats.secret import Secret
 from veracity.formats.training import TrainingProof
 from veracity.progress import Progress, silent
+from veracity.training.base import Base, load_base
 from veracity.training.data import checked_examples, commit_examples
 from veracity.training.finish import finish_run, save_finished
-from veracity.training.recipe import Plan, dense_widths, layers_of
+from veracity.training.recipe import Plan, layers_of
 from veracity.training.runner import DESCRIPTION, Owners, RunFolder, begin_run, open_run
 from veracity.zkml.training.run import Run
 
@@ -68,7 +69,7 @@ class TrainedModel:
     proof: TrainingProof
 
 
-def run_of(plan: Plan, owners: Owners) -> Run:
+def run_of(plan: Plan, owners: Owners, base: Base | None = None) -> Run:
     """The run of a plan on data sets.
 
     Parameters
@@ -77,6 +78,8 @@ def run_of(plan: Plan, owners: Owners) -> Run:
         What is wanted.
     owners : sequence
         Data sets with what opens them.
+    base : Base, optional
+        The model to start from.
 
     Raises
     ------
@@ -89,7 +92,8 @@ def run_of(plan: Plan, owners: Owners) -> Run:
     first, examples = sets[0], sum(d.examples for d in sets)
     recipe = plan.recipe(examples, first.inputs, first.classes)
     window = min(plan.window, recipe.steps)
-    run = Run(recipe, tuple(sets), window, LOG_COLUMNS, plan.beacon)
+    public = None if base is None else base.public
+    run = Run(recipe, tuple(sets), window, LOG_COLUMNS, plan.beacon, public)
     run.check()
     return run
 
@@ -99,6 +103,7 @@ def train(
     data: Any,
     *,
     out: str | Path,
+    input_shape: Sequence[int] = (),
     loss: str = "cross_entropy",
     optimizer: SGD | None = None,
     epochs: int | None = None,
@@ -106,6 +111,7 @@ def train(
     batch: int = 64,
     window: int = 64,
     beacon: str = "",
+    init: str | Path | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -115,14 +121,16 @@ def train(
     Parameters
     ----------
     net : list of str or torch.nn.Sequential
-        Layers: ``["dense 128", "relu", "dense 10"]``, or modules of these kinds. Their weights are
-        not taken over; a run starts from a public seed.
+        Layers: ``["conv 16 3x3 stride 2", "relu", "flatten", "dense 10"]``, or modules of these
+        kinds. Their weights are not taken over; a run starts from a public seed.
     data : tuple, or list of tuples
         Inputs (bytes, one row per example) and labels; or a :class:`DataFile` with its
         :class:`DataSecret`; or the paths of a ``.vdata`` and its ``.vdsec``. Several owners in a
         list.
     out : str or path
         Folder of the run; the results are written there, too.
+    input_shape : sequence of int
+        (height, width, channels) of an example, where convolutions read it.
     loss : str
         ``cross_entropy`` or ``square``.
     optimizer : SGD, optional
@@ -135,6 +143,8 @@ def train(
         Steps that are proved together: more of them make the proof smaller and take more memory.
     beacon : str
         Public randomness from after data and recipe were fixed.
+    init : str or path, optional
+        The ``.vcom`` of a model to start from, with its ``.vprog`` and ``.vsec`` beside it.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -154,16 +164,17 @@ def train(
     resuming = (folder / DESCRIPTION).is_file()
     owners = [_owner(engine, d, folder, progress) for d in _as_list(data)]
     plan = Plan(
-        dense_widths(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
-        beacon=beacon.encode(), window=window,
+        tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
+        tuple(input_shape), beacon=beacon.encode(), window=window,
     )  # fmt: skip
-    run = run_of(plan, owners)
+    base = None if init is None else load_base(init)
+    run = run_of(plan, owners, base)
     if resuming:
-        opened = open_run(folder, engine, owners)
+        opened = open_run(folder, engine, owners, base)
         if opened.run != run:
             raise UsageError(f"the folder {folder.name!r} holds another run; choose another folder")
     else:
-        opened = begin_run(folder, engine, run, owners)
+        opened = begin_run(folder, engine, run, owners, base=base)
     return complete(opened, progress)
 
 

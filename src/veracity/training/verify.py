@@ -17,22 +17,24 @@ from veracity.formats.data import DataFile
 from veracity.formats.training import TrainingProof
 from veracity.graph.training import Recipe
 from veracity.progress import Progress, silent
+from veracity.training.base import public_base
 from veracity.training.data import verify_data
 from veracity.work.well_formed import remember, require_well_formed
 from veracity.zk.keys import load_key
 from veracity.zkml.training.run import verify_run
 
-__all__ = ["NOT_PROVED", "PROVED", "VerifiedTraining", "verify_training"]
+__all__ = ["VerifiedTraining", "verify_training"]
 
 PROVED = (
     "the committed weights are what this recipe makes of exactly these data sets, step by step in "
-    "exact integers, from weights that a public seed gives, and rounded; every example is bytes "
+    "exact integers, from {start}, and rounded; every example is bytes "
     "with one label, and no batch was chosen, skipped or repeated"
 )
 NOT_PROVED = (
     "where the data came from or whether their labels are right, that this was the only run that "
     "was tried, or that the model is good"
 )
+NOT_OF_BASE = ", or what the model that it started from was trained on"
 NO_BEACON = (
     "; without a beacon, whoever ran it may have tried many orders of the examples and start "
     "weights before publishing one"
@@ -55,6 +57,8 @@ class VerifiedTraining:
         How many there are in all.
     commitment_digest : str
         The model that it ended with.
+    init : str
+        Digest of the commitment that it started from; empty for a start from a public seed.
     beacon : bytes
         Public randomness that fixed order and start.
     proof_bytes : int
@@ -68,14 +72,22 @@ class VerifiedTraining:
     labels: tuple[str, ...]
     examples: int
     commitment_digest: str
+    init: str
     beacon: bytes
     proof_bytes: int
     seconds: float
 
     @property
+    def proved(self) -> str:
+        """What this proof establishes, for people."""
+        seed = "weights that a public seed gives"
+        return PROVED.format(start=f"the weights committed as {self.init}" if self.init else seed)
+
+    @property
     def not_proved(self) -> str:
         """What this proof does not establish, for people."""
-        return NOT_PROVED + ("" if self.beacon else NO_BEACON)
+        base = NOT_OF_BASE if self.init else ""
+        return NOT_PROVED + base + ("" if self.beacon else NO_BEACON)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -89,10 +101,11 @@ class VerifiedTraining:
             "data": list(self.data),
             "labels": list(self.labels),
             "commitment": self.commitment_digest,
+            "init": self.init,
             "beacon": self.beacon.decode("utf-8", "replace"),
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
-            "proved": PROVED,
+            "proved": self.proved,
             "not_proved": self.not_proved,
         }
 
@@ -123,6 +136,7 @@ def verify_training(
     commitment: Commitment | str | Path,
     data: Sequence[DataFile | str | Path],
     *,
+    init: Commitment | str | Path | None = None,
     digest: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
@@ -138,6 +152,8 @@ def verify_training(
         The model that the caller asks about; nothing in the proof can change it.
     data : sequence of DataFile or path
         Every data set that it was trained on.
+    init : Commitment or path, optional
+        The committed model that it started from, if it did not start from a seed.
     digest : str, optional
         The commitment's digest as its publisher announces it; any other is refused.
     threads : int, optional
@@ -167,13 +183,17 @@ def verify_training(
         raise VerificationError(
             "the proof is about another commitment than the one given", "commitment"
         )
-    run = given.description.run([d.commitment for d in sets])
+    base = init if init is None or isinstance(init, Commitment) else Commitment.load(init)
+    public = None if base is None else public_base(base)
+    run = given.description.run([d.commitment for d in sets], public)
     run.check()
     engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
     for found in sets:
         require_form(engine, found)
     require_well_formed(engine, pinned)
+    if base is not None:
+        require_well_formed(engine, base)
     key = load_key(engine, run.log_columns)
     verify_run(engine, key, run, pinned.model, given.proof, progress)
     return VerifiedTraining(
@@ -182,6 +202,7 @@ def verify_training(
         tuple(d.label for d in run.data),
         sum(d.examples for d in run.data),
         pinned.digest,
+        "" if base is None else base.digest,
         run.beacon,
         len(given.to_bytes()),
         time.perf_counter() - started,

@@ -23,7 +23,7 @@ from veracity.engine import load_engine
 from veracity.engine.api import Engine, Ints
 from veracity.errors import UsageError
 from veracity.formats.paging import PagedWeights
-from veracity.graph import Program
+from veracity.graph import Program, Trace
 from veracity.graph.port import Port
 from veracity.progress import Progress, silent
 from veracity.work.messages import Message
@@ -75,6 +75,7 @@ def prove_chain(
     workers: Workers,
     progress: Progress = silent,
     sealed: Mapping[str, Boundary] | None = None,
+    whole: Trace | None = None,
 ) -> bytes:
     """Prove a statement, its links side by side where there are several jobs.
 
@@ -94,6 +95,8 @@ def prove_chain(
         Receives (phase, share of all links' phase done).
     sealed : mapping, optional
         What opens the committed ports of the statement, by port.
+    whole : Trace, optional
+        An execution of the whole program, where one is at hand and the proof has one link.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def prove_chain(
         If a worker dies.
     """
     if workers.jobs == 1:
-        return zkml.prove(engine, statement, weights, opening, progress, sealed=sealed)
+        return zkml.prove(engine, statement, weights, opening, progress, whole, sealed=sealed)
     statement.check()
     opening.check(statement.commitment)
     job = Job(statement, weights, opening, sealed or {})
@@ -171,6 +174,7 @@ def setup_message(engine: Engine, job: Job, workers: Workers) -> Message:
         s.commitment.to_bytes(),
         s.context,
         job.opening.to_bytes(),
+        b"" if s.committed is None else s.committed.to_json().encode(),
     ]
     sides: list[dict[str, Any]] = []
     for side in (s.inputs, s.outputs):
@@ -220,7 +224,7 @@ def open_chain(setup: Message) -> Callable[[Message, Progress], Message]:
 
 
 def _read_job(engine: Engine, setup: Message) -> Job:
-    program_text, commitment, context, opening, *rest = setup.parts
+    program_text, commitment, context, opening, committed, *rest = setup.parts
     program, model = (
         Program.from_json(program_text.decode()),
         ModelCommitment.from_bytes(commitment),
@@ -248,7 +252,13 @@ def _read_job(engine: Engine, setup: Message) -> Job:
     if setup.body["memory"] is not None:
         weights = PagedWeights(weights, setup.body["memory"] // 16)
     statement = Statement(
-        program, sides[0], sides[1], tuple(setup.body["cuts"]), commitment=model, context=context
+        program,
+        sides[0],
+        sides[1],
+        tuple(setup.body["cuts"]),
+        commitment=model,
+        context=context,
+        committed=Program.from_json(committed.decode()) if committed else None,
     )
     return Job(statement, weights, ModelOpening.from_bytes(opening), sealed)
 

@@ -91,7 +91,7 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
         fewer = "" if jobs == 1 else "ask for fewer --jobs, "
         raise UsageError(
             f"one part of this proof needs {needed >> 20} MiB{' with all jobs' if fewer else ''}; "
-            f"raise --memory, {fewer}or ask for fewer tokens"
+            f"raise --memory, {fewer}or ask for fewer tokens or samples"
         )
     cuts, used = [], 0
     for place, size in zip([0, *places], sizes, strict=True):

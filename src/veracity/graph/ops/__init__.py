@@ -11,18 +11,20 @@ from veracity.graph.ops import (
     extrema,
     head,
     linear,
+    logarithm,
     norm,
     pointwise,
     rotary,
 )
-from veracity.graph.ops.attention import AdjustedAttention, Attention
+from veracity.graph.ops.attention import AdjustedAttention, Attention, Softmax
 from veracity.graph.ops.base import Op, OpRule
 from veracity.graph.ops.contract import Combine, Contract, Operand, Product, Reshape
 from veracity.graph.ops.embedding import Embed, Positions
 from veracity.graph.ops.extrema import Clamp, MaxPool, Top
 from veracity.graph.ops.head import Head, HeadWithBias
 from veracity.graph.ops.linear import Gain, Linear
-from veracity.graph.ops.norm import HeadNorm, Norm
+from veracity.graph.ops.logarithm import Log2
+from veracity.graph.ops.norm import HeadNorm, Norm, Rsqrt
 from veracity.graph.ops.pointwise import Add, Function, Mul, Rescale
 from veracity.graph.ops.rotary import Rope, Rotation, rope_tables
 
@@ -42,6 +44,7 @@ __all__ = [
     "HeadNorm",
     "HeadWithBias",
     "Linear",
+    "Log2",
     "MaxPool",
     "Mul",
     "Norm",
@@ -54,6 +57,8 @@ __all__ = [
     "Reshape",
     "Rope",
     "Rotation",
+    "Rsqrt",
+    "Softmax",
     "Top",
     "rope_tables",
 ]
@@ -65,6 +70,7 @@ _FAMILIES = (
     pointwise,
     extrema,
     norm,
+    logarithm,
     rotary,
     attention,
     head,

@@ -34,7 +34,7 @@ from veracity.graph.ops.base import (
 from veracity.graph.port import Dims
 from veracity.graph.tables import exp_table, function_table
 
-__all__ = ["FAR", "RULES", "AdjustedAttention", "Attention", "cap_of", "softmax"]
+__all__ = ["FAR", "RULES", "AdjustedAttention", "Attention", "Softmax", "cap_of", "softmax"]
 
 #: What a score beyond the window is less: every exponential of a distance about this is zero.
 FAR = 1 << 15
@@ -68,6 +68,18 @@ class AdjustedAttention(Attention):
     slopes: tuple[int, ...]
     cap: str
     window: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax(Op):
+    """``rhu(e floor(2^31 / sum e), 16)`` with ``e = EXP[max x - x]``: probabilities at 2^-15.
+
+    ``EXP[d] = round(exp(-d 2^-exp_k) 2^15)``. The greatest entry of a row has 16 bits, and no
+    other lies 2^16 or more below it.
+    """
+
+    x: str
+    exp_k: int
 
 
 def cap_of(op: AdjustedAttention) -> str:
@@ -136,15 +148,21 @@ def softmax(
     RangeError
         Where a greatest score needs more than 16 bits, or a row spans more than 2^16.
     """
-    z = _adjusted(op, rhu(acc_z, op.score_shift), visible)
+    details = _shares(op, _adjusted(op, rhu(acc_z, op.score_shift), visible), visible)
+    return details["p"], details
+
+
+def _shares(
+    op: Attention | Softmax, z: Array, visible: NDArray[np.bool_] | np.bool_
+) -> dict[str, Array]:
+    """``m``, ``e``, ``inv`` and ``p`` of scores ``z``."""
     m = np.where(visible, z, np.iinfo(np.int64).min).max(axis=-1)
     in_range(op, m, 16)
     d = np.where(visible, m[..., None] - z, 0)
     within(op, d, 1 << 16)
     e = np.where(visible, exp_table(op.exp_k)[d], 0)
     inverse = (1 << 31) // e.sum(axis=-1)
-    p = rhu(e * inverse[..., None], 16)
-    return p, {"m": m, "e": e, "inv": inverse, "p": p}
+    return {"m": m, "e": e, "inv": inverse, "p": rhu(e * inverse[..., None], 16)}
 
 
 def _adjusted(op: Attention, z: Array, visible: NDArray[np.bool_]) -> Array:
@@ -217,5 +235,28 @@ def _evaluate(op: Attention, run: Run, operands: Sequence[Array]) -> tuple[Array
     return attend(op, q, k, v, state.position)
 
 
+def _softmax_shape(op: Softmax, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    require(len(dims[0]) >= 2, op, "a softmax is over the last axis of several")
+    n = dims[0][-1]
+    require(isinstance(n, int) and n < 1 << 16, op, "a softmax over an axis that is not known")
+    return dims[0]
+
+
+def _softmax_magnitude(
+    _op: Softmax, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return 1 << 15, max(2 * bounds[0], 1 << 32)
+
+
+def _softmax(op: Softmax, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    x = operands[0]
+    details = _shares(op, x, np.True_)
+    return details["p"], details
+
+
 _RULE = OpRule(_shape, _magnitude, _evaluate)
-RULES: dict[type[Op], OpRule] = {Attention: _RULE, AdjustedAttention: _RULE}
+RULES: dict[type[Op], OpRule] = {
+    Attention: _RULE,
+    AdjustedAttention: _RULE,
+    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax),
+}

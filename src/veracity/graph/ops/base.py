@@ -1,7 +1,7 @@
 """What an op is, and what its family says about it: shape, magnitude, integer meaning.
 
-``rhu(x, s) = floor((x + 2^(s-1)) / 2^s)`` is the one rounding rule. ``bits`` is 16 or 24: a signed
-result outside is a :class:`veracity.errors.RangeError`.
+``rhu(x, s) = floor((x + 2^(s-1)) / 2^s)`` is the one rounding rule. ``bits`` is 16 or 24 (of a
+contraction also 48): a signed result outside is a :class:`veracity.errors.RangeError`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from veracity.graph.port import Dims, Port, WeightSpec
 
 __all__ = [
     "LARGEST",
+    "REMEDY",
     "Array",
     "Facts",
     "Op",
@@ -30,6 +31,7 @@ __all__ = [
     "in_range",
     "require",
     "rescaled",
+    "unchanged",
     "within",
 ]
 
@@ -38,7 +40,8 @@ Details = dict[str, Array]
 
 #: No value or accumulator reaches this: evaluation holds it in signed 64-bit words.
 LARGEST = 1 << 62
-_REMEDY = (
+#: What a user can do about a value that leaves its range.
+REMEDY = (
     "calibrate again with text like this input (veracity calibrate --text FILE); import a network "
     "again with samples like it (veracity import --samples DIR)"
 )
@@ -49,6 +52,11 @@ class Op:
     """Base of all ops: a name, which is also that of its result."""
 
     name: str
+
+    @classmethod
+    def widths(cls) -> tuple[int, ...]:
+        """What its ``bits`` may be."""
+        return (16, 24)
 
     def inputs(self) -> tuple[str, ...]:
         """Names of the values it reads."""
@@ -138,12 +146,16 @@ class OpRule:
         ``(op, run, operands) -> (result, details)``: THE integer meaning.
     ends : bool
         The result is an output and nothing else may read it.
+    over : callable, optional
+        ``(op, samples) -> op``: the same under one more, first axis of that many samples
+        (:mod:`veracity.graph.samples`); None where there is no such op.
     """
 
     shape: Callable[[Any, Facts, Sequence[Dims]], Dims]
     magnitude: Callable[[Any, Facts, Sequence[int], Sequence[Dims]], tuple[int, int]]
     evaluate: Callable[[Any, Run, Sequence[Array]], tuple[Array, Details]]
     ends: bool = False
+    over: Callable[[Any, int], Op] | None = None
 
 
 #: Bounds of parameters by name, wherever an op has one of this name.
@@ -172,7 +184,7 @@ def check_parameters(op: Op) -> None:
     for name, (low, high) in _PARAMETERS.items():
         if hasattr(op, name):
             require(low <= getattr(op, name) <= high, op, f"{name} out of bounds")
-    require(getattr(op, "bits", 16) in (16, 24), op, "bits must be 16 or 24")
+    require(getattr(op, "bits", 16) in op.widths(), op, f"bits must be one of {op.widths()}")
 
 
 def require(condition: bool, op: Op, what: str) -> None:
@@ -193,6 +205,11 @@ def require(condition: bool, op: Op, what: str) -> None:
     """
     if not condition:
         raise UsageError(f"{op.name}: {what}")
+
+
+def unchanged(op: Op, _samples: int) -> Op:
+    """What acts on every entry or along the last axis does so whatever axes come before."""
+    return op
 
 
 def same(op: Op, dims: Sequence[Dims]) -> Dims:
@@ -224,7 +241,7 @@ def in_range(op: Op, y: Array, bits: int) -> Array:
     """
     limit = 1 << (bits - 1)
     if y.size and (int(y.min()) < -limit or int(y.max()) >= limit):
-        raise RangeError(op.name, _REMEDY)
+        raise RangeError(op.name, REMEDY)
     return y
 
 
@@ -250,7 +267,7 @@ def within(op: Op, x: NDArray[np.integer], limit: int) -> NDArray[np.integer]:
     RangeError
     """
     if x.size and max(-int(x.min()), int(x.max())) >= limit:
-        raise RangeError(op.name, _REMEDY)
+        raise RangeError(op.name, REMEDY)
     return x
 
 

@@ -8,7 +8,7 @@ rescale: residuals, concatenations, upsampling. ``Reshape`` lays a value out ane
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -16,12 +16,14 @@ import numpy as np
 from veracity.graph.exact import matmul
 from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, rescaled, rounded
 from veracity.graph.port import Dim, Dims
-from veracity.graph.wires import Wire, apply_wire, wire_dims, wire_gain
+from veracity.graph.wires import Step, Wire, apply_wire, wire_dims, wire_gain, wire_over
 
-__all__ = ["RULES", "Combine", "Contract", "Operand", "Product", "Reshape"]
+__all__ = ["RULES", "WIDE", "Combine", "Contract", "Operand", "Product", "Reshape"]
 
 #: Most products or addends of an op; largest public factor.
 MAX_TERMS, MAX_FACTOR = 64, 1 << 40
+#: The widest result of a contraction, in bits.
+WIDE = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +70,22 @@ def _weights(operands: Sequence[Operand]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract(Op):
-    """``rhu(sum of products + sum of addends, shift)``."""
+    """``rhu(sum of products + sum of addends, shift)``.
+
+    Results of 48 bits are for sums that a logarithm or a root reads.
+    A weight among the addends may lack the first axis: it is then the same all along it (a bias
+    beside any number of examples).
+    """
 
     products: tuple[Product, ...]
     addends: tuple[Operand, ...]
     shift: int
     bits: int
+
+    @classmethod
+    def widths(cls) -> tuple[int, ...]:
+        """See :class:`Op`."""
+        return (16, 24, WIDE)
 
     def operands(self) -> tuple[Operand, ...]:
         """All of them, in order."""
@@ -172,9 +184,13 @@ def _shape(op: Contract | Combine, facts: Facts, dims: Sequence[Dims]) -> Dims:
     for p in products:
         a, b = (_dims_of(op, facts, o, read) for o in (p.a, p.b))
         found.append(_sizes(op, p.spec, a, b)[1])
-    require(len(set(found)) == 1, op, "terms of different dims")
-    require(bool(found[0]), op, "a result without axes")
-    return found[0]
+    out = max(found, key=len)
+    for o, known in zip(op.addends, found, strict=False):  # products come after all addends
+        shared = isinstance(op, Contract) and o.of == "weight" and known == out[1:]
+        require(known == out or shared, op, "terms of different dims")
+    require(set(found[len(op.addends) :]) <= {out}, op, "terms of different dims")
+    require(bool(out), op, "a result without axes")
+    return out
 
 
 def _magnitude(
@@ -262,7 +278,7 @@ def einsum(spec: str, a: Array, b: Array) -> Array:
 
     def laid(x: Array, axes: str, order: Sequence[str], shape: Sequence[int]) -> Array:
         turned = x.transpose([axes.index(c) for c in order])
-        return np.ascontiguousarray(turned.reshape(shape), dtype=np.int64)
+        return np.asarray(turned.reshape(shape), dtype=np.int64)
 
     n, r, k, c = (prod(size[x] for x in group) for group in (batch, rows, summed, columns))
     x = laid(a, left, [*batch, *rows, *summed], (n, r, k))
@@ -304,8 +320,43 @@ def _reshape(op: Reshape, _run: Run, operands: Sequence[Array]) -> tuple[Array, 
     return operands[0].reshape(op.dims), {}
 
 
+# ---- several samples -----------------------------------------------------------------------------
+def _repeated(operand: Operand, samples: int) -> Operand:
+    """A term under one more axis: values have it, weights repeat along it."""
+    if operand.of == "value":
+        return replace(operand, wire=wire_over(operand.wire))
+    return replace(operand, wire=(*operand.wire, Step("repeat", 0, (samples,))))
+
+
+def _product_over(op: Op, p: Product, samples: int) -> Product:
+    """A product under one more axis: a letter more for the operands that are values."""
+    left, right, out = letters(op, p.spec)
+    free = [c for c in "zyxwvutsrqponmlkjihgfedcba" if c not in left + right]
+    require(bool(free), op, "a product with too many axes for several samples")
+    alike = p.a.of == p.b.of  # two weights: one of them repeats
+    a = _repeated(p.a, samples) if p.a.of == "value" or alike else p.a
+    b = _repeated(p.b, samples) if p.b.of == "value" else p.b
+    left = free[0] + left if a is not p.a else left
+    right = free[0] + right if b is not p.b else right
+    return Product(spec=f"{left},{right}->{free[0]}{out}", a=a, b=b)
+
+
+def _contract_over(op: Contract, samples: int) -> Op:
+    products = tuple(_product_over(op, p, samples) for p in op.products)
+    addends = tuple(_repeated(o, samples) for o in op.addends)
+    return replace(op, products=products, addends=addends)
+
+
+def _combine_over(op: Combine, samples: int) -> Op:
+    return replace(op, addends=tuple(_repeated(o, samples) for o in op.addends))
+
+
+def _reshape_over(op: Reshape, samples: int) -> Op:
+    return replace(op, dims=(samples, *op.dims))
+
+
 RULES: dict[type[Op], OpRule] = {
-    Contract: OpRule(_shape, _magnitude, _contract),
-    Combine: OpRule(_shape, _magnitude, _combine),
-    Reshape: OpRule(_reshape_shape, _same_magnitude, _reshape),
+    Contract: OpRule(_shape, _magnitude, _contract, over=_contract_over),
+    Combine: OpRule(_shape, _magnitude, _combine, over=_combine_over),
+    Reshape: OpRule(_reshape_shape, _same_magnitude, _reshape, over=_reshape_over),
 }

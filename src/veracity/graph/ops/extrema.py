@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from veracity.errors import UsageError
-from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, in_range, require, within
+from veracity.graph.ops.base import (
+    Array,
+    Facts,
+    Op,
+    OpRule,
+    Run,
+    in_range,
+    require,
+    unchanged,
+    within,
+)
 from veracity.graph.port import Dims
 from veracity.graph.wires import Step, apply_wire, axis_index
 
@@ -47,7 +57,7 @@ class Clamp(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Top(Op):
-    """Arg max over the last of two axes; ties go to the lowest index."""
+    """Arg max over the last of two or more axes; ties go to the lowest index."""
 
     x: str
 
@@ -96,6 +106,10 @@ def _pool(op: MaxPool, _run: Run, operands: Sequence[Array]) -> tuple[Array, dic
     return first, {}
 
 
+def _pool_over(op: MaxPool, _samples: int) -> Op:
+    return replace(op, axis=op.axis + 1)
+
+
 def _clamp_shape(op: Clamp, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     require(op.low < op.high < op.low + (1 << 16), op, "bounds of a clamp lie too far apart")
     require(max(-op.low, op.high) < 1 << op.x_bits, op, "a bound beyond the values")
@@ -115,22 +129,22 @@ def _clamp(op: Clamp, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict
 
 
 def _top_shape(op: Top, _facts: Facts, dims: Sequence[Dims]) -> Dims:
-    require(len(dims[0]) == 2 and isinstance(dims[0][1], int), op, "reads (rows, entries)")
-    return dims[0][:1]
+    require(len(dims[0]) >= 2 and isinstance(dims[0][-1], int), op, "reads (rows, entries)")
+    return dims[0][:-1]
 
 
 def _top_magnitude(
     _op: Top, _facts: Facts, bounds: Sequence[int], dims: Sequence[Dims]
 ) -> tuple[int, int]:
-    return int(dims[0][1]) - 1, 2 * bounds[0]
+    return int(dims[0][-1]) - 1, 2 * bounds[0]
 
 
 def _top(_op: Top, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
-    return np.asarray(operands[0].argmax(axis=1), dtype=np.int64), {}
+    return np.asarray(operands[0].argmax(axis=-1), dtype=np.int64), {}
 
 
 RULES: dict[type[Op], OpRule] = {
-    MaxPool: OpRule(_pool_shape, _pool_magnitude, _pool),
-    Clamp: OpRule(_clamp_shape, _clamp_magnitude, _clamp),
-    Top: OpRule(_top_shape, _top_magnitude, _top, ends=True),
+    MaxPool: OpRule(_pool_shape, _pool_magnitude, _pool, over=_pool_over),
+    Clamp: OpRule(_clamp_shape, _clamp_magnitude, _clamp, over=unchanged),
+    Top: OpRule(_top_shape, _top_magnitude, _top, ends=True, over=unchanged),
 }

@@ -1,4 +1,4 @@
-"""RMSNorm and LayerNorm over the last axis, by an exact reciprocal root for each row."""
+"""RMSNorm and LayerNorm over the last axis, and reciprocal roots, all exact."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from veracity.graph.ops.base import (
 )
 from veracity.graph.port import Dims
 
-__all__ = ["RULES", "HeadNorm", "Norm"]
+__all__ = ["RULES", "HeadNorm", "Norm", "Rsqrt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,5 +94,42 @@ def _evaluate(op: Norm, _run: Run, operands: Sequence[Array]) -> tuple[Array, di
     return y, {"rho": rho}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rsqrt(Op):
+    """The largest integer ``y`` with ``y^2 (x + eps) <= constant``; ``0 < x + eps <= 2^x_bits``.
+
+    ``constant = 2^(k_in + 2 k_out)`` gives ``1 / sqrt(x + eps)`` at scale ``2^-k_out``.
+    """
+
+    x: str
+    constant: int
+    eps: int
+    x_bits: int
+
+
+def _root_shape(op: Rsqrt, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+    require(op.constant < 1 << 64, op, "the reciprocal root may exceed 32 bits")
+    require(op.eps <= 1 << op.x_bits, op, "eps beyond the values")
+    return dims[0]
+
+
+def _root_magnitude(
+    op: Rsqrt, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+) -> tuple[int, int]:
+    return isqrt(op.constant), bounds[0] + op.eps
+
+
+def _root(op: Rsqrt, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    x = operands[0] + op.eps
+    within(op, x - 1, 1 << op.x_bits)
+    within(op, np.minimum(x - 1, 0), 1)
+    found = [isqrt(op.constant // int(m)) for m in x.reshape(-1)]
+    return np.asarray(found, dtype=np.int64).reshape(x.shape), {}
+
+
 _RULE = OpRule(_shape, _magnitude, _evaluate)
-RULES: dict[type[Op], OpRule] = {Norm: _RULE, HeadNorm: _RULE}
+RULES: dict[type[Op], OpRule] = {
+    Norm: _RULE,
+    HeadNorm: _RULE,
+    Rsqrt: OpRule(_root_shape, _root_magnitude, _root),
+}

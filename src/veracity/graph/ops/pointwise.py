@@ -17,6 +17,7 @@ from veracity.graph.ops.base import (
     in_range,
     rounded,
     same,
+    unchanged,
 )
 from veracity.graph.port import Dims
 from veracity.graph.tables import function_table
@@ -120,8 +121,8 @@ def _function(op: Function, _run: Run, operands: Sequence[Array]) -> tuple[Array
 
 
 RULES: dict[type[Op], OpRule] = {
-    Add: OpRule(_shape, _add_magnitude, _add),
-    Rescale: OpRule(_shape, _rescale_magnitude, _rescale),
-    Mul: OpRule(_shape, _mul_magnitude, _mul),
-    Function: OpRule(_function_shape, _function_magnitude, _function),
+    Add: OpRule(_shape, _add_magnitude, _add, over=unchanged),
+    Rescale: OpRule(_shape, _rescale_magnitude, _rescale, over=unchanged),
+    Mul: OpRule(_shape, _mul_magnitude, _mul, over=unchanged),
+    Function: OpRule(_function_shape, _function_magnitude, _function, over=unchanged),
 }

@@ -1,6 +1,7 @@
 """Contractions, sums and copies through wires.
 
-A contraction is one rescale of a sum of products and operands. A sum is free; one that would have
+A contraction is one rescale of a sum of products and operands; a result of 48 bits is committed in
+limbs. A sum is free; one that would have
 too many terms or too long wires is committed instead, tied by a linear identity, so that no program
 makes the verifier's work grow faster than its own length. A reshape is committed, too, where splits
 of both sides do not lead to equal dims twice.
@@ -11,8 +12,11 @@ from __future__ import annotations
 from itertools import pairwise
 from math import prod
 
+from veracity.engine.api import Ints
 from veracity.graph.ops import Combine, Contract, Op, Operand, Reshape
+from veracity.graph.ops.contract import WIDE
 from veracity.zkml.circuit.axis_maps import maps_of
+from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, Rule
 
@@ -57,15 +61,37 @@ def combine(context: Context, op: Combine) -> Tensor:
 
 def contract(context: Context, op: Contract) -> Tensor:
     """One rescale of products and addends; only the quotient is committed."""
-    acc: Tensor | None = _sum(context, op.addends).bare() if op.addends else None
+    terms = [(_operand(context, o) * o.factor).bare() for o in op.addends]
     for p in op.products:
         a, b = _operand(context, p.a), _operand(context, p.b)
-        term = Tensor.product(p.spec, a, b) * (p.a.factor * p.b.factor)
-        acc = term if acc is None else acc + term
+        terms.append(Tensor.product(p.spec, a, b) * (p.a.factor * p.b.factor))
+    dims = max((t.dims for t in terms), key=len)
+    acc = None
+    for term in terms:
+        full = term if len(term.dims) == len(dims) else term.broadcast(0, dims[0])
+        acc = full if acc is None else acc + full
     if acc is None:
         raise ValueError("a contraction of nothing")
     value = context.detail(op.name, "acc")
+    if op.bits == WIDE:
+        return _wide(context.builder, op, acc, value)
     return context.builder.rescaled(op.name, "contract", acc, value, op.shift)
+
+
+def _wide(b: Builder, op: Contract, acc: Tensor, value: Ints | None) -> Tensor:
+    """A quotient of 48 bits, by limbs in range: it is too large for the projection's sums."""
+    half, offset = (1 << op.shift) >> 1, 1 << (WIDE - 1)
+    lifted = rest = None
+    if value is not None:
+        lifted = ((value + half) >> op.shift) + offset
+        rest = (value + half) & ((1 << op.shift) - 1)
+    y = b.limbs(op.name, "contract.wide", acc.dims, lifted, WIDE // 16) - offset
+    r = acc.bare() - y.bare() * (1 << op.shift) + half
+    if op.shift:
+        b.remainder(op.name, "contract.r", r, rest, op.shift)
+    else:
+        b.zero(r)
+    return y
 
 
 def reshape(context: Context, op: Reshape) -> Tensor:

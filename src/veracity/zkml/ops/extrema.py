@@ -4,7 +4,7 @@
   ``(x_u - m, relu)`` stands in the table of relu, and the maximum is a sum of columns.
 * ``Clamp``: ``y = x - p + n`` with ``p, n >= 0`` in limbs, ``low <= y <= high`` by a table of
   exactly these entries, ``p (high - y) = 0`` and ``n (y - low) = 0``.
-* ``Top``: the public ``y`` has ``m = x_y``, and ``m - x_v - [v < y] >= 0`` for all ``v``.
+* ``Top``: the public ``y`` has ``m = <e_y, x>``, and ``m - x_v - [v < y] >= 0`` for all ``v``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 from veracity.graph.ops import Clamp, MaxPool, Op, Top
 from veracity.graph.ops.extrema import taps_of
 from veracity.zkml.circuit.axis_maps import maps_of
-from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import between, function, unsigned
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, Rule
+from veracity.zkml.ops import Context, Rule, letters
 from veracity.zkml.ops.contract import settled
 
 __all__ = ["RULES", "clamp", "max_pool", "top"]
@@ -61,15 +60,19 @@ def clamp(context: Context, op: Clamp) -> Tensor:
 def top(context: Context, op: Top) -> Tensor:
     """See the module text."""
     b, x = context.builder, context.value(op.x)
-    rows, entries = x.dims
+    rows, entries = x.dims[:-1], x.dims[-1]
     answer = context.answered(op, entries)
-    value = None if x.value is None else x.value[np.arange(rows), answer]
-    largest = b.column("top.value", (rows,), value, bounded=True)
-    ties = Tensor.below(tuple(answer.tolist()), entries, b.proving)
-    b.lookup(op.name, unsigned(16), largest.broadcast(1, entries) - x - ties)
-    for row, at in enumerate(answer.tolist()):
-        chosen = x.view(Slice(0, row, row + 1, rows), Slice(1, at, at + 1, entries))
-        b.zero(chosen.sum(1) - largest.rows(row, row + 1))
+    value = None
+    if x.value is not None:
+        value = np.take_along_axis(x.value, answer[..., None], axis=-1)[..., 0]
+    largest = b.column("top.value", rows, value, bounded=True)
+    flat = answer.reshape(-1)
+    ties = Tensor.below(tuple(flat.tolist()), entries, b.proving)
+    ties = ties.split(0, *rows) if len(rows) > 1 else ties
+    b.lookup(op.name, unsigned(16), largest.broadcast(len(rows), entries) - x - ties)
+    chosen = Tensor.public(np.eye(entries, dtype=np.int8)[flat].reshape(x.dims), b.proving)
+    axes = letters(x)
+    b.zero(Tensor.product(f"{axes},{axes}->{axes[:-1]}", x, chosen) - largest)
     return largest
 
 

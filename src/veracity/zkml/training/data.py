@@ -19,7 +19,7 @@ from functools import cached_property
 
 import numpy as np
 
-from veracity.engine.api import POINT_BYTES, Engine, Ints, Vec
+from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
 from veracity.errors import FormatError, UsageError
 from veracity.zk.batch import batch_challenge, require_all
 from veracity.zk.committed import ArrayId, CommittedArray, commit_array
@@ -37,6 +37,7 @@ __all__ = [
     "BYTE",
     "FORM_LOG_COLUMNS",
     "FORM_PROTOCOL",
+    "ROWS",
     "DataCommitment",
     "commit_data",
     "commit_row",
@@ -45,6 +46,7 @@ __all__ = [
     "prove_form",
     "row_bits",
     "row_digest",
+    "rows_spec",
     "verify_form",
 ]
 
@@ -111,6 +113,26 @@ class DataCommitment:
         if not (1 <= self.inputs <= 1 << 15 and 2 <= self.classes <= 1 << 15):
             raise FormatError("data commitment", "dims of an example out of bounds")
 
+    def points(self, engine: Engine, first: int, last: int) -> Points:
+        """The rows of a stretch as points.
+
+        Parameters
+        ----------
+        engine : Engine
+            Backend.
+        first, last : int
+            Range of rows.
+
+        Raises
+        ------
+        FormatError
+            Bytes that are no point.
+        """
+        try:
+            return engine.decompress(self.rows[first * POINT_BYTES : last * POINT_BYTES])
+        except ValueError as error:
+            raise FormatError("data commitment", "a row is not a point of the group") from error
+
     def gathered(self, index: Ints) -> bytes:
         """The rows of some examples, in that order."""
         rows = np.frombuffer(self.rows, dtype=np.uint8).reshape(-1, POINT_BYTES)
@@ -151,7 +173,7 @@ def commit_row(engine: Engine, key: CommitmentKey, values: Ints, blind: bytes) -
     blind : bytes
         From :func:`row_digest`.
     """
-    shape = _stretch_spec(1, values.shape[1]).shape(_ROWS)
+    shape = rows_spec(1, values.shape[1]).shape(ROWS)
     points = commit_array(engine, key, shape, values, engine.from_wide_bytes(blind))
     return engine.compress(points)
 
@@ -175,18 +197,20 @@ def commit_data(
         What its owner calls it.
     """
     count, size = examples.shape
-    spec = _stretch_spec(count, size)
+    spec = rows_spec(count, size)
     blinds = data_blinds(engine, seed, np.arange(count))
-    points = commit_array(engine, key, spec.shape(_ROWS), examples, blinds)
+    points = commit_array(engine, key, spec.shape(ROWS), examples, blinds)
     commitment = DataCommitment(size - classes, classes, engine.compress(points), label)
     commitment.check()
     return commitment
 
 
-_ROWS = ArrayId("data", "rows")
+#: The rows of a data set, or a stretch of them.
+ROWS = ArrayId("data", "rows")
 
 
-def _stretch_spec(count: int, size: int) -> TensorSpec:
+def rows_spec(count: int, size: int) -> TensorSpec:
+    """How some examples with their labels lie: one in each row."""
     return TensorSpec((count, size), 0, 0, BYTE, row_bits(size), leading=1)
 
 
@@ -198,9 +222,9 @@ def form_ranges(data: DataCommitment) -> Iterator[tuple[int, int]]:
 
 
 def _form_circuit(data: DataCommitment, count: int, values: Ints | None) -> Circuit:
-    given = {_ROWS: Given(_stretch_spec(count, data.size), values, bounded=True)}
+    given = {ROWS: Given(rows_spec(count, data.size), values, bounded=True)}
     b = Builder(given, values is not None)
-    rows = b.array(_ROWS)
+    rows = b.array(ROWS)
     b.lookup("input", unsigned(8), rows.view(Slice(1, 0, data.inputs, data.size)))
     labels = rows.view(Slice(1, data.inputs, data.size, data.size))
     b.lookup("label", unsigned(1), labels)
@@ -257,8 +281,8 @@ def prove_form(
 
         values = examples[first:last]
         blinds = data_blinds(engine, seed, np.arange(first, last))
-        shape = _stretch_spec(last - first, data.size).shape(_ROWS)
-        arrays = {_ROWS: CommittedArray(shape, values, blinds)}
+        shape = rows_spec(last - first, data.size).shape(ROWS)
+        arrays = {ROWS: CommittedArray(shape, values, blinds)}
         statement = _form_statement(data, key.log_columns, first, last)
         transcript = ProverTranscript(FORM_PROTOCOL, statement)
         circuit = _form_circuit(data, last - first, values)
@@ -291,14 +315,11 @@ def verify_form(
         raise FormatError("proof of form", "another number of links than the rows need")
     equations, states = [], []
     for (first, last), proof in zip(ranges, proofs, strict=True):
-        try:
-            points = engine.decompress(data.rows[first * POINT_BYTES : last * POINT_BYTES])
-        except ValueError as error:
-            raise FormatError("data commitment", "a row is not a point of the group") from error
+        points = data.points(engine, first, last)
         statement = _form_statement(data, key.log_columns, first, last)
         transcript = VerifierTranscript(FORM_PROTOCOL, statement, proof)
         circuit = _form_circuit(data, last - first, None)
-        equations.append(verify_circuit(engine, key, circuit, {_ROWS: points}, transcript))
+        equations.append(verify_circuit(engine, key, circuit, {ROWS: points}, transcript))
         transcript.finish()
         states.append(transcript.state())
     require_all(engine, key, equations, batch_challenge(data.digest, states))

@@ -5,7 +5,8 @@ after T steps; the model commitment C holds them, rounded.
 
 Premise. ``premise0`` is a digest of R, the digests of the data in order and the rows of C_0. The
 order of examples comes from premise0 and a beacon, so no batch can be picked, skipped or repeated
-once the data are fixed. C_0 comes from a seed that hangs on R, D and the beacon.
+once the data are fixed. C_0 comes from a seed that hangs on R, D and the beacon, or it is a
+committed model (:mod:`veracity.zkml.training.base`).
 Transcripts. Each window and the rounding have their own. It absorbs first: generator label and row
 length, the premise, the kind, its own range of steps, and every row it receives or hands over.
 Checks. The verifier makes the list of ranges itself, gathers the rows of the examples by the order
@@ -35,6 +36,7 @@ from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circu
 from veracity.zkml.boundary import Boundary
 from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.model import ModelCommitment, ModelOpening, choose_log_columns, weight_arrays
+from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment, row_bits
 from veracity.zkml.training.rounding import build_rounding
 from veracity.zkml.training.state import commit_start, end_id, start_id, weight_specs
@@ -73,6 +75,8 @@ class Run:
         Logarithm of the row length of the windows' proofs.
     beacon : bytes
         Public randomness from after recipe and data were fixed; may be empty.
+    base : BaseModel, optional
+        The model that the run starts from; without one, first weights come from a public seed.
     """
 
     recipe: Recipe
@@ -80,6 +84,7 @@ class Run:
     window: int = 16
     log_columns: int = 14
     beacon: bytes = b""
+    base: BaseModel | None = None
 
     def check(self) -> None:
         """Raise UsageError unless all parts fit together."""
@@ -89,7 +94,7 @@ class Run:
             raise UsageError("a run needs data")
         for found in self.data:
             found.check()
-            if (found.inputs, found.classes) != (recipe.widths[0], recipe.classes):
+            if (found.inputs, found.classes) != (recipe.inputs, recipe.classes):
                 raise UsageError("the data have other dims than the network's input and classes")
         if len({found.rows for found in self.data}) != len(self.data):
             raise UsageError("one data set is named twice")
@@ -100,6 +105,8 @@ class Run:
             raise UsageError(f"rows of a window have 2^{longest} to 2^{MAX_LOG_COLUMNS} entries")
         if sum(d.examples for d in self.data) < recipe.batch:
             raise UsageError("there are fewer examples than a batch has")
+        if self.base is not None:
+            self.base.check(recipe)
         try:  # bounds of weights rise from step to step
             build_window(recipe, recipe.steps - 1, recipe.steps)
         except UnsupportedModelError as error:
@@ -115,8 +122,25 @@ class Run:
 
     @property
     def start_weights(self) -> Weights:
-        """The first weights, which everybody can compute."""
+        """The first weights of a run without a base, which everybody can compute."""
         return start_weights(self.recipe, self.start_seed)
+
+    def start(self, engine: Engine, key: CommitmentKey) -> dict[str, CommittedTensor]:
+        """The first weights as everybody sees them.
+
+        Parameters
+        ----------
+        engine, key : Engine, CommitmentKey
+            Backend and generators.
+
+        Raises
+        ------
+        FormatError
+            The base is not laid out as its program says.
+        """
+        if self.base is not None:
+            return self.base.tensors(engine, self.recipe)
+        return _tensors(commit_start(engine, key, self.recipe, self.start_weights))
 
     def premise0(self, start: Mapping[str, CommittedTensor]) -> bytes:
         """Digest of all that the order hangs on but the beacon."""
@@ -384,7 +408,7 @@ def verify_run(
     commitment.tensors(program)  # before work: weights are as many as the files have rows for
     for _ in proof.tensors(run.recipe):
         pass
-    start = _tensors(commit_start(engine, key, run.recipe, run.start_weights))
+    start = run.start(engine, key)
     equations, states, received = [], [], start
     for i, (ends, handed) in enumerate(zip(ranges, cuts, strict=True)):
         where = f"window {i + 1}"

@@ -1,0 +1,50 @@
+"""What ``verify`` says of a proof about accuracy."""
+
+from __future__ import annotations
+
+from veracity.cli.display import clock, size
+from veracity.cli.output import emit_json
+from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
+from veracity.proving.verify_accuracy import NOT_PROVED, PROVED, VerifiedAccuracy
+
+__all__ = ["tell_accuracy"]
+
+
+def tell_accuracy(found: VerifiedAccuracy, as_json: bool) -> None:
+    """What an accepted proof about accuracy says.
+
+    Parameters
+    ----------
+    found : VerifiedAccuracy
+        What was checked.
+    as_json : bool
+        One JSON object instead of tables.
+    """
+    if as_json:
+        emit_json(found.to_plain(), verdict=EXIT_PROVED)
+        return
+    model = found.metadata
+    share = 100 * found.correct / found.samples
+    ACCEPTED.begin()
+    ACCEPTED.show(
+        [
+            ("right", f"{found.correct:,} of {found.samples:,} ({share:.2f} %)"),
+            ("examples", f"SHA-256 {found.examples_digest}"),
+            *((f"rounding of {name}", f"at most {e:.3g}") for name, e in found.rounding.items()),
+            *([("bound to", found.context)] if found.context else []),
+            ("checked", f"in {clock(found.seconds)}, proof of {size(found.proof_bytes)}"),
+            ("commitment", found.commitment_digest),
+            ("program", model.program_digest),
+            ("proved", f"that {PROVED}"),
+            ("not proved", NOT_PROVED),
+        ]
+    )
+    ACCEPTED.show(
+        [
+            ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
+            ("model file", model.source.get("sha256", "?")),
+        ],
+        title="stated by the publisher, not proved",
+    )
+    by_class = [(str(c), f"{k:,} of {n:,}") for c, (k, n) in found.right_by_class.items()]
+    ACCEPTED.show([*by_class[:100]], title="right by class, counted here")

@@ -1,0 +1,130 @@
+"""The same program on several samples: a first axis more in every value.
+
+What a program means for N samples follows from the program and N alone, so that a commitment to a
+network covers every number of samples, and a verifier writes the program down by itself. Families
+of ops say how they act under one more axis (``OpRule.over``); nothing mixes samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from veracity.errors import UnsupportedModelError, UsageError
+from veracity.graph.ops import RULES, Op, Reshape, Top
+from veracity.graph.port import Dims, Output
+from veracity.graph.program import Program
+
+__all__ = ["MAX_SAMPLES", "choices_over", "program_over"]
+
+#: Most samples of one statement.
+MAX_SAMPLES = 1 << 20
+
+
+def program_over(program: Program, samples: int) -> Program:
+    """A program that does to each of several samples what the given one does to one.
+
+    Parameters
+    ----------
+    program : Program
+        Without symbols in its dims.
+    samples : int
+        N, at least 1: the length of the first axis of every port.
+
+    Raises
+    ------
+    UsageError
+        N is out of bounds, lengths are not known, or values would be too large.
+    UnsupportedModelError
+        An op that mixes samples.
+    """
+    if not 1 <= samples <= MAX_SAMPLES:
+        raise UsageError(f"a statement is about 1 to {MAX_SAMPLES} samples")
+    if program.limits:
+        raise UsageError("the program's lengths are open; it has no axis of samples")
+
+    def longer(dims: Dims) -> Dims:
+        return (samples, *dims)
+
+    out = replace(
+        program,
+        inputs={n: replace(p, dims=longer(p.dims)) for n, p in program.inputs.items()},
+        outputs={n: replace(p, dims=longer(p.dims)) for n, p in program.outputs.items()},
+        ops=tuple(_over(op, samples) for op in program.ops),
+    )
+    out.validate()
+    return out
+
+
+def _over(op: Op, samples: int) -> Op:
+    over = RULES[type(op)].over
+    if over is None:
+        raise UnsupportedModelError(
+            op.name, f"{type(op).__name__} on several samples", "prove each sample by itself"
+        )
+    found: Op = over(op, samples)
+    return found
+
+
+def choices_over(program: Program, samples: int, port: str | None = None) -> tuple[Program, int]:
+    """A program that shows, for each of several samples, only which class is chosen.
+
+    The class is an output that is an arg max already, or the place of the largest of an output's
+    entries, the first of equals.
+
+    Parameters
+    ----------
+    program : Program
+        A network that gives scores.
+    samples : int
+        N.
+    port : str, optional
+        Whose entries; the only output, or the only arg max, where not given.
+
+    Returns
+    -------
+    tuple
+        The program, its one output ``class`` of dims (N,), and how many classes there are.
+
+    Raises
+    ------
+    UsageError
+        No such output, or one without entries to choose from.
+    """
+    over = program_over(program, samples)
+    made: Mapping[str, Op] = {op.name: op for op in over.ops}
+    tops = [n for n, o in over.outputs.items() if isinstance(made[o.value], Top)]
+    found = [port] if port is not None else (list(over.outputs) if len(over.outputs) == 1 else tops)
+    if len(found) != 1 or found[0] not in over.outputs:
+        raise UsageError(f"which output has the scores? one of {', '.join(sorted(over.outputs))}")
+    shown = over.outputs[found[0]].value
+    op, dims = made[shown], over.value_dims[shown]
+    if isinstance(op, Top):
+        scores, ops = op.x, [o for o in over.ops if o is not op]
+    else:
+        scores, ops = shown, list(over.ops)
+    dims = over.value_dims[scores]
+    classes = 1
+    for d in dims[1:]:
+        classes *= d if isinstance(d, int) else 0
+    if classes < 2 or (isinstance(op, Top) and dims[-1] != classes):
+        raise UsageError(
+            f"output {found[0]}: one choice for each sample is needed, among two or more"
+        )
+    names = {"flat": "class.scores", "top": "class.top"}
+    if set(names.values()) & (set(made) | set(over.inputs)):
+        raise UsageError("a value has a name that is needed for the choice")
+    ops += [Reshape(name=names["flat"], x=scores, dims=(samples, classes))]
+    ops += [Top(name=names["top"], x=names["flat"])]
+    # Other arg maxes show nothing here, and no op may read them.
+    ops = [o for o in ops if not isinstance(o, Top) or o.name == names["top"]]
+    kept = {o.name for o in ops}
+    output = Output((samples,), 0, 0, classes - 1, names["top"])
+    result = replace(
+        over,
+        outputs={"class": output},
+        ops=tuple(ops),
+        exponents={n: e for n, e in over.exponents.items() if n in kept},
+    )
+    result.validate()
+    return result, classes

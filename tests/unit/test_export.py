@@ -1,0 +1,54 @@
+"""Weights for other tools: exactly the floats that the integers stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.support.network_files import network_file, save_network
+from tests.support.training import small_recipe
+from veracity.cli import main
+from veracity.errors import UsageError
+from veracity.formats.program import NetworkFile
+from veracity.frontends.safetensors import read_safetensors
+from veracity.graph.training import start_weights
+from veracity.graph.training.program import program_of
+from veracity.work.export import export_network, float_weights
+from veracity.zkml.training.rounding import rounded_weights
+
+
+def test_floats_are_the_integers(tmp_path: Path) -> None:
+    network = network_file()
+    kinds = export_network(network, tmp_path / "it.safetensors")
+    found = read_safetensors(tmp_path / "it.safetensors")
+    assert set(found) == set(kinds) == set(network.weights)
+    for name, spec in network.program.weights.items():
+        assert np.array_equal(found[name] * 2.0**spec.exponent, network.weights[name])
+    assert (tmp_path / "it.safetensors").stat().st_mode & 0o077 == 0
+
+
+def test_names_are_those_of_torch_and_wide_biases_stay_exact() -> None:
+    recipe = small_recipe()
+    weights = rounded_weights(recipe, start_weights(recipe, bytes(32)))
+    weights["2.bias"][0] = (1 << 26) + 1
+    found = float_weights(NetworkFile({}, program_of(recipe), weights, {}))
+    assert {"0.weight", "0.bias", "2.weight", "2.bias"} <= set(found)
+    assert found["0.weight"].dtype == np.float32
+    assert found["2.bias"].dtype == np.float64
+    exponent = program_of(recipe).weights["2.bias"].exponent
+    assert found["2.bias"][0] == ((1 << 26) + 1) / 2**exponent
+
+
+def test_the_command(tmp_path: Path) -> None:
+    path, out = save_network(tmp_path), tmp_path / "it.safetensors"
+    words = ["export", str(path), "--safetensors", str(out)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "float32" in done.output
+    assert CliRunner().invoke(main, words).exit_code == 2
+    assert CliRunner().invoke(main, [*words, "--force", "--json"]).exit_code == 0
+    with pytest.raises(UsageError):
+        export_network(tmp_path / "none.vprog", out)
