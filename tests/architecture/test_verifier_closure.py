@@ -24,6 +24,7 @@ FORBIDDEN = (
     "cupy",
     "gguf",
     "huggingface_hub",
+    "jinja2",
     "onnx",
     "random",
     "safetensors",

@@ -16,7 +16,9 @@ from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.frontends.llama2c import is_checkpoint, read_checkpoint, read_pieces
 from veracity.frontends.safetensors import read_safetensors
 from veracity.lm.tokenizer import Tokenizer
-from veracity.lm.tokenizer_json import byte_level_json, byte_level_rule
+from veracity.lm.tokenizer_json import byte_level_json
+from veracity.lm.tokenizer_rules import stated_rule
+from veracity.text.words import DIGITS, GPT2
 
 IMPORTS = (UnsupportedModelError, UsageError)
 
@@ -98,21 +100,21 @@ def test_llama2c_tokenizers(tmp_path: Path, data: bytes) -> None:
 
 TOKENS = [b"a", b"b", b"c", b"ab", b"abc"]
 JSON = byte_level_json(
-    {t.decode(): i for i, t in enumerate(TOKENS)}, [("a", "b"), ("ab", "c")], digits_apart=True
+    {t.decode(): i for i, t in enumerate(TOKENS)}, [("a", "b"), ("ab", "c")], (DIGITS, GPT2)
 )
 
 
 @given(changed(json.loads(JSON)))
 @fuzz
 def test_tokenizer_json_of_strange_values(body: Any) -> None:
-    parsed(lambda: byte_level_rule(json.dumps(body), TOKENS))
+    parsed(lambda: stated_rule(json.dumps(body), TOKENS))
 
 
 @given(mutated([JSON.encode()]))
 @fuzz
 def test_tokenizer_json_of_strange_bytes(data: bytes) -> None:
     text = data.decode("utf-8", errors="replace")
-    parsed(lambda: byte_level_rule(text, TOKENS))
+    parsed(lambda: stated_rule(text, TOKENS))
 
 
 BODIES: list[dict[str, Any]] = [

@@ -24,6 +24,7 @@ from veracity.proving.inspect import inspect_file, load
 from veracity.proving.verify import verify
 from veracity.text import ByteLevel, Pieces
 from veracity.text.table import PromptFrame, TokenTable
+from veracity.text.words import DIGITS, GPT2
 from veracity.zkml import ModelCommitment, ModelOpening
 
 TABLE = TokenTable((b"<s>", b"</s>", b"a", b"aa"), frozenset({0, 1}), ByteLevel(((3, 1),)))
@@ -164,7 +165,7 @@ def test_the_hostile_file_is_honest_without_changes() -> None:
         {"table": replace(TABLE, rule=None).to_bytes()},
         {"table": replace(TABLE, rule=Pieces((0,) * 4)).to_bytes()},
         {"table": replace(TABLE, rule=ByteLevel(())).to_bytes()},
-        {"table": replace(TABLE, rule=ByteLevel(((3, 1),), digits_apart=True)).to_bytes()},
+        {"table": replace(TABLE, rule=ByteLevel(((3, 1),), (DIGITS, GPT2))).to_bytes()},
         {"table": TABLE.to_bytes()[:-2] + b"\2\0"},
         {"rows": b""},
         {"rows": MODEL.to_bytes()[:-1]},

@@ -23,6 +23,12 @@ NAMES = {
 }  # fmt: skip
 
 
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{{ '<|im_start|>assistant\n' }}"
+)
+
+
 def adjacent(w: np.ndarray, heads: int) -> np.ndarray:
     """Rows of q or k as llama.cpp stores them: rotary pairs side by side."""
     return w.reshape(heads, 2, -1, w.shape[1]).swapaxes(1, 2).reshape(w.shape)
@@ -49,6 +55,7 @@ def write(path: Path, **change: Any) -> dict[str, np.ndarray]:
     out.add_token_list(alphabet)
     out.add_token_types([3] * 3 + [1] * 253)
     out.add_token_merges(["a b"])
+    out.add_chat_template(TEMPLATE)
     out.add_tensor("token_embd.weight", tensors["model.embed_tokens.weight"])
     out.add_tensor("output_norm.weight", tensors["model.norm.weight"])
     for i in range(2):
@@ -77,7 +84,7 @@ def test_logits_and_tokenizer(tmp_path: Path) -> None:
     assert tokenizer.special_ids == {0, 1, 2}
     assert tokenizer.stop_ids == {0, 2}
     before, after = tokenizer.frame(chat=True) or ([], [])
-    assert before[0] == after[2] == 1
+    assert before[0] == after[-len(tokenizer.encode("assistant\n")) - 1] == 1
     # look-alikes of control tokens stay plain text
     assert not tokenizer.special_ids & set(tokenizer.encode("<|im_end|>"))
 
@@ -87,7 +94,6 @@ def test_logits_and_tokenizer(tmp_path: Path) -> None:
     [
         ({"arch": "mamba"}, UnsupportedModelError),
         ({"scaling": "yarn"}, UnsupportedModelError),
-        ({"pre": "llama-bpe"}, UnsupportedModelError),
         ({"extra": "rope_freqs.weight"}, UnsupportedModelError),
         ({"extra": "blk.0.attn_q.bias"}, UnsupportedModelError),
         ({"facts": {"expert_count": 8}}, UnsupportedModelError),

@@ -18,7 +18,11 @@ from veracity.frontends.catalogue import fetch_smollm2
 from veracity.frontends.gguf import read_gguf
 from veracity.frontends.llama2c import read_pieces
 from veracity.lm.tokenizer import Tokenizer, from_pieces
-from veracity.lm.tokenizer_json import byte_level_bytes, byte_level_json, byte_level_rule
+from veracity.lm.tokenizer_json import byte_level_bytes, byte_level_json
+from veracity.lm.tokenizer_rules import stated_rule
+from veracity.text import ByteLevel
+from veracity.text.words import DIGITS as EVERY_DIGIT
+from veracity.text.words import GPT2, Steps
 
 
 @pytest.fixture(scope="module")
@@ -105,28 +109,28 @@ TABLE = [byte_level_bytes(t) for t in TOKENS]
 def stated(**changes: Any) -> str:
     """A ``tokenizer.json`` with some of its parts changed, the model's under ``model_``."""
     vocabulary = {t: i for i, t in enumerate(TOKENS)}
-    body = json.loads(byte_level_json(vocabulary, MERGES, digits_apart=False))
+    body = json.loads(byte_level_json(vocabulary, MERGES, (GPT2,)))
     for name, value in changes.items():
         place = body["model"] if name.startswith("model_") else body
         place[name.removeprefix("model_")] = value
     return json.dumps(body)
 
 
-@pytest.mark.parametrize("digits_apart", [False, True])
-def test_what_we_write_is_what_the_library_reads(digits_apart: bool) -> None:
+@pytest.mark.parametrize("steps", [(GPT2,), (EVERY_DIGIT, GPT2)])
+def test_what_we_write_is_what_the_library_reads(steps: Steps) -> None:
     library = pytest.importorskip("tokenizers")
     vocabulary = {t: i for i, t in enumerate(TOKENS)}
-    text = byte_level_json(vocabulary, MERGES, digits_apart)
+    text = byte_level_json(vocabulary, MERGES, steps)
     theirs = library.Tokenizer.from_str(text)
     body = {"kind": "bytes", "json": text, "special": []}
     body["tokens"] = [base64.b64encode(t).decode() for t in TABLE]
     ours = Tokenizer(body)
     for words in ("ab ab", "  ab11 a", "1 ab"):
         assert ours.encode(words) == theirs.encode(words).ids
-    again = byte_level_rule(theirs.to_str(), TABLE)
+    again, _ = stated_rule(theirs.to_str(), TABLE)
     assert again == ours.rule
-    assert again is not None
-    assert again.digits_apart == digits_apart
+    assert isinstance(again, ByteLevel)
+    assert again.steps == steps
     assert again.pairs == ((4, 1), (5, 1))
 
 
@@ -142,15 +146,16 @@ DIGITS = {"type": "Digits", "individual_digits": True}
         ({"model_continuing_subword_prefix": "", "model_end_of_word_suffix": ""}, True),
         ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [DIGITS, WORDS]}}, True),
         ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [WORDS, DIGITS]}}, False),
-        ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [DIGITS, DIGITS, WORDS]}}, False),
+        ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [DIGITS, DIGITS, WORDS]}}, True),
         ({"pre_tokenizer": {**DIGITS, "individual_digits": False}}, False),
         ({"pre_tokenizer": {**WORDS, "add_prefix_space": True}}, False),
         ({"pre_tokenizer": {**WORDS, "use_regex": False}}, False),
         ({"pre_tokenizer": {"type": "Whitespace"}}, False),
         ({"pre_tokenizer": None}, False),
-        ({"normalizer": {"type": "NFC"}}, False),
+        ({"normalizer": {"type": "NFC"}}, True),
+        ({"normalizer": {"type": "NFKC"}}, False),
         ({"truncation": {"max_length": 4}}, False),
-        ({"model_ignore_merges": True}, False),
+        ({"model_ignore_merges": True}, True),
         ({"model_dropout": 0.1}, False),
         ({"model_byte_fallback": True}, False),  # some bytes have no token here
         ({"model_unk_token": "a"}, False),
@@ -159,7 +164,7 @@ DIGITS = {"type": "Digits", "individual_digits": True}
     ],
 )
 def test_only_forms_that_we_define_have_a_rule(changes: dict[str, Any], covered: bool) -> None:
-    assert (byte_level_rule(stated(**changes), TABLE) is not None) == covered
+    assert (stated_rule(stated(**changes), TABLE)[0] is not None) == covered
 
 
 @pytest.mark.parametrize(
@@ -178,7 +183,7 @@ def test_only_forms_that_we_define_have_a_rule(changes: dict[str, Any], covered:
 )
 def test_forms_that_do_not_parse(changes: dict[str, Any]) -> None:
     with pytest.raises(FormatError):
-        byte_level_rule(stated(**changes), TABLE)
+        stated_rule(stated(**changes), TABLE)
 
 
 def test_other_forms_go_through_the_library() -> None:

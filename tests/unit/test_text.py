@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from veracity.errors import FormatError, UsageError
-from veracity.lm.tokenizer_json import byte_level_bytes, byte_level_rule
+from veracity.lm.tokenizer_json import byte_level_bytes
+from veracity.lm.tokenizer_rules import stated_rule
 from veracity.text import ByteLevel, Encoder, Pieces
 from veracity.text.encoder import Merges, merge
 from veracity.text.pieces import LONGEST, NEVER
@@ -186,7 +187,7 @@ def encoder_of(tokenizer: str, special: frozenset[int] = frozenset()) -> tuple[E
     tokens = [b""] * (max(vocabulary.values()) + 1)
     for name, i in vocabulary.items():
         tokens[i] = byte_level_bytes(name)
-    rule = byte_level_rule(tokenizer, tokens)
+    rule, _ = stated_rule(tokenizer, tokens)
     assert rule is not None
     encoder = Encoder(tuple(tokens), special, rule)
     encoder.check()

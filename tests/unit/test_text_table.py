@@ -11,6 +11,7 @@ from veracity.formats.proof import Proof, statement_context
 from veracity.text import ByteLevel, Pieces, Rule
 from veracity.text.shown import MAX_TEXT_BYTES, Shown, ShownAnswer
 from veracity.text.table import MAX_PIECE, PromptFrame, TokenTable
+from veracity.text.words import DIGITS, GPT2
 
 TABLE = TokenTable(
     (b"<s>", b"<|user|>", b"hello", b" world", b"\xe2", b"\x82\xac"), frozenset({0, 1})
@@ -21,7 +22,7 @@ RULES: dict[str, Rule | None] = {
     "none": None,
     "pieces": Pieces((9, 9, 9, 9, 1, 2, 9, 9, 9, 9)),
     "bytes": ByteLevel(((4, 1), (5, 1))),
-    "digits": ByteLevel(((4, 1),), digits_apart=True),
+    "digits": ByteLevel(((4, 1),), (DIGITS, GPT2)),
 }
 
 
@@ -200,7 +201,7 @@ def test_overlong_texts_are_rejected_before_they_are_made() -> None:
 @pytest.mark.parametrize(
     "tail",
     [
-        "04000000",  # no such kind
+        "06000000",  # no such kind
         "00000000" + "00",
         "01000000" + "00000000" * 9,
         "02000000",

@@ -27,6 +27,7 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import complain, emit_bytes, emit_json
+from veracity.cli.printable import quoted
 from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
@@ -37,6 +38,7 @@ from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
 from veracity.proving.models import judged, require_agreement
 from veracity.proving.prove import prove as prove_answer
+from veracity.proving.tokens import token_facts
 from veracity.work.commit import commit as commit_model
 from veracity.work.estimate import estimate as estimate_cost
 from veracity.work.programs import require_uncommitted
@@ -49,8 +51,8 @@ IMPORT_SHARES = {"load": 1.0}
 NETWORK_SHARES = {"load": 0.3, "observe": 0.7}
 #: Shares of the time, measured with stories260K and gpt2-124m.
 CALIBRATE_SHARES = {"observe": 0.66, "scales": 0.13, "accuracy": 0.21}
-COMMIT_SHARES = {"load": 0.33, "commit": 0.67}
-EXACT_SHARES = {"load": 0.01, "commit": 0.14, "widths": 0.85}
+COMMIT_SHARES = {"load": 0.12, "commit": 0.55, "form": 0.33}
+EXACT_SHARES = {"load": 0.01, "commit": 0.11, "form": 0.06, "widths": 0.82}
 
 
 @click.command("import")
@@ -114,6 +116,7 @@ def import_(
         "source_sha256": model.source["sha256"],
         "import_s": round(time.perf_counter() - started, 3),
         **({"samples": model.calibration, "accuracy": model.accuracy} if network else {}),
+        **({} if isinstance(model, NetworkFile) else {"text": token_facts(model.tokenizer)}),
     }
     if as_json:
         emit_json(facts)
@@ -124,9 +127,24 @@ def import_(
             ("model", f"{model.source['name']}, {model.parameters:,} parameters"),
             ("weights file", model.source["sha256"]),
             *(flatten({"samples": model.calibration or {}, **(model.accuracy or {})})),
+            *text_rows(facts.get("text", {})),
             ("next", f"veracity {'commit' if network else 'calibrate'} {target}"),
         ]
     )
+
+
+def text_rows(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """What a model's files say of its tokens, as rows of a table."""
+    rows: list[tuple[str, object]] = []
+    for name, value in facts.items():
+        if name == "conversation":
+            rows.append((name, value if value == "none" else quoted(value)))
+        elif name == "notes":
+            rows += [("note", note) for note in value]
+        else:
+            listed = ", ".join(value) if isinstance(value, list) else value
+            rows.append((name.replace("_", " "), listed if listed != "" else "nothing"))
+    return rows
 
 
 def range_rows(ranges: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, object]]:
@@ -269,7 +287,17 @@ def require_pipe(as_json: bool) -> None:
 @click.option("--prompt", help="What to ask a language model.")
 @prompt_file_option
 @click.option(
-    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An array for a network (.npy)."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's input: numbers (.npy), a picture (.png, .ppm) or what was sealed (.vskey).",
+)
+@click.option(
+    "--seal",
+    multiple=True,
+    metavar="NAME",
+    help="Commit to this input or output of a network instead of showing it.",
 )
 @click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
@@ -297,6 +325,7 @@ def prove(
     prompt: str | None,
     prompt_file: Path | None,
     inputs: tuple[str, ...],
+    seal: tuple[str, ...],
     max_new_tokens: int,
     raw: bool,
     context: str,
@@ -312,8 +341,10 @@ def prove(
 ) -> None:
     """Answer a prompt, or compute a network's output, and prove it.
 
-    The output of a network is written beside the proof, as .npy. An input with a first axis more
-    than the network's holds several samples, proved at once.
+    The output of a network is written beside the proof, as .npy, or as .png where the input is a
+    picture and the output is one. --seal NAME writes PROOF.NAME.vseal, to be published, and
+    PROOF.NAME.vskey, which opens it and is the input of a next proof about it. An input with a
+    first axis more than the network's holds several samples, proved at once.
     """
     words = given_words(prompt, prompt_file)
     opening = secret or sibling(program, ".vsec")
@@ -328,6 +359,7 @@ def prove(
                 opening,
                 inputs,
                 out,
+                seal=seal,
                 context=context,
                 force=force,
                 memory=memory,
@@ -338,6 +370,8 @@ def prove(
                 as_json=as_json,
             )
         return
+    if seal:
+        raise UsageError("--seal is for networks only")
     if piped:
         require_pipe(as_json)
     else:

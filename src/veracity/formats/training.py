@@ -30,6 +30,7 @@ from veracity.codec import (
 from veracity.codec.files import Source, name_of, require_private
 from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe, Weights
+from veracity.graph.training.network import Network
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment
 from veracity.zkml.training.run import Run, RunProof
@@ -45,7 +46,7 @@ MAX_FILE = (1 << 31) - 1
 _FIELDS = {
     "recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str, "init": str,
 }  # fmt: skip
-_RECIPE = {"widths", "batch", "rates", "integers", "weight_exponent", "loss"}
+_RECIPE = {"input", "layers", "batch", "rates", "integers", "weight_exponent", "loss"}
 
 
 @dataclass(frozen=True)
@@ -150,19 +151,21 @@ class RunDescription:
 def _recipe(plain: dict[str, Any]) -> Recipe:
     if plain.keys() != _RECIPE or not all(type(n) is int for n in _numbers(plain)):
         raise UsageError("a recipe has other fields")
+    if not all(type(text) is str for text in plain["layers"]):
+        raise UsageError("layers are texts")
     if sum(count for _, count in plain["rates"]) > 1 << 20:
         raise UsageError("too many steps")
     rates = tuple(m for m, count in plain["rates"] for _ in range(count))
     a, g, q = plain["integers"]
     return Recipe(
-        tuple(plain["widths"]), plain["batch"], rates, a, g, q, plain["weight_exponent"],
-        plain["loss"],
+        Network(tuple(plain["input"]), tuple(plain["layers"])), plain["batch"], rates, a, g, q,
+        plain["weight_exponent"], plain["loss"],
     )  # fmt: skip
 
 
 def _numbers(plain: dict[str, Any]) -> list[Any]:
     runs = [n for run in plain["rates"] for n in run]
-    return [*plain["widths"], *plain["integers"], *runs, plain["batch"], plain["weight_exponent"]]
+    return [*plain["input"], *plain["integers"], *runs, plain["batch"], plain["weight_exponent"]]
 
 
 @dataclass(frozen=True)

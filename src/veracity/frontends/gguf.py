@@ -5,13 +5,13 @@ llama.cpp stores q and k rows so that rotary pairs are adjacent: interleaved RoP
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
+from veracity.frontends.gguf_tokenizer import gguf_tokenizer
 from veracity.lm.decoder import (
     Config,
     FloatModel,
@@ -22,14 +22,8 @@ from veracity.lm.decoder import (
     refuse_others,
 )
 from veracity.lm.tokenizer import Tokenizer
-from veracity.lm.tokenizer_json import byte_level_bytes, byte_level_json
 
 __all__ = ["read_gguf"]
-
-_MERGES = "tokenizer.ggml.merges"
-#: Pre-tokenizers by llama.cpp's names: GPT-2's words, with every digit apart or not.
-_DIGITS_APART, _GPT2_WORDS = ("smollm",), ("gpt-2", "default", None)
-_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
 def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
@@ -61,9 +55,7 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
     try:
         model = _model(path, reader.tensors, fact, dequantize)
         check_model(model, path.name)
-        tokenizer = _tokenizer(path, fact)
-        tokenizer.check()
-        tokenizer.prepare()
+        tokenizer = gguf_tokenizer(path, fact, model.config.vocab)
     except KeyError as error:
         raise FormatError(path.name, f"{error.args[0]} is missing") from error
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
@@ -127,39 +119,3 @@ def _model(path: Path, stored: Any, fact: Any, dequantize: Any) -> FloatModel:
         "interleaved",
     )  # fmt: skip
     return FloatModel(config, tensors)
-
-
-def _tokenizer(path: Path, fact: Any) -> Tokenizer:
-    kind = fact("tokenizer.ggml.model")
-    if kind != "gpt2":
-        raise UnsupportedModelError(
-            path.name, f"tokenizer {kind}", "import a model with a byte-level BPE tokenizer"
-        )
-    rule = fact("tokenizer.ggml.pre")
-    if rule not in _DIGITS_APART and rule not in _GPT2_WORDS:
-        raise UnsupportedModelError(
-            path.name, f"pre-tokenizer {rule}", "import the model's folder with tokenizer.json"
-        )
-    tokens: list[str] = list(fact("tokenizer.ggml.tokens"))
-    kinds: list[int] = [int(k) for k in fact("tokenizer.ggml.token_type")]
-    merges = [(left, right) for left, right in (m.split(" ") for m in fact(_MERGES))]
-    special = [i for i, k in enumerate(kinds) if k in (3, 4)]
-    hidden = set(special)
-    vocabulary = {t: i for i, t in enumerate(tokens) if i not in hidden}
-    ids = {t: i for i, t in enumerate(tokens)}
-    table = [t.encode() if i in hidden else byte_level_bytes(t) for i, t in enumerate(tokens)]
-    body: dict[str, Any] = {
-        "kind": "bytes",
-        "tokens": [base64.b64encode(t).decode() for t in table],
-        "json": byte_level_json(vocabulary, merges, rule in _DIGITS_APART),
-        "special": special,
-    }
-    plain = Tokenizer(body).encode
-    chat = None
-    if "<|im_start|>" in ids and "<|im_end|>" in ids:
-        start, end = ids["<|im_start|>"], ids["<|im_end|>"]
-        before = [start, *plain("system\n" + _SYSTEM), end, *plain("\n")]
-        before += [start, *plain("user\n")]
-        chat = [before, [end, *plain("\n"), start, *plain("assistant\n")]]
-    stops = {"<|im_end|>", "<|endoftext|>"} & set(ids)
-    return Tokenizer({**body, "stop": sorted(ids[s] for s in stops), "raw": [[], []], "chat": chat})

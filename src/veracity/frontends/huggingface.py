@@ -7,7 +7,6 @@ and q, k, v in one matrix; both are undone here.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.formats.program import ProgramFile
+from veracity.frontends.folder_tokenizer import folder_tokenizer
 from veracity.frontends.safetensors import read_safetensors
 from veracity.lm.decoder import (
     Config,
@@ -27,8 +27,6 @@ from veracity.lm.decoder import (
     fold_norm,
     refuse_others,
 )
-from veracity.lm.tokenizer import Tokenizer
-from veracity.lm.tokenizer_json import byte_level_bytes
 
 __all__ = ["read_folder"]
 
@@ -78,7 +76,7 @@ def read_folder(folder: Path) -> ProgramFile:
         "sha256": digest.hexdigest(),
         "parameters": sum(int(t.size) for t in raw.values()),
     }
-    return ProgramFile(source, model, _tokenizer(folder, model.config.vocab, facts))
+    return ProgramFile(source, model, folder_tokenizer(folder, model.config.vocab, facts))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -224,39 +222,3 @@ def _gpt2(facts: dict[str, Any], raw: dict[str, Floats]) -> FloatModel:
         float(facts.get("layer_norm_epsilon", 1e-5)), activation=_ACTIVATIONS[act],
     )  # fmt: skip
     return FloatModel(config, tensors)
-
-
-def _tokenizer(folder: Path, vocab: int, facts: dict[str, Any]) -> Tokenizer:
-    """A byte-level BPE ``tokenizer.json``; special tokens stay out of users' reach."""
-    body = _json(folder / "tokenizer.json")
-    if (body.get("model") or {}).get("type") != "BPE" or "ByteLevel" not in json.dumps(
-        [body.get("pre_tokenizer"), body.get("decoder")]
-    ):
-        raise UnsupportedModelError(
-            "tokenizer.json", "a tokenizer that is not byte-level BPE", "use a model that has one"
-        )
-    try:
-        added = {int(t["id"]): str(t["content"]) for t in body.get("added_tokens") or []}
-        vocabulary = {t: i for t, i in body["model"]["vocab"].items() if i not in added}
-        spelled = {int(i): byte_level_bytes(t) for t, i in vocabulary.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError("tokenizer.json", "does not parse") from error
-    none = dict.fromkeys(("truncation", "padding", "post_processor"))
-    model = {**body["model"], "vocab": vocabulary}
-    table = [added[i].encode() if i in added else spelled.get(i, b"") for i in range(vocab)]
-    stops = {i for i, t in added.items() if t in ("<|endoftext|>", "</s>", "<|im_end|>")}
-    ends = facts.get("eos_token_id")
-    stops |= {i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int and i >= 0}
-    tokenizer = Tokenizer(
-        {
-            "kind": "bytes",
-            "tokens": [base64.b64encode(t).decode() for t in table],
-            "json": json.dumps({**body, **none, "added_tokens": [], "model": model}),
-            "special": sorted(i for i in added if i < vocab),
-            "stop": sorted(i for i in stops if i < vocab),
-            "raw": [[], []],
-            "chat": None,
-        }
-    )
-    tokenizer.prepare()
-    return tokenizer

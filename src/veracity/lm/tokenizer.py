@@ -1,7 +1,7 @@
 """Tokenizers: text to ids for the owner, and the decode table that a verifier needs.
 
 A tokenizer is described by plain JSON inside the program file. Two kinds: ``pieces`` (llama2.c's
-score-driven BPE) and ``bytes`` (byte-level BPE, a ``tokenizer.json``). Text is encoded by
+score-driven BPE) and ``bytes`` (a ``tokenizer.json``). Text is encoded by
 :mod:`veracity.text`, as the verifier does it; forms that it has no rule for go through the
 ``tokenizers`` library.
 Special tokens inside a user's text are encoded as plain text, never as control tokens.
@@ -10,14 +10,16 @@ Special tokens inside a user's text are encoded as plain text, never as control 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from veracity.errors import FormatError, UsageError
-from veracity.lm.tokenizer_json import byte_level_rule
+from veracity.lm.tokenizer_rules import stated_rule
 from veracity.text import Encoder, Pieces, Rule
+from veracity.text.chat import ChatFrame, Part, encode_parts
 
 __all__ = ["Tokenizer", "from_pieces"]
 
@@ -33,8 +35,9 @@ class Tokenizer:
     ----------
     body : dict
         ``kind``, ``tokens`` (base64 of every token's bytes), ``special`` and ``stop`` ids,
-        ``raw`` and ``chat`` frames (ids before and after the user's words; chat may be None), and,
-        by kind, ``scores`` or ``json``.
+        ``raw`` and ``chat`` frames (ids before and after the user's words; chat may be None),
+        perhaps ``conversation`` (what stands between messages) and ``notes`` for people, and,
+        by kind, ``scores`` or ``json``; ``unpinned`` says why the JSON is not to be relied on.
     """
 
     body: Mapping[str, Any] = field(repr=False)
@@ -68,6 +71,7 @@ class Tokenizer:
                 type(i) is not int or not 0 <= i < count for i in ids
             ):
                 raise FormatError("tokenizer", "malformed list of token ids")
+        _ = self.conversation
         if kind == "pieces":
             try:
                 scores = self._scores
@@ -106,6 +110,27 @@ class Tokenizer:
         ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_parts(self, parts: Sequence[Part]) -> list[int]:
+        """Ids of text and marks; text between two marks is encoded as a whole."""
+
+        def encode(text: str, first: bool) -> list[int]:
+            return self._encoder.encode(text, first) if self._encoder else self.encode(text)
+
+        return encode_parts(parts, encode)
+
+    @cached_property
+    def conversation(self) -> ChatFrame | None:
+        """What the model's chat template puts between messages; None without one."""
+        stated = self.body.get("conversation")
+        if stated is None:
+            return None
+        return ChatFrame.from_plain(stated, "tokenizer", self.special_ids.__contains__)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the importer found worth saying."""
+        return [str(note) for note in self.body.get("notes", ())]
+
     def decode(self, ids: list[int]) -> str:
         """Text of ids."""
         return b"".join(self.token_bytes[i] for i in ids).decode("utf-8", errors="replace")
@@ -115,7 +140,19 @@ class Tokenizer:
         """How text is spelled, where that is one of our own definitions; else None."""
         if self.body["kind"] == "pieces":
             return Pieces.from_scores(self._scores)
-        return byte_level_rule(self.body["json"], self.token_bytes)
+        return self._stated[0]
+
+    @cached_property
+    def unpinned(self) -> str:
+        """Why no definition of ours says how text is spelled; empty where one does."""
+        return "" if self.rule is not None else self._stated[1]
+
+    @cached_property
+    def _stated(self) -> tuple[Rule | None, str]:
+        reason = self.body.get("unpinned")
+        if reason:
+            return None, str(reason)
+        return stated_rule(self.body["json"], self.token_bytes)
 
     def prepare(self) -> None:
         """Read what encoding needs; raises :class:`FormatError` if it does not fit together."""
@@ -140,7 +177,11 @@ class Tokenizer:
                 "pip install 'veracity[import]'"
             ) from error
         try:
-            return Library.from_str(self.body["json"])
+            body = json.loads(self.body["json"])
+            # The library gives an added token a new number unless the vocabulary has one for it.
+            for token in body.get("added_tokens") or []:
+                body["model"]["vocab"].setdefault(token["content"], token["id"])
+            return Library.from_str(json.dumps(body))
         except Exception as error:  # the library raises bare Exception
             raise FormatError("tokenizer.json", "does not parse") from error
 

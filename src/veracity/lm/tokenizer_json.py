@@ -1,9 +1,4 @@
-"""``tokenizer.json``: the byte-level BPE forms that have a definition of our own, and writing one.
-
-Covered is what GPT-2 and SmolLM2 have: no normaliser, GPT-2's words, perhaps every digit apart,
-plain ranked merges. Any other form is left to the ``tokenizers`` library, and commitments say that
-their verifier cannot check the tokenisation.
-"""
+"""Writing a ``tokenizer.json``, and the patterns that one may split text by."""
 
 from __future__ import annotations
 
@@ -11,21 +6,55 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from veracity.errors import FormatError
-from veracity.text import ByteLevel
+from veracity.text.words import ALTERNATIVES, DIGITS, GPT2, Steps
 
-__all__ = ["byte_level_bytes", "byte_level_json", "byte_level_rule"]
+__all__ = [
+    "ALPHABET",
+    "byte_level_bytes",
+    "byte_level_json",
+    "numbered_alternatives",
+    "sentence_piece_json",
+]
+
+#: Other spellings of alternatives that are in the list.
+_SAME = {
+    r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])": ALTERNATIVES[15][0],
+    r"'(?i:[sdmt]|ll|ve|re)": ALTERNATIVES[15][0],
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d|'s)": ALTERNATIVES[15][0],
+    r"\p{N}{1}": r"\p{N}",
+    r"\p{N}{1,}": r"\p{N}+",
+}
+_PLAIN = {"add_prefix_space": False, "trim_offsets": True}
 
 
 def byte_level_bytes(token: str) -> bytes:
     """Bytes of a token spelled in GPT-2's printable alphabet."""
-    return bytes(_ALPHABET[c] for c in token)
+    return bytes(ALPHABET[c] for c in token)
+
+
+def numbered_alternatives(pattern: str) -> tuple[int, ...] | None:
+    """The numbers of an expression's alternatives; None where one is not in the list."""
+    known = {text: place for place, (text, _) in enumerate(ALTERNATIVES)}
+    parts, depth, start = [], 0, 0
+    for place, char in enumerate(pattern):
+        escaped = place > 0 and pattern[place - 1] == "\\"
+        depth += 0 if escaped else (char in "([") - (char in ")]")
+        if char == "|" and depth == 0:
+            parts.append(pattern[start:place])
+            start = place + 1
+    parts.append(pattern[start:])
+    found = [known.get(_SAME.get(part, part)) for part in parts]
+    return None if None in found else tuple(i for i in found if i is not None)
 
 
 def byte_level_json(
-    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], digits_apart: bool
+    vocabulary: Mapping[str, int],
+    merges: Sequence[tuple[str, str]],
+    steps: Steps,
+    added: Mapping[str, int] | None = None,
+    whole_words: bool = False,
 ) -> str:
-    """A ``tokenizer.json`` of GPT-2's form, which the ``tokenizers`` library reads too.
+    """A byte-level ``tokenizer.json``, which the ``tokenizers`` library reads too.
 
     Parameters
     ----------
@@ -33,95 +62,78 @@ def byte_level_json(
         Token ids by token, in GPT-2's alphabet of bytes.
     merges : sequence of (str, str)
         Pairs, the first to be merged first.
-    digits_apart : bool
-        Whether every digit is a word of its own.
+    steps : Steps
+        How text falls into words.
+    added : mapping, optional
+        Ids of added tokens that are text, by text.
+    whole_words : bool
+        Whether a word that is a token is that token, whatever would merge.
     """
-    plain = {"add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    split: dict[str, Any] = {"type": "ByteLevel", **plain}
-    if digits_apart:
-        digits = {"type": "Digits", "individual_digits": True}
-        split = {"type": "Sequence", "pretokenizers": [digits, split]}
-    model = {
+    splitters: list[dict[str, Any]] = []
+    own = steps[-1:] == (GPT2,)
+    for step in steps[:-1] if own else steps:
+        if step == DIGITS:
+            splitters.append({"type": "Digits", "individual_digits": True})
+            continue
+        pattern = "|".join(ALTERNATIVES[i][0] for i in step)
+        how = {"behavior": "Isolated", "invert": False}
+        splitters.append({"type": "Split", "pattern": {"Regex": pattern}, **how})
+    splitters.append({"type": "ByteLevel", **_PLAIN, "use_regex": own})
+    sequence = {"type": "Sequence", "pretokenizers": splitters}
+    return _whole(
+        _model(vocabulary, merges) | {"ignore_merges": whole_words},
+        added or {},
+        pre_tokenizer=sequence if len(splitters) > 1 else splitters[0],
+        decoder={"type": "ByteLevel", **_PLAIN, "use_regex": True},
+    )
+
+
+def sentence_piece_json(
+    vocabulary: Mapping[str, int],
+    merges: Sequence[tuple[str, str]],
+    prefix: bool,
+    added: Mapping[str, int] | None = None,
+) -> str:
+    """SentencePiece's BPE as a ``tokenizer.json``, which the ``tokenizers`` library reads too.
+
+    Parameters
+    ----------
+    vocabulary : mapping
+        Token ids by token, as SentencePiece spells them.
+    merges : sequence of (str, str)
+        Pairs, the first to be merged first.
+    prefix : bool
+        Whether a space is put before text.
+    added : mapping, optional
+        Ids of added tokens that are text, by text.
+    """
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    steps = [{"type": "Prepend", "prepend": "\u2581"}, spaces] if prefix else [spaces]
+    return _whole(
+        _model(vocabulary, merges) | {"byte_fallback": True},
+        added or {},
+        normalizer={"type": "Sequence", "normalizers": steps},
+    )
+
+
+def _model(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {
         "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
         "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
         "ignore_merges": False, "vocab": dict(vocabulary), "merges": [list(m) for m in merges],
     }  # fmt: skip
-    return json.dumps(
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [],
-            "normalizer": None,
-            "pre_tokenizer": split,
-            "post_processor": None,
-            "decoder": {"type": "ByteLevel", **plain},
-            "model": model,
-        },
-        ensure_ascii=False,
-    )
 
 
-def byte_level_rule(text: str, tokens: Sequence[bytes]) -> ByteLevel | None:
-    """The rule that a ``tokenizer.json`` states, or None where its form is another one.
-
-    Parameters
-    ----------
-    text : str
-        The JSON.
-    tokens : sequence of bytes
-        The decode table, by id.
-
-    Raises
-    ------
-    FormatError
-        The JSON does not parse, or its vocabulary is not the decode table's.
-    """
-    try:
-        body = json.loads(text)
-        digits_apart = _digits_apart(body["pre_tokenizer"])
-        model = body["model"]
-        if digits_apart is None or not _is_plain(body, model):
-            return None
-        vocabulary = model["vocab"]
-        merges = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
-        pairs: dict[tuple[int, int], None] = {}
-        for left, right in merges:
-            token = vocabulary[left + right]
-            if tokens[token] != byte_level_bytes(left + right):
-                raise FormatError("tokenizer.json", "vocabulary and decode table differ")
-            pair = token, len(byte_level_bytes(left))
-            pairs.pop(pair, None)  # a merge listed twice has the later rank
-            pairs[pair] = None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise FormatError("tokenizer.json", "does not parse") from error
-    return ByteLevel(tuple(pairs), digits_apart)
+def _whole(model: dict[str, Any], added: Mapping[str, int], **parts: Any) -> str:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    tokens = [{"id": i, "content": text, **flags} for text, i in sorted(added.items(), key=_by_id)]
+    names = ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
+    body = {"version": "1.0", **dict.fromkeys(names), "added_tokens": tokens, **parts}
+    return json.dumps({**body, "model": model}, ensure_ascii=False)
 
 
-def _digits_apart(splitter: Any) -> bool | None:
-    """Whether digits stand apart; None for words that are not GPT-2's."""
-    steps = [splitter]
-    if splitter is not None and splitter["type"] == "Sequence":
-        steps = splitter["pretokenizers"]
-    *others, last = steps
-    if last is None or last["type"] != "ByteLevel" or last["add_prefix_space"]:
-        return None
-    if not last.get("use_regex", True) or len(others) > 1:
-        return None
-    if any(s["type"] != "Digits" or not s["individual_digits"] for s in others):
-        return None
-    return bool(others)
-
-
-def _is_plain(body: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
-    around = ("truncation", "padding", "added_tokens", "normalizer", "post_processor")
-    inside = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
-    plain = model.get("type", "BPE") == "BPE" and not any(
-        [*(body.get(name) for name in around), *(model.get(name) for name in inside)]
-    )
-    # What becomes of unknown bytes does not matter where there are none.
-    unknown = model.get("unk_token") is not None or model.get("byte_fallback")
-    return plain and (not unknown or set(_ALPHABET) <= model["vocab"].keys())
+def _by_id(named: tuple[str, int]) -> int:
+    return named[1]
 
 
 def _alphabet() -> dict[str, int]:
@@ -132,4 +144,5 @@ def _alphabet() -> dict[str, int]:
     return out
 
 
-_ALPHABET = _alphabet()
+#: Bytes by GPT-2's characters for them.
+ALPHABET = _alphabet()

@@ -8,5 +8,6 @@ Whoever may choose among them may choose the answer. So there is one spelling: w
 from veracity.text.bytelevel import ByteLevel
 from veracity.text.encoder import Encoder, Rule
 from veracity.text.pieces import Pieces
+from veracity.text.sentencepiece import SentencePiece
 
-__all__ = ["ByteLevel", "Encoder", "Pieces", "Rule"]
+__all__ = ["ByteLevel", "Encoder", "Pieces", "Rule", "SentencePiece"]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heapify, heappop, heappush
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from veracity.errors import UsageError
+from veracity.errors import FormatError, UsageError
+from veracity.text.added import Added, Finder
 
-__all__ = ["Encoder", "Merges", "Rule", "merge"]
+__all__ = ["Encoder", "Merges", "Rule", "merge", "no_token"]
 
 #: Rank and merged token of a pair of tokens; None where they do not merge.
 Merges = Callable[[int, int], tuple[int, int] | None]
@@ -28,14 +29,31 @@ class Rule(Protocol):
     """How a tokenizer spells text, beside its tokens."""
 
     @property
-    def prefix(self) -> str:
-        """What stands before every text that is not empty."""
+    def added(self) -> tuple[Added, ...]:
+        """Added tokens that are text."""
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Tokens that nothing merges into or from."""
+
+    @property
+    def whole_words(self) -> bool:
+        """Whether a word that is a token is that token, whatever would merge."""
+
+    def normalised(self, text: str, first: bool) -> str:
+        """A stretch between added tokens as it is split into words; ``first`` if it begins a text.
+
+        Raises :class:`UsageError` where it has no such form.
+        """
+
+    def restored(self, text: str, first: bool) -> str:
+        """A stretch without what :meth:`normalised` puts before it."""
 
     def words(self, text: str) -> Iterable[str]:
-        """The text in parts; no token reaches over the end of one."""
+        """A stretch in parts; no token reaches over the end of one."""
 
-    def units(self, word: str, ids: Mapping[bytes, int]) -> Iterable[bytes]:
-        """What a word is spelled in before anything merges."""
+    def units(self, word: str, ids: Mapping[bytes, int]) -> list[int]:
+        """What a word is spelled in before anything merges; :class:`UsageError` without it."""
 
     def merges(self, tokens: Sequence[bytes], ids: Mapping[bytes, int]) -> Merges:
         """The pairs that merge; raises :class:`FormatError` if the rule does not fit the tokens."""
@@ -61,10 +79,10 @@ class Encoder:
 
     def check(self) -> None:
         """Raise :class:`FormatError` unless the rule fits the tokens."""
-        _ = self._merges
+        _ = self._merges, self._written, self._normal
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text.
+    def encode(self, text: str, first: bool = True) -> list[int]:
+        """Token ids of a text; ``first`` unless something stands before it.
 
         Raises
         ------
@@ -78,35 +96,99 @@ class Encoder:
                 f"the text is not valid Unicode: half a character at position {error.start}"
             ) from None
         ids: list[int] = []
-        for word in self.rule.words(self.rule.prefix + text if text else ""):
-            ids += self._word(word)
+        for part, token in self._written.split(text):
+            if token is not None:
+                ids.append(token)
+            else:
+                ids += self._stretch(self.rule.normalised(part, first))
+            first = False
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids that a text has; other ids may be read as other texts' are.
+
+        Raises
+        ------
+        UnicodeDecodeError
+            The bytes are no text.
+        """
+        text: list[str] = []
+        run: list[bytes] = []
+
+        def end_run(first: bool) -> None:
+            if run:
+                text.append(self.rule.restored(b"".join(run).decode("utf-8"), first))
+                run.clear()
+
+        for place, i in enumerate(ids):
+            if i in self._between:
+                end_run(len(run) == place)
+                text.append(self.tokens[i].decode("utf-8"))
+            else:
+                run.append(self.tokens[i])
+        end_run(len(run) == len(ids))
+        return "".join(text)
+
+    def _stretch(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for part, token in self._normal.split(text):
+            if token is not None:
+                ids.append(token)
+                continue
+            for word in self.rule.words(part):
+                ids += self._word(word)
         return ids
 
     def _word(self, word: str) -> list[int]:
         known = self._cache.get(word)
         if known is not None:
             return known
-        units = []
-        for unit in self.rule.units(word, self._ids):
-            token = self._ids.get(unit)
-            if token is None:
-                raise UsageError(
-                    f"the model has no token for byte 0x{unit[0]:02x} of {word[:40]!r}; "
-                    "write it without that character"
-                )
-            units.append(token)
-        ids = merge(units, self._merges)
+        whole = self._ids.get(word.encode("utf-8")) if self.rule.whole_words else None
+        ids = [whole] if whole is not None else self._merged(word)
         if len(word) <= _CACHED_LENGTH:
             if len(self._cache) >= _CACHED_WORDS:
                 self._cache.clear()
             self._cache[word] = ids
         return ids
 
+    def _merged(self, word: str) -> list[int]:
+        return merge(self.rule.units(word, self._ids), self._merges)
+
     @cached_property
     def _ids(self) -> dict[bytes, int]:
         """Ids by bytes; the last one of equal bytes, so that a plain token hides a byte's."""
-        named = enumerate(self.tokens)
-        return {piece: i for i, piece in named if piece and i not in self.special}
+        named, hidden = enumerate(self.tokens), self.special | set(self.rule.apart)
+        return {piece: i for i, piece in named if piece and i not in hidden}
+
+    @cached_property
+    def _between(self) -> frozenset[int]:
+        """Added tokens that only their own text makes: stretches end before them."""
+        return frozenset(a.token for a in self.rule.added if not a.learnt)
+
+    @cached_property
+    def _written(self) -> Finder:
+        return self._finder(normal=False)
+
+    @cached_property
+    def _normal(self) -> Finder:
+        return self._finder(normal=True)
+
+    def _finder(self, normal: bool) -> Finder:
+        """What finds the added tokens in text as it was written, or in normalised text."""
+        found: dict[str, int] = {}
+        for one in self.rule.added:
+            if one.normal != normal:
+                continue
+            if not 0 <= one.token < len(self.tokens) or one.token in self.special:
+                raise FormatError("tokenizer", "an added token that is none, or a mark")
+            try:
+                text = self.tokens[one.token].decode("utf-8")
+            except UnicodeDecodeError:
+                raise FormatError("tokenizer", "an added token that is no text") from None
+            if text in found:
+                raise FormatError("tokenizer", "an added token is listed twice")
+            found[text] = one.token
+        return Finder(found)
 
     @cached_property
     def _merges(self) -> Merges:
@@ -115,6 +197,14 @@ class Encoder:
     @cached_property
     def _cache(self) -> dict[str, list[int]]:
         return {}
+
+
+def no_token(byte: int, word: str) -> NoReturn:
+    """Raise :class:`UsageError`: the model cannot write this byte."""
+    raise UsageError(
+        f"the model has no token for byte 0x{byte:02x} of {word[:40]!r}; "
+        "write it without that character"
+    )
 
 
 def merge(units: Sequence[int], merges: Merges) -> list[int]:

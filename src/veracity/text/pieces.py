@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from veracity.errors import FormatError
-from veracity.text.encoder import Merges
+from veracity.text.added import Added
+from veracity.text.encoder import Merges, no_token
 
 __all__ = ["LONGEST", "NEVER", "Pieces"]
 
@@ -43,22 +44,45 @@ class Pieces:
         return cls(tuple(rank[s] if use else NEVER for s, use in zip(scores, usable, strict=True)))
 
     @property
-    def prefix(self) -> str:
-        """A space, as before any other word."""
-        return " "
+    def added(self) -> tuple[Added, ...]:
+        """None."""
+        return ()
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    @property
+    def whole_words(self) -> bool:
+        """False: a word is always merged."""
+        return False
+
+    def normalised(self, text: str, first: bool) -> str:
+        """A space before the text, as before any other word."""
+        return " " + text
+
+    def restored(self, text: str, first: bool) -> str:
+        """The text without that space."""
+        return text.removeprefix(" ")
 
     def words(self, text: str) -> Iterable[str]:
         """Spaces with the word that follows them."""
         return re.findall(r" *[^ ]+| +", text)
 
-    def units(self, word: str, ids: Mapping[bytes, int]) -> Iterable[bytes]:
+    def units(self, word: str, ids: Mapping[bytes, int]) -> list[int]:
         """Characters; those that are no tokens in bytes."""
+        units = []
         for char in word:
             spelled = char.encode("utf-8")
-            if spelled in ids:
-                yield spelled
-            else:
-                yield from (spelled[i : i + 1] for i in range(len(spelled)))
+            token = ids.get(spelled)
+            if token is not None:
+                units.append(token)
+                continue
+            for byte in spelled:
+                token = ids.get(bytes([byte]))
+                units.append(no_token(byte, word) if token is None else token)
+        return units
 
     def merges(self, tokens: Sequence[bytes], ids: Mapping[bytes, int]) -> Merges:
         """Two tokens merge if both together spell a token."""

@@ -10,24 +10,22 @@ around the words, and every mark in an answer, is shown (:mod:`veracity.text.sho
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from veracity.codec import ByteReader, ByteWriter
 from veracity.errors import FormatError, UsageError, VerificationError
-from veracity.text import ByteLevel, Encoder, Pieces, Rule
+from veracity.text import Encoder, Rule
+from veracity.text.rule_bytes import read_rule, write_rule
 from veracity.text.shown import MAX_TEXT_BYTES, Shown, ShownAnswer, has_name, show, show_answer
 
 __all__ = ["PromptFrame", "TokenTable"]
 
 MAX_TOKENS = 1 << 20
-MAX_MERGES = 1 << 21
 MAX_PIECE = 1 << 10  # bytes of one token
 MAX_TABLE_BYTES = 1 << 25
 SPECIAL = 1 << 15  # flag in a piece's length
-NO_RULE, PIECES, BYTE_LEVEL, DIGITS_APART = range(4)
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class TokenTable:
         Bytes of every id; for special tokens their name, such as ``<|im_end|>``.
     special : frozenset[int]
         Ids that are marks for the model, not text.
-    rule : ByteLevel, Pieces or None
+    rule : ByteLevel, SentencePiece, Pieces or None
         How text is encoded; None if nothing here can tell (some imported tokenizers).
 
     Raises
@@ -99,13 +97,13 @@ class TokenTable:
         VerificationError
             The ids are no text, or not the ones that the text has.
         """
+        spelled = self._bytes(ids)
         try:
-            text = self._bytes(ids).decode("utf-8")
+            if self.encoder is None:
+                return spelled.decode("utf-8")
+            text = self.encoder.decode(ids)
         except UnicodeDecodeError:
             raise VerificationError("the prompt's token ids spell no text", "prompt") from None
-        if self.encoder is None:
-            return text
-        text = text.removeprefix(self.encoder.rule.prefix)
         try:
             canonical = self.encoder.encode(text)
         except UsageError:  # the text has no encoding at all
@@ -153,49 +151,6 @@ class TokenTable:
             return cls(tuple(pieces), frozenset(special), rule)
         except FormatError as error:
             raise FormatError(where, error.reason) from None
-
-
-def write_rule(writer: ByteWriter, rule: Rule | None) -> None:
-    """Kind of the rule, then its numbers in columns, which compress well."""
-    if isinstance(rule, Pieces):
-        writer.u32(PIECES)
-        writer.raw(_pack("I", rule.ranks))
-    elif isinstance(rule, ByteLevel):
-        writer.u32(DIGITS_APART if rule.digits_apart else BYTE_LEVEL)
-        writer.u32(len(rule.pairs))
-        made = [token for token, _ in rule.pairs]
-        # Merges are learnt one after the other, so that steps from token to token are mostly 1.
-        steps = [b - a for a, b in zip([0, *made], made, strict=False)]
-        writer.raw(_pack("i", steps))
-        writer.raw(_pack("H", [split for _, split in rule.pairs]))
-    else:
-        writer.u32(NO_RULE)
-
-
-def read_rule(reader: ByteReader, tokens: int) -> Rule | None:
-    """Inverse of :func:`write_rule`."""
-    kind = reader.u32("rule", DIGITS_APART)
-    if kind == NO_RULE:
-        return None
-    if kind == PIECES:
-        return Pieces(_unpack(reader, "I", tokens, "ranks"))
-    count = reader.u32("merges", MAX_MERGES)
-    steps = _unpack(reader, "i", count, "merges")
-    splits = _unpack(reader, "H", count, "merges")
-    made, token = [], 0
-    for step in steps:
-        token += step
-        made.append(token)
-    return ByteLevel(tuple(zip(made, splits, strict=True)), kind == DIGITS_APART)
-
-
-def _pack(kind: str, values: Sequence[int]) -> bytes:
-    return struct.pack(f"<{len(values)}{kind}", *values)
-
-
-def _unpack(reader: ByteReader, kind: str, count: int, what: str) -> tuple[int, ...]:
-    form = struct.Struct(f"<{count}{kind}")
-    return form.unpack(reader.raw(form.size, what))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 A recipe file is TOML::
 
     [network]
-    layers = ["dense 128", "relu", "dense 64", "relu", "dense 10"]
+    input = [28, 28, 1]          # height, width, channels; for dense layers alone it may be absent
+    layers = ["conv 16 3x3 stride 2", "relu", "avgpool 2", "flatten", "dense 10"]
 
     [train]
     loss = "cross_entropy"       # or "square"
@@ -26,9 +27,8 @@ not.
 from __future__ import annotations
 
 import math
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,10 @@ from typing import Any
 from veracity.codec import read_file
 from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe
+from veracity.graph.training.layers import canonical
+from veracity.graph.training.network import Network
 
-__all__ = ["Plan", "layers_of", "parse_plan", "read_plan"]
+__all__ = ["Plan", "layers_of", "network_of", "parse_plan", "read_plan"]
 
 SCHEDULES = ("constant", "cosine", "linear")
 _KNOWN = {
@@ -55,8 +57,8 @@ class Plan:
 
     Attributes
     ----------
-    hidden : tuple of int
-        Neurons of the dense layers, the last one's classes among them.
+    layers : tuple of str
+        Layers by name.
     loss : str
         ``cross_entropy`` or ``square``.
     batch : int
@@ -67,8 +69,8 @@ class Plan:
         How it changes: ``constant``, ``cosine`` or ``linear`` down to zero.
     epochs, steps : int or None
         How long; one of them.
-    inputs : int or None
-        Entries of an input, where stated.
+    input : tuple of int
+        (height, width, channels) or (entries,) of an example, where stated.
     integers : mapping
         Widths that differ from the defaults: ``a``, ``g``, ``q``, ``weight_exponent``.
     beacon : bytes
@@ -79,14 +81,14 @@ class Plan:
         The ``.vcom`` to start from; empty for a public seed.
     """
 
-    hidden: tuple[int, ...]
+    layers: tuple[str, ...]
     loss: str = "cross_entropy"
     batch: int = 64
     lr: float = 0.1
     schedule: str = "cosine"
     epochs: int | None = None
     steps: int | None = None
-    inputs: int | None = None
+    input: tuple[int, ...] = ()
     integers: Mapping[str, int] = field(default_factory=dict)
     beacon: bytes = b""
     window: int = 64
@@ -107,12 +109,14 @@ class Plan:
         UsageError
             Where plan and data do not fit, or the recipe has no meaning.
         """
-        if self.inputs is not None and self.inputs != inputs:
-            raise UsageError(f"the network reads {self.inputs} entries, an example has {inputs}")
-        if self.hidden[-1] != classes:
+        network = network_of(self.layers, self.input or (inputs,))
+        if math.prod(network.input) != inputs:
             raise UsageError(
-                f"the last layer has {self.hidden[-1]} neurons, the data have {classes} classes"
+                f"the network reads {math.prod(network.input)} entries, an example has {inputs}"
             )
+        last = network.stages[-1].rule.out[0]
+        if last != classes:
+            raise UsageError(f"the last layer has {last} neurons, the data have {classes} classes")
         if not 1 <= self.batch <= examples:
             raise UsageError(
                 f"a batch of {self.batch} needs as many examples; there are {examples}"
@@ -129,7 +133,7 @@ class Plan:
             math.floor(scale * _share(self.schedule, t, steps) + 0.5) for t in range(steps)
         )
         recipe = Recipe(
-            (inputs, *self.hidden),
+            network,
             self.batch,
             rates,
             self.integers.get("a", 8),
@@ -162,42 +166,51 @@ def layers_of(net: Any) -> list[str]:
     """
     if isinstance(net, list | tuple) and all(isinstance(x, str) for x in net):
         return list(net)
-    out = []
-    for module in net:
-        kind = type(module).__name__
-        if kind == "Linear":
-            out.append(f"dense {int(module.out_features)}")
-        elif kind in ("ReLU", "Flatten"):
-            out.append(kind.lower())
-        else:
-            raise UsageError(
-                f"{kind} cannot be trained with a proof yet; known: Linear, ReLU, Flatten"
-            )
-    return out
+    return [_layer_of(module) for module in net]
 
 
-def dense_widths(layers: list[str]) -> tuple[int, ...]:
-    """Widths of the dense layers, which ReLUs stand between.
+def _layer_of(module: Any) -> str:
+    kind = type(module).__name__
+    if kind == "Linear":
+        return f"dense {int(module.out_features)}"
+    if kind in ("ReLU", "Flatten"):
+        return kind.lower()
+    if kind == "Conv2d":
+        (height, width), strides = module.kernel_size, set(module.stride)
+        pads = {"same": "same", "valid": 0}.get(module.padding, module.padding)
+        pads = set(pads) if isinstance(pads, tuple | list) else {pads}
+        plain = set(module.dilation) == {1} and module.groups == 1 and module.bias is not None
+        if len(strides) == len(pads) == 1 and plain and module.padding_mode == "zeros":
+            (stride,), (pad,) = strides, pads
+            zeros = pad if pad == "same" else f"pad {pad}"
+            return f"conv {module.out_channels} {height}x{width} stride {stride} {zeros}"
+        raise UsageError(
+            "Conv2d is trained with one stride, one padding of zeros, a bias, no dilation or groups"
+        )
+    if kind == "AvgPool2d":
+        side = module.kernel_size
+        sides = {side} if isinstance(side, int) else set(side)
+        steps = {module.stride} if isinstance(module.stride, int) else set(module.stride)
+        if sides == steps and len(sides) == 1 and module.padding in (0, (0, 0)):
+            return f"avgpool {sides.pop()}"
+        raise UsageError("AvgPool2d is trained with squares side by side, without padding")
+    raise UsageError(
+        f"{kind} cannot be trained with a proof yet; known: Linear, Conv2d, ReLU, AvgPool2d, "
+        "Flatten"
+    )
 
-    Raises
-    ------
-    UsageError
-        For any other network.
+
+def network_of(layers: Sequence[str], size: Sequence[int]) -> Network:
+    """The network of layers by name on an input; UsageError for layers that are none.
+
+    Dense layers alone read an example's entries as they lie, whatever its dims.
     """
-    widths: list[int] = []
-    names = [name.strip() for name in layers if name.strip() != "flatten"]
-    for i, name in enumerate(names):
-        found = re.fullmatch(r"dense (\d{1,6})", name)
-        if i % 2 == 0 and found:
-            widths.append(int(found[1]))
-        elif not (i % 2 and name == "relu"):
-            raise UsageError(
-                f"layer {name!r} cannot stand there: this version trains dense layers with a relu "
-                'between them, such as ["dense 128", "relu", "dense 10"]'
-            )
-    if len(names) % 2 == 0:
-        raise UsageError("the last layer of a network is dense")
-    return tuple(widths)
+    texts = tuple(canonical(text) for text in layers)
+    if all(text.partition(" ")[0] not in ("conv", "avgpool") for text in texts):
+        size = (math.prod(size),)
+    network = Network(tuple(size), texts)
+    network.validate()
+    return network
 
 
 def parse_plan(text: str, where: str = "recipe") -> Plan:
@@ -226,17 +239,19 @@ def parse_plan(text: str, where: str = "recipe") -> Plan:
     network, train = body.get("network", {}), body.get("train", {})
     integers = body.get("integers", {})
     try:
-        size = network.get("input")
-        inputs = math.prod(size) if isinstance(size, list) else size
+        size = network.get("input", [])
+        size = tuple(map(_whole, size if isinstance(size, list) else [size]))
+        layers = tuple(layers_of(network["layers"]))
+        network_of(layers, size or (1,))
         plan = Plan(
-            dense_widths(layers_of(network["layers"])),
+            layers,
             str(train.get("loss", "cross_entropy")),
             _whole(train.get("batch", 64)),
             float(train.get("lr", 0.1)),
             str(train.get("schedule", "cosine")),
             _perhaps(train.get("epochs")),
             _perhaps(train.get("steps")),
-            _perhaps(inputs),
+            size,
             {name: _whole(n) for name, n in integers.items()},
             str(train.get("beacon", "")).encode(),
             _whole(train.get("window", 64)),

@@ -22,7 +22,7 @@ from veracity.training.base import Base, load_base
 from veracity.training.curves import check_held_out
 from veracity.training.data import checked_examples, commit_examples
 from veracity.training.finish import finish_run, save_finished
-from veracity.training.recipe import Plan, dense_widths, layers_of
+from veracity.training.recipe import Plan, layers_of
 from veracity.training.runner import DESCRIPTION, Owners, RunFolder, begin_run, open_run
 from veracity.zkml.training.run import Run
 
@@ -104,6 +104,7 @@ def train(
     data: Any,
     *,
     out: str | Path,
+    input_shape: Sequence[int] = (),
     loss: str = "cross_entropy",
     optimizer: SGD | None = None,
     epochs: int | None = None,
@@ -122,14 +123,16 @@ def train(
     Parameters
     ----------
     net : list of str or torch.nn.Sequential
-        Layers: ``["dense 128", "relu", "dense 10"]``, or modules of these kinds. Their weights are
-        not taken over; a run starts from a public seed.
+        Layers: ``["conv 16 3x3 stride 2", "relu", "flatten", "dense 10"]``, or modules of these
+        kinds. Their weights are not taken over; a run starts from a public seed.
     data : tuple, or list of tuples
         Inputs (bytes, one row per example) and labels; or a :class:`DataFile` with its
         :class:`DataSecret`; or the paths of a ``.vdata`` and its ``.vdsec``. Several owners in a
         list.
     out : str or path
         Folder of the run; the results are written there, too.
+    input_shape : sequence of int
+        (height, width, channels) of an example, where convolutions read it.
     loss : str
         ``cross_entropy`` or ``square``.
     optimizer : SGD, optional
@@ -165,8 +168,8 @@ def train(
     resuming = (folder / DESCRIPTION).is_file()
     owners = [_owner(engine, d, folder, progress) for d in _as_list(data)]
     plan = Plan(
-        dense_widths(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
-        beacon=beacon.encode(), window=window,
+        tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
+        tuple(input_shape), beacon=beacon.encode(), window=window,
     )  # fmt: skip
     base = None if init is None else load_base(init)
     run = run_of(plan, owners, base)

@@ -195,24 +195,30 @@ def _bind_updated(
 
 
 def _bind_outer(engine: Engine, product: ProductSource, letters: str, group: _Group) -> Vec:
-    """Bind ``sum_b G(b, o) A(b, i)`` at the letter of ``letters`` that is not kept."""
-    left, _, out, _, contracted = _letters(product.spec)
-    kept = [c for c, name in zip(out, letters, strict=True) if name in group.kept]
-    if len(out) != 2 or len(kept) != 1 or len(contracted) != 1 or len(product.a.dims) != 2:
+    """Bind ``sum_b G(b, o) A(b, i)`` at the letters that are not kept: all of o, or all of i."""
+    *sides, out, batch, contracted = _letters(product.spec)
+    role = dict(zip(out, letters, strict=True))
+    kept = [c for c in out if role[c] in group.kept]
+    own = [[c for c in side if c in out] for side in sides]
+    if batch or sorted(kept) not in [sorted(o) for o in own]:
         raise ValueError(f"an update {product.spec} is no sum of outer products")
-    sides = (product.a, product.b) if kept[0] in left else (product.b, product.a)
-    specs = product.spec.split("->")[0].split(",")
-    specs = specs if kept[0] in left else specs[::-1]
-    matrices = []
-    for side, spec in zip(sides, specs, strict=True):
-        if side.value is None:
-            raise ValueError("the prover's tensors carry values")
-        rows_first = side.value if spec[0] == contracted else side.value.T
-        matrices.append(np.ascontiguousarray(rows_first))
-    (gone,) = [group.tau[n] for c, n in zip(out, letters, strict=True) if c != kept[0]]
-    examples, size = matrices[1].shape
-    rows = engine.contract(matrices[1].reshape(examples, size, 1), gone)
-    return engine.contract(matrices[0][None, :, :], rows)
+    first = 0 if sorted(kept) == sorted(own[0]) else 1
+    kept.sort(key=lambda c: group.kept.index(role[c]))
+    gone = own[1 - first]
+    stays = _flat((product.a, product.b)[first], sides[first], contracted, kept)
+    goes = _flat((product.a, product.b)[1 - first], sides[1 - first], contracted, gone)
+    vector = kron(engine, [group.tau[role[c]] for c in gone])
+    rows = engine.contract(goes.reshape(*goes.shape, 1), vector)
+    return engine.contract(stays[None, :, :], rows)
+
+
+def _flat(tensor: Tensor, letters: str, first: str, second: Sequence[str]) -> Ints:
+    """A tensor's integers as a matrix, letters ``first`` by letters ``second``."""
+    if tensor.value is None:
+        raise ValueError("the prover's tensors carry values")
+    order = [letters.index(c) for c in (*first, *second)]
+    rows = int(np.prod([tensor.dims[letters.index(c)] for c in first]))
+    return np.ascontiguousarray(tensor.value.transpose(order).reshape(rows, -1))
 
 
 def _bind_tensor(

@@ -94,7 +94,7 @@ class Run:
             raise UsageError("a run needs data")
         for found in self.data:
             found.check()
-            if (found.inputs, found.classes) != (recipe.widths[0], recipe.classes):
+            if (found.inputs, found.classes) != (recipe.inputs, recipe.classes):
                 raise UsageError("the data have other dims than the network's input and classes")
         if len({found.rows for found in self.data}) != len(self.data):
             raise UsageError("one data set is named twice")

@@ -17,6 +17,7 @@ import numpy as np
 from veracity.engine.api import Engine, Ints
 from veracity.graph.training import Recipe, Weights
 from veracity.graph.training.program import program_of
+from veracity.graph.training.recipe import ACTIVATION_BITS
 from veracity.zk.committed import ArrayId, commit_array
 from veracity.zk.keys import CommitmentKey
 from veracity.zk.projection import ENTRY_BITS
@@ -24,6 +25,7 @@ from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.circuit.declared import boundary_id
 from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.model import choose_log_columns
+from veracity.zkml.training.data import BYTE
 
 __all__ = [
     "commit_start",
@@ -62,18 +64,20 @@ def weight_specs(recipe: Recipe) -> Mapping[str, TensorSpec]:
 def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
     """What master weights cannot exceed in magnitude before a step.
 
-    Gradients and activations are below ``2^49`` by the projection; labels add ``2^g``. Data are
-    bytes. An update is ``m sum_b g a``, or ``m 2^(2 a) sum_b g``. Before the first step they are
-    below ``2^49`` units of a committed model, and closer to zero where a seed gives them.
+    Gradients are below ``2^49`` by the projection, those of the square loss before their scale;
+    labels add ``2^g``. Data are bytes, activations stand in the table ``relu``. An update is
+    ``m sum g a`` over examples and positions, or ``m 2^(2 a) sum g``. Before the first step they
+    are below ``2^49`` units of a committed model, and closer to zero where a seed gives them.
     """
     entry = (1 << ENTRY_BITS) - 1
     gradient = entry << (recipe.gradient_bits if recipe.loss == "square" else 0)
     gradient += 1 << recipe.gradient_bits
-    moved = recipe.batch * sum(abs(m) for m in recipe.rates[:step])
     out = {}
-    for layer in range(recipe.layers):
+    for layer, stage in enumerate(recipe.stages):
+        moved = recipe.batch * stage.rule.positions * sum(abs(m) for m in recipe.rates[:step])
+        read = (1 << (ACTIVATION_BITS - 1) if layer else BYTE) << stage.pool_bits
         weight, bias = (entry << recipe.exponent(layer, kind) for kind in (False, True))
-        out[recipe.weight_name(layer)] = weight + moved * gradient * entry
+        out[recipe.weight_name(layer)] = weight + moved * gradient * read
         out[recipe.bias_name(layer)] = bias + (moved * gradient << 2 * recipe.input_exponent(layer))
     return out
 

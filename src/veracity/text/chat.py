@@ -1,0 +1,206 @@
+"""A model's chat template as a split frame: what stands between the messages of a conversation.
+
+Templates are programs; what is pinned is what they print. A conversation is an optional system
+message, then messages of user and assistant in turn, the last one the user's. Between two messages
+stands always the same: text, and marks by id. So prover and verifier put a conversation together
+in one way, and encode the text between two marks as a whole, as whoever trained the model did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from veracity.errors import FormatError, UsageError
+
+__all__ = ["ROLES", "ChatFrame", "Message", "Part", "check_messages", "encode_parts"]
+
+ROLES = ("system", "user", "assistant")
+MAX_MESSAGES = 1 << 10
+MAX_PART_BYTES = 1 << 16
+#: Text, or a mark's id.
+Part = str | int
+Parts = tuple[Part, ...]
+#: What becomes of white space at the ends of a message: kept, dropped, or such messages refused.
+EDGES = ("kept", "dropped", "refused")
+_JOINTS = (
+    "before_user", "before_system", "system_to_user", "user_to_assistant", "assistant_to_user",
+    "after_user",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one of those who talk said."""
+
+    role: str
+    content: str
+
+    def to_plain(self) -> dict[str, str]:
+        """Plain data for JSON."""
+        return {"content": self.content, "role": self.role}
+
+
+@dataclass(frozen=True)
+class ChatFrame:
+    """What a template puts around and between messages.
+
+    Parameters
+    ----------
+    before_user, after_user : Parts
+        Before the first message where that is the user's (a default system prompt, say), and after
+        the last one, the user's: there the assistant begins.
+    before_system, system_to_user : Parts or None
+        Around a system message; None where the template takes none.
+    user_to_assistant, assistant_to_user : Parts or None
+        Between the messages of several turns; None where the template has one turn only.
+    edges : str
+        What becomes of white space at the ends of messages.
+    """
+
+    before_user: Parts
+    after_user: Parts
+    before_system: Parts | None = None
+    system_to_user: Parts | None = None
+    user_to_assistant: Parts | None = None
+    assistant_to_user: Parts | None = None
+    edges: str = "kept"
+
+    def parts(self, messages: Sequence[Message]) -> list[Part]:
+        """A conversation as the model reads it, in text and marks.
+
+        Raises
+        ------
+        UsageError
+            The template has no place for such a conversation.
+        """
+        check_messages(messages)
+        out: list[Part] = []
+        last = ""
+        for message in messages:
+            joint: Parts | None
+            if not last:
+                joint = self.before_system if message.role == "system" else self.before_user
+            else:
+                joint = {
+                    "system": self.system_to_user,
+                    "user": self.user_to_assistant,
+                    "assistant": self.assistant_to_user,
+                }[last]
+            if joint is None:
+                what = "no system message" if "system" in (last, message.role) else "one turn only"
+                raise UsageError(f"the model's chat template takes {what}")
+            out += [*joint, self._content(message)]
+            last = message.role
+        return [*out, *self.after_user]
+
+    def _content(self, message: Message) -> str:
+        inner = message.content.strip()
+        if self.edges == "refused" and inner != message.content:
+            raise UsageError(
+                f"the model's chat template changes white space at the ends of messages; "
+                f"give the {message.role}'s without it"
+            )
+        return inner if self.edges == "dropped" else message.content
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for the metadata of a commitment."""
+        joints = {name: getattr(self, name) for name in _JOINTS}
+        plain = {name: None if j is None else list(j) for name, j in joints.items()}
+        return {**plain, "edges": self.edges}
+
+    @classmethod
+    def from_plain(cls, value: object, where: str, marks: Callable[[int], bool]) -> ChatFrame:
+        """Inverse of :meth:`to_plain`.
+
+        Parameters
+        ----------
+        value : object
+            What was read from JSON.
+        where : str
+            What to blame, for errors.
+        marks : callable
+            Whether an id is a mark's.
+
+        Raises
+        ------
+        FormatError
+        """
+        if not isinstance(value, Mapping) or value.keys() != {*_JOINTS, "edges"}:
+            raise FormatError(where, "a chat frame lacks a part, or has one too many")
+        if value["edges"] not in EDGES:
+            raise FormatError(where, "no such rule for the ends of messages")
+        joints = {name: _joint(value[name], where, marks) for name in _JOINTS}
+        before, after = joints.pop("before_user"), joints.pop("after_user")
+        if before is None or after is None:
+            raise FormatError(where, "a chat frame without a user")
+        pairs = (("before_system", "system_to_user"), ("user_to_assistant", "assistant_to_user"))
+        if any((joints[a] is None) != (joints[b] is None) for a, b in pairs):
+            raise FormatError(where, "half of a chat frame's part")
+        return cls(before, after, edges=value["edges"], **joints)
+
+
+def _joint(value: object, where: str, marks: Callable[[int], bool]) -> Parts | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) > MAX_MESSAGES:
+        raise FormatError(where, "a part of a chat frame is no list")
+    for part in value:
+        text = isinstance(part, str) and part and len(part.encode("utf-8", "replace"))
+        if text:
+            if text > MAX_PART_BYTES or not _is_unicode(part):
+                raise FormatError(where, "a chat frame's text is too long, or no text")
+        elif type(part) is not int or not marks(part):
+            raise FormatError(where, "a chat frame holds something that is neither text nor mark")
+    return tuple(value)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any(0xD800 <= ord(c) < 0xE000 for c in text)
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Raise :class:`UsageError` unless messages are a conversation that a model may answer."""
+    roles = [m.role for m in messages]
+    if len(roles) > MAX_MESSAGES:
+        raise UsageError(f"a conversation has at most {MAX_MESSAGES} messages")
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    wanted = ["user" if i % 2 == 0 else "assistant" for i in range(len(turns))]
+    if not turns or turns != wanted or len(turns) % 2 == 0:
+        raise UsageError(
+            "a conversation is a system message or none, then user and assistant in turn, the last "
+            f"message the user's; this one has the roles {', '.join(roles)[:200] or 'of nobody'}"
+        )
+    for message in messages:
+        if not message.content:
+            raise UsageError(f"a message of the {message.role} is empty")
+
+
+def encode_parts(parts: Sequence[Part], encode: Callable[[str, bool], list[int]]) -> list[int]:
+    """Token ids of text and marks: text between two marks is encoded as a whole.
+
+    Parameters
+    ----------
+    parts : sequence of str or int
+        Text and marks.
+    encode : callable
+        Encodes a text; told whether it begins the whole.
+
+    Raises
+    ------
+    UsageError
+        A text has no encoding.
+    """
+    ids: list[int] = []
+    run = ""
+    for part in (*parts, None):
+        if isinstance(part, str):
+            run += part
+            continue
+        if run:
+            ids += encode(run, not ids)
+            run = ""
+        if part is not None:
+            ids.append(part)
+    return ids
