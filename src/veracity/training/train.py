@@ -19,6 +19,7 @@ from veracity.formats.secret import Secret
 from veracity.formats.training import TrainingProof
 from veracity.progress import Progress, silent
 from veracity.training.base import Base, load_base
+from veracity.training.curves import check_held_out
 from veracity.training.data import checked_examples, commit_examples
 from veracity.training.finish import finish_run, save_finished
 from veracity.training.recipe import Plan, layers_of
@@ -120,6 +121,7 @@ def train(
     window: int = 64,
     beacon: str = "",
     init: str | Path | None = None,
+    held_out: tuple[Any, Any] | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -153,6 +155,8 @@ def train(
         Public randomness from after data and recipe were fixed.
     init : str or path, optional
         The ``.vcom`` of a model to start from, with its ``.vprog`` and ``.vsec`` beside it.
+    held_out : tuple, optional
+        Inputs and labels that are not trained on: the run's curves then tell the accuracy on them.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -184,6 +188,9 @@ def train(
             raise UsageError(f"the folder {folder.name!r} holds another run; choose another folder")
     else:
         opened = begin_run(folder, engine, run, owners, base=base)
+    if held_out is not None:
+        apart = checked_examples("held_out", np.asarray(held_out[0]), np.asarray(held_out[1]))
+        opened.held_out = check_held_out(apart, run.recipe)
     return complete(opened, progress)
 
 
