@@ -1,7 +1,6 @@
-"""The architectures of Hugging Face's ``config.json``: one row of a table for each.
+"""What the architectures of Hugging Face's ``config.json`` have in common.
 
-A row has the names of tensors by part, and a function from settings to a :class:`Design`. What
-architectures have in common is in :func:`decoder`; a row says what is different.
+:func:`decoder` takes the settings that most of them share; its callers say what is different.
 """
 
 from __future__ import annotations
@@ -52,8 +51,6 @@ class Family:
     ----------
     names : mapping
         Tensors by part, ``{i}`` for the layer; several where sizes of it differ.
-    design : callable
-        From settings to the design.
     prefix : str
         What all names but the head's begin with; files of bare decoders lack it.
     ignored : tuple of str
@@ -61,7 +58,6 @@ class Family:
     """
 
     names: Mapping[str, str | tuple[str, ...]]
-    design: Callable[[Settings], Design]
     prefix: str = "model."
     ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
 
@@ -101,7 +97,7 @@ def _turning(s: Settings, features: int, theta: float, context: int) -> Turning:
     return turning_of(group, base, features, context, original)
 
 
-def partial(s: Settings, head_dim: int, usual: float) -> int:
+def _partial(s: Settings, head_dim: int, usual: float) -> int:
     """Features of a head that turn, by any of the settings that say so."""
     group = s.take("rope_parameters", default={}) or s.take("rope_scaling", default={}) or {}
     inner = group.get("partial_rotary_factor") if isinstance(group, dict) else None
@@ -116,7 +112,7 @@ def partial(s: Settings, head_dim: int, usual: float) -> int:
     return features
 
 
-def windows(
+def _windows(
     s: Settings, layers: int, context: int, sliding: Callable[[int], bool]
 ) -> tuple[int, ...]:
     """For each layer how far it sees; empty where all see everything.
@@ -204,7 +200,7 @@ def decoder(
     positions = s.whole("max_position_embeddings", "n_positions", default=context)
     turning, features = Turning((), None), 0
     if rotary and style:
-        features = partial(s, width, rotary)
+        features = _partial(s, width, rotary)
         turning = _turning(s, features, theta, positions)
     most, notes = capped(positions, turning.context)
     whole = features == width and turning.base is not None
@@ -224,7 +220,7 @@ def decoder(
         table = turning.frequencies + (0,) * ((width - features) // 2)
         config = replace(config, rotations=(table,), rotation_of=(0,) * layers)
     if sliding is not None:
-        config = replace(config, windows=windows(s, layers, most, sliding))
+        config = replace(config, windows=_windows(s, layers, most, sliding))
     return Design(
         config=config, turning=features if features < width else 0, turn_scale=turning.factor,
         tied=s.flag("tie_word_embeddings", default=bool(tied)) if tied is not None

@@ -16,7 +16,7 @@ import numpy as np
 from veracity.errors import FormatError, UnsupportedModelError
 from veracity.frontends.assembly import Design
 from veracity.frontends.families import capped
-from veracity.frontends.huggingface_table import alibi_slopes, cap_text
+from veracity.frontends.huggingface_designs import alibi_slopes, cap_text
 from veracity.frontends.rotary import Turning, plain_turning, turning_of
 from veracity.frontends.settings import Settings
 from veracity.lm.config import Config

@@ -18,6 +18,7 @@ from veracity.formats.program import ProgramFile
 from veracity.frontends.assembly import assemble, select
 from veracity.frontends.families import HARMLESS, Family
 from veracity.frontends.folder_tokenizer import folder_tokenizer
+from veracity.frontends.huggingface_designs import DESIGNS
 from veracity.frontends.huggingface_table import find_family
 from veracity.frontends.safetensors import read_safetensors
 from veracity.frontends.settings import Settings
@@ -143,7 +144,7 @@ def _model(
         )  # fmt: skip
     settings = Settings("config.json", facts)
     settings.only({"is_encoder_decoder": (False,), "tie_encoder_decoder": (False,)})
-    design = family.design(settings)
+    design = DESIGNS[facts["model_type"]](settings)
     settings.finish(HARMLESS)
     names = family.names
     if not any(n.startswith(family.prefix) for n in raw):  # a decoder that was saved without head

@@ -71,7 +71,17 @@ class Builder:
         return Scaled(op.name, exponent)
 
     def quantise(self, name: str, exponent: int, dtype: str = "int16") -> str:
-        """Store a tensor as integers at 2^-exponent (once)."""
+        """Store a tensor as integers at 2^-exponent (once).
+
+        Parameters
+        ----------
+        name : str
+            Name of the tensor.
+        exponent : int
+            Of its integers.
+        dtype : str
+            How they are stored.
+        """
         if name not in self.weights:
             scaled = np.rint(self.model.tensors[name].astype(np.float64) * 2.0**exponent)
             self.weights[name] = scaled.astype(dtype)
@@ -84,9 +94,16 @@ class Builder:
         return _exponent_of(self.model, name)
 
     def result(self, name: str, limit: int | None = None, narrow: bool = False) -> tuple[int, int]:
-        """``(exponent, bits)`` of a result with the ranges seen under ``name``.
+        """``(exponent, bits)`` of a result.
 
-        ``narrow`` for what has to fit 16 bits, whatever its entries are.
+        Parameters
+        ----------
+        name : str
+            What its ranges were seen under.
+        limit : int, optional
+            Of the exponent.
+        narrow : bool
+            Whether the result has to fit 16 bits, whatever its entries are.
         """
         seen = self.ranges[name]
         largest = max(seen.largest, 1e-6)
@@ -100,7 +117,19 @@ class Builder:
     def linear(
         self, name: str, x: Scaled, limit: int | None = None, narrow: bool = False
     ) -> Scaled:
-        """A linear map; the shift is kept to one lookup by coarser weights where needed."""
+        """A linear map; the shift is kept to one lookup by coarser weights where needed.
+
+        Parameters
+        ----------
+        name : str
+            Name of the op, of its weight and of what was seen.
+        x : Scaled
+            What it reads.
+        limit : int, optional
+            Of the exponent.
+        narrow : bool
+            Whether the result has to fit 16 bits, whatever its entries are.
+        """
         out, bits = self.result(name, limit, narrow)
         w = self.weight_exponent(name)
         out = min(out, x.exponent + w)
@@ -115,7 +144,17 @@ class Builder:
         return self.value(op, out)
 
     def norm(self, name: str, x: Scaled, heads: int = 0, size: int = 0) -> Scaled:
-        """A norm of the residual stream, or of ``heads`` parts of ``size`` features of a result."""
+        """A norm of the residual stream, or of ``heads`` parts of ``size`` features of a result.
+
+        Parameters
+        ----------
+        name : str
+            Name of the op.
+        x : Scaled
+            What it reads.
+        heads, size : int
+            Parts, and features of each; 0 for a norm of the residual stream.
+        """
         c = self.model.config
         d = size or c.dim
         out = min(floor(log2(32767 / sqrt(d))), 12)
@@ -135,7 +174,19 @@ class Builder:
         return self.value(op, out)
 
     def gain(self, name: str, x: Scaled, limit: int | None = None, narrow: bool = False) -> Scaled:
-        """A norm's gain where no linear map can take it."""
+        """A norm's gain where no linear map can take it.
+
+        Parameters
+        ----------
+        name : str
+            Name of the op, of its weight and of what was seen.
+        x : Scaled
+            What it reads.
+        limit : int, optional
+            Of the exponent.
+        narrow : bool
+            Whether the result has to fit 16 bits, whatever its entries are.
+        """
         weight = self.weight_exponent(name)
         out, bits = self.result(name, limit, narrow)
         out = min(out, x.exponent + weight)
@@ -150,7 +201,17 @@ class Builder:
         return self.value(op, out)
 
     def join(self, name: str, residual: Scaled, update: Scaled) -> Scaled:
-        """The residual stream after an update."""
+        """The residual stream after an update.
+
+        Parameters
+        ----------
+        name : str
+            Name of the op.
+        residual : Scaled
+            Before it.
+        update : Scaled
+            What is added, no finer than it.
+        """
         op = Add(
             name=name, a=residual.name, b=update.name, shift_a=0,
             shift_b=residual.exponent - update.exponent,
