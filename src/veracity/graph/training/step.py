@@ -21,6 +21,7 @@ entries of each square.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ from veracity.graph.tables import exp_table
 from veracity.graph.training.network import Stage
 from veracity.graph.training.recipe import ACTIVATION_BITS, Recipe
 from veracity.graph.training.update import MOST, Settled, Weights, left, move
-from veracity.graph.wires import apply_wire
+from veracity.graph.wires import apply_wire, gather_wire
 
 __all__ = ["Step", "Weights", "predict", "train_step"]
 
@@ -146,9 +147,7 @@ def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) ->
         a = np.maximum(z, 0)
     step.gradients = [_head_gradient(recipe, step.z[-1], step.labels)]
     for layer in range(recipe.layers - 1, 0, -1):
-        rule, w = recipe.stages[layer].rule, weights[recipe.weight_name(layer)]
-        g = apply_wire(rule.returns, step.gradients[0])
-        acc = _product(rule.backward, g, w, layer, index)
+        acc = _returned(recipe, layer, step.gradients[0], weights, index)
         step.backward.insert(0, acc)
         masked = apply_wire(recipe.stages[layer].spread, acc) * (step.z[layer - 1] > 0)
         step.gradients.insert(0, rhu(masked, recipe.backward_shift(layer)))
@@ -171,6 +170,22 @@ def _forward(
     acc = _product(rule.forward, operand, weights[recipe.weight_name(layer)], layer, index)
     acc = acc + bias.reshape(-1, *[1] * (len(rule.out) - 1))
     return acc, _checked(rhu(acc, recipe.forward_shift(layer)), layer, index)
+
+
+def _returned(recipe: Recipe, layer: int, g: Array, weights: Weights, index: int) -> Array:
+    """``G W``: the rule's backward product, or, where it reads windows, what flows to each tap
+    of each window, summed over windows: the same integers, and far fewer of them.
+    """
+    stage, w = recipe.stages[layer], weights[recipe.weight_name(layer)]
+    if not stage.rule.reads:
+        return _product(stage.rule.backward, g, w, layer, index)
+    inputs, out = stage.rule.forward.split("->")
+    read, weight = inputs.split(",")
+    taps = _product(f"{out},{weight}->{read}", g, w, layer, index)
+    readers = prod(s.numbers[0] for s in stage.rule.reads)  # windows that read an entry, at most
+    if int(np.abs(taps).max()) * readers >= 1 << 62:
+        raise left("an accumulator", 62, layer, index)
+    return gather_wire(stage.rule.reads, taps, (len(g), *stage.averaged))
 
 
 def _head_gradient(recipe: Recipe, z: Array, labels: Array) -> Array:
