@@ -331,14 +331,12 @@ def gather_wire(wire: Wire, y: Array, dims: tuple[int, ...]) -> Array:
         axis, length = step.axis, before[step.axis]
         if step.kind != "window" or not isinstance(length, int):
             raise UsageError("only windows are gathered")
-        out = np.zeros((*y.shape[:axis], length + low + high, *y.shape[axis + 2 :]), dtype=y.dtype)
-        span = (y.shape[axis] - 1) * stride + 1
-        head = (slice(None),) * axis
+        taps = np.moveaxis(y, (axis, axis + 1), (0, 1))
+        out = np.zeros((length + low + high, *taps.shape[2:]), dtype=y.dtype)
+        span = (len(taps) - 1) * stride + 1
         for tap in range(size):
-            out[(*head, slice(tap * dilation, tap * dilation + span, stride))] += y[
-                (*head, slice(None), tap)
-            ]
-        y = out[(*head, slice(low, low + length))]
+            out[tap * dilation : tap * dilation + span : stride] += taps[:, tap]
+        y = np.moveaxis(out[low : low + length], 0, axis)
     return y
 
 
