@@ -29,6 +29,7 @@ from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_accuracy import verify_accuracy
 from veracity.proving.verify_tensors import PROVED, VerifiedTensors, verify_tensors
 from veracity.training.verify import VerifiedTraining
+from veracity.work.effort import MAX_TIME
 
 __all__ = ["inspect", "verify"]
 
@@ -67,6 +68,14 @@ EXCERPT = 40
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
 @click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
 @click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
+@click.option(
+    "--max-time",
+    type=float,
+    default=MAX_TIME,
+    show_default=True,
+    metavar="SECONDS",
+    help="Refuse to begin a check that may take longer.",
+)
 @click.option("--init", type=FILE, help="The model that training started from (.vcom), if any.")
 @threads_option
 @backend_option
@@ -86,6 +95,7 @@ def verify(
     context: str | None,
     training: Path | None,
     data: tuple[Path, ...],
+    max_time: float,
     init: Path | None,
     threads: int | None,
     backend: str,
@@ -125,7 +135,13 @@ def verify(
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 found = verify_accuracy(
-                    given, pinned, samples, context=context, **common, progress=bar
+                    given,
+                    pinned,
+                    samples,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
                 )
         except VerificationError as error:
             tell_rejected(error, as_json)
@@ -140,7 +156,13 @@ def verify(
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 verified = verify_tensors(
-                    given, pinned, *arrays, context=context, **common, progress=bar
+                    given,
+                    pinned,
+                    *arrays,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
                 )
         except VerificationError as error:
             tell_rejected(error, as_json)
@@ -159,6 +181,7 @@ def verify(
                 raw=raw,
                 digest=digest,
                 context=context,
+                max_time=max_time,
                 threads=threads,
                 backend=backend,
                 progress=bar,

@@ -36,6 +36,7 @@ from veracity.progress import Progress, silent
 from veracity.proving.grid import arranged, by_port, to_integers
 from veracity.proving.pictures import Picture, port_values
 from veracity.proving.verify import read_digest, require_same
+from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 from veracity.zkml.committed import CommittedTensor
@@ -144,6 +145,7 @@ def verify_tensors(
     *,
     digest: str | None = None,
     context: str | None = None,
+    max_time: float = MAX_TIME,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -166,6 +168,8 @@ def verify_tensors(
         The commitment's digest as its publisher announces it.
     context : str, optional
         What the proof must be bound to, such as a nonce of the caller's.
+    max_time : float
+        Seconds that the check may take, told from the sizes of the files before it begins.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -187,7 +191,8 @@ def verify_tensors(
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
-        Arrays that are not those of the program's ports.
+        Arrays that are not those of the program's ports, or the check may take longer than
+        ``max_time``.
     """
     require_settings(threads, backend, progress)
     require_type("digest", digest, str, optional=True)
@@ -226,8 +231,6 @@ def verify_tensors(
             raise VerificationError(f"the proof is of other {side}s", side)
         sides.append(read)
     engine = load_engine(backend, threads=threads)
-    progress("verify", 0.0)
-    require_well_formed(engine, pinned)
     statement = zkml.Statement(
         over_samples(program, given.samples),
         sides[0],
@@ -237,6 +240,9 @@ def verify_tensors(
         context=tensor_context(pinned.digest, given.context),
         committed=program if given.samples else None,
     )
+    require_effort(statement, len(given.argument), max_time)
+    progress("verify", 0.0)
+    require_well_formed(engine, pinned)
     try:
         zkml.verify(engine, statement, given.argument)
     except (VerificationError, FormatError) as error:

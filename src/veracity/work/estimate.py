@@ -28,6 +28,7 @@ from veracity.formats.program import NetworkFile
 from veracity.graph.port import Port
 from veracity.graph.samples import program_over
 from veracity.lm.text_decoder import context_of, ports_of
+from veracity.work.effort import verification_seconds
 from veracity.work.memory import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_links
 from veracity.work.programs import AnyProgram, integer_program, load_any
 
@@ -41,11 +42,6 @@ PER_LOOKUP = 17.7
 PER_WEIGHT = 1.45
 #: A value of the witness against one of long rows of 16-bit values.
 PER_VALUE = 4.05
-#: The verifier's seconds: always, for a segment, per row commitment, per value of the witness.
-VERIFY_S = 0.03
-VERIFY_SEGMENT_S = 0.06
-VERIFY_ROW_S = 9e-6
-VERIFY_VALUE_S = 4e-9
 #: Seconds of committing to a model beside its weights, and a weight against a 16-bit value.
 COMMIT_S = 0.04
 PER_COMMITTED_WEIGHT = 0.85
@@ -179,13 +175,7 @@ def estimate(
             + costs.committed_values * PER_VALUE * speed.committed_value,
             2,
         ),
-        verify_s=round(
-            VERIFY_S
-            + VERIFY_SEGMENT_S * len(parts)
-            + VERIFY_ROW_S * rows
-            + VERIFY_VALUE_S * costs.committed_values,
-            2,
-        ),
+        verify_s=round(verification_seconds(len(parts), rows, costs.committed_values), 2),
         peak_memory_bytes=peak if memory is not None else peak + kept,
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,9 +42,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ArraySource:
+class ArraySource(NamedTuple):
     """A committed array that stands alone, or one instance of a batched one.
+
+    A tuple for the same reason as :class:`~veracity.zk.committed.ArrayId`.
 
     Attributes
     ----------
@@ -55,9 +57,6 @@ class ArraySource:
 
     id: ArrayId
     instance: int | None = None
-
-    def __hash__(self) -> int:
-        return hash((self.id, self.instance))
 
 
 @dataclass(frozen=True)
