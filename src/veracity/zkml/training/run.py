@@ -39,7 +39,13 @@ from veracity.zkml.model import ModelCommitment, ModelOpening, choose_log_column
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment, row_bits
 from veracity.zkml.training.rounding import build_rounding
-from veracity.zkml.training.state import commit_start, end_id, start_id, weight_specs
+from veracity.zkml.training.state import (
+    commit_start,
+    end_id,
+    start_id,
+    weight_row_bits,
+    weight_specs,
+)
 from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec, build_window
 
 __all__ = [
@@ -100,7 +106,9 @@ class Run:
             raise UsageError("one data set is named twice")
         if not 1 <= self.window <= _MOST_WINDOW:
             raise UsageError(f"a window has 1 to {_MOST_WINDOW} steps")
-        longest = max(choose_log_columns(program_of(recipe)), row_bits(recipe.example_size))
+        longest = max(weight_row_bits(recipe), row_bits(recipe.example_size))
+        if self.base is not None:
+            longest = max(longest, self.base.commitment.log_columns)
         if not max(longest, MIN_LOG_COLUMNS) <= self.log_columns <= MAX_LOG_COLUMNS:
             raise UsageError(f"rows of a window have 2^{longest} to 2^{MAX_LOG_COLUMNS} entries")
         if sum(d.examples for d in self.data) < recipe.batch:
@@ -315,7 +323,8 @@ def prove_window(
         Receives (phase, fraction of the phase done).
     """
     start, before, after = weights
-    circuit = build_window(run.recipe, *ends, witness)
+    specs = {name: b.tensor.spec for name, b in before.items()}
+    circuit = build_window(run.recipe, *ends, witness, specs)
     earlier = {EXAMPLES: examples}
     earlier |= {start_id(n): b.named(start_id(n)) for n, b in before.items()}
     earlier |= {end_id(n): b.named(end_id(n)) for n, b in after.items()}
@@ -419,7 +428,8 @@ def verify_run(
         statement = run.window_statement(start, ends, received, handed)
         transcript = VerifierTranscript(PROTOCOL, statement, proof.windows[i])
         try:
-            circuit = build_window(run.recipe, *ends)
+            specs = {name: tensor.spec for name, tensor in received.items()}
+            circuit = build_window(run.recipe, *ends, specs=specs)
             equations.append(verify_circuit(engine, key, circuit, points, transcript))
         except UnsupportedModelError as error:
             raise VerificationError(str(error), "statement") from error

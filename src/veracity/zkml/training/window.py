@@ -74,7 +74,11 @@ def batch_spec(recipe: Recipe, steps: int) -> TensorSpec:
 
 
 def build_window(
-    recipe: Recipe, first: int, last: int, witness: WindowWitness | None = None
+    recipe: Recipe,
+    first: int,
+    last: int,
+    witness: WindowWitness | None = None,
+    specs: Mapping[str, TensorSpec] | None = None,
 ) -> Circuit:
     """The circuit of steps ``first .. last-1``.
 
@@ -86,21 +90,23 @@ def build_window(
         Range of steps.
     witness : WindowWitness, optional
         The prover's integers.
+    specs : mapping, optional
+        How the weights lie that it receives; a model to start from has rows of its own length.
     """
-    limits, specs = weight_limits(recipe, first), weight_specs(recipe)
+    limits, laid = weight_limits(recipe, first), weight_specs(recipe)
     given = {
         start_id(n): Given(s, None if witness is None else witness.start[n], limit=limits[n])
-        for n, s in specs.items()
+        for n, s in (laid if specs is None else specs).items()
     }
     examples = None if witness is None else witness.examples
     spec = batch_spec(recipe, last - first)
     given[EXAMPLES] = Given(spec, examples, limit=BYTE, stacked=True)
     builder = Builder(given, witness is not None)
-    weights = {name: Updates(builder.array(start_id(name))) for name in specs}
+    weights = {name: Updates(builder.array(start_id(name))) for name in laid}
     for t in range(first, last):
         step = None if witness is None else witness.steps[t - first]
         _step(builder, recipe, weights, builder.instance(EXAMPLES, t - first), t, step)
-    for name, spec in specs.items():
+    for name, spec in laid.items():
         made = weights[name].now()
         value = None if witness is None else witness.end[name]
         result = Tensor(made.dims, made.terms, value)
