@@ -43,10 +43,17 @@ class SGD:
         Greatest learning rate.
     schedule : str
         ``constant``, ``cosine`` or ``linear``.
+    momentum, weight_decay : float
+        As ``torch.optim.SGD`` has them, but decay is decoupled from the gradient.
+    settle : int
+        Steps of a block, at whose end momentum is rounded and weights decay.
     """
 
     lr: float = 0.1
     schedule: str = "cosine"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    settle: int = 16
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,8 @@ def run_of(plan: Plan, owners: Owners, base: Base | None = None) -> Run:
     sets = [data.commitment for data, _ in owners]
     first, examples = sets[0], sum(d.examples for d in sets)
     recipe = plan.recipe(examples, first.inputs, first.classes)
-    window = min(plan.window, recipe.steps)
+    block = recipe.settle or 1
+    window = min(plan.window, -(-recipe.steps // block) * block)
     public = None if base is None else base.public
     columns = max(LOG_COLUMNS, weight_row_bits(recipe))
     run = Run(recipe, tuple(sets), window, columns, plan.beacon, public)
@@ -172,6 +180,7 @@ def train(
     plan = Plan(
         tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
         tuple(input_shape), beacon=beacon.encode(), window=window,
+        momentum=optimizer.momentum, weight_decay=optimizer.weight_decay, settle=optimizer.settle,
     )  # fmt: skip
     base = None if init is None else load_base(init)
     run = run_of(plan, owners, base)
