@@ -18,8 +18,8 @@ Soundness error. The sum over windows, and ``2 windows / |F|`` for the batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,7 @@ from veracity.zkml.model import ModelCommitment, ModelOpening, choose_log_column
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment, row_bits
 from veracity.zkml.training.rounding import build_rounding
+from veracity.zkml.training.run_proof import RunProof
 from veracity.zkml.training.state import (
     commit_start,
     end_id,
@@ -255,39 +256,6 @@ class Run:
 
 def _head(run: Run, start: Mapping[str, CommittedTensor]) -> list[bytes]:
     return [GENERATOR_LABEL.encode(), bytes([run.log_columns]), run.premise(start)]
-
-
-@dataclass(frozen=True)
-class RunProof:
-    """The messages of a run.
-
-    Attributes
-    ----------
-    cuts : list of bytes
-        Rows of all weights after each window, tensors in order of name.
-    windows : list of bytes
-        Proofs of the windows.
-    rounding : bytes
-        Proof of the rounding.
-    """
-
-    cuts: list[bytes] = field(repr=False)
-    windows: list[bytes] = field(repr=False)
-    rounding: bytes = field(repr=False)
-
-    def tensors(self, recipe: Recipe) -> Iterator[dict[str, CommittedTensor]]:
-        """Weights after each window; raises FormatError for a wrong number of rows."""
-        specs = state_specs(recipe, recipe.steps)
-        size = sum(s.rows for s in specs.values()) * POINT_BYTES
-        for i, data in enumerate(self.cuts):
-            if len(data) != size:
-                raise FormatError(f"window {i + 1}", "its rows do not match the network")
-            out, at = {}, 0
-            for name, spec in specs.items():
-                part = data[at : at + spec.rows * POINT_BYTES]
-                out[name] = CommittedTensor(spec, part)
-                at += len(part)
-            yield out
 
 
 def _tensors(boundary: Mapping[str, Boundary]) -> dict[str, CommittedTensor]:
