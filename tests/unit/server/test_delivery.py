@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.mutations import fuzz
 from veracity.server.delivery import Delivery, delivered
 from veracity.text.table import TokenTable
 
@@ -15,6 +16,7 @@ IDS = st.lists(st.integers(0, len(PIECES) - 1), min_size=1, max_size=12)
 
 
 @given(IDS, st.sampled_from([frozenset(), frozenset({7}), frozenset({1, 7})]))
+@fuzz
 def test_without_stops_it_is_the_text_that_a_verifier_shows(
     ids: list[int], stop_ids: frozenset[int]
 ) -> None:
@@ -26,6 +28,7 @@ def test_without_stops_it_is_the_text_that_a_verifier_shows(
 
 
 @given(IDS, st.lists(st.text("ab é", min_size=1, max_size=4), max_size=4))
+@fuzz
 def test_what_ends_an_answer_is_never_sent(ids: list[int], stops: list[str]) -> None:
     delivery = Delivery(TABLE, frozenset(), stops)
     sent = ""
