@@ -24,6 +24,7 @@ from veracity.graph.ops.base import (
     in_range,
     require,
     rounded,
+    unchanged,
     within,
 )
 from veracity.graph.port import Dims
@@ -198,5 +199,5 @@ def _softmax(op: Softmax, _run: Run, operands: Sequence[Array]) -> tuple[Array, 
 
 RULES: dict[type[Op], OpRule] = {
     Attention: OpRule(_shape, _magnitude, _evaluate),
-    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax),
+    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax, over=unchanged),
 }

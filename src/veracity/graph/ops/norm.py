@@ -19,6 +19,7 @@ from veracity.graph.ops.base import (
     in_range,
     require,
     rounded,
+    unchanged,
     within,
 )
 from veracity.graph.port import Dims
@@ -114,6 +115,6 @@ def _root(op: Rsqrt, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[
 
 
 RULES: dict[type[Op], OpRule] = {
-    Norm: OpRule(_shape, _magnitude, _evaluate),
-    Rsqrt: OpRule(_root_shape, _root_magnitude, _root),
+    Norm: OpRule(_shape, _magnitude, _evaluate, over=unchanged),
+    Rsqrt: OpRule(_root_shape, _root_magnitude, _root, over=unchanged),
 }
