@@ -26,7 +26,7 @@ Pair = tuple[Callable[[Floats], Any], Callable[[Decimal], Decimal]]
 _NAME = re.compile(
     r"([a-z_]{1,20})(?:\((-?\d{1,20}(?:\.\d{1,30})?(?:;-?\d{1,20}(?:\.\d{1,30})?)*)\))?"
 )
-_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 #: What stands for infinity; tables clip it.
 _MOST = Decimal(10) ** 9
 _MOST_FLOAT = float(_MOST)
@@ -54,7 +54,7 @@ def _erf(x: Decimal) -> Decimal:
             n += 1
             term *= -x * x / n
             total += term / (2 * n + 1)
-        return 2 / _PI.sqrt() * total
+        return 2 / PI.sqrt() * total
 
 
 def _gelu(x: Decimal) -> Decimal:
@@ -62,7 +62,7 @@ def _gelu(x: Decimal) -> Decimal:
 
 
 def _gelu_tanh(x: Decimal) -> Decimal:
-    return x / 2 * (1 + _tanh((2 / _PI).sqrt() * (x + Decimal("0.044715") * x**3)))
+    return x / 2 * (1 + _tanh((2 / PI).sqrt() * (x + Decimal("0.044715") * x**3)))
 
 
 def _softplus(x: Decimal) -> Decimal:
@@ -71,7 +71,7 @@ def _softplus(x: Decimal) -> Decimal:
 
 def _sine(x: Decimal) -> Decimal:
     """Maclaurin series of the angle in -pi .. pi."""
-    x = x - 2 * _PI * (x / (2 * _PI)).to_integral_value(rounding=ROUND_HALF_EVEN)
+    x = x - 2 * PI * (x / (2 * PI)).to_integral_value(rounding=ROUND_HALF_EVEN)
     term, total, n = x, x, 1
     while abs(term) > Decimal(10) ** -55:
         term *= -x * x / ((n + 1) * (n + 2))
@@ -81,7 +81,7 @@ def _sine(x: Decimal) -> Decimal:
 
 
 def _tangent(x: Decimal) -> Decimal:
-    c = _sine(x + _PI / 2)
+    c = _sine(x + PI / 2)
     return _sine(x) / c if abs(c) > 1 / _MOST else _MOST.copy_sign(_sine(x))
 
 
@@ -99,7 +99,7 @@ def _arc_tangent(x: Decimal) -> Decimal:
 
 def _arc_sine(x: Decimal) -> Decimal:
     if abs(x) >= 1:
-        return (_PI / 2).copy_sign(x)
+        return (PI / 2).copy_sign(x)
     return _arc_tangent(x / (1 - x * x).sqrt())
 
 
@@ -199,14 +199,14 @@ FUNCTIONS: dict[str, Pair] = {
     ),
     "sqrt": (lambda x: np.sqrt(np.maximum(x, 0)), lambda x: max(x, ZERO).sqrt()),
     "sin": (np.sin, _sine),
-    "cos": (np.cos, lambda x: _sine(x + _PI / 2)),
+    "cos": (np.cos, lambda x: _sine(x + PI / 2)),
     "tan": (
         lambda x: np.clip(np.tan(x), -float(_MOST), float(_MOST)),
         _tangent,
     ),
     "atan": (np.arctan, _arc_tangent),
     "asin": (lambda x: np.arcsin(np.clip(x, -1, 1)), _arc_sine),
-    "acos": (lambda x: np.arccos(np.clip(x, -1, 1)), lambda x: _PI / 2 - _arc_sine(x)),
+    "acos": (lambda x: np.arccos(np.clip(x, -1, 1)), lambda x: PI / 2 - _arc_sine(x)),
     "sinh": (lambda x: np.sinh(np.clip(x, -20, 20)), lambda x: _grown_twice(x, -1)),
     "cosh": (lambda x: np.cosh(np.clip(x, -20, 20)), lambda x: _grown_twice(x, 1)),
     "asinh": (np.arcsinh, _area_sine),
