@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from veracity.codec import write_file
 from veracity.formats.program import NetworkFile
 from veracity.graph import Program
-from veracity.graph.ops import Contract
 from veracity.work.programs import load_network
 
 __all__ = ["export_network", "float_weights"]
@@ -39,8 +38,7 @@ def _matrices(program: Program) -> frozenset[str]:
     return frozenset(
         p.b.x
         for op in program.ops
-        if isinstance(op, Contract)
-        for p in op.products
+        for p in getattr(op, "products", ())
         if p.b.of == "weight" and len(p.spec.partition("->")[2]) == 2
     )
 
