@@ -262,7 +262,8 @@ def _lower(
     if node.op not in HANDLERS:
         raise UsageError("no argument for this op")
     whole = all(
-        name in integers for name, x in zip(node.inputs, given, strict=True) if isinstance(x, Sym)
+        name in integers if isinstance(x, Sym) else x is None or x.dtype.kind != "f"
+        for name, x in zip(node.inputs, given, strict=True)
     )
     tops = {op.name for op in net.ops if op.kind == "top"}
     if node.op not in AFTER_TOP and any(

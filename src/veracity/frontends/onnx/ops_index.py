@@ -14,6 +14,7 @@ from veracity.frontends.onnx.lowering import Call, Result, handler
 from veracity.frontends.onnx.ops_linear import minus, plus
 from veracity.frontends.onnx.ops_logic import moved_last
 from veracity.frontends.onnx.ops_pointwise import maximum
+from veracity.frontends.onnx.ops_shape import MAX_TABLE, one_hot
 from veracity.graph.wires import MAX_NUMBERS, Step
 
 Array = NDArray[Any]
@@ -54,6 +55,31 @@ def gather_nd(call: Call) -> Result:
         raise UsageError("indices for each batch")
     places = _places(x)
     return picked(call, x, places[tuple(np.moveaxis(index, -1, 0))])
+
+
+@handler("GatherElements")
+def gather_elements(call: Call) -> Result:
+    """Entries along an axis, by constant indices or by comparing each index with every place."""
+    x, index, net = call.any(0), call.any(1), call.net
+    axis = call.int("axis", 0) % (len(x.dims) if isinstance(x, Sym) else x.ndim)
+    x = net.sym(x)
+    n, shape = x.dims[axis], index.dims if isinstance(index, Sym) else index.shape
+    if not isinstance(index, Sym):
+        near = tuple(slice(None) if i == axis else slice(d) for i, d in enumerate(shape))
+        places = _places(x)[near]
+        return picked(
+            call, x, np.take_along_axis(places, np.where(index < 0, index + n, index), axis)
+        )
+    same = all(d == x.dims[i] for i, d in enumerate(shape) if i != axis)
+    if len(shape) != len(x.dims) or not same or n > MAX_TABLE:
+        raise UsageError(f"indices that depend on the data, into rows of more than {MAX_TABLE}")
+    order = moved_last(axis, len(shape))
+    rows = net.view(x, Step("permute", 0, order))
+    chosen = one_hot(call, net.view(index, Step("permute", 0, order)), n)
+    letters = "abcdefgh"[: len(shape) - 1]
+    product = (f"{letters}mz,{letters}z->{letters}m", net.ref(chosen), net.ref(rows))
+    found = net.linear([product], (), tuple(shape[i] for i in order))
+    return net.view(found, Step("permute", 0, tuple(int(i) for i in np.argsort(order))))
 
 
 def _scattered(call: Call, x: Sym, at: Array, updates: Sym | Array) -> Sym:

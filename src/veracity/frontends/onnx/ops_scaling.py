@@ -35,7 +35,10 @@ def remainder(call: Call) -> Result:
         sign = net.function("sign", x)
         whole = net.function("floor", net.scale(net.function("abs", x), 1 / abs(c)))
         return minus(call, x, net.scale(net.sym(times(call, sign, whole)), abs(c)))
-    return minus(call, x, net.scale(net.function("floor", net.scale(x, 1 / c)), c))
+    parts = net.scale(x, 1 / c)
+    if call.integers:  # half a step keeps whole results clear of the step below
+        parts = plus(call, parts, np.full(x.dims, 0.5 / abs(c)))
+    return minus(call, x, net.scale(net.function("floor", parts), c))
 
 
 def _along(values: Array, x: Sym, axis: int) -> Array:
