@@ -18,8 +18,9 @@ from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookup
 from veracity.zkml.circuit.tables import between, unsigned
 from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor, UpdatedSource
 from veracity.zkml.links import Link
-from veracity.zkml.ops import Context, find_rule
+from veracity.zkml.ops import Context
 from veracity.zkml.ops.pointwise import rotated_values
+from veracity.zkml.ops.table import find_rule
 from veracity.zkml.statement import Execution
 
 __all__ = ["Circuit", "build_circuit", "finish_circuit", "run_rules"]
