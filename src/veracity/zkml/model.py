@@ -191,9 +191,17 @@ def weight_specs(program: Program, log_columns: int) -> dict[str, TensorSpec]:
 
 
 def choose_log_columns(program: Program) -> int:
-    """Row length for a model: long rows for large ones (shorter proofs, longer openings)."""
+    """Row length: long rows for large models, and for programs that compute many results.
+
+    Long rows make shorter proofs and longer openings. Results whose number depends on the input,
+    as that of tokens, do not count: a model has one row length for all of its answers.
+    """
     parameters = sum(prod(spec.shape) for spec in program.weights.values())
-    return 12 if parameters < 1 << 22 else 14
+    results = 0
+    for dims in program.value_dims.values():
+        known = [d for d in dims if isinstance(d, int)]
+        results += prod(known) if len(known) == len(dims) else 0
+    return 12 if parameters < 1 << 22 and results < 1 << 20 else 14
 
 
 def commit_model(
