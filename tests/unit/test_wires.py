@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_linear_maps import check
 from veracity.errors import UsageError
-from veracity.graph.wires import MODES, Step, Wire, apply_wire, wire_dims, wire_gain
+from veracity.graph.wires import MODES, Step, Wire, apply_wire, gather_wire, wire_dims, wire_gain
 from veracity.zkml.circuit.axis_maps import maps_of
 
 KINDS = ("permute", "split", "repeat", "sum", "window", "pad", "slice", "flip", "dilate", "tile",
@@ -149,3 +149,25 @@ def test_wires_stay_small() -> None:
         wire_dims((Step("flip", 0),) * 33, (4,))
     with pytest.raises(UsageError, match="axes or entries"):
         wire_dims(tuple(Step("repeat", 0, (1 << 20,)) for _ in range(2)), (4,))
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(0, 1 << 20))
+def test_windows_are_gathered_by_the_transpose(data: st.DataObject, seed: int) -> None:
+    """``<y, wire(x)> = <gather(y), x>``."""
+    dims = tuple(data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=3)))
+    found = [data.draw(steps(dims, "window")) for _ in range(data.draw(st.integers(0, 2)))]
+    wire = tuple({s.axis: s for s in found}.values())
+    wire = tuple(sorted(wire, key=lambda s: -s.axis))
+    try:
+        read = wire_dims(wire, dims)
+    except UsageError:  # windows beyond the axis
+        return
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(-9, 9, dims), rng.integers(-9, 9, read)
+    assert (y * apply_wire(wire, x)).sum() == (gather_wire(wire, y, dims) * x).sum()
+
+
+def test_only_windows_are_gathered() -> None:
+    with pytest.raises(UsageError, match="only windows"):
+        gather_wire((Step("pad", 0, (0, 1, 1, 0, 0)),), np.zeros((3,), np.int64), (1,))

@@ -138,6 +138,7 @@ FUNCTIONS: dict[str, Pair] = {
     ),
     "gelu": (lambda x: 0.5 * x * (1 + _erf_floats(x / np.sqrt(2.0))), _gelu),
     "relu": (lambda x: np.maximum(x, 0.0), lambda x: max(x, ZERO)),
+    "relu2": (lambda x: np.maximum(x, 0.0) ** 2, lambda x: max(x, ZERO) ** 2),
     "abs": (np.abs, abs),
     "sign": (np.sign, lambda x: ONE.copy_sign(x) if x else ZERO),
     "step": (lambda x: (x > 0) * 1.0, lambda x: ONE if x > 0 else ZERO),
@@ -212,6 +213,13 @@ def _hard_sigmoid(a: Decimal, b: Decimal) -> Pair:
     return lambda x: np.clip(slope * x + offset, 0, 1), lambda x: min(max(a * x + b, ZERO), ONE)
 
 
+def _softcap(cap: Decimal) -> Pair:
+    if cap <= 0:
+        raise UsageError("softcap needs a positive parameter")
+    c = float(cap)
+    return lambda x: c * np.tanh(x / c), lambda x: cap * _tanh(x / cap)
+
+
 def _powers(p: Decimal) -> Pair:
     if abs(p) > 64:
         raise UsageError("a power beyond 64")
@@ -226,6 +234,7 @@ PARAMETRIC: dict[str, tuple[int, Callable[..., Pair]]] = {
     "clip": (2, _clip),
     "hard_sigmoid": (2, _hard_sigmoid),
     "power": (1, _powers),
+    "softcap": (1, _softcap),
 }
 
 

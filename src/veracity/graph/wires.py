@@ -54,6 +54,7 @@ __all__ = [
     "apply_wire",
     "axis_index",
     "axis_matrix",
+    "gather_wire",
     "wire_dims",
     "wire_gain",
     "wire_over",
@@ -326,12 +327,26 @@ def apply_step(step: Step, x: Array) -> Array:
         matrix = axis_matrix(step, x.shape[axis])
         moved = np.moveaxis(x, axis, -1).astype(_wide(x))
         return np.moveaxis(moved @ matrix.T.astype(moved.dtype), -1, axis)
+    if kind == "window":
+        return _windows(x, axis, numbers)
     index = axis_index(step, x.shape[axis])
     out = np.take(x, np.maximum(index, 0), axis=axis)
     if int(index.min()) < 0:
         absent = (index < 0).reshape(*index.shape, *([1] * (x.ndim - axis - 1)))
         out = np.where(absent, x.dtype.type(0), out)
     return out
+
+
+def _windows(x: Array, axis: int, numbers: Sequence[int]) -> Array:
+    """Windows as a view of ``x``, or of ``x`` between zeros: taps are not copied."""
+    places, _ = _window(x.shape[axis], numbers).shape
+    size, stride, dilation, low, high = numbers
+    if low or high:
+        x = np.pad(x, [(low, high) if i == axis else (0, 0) for i in range(x.ndim)])
+    found = np.lib.stride_tricks.sliding_window_view(x, dilation * (size - 1) + 1, axis=axis)
+    cut = [slice(None)] * found.ndim
+    cut[axis], cut[-1] = slice(0, (places - 1) * stride + 1, stride), slice(None, None, dilation)
+    return np.moveaxis(found[tuple(cut)], -1, axis + 1)
 
 
 def _wide(x: Array) -> np.dtype[Any]:
@@ -343,6 +358,33 @@ def apply_wire(wire: Wire, x: Array) -> Array:
     for step in wire:
         x = apply_step(step, x)
     return x
+
+
+def gather_wire(wire: Wire, y: Array, dims: tuple[int, ...]) -> Array:
+    """The transpose of a wire of windows: every entry of ``dims`` sums what read it.
+
+    Parameters
+    ----------
+    wire : Wire
+        Steps of kind ``window`` only.
+    y : array
+        With the dims that the wire makes of ``dims``.
+    dims : tuple of int
+        Dims of the result.
+    """
+    for i, step in reversed(list(enumerate(wire))):
+        before = wire_dims(wire[:i], dims)
+        size, stride, dilation, low, high = step.numbers
+        axis, length = step.axis, before[step.axis]
+        if step.kind != "window" or not isinstance(length, int):
+            raise UsageError("only windows are gathered")
+        taps = np.moveaxis(y, (axis, axis + 1), (0, 1))
+        out = np.zeros((length + low + high, *taps.shape[2:]), dtype=y.dtype)
+        span = (len(taps) - 1) * stride + 1
+        for tap in range(size):
+            out[tap * dilation : tap * dilation + span : stride] += taps[:, tap]
+        y = np.moveaxis(out[low : low + length], 0, axis)
+    return y
 
 
 def step_gain(step: Step, n: int) -> int:
