@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: data-lce demo-vision bench-models bench-onnx help env demo demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
+.PHONY: bench-models bench-onnx help env demo data-lce demo-accuracy demo-vision demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -76,6 +76,9 @@ data-lce: ## the photographs that the weights of `enhance` were trained on, from
 	@mkdir -p build/data
 	cd build/data && apt-get download lomiri-wallpapers-16.04
 	dpkg-deb -x build/data/lomiri-wallpapers-16.04_*.deb build/data/lomiri
+
+demo-accuracy: env $(FASHION) ## a CNN, its right answers to 1,000 pictures proved: Fashion-MNIST (minutes)
+	$(PY) examples/demo_accuracy.py --dir build/demo-accuracy --data $(FASHION)
 
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
 	$(BIN)/veracity private demo

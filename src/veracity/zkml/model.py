@@ -20,7 +20,18 @@ from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey, lo
 from veracity.zkml.circuit.declared import weight_id
 from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 
-__all__ = ["ModelCommitment", "ModelOpening", "commit_model", "weight_spec", "weight_specs"]
+__all__ = [
+    "SHORT_ROWS",
+    "ModelCommitment",
+    "ModelOpening",
+    "choose_log_columns",
+    "commit_model",
+    "weight_spec",
+    "weight_specs",
+]
+
+#: Logarithms of the row lengths of small and of large models.
+SHORT_ROWS, LONG_ROWS = 12, 14
 
 _MAGIC = b"VCM3"
 _SECRET_MAGIC = b"VCS3"
@@ -197,11 +208,8 @@ def choose_log_columns(program: Program) -> int:
     as that of tokens, do not count: a model has one row length for all of its answers.
     """
     parameters = sum(prod(spec.shape) for spec in program.weights.values())
-    results = 0
-    for dims in program.value_dims.values():
-        known = [d for d in dims if isinstance(d, int)]
-        results += prod(known) if len(known) == len(dims) else 0
-    return 12 if parameters < 1 << 22 and results < 1 << 20 else 14
+    many = program.known_results >= 1 << 20
+    return SHORT_ROWS if parameters < 1 << 22 and not many else LONG_ROWS
 
 
 def commit_model(
