@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -242,6 +243,12 @@ class Program:
             dims[op.name] = RULES[type(op)].shape(op, self.facts, [dims[n] for n in op.inputs()])
         return dims
 
+    @cached_property
+    def known_results(self) -> int:
+        """How many integers are computed, of those values whose number no input decides."""
+        known = [dims for dims in self.value_dims.values() if not any(_is_symbol(d) for d in dims)]
+        return sum(prod(int(d) for d in dims) for dims in known)
+
     def dims_of(self, name: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Dims of a value for these sizes."""
 
@@ -280,6 +287,10 @@ class Program:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_symbol(dim: Dim) -> bool:
+    return isinstance(dim, str)
 
 
 def _plain(value: Any) -> Any:
