@@ -65,7 +65,7 @@ demo-training: env $(FASHION) ## data, training, a model and an answer, all prov
 
 build/data/coffee.png: | env
 	@mkdir -p build/data/unpacked
-	$(BIN)/python -m pip download --quiet --no-deps --dest build/data scikit-image==0.25.2
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/data scikit-image==0.26.0
 	cd build/data/unpacked && $(CURDIR)/$(PY) -m zipfile -e ../scikit_image-*.whl .
 	cp build/data/unpacked/skimage/data/coffee.png $@
 
