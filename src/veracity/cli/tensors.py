@@ -146,7 +146,9 @@ def read_ports(inputs: Sequence[str], outputs: Sequence[str]) -> tuple[Arrays, A
     return read_arrays(inputs), read_arrays(outputs)
 
 
-def refuse_both(prompt: str | None, given: Sequence[str]) -> None:
-    """Raise ``click.UsageError`` unless there is either a prompt or an input."""
-    if (prompt is None) == (not given):
-        raise click.UsageError("give either --prompt (a language model) or --input (a network)")
+def refuse_both(prompt: str | None, given: Sequence[str], messages: object = None) -> None:
+    """Raise ``click.UsageError`` unless there is one of a prompt, messages and an input."""
+    if [prompt is not None, bool(messages), bool(given)].count(True) != 1:
+        raise click.UsageError(
+            "give either --prompt or --message (a language model) or --input (a network)"
+        )

@@ -16,6 +16,7 @@ from veracity.lm.decoder import FloatModel, Floats
 from veracity.lm.quantise import Range, build_program
 from veracity.lm.text_decoder import logits
 from veracity.lm.tokenizer import Tokenizer
+from veracity.text.chat import Message
 
 __all__ = ["accuracy", "bundled_text", "calibrate_model", "observe_ranges"]
 
@@ -148,7 +149,7 @@ def calibrate_model(
     """
     prose, prompts = bundled_text()
     frame = tokenizer.frame(chat=False) or ([], [])
-    ids = tokenizer.encode(prose if text is None else text)
+    ids = tokenizer.encode(spellable(tokenizer, prose) if text is None else text)
     window = min(_WINDOW, model.config.context)
     if len(ids) < 2 * window:
         raise UsageError(f"calibration needs at least {2 * window} tokens of text")
@@ -176,7 +177,30 @@ def calibrate_model(
 
 
 def _chat_window(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    frame = tokenizer.frame(chat=True)
+    frame, between = tokenizer.frame(chat=True), tokenizer.conversation
+    if frame is None and between is not None:
+        words = spellable(tokenizer, prompt)
+        return tokenizer.encode_parts(between.parts([Message("user", words)]))
     if frame is None:
         return []
-    return [*frame[0], *tokenizer.encode(prompt), *frame[1]]
+    return [*frame[0], *tokenizer.encode(spellable(tokenizer, prompt)), *frame[1]]
+
+
+def spellable(tokenizer: Tokenizer, text: str) -> str:
+    """A text without the characters that a tokenizer has no tokens for.
+
+    Text of ours to observe a stranger's model on need not be any exact text.
+    """
+    try:
+        tokenizer.encode(text)
+    except UsageError:
+        kept = {char for char in set(text) if _has_tokens(tokenizer, char)}
+        return "".join(char for char in text if char in kept)
+    return text
+
+
+def _has_tokens(tokenizer: Tokenizer, char: str) -> bool:
+    try:
+        return bool(tokenizer.encode(char))
+    except UsageError:
+        return False

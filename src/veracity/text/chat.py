@@ -8,13 +8,13 @@ in one way, and encode the text between two marks as a whole, as whoever trained
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from veracity.errors import FormatError, UsageError
 
-__all__ = ["ROLES", "ChatFrame", "Message", "Part", "check_messages", "encode_parts"]
+__all__ = ["ROLES", "ChatFrame", "Message", "Part", "as_messages", "check_messages", "encode_parts"]
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 1 << 10
@@ -68,13 +68,14 @@ class ChatFrame:
     edges: str = "kept"
 
     def parts(self, messages: Sequence[Message]) -> list[Part]:
-        """A conversation as the model reads it, in text and marks.
+        """A conversation, as the template shows it (:meth:`seen`), in text and marks.
 
         Raises
         ------
         UsageError
             The template has no place for such a conversation.
         """
+        messages = self.seen(messages)
         check_messages(messages)
         out: list[Part] = []
         last = ""
@@ -91,18 +92,34 @@ class ChatFrame:
             if joint is None:
                 what = "no system message" if "system" in (last, message.role) else "one turn only"
                 raise UsageError(f"the model's chat template takes {what}")
-            out += [*joint, self._content(message)]
+            out += [*joint, message.content]
             last = message.role
         return [*out, *self.after_user]
 
-    def _content(self, message: Message) -> str:
-        inner = message.content.strip()
-        if self.edges == "refused" and inner != message.content:
+    def seen(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Messages as the template shows them to the model.
+
+        Raises
+        ------
+        UsageError
+            A message has white space at an end, which the template would change.
+        """
+        if self.edges == "kept":
+            return tuple(messages)
+        bare = tuple(Message(m.role, m.content.strip()) for m in messages)
+        if self.edges == "refused" and bare != tuple(messages):
             raise UsageError(
-                f"the model's chat template changes white space at the ends of messages; "
-                f"give the {message.role}'s without it"
+                "the model's chat template changes white space at the ends of messages; "
+                "give them without it"
             )
-        return inner if self.edges == "dropped" else message.content
+        return bare
+
+    def require_marks(self, special: Collection[int], where: str) -> None:
+        """Raise :class:`FormatError` unless all ids among the parts are marks."""
+        for name in _JOINTS:
+            for part in getattr(self, name) or ():
+                if isinstance(part, int) and part not in special:
+                    raise FormatError(where, f"token {part} is text, not a mark")
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for the metadata of a commitment."""
@@ -158,6 +175,32 @@ def _joint(value: object, where: str, marks: Callable[[int], bool]) -> Parts | N
 
 def _is_unicode(text: str) -> bool:
     return not any(0xD800 <= ord(c) < 0xE000 for c in text)
+
+
+def as_messages(given: Sequence[Message | tuple[str, str] | Mapping[str, str]]) -> list[Message]:
+    """Messages from ``(role, content)``, or from mappings with those two names.
+
+    Raises
+    ------
+    UsageError
+        One is neither, or holds something else than text.
+    """
+    if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
+        raise UsageError("messages are a list of (role, content)")
+    out = []
+    for one in given:
+        if isinstance(one, Mapping):
+            pair: tuple[Any, ...] = (one.get("role"), one.get("content"))
+            extra = one.keys() - {"role", "content"}
+        elif isinstance(one, Message):
+            pair, extra = (one.role, one.content), set()
+        else:
+            pair, extra = tuple(one) if isinstance(one, tuple | list) else (), set()
+        if len(pair) != 2 or extra or not all(isinstance(x, str) for x in pair):
+            raise UsageError("a message is a role and a content, both text")
+        out.append(Message(*pair))
+    check_messages(out)
+    return out
 
 
 def check_messages(messages: Sequence[Message]) -> None:

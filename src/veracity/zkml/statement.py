@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph import Program
+from veracity.graph.ops import Head
 from veracity.graph.port import Port, bind_sizes
+from veracity.graph.sampling import Sampling, check_scale
 from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.committed import CommittedTensor, TensorSpec
@@ -42,12 +44,15 @@ class Execution:
     cuts : tuple of int
         Where the proof is cut into links: how it is proved, not what
         (:mod:`veracity.zkml.links`).
+    sampling : Sampling or None
+        How the tokens of a text decoder are drawn; None for the greedy choice.
     """
 
     program: Program
     inputs: Mapping[str, PortValue]
     outputs: Mapping[str, PortValue]
     cuts: tuple[int, ...] = ()
+    sampling: Sampling | None = None
 
     @property
     def log_columns(self) -> int:
@@ -131,6 +136,12 @@ class Execution:
         if self.committed_outputs and set(self.committed_outputs) & set(self.public_outputs()):
             raise UsageError("one value is both public and committed")
         links_of(self.program, self.cuts, self.committed_outputs)
+        if self.sampling is not None:
+            heads = [op.name for op in self.program.ops if isinstance(op, Head)]
+            if not heads:
+                raise UsageError("a program without tokens has nothing to draw")
+            for name in heads:
+                check_scale(self.sampling, self.program.exponents.get(name, -1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,6 +189,8 @@ class Statement(Execution):
         for side in (self.inputs, self.outputs):
             for name in sorted(side):
                 parts += [name.encode(), _encoded(side[name])]
+        if self.sampling is not None:
+            parts += [b"sampling", self.sampling.encode()]
         return b"".join(len(p).to_bytes(8, "little") + hashlib.sha256(p).digest() for p in parts)
 
     @cached_property
