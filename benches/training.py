@@ -3,9 +3,10 @@
     python benches/training.py --data DIR [--workloads fashion-mlp,mlp-10m,fashion-data,...]
 
 Everything is counted and every proof is verified. ``fashion-mlp`` is one epoch of Fashion-MNIST;
-``mlp-10m`` has 8 layers and 9.97 million parameters, one window of 16 steps; ``fashion-data``
-commits to 60,000 pictures; ``fashion-accuracy`` trains 5 epochs three times without a proof, beside
-float32 with the same start and order.
+``fashion-cnn`` 200 steps of a network like LeNet; ``mlp-10m`` has 8 layers and 9.97 million
+parameters, one window of 16 steps; ``fashion-data`` commits to 60,000 pictures;
+``fashion-accuracy`` trains 5 epochs three times without a proof, beside float32 with the same start
+and order.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from veracity.graph.training import (
     start_weights,
     train_step,
 )
+from veracity.graph.wires import apply_wire
 from veracity.training.data import check_row, commit_examples, read_idx, reveal_row, verify_data
 from veracity.training.finish import finish_run
 from veracity.training.recipe import Plan
@@ -42,8 +44,12 @@ from veracity.training.train import run_of
 from veracity.training.verify import verify_training
 from veracity.zkml.training.rounding import rounded_weights
 
-WORKLOADS = ("fashion-mlp", "mlp-10m", "fashion-data", "fashion-accuracy")
-SMALL = (128, 64, 10)
+WORKLOADS = ("fashion-mlp", "fashion-cnn", "mlp-10m", "fashion-data", "fashion-accuracy")
+SMALL = ("dense 128", "relu", "dense 64", "relu", "dense 10")
+LENET = (
+    "conv 6 5x5", "relu", "avgpool 2", "conv 16 5x5", "relu", "avgpool 2", "flatten",
+    "dense 120", "relu", "dense 84", "relu", "dense 10",
+)  # fmt: skip
 
 
 class Pictures:
@@ -83,29 +89,38 @@ def float_accuracy(
     recipe: Recipe, seed: bytes, order: NDArray[np.int64], pictures: Pictures, lr: NDArray[Any]
 ) -> float:
     """The same training in float32: same start, same order, unrounded learning rates."""
-    start, scale = start_weights(recipe, seed), [2.0 ** -recipe.weight_bits(i) for i in range(9)]
-    layers = range(recipe.layers)
-    ws = [(start[recipe.weight_name(i)] * scale[i]).astype(np.float32) for i in layers]
-    bs = [np.zeros(len(w), np.float32) for w in ws]
+    start, stages = start_weights(recipe, seed), recipe.stages
+    ws, bs = [], []
+    for i, stage in enumerate(stages):
+        scale = 2.0 ** -recipe.weight_bits(i)
+        ws.append((start[recipe.weight_name(i)] * scale).astype(np.float32))
+        bs.append(np.zeros((len(ws[-1]), *[1] * (len(stage.rule.out) - 1)), np.float32))
+
+    def forward(x: NDArray[np.uint8]) -> tuple[list[Any], list[Any]]:
+        a, read, found = apply_wire(recipe.network.enter, (x / 256).astype(np.float32)), [], []
+        for i, stage in enumerate(stages):
+            mean = apply_wire(stage.pooled, a) / np.float32(stage.pool**2)
+            read.append(apply_wire(stage.rule.reads, mean))
+            found.append(np.einsum(stage.rule.forward, read[-1], ws[i], optimize=True) + bs[i])
+            a = np.maximum(found[-1], 0)
+        return read, found
+
     x, y = pictures.train
     for t, rows in enumerate(order):
-        acts = [(x[rows] / 256).astype(np.float32)]
-        for i in layers:
-            z = acts[-1] @ ws[i].T + bs[i]
-            acts.append(np.maximum(z, 0) if i < recipe.layers - 1 else z)
-        e = np.exp(acts[-1] - acts[-1].max(1, keepdims=True))
+        read, z = forward(x[rows])
+        e = np.exp(z[-1] - z[-1].max(1, keepdims=True))
         g = e / e.sum(1, keepdims=True)
         g[np.arange(len(rows)), y[rows]] -= 1
-        for i in reversed(layers):
-            below = (g @ ws[i]) * (acts[i] > 0) if i else g
-            ws[i] -= np.float32(lr[t] / len(rows)) * (g.T @ acts[i])
-            bs[i] -= np.float32(lr[t] / len(rows)) * g.sum(0)
-            g = below
-    a = (pictures.test[0] / 256).astype(np.float32)
-    for i in layers:
-        a = a @ ws[i].T + bs[i]
-        a = np.maximum(a, 0) if i < recipe.layers - 1 else a
-    return accuracy(a, pictures.test[1])
+        rate = np.float32(lr[t] / len(rows))
+        for i in reversed(range(len(stages))):
+            rule, moved = stages[i].rule, g
+            if i:
+                g = np.einsum(rule.backward, apply_wire(rule.returns, g), ws[i], optimize=True)
+                spread = apply_wire(stages[i].spread, g) / np.float32(stages[i].pool ** 2)
+                g = spread * (z[i - 1] > 0)
+            ws[i] -= rate * np.einsum(rule.update, moved, read[i], optimize=True)
+            bs[i] -= rate * moved.sum((0, *range(2, moved.ndim))).reshape(bs[i].shape)
+    return accuracy(forward(pictures.test[0])[1][-1], pictures.test[1])
 
 
 def proved_run(
@@ -156,9 +171,15 @@ def fashion_mlp(pictures: Pictures) -> dict[str, Any]:
     return proved_run("fashion-mlp", Plan(SMALL, epochs=1), pictures.committed(60000), pictures, 14)
 
 
+def fashion_cnn(pictures: Pictures) -> dict[str, Any]:
+    """A network like LeNet, 200 steps, all proved."""
+    plan = Plan(LENET, lr=0.1, steps=200, input=(28, 28, 1), window=8)
+    return proved_run("fashion-cnn", plan, pictures.committed(12800), pictures, 14)
+
+
 def mlp_10m(pictures: Pictures) -> dict[str, Any]:
     """8 layers, 9.97 million parameters, one window of 16 steps."""
-    plan = Plan((*[1224] * 7, 10), lr=0.02, steps=16, window=16)
+    plan = Plan((*("dense 1224", "relu") * 7, "dense 10"), lr=0.02, steps=16, window=16)
     return proved_run("mlp-10m", plan, pictures.committed(2048), pictures, 16)
 
 
@@ -222,7 +243,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for training-NAME.json")
     chosen = parser.parse_args()
     functions = dict(
-        zip(WORKLOADS, (fashion_mlp, mlp_10m, fashion_data, fashion_accuracy), strict=True)
+        zip(
+            WORKLOADS,
+            (fashion_mlp, fashion_cnn, mlp_10m, fashion_data, fashion_accuracy),
+            strict=True,
+        )
     )
     pictures = Pictures(chosen.data)
     for name in chosen.workloads.split(","):

@@ -1,10 +1,11 @@
 """Delete one deciding check of the verifier at a time and see whether a test dies with it.
 
-``make mutate`` or ``python -m tools.mutate``. With ``--near`` (``MUTATE_ARGS=--near``) a first
-pass runs the closest tests only, so that the whole suite remains for the few that outlive them.
-Runs can be interrupted: outcomes are JSON lines, and what has one for the present source is not
-tried again. Frozen vectors are left out on purpose: bytes that change are no attack. The verdicts
-of a whole run go into the table with ``--record``.
+``make mutate`` or ``python -m tools.mutate``. A first run of the tests notes which functions each
+of them calls (again where a test file has changed since); a mutant then meets those tests only.
+``--budget SECONDS`` (``MUTATE_ARGS="--budget 60"``) leaves whoever outlives so much of them for a
+later run. Runs can be interrupted: outcomes are JSON lines, and what has one for the present
+source is not tried again. Frozen vectors are left out on purpose: bytes that change are no attack.
+The verdicts of a whole run go into the table with ``--record``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tools.mutation.mutants import Mutant, find_mutants
-from tools.mutation.runner import Job, Outcome, baseline, read_log, run
+from tools.mutation.runner import Job, Outcome, baseline, read_log, record, run
 from tools.mutation.sources import closure
 from tools.mutation.verdicts import Table
 
@@ -36,6 +37,7 @@ SUITE = (
 APART = ("tests/unit/mpc", "tests/unit/net", "tests/unit/private", "tests/unit/test_mutation.py")
 TABLE = Path("tests/data/mutants.json")
 LOG = Path("build/mutants.jsonl")
+REACH = Path("build/reach")
 
 
 def all_mutants(root: Path) -> list[Mutant]:
@@ -96,11 +98,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print names, run nothing")
     parser.add_argument("--again", action="store_true", help="also what has an outcome already")
     parser.add_argument("--record", action="store_true", help="write outcomes into the table")
-    parser.add_argument("--near", action="store_true", help="the closest tests only, minutes each")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="of tests for a mutant")
     parser.add_argument("--unchecked", action="store_true", help="do not try the tests first")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=1200, help="seconds for a run of tests")
     parser.add_argument("--log", type=Path, default=LOG)
+    parser.add_argument("--reach", type=Path, default=REACH)
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     given = parser.parse_args(arguments)
@@ -113,7 +116,9 @@ def main(arguments: list[str] | None = None) -> int:
         for mutant in mutants:
             print(f"{mutant.path}:{mutant.line}  {mutant.key}")
         return 0
-    job = Job(root, suite(root), given.workers, given.timeout, given.data.resolve(), given.near)
+    tests, data = suite(root), given.data.resolve()
+    reach = tuple(record(root, tests, given.reach, given.workers, data))
+    job = Job(root, tests, reach, given.workers, given.timeout, data, given.budget)
     log = read_log(given.log)
     pending = mutants if given.again else job.pending(mutants, log)
     print(f"{len(mutants)} mutants, {len(pending)} to try", flush=True)
@@ -121,14 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"the tests fail without a mutant: {by}", file=sys.stderr)
         return 2
 
-    def report(outcome: Outcome, left: int) -> None:
-        word = (
-            f"dies by {outcome.by}"
-            if outcome.dies
-            else "outlives the closest tests"
-            if job.near
-            else "LIVES"
-        )
+    def report(outcome: Outcome, whole: bool, left: int) -> None:
+        alive = "LIVES" if whole else "outlives its budget"
+        word = f"dies by {outcome.by}" if outcome.dies else alive
         print(f"{left:4} left, {outcome.seconds:5.0f} s  {outcome.key}: {word}", flush=True)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

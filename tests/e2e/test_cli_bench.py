@@ -18,6 +18,7 @@ FIELDS = (
     "commit_s",
     "evaluate_s",
     "prove_s",
+    "verify_first_s",
     "verify_s",
     "proof_bytes",
     "commitment_bytes",

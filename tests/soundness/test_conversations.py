@@ -288,7 +288,7 @@ def test_scales_that_cannot_be_drawn_from_are_refused() -> None:
         ports = ports_of(example.tokens, example.prompt_length)
         drawn = Sampling(bytes(32), temperature)
         with pytest.raises(UsageError):
-            zkml.Statement(program, *ports, (), drawn, commitment=model).check()
+            zkml.count(zkml.Statement(program, *ports, (), drawn, commitment=model))
 
 
 # ---- what a publisher may write -----------------------------------------------------------------

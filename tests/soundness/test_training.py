@@ -19,6 +19,7 @@ from tests.support.training import (
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import execute
 from veracity.graph.training import predict
+from veracity.graph.training.network import dense
 from veracity.graph.training.program import program_of
 from veracity.zkml import Statement, prove, verify
 from veracity.zkml.training.data import prove_form, verify_form
@@ -54,14 +55,14 @@ def test_an_answer_of_the_trained_model_is_proved(trained: Trained) -> None:
     assert np.abs(close).max() <= 2
 
 
-@pytest.mark.parametrize("change", ["rates", "batch", "widths", "loss", "beacon", "window"])
+@pytest.mark.parametrize("change", ["rates", "batch", "network", "loss", "beacon", "window"])
 def test_another_run(trained: Trained, change: str) -> None:
     recipe = trained.run.recipe
     rates = (recipe.rates[0] + 1, *recipe.rates[1:])
     lies = {
         "rates": replace(trained.run, recipe=replace(recipe, rates=rates)),
         "batch": replace(trained.run, recipe=replace(recipe, batch=5)),
-        "widths": replace(trained.run, recipe=replace(recipe, widths=(8, 5, 6, 3))),
+        "network": replace(trained.run, recipe=replace(recipe, network=dense(8, 5, 6, 3))),
         "loss": replace(trained.run, recipe=replace(recipe, loss="square")),
         "beacon": replace(trained.run, beacon=b"later"),
         "window": replace(trained.run, window=3),
@@ -106,7 +107,7 @@ def test_runs_that_make_no_sense() -> None:
     data, _ = committed_data(small_examples())
     recipe = small_recipe()
     for bad in (
-        replace(recipe, widths=(7, 6, 5, 3)),
+        replace(recipe, network=dense(7, 6, 5, 3)),
         replace(recipe, rates=()),
         replace(recipe, rates=(1 << 21,)),
         replace(recipe, batch=0),

@@ -10,6 +10,7 @@ import numpy as np
 
 from veracity.engine import load_engine
 from veracity.graph.training import Recipe, Step, Weights, train_step
+from veracity.graph.training.network import dense
 from veracity.graph.training.program import program_of
 from veracity.zk.committed import CommittedArray
 from veracity.zk.keys import load_key
@@ -31,7 +32,7 @@ Change = Callable[[int, WindowWitness], WindowWitness]
 def small_recipe(loss: str = "cross_entropy", steps: int = 5) -> Recipe:
     """8 inputs, two hidden layers, 3 classes, batches of 4."""
     rates = tuple(30 - 4 * t for t in range(steps))
-    return Recipe((8, 6, 5, 3), 4, rates, loss=loss)
+    return Recipe(dense(8, 6, 5, 3), 4, rates, loss=loss)
 
 
 def small_examples(count: int = 14, seed: int = 1) -> np.ndarray:

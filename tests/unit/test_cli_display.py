@@ -10,6 +10,7 @@ import pytest
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.output import emit_json
 from veracity.cli.printable import printable, quoted
+from veracity.progress import Forecast
 
 
 @pytest.mark.parametrize(
@@ -103,19 +104,35 @@ def test_flatten_names_nested_facts() -> None:
 
 
 def test_overall_share_follows_the_phases() -> None:
-    bar = Bar({"load": 1.0, "prove": 3.0}, quiet=True)
-    assert bar.overall("load", 0.5) == pytest.approx(0.125)
-    assert bar.overall("prove", 0.0) == pytest.approx(0.25)
-    assert bar.overall("prove", 1.0) == pytest.approx(1.0)
-    assert 0 < bar.overall("surprise", 2.0) <= 1.0
+    forecast = Forecast({"load": 1.0, "prove": 3.0})
+    assert forecast.left(1.0) is None
+    assert forecast.note("load", 0.5) == pytest.approx(0.125)
+    assert forecast.left(1.0) == pytest.approx(7.0)
+    assert forecast.note("prove", 0.0) == pytest.approx(0.125)
+    assert forecast.note("load", 1.0) == pytest.approx(0.25)
+    assert forecast.note("prove", 1.0) == pytest.approx(1.0)
+    assert forecast.left(1.0) is None
+    assert 0 < forecast.note("surprise", 2.0) <= 1.0
+
+
+def test_work_in_parts_is_forecast_by_what_is_done_of_every_phase() -> None:
+    """Two parts of equal phases: half of the first phase is no more than a quarter of all."""
+    forecast = Forecast({"commit": 1.0, "open": 1.0})
+    told = [("commit", 0.5), ("open", 0.5), ("commit", 1.0), ("open", 1.0)]
+    assert [forecast.note(*one) for one in told] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+
+
+def test_a_phase_without_word_is_done_when_a_later_one_begins() -> None:
+    forecast = Forecast({"load": 1.0, "evaluate": 2.0, "prove": 1.0})
+    assert forecast.note("prove", 0.0) == pytest.approx(0.75)
 
 
 def test_a_bar_never_runs_backwards() -> None:
     """A phase may come twice, begin again, or be one that nobody foresaw."""
-    bar = Bar({"load": 1.0, "evaluate": 2.0, "commit": 1.0}, quiet=True)
+    forecast = Forecast({"load": 1.0, "evaluate": 2.0, "commit": 1.0})
     told = [("load", 1.0), ("evaluate", 0.9), ("evaluate", 0.0), ("surprise", 0.0)]
     told += [("commit", 0.5), ("evaluate", 1.0), ("surprise", 1.0), ("load", 0.0)]
-    shown = [bar.overall(phase, share) for phase, share in told]
+    shown = [forecast.note(phase, share) for phase, share in told]
     assert shown == sorted(shown)
 
 

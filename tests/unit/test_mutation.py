@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,8 @@ import pytest
 
 from tools.mutate import all_mutants, changed, suite
 from tools.mutation.mutants import Mutant, find_mutants
-from tools.mutation.runner import Job, Outcome, read_log, run, source_digest
-from tools.mutation.sources import closure, related_tests
+from tools.mutation.runner import Job, Outcome, read_log, record, run, source_digest
+from tools.mutation.sources import closure
 from tools.mutation.verdicts import Table, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,29 +134,39 @@ def test_names_do_not_change_with_lines_elsewhere(tree: Path) -> None:
     assert after[0].line > 4
 
 
-def test_the_closest_tests_come_first(tree: Path) -> None:
-    tests = sorted((tree / "tests/unit").glob("test_*.py"))
-    near = related_tests(tree, tests, "veracity.decides")
-    assert [path.name for path in near] == ["test_near.py", "test_through.py"]
+def job(tree: Path, budget: float | None = None) -> Job:
+    """A job that has noted what the tests call."""
+    for name in ("__init__.py", "mutation/__init__.py", "mutation/forked.py", "mutation/reach.py"):
+        (tree / "tools" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "tools" / name, tree / "tools" / name)
+    tests = tuple(sorted(p.relative_to(tree) for p in (tree / "tests/unit").glob("test_*.py")))
+    path = os.pathsep.join([str(tree / "src"), str(tree)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        reach = tuple(record(tree, tests, tree / "build/reach", 0, tree))
+    return Job(tree, tests, reach, 1, 60.0, tree, budget)
 
 
-def job(tree: Path) -> Job:
-    names = sorted(p.relative_to(tree) for p in (tree / "tests/unit").glob("test_*.py"))
-    return Job(tree, tuple(names), 2, 60.0, tree)
+def test_tests_are_known_by_what_they_call(tree: Path) -> None:
+    reach = {r.test.rpartition("::")[2]: r.functions for r in job(tree).reach}
+    assert reach["test_near"] == {"veracity.decides.read"}
+    assert reach["test_far"] == set()
+    (tree / "tests/unit/test_far.py").write_text("def test_new():\n    pass\n", encoding="utf-8")
+    assert {r.test.rpartition("::")[2] for r in job(tree).reach} == {"test_near", "test_new"}
 
 
-def test_a_first_pass_leaves_what_outlives_the_closest_tests(tree: Path) -> None:
+def test_a_first_pass_leaves_what_outlives_its_budget(tree: Path) -> None:
     every, log = found(tree)[1:3], tree / "build/log.jsonl"
-    near = replace(job(tree), near=True)
+    near = job(tree, budget=-1.0)
     outcomes = run(near, every, log, lambda *_: None)
-    assert {o.key: o.dies for o in outcomes} == {every[0].key: True, every[1].key: False}
-    assert near.pending(every, read_log(log)) == [every[1]]
-    assert near.order(every[1], [])[1] == []
+    assert [o.dies for o in outcomes] == [False, False]
+    assert near.order(every[0], []) == ([], False)
+    assert near.pending(every, read_log(log)) == every
 
 
 def test_a_run_tells_who_dies_and_goes_on_where_it_stopped(tree: Path) -> None:
-    every, log = found(tree)[:3], tree / "build/log.jsonl"
-    outcomes = {o.key: o for o in run(job(tree), every, log, lambda *_: None)}
+    every, log, whole = found(tree)[:3], tree / "build/log.jsonl", job(tree)
+    outcomes = {o.key: o for o in run(whole, every, log, lambda *_: None)}
     dies = [outcomes[m.key].dies for m in every]
     assert dies == [True, True, False]  # nothing tries a size above nine
     assert outcomes[every[0].key].by == "tests/unit/test_near.py::test_near"
@@ -164,10 +176,19 @@ def test_a_run_tells_who_dies_and_goes_on_where_it_stopped(tree: Path) -> None:
         stream.write('{"key": "cut o')
     known = read_log(log)
     assert len(known) == 3
-    assert job(tree).pending(every, known) == []
-    assert job(tree).order(every[2], known)[0][0] == Path("tests/unit/test_near.py")
+    assert whole.pending(every, known) == []
+    assert whole.order(every[2], known) == (["tests/unit/test_near.py::test_near"], True)
     (tree / "src/veracity/decides.py").write_text(DECIDES + "\n# changed\n", encoding="utf-8")
-    assert job(tree).pending(every, known) == every
+    assert whole.pending(every, known) == every
+
+
+def test_a_test_that_does_not_end_kills(tree: Path) -> None:
+    loop = DECIDES.replace("if size == 7:", "while size == 0:\n        pass\n    if size == 7:")
+    (tree / "src/veracity/decides.py").write_text(loop, encoding="utf-8")
+    first = found(tree)[0]
+    quick = replace(job(tree), timeout=20.0)
+    outcomes = run(replace(quick, timeout=6.0), [first], tree / "build/log.jsonl", lambda *_: None)
+    assert [(o.dies, o.by) for o in outcomes] == [(True, "it does not end")]
 
 
 def test_changed_functions_only(tree: Path) -> None:

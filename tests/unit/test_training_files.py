@@ -21,7 +21,7 @@ from veracity.training.data import (
     verify_data,
 )
 from veracity.training.exclusion import read_input
-from veracity.training.recipe import dense_widths, layers_of, parse_plan
+from veracity.training.recipe import layers_of, parse_plan
 
 RECIPE = """
 [network]
@@ -58,7 +58,7 @@ def test_a_recipe_becomes_integers() -> None:
         ("[network]\nlayers = ['dense 3', 'relu']", "last layer"),
         ("[network]\nlayers = ['dense 3', 'dense 3']", "cannot stand there"),
         ("[network]\nlayers = ['dense 3']\nwidth = 3", "no key 'width'"),
-        ("[network]\nlayers = ['dense 3']\n[train]\nmomentum = 0.9", "not supported yet"),
+        ("[network]\nlayers = ['dense 3']\n[train]\noptimizer = 'adam'", "not supported yet"),
         ("[network]\nlayers = ['dense 3']\n[train]\nbatch = 1.5", "another type"),
         ("[network]\nlayers = ['dense 3']\n[train]\nsteps = 2\nepochs = 1", "not both"),
         ("[else]\nx = 1", "no section"),
@@ -100,7 +100,7 @@ class Dropout:
 
 
 def test_modules_are_read_by_name() -> None:
-    assert dense_widths(layers_of([Linear(5), ReLU(), Linear(3)])) == (5, 3)
+    assert layers_of([Linear(5), ReLU(), Linear(3)]) == ["dense 5", "relu", "dense 3"]
     with pytest.raises(UsageError, match="Dropout"):
         layers_of([Linear(5), Dropout()])
 
@@ -205,7 +205,12 @@ def test_a_description_has_one_spelling() -> None:
         (b'"loss":"cross_entropy"', b'"loss":"hinge"'),
         (b'"rates":[[', b'"rates":[[30,1],[30,'),
         (b'"rates":[[', b'"rates":[[1,99999999],['),
-        (b'"widths":[', b'"widths":[[],'),
+        (b'"decays":[', b'"decays":[[1,1]'),
+        (b'"momentum":[0', b'"momentum":[4'),
+        (b'"settle":0', b'"settle":false'),
+        (b'"input":[', b'"input":[[],'),
+        (b'"layers":[', b'"layers":[3,'),
+        (b'"dense 6"', b'"dense  6"'),
         (b'"beacon":"78"', b'"beacon":"7"'),
         (b'"data":["00', b'"data":["'),
         (b"{", b"[{"),

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from veracity.errors import RangeError, UsageError
 from veracity.graph.training import Recipe, batch_rows, order_seed, start_weights, train_step
+from veracity.graph.training.network import dense
 from veracity.graph.training.order import epoch_order
 
 Object = Any  # an array of Python's integers
@@ -86,7 +87,7 @@ def situations(draw: st.DrawFn) -> tuple[Recipe, dict[str, np.ndarray], np.ndarr
     widths = [*inner, draw(st.integers(2, 4))]
     loss, a = draw(st.sampled_from(["cross_entropy", "square"])), draw(st.integers(4, 12))
     recipe = Recipe(
-        tuple(widths),
+        dense(*widths),
         batch=draw(st.integers(1, 4)),
         rates=(draw(st.integers(-(1 << 20), 1 << 20) | st.integers(-9, 9)),),
         activation_bits=a,
@@ -139,7 +140,7 @@ def test_a_step_is_what_the_formulas_say(situation: Any) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 1 << 30), st.sampled_from(["cross_entropy", "square"]))
 def test_many_steps_are_exact(seed: int, loss: str) -> None:
-    recipe = Recipe((3, 4, 2), 3, (9, -2, 5, 7, 0), loss=loss)
+    recipe = Recipe(dense(3, 4, 2), 3, (9, -2, 5, 7, 0), loss=loss)
     rng = np.random.default_rng(seed)
     weights = start_weights(recipe, bytes(32))
     wide = {n: w.astype(object) for n, w in weights.items()}
@@ -154,7 +155,7 @@ def test_many_steps_are_exact(seed: int, loss: str) -> None:
 
 def test_a_neuron_at_zero_is_closed() -> None:
     """Nothing flows back through ``z = 0``, though ``max(z, 0)`` would not tell."""
-    recipe = Recipe((1, 1, 2), 1, (1,))
+    recipe = Recipe(dense(1, 1, 2), 1, (1,))
     weights = {n: np.zeros(s, np.int64) for n, s in recipe.shapes().items()}
     weights["2.weight"][:] = [[1 << 28], [-(1 << 28)]]
     step = train_step(recipe, 0, weights, np.array([[255, 1, 0]]))
@@ -166,7 +167,7 @@ def test_a_neuron_at_zero_is_closed() -> None:
 # ---- ranges -------------------------------------------------------------------------------------
 def layer_two(bias: int, weight: int) -> dict[str, np.ndarray]:
     """Weights whose first layer gives nothing."""
-    out = {n: np.zeros(s, np.int64) for n, s in Recipe((2, 2, 2), 1, (1,)).shapes().items()}
+    out = {n: np.zeros(s, np.int64) for n, s in Recipe(dense(2, 2, 2), 1, (1,)).shapes().items()}
     out["2.bias"][:] = bias
     out["2.weight"][:] = weight
     return out
@@ -186,7 +187,7 @@ def test_what_leaves_its_range_is_named(
     changes: dict[str, Any], weights: tuple[int, int], where: str, what: str
 ) -> None:
     """Layer, step and remedy; never an integer that wraps around."""
-    recipe = replace(Recipe((2, 2, 2), 1, (1, 1), loss="square"), **changes)
+    recipe = replace(Recipe(dense(2, 2, 2), 1, (1, 1), loss="square"), **changes)
     recipe.validate()
     examples = np.tile(np.array([[255, 255, 1, 0]]), (recipe.batch, 1))
     with pytest.raises(RangeError) as caught:
@@ -249,7 +250,7 @@ def test_the_seed_of_the_order_hangs_on_premise_and_beacon() -> None:
 # ---- start --------------------------------------------------------------------------------------
 def test_the_start_is_the_rule() -> None:
     """Uniform in ``[-L, L]`` by rejection, at the weights' own scale; biases zero."""
-    recipe, seed = Recipe((7, 5, 3), 1, (1,)), b"x" * 32
+    recipe, seed = Recipe(dense(7, 5, 3), 1, (1,)), b"x" * 32
     weights = start_weights(recipe, seed)
     for layer, name in enumerate(("0.weight", "2.weight")):
         shape = recipe.shapes()[name]
@@ -267,7 +268,7 @@ def test_the_start_is_the_rule() -> None:
 @quick
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.binary(min_size=32, max_size=32))
 def test_the_start_is_bounded_and_a_function_of_its_seed(widths: list[int], seed: bytes) -> None:
-    recipe = Recipe((*widths, 2), 1, (1,))
+    recipe = Recipe(dense(*widths, 2), 1, (1,))
     one, two = start_weights(recipe, seed), start_weights(recipe, seed)
     for layer in range(recipe.layers):
         name = recipe.weight_name(layer)
@@ -278,7 +279,7 @@ def test_the_start_is_bounded_and_a_function_of_its_seed(widths: list[int], seed
 
 
 def test_layers_and_seeds_start_apart() -> None:
-    recipe = Recipe((30, 30, 30, 30), 1, (1,))
+    recipe = Recipe(dense(30, 30, 30, 30), 1, (1,))
     found = [start_weights(recipe, bytes([s]) * 32) for s in range(2)]
     names = [recipe.weight_name(i) for i in range(3)]
     flat = np.stack([w[n].reshape(-1) / 2.0**28 for w in found for n in names])
@@ -287,17 +288,23 @@ def test_layers_and_seeds_start_apart() -> None:
 
 
 # ---- recipes ------------------------------------------------------------------------------------
-GOOD = Recipe((4, 3, 2), 2, (3, 1))
+GOOD = Recipe(dense(4, 3, 2), 2, (3, 1))
+WIDE = {
+    "activation_bits": 12, "gradient_bits": 15, "rate_bits": 20, "settle": 1, "momentum_bits": 8,
+    "momentum": (256, 0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"widths": (4,)}, "1 to 64 dense layers"),
-        ({"widths": (2,) * 66}, "1 to 64 dense layers"),
-        ({"widths": (0, 2)}, "neurons"),
-        ({"widths": ((1 << 15) + 1, 2)}, "neurons"),
-        ({"widths": (4, 1)}, "at least 2"),
+        ({"network": dense(4)}, "1 to 64 layers"),
+        ({"network": dense(*(2,) * 66)}, "1 to 64 layers"),
+        ({"network": dense(0, 2)}, "32768 entries"),
+        ({"network": dense((1 << 15) + 1, 2)}, "32768 entries"),
+        ({"network": dense(2, 0, 2)}, "neurons"),
+        ({"network": dense(2, (1 << 15) + 1, 2)}, "neurons"),
+        ({"network": dense(4, 1)}, "at least 2"),
         ({"batch": 0}, "a batch has"),
         ({"batch": 4097}, "a batch has"),
         ({"rates": ()}, "a run has"),
@@ -313,9 +320,9 @@ GOOD = Recipe((4, 3, 2), 2, (3, 1))
         ({"gradient_bits": 16}, "integer widths"),
         ({"rate_bits": 3}, "integer widths"),
         ({"rate_bits": 21}, "integer widths"),
-        ({"rate_bits": 20}, "1 to 32 bits"),
-        ({"weight_exponent": 28}, "1 to 32 bits"),
-        ({"weight_exponent": -5}, "1 to 32 bits"),
+        (WIDE, "1 to 48 bits"),
+        ({"weight_exponent": 28}, "1 to 48 bits"),
+        ({"weight_exponent": -21}, "1 to 48 bits"),
     ],
 )
 def test_recipes_without_meaning_are_refused(changes: dict[str, Any], match: str) -> None:
@@ -326,16 +333,18 @@ def test_recipes_without_meaning_are_refused(changes: dict[str, Any], match: str
 
 def test_every_field_of_a_recipe_is_in_its_digest() -> None:
     others: dict[str, list[Any]] = {
-        "widths": [(4, 3, 3), (4, 2), (3, 3, 2)],
+        "network": [dense(4, 3, 3), dense(4, 2), dense(3, 3, 2)],
         "batch": [3],
         "rates": [(3,), (3, 1, 1), (1, 3), (3, -1)],
         "loss": ["square"],
+        "momentum": [(1,), (1, 2)],
+        "decays": [(1,), (1, 2)],
     }
     for field in fields(Recipe):
         if field.name not in others:
             others[field.name] = [getattr(GOOD, field.name) + 1]
     changed = [replace(GOOD, **{name: v}) for name, values in others.items() for v in values]
-    assert len({GOOD.digest, *[r.digest for r in changed]}) == 1 + len(changed) == 14
+    assert len({GOOD.digest, *[r.digest for r in changed]}) == 1 + len(changed) == 20
 
 
 @quick

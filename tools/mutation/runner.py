@@ -1,4 +1,4 @@
-"""Running tests against mutants: on copies of the tree, the closest tests first."""
+"""Running tests against mutants: on copies of the tree, the closest and quickest tests first."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import queue
+import select
 import shutil
 import signal
 import subprocess
@@ -15,19 +16,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tools.mutation.mutants import Mutant
-from tools.mutation.sources import related_tests
+from tools.mutation.reach import Reach, read_reach, record_of
 
-__all__ = ["Job", "Outcome", "read_log", "run"]
+__all__ = ["Job", "Outcome", "Worker", "baseline", "read_log", "record", "run"]
 
 #: What a copy of the tree does without.
 LEFT_OUT = (".git", ".venv*", "target", "build", "dist", "*cache*", ".hypothesis")
-#: Test files that are tried before all others.
-CLOSEST = 8
 
 
 @dataclass(frozen=True)
@@ -65,40 +64,57 @@ class Job:
         The tree.
     tests : tuple of Path
         Test files of the whole suite, relative to the root.
+    reach : tuple of Reach
+        What each test calls.
     workers : int
         Copies that run beside each other.
     timeout : float
         Seconds after which a run counts as failed: it does not end.
     data : Path
         Models and texts.
-    near : bool
-        Run the closest tests only. Who outlives them has no outcome yet: a later run tries it.
+    budget : float or None
+        Seconds of tests that a mutant may cost. Who outlives them has no outcome yet: a later
+        run tries it.
     """
 
     root: Path
     tests: tuple[Path, ...]
+    reach: tuple[Reach, ...]
     workers: int
     timeout: float
     data: Path
-    near: bool = False
+    budget: float | None = None
 
     def pending(self, mutants: Iterable[Mutant], log: Iterable[Outcome]) -> list[Mutant]:
         """Those without an outcome for the source as it stands."""
         known = {(o.key, o.source) for o in log}
         return [m for m in mutants if (m.key, source_digest(self.root, m)) not in known]
 
-    def order(self, mutant: Mutant, log: Iterable[Outcome]) -> tuple[list[Path], list[Path]]:
-        """The closest test files, and all others; files that killed a neighbour come first."""
-        near = related_tests(self.root, [self.root / t for t in self.tests], mutant.module)
-        killers = [
-            self.root / o.by.partition("::")[0]
-            for o in log
-            if o.dies and o.key.startswith(f"{mutant.module}.") and "::" in o.by
-        ]
-        usual = sorted(set(killers), key=lambda path: (-killers.count(path), str(path)))
-        first = list(dict.fromkeys([*[p for p in usual if p.is_file()], *near]))[:CLOSEST]
-        chosen = [path.relative_to(self.root) for path in first]
-        return chosen, [] if self.near else [t for t in self.tests if t not in chosen]
+    def order(self, mutant: Mutant, log: Iterable[Outcome]) -> tuple[list[str], bool]:
+        """The tests that call a mutant's function, and whether that is all of them.
+
+        Files that killed a neighbour come first, then those that take least; within a file, the
+        quickest tests.
+        """
+        name = f"{mutant.module}.{mutant.function}"
+        near = [o.by for o in log if o.dies and o.key.startswith(f"{mutant.module}.")]
+        killers = {test.partition("::")[0] for test in near}
+        files: dict[str, list[Reach]] = {}
+        for one in self.reach:
+            if name in one.functions:
+                files.setdefault(one.test.partition("::")[0], []).append(one)
+        ranked = sorted(
+            files.items(), key=lambda f: (f[0] not in killers, sum(r.seconds for r in f[1]), f[0])
+        )
+        chosen: list[str] = []
+        spent = 0.0
+        for _, found in ranked:
+            for one in sorted(found, key=lambda r: (r.seconds, r.test)):
+                if self.budget is not None and spent > self.budget:
+                    return chosen, False
+                chosen.append(one.test)
+                spent += one.seconds
+        return chosen, True
 
 
 def source_digest(root: Path, mutant: Mutant) -> str:
@@ -117,8 +133,114 @@ def read_log(path: Path) -> list[Outcome]:
     return found
 
 
+@dataclass
+class Worker:
+    """A process that has collected the tests of a copy of the tree."""
+
+    job: Job
+    copy: Path
+    process: subprocess.Popen[str] = field(init=False)
+    child: int = 0
+
+    def __post_init__(self) -> None:
+        ignored = shutil.ignore_patterns(*LEFT_OUT)
+        shutil.copytree(self.job.root, self.copy, symlinks=True, ignore=ignored)
+        self._start()
+
+    def _start(self) -> None:
+        ours_in, theirs_out = os.pipe()
+        theirs_in, ours_out = os.pipe()
+        copy = self.copy
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{copy / 'src'}{os.pathsep}{copy}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "RAYON_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "VERACITY_DATA": str(self.job.data),
+        }
+        command = [
+            sys.executable, "-m", "pytest", "-q", "-s", "--no-header", "-p", "no:cacheprovider",
+            "-p", "tools.mutation.forked", "--requests", str(theirs_in), "--answers",
+            str(theirs_out), "--basetemp", str(copy.with_name(copy.name + "-temp")),
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            [*command, *map(str, self.job.tests)],
+            cwd=copy,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(theirs_in, theirs_out),
+            start_new_session=True,
+            text=True,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._answers, self._unread = ours_in, b""
+        self._requests = os.fdopen(ours_out, "w")
+        if "collected" not in self._answer(self.job.timeout):
+            raise RuntimeError("the tests cannot be collected")
+
+    def _answer(self, timeout: float) -> dict[str, Any]:
+        """The next line; empty where none comes in time, or ever."""
+        end = time.monotonic() + timeout
+        while b"\n" not in self._unread:
+            left = max(0.0, end - time.monotonic())
+            if not select.select([self._answers], [], [], left)[0]:
+                return {}
+            more = os.read(self._answers, 1 << 16)
+            if not more:
+                return {}
+            self._unread += more
+        line, _, self._unread = self._unread.partition(b"\n")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def first_failure(self, tests: Sequence[str], mutant: Mutant | None = None) -> str:
+        """The first of some tests that fails with a mutant; empty where none does."""
+        if not tests:
+            return ""
+        path = self.copy / (mutant.path if mutant else self.job.tests[0])
+        whole = path.read_bytes()
+        mutated = mutant.applied(whole) if mutant else whole
+        path.write_bytes(mutated)
+        try:
+            body = {
+                "path": str(path),
+                "source": whole.decode(),
+                "mutated": mutated.decode(),
+                "tests": list(tests),
+            }
+            print(json.dumps(body), file=self._requests, flush=True)
+            self.child = self._answer(self.job.timeout).get("process", 0)
+            said = self._answer(self.job.timeout)
+            if "by" in said:
+                return str(said["by"])
+            if self.process.poll() is not None:
+                raise InterruptedError("the tests were ended from outside")
+            self._end_child()
+            self._answer(self.job.timeout)
+            return "it does not end"
+        finally:
+            path.write_bytes(whole)
+
+    def _end_child(self) -> None:
+        if self.child:
+            with suppress(ProcessLookupError):
+                os.killpg(self.child, signal.SIGKILL)
+
+    def end(self) -> None:
+        """End it and whatever it has started."""
+        self._end_child()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._answers)
+        self._requests.close()
+
+
 def run(
-    job: Job, mutants: Sequence[Mutant], log: Path, report: Callable[[Outcome, int], None]
+    job: Job, mutants: Sequence[Mutant], log: Path, report: Callable[[Outcome, bool, int], None]
 ) -> list[Outcome]:
     """Try mutants; writes a line to the log after each.
 
@@ -131,39 +253,43 @@ def run(
     log : path
         JSON lines; earlier outcomes there order the tests.
     report : callable
-        Receives each outcome and the number that is left.
+        Receives each outcome, whether all tests were tried, and the number that is left.
 
     Raises
     ------
     RuntimeError
-        The tests fail without any mutant.
+        The tests cannot be collected.
     """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
         waiting.put(mutant)
     outcomes, known, lock = [], read_log(log), threading.Lock()
     failed: list[BaseException] = []
-    children = Children()
+    started: list[Worker] = []
     log.parent.mkdir(parents=True, exist_ok=True)
 
     def work(copy: Path) -> None:
         try:
-            shutil.copytree(job.root, copy, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
+            worker = Worker(job, copy)
+            started.append(worker)
             while not failed:
                 try:
                     mutant = waiting.get_nowait()
                 except queue.Empty:
                     return
                 with lock:
-                    order = job.order(mutant, known)
-                found = _try(job, copy, mutant, order, children)
+                    tests, whole = job.order(mutant, known)
+                begun = time.monotonic()
+                by = worker.first_failure(tests, mutant)
+                seconds = round(time.monotonic() - begun, 1)
+                found = Outcome(mutant.key, source_digest(job.root, mutant), bool(by), by, seconds)
                 with lock:
                     outcomes.append(found)
                     known.append(found)
-                    if found.dies or not job.near:
+                    if found.dies or whole:
                         with log.open("a", encoding="utf-8") as stream:
                             stream.write(json.dumps(asdict(found)) + "\n")
-                    report(found, len(mutants) - len(outcomes))
+                    report(found, whole, len(mutants) - len(outcomes))
         except BaseException as error:
             failed.append(error)
 
@@ -179,7 +305,9 @@ def run(
                 thread.join()
         except BaseException as error:  # interrupted: leave nothing behind
             failed.append(error)
-            children.end()
+        finally:
+            for worker in started:
+                worker.end()
             for thread in threads:
                 thread.join()
     if failed:
@@ -190,102 +318,41 @@ def run(
 def baseline(job: Job) -> str:
     """The first test that fails without any mutant; empty where none does."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy = Path(folder) / "tree"
-        shutil.copytree(job.root, copy, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        children = Children()
+        worker = Worker(job, Path(folder) / "tree")
         try:
-            return _first_failure(job, copy, job.tests, children)
+            return worker.first_failure([r.test for r in job.reach])
         finally:
-            children.end()
+            worker.end()
 
 
-class Children:
-    """The processes that run now, each the leader of its own group."""
+def record(
+    root: Path, tests: Sequence[Path], folder: Path, workers: int, data: Path
+) -> list[Reach]:
+    """What tests call; those of files that have changed since they were recorded are run.
 
-    def __init__(self) -> None:
-        self._running: set[int] = set()
-        self._ended = False
-
-    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-        """Start a process that writes text to a pipe."""
-        if self._ended:
-            raise InterruptedError("ended")
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            **options,
-        )
-        self._running.add(process.pid)
-        return process
-
-    def forget(self, process: subprocess.Popen[str]) -> None:
-        """It has ended."""
-        self._running.discard(process.pid)
-
-    def end(self) -> None:
-        """End all, and start no more."""
-        self._ended = True
-        for pid in list(self._running):
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-
-
-def _try(
-    job: Job,
-    copy: Path,
-    mutant: Mutant,
-    order: tuple[list[Path], list[Path]],
-    children: Children,
-) -> Outcome:
-    path, started = copy / mutant.path, time.monotonic()
-    whole = path.read_bytes()
-    path.write_bytes(mutant.applied(whole))
-    try:
-        by = ""
-        for tests in order:
-            by = by or _first_failure(job, copy, tests, children)
-    finally:
-        path.write_bytes(whole)
-    seconds = round(time.monotonic() - started, 1)
-    return Outcome(mutant.key, source_digest(job.root, mutant), bool(by), by, seconds)
-
-
-def _first_failure(job: Job, copy: Path, tests: Sequence[Path], children: Children) -> str:
-    """The first test that fails; empty where none does.
-
-    Raises
-    ------
-    InterruptedError
-        Somebody ended the tests.
+    Parameters
+    ----------
+    root : path
+        The tree.
+    tests : sequence of path
+        Test files, relative to the root.
+    folder : path
+        Where records are kept.
+    workers : int
+        Processes.
+    data : path
+        Models and texts.
     """
-    if not tests:
-        return ""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{copy / 'src'}{os.pathsep}{copy}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "RAYON_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "VERACITY_DATA": str(job.data),
-    }
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header"]
-    process = children.start([*command, *map(str, tests)], cwd=copy, env=environment)
-    try:
-        said, _ = process.communicate(timeout=job.timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return "it does not end"
-    finally:
-        children.forget(process)
-    if process.returncode in (0, 5):  # 5: nothing was selected
-        return ""
-    if -process.returncode in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
-        raise InterruptedError("the tests were ended from outside")
-    named = [line for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    if named:
-        return named[0].split(" - ")[0].partition(" ")[2]
-    return f"the tests do not run (exit code {process.returncode})"
+    wanted = {test: record_of(root, test.as_posix(), folder) for test in tests}
+    for path in folder.glob("*.jsonl"):
+        if path not in wanted.values():
+            path.unlink()
+    new = [str(test) for test, path in wanted.items() if not path.is_file()]
+    if new:
+        command = [
+            sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist", "loadfile", "-p",
+            "no:cacheprovider", "-p", "tools.mutation.reach", "--reach", str(folder.absolute()),
+        ]  # fmt: skip
+        environment = {**os.environ, "VERACITY_DATA": str(data)}
+        subprocess.run([*command, *new], cwd=root, env=environment)
+    return read_reach(root, tests, folder)

@@ -1,4 +1,4 @@
-"""Which modules decide, and which tests are about them: read from import statements alone."""
+"""Which modules decide: read from import statements alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["closure", "imported", "related_tests"]
+__all__ = ["closure", "imported"]
 
 PACKAGE = "veracity"
 
@@ -68,39 +68,3 @@ def closure(root: Path, entries: Iterable[str]) -> dict[str, Path]:
         found[name] = path
         waiting += [*imported(path), *([name.rpartition(".")[0]] if "." in name else [])]
     return dict(sorted(found.items()))
-
-
-def related_tests(root: Path, tests: Iterable[Path], module: str) -> list[Path]:
-    """Test files that reach a module directly or through what tests share; the closest first.
-
-    Parameters
-    ----------
-    root : path
-        Folder that holds ``tests``.
-    tests : iterable of path
-        Files to choose from.
-    module : str
-        Name of the module that is mutated.
-    """
-    ranked = []
-    for path in tests:
-        direct = imported(path)
-        if module in direct:
-            ranked.append((0, len(direct), path))
-        elif module in _through_support(root, direct):
-            ranked.append((1, len(direct), path))
-    return [path for *_, path in sorted(ranked, key=lambda r: (r[0], r[1], str(r[2])))]
-
-
-def _through_support(root: Path, names: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    waiting, seen = [n for n in names if n.startswith("tests.")], set()
-    while waiting:
-        name = waiting.pop()
-        path = _file(root, name)
-        if name in seen or path is None:
-            continue
-        seen.add(name)
-        found |= imported(path)
-        waiting += [n for n in imported(path) if n.startswith("tests.")]
-    return found

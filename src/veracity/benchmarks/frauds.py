@@ -44,7 +44,7 @@ def _other_rate(recipe: Recipe, weights: Weights, examples: Examples) -> list[St
 
 
 def _flipped_label(recipe: Recipe, weights: Weights, examples: Examples) -> list[Step]:
-    labels = examples[0, 0, recipe.widths[0] :]
+    labels = examples[0, 0, recipe.inputs :]
     labels[:] = np.roll(labels, 1)
     return _honest(recipe, weights, examples)
 

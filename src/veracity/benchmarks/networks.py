@@ -6,10 +6,7 @@ of 5x5, relu, max pools, three dense layers). Costs depend on shapes only, so we
 
 from __future__ import annotations
 
-import json
 import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from veracity import zkml
-from veracity.benchmarks.proving import PhaseClock, checkout, cpu_name, timed
+from veracity.benchmarks.proving import PhaseClock, checkout, cpu_name, timed, verify_elsewhere
 from veracity.engine import load_engine
-from veracity.errors import VeracityError
 from veracity.formats.npy import save_array
 from veracity.frontends.onnx import Graph, Node, Traceable, import_traceable
 from veracity.graph import execute
@@ -128,7 +124,13 @@ def bench_network(
         (port,) = proved.outputs
         save_array(folder / "y.npy", proved.outputs[port])
         progress("verify", 0.0)
-        verdict = _verify_elsewhere(folder, threads, backend)
+        seconds = verify_elsewhere(
+            folder / "y.vproof",
+            folder / "model.vcom",
+            *("--input", str(folder / "x.npy"), "--output", str(folder / "y.npy")),
+            threads=threads,
+            backend=backend,
+        )
         progress("verify", 1.0)
         costs = zkml.count(zkml.Execution(network.program, inputs, trace.outputs))
         return {
@@ -142,7 +144,7 @@ def bench_network(
             "evaluate_s": round(evaluate_s, 3),
             "prove_s": round(prove_s, 3),
             "prove_phases": phases,
-            "verify_s": verdict["verify_s"],
+            **seconds,
             "proof_bytes": (folder / "y.vproof").stat().st_size,
             "commitment_bytes": (folder / "model.vcom").stat().st_size,
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -150,18 +152,3 @@ def bench_network(
             "cpu": cpu_name(),
             "commit": checkout(),
         }
-
-
-def _verify_elsewhere(folder: Path, threads: int | None, backend: str) -> dict[str, Any]:
-    """Run ``veracity verify --json`` as another process; seconds are that process's own."""
-    command = [
-        *(sys.executable, "-m", "veracity.cli", "verify", str(folder / "y.vproof")),
-        *("--commitment", str(folder / "model.vcom"), "--json", "--backend", backend),
-        *("--input", str(folder / "x.npy"), "--output", str(folder / "y.npy")),
-        *(("--threads", str(threads)) if threads else ()),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise VeracityError(f"the proof was not accepted: {done.stderr.strip().splitlines()[:1]}")
-    verdict: dict[str, Any] = json.loads(done.stdout)
-    return verdict

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from veracity.cli.output import complain, emit
 from veracity.cli.printable import printable
+from veracity.progress import Forecast
 
 __all__ = [
     "Bar",
@@ -130,14 +131,13 @@ class Bar:
     """
 
     def __init__(self, shares: Mapping[str, float], *, quiet: bool) -> None:
-        self._shares = dict(shares)
+        self._forecast = Forecast(shares)
         self._quiet = quiet
         self._console = Console(stderr=True)
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._started = self._phase_started = 0.0
         self._phase: str | None = None
-        self._done = 0.0
 
     def __enter__(self) -> Bar:
         self._started = time.monotonic()
@@ -172,22 +172,11 @@ class Bar:
             self._phase, self._phase_started = phase, time.monotonic()
         if self._live is None or self._task is None:
             return
-        done = self.overall(phase, share)
+        done = self._forecast.note(phase, share)
         elapsed = time.monotonic() - self._started
-        left = ""
-        if elapsed > WORTH_TELLING and 0.01 < done < 1:
-            left = f"about {clock(elapsed * (1 - done) / done)} left"
+        seconds = self._forecast.left(elapsed) if elapsed > WORTH_TELLING else None
+        left = "" if seconds is None else f"about {clock(seconds)} left"
         self._live.update(self._task, description=phase, completed=done, left=left)
-
-    def overall(self, phase: str, share: float) -> float:
-        """Share of the whole work done, from the usual shares of its phases; it never shrinks."""
-        self._shares.setdefault(phase, 0.1)
-        names = list(self._shares)
-        before = sum(self._shares[name] for name in names[: names.index(phase)])
-        whole = sum(self._shares.values())
-        now = (before + min(max(share, 0.0), 1.0) * self._shares[phase]) / whole
-        self._done = max(self._done, min(1.0, now))
-        return self._done
 
     def _tell_phase(self) -> None:
         took = time.monotonic() - self._phase_started

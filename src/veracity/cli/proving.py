@@ -12,7 +12,7 @@ import click
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.estimate import cost_rows
-from veracity.cli.inputs import NewFile
+from veracity.cli.inputs import FiniteFloat, NewFile
 from veracity.cli.networks import Cut, numbers, read_network, tell_check
 from veracity.cli.options import (
     FILE,
@@ -43,8 +43,8 @@ IMPORT_SHARES = {"load": 1.0}
 NETWORK_SHARES = {"load": 0.3, "observe": 0.7}
 #: Shares of the time, measured with stories260K and gpt2-124m.
 CALIBRATE_SHARES = {"observe": 0.66, "scales": 0.13, "accuracy": 0.21}
-COMMIT_SHARES = {"load": 0.33, "commit": 0.67}
-EXACT_SHARES = {"load": 0.01, "commit": 0.14, "widths": 0.85}
+COMMIT_SHARES = {"load": 0.12, "commit": 0.55, "form": 0.33}
+EXACT_SHARES = {"load": 0.01, "commit": 0.11, "form": 0.06, "widths": 0.82}
 
 
 @click.command("import")
@@ -53,12 +53,19 @@ EXACT_SHARES = {"load": 0.01, "commit": 0.14, "widths": 0.85}
 @click.option(
     "--samples",
     type=click.Path(path_type=Path, file_okay=False),
-    help="ONNX: folder of .npy inputs to observe [default: random numbers of 0 .. 1].",
+    help="ONNX: folder of inputs to observe, .npy or pictures [default: random numbers].",
 )
 @click.option("--outputs", multiple=True, metavar="NAME", help="ONNX: cut the network here.")
 @click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="ONNX: a length.")
 @click.option(
     "--constant", "constants", multiple=True, metavar="NAME=X", help="ONNX: fix an input."
+)
+@click.option(
+    "--pixels",
+    nargs=2,
+    type=FiniteFloat(),
+    metavar="MEAN DEVIATION",
+    help="ONNX: take pictures; the network reads (byte / 255 - MEAN) / DEVIATION.",
 )
 @click.option("--check", is_flag=True, help="ONNX: only tell which nodes cannot be proved.")
 @force_option
@@ -71,6 +78,7 @@ def import_(
     outputs: tuple[str, ...],
     sizes: tuple[str, ...],
     constants: tuple[str, ...],
+    pixels: tuple[float, float] | None,
     check: bool,
     force: bool,
     quiet: bool,
@@ -83,8 +91,8 @@ def import_(
     GGUF file, a llama2.c checkpoint, or a network as an .onnx file, which gets its scales at once.
     """
     network = source.endswith(".onnx")
-    cut = Cut(outputs, numbers(sizes, int), numbers(constants, float))
-    if not network and (samples or check or outputs or sizes or constants):
+    cut = Cut(outputs, numbers(sizes, int), numbers(constants, float), pixels)
+    if not network and (samples or check or outputs or sizes or constants or pixels):
         raise click.UsageError("these options are for .onnx files")
     if check:
         tell_check(source, cut, as_json)

@@ -33,8 +33,9 @@ from veracity.proving.inspect import inspect_file, load_proof
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_accuracy import verify_accuracy
-from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
+from veracity.proving.verify_tensors import PROVED, VerifiedTensors, verify_tensors
 from veracity.training.verify import VerifiedTraining
+from veracity.work.effort import MAX_TIME
 
 __all__ = ["inspect", "verify"]
 
@@ -52,10 +53,18 @@ EXCERPT = 40
 )
 @click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
 @click.option(
-    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="A network's input (.npy)."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's input: numbers (.npy), a picture (.png, .ppm) or a seal (.vseal).",
 )
 @click.option(
-    "--output", "outputs", multiple=True, metavar="[NAME=]FILE", help="A network's output (.npy)."
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's output, likewise.",
 )
 @click.option("--samples", type=FILE, help="The examples of a proof about accuracy (.npz).")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
@@ -69,6 +78,14 @@ EXCERPT = 40
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
 @click.option("--training", type=FILE, help="Also check where the model came from (.vtrain).")
 @click.option("--data", type=FILE, multiple=True, help="Every data set it was trained on (.vdata).")
+@click.option(
+    "--max-time",
+    type=float,
+    default=MAX_TIME,
+    show_default=True,
+    metavar="SECONDS",
+    help="Refuse to begin a check that may take longer.",
+)
 @click.option("--init", type=FILE, help="The model that training started from (.vcom), if any.")
 @threads_option
 @backend_option
@@ -92,6 +109,7 @@ def verify(
     context: str | None,
     training: Path | None,
     data: tuple[Path, ...],
+    max_time: float,
     init: Path | None,
     threads: int | None,
     backend: str,
@@ -132,7 +150,13 @@ def verify(
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 found = verify_accuracy(
-                    given, pinned, samples, context=context, **common, progress=bar
+                    given,
+                    pinned,
+                    samples,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
                 )
         except VerificationError as error:
             tell_rejected(error, as_json)
@@ -147,7 +171,13 @@ def verify(
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 verified = verify_tensors(
-                    given, pinned, *arrays, context=context, **common, progress=bar
+                    given,
+                    pinned,
+                    *arrays,
+                    context=context,
+                    **common,
+                    max_time=max_time,
+                    progress=bar,
                 )
         except VerificationError as error:
             tell_rejected(error, as_json)
@@ -170,6 +200,7 @@ def verify(
                 raw=raw,
                 digest=digest,
                 context=context,
+                max_time=max_time,
                 threads=threads,
                 backend=backend,
                 progress=bar,
@@ -269,7 +300,7 @@ def tell_tensors(
     ACCEPTED.begin()
     ACCEPTED.show(
         [
-            *((name, f"integers with SHA-256 {digest}") for name, digest in result.digests.items()),
+            *((name, port_row(result, name)) for name in result.digests),
             *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
             *([("samples", result.samples)] if result.samples else []),
             *([("bound to", exact(result.context))] if result.context else []),
@@ -277,7 +308,7 @@ def tell_tensors(
             ("commitment", result.commitment_digest),
             ("program", model.program_digest),
             ("proved", f"that {PROVED}"),
-            ("not proved", NOT_PROVED),
+            ("not proved", result.not_proved),
         ]
     )
     ACCEPTED.show(
@@ -291,6 +322,14 @@ def tell_tensors(
     )
     if trained is not None:
         ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
+
+
+def port_row(result: VerifiedTensors, name: str) -> str:
+    """What is known of a port: a picture, a seal, or integers."""
+    if name in result.pictures:
+        return str(result.pictures[name])
+    kind = "sealed, commitment" if name in result.sealed else "integers"
+    return f"{kind} with SHA-256 {result.digests[name]}"
 
 
 def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:

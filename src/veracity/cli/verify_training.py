@@ -80,7 +80,10 @@ def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
         for digest, label in zip(found.data, found.labels, strict=True)
     ]
     return [
-        ("network", " - ".join(map(str, recipe.widths)) + ", dense layers with ReLU"),
+        (
+            "network",
+            f"{' x '.join(map(str, recipe.network.input))}: {', '.join(recipe.network.layers)}",
+        ),
         ("trained", f"{recipe.steps:,} steps of {recipe.batch} of {found.examples:,} examples"),
         ("loss", recipe.loss.replace("_", "-")),
         (

@@ -42,6 +42,8 @@ EXTENSIONS = {
     b"VPRT": "proof about tensors",
     b"VNCE": "server's nonce",
     b"VACC": "proof about accuracy",
+    b"VSEA": "seal",
+    b"VSKY": "seal key",
 }
 
 
@@ -92,7 +94,20 @@ class ByteReader:
         raise FormatError(f"{self.where}, {what}", reason)
 
     def header(self, kind: bytes, version: int, *others: int) -> int:
-        """Check magic, kind and version; returns the version, where several are read."""
+        """Check magic, kind and version.
+
+        Parameters
+        ----------
+        kind : bytes
+            The kind that is wanted.
+        version, *others : int
+            The versions that are read.
+
+        Returns
+        -------
+        int
+            The version.
+        """
         if self.data[: len(MAGIC)] != MAGIC:
             self.fail("header", f"not a Veracity {EXTENSIONS[kind]} file")
         self.position = len(MAGIC)

@@ -24,6 +24,7 @@ from veracity.progress import Progress, silent
 from veracity.proving.drawn import DRAWN, NOT_DRAWN_ALONE, Draw, compare_drawing
 from veracity.proving.prompts import Given, conversation_of, form_of, read_prompt, shown_messages
 from veracity.text.chat import Message, as_messages
+from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
@@ -178,6 +179,7 @@ def verify(
     receipt: str | None = None,
     digest: str | None = None,
     context: str | None = None,
+    max_time: float = MAX_TIME,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -212,6 +214,8 @@ def verify(
     context : str, optional
         What the caller expects the proof to be bound to, such as the nonce of its request; empty
         for nothing.
+    max_time : float
+        Seconds that the check may take, told from the sizes of the files before it begins.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -233,8 +237,8 @@ def verify(
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
-        An argument is of a wrong type, a path cannot be read, no backend has this name, or
-        ``digest`` is none.
+        An argument is of a wrong type, a path cannot be read, no backend has this name,
+        ``digest`` is none, or the check may take longer than ``max_time``.
     BackendUnavailable
         The backend is not built here.
     """
@@ -281,8 +285,6 @@ def verify(
     shown = pinned.table.show_answer(given.answer, frozenset(metadata.stop_ids))
 
     engine = load_engine(backend, threads=threads)
-    progress("verify", 0.0)
-    require_well_formed(engine, pinned)
     statement = zkml.Statement(
         program,
         *ports_of(given.tokens, given.prompt_length),
@@ -293,6 +295,9 @@ def verify(
             pinned.digest, given.frame, given.context, given.drawing, given.messages
         ),
     )
+    require_effort(statement, len(given.argument), max_time)
+    progress("verify", 0.0)
+    require_well_formed(engine, pinned)
     try:
         zkml.verify(engine, statement, given.argument)
     except (VerificationError, FormatError) as error:

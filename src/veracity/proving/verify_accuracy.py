@@ -29,6 +29,7 @@ from veracity.progress import Progress, silent
 from veracity.proving.grid import arranged, example_arrays, to_integers
 from veracity.proving.verify import read_digest, require_same
 from veracity.proving.verify_tensors import require_network
+from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 
 __all__ = ["VerifiedAccuracy", "verify_accuracy"]
@@ -110,6 +111,7 @@ def verify_accuracy(
     *,
     digest: str | None = None,
     context: str | None = None,
+    max_time: float = MAX_TIME,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -128,6 +130,8 @@ def verify_accuracy(
         The commitment's digest as its publisher announces it.
     context : str, optional
         What the proof must be bound to, such as a nonce of the caller's.
+    max_time : float
+        Seconds that the check may take, told from the sizes of the files before it begins.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -176,8 +180,6 @@ def verify_accuracy(
     if int(given.answers.max()) >= classes:
         raise VerificationError("an answer that the network cannot give", "answers")
     engine = load_engine(backend, threads=threads)
-    progress("verify", 0.0)
-    require_well_formed(engine, pinned)
     statement = zkml.Statement(
         run,
         read,
@@ -187,6 +189,9 @@ def verify_accuracy(
         context=accuracy_context(given),
         committed=program,
     )
+    require_effort(statement, len(given.argument), max_time)
+    progress("verify", 0.0)
+    require_well_formed(engine, pinned)
     try:
         zkml.verify(engine, statement, given.argument)
     except (VerificationError, FormatError) as error:

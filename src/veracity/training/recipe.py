@@ -3,7 +3,8 @@
 A recipe file is TOML::
 
     [network]
-    layers = ["dense 128", "relu", "dense 64", "relu", "dense 10"]
+    input = [28, 28, 1]          # height, width, channels; for dense layers alone it may be absent
+    layers = ["conv 16 3x3 stride 2", "relu", "avgpool 2", "flatten", "dense 10"]
 
     [train]
     loss = "cross_entropy"       # or "square"
@@ -11,6 +12,7 @@ A recipe file is TOML::
     epochs = 1                   # or steps = 937
     lr = 0.1
     schedule = "cosine"          # or "constant", "linear"
+    momentum = 0.9               # optional, with weight_decay and settle
     init = "seed"                # or the .vcom of a model to start from
 
     [integers]                   # all optional
@@ -26,9 +28,8 @@ not.
 from __future__ import annotations
 
 import math
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,17 +37,21 @@ from typing import Any
 from veracity.codec import read_file
 from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe
+from veracity.graph.training.layers import canonical
+from veracity.graph.training.network import Network
+from veracity.graph.training.recipe import DECAY_BITS
 
-__all__ = ["Plan", "layers_of", "parse_plan", "read_plan"]
+__all__ = ["Plan", "layers_of", "network_of", "parse_plan", "read_plan"]
 
 SCHEDULES = ("constant", "cosine", "linear")
 _KNOWN = {
     "network": {"layers", "input"},
-    "train": {"loss", "batch", "epochs", "steps", "lr", "schedule", "beacon", "window", "init"},
-    "integers": {"a", "g", "q", "weight_exponent"},
-}
+    "train": {"loss", "batch", "epochs", "steps", "lr", "schedule", "beacon", "window", "init",
+              "momentum", "weight_decay", "settle"},
+    "integers": {"a", "g", "q", "f", "weight_exponent"},
+}  # fmt: skip
 #: What the design has and this version cannot do yet.
-_LATER = {"momentum", "settle", "optimizer", "weight_decay", "weights", "import"}
+_LATER = {"optimizer", "weights", "import"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Plan:
 
     Attributes
     ----------
-    hidden : tuple of int
-        Neurons of the dense layers, the last one's classes among them.
+    layers : tuple of str
+        Layers by name.
     loss : str
         ``cross_entropy`` or ``square``.
     batch : int
@@ -67,8 +72,8 @@ class Plan:
         How it changes: ``constant``, ``cosine`` or ``linear`` down to zero.
     epochs, steps : int or None
         How long; one of them.
-    inputs : int or None
-        Entries of an input, where stated.
+    input : tuple of int
+        (height, width, channels) or (entries,) of an example, where stated.
     integers : mapping
         Widths that differ from the defaults: ``a``, ``g``, ``q``, ``weight_exponent``.
     beacon : bytes
@@ -77,20 +82,27 @@ class Plan:
         Steps that are proved together.
     init : str
         The ``.vcom`` to start from; empty for a public seed.
+    momentum, weight_decay : float
+        As ``torch.optim.SGD`` has them, but decay is decoupled from the gradient.
+    settle : int
+        Steps of a block, at whose end momentum is rounded and weights decay.
     """
 
-    hidden: tuple[int, ...]
+    layers: tuple[str, ...]
     loss: str = "cross_entropy"
     batch: int = 64
     lr: float = 0.1
     schedule: str = "cosine"
     epochs: int | None = None
     steps: int | None = None
-    inputs: int | None = None
+    input: tuple[int, ...] = ()
     integers: Mapping[str, int] = field(default_factory=dict)
     beacon: bytes = b""
     window: int = 64
     init: str = ""
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    settle: int = 16
 
     def recipe(self, examples: int, inputs: int, classes: int) -> Recipe:
         """The integers of this plan on a data set.
@@ -107,12 +119,14 @@ class Plan:
         UsageError
             Where plan and data do not fit, or the recipe has no meaning.
         """
-        if self.inputs is not None and self.inputs != inputs:
-            raise UsageError(f"the network reads {self.inputs} entries, an example has {inputs}")
-        if self.hidden[-1] != classes:
+        network = network_of(self.layers, self.input or (inputs,))
+        if math.prod(network.input) != inputs:
             raise UsageError(
-                f"the last layer has {self.hidden[-1]} neurons, the data have {classes} classes"
+                f"the network reads {math.prod(network.input)} entries, an example has {inputs}"
             )
+        last = network.stages[-1].rule.out[0]
+        if last != classes:
+            raise UsageError(f"the last layer has {last} neurons, the data have {classes} classes")
         if not 1 <= self.batch <= examples:
             raise UsageError(
                 f"a batch of {self.batch} needs as many examples; there are {examples}"
@@ -125,11 +139,12 @@ class Plan:
         # m_t must not be coarse: its greatest value is at least 6
         q = self.integers.get("q", max(4, math.ceil(math.log2(6 * self.batch / self.lr))))
         scale = self.lr / self.batch * 2.0**q
-        rates = tuple(
-            math.floor(scale * _share(self.schedule, t, steps) + 0.5) for t in range(steps)
-        )
+        shares = [_share(self.schedule, t, steps) for t in range(steps)]
+        rates = tuple(math.floor(scale * share + 0.5) for share in shares)
+        bits, powers = self._powers()
+        decays = self._decays(shares)
         recipe = Recipe(
-            (inputs, *self.hidden),
+            network,
             self.batch,
             rates,
             self.integers.get("a", 8),
@@ -137,9 +152,36 @@ class Plan:
             q,
             self.integers.get("weight_exponent", 12),
             self.loss,
+            self.settle if powers or decays else 0,
+            bits,
+            powers,
+            decays,
         )
         recipe.validate()
         return recipe
+
+    def _powers(self) -> tuple[int, tuple[int, ...]]:
+        """Bits and powers of momentum."""
+        if not (0 <= self.momentum < 1 and self.settle >= 1):
+            raise UsageError("momentum lies between 0 and 1; settle is a number of steps")
+        if not self.momentum:
+            return 0, ()
+        bits = self.integers.get("f", 4)
+        found = (self.momentum**j * 2.0**bits for j in range(self.settle + 1))
+        return bits, tuple(math.floor(d + 0.5) for d in found)
+
+    def _decays(self, shares: Sequence[float]) -> tuple[int, ...]:
+        """What weights lose at the end of every block, rounded so that sums stay true."""
+        if not 0 <= self.weight_decay < 1:
+            raise UsageError("weight decay lies between 0 and 1")
+        if not self.weight_decay:
+            return ()
+        scale, total, told, out = self.lr * self.weight_decay * 2.0**DECAY_BITS, 0.0, 0, []
+        for first in range(0, len(shares), self.settle):
+            total += scale * sum(shares[first : first + self.settle])
+            out.append(math.floor(total + 0.5) - told)
+            told += out[-1]
+        return tuple(out)
 
 
 def _share(schedule: str, t: int, steps: int) -> float:
@@ -162,42 +204,51 @@ def layers_of(net: Any) -> list[str]:
     """
     if isinstance(net, list | tuple) and all(isinstance(x, str) for x in net):
         return list(net)
-    out = []
-    for module in net:
-        kind = type(module).__name__
-        if kind == "Linear":
-            out.append(f"dense {int(module.out_features)}")
-        elif kind in ("ReLU", "Flatten"):
-            out.append(kind.lower())
-        else:
-            raise UsageError(
-                f"{kind} cannot be trained with a proof yet; known: Linear, ReLU, Flatten"
-            )
-    return out
+    return [_layer_of(module) for module in net]
 
 
-def dense_widths(layers: list[str]) -> tuple[int, ...]:
-    """Widths of the dense layers, which ReLUs stand between.
+def _layer_of(module: Any) -> str:
+    kind = type(module).__name__
+    if kind == "Linear":
+        return f"dense {int(module.out_features)}"
+    if kind in ("ReLU", "Flatten"):
+        return kind.lower()
+    if kind == "Conv2d":
+        (height, width), strides = module.kernel_size, set(module.stride)
+        pads = {"same": "same", "valid": 0}.get(module.padding, module.padding)
+        pads = set(pads) if isinstance(pads, tuple | list) else {pads}
+        plain = set(module.dilation) == {1} and module.groups == 1 and module.bias is not None
+        if len(strides) == len(pads) == 1 and plain and module.padding_mode == "zeros":
+            (stride,), (pad,) = strides, pads
+            zeros = pad if pad == "same" else f"pad {pad}"
+            return f"conv {module.out_channels} {height}x{width} stride {stride} {zeros}"
+        raise UsageError(
+            "Conv2d is trained with one stride, one padding of zeros, a bias, no dilation or groups"
+        )
+    if kind == "AvgPool2d":
+        side = module.kernel_size
+        sides = {side} if isinstance(side, int) else set(side)
+        steps = {module.stride} if isinstance(module.stride, int) else set(module.stride)
+        if sides == steps and len(sides) == 1 and module.padding in (0, (0, 0)):
+            return f"avgpool {sides.pop()}"
+        raise UsageError("AvgPool2d is trained with squares side by side, without padding")
+    raise UsageError(
+        f"{kind} cannot be trained with a proof yet; known: Linear, Conv2d, ReLU, AvgPool2d, "
+        "Flatten"
+    )
 
-    Raises
-    ------
-    UsageError
-        For any other network.
+
+def network_of(layers: Sequence[str], size: Sequence[int]) -> Network:
+    """The network of layers by name on an input; UsageError for layers that are none.
+
+    Dense layers alone read an example's entries as they lie, whatever its dims.
     """
-    widths: list[int] = []
-    names = [name.strip() for name in layers if name.strip() != "flatten"]
-    for i, name in enumerate(names):
-        found = re.fullmatch(r"dense (\d{1,6})", name)
-        if i % 2 == 0 and found:
-            widths.append(int(found[1]))
-        elif not (i % 2 and name == "relu"):
-            raise UsageError(
-                f"layer {name!r} cannot stand there: this version trains dense layers with a relu "
-                'between them, such as ["dense 128", "relu", "dense 10"]'
-            )
-    if len(names) % 2 == 0:
-        raise UsageError("the last layer of a network is dense")
-    return tuple(widths)
+    texts = tuple(canonical(text) for text in layers)
+    if all(text.partition(" ")[0] not in ("conv", "avgpool") for text in texts):
+        size = (math.prod(size),)
+    network = Network(tuple(size), texts)
+    network.validate()
+    return network
 
 
 def parse_plan(text: str, where: str = "recipe") -> Plan:
@@ -226,21 +277,26 @@ def parse_plan(text: str, where: str = "recipe") -> Plan:
     network, train = body.get("network", {}), body.get("train", {})
     integers = body.get("integers", {})
     try:
-        size = network.get("input")
-        inputs = math.prod(size) if isinstance(size, list) else size
+        size = network.get("input", [])
+        size = tuple(map(_whole, size if isinstance(size, list) else [size]))
+        layers = tuple(layers_of(network["layers"]))
+        network_of(layers, size or (1,))
         plan = Plan(
-            dense_widths(layers_of(network["layers"])),
+            layers,
             str(train.get("loss", "cross_entropy")),
             _whole(train.get("batch", 64)),
             float(train.get("lr", 0.1)),
             str(train.get("schedule", "cosine")),
             _perhaps(train.get("epochs")),
             _perhaps(train.get("steps")),
-            _perhaps(inputs),
+            size,
             {name: _whole(n) for name, n in integers.items()},
             str(train.get("beacon", "")).encode(),
             _whole(train.get("window", 64)),
             _start(train.get("init", "seed")),
+            float(train.get("momentum", 0.0)),
+            float(train.get("weight_decay", 0.0)),
+            _whole(train.get("settle", 16)),
         )
     except KeyError:
         raise UsageError(f"{where}: [network] needs layers") from None

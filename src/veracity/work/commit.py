@@ -97,7 +97,9 @@ def commit(
     )
     progress("commit", 1.0)
     files = (model, opening)
+    progress("form", 0.0)
     well_formed = zkml.prove_well_formed(engine, integers, loaded.weights, files)
+    progress("form", 1.0)
     widths = b""
     if exact:
         widths = zkml.prove_widths(engine, integers, loaded.weights, files, progress)

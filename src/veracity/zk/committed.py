@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, order=True)
-class ArrayId:
+class ArrayId(NamedTuple):
     """The name of a committed array within a statement.
+
+    A tuple, since names are looked up far more often than they are made: it hashes natively.
 
     Attributes
     ----------
@@ -61,13 +63,6 @@ class ArrayId:
     kind: str
     name: str
     dims: tuple[int, ...] = ()
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.kind, self.name, self.dims))
-
-    def __hash__(self) -> int:  # names are looked up far more often than they are made
-        return self._hash
 
     def __str__(self) -> str:
         """For transcripts and messages."""
@@ -127,17 +122,17 @@ class RowLayout:
             used += width
         return 0, 0, 0
 
-    @property
+    @cached_property
     def entry_bits(self) -> int:
         """Number of variables that index the entries of a row."""
         return min(self.row_bits, variables(self.dims))
 
-    @property
+    @cached_property
     def gap(self) -> range:
         """Coordinates of a statement's point that are not the array's own."""
         return range(self.entry_bits, self.key_bits)
 
-    @property
+    @cached_property
     def variables(self) -> int:
         """Number of variables in a statement: entries, gap and rows."""
         return len(self.gap) + variables(self.dims)

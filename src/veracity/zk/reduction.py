@@ -104,21 +104,24 @@ def _equation(
     """Evaluate the batched functional of every array at the sumcheck's point."""
     point = end.point
     coefficients = {}
+    tables: dict[tuple[tuple[int, ...], int, int], Vec] = {}
     cache: dict[tuple[int, tuple[int, ...], int, int], int] = {}
     for name, array_terms in terms.items():
         layout = shapes[name].layout(key_bits)
         dims = layout.dims
         points = axis_points(layout.coordinates(point), dims)
+        under = [variables(dims[k:]) for k in range(len(dims) + 1)]
         total = 0
         for term in array_terms:
             value, axis = term.coefficient, 0
             for span, vector in term.functional:
-                below = variables(dims[axis + span :])
-                key = (id(vector), dims[axis : axis + span], below, layout.entry_bits)
+                place = (dims[axis : axis + span], under[axis + span], layout.entry_bits)
+                key = (id(vector), *place)
                 if key not in cache:
-                    local = [c for p in reversed(points[axis : axis + span]) for c in p]
-                    table = eq_dense(engine, local, dims[axis : axis + span])
-                    cache[key] = engine.dot(vector, table)
+                    if place not in tables:
+                        local = [c for p in reversed(points[axis : axis + span]) for c in p]
+                        tables[place] = eq_dense(engine, local, place[0])
+                    cache[key] = engine.dot(vector, tables[place])
                 value = value * cache[key] % ORDER
                 axis += span
             total += value

@@ -173,6 +173,7 @@ def trace(
     dims: Mapping[str, tuple[int, ...]],
     constants: Mapping[str, Array],
     outputs: Sequence[str],
+    pixels: tuple[float, float] | None = None,
 ) -> Traced:
     """Lower a graph; never raises for a node, but lists what is wrong with it.
 
@@ -186,6 +187,8 @@ def trace(
         Inputs that are fixed.
     outputs : sequence of str
         Which results are wanted.
+    pixels : tuple of float, optional
+        Mean and deviation of inputs that are bytes (:class:`Traceable`).
     """
     from veracity.frontends.onnx import (
         ops_linear,
@@ -201,7 +204,7 @@ def trace(
     known: dict[str, Sym | Array | None] = {"": None, **graph.constants, **constants}
     integers = {n for n, (_, dtype) in graph.inputs.items() if dtype.kind in "iub"}
     for name in dims:
-        known[name] = net.input(name)
+        known[name] = _scaled(net, net.input(name), pixels)
     needed = _needed(graph, outputs)
     lost: set[str] = set()
     for node in graph.nodes:
@@ -226,6 +229,17 @@ def trace(
         if result is not None:
             found.outputs[name] = result
     return found
+
+
+def _scaled(net: FloatNetwork, x: Sym, pixels: tuple[float, float] | None) -> Sym:
+    """What a model reads of bytes: a factor costs nothing, a mean one value for each byte."""
+    if pixels is None:
+        return x
+    mean, deviation = pixels
+    scaled = net.scale(x, 1 / (255 * deviation))
+    if mean == 0:
+        return scaled
+    return net.sum(scaled, net.broadcast(net.constant(np.array(-mean / deviation)), x.dims))
 
 
 def _lower(

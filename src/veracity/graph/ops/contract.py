@@ -73,6 +73,8 @@ class Contract(Op):
     """``rhu(sum of products + sum of addends, shift)``.
 
     Results of 48 bits are for sums that a logarithm or a root reads.
+    A weight among the addends may lack the first axis: it is then the same all along it (a bias
+    beside any number of examples).
     """
 
     products: tuple[Product, ...]
@@ -182,9 +184,13 @@ def _shape(op: Contract | Combine, facts: Facts, dims: Sequence[Dims]) -> Dims:
     for p in products:
         a, b = (_dims_of(op, facts, o, read) for o in (p.a, p.b))
         found.append(_sizes(op, p.spec, a, b)[1])
-    require(len(set(found)) == 1, op, "terms of different dims")
-    require(bool(found[0]), op, "a result without axes")
-    return found[0]
+    out = max(found, key=len)
+    for o, known in zip(op.addends, found, strict=False):  # products come after all addends
+        shared = isinstance(op, Contract) and o.of == "weight" and known == out[1:]
+        require(known == out or shared, op, "terms of different dims")
+    require(set(found[len(op.addends) :]) <= {out}, op, "terms of different dims")
+    require(bool(out), op, "a result without axes")
+    return out
 
 
 def _magnitude(
@@ -272,7 +278,7 @@ def einsum(spec: str, a: Array, b: Array) -> Array:
 
     def laid(x: Array, axes: str, order: Sequence[str], shape: Sequence[int]) -> Array:
         turned = x.transpose([axes.index(c) for c in order])
-        return np.ascontiguousarray(turned.reshape(shape), dtype=np.int64)
+        return np.asarray(turned.reshape(shape), dtype=np.int64)
 
     n, r, k, c = (prod(size[x] for x in group) for group in (batch, rows, summed, columns))
     x = laid(a, left, [*batch, *rows, *summed], (n, r, k))

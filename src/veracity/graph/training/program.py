@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from veracity.graph.ops import Function, Linear, Op
+from veracity.graph.ops import Contract, Function, Linear, Op, Operand, Product
 from veracity.graph.port import Output, Port, WeightSpec
 from veracity.graph.program import Program
 from veracity.graph.training.recipe import ACTIVATION_BITS, DATA_EXPONENT, Recipe
+from veracity.graph.wires import Step
 
 __all__ = ["MOST_SAMPLES", "program_of"]
 
@@ -31,17 +32,16 @@ def program_of(recipe: Recipe) -> Program:
         shapes, scale = recipe.shapes(), recipe.input_exponent(layer) + e
         weights[w] = WeightSpec(shapes[w], "int16", e, 16)
         weights[b] = WeightSpec(shapes[b], "int32", scale, 32)
-        name = f"layer{layer}"
-        ops.append(Linear(name=name, x=x, weight=w, bias=b, shift=scale - a, bits=ACTIVATION_BITS))
-        x = name
+        ops.append(_layer(recipe, layer, x, scale - a))
+        x = ops[-1].name
         if layer < recipe.layers - 1:
-            x = f"relu{layer}"
-            ops.append(Function(name=x, x=name, fn="relu", k_in=a, k_out=a))
+            ops.append(Function(name=f"relu{layer}", x=x, fn="relu", k_in=a, k_out=a))
+            x = ops[-1].name
     half = 1 << (ACTIVATION_BITS - 1)
     program = Program(
         name="trained network",
         arch={"recipe": recipe.digest.hex()},
-        inputs={"x": Port(("N", recipe.widths[0]), DATA_EXPONENT, 0, 255)},
+        inputs={"x": Port(("N", *recipe.network.input), DATA_EXPONENT, 0, 255)},
         outputs={"logits": Output(("N", recipe.classes), a, -half, half - 1, x)},
         limits={"N": MOST_SAMPLES},
         ops=tuple(ops),
@@ -50,3 +50,21 @@ def program_of(recipe: Recipe) -> Program:
     )
     program.validate()
     return program
+
+
+def _layer(recipe: Recipe, layer: int, x: str, shift: int) -> Op:
+    """One layer with weights: a dense one on a row as it is, all others through their wiring."""
+    stage = recipe.stages[layer]
+    rule, name = stage.rule, f"layer{layer}"
+    w, b = recipe.weight_name(layer), recipe.bias_name(layer)
+    if len(stage.source) == 1:
+        return Linear(name=name, x=x, weight=w, bias=b, shift=shift, bits=ACTIVATION_BITS)
+    # examples come as pictures here, not as rows
+    enter = tuple(s for s in recipe.network.enter if s.kind != "split") if layer == 0 else ()
+    read = Operand(x=x, wire=(*enter, *stage.pooled, *rule.reads))
+    repeats = tuple(Step("repeat", 1 + i, (n,)) for i, n in enumerate(rule.out[1:]))
+    bias = Operand(x=b, of="weight", wire=repeats)
+    product = Product(spec=rule.forward, a=read, b=Operand(x=w, of="weight"))
+    return Contract(
+        name=name, products=(product,), addends=(bias,), shift=shift, bits=ACTIVATION_BITS
+    )

@@ -35,7 +35,7 @@ def start_weights(recipe: Recipe, seed: bytes) -> Weights:
     for layer in range(recipe.layers):
         name = recipe.weight_name(layer)
         shape = recipe.shapes()[name]
-        limit = isqrt(6 * 4**START_BITS // shape[1])
+        limit = isqrt(6 * 4**START_BITS // recipe.stages[layer].rule.fan_in)
         drawn = _uniform(seed, layer, prod(shape), limit).reshape(shape)
         out[name] = drawn << (recipe.weight_bits(layer) - START_BITS)
         out[recipe.bias_name(layer)] = np.zeros(shape[0], dtype=np.int64)

@@ -1,6 +1,8 @@
 r"""One step of stochastic gradient descent in exact integers.
 
-With :math:`\mathrm{rhu}(x, s) = \lfloor (x + 2^{s-1}) / 2^s \rfloor`, for layers ``l = 1 .. L``::
+With :math:`\mathrm{rhu}(x, s) = \lfloor (x + 2^{s-1}) / 2^s \rfloor`, for layers ``l = 1 .. L``
+with weights, of which ``A W^T``, ``G W`` and ``G^T A`` are the three products of the layer's rule
+(:mod:`veracity.graph.training.layers`)::
 
     Z_l = rhu(A_(l-1) W_l^T + b_l, s_l)           in [-2^15, 2^15), else RangeError
     A_l = max(Z_l, 0),  M_l = [Z_l > 0]           zero is closed: M = 0 at Z = 0
@@ -8,7 +10,12 @@ With :math:`\mathrm{rhu}(x, s) = \lfloor (x + 2^{s-1}) / 2^s \rfloor`, for layer
                     P = rhu(e inv, 31 - g),  G_L = P - 2^g Y
     square loss:    G_L = 2^(g - a) Z_L - 2^g Y
     G_(l-1) = rhu(M_(l-1) o (G_l W_l), t_l)
-    W_l <- W_l - m_t G_l^T A_(l-1),  b_l <- b_l - m_t 2^(2 a_(l-1)) sum_b G_l      exact
+    W_l <- W_l - m_t G_l^T A_(l-1),  b_l <- b_l - m_t 2^(2 a_(l-1)) sum G_l      exact
+
+or with momentum and decay instead (:mod:`veracity.graph.training.update`).
+
+Where averages are taken of ``A_l``, the next layer reads the sums, and ``G W`` is spread over the
+entries of each square.
 """
 
 from __future__ import annotations
@@ -19,20 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import RangeError, UsageError
-from veracity.graph.exact import matmul, rhu
+from veracity.graph.exact import rhu
+from veracity.graph.ops.contract import einsum
 from veracity.graph.tables import exp_table
+from veracity.graph.training.network import Stage
 from veracity.graph.training.recipe import ACTIVATION_BITS, Recipe
+from veracity.graph.training.update import MOST, Settled, Weights, left, move
+from veracity.graph.wires import apply_wire
 
 __all__ = ["Step", "Weights", "predict", "train_step"]
 
 Array = NDArray[np.int64]
-#: Master weights and biases by name.
-Weights = dict[str, Array]
-
-#: Weights stay below this, so that float64 holds them and products of them split exactly.
-WEIGHT_LIMIT = 1 << 45
-#: Updates and biases stay below this, so that no sum of two integers here leaves 64 bits.
-_MOST = 1 << 61
 
 
 @dataclass
@@ -44,17 +48,21 @@ class Step:
     index : int
         Number of the step.
     forward : list of array
-        Accumulators of every layer, (batch, width).
+        Accumulators of every layer, (batch, *shape of its result).
     z : list of array
         What they are rounded to.
     backward : list of array
-        Accumulators ``G_l W_l`` of the layers above the first, (batch, width below).
+        Accumulators ``G_l W_l`` of the layers above the first, (batch, *shape of what they read).
     gradients : list of array
         ``G_1 .. G_L``.
     activations : list of array
-        ``A_0 .. A_(L-1)``.
+        ``A_0 .. A_(L-1)``, (batch, *shape), before averages.
+    kernels : dict of array
+        Weights before the step, by layer, where they are few beside the results that read them.
     labels : array
         One-hot labels, (batch, classes).
+    settled : Settled
+        What the step rounds of weights and momentum.
     """
 
     index: int
@@ -63,7 +71,9 @@ class Step:
     backward: list[Array] = field(default_factory=list)
     gradients: list[Array] = field(default_factory=list)
     activations: list[Array] = field(default_factory=list)
+    kernels: dict[int, Array] = field(default_factory=dict)
     labels: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    settled: Settled = field(default_factory=Settled)
 
     def loss(self, recipe: Recipe) -> float:
         """Mean loss of the batch, as floats: for people, never proved."""
@@ -75,16 +85,11 @@ class Step:
         return float((np.log(np.exp(z).sum(1)) - chosen).mean())
 
 
-def _product(x: Array, y: Array, layer: int, step: int) -> Array:
+def _product(spec: str, x: Array, y: Array, layer: int, step: int) -> Array:
     try:
-        return matmul(x, y)
+        return einsum(spec, x, y)
     except UsageError as error:
-        raise _left("an accumulator", 62, layer, step) from error
-
-
-def _left(what: str, bits: int, layer: int, step: int) -> RangeError:
-    where = f"layer {layer + 1} at step {step}"
-    return RangeError(where, f"{what} leaves {bits} bits: lower the learning rate")
+        raise left("an accumulator", 62, layer, step) from error
 
 
 def _checked(z: Array, layer: int, step: int) -> Array:
@@ -127,30 +132,44 @@ def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) ->
         Where an activation leaves 16 bits, a weight 45, a bias or an update 61, or an accumulator
         62: with layer, step and remedy.
     """
-    inputs = recipe.widths[0]
+    inputs = recipe.inputs
     step = Step(index, labels=examples[:, inputs:].astype(np.int64))
-    a = examples[:, :inputs].astype(np.int64)
-    for layer in range(recipe.layers):
+    a, operands = _entered(recipe, examples[:, :inputs]), []
+    for layer, stage in enumerate(recipe.stages):
         step.activations.append(a)
-        acc, z = _forward(recipe, layer, weights, a, index)
+        operands.append(_operand(stage, a))
+        acc, z = _forward(recipe, layer, weights, operands[-1], index)
         step.forward.append(acc)
         step.z.append(z)
+        if stage.rule.positions > 1:
+            step.kernels[layer] = weights[recipe.weight_name(layer)]
         a = np.maximum(z, 0)
     step.gradients = [_head_gradient(recipe, step.z[-1], step.labels)]
     for layer in range(recipe.layers - 1, 0, -1):
-        acc = _product(step.gradients[0], weights[recipe.weight_name(layer)], layer, index)
+        rule, w = recipe.stages[layer].rule, weights[recipe.weight_name(layer)]
+        g = apply_wire(rule.returns, step.gradients[0])
+        acc = _product(rule.backward, g, w, layer, index)
         step.backward.insert(0, acc)
-        masked = acc * (step.z[layer - 1] > 0)
+        masked = apply_wire(recipe.stages[layer].spread, acc) * (step.z[layer - 1] > 0)
         step.gradients.insert(0, rhu(masked, recipe.backward_shift(layer)))
-    _update(recipe, step, weights)
+    _update(recipe, step, weights, operands)
     return step
 
 
+def _entered(recipe: Recipe, inputs: Array) -> Array:
+    return apply_wire(recipe.network.enter, inputs.astype(np.int64))
+
+
+def _operand(stage: Stage, a: Array) -> Array:
+    return apply_wire(stage.pooled + stage.rule.reads, a)
+
+
 def _forward(
-    recipe: Recipe, layer: int, weights: Weights, a: Array, index: int
+    recipe: Recipe, layer: int, weights: Weights, operand: Array, index: int
 ) -> tuple[Array, Array]:
-    acc = _product(a, weights[recipe.weight_name(layer)].T, layer, index)
-    acc = acc + weights[recipe.bias_name(layer)]
+    rule, bias = recipe.stages[layer].rule, weights[recipe.bias_name(layer)]
+    acc = _product(rule.forward, operand, weights[recipe.weight_name(layer)], layer, index)
+    acc = acc + bias.reshape(-1, *[1] * (len(rule.out) - 1))
     return acc, _checked(rhu(acc, recipe.forward_shift(layer)), layer, index)
 
 
@@ -161,21 +180,15 @@ def _head_gradient(recipe: Recipe, z: Array, labels: Array) -> Array:
     return softmax(recipe, z)["p"] - (labels << g)
 
 
-def _update(recipe: Recipe, step: Step, weights: Weights) -> None:
-    rate = recipe.rates[step.index]
-    for layer, (g, a) in enumerate(zip(step.gradients, step.activations, strict=True)):
-        w, b = recipe.weight_name(layer), recipe.bias_name(layer)
-        scale = 1 << 2 * recipe.input_exponent(layer)
-        entry = int(np.abs(g).max()) * max(int(np.abs(a).max()), scale)
-        if len(g) * abs(rate) * entry >= _MOST:
-            raise _left("an update", 61, layer, step.index)
-        moved = _product(np.ascontiguousarray(g.T), a, layer, step.index)
-        weights[w] = weights[w] - rate * moved
-        weights[b] = weights[b] - rate * scale * g.sum(0)
-        if int(np.abs(weights[w]).max()) >= WEIGHT_LIMIT:
-            raise _left("a weight", 45, layer, step.index)
-        if int(np.abs(weights[b]).max()) >= _MOST:
-            raise _left("a bias", 61, layer, step.index)
+def _update(recipe: Recipe, step: Step, weights: Weights, operands: list[Array]) -> None:
+    moved = []
+    for layer, (g, a) in enumerate(zip(step.gradients, operands, strict=True)):
+        rule, count = recipe.stages[layer].rule, g.size // g.shape[1]
+        if count * int(np.abs(g).max()) * max(1, int(np.abs(a).max())) >= MOST:
+            raise left("an update", 61, layer, step.index)
+        product = _product(rule.update, g, a, layer, step.index)
+        moved.append((product, g.sum((0, *range(2, g.ndim)))))
+    step.settled = move(recipe, step.index, weights, moved)
 
 
 def predict(recipe: Recipe, weights: Weights, inputs: Array) -> Array:
@@ -190,9 +203,8 @@ def predict(recipe: Recipe, weights: Weights, inputs: Array) -> Array:
     inputs : array, (examples, inputs)
         Bytes.
     """
-    a = inputs.astype(np.int64)
-    z = a
-    for layer in range(recipe.layers):
-        _, z = _forward(recipe, layer, weights, a, recipe.steps)
+    a = z = _entered(recipe, inputs)
+    for layer, stage in enumerate(recipe.stages):
+        _, z = _forward(recipe, layer, weights, _operand(stage, a), recipe.steps)
         a = np.maximum(z, 0)
     return z

@@ -188,7 +188,23 @@ class Collector:
         batch = self.batches.get(source.id)
         if batch is None:
             return self.given[source.id].limit
-        return (1 << ENTRY_BITS) - 1 if batch.bounded else self._limits.get(source)
+        known = self._limits.get(source)
+        return known if known is not None or not batch.bounded else (1 << ENTRY_BITS) - 1
+
+    def limit(self, array: Tensor, most: int) -> None:
+        """Remember that relations pin the integers of a committed array below a magnitude.
+
+        Parameters
+        ----------
+        array : Tensor
+            An array as it is committed.
+        most : int
+            The magnitude; whoever states it has shown it.
+        """
+        ((source, _),) = array.terms
+        if not isinstance(source, ArraySource):
+            raise ValueError("only an array has a limit")
+        self._limits[source] = most
 
     def lookup(
         self,

@@ -339,7 +339,7 @@ class Rotate:
 
     def gain(self) -> int:
         """See :class:`LinearMap`."""
-        cos, sin = self._tables()
+        cos, sin = (np.frombuffer(table, dtype=np.int64) for table in (self.cos, self.sin))
         return int((np.abs(cos) + np.abs(sin)).max())
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:

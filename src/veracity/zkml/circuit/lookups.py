@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -48,9 +49,13 @@ class LookupPlan:
         groups = [[_filled(use, values) for use in group] for group in self.groups]
         return LookupPlan(groups, self.tables)
 
+    @cached_property
+    def _tags(self) -> dict[str, int]:
+        return {table.name: k for k, table in enumerate(self.tables, 1)}
+
     def tag(self, table: Table) -> int:
         """The table's id inside the tuple, from 1."""
-        return self.tables.index(table) + 1
+        return self._tags[table.name]
 
     def dims(self) -> list[tuple[int, ...]]:
         """Dims of all blocks: lookup groups, then tables."""

@@ -169,55 +169,74 @@ def _bind(engine: Engine, values: Ints, letters: str, group: _Group) -> Vec:
     return engine.contract(array.reshape(-1, count, 1), vector)
 
 
+#: What was bound of updated tensors: after each step, and by the tensors that they are updated by.
+_Bound = dict[Updates, tuple[list[Vec], dict[int, Vec]]]
+
+
 def _bind_updated(
     engine: Engine,
     source: UpdatedSource,
     letters: str,
     group: _Group,
-    memo: dict[Updates, list[Vec]],
+    memo: _Bound,
 ) -> Vec:
     """Bind an updated matrix: the base once, then along the two factors of every update."""
     base = source.updates.base
     if base.value is None:
         raise ValueError("the prover's tensors carry values")
-    known = memo.setdefault(source.updates, [])
+    known, bound = memo.setdefault(source.updates, ([], {}))
     if not known:
         known.append(_bind(engine, base.value, letters, group))
-    for update in source.updates.steps[len(known) - 1 : source.count]:
-        ((product, _),) = update.terms
-        (scale,) = update.terms.values()
-        if not isinstance(product, ProductSource):
-            raise ValueError("an operand's updates are products")
-        known.append(
-            engine.lincomb([known[-1], _bind_outer(engine, product, letters, group)], [1, scale])
-        )
+    for parts in source.updates.parts[len(known) - 1 : source.count]:
+        vectors = [_bind_part(engine, part, letters, group, bound) for _, part in parts]
+        scales = [factor % ORDER for factor, _ in parts]
+        known.append(engine.lincomb([known[-1], *vectors], [1, *scales]))
     return known[source.count]
 
 
-def _bind_outer(engine: Engine, product: ProductSource, letters: str, group: _Group) -> Vec:
-    """Bind ``sum_b G(b, o) A(b, i)`` at the letter of ``letters`` that is not kept."""
-    left, _, out, _, contracted = _letters(product.spec)
-    kept = [c for c, name in zip(out, letters, strict=True) if name in group.kept]
-    if len(out) != 2 or len(kept) != 1 or len(contracted) != 1 or len(product.a.dims) != 2:
-        raise ValueError(f"an update {product.spec} is no sum of outer products")
-    sides = (product.a, product.b) if kept[0] in left else (product.b, product.a)
-    specs = product.spec.split("->")[0].split(",")
-    specs = specs if kept[0] in left else specs[::-1]
-    matrices = []
-    for side, spec in zip(sides, specs, strict=True):
-        if side.value is None:
-            raise ValueError("the prover's tensors carry values")
-        rows_first = side.value if spec[0] == contracted else side.value.T
-        matrices.append(np.ascontiguousarray(rows_first))
-    (gone,) = [group.tau[n] for c, n in zip(out, letters, strict=True) if c != kept[0]]
-    examples, size = matrices[1].shape
-    rows = engine.contract(matrices[1].reshape(examples, size, 1), gone)
-    return engine.contract(matrices[0][None, :, :], rows)
-
-
-def _bind_tensor(
-    engine: Engine, tensor: Tensor, letters: str, group: _Group, memo: dict[Updates, list[Vec]]
+def _bind_part(
+    engine: Engine, part: Tensor, letters: str, group: _Group, bound: dict[int, Vec]
 ) -> Vec:
+    """Bind what a tensor is updated by: once, however many updates it is in."""
+    if id(part) not in bound:
+        if part.value is not None:
+            bound[id(part)] = _bind(engine, part.value, letters, group)
+        else:
+            ((product, _),) = part.terms
+            if not isinstance(product, ProductSource):
+                raise ValueError("an operand's updates are products")
+            bound[id(part)] = _bind_outer(engine, product, letters, group)
+    return bound[id(part)]
+
+
+def _bind_outer(engine: Engine, product: ProductSource, letters: str, group: _Group) -> Vec:
+    """Bind ``sum_b G(b, o) A(b, i)`` at the letters that are not kept: all of o, or all of i."""
+    *sides, out, batch, contracted = _letters(product.spec)
+    role = dict(zip(out, letters, strict=True))
+    kept = [c for c in out if role[c] in group.kept]
+    own = [[c for c in side if c in out] for side in sides]
+    if batch or sorted(kept) not in [sorted(o) for o in own]:
+        raise ValueError(f"an update {product.spec} is no sum of outer products")
+    first = 0 if sorted(kept) == sorted(own[0]) else 1
+    kept.sort(key=lambda c: group.kept.index(role[c]))
+    gone = own[1 - first]
+    stays = _flat((product.a, product.b)[first], sides[first], contracted, kept)
+    goes = _flat((product.a, product.b)[1 - first], sides[1 - first], contracted, gone)
+    vector = kron(engine, [group.tau[role[c]] for c in gone])
+    rows = engine.contract(goes.reshape(*goes.shape, 1), vector)
+    return engine.contract(stays[None, :, :], rows)
+
+
+def _flat(tensor: Tensor, letters: str, first: str, second: Sequence[str]) -> Ints:
+    """A tensor's integers as a matrix, letters ``first`` by letters ``second``."""
+    if tensor.value is None:
+        raise ValueError("the prover's tensors carry values")
+    order = [letters.index(c) for c in (*first, *second)]
+    rows = int(np.prod([tensor.dims[letters.index(c)] for c in first]))
+    return np.ascontiguousarray(tensor.value.transpose(order).reshape(rows, -1))
+
+
+def _bind_tensor(engine: Engine, tensor: Tensor, letters: str, group: _Group, memo: _Bound) -> Vec:
     """Bind an operand by its integers, or, where it has none, along its updates."""
     if tensor.value is not None:
         return _bind(engine, tensor.value, letters, group)
@@ -234,7 +253,7 @@ def _pair(engine: Engine, group: _Group) -> Pair:
     ones = engine.from_small(np.ones(repeat, dtype=np.int8))
     weights = engine.outer(group.instances, engine.outer(batch, ones))
     left, right = [], []
-    memo: dict[Updates, list[Vec]] = {}
+    memo: _Bound = {}
     for use in group.uses:
         left.append(_bind_tensor(engine, use.a, group.left, group, memo))
         right.append(_bind_tensor(engine, use.b, group.right, group, memo))

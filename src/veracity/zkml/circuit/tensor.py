@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,9 +43,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ArraySource:
+class ArraySource(NamedTuple):
     """A committed array that stands alone, or one instance of a batched one.
+
+    A tuple for the same reason as :class:`~veracity.zk.committed.ArrayId`.
 
     Attributes
     ----------
@@ -56,9 +58,6 @@ class ArraySource:
 
     id: ArrayId
     instance: int | None = None
-
-    def __hash__(self) -> int:
-        return hash((self.id, self.instance))
 
 
 @dataclass(frozen=True)
@@ -170,16 +169,21 @@ class Updates:
         Before the first step.
     steps : list of Tensor
         The updates ``u_0, u_1, ...`` so far, without integers.
+    parts : list of tuple
+        For each the tensors that it is a sum of, with their factors.
     """
 
     base: Tensor
     steps: list[Tensor] = field(default_factory=list)
+    parts: list[tuple[tuple[int, Tensor], ...]] = field(default_factory=list)
 
-    def add(self, update: Tensor) -> None:
-        """One more step."""
-        if update.dims != self.base.dims:
-            raise ValueError(f"an update of dims {update.dims} for a tensor of {self.base.dims}")
-        self.steps.append(update.bare())
+    def add(self, *parts: tuple[int, Tensor]) -> None:
+        """One more step: a sum of factors times tensors."""
+        total = Tensor(self.base.dims, {})
+        for factor, part in parts:
+            total = total + part.bare() * factor
+        self.steps.append(total)
+        self.parts.append(parts)
 
     def now(self) -> Tensor:
         """The tensor after all steps so far."""

@@ -61,11 +61,15 @@ def combine(context: Context, op: Combine) -> Tensor:
 
 def contract(context: Context, op: Contract) -> Tensor:
     """One rescale of products and addends; only the quotient is committed."""
-    acc: Tensor | None = _sum(context, op.addends).bare() if op.addends else None
+    terms = [(_operand(context, o) * o.factor).bare() for o in op.addends]
     for p in op.products:
         a, b = _operand(context, p.a), _operand(context, p.b)
-        term = Tensor.product(p.spec, a, b) * (p.a.factor * p.b.factor)
-        acc = term if acc is None else acc + term
+        terms.append(Tensor.product(p.spec, a, b) * (p.a.factor * p.b.factor))
+    dims = max((t.dims for t in terms), key=len)
+    acc = None
+    for term in terms:
+        full = term if len(term.dims) == len(dims) else term.broadcast(0, dims[0])
+        acc = full if acc is None else acc + full
     if acc is None:
         raise ValueError("a contraction of nothing")
     value = context.detail(op.name, "acc")

@@ -23,6 +23,7 @@ import numpy as np
 from veracity.engine.api import Ints
 from veracity.errors import UsageError
 from veracity.graph.ops import Head, Op
+from veracity.graph.sampling import check_scale
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import signed, unsigned
 from veracity.zkml.circuit.tensor import PublicRows, Tensor
@@ -90,6 +91,7 @@ def _chosen(
     if sampling is None:
         return None, below
     exponent = context.exponents.get(op.name, -1)
+    check_scale(sampling, exponent)
 
     def noise(row: int) -> Ints:
         found = sampling.noise(first + row, vocabulary, exponent)

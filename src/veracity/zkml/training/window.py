@@ -1,8 +1,8 @@
 """The circuit of a window: some steps of training between two commitments of the weights.
 
 Weights within a window are not committed: ``W_t`` is the start minus public multiples of products
-of gradients and activations, which are committed anyway (:class:`Updates`). What a window commits
-to, per neuron and example, is
+of gradients and activations, which are committed anyway (:mod:`veracity.zkml.training.moving`).
+What a window commits to, per neuron and example, is
 
     z, and the high digit of its remainder         acc + 2^(s-1) - 2^s z in [0, 2^s)
     activation a and mask M                        (z, a + 2^50 M) in the table ``relu``
@@ -26,17 +26,21 @@ import numpy as np
 
 from veracity.engine.api import Ints
 from veracity.graph.training import Recipe, Step
+from veracity.graph.training.recipe import ACTIVATION_BITS
+from veracity.graph.wires import Wire, apply_wire
 from veracity.zk.committed import ArrayId
+from veracity.zkml.circuit.axis_maps import maps_of
 from veracity.zkml.circuit.build import Circuit, finish_circuit
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.declared import Given
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import OPEN, relu
-from veracity.zkml.circuit.tensor import Tensor, Updates
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.committed import TensorSpec
 from veracity.zkml.training.data import BYTE, row_bits
 from veracity.zkml.training.head import head_gradient
-from veracity.zkml.training.state import end_id, start_id, weight_limits, weight_specs
+from veracity.zkml.training.moving import Moving, handed, moving_tensors
+from veracity.zkml.training.state import end_id, start_id, state_limits, state_specs
 
 __all__ = ["EXAMPLES", "WindowWitness", "batch_spec", "build_window"]
 
@@ -84,7 +88,7 @@ def build_window(
     witness : WindowWitness, optional
         The prover's integers.
     """
-    limits, specs = weight_limits(recipe, first), weight_specs(recipe)
+    limits, specs = state_limits(recipe, first), state_specs(recipe, first)
     given = {
         start_id(n): Given(s, None if witness is None else witness.start[n], limit=limits[n])
         for n, s in specs.items()
@@ -93,62 +97,107 @@ def build_window(
     spec = batch_spec(recipe, last - first)
     given[EXAMPLES] = Given(spec, examples, limit=BYTE, stacked=True)
     builder = Builder(given, witness is not None)
-    weights = {name: Updates(builder.array(start_id(name))) for name in specs}
+    weights = moving_tensors(builder, recipe, first)
     for t in range(first, last):
         step = None if witness is None else witness.steps[t - first]
         _step(builder, recipe, weights, builder.instance(EXAMPLES, t - first), t, step)
-    for name, spec in specs.items():
-        made = weights[name].now()
-        value = None if witness is None else witness.end[name]
-        result = Tensor(made.dims, made.terms, value)
-        builder.hand_over(end_id(name), spec, result, bounded=False)
+    end = None if witness is None else witness.end
+    for name, result in handed(recipe, weights, end):
+        builder.hand_over(end_id(name), state_specs(recipe, last)[name], result, bounded=False)
     return finish_circuit(builder)
 
 
 def _step(
     b: Builder,
     recipe: Recipe,
-    weights: Mapping[str, Updates],
+    weights: Mapping[str, Moving],
     examples: Tensor,
     t: int,
     step: Step | None,
 ) -> None:
     """One step: forward, loss, backward, update."""
-    size, inputs = recipe.example_size, recipe.widths[0]
-    x = examples.view(Slice(1, 0, inputs, size))
+    size, inputs = recipe.example_size, recipe.inputs
+    x = _wired(examples.view(Slice(1, 0, inputs, size)), recipe.network.enter)
     labels = examples.view(Slice(1, inputs, size, size))
-    activations, masks = [x], []
-    for layer in range(recipe.layers - 1):
-        acc = _accumulator(recipe, weights, layer, activations[-1])
-        a, mask = _activation(b, recipe, layer, acc, step)
-        activations.append(a)
-        masks.append(mask)
-    acc = _accumulator(recipe, weights, recipe.layers - 1, activations[-1])
+    operands, masks, acc = list[Tensor](), list[Tensor](), x
+    for layer, stage in enumerate(recipe.stages):
+        operands.append(_wired(x, stage.pooled + stage.rule.reads))
+        acc = _accumulator(recipe, weights, layer, operands[-1], step)
+        if layer < recipe.layers - 1:
+            x, mask = _activation(b, recipe, layer, acc, step)
+            masks.append(mask)
     gradients = [head_gradient(b, recipe, acc, labels, step)]
     for layer in range(recipe.layers - 1, 0, -1):
-        matrix = weights[recipe.weight_name(layer)].now()
-        back = Tensor.product("bo,oi->bi", gradients[0], matrix)
-        value = masked = None
-        if step is not None:
-            value = step.backward[layer - 1]
-            masked = value * (step.z[layer - 1] > 0)
-        back = Tensor(back.dims, back.terms, value)
-        product = Tensor.product("bi,bi->bi", masks[layer - 1], back)
-        shift = recipe.backward_shift(layer)
-        g = b.rescaled(f"gradient {layer}", "gradient", product, masked, shift, masked=True)
-        gradients.insert(0, g)
-    rate = recipe.rates[t]
-    for layer, (g, a) in enumerate(zip(gradients, activations, strict=True)):
-        update = Tensor.product("bo,bi->oi", g, a) * -rate
-        weights[recipe.weight_name(layer)].add(update)
-        scale = rate << 2 * recipe.input_exponent(layer)
-        weights[recipe.bias_name(layer)].add(g.bare().sum(0) * -scale)
+        gradients.insert(0, _gradient(b, recipe, weights, layer, (gradients[0], masks.pop()), step))
+    for layer, (g, a) in enumerate(zip(gradients, operands, strict=True)):
+        product = Tensor.product(recipe.stages[layer].rule.update, g, a)
+        weights[recipe.weight_name(layer)].move(b, recipe, t, product, step)
+        total = g.bare()
+        for axis in (*range(len(g.dims) - 1, 1, -1), 0):
+            total = total.sum(axis)
+        weights[recipe.bias_name(layer)].move(b, recipe, t, total, step)
 
 
-def _accumulator(recipe: Recipe, weights: Mapping[str, Updates], layer: int, x: Tensor) -> Tensor:
-    product = Tensor.product("bi,oi->bo", x, weights[recipe.weight_name(layer)].now())
-    bias = weights[recipe.bias_name(layer)].now().bare()
-    return product + bias.broadcast(0, product.dims[0])
+def _wired(x: Tensor, wire: Wire) -> Tensor:
+    return x.view(*maps_of(wire, x.dims))
+
+
+def _weights(
+    recipe: Recipe, weights: Mapping[str, Moving], layer: int, step: Step | None
+) -> Tensor:
+    """The weights now; where they are few, with the prover's integers, else along their updates."""
+    now = weights[recipe.weight_name(layer)].now()
+    kernel = None if step is None else step.kernels.get(layer)
+    return now if kernel is None else Tensor(now.dims, now.terms, kernel)
+
+
+def _accumulator(
+    recipe: Recipe, weights: Mapping[str, Moving], layer: int, x: Tensor, step: Step | None
+) -> Tensor:
+    forward = recipe.stages[layer].rule.forward
+    product = Tensor.product(forward, x, _weights(recipe, weights, layer, step))
+    bias = weights[recipe.bias_name(layer)].now().bare().broadcast(0, product.dims[0])
+    for axis, size in enumerate(product.dims[2:], 2):
+        bias = bias.broadcast(axis, size)
+    return product + bias
+
+
+def _gradient(
+    b: Builder,
+    recipe: Recipe,
+    weights: Mapping[str, Moving],
+    layer: int,
+    above: tuple[Tensor, Tensor],
+    step: Step | None,
+) -> Tensor:
+    """The gradient of what a layer reads, before averages, from that of its result and a mask."""
+    stage, (gradient, mask) = recipe.stages[layer], above
+    operand = _wired(gradient, stage.rule.returns)
+    product = Tensor.product(stage.rule.backward, operand, _weights(recipe, weights, layer, step))
+    value = masked = None
+    if step is not None:
+        value = step.backward[layer - 1]
+        masked = apply_wire(stage.spread, value) * (step.z[layer - 1] > 0)
+    back = Tensor(product.dims, product.terms, value)
+    spec = _MASKED[len(stage.source), stage.pool > 1]
+    return b.rescaled(
+        f"gradient {layer}",
+        "gradient",
+        Tensor.product(spec, _wired(mask, stage.squares), back),
+        masked,
+        recipe.backward_shift(layer),
+        dims=mask.dims,
+        arrange=lambda y: _wired(y, stage.squares),
+        masked=True,
+    )
+
+
+#: The product of a mask with what flows back, by axes of an example and whether there are averages.
+_MASKED = {
+    (1, False): "bi,bi->bi",
+    (3, False): "bchw,bchw->bchw",
+    (3, True): "bchpwq,bchw->bchpwq",
+}
 
 
 def _activation(
@@ -164,4 +213,6 @@ def _activation(
     mask = b.column("relu.mask", acc.dims, mask_value, bounded=True)
     a = b.column("relu.a", acc.dims, a_value, bounded=True)
     b.lookup(name, relu(), z, a + mask * OPEN)
+    b.limit(a, 1 << (ACTIVATION_BITS - 1))  # there is one way to pack both
+    b.limit(mask, 1)
     return a, mask

@@ -1,0 +1,92 @@
+"""How long the check of a proof may take, told from the sizes of its files before it begins.
+
+A verifier's work is linear in the links, in the points that it decompresses and adds up, and in
+the length of the vectors that it evaluates. The last cannot exceed what the committed rows of the
+proof hold, and links take bytes, so no program, however it is written, makes much work of small
+files: what is too short for its claims ends early.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from veracity import zkml
+from veracity.engine.api import POINT_BYTES
+from veracity.errors import UsageError
+
+__all__ = ["MAX_TIME", "require_effort", "verification_seconds"]
+
+# Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
+#: The verifier's seconds: always, for a link, per row commitment, per value of the witness.
+ALWAYS_S = 0.03
+LINK_S = 0.06
+ROW_S = 9e-6
+VALUE_S = 4e-9
+#: Per integer of noise, where answers are drawn.
+NOISE_SECONDS = 1.5e-7
+#: Fewest bytes that a link takes in a proof.
+LINK_BYTES = 1024
+#: What is checked without being asked for (seconds).
+MAX_TIME = 60.0
+
+
+def verification_seconds(links: int, rows: int, values: int) -> float:
+    """Seconds for a statement of these counts.
+
+    Parameters
+    ----------
+    links : int
+        Links of the chain.
+    rows : int
+        Row commitments of model and witness.
+    values : int
+        Committed values of the witness.
+    """
+    return ALWAYS_S + LINK_S * links + ROW_S * rows + VALUE_S * values
+
+
+def drawn_entries(statement: zkml.Statement) -> int:
+    """How many integers of noise a verifier makes: one for each answer and token."""
+    ports = statement.program.outputs
+    return sum(
+        int(np.size(values)) * (ports[name].high + 1)
+        for name, values in statement.outputs.items()
+        if name in ports and isinstance(values, np.ndarray)
+    )
+
+
+def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: float) -> None:
+    """Refuse to check what may take longer than the caller wants to wait.
+
+    Parameters
+    ----------
+    statement : Statement
+        What is claimed; nothing of its program is looked at.
+    argument_bytes : int
+        Size of the argument.
+    max_time : float
+        Seconds, on a machine of two cores with compiled kernels.
+
+    Raises
+    ------
+    UsageError
+        It may take longer, or ``max_time`` is no positive number.
+    """
+    if not max_time > 0:
+        raise UsageError("the time allowed must be a positive number of seconds (--max-time)")
+    rows = argument_bytes // POINT_BYTES
+    seconds = verification_seconds(
+        min(len(statement.cuts), argument_bytes // LINK_BYTES) + 1,
+        rows + len(statement.commitment.rows) // POINT_BYTES,
+        rows << statement.log_columns,
+    )
+    if statement.sampling is not None:
+        seconds += NOISE_SECONDS * drawn_entries(statement)
+    if seconds > max_time:
+        wanted = math.ceil(seconds / 10) * 10
+        raise UsageError(
+            f"checking this proof may take about {wanted} s, longer than the {max_time:g} s "
+            f"allowed; allow more with --max-time {wanted}"
+        )

@@ -1,0 +1,89 @@
+"""How long a check may take is told before it begins, and more only where it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from click.testing import CliRunner
+
+import veracity
+from tests.support.network_files import save_network
+from tests.support.toy_vision import network
+from veracity import zkml
+from veracity.cli import main
+from veracity.errors import UsageError
+from veracity.formats.npy import save_array
+from veracity.work.effort import MAX_TIME, require_effort, verification_seconds
+
+
+def statement(links: int, rows: int, log_columns: int) -> zkml.Statement:
+    """As much of one as is looked at."""
+    found = SimpleNamespace(
+        cuts=tuple(range(1, links)),
+        commitment=SimpleNamespace(rows=bytes(32 * rows)),
+        log_columns=log_columns,
+    )
+    return cast(zkml.Statement, found)
+
+
+def test_honest_sizes_are_far_from_the_limit() -> None:
+    """SmolLM2: 32 tokens in one link, and 512 tokens in eleven."""
+    require_effort(statement(1, 10_909, 15), 44_256, 5.0)
+    require_effort(statement(11, 10_909, 15), 1_020_000, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("links", "rows", "log_columns", "size"),
+    [(2_000, 10, 10, 4_000_000), (1, 8_000_000, 10, 1_000), (1, 10, 15, 16_000_000)],
+    ids=["links", "rows", "values"],
+)
+def test_more_is_refused(links: int, rows: int, log_columns: int, size: int) -> None:
+    one = statement(links, rows, log_columns)
+    with pytest.raises(UsageError, match=r"--max-time \d+"):
+        require_effort(one, size, MAX_TIME)
+    require_effort(one, size, 1000.0)
+
+
+def test_links_that_have_no_bytes_are_no_work() -> None:
+    require_effort(statement(16_000, 10, 10), 20_000, MAX_TIME)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
+def test_a_time_is_a_positive_number(wrong: float) -> None:
+    with pytest.raises(UsageError, match="positive"):
+        require_effort(statement(1, 1, 10), 1, wrong)
+
+
+def test_it_grows_with_every_count() -> None:
+    least = verification_seconds(1, 0, 0)
+    assert least < min(
+        verification_seconds(2, 0, 0),
+        verification_seconds(1, 10_000, 0),
+        verification_seconds(1, 0, 10_000_000),
+    )
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    program = save_network(tmp_path)
+    commitment, secret = veracity.commit(program)
+    commitment.save(tmp_path / "toy.vcom")
+    x = network().inputs["x"] / 256
+    proved = veracity.prove_tensors(program, secret, x)
+    proved.proof.save(tmp_path / "toy.vproof")
+    save_array(tmp_path / "x.npy", x)
+    arguments = ["verify", str(tmp_path / "toy.vproof"), "--commitment", str(tmp_path / "toy.vcom")]
+    arguments += ["--input", str(tmp_path / "x.npy")]
+    for name, y in proved.outputs.items():
+        save_array(tmp_path / f"{name}.npy", y)
+        arguments += ["--output", f"{name}={tmp_path / name}.npy"]
+
+    def run(*more: str) -> Any:
+        return CliRunner().invoke(main, [*arguments, *more])
+
+    assert run().exit_code == 0
+    refused = run("--max-time", "0.01")
+    assert refused.exit_code == 2
+    assert "--max-time 10" in refused.output
