@@ -126,6 +126,7 @@ def test_what_has_no_samples() -> None:
     case_ops = {k.__name__ for k in unlike}
     assert case_ops == {
         "Embed", "Positions", "Linear", "Gain", "Norm", "Rope", "Attention", "Head",
+        "HeadNorm", "Rotation", "AdjustedAttention", "HeadWithBias", "Log2", "Softmax", "Rsqrt",
     }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "data": "data.data",
     "train": "train.train",
     "export": "export.export",
+    "enhance": "enhance.enhance",
 }
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph import Program
 from veracity.lm.decoder import FloatModel, Floats
-from veracity.lm.quantise import Range, build_program
+from veracity.lm.quantise import build_program
+from veracity.lm.scales import Range
 from veracity.lm.text_decoder import logits
 from veracity.lm.tokenizer import Tokenizer
 from veracity.text.chat import Message
@@ -149,7 +150,7 @@ def calibrate_model(
     """
     prose, prompts = bundled_text()
     frame = tokenizer.frame(chat=False) or ([], [])
-    ids = tokenizer.encode(spellable(tokenizer, prose) if text is None else text)
+    ids = _spelled(tokenizer, prose) if text is None else tokenizer.encode(text)
     window = min(_WINDOW, model.config.context)
     if len(ids) < 2 * window:
         raise UsageError(f"calibration needs at least {2 * window} tokens of text")
@@ -179,28 +180,24 @@ def calibrate_model(
 def _chat_window(tokenizer: Tokenizer, prompt: str) -> list[int]:
     frame, between = tokenizer.frame(chat=True), tokenizer.conversation
     if frame is None and between is not None:
-        words = spellable(tokenizer, prompt)
+        words = "".join(c for c in prompt if _can_spell(tokenizer, c))
         return tokenizer.encode_parts(between.parts([Message("user", words)]))
     if frame is None:
         return []
-    return [*frame[0], *tokenizer.encode(spellable(tokenizer, prompt)), *frame[1]]
+    return [*frame[0], *_spelled(tokenizer, prompt), *frame[1]]
 
 
-def spellable(tokenizer: Tokenizer, text: str) -> str:
-    """A text without the characters that a tokenizer has no tokens for.
-
-    Text of ours to observe a stranger's model on need not be any exact text.
-    """
+def _spelled(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of our own text, without the characters that a model has no tokens for."""
     try:
-        tokenizer.encode(text)
+        return tokenizer.encode(text)
     except UsageError:
-        kept = {char for char in set(text) if _has_tokens(tokenizer, char)}
-        return "".join(char for char in text if char in kept)
-    return text
+        known = {c for c in set(text) if _can_spell(tokenizer, c)}
+        return tokenizer.encode("".join(c for c in text if c in known))
 
 
-def _has_tokens(tokenizer: Tokenizer, char: str) -> bool:
+def _can_spell(tokenizer: Tokenizer, character: str) -> bool:
     try:
-        return bool(tokenizer.encode(char))
+        return bool(tokenizer.encode(character))
     except UsageError:
         return False

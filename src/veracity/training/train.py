@@ -119,6 +119,7 @@ def train(
     steps: int | None = None,
     batch: int = 64,
     window: int = 64,
+    weights: str = "exact",
     beacon: str = "",
     init: str | Path | None = None,
     held_out: tuple[Any, Any] | None = None,
@@ -151,6 +152,8 @@ def train(
         Examples per step.
     window : int
         Steps that are proved together: more of them make the proof smaller and take more memory.
+    weights : str
+        ``exact``, or ``rounded``: convolutions read rounded ones, which are cheaper to prove.
     beacon : str
         Public randomness from after data and recipe were fixed.
     init : str or path, optional
@@ -179,6 +182,7 @@ def train(
         tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
         tuple(input_shape), beacon=beacon.encode(), window=window,
         momentum=optimizer.momentum, weight_decay=optimizer.weight_decay, settle=optimizer.settle,
+        weights=weights,
     )  # fmt: skip
     base = None if init is None else load_base(init)
     run = run_of(plan, owners, base)

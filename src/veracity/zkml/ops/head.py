@@ -22,12 +22,12 @@ import numpy as np
 
 from veracity.engine.api import Ints
 from veracity.errors import UsageError
-from veracity.graph.ops import Head, Op
+from veracity.graph.ops import Head, HeadWithBias, Op
 from veracity.graph.sampling import check_scale
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import signed, unsigned
 from veracity.zkml.circuit.tensor import PublicRows, Tensor
-from veracity.zkml.ops import Context, Rule
+from veracity.zkml.ops import Context, Rule, along_last
 
 
 def head(context: Context, op: Head) -> Tensor:
@@ -58,6 +58,8 @@ def head(context: Context, op: Head) -> Tensor:
         chosen = d.view(Slice(0, row, row + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
         b.zero(chosen)
     acc = Tensor.product("rk,vk->rv", x.rows(first, first + dims[0]), w)
+    if isinstance(op, HeadWithBias):
+        acc = acc + along_last(b.weight(op.bias), dims).bare()
     r = acc - (m.bare().broadcast(1, vocabulary) - d.bare()) * (1 << op.shift) + half
     if noise is not None:
         r = r + noise.bare() * (1 << op.shift)
@@ -118,4 +120,4 @@ def _bits(context: Context, op: Head) -> int:
     return int((1 << 16) + span).bit_length()
 
 
-RULES: dict[type[Op], Rule] = {Head: head}
+RULES: dict[type[Op], Rule] = {Head: head, HeadWithBias: head}
