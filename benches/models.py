@@ -54,7 +54,7 @@ def proved(model: ProgramFile, secret: Secret, facts: dict[str, Any]) -> None:
     letters = [t.decode() for t in model.token_bytes if len(t) == 1 and t.isalpha()]
     before, after = model.frame(chat=False) or ([], [])
     prompt = [*before, *model.encode("".join(letters[:8])), *after]
-    answer = generate(integer_program(model), model.weights, prompt, 4)
+    answer = generate(integer_program(model), model.weights, prompt, 4, model.stop_ids)
     proof = prove_tokens(model, secret, prompt, answer, "raw")
     facts["proved"] = True
     found = verify(proof, secret.commitment)

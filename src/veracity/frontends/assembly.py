@@ -94,7 +94,7 @@ def select(
         For a tensor that plays no part: a layer that nobody would compute.
     """
     if layers > len(raw):  # a small file can state many layers
-        raise FormatError("config", f"{layers} layers are stated, tensors of them are missing")
+        raise FormatError("settings", f"{layers} layers are stated, tensors of them are missing")
     wanted: dict[str, str] = {}
     every = [(p, n) for p, ns in names.items() for n in ((ns,) if isinstance(ns, str) else ns)]
     for part, name in every:
@@ -125,7 +125,7 @@ def assemble(design: Design, parts: Parts) -> FloatModel:
     embed = parts["embed.weight"]
     if c.vocab not in (0, len(embed)):
         raise FormatError(
-            "config", f"a vocabulary of {c.vocab} is stated, the embedding has {len(embed)} rows"
+            "settings", f"a vocabulary of {c.vocab} is stated, the embedding has {len(embed)} rows"
         )
     config = replace(c, vocab=len(embed))
     tensors["embed"] = _scaled(_looked_up(design, parts, embed), design.embed_scale)
@@ -133,7 +133,7 @@ def assemble(design: Design, parts: Parts) -> FloatModel:
         rows = parts["position.weight"][design.skipped_positions :]
         if len(rows) < c.context:
             raise FormatError(
-                "config", f"{c.context} positions are stated, the table of them has {len(rows)}"
+                "settings", f"{c.context} positions are stated, the table of them has {len(rows)}"
             )
         tensors["position"] = rows[: c.context]
     for i in range(c.layers):
@@ -205,6 +205,9 @@ def _scale_queries(design: Design, parts: Parts, tensors: Parts, at: str) -> Non
     for part, count in (("q", c.kv_heads * c.group), ("k", c.kv_heads)):
         name = f"{at}.attn.{part}"
         if c.qk_norm:
+            for key in (name, f"{name}.bias"):
+                if key in tensors:
+                    tensors[key] = _paired(design, tensors[key], count)
             gain = _gain(design, parts, f"{at}.{part}_norm")
             if gain is None:
                 raise KeyError(f"{at}.{part}_norm")
@@ -228,17 +231,22 @@ def _scale_queries(design: Design, parts: Parts, tensors: Parts, at: str) -> Non
 
 def _turned(design: Design, x: Floats, heads: int) -> Floats:
     """Rows of queries or keys in the order in which pairs turn, scaled where they do."""
-    c, turning = design.config, design.turning or design.config.head_dim
-    if not c.rope_style or (turning == c.head_dim and design.turn_scale == 1):
-        return x
-    rows = x.reshape(heads, c.head_dim, -1)
+    c = design.config
     if design.turn_scale != 1:
-        rows = rows.copy()
-        rows[:, :turning] *= np.float32(design.turn_scale)
-    if turning < c.head_dim and c.rope_style == "half":
-        first, second = np.split(np.arange(turning), 2)
-        low, high = np.split(np.arange(turning, c.head_dim), 2)
-        rows = rows[:, np.concatenate([first, low, second, high])]
+        rows = x.reshape(heads, c.head_dim, -1).copy()
+        rows[:, : design.turning or c.head_dim] *= np.float32(design.turn_scale)
+        x = rows.reshape(x.shape)
+    return _paired(design, x, heads)
+
+
+def _paired(design: Design, x: Floats, heads: int) -> Floats:
+    """Rows of queries or keys in the order in which pairs turn: those that do not, pair, too."""
+    c, turning = design.config, design.turning
+    if not turning or c.rope_style != "half":
+        return x
+    first, second = np.split(np.arange(turning), 2)
+    low, high = np.split(np.arange(turning, c.head_dim), 2)
+    rows = x.reshape(heads, c.head_dim, -1)[:, np.concatenate([first, low, second, high])]
     return np.ascontiguousarray(rows.reshape(x.shape))
 
 
@@ -248,12 +256,12 @@ def _head(design: Design, parts: Parts, tensors: Parts) -> None:
     tied = design.tied if design.tied is not None else head is None
     if tied and head is not None and not np.array_equal(head, embed):
         raise FormatError(
-            "config", "tie_word_embeddings says that the head is the embedding, but the file has "
+            "settings", "tie_word_embeddings says that the head is the embedding, but the file has "
             "another head; remove one of the two",
         )  # fmt: skip
     if not tied and head is None:
         raise FormatError(
-            "config", "tie_word_embeddings says that the head is not the embedding, but the file "
+            "settings", "tie_word_embeddings says that the head is not the embedding, but the file "
             "has no head; the model is incomplete, or it is tied after all",
         )  # fmt: skip
     scale = design.logit_scale

@@ -38,7 +38,11 @@ _HARMLESS = """
     _attn_implementation_autoset reorder_and_upcast_attn slow_but_exact gradient_checkpointing n_ctx
     temperature top_k top_p max_length min_length do_sample num_beams repetition_penalty
     length_penalty early_stopping prefix finetuning_task unsloth_fixed unsloth_version
-    cache_implementation is_decoder
+    cache_implementation is_decoder chunk_size_feed_forward torchscript use_bfloat16 pruned_heads
+    cross_attention_hidden_size diversity_penalty typical_p bad_words_ids no_repeat_ngram_size
+    encoder_no_repeat_ngram_size forced_bos_token_id forced_eos_token_id remove_invalid_values
+    exponential_decay_length_penalty suppress_tokens begin_suppress_tokens num_beam_groups
+    num_return_sequences output_scores return_dict_in_generate tf_legacy_loss max_new_tokens
 """
 HARMLESS = frozenset(_HARMLESS.split())
 
@@ -84,17 +88,18 @@ def _attention(s: Settings, dim: int, head_dim: int | None) -> tuple[int, int, i
     return kv, heads // kv, s.whole("head_dim", default=head_dim or dim // heads)
 
 
-def _turning(s: Settings, features: int, theta: float, context: int) -> Turning:
+def _turning(s: Settings, features: int, theta: float, context: tuple[int, int | None]) -> Turning:
     """The turning that settings describe, in any of the ways in which they do."""
     base = s.number("rope_theta", "rotary_emb_base", default=theta)
-    original = s.take("original_max_position_embeddings", default=None)
+    most, trained = context
+    original = s.take("original_max_position_embeddings", default=trained)
     new, old = s.part("rope_parameters"), s.part("rope_scaling")
     if new is not None and old is not None and s.take("rope_parameters") != s.take("rope_scaling"):
         raise FormatError(s.where, "rope_parameters and rope_scaling contradict each other")
     group = new or old
     if group is None:
         return plain_turning(base, features)
-    return turning_of(group, base, features, context, original)
+    return turning_of(group, base, features, most, original)
 
 
 def _partial(s: Settings, head_dim: int, usual: float) -> int:
@@ -153,6 +158,7 @@ def decoder(
     *,
     eps: float = 1e-6,
     context: int = 2048,
+    trained: int | None = None,
     theta: float = 10000.0,
     head_dim: int | None = None,
     rotary: float = 1.0,
@@ -173,6 +179,8 @@ def decoder(
         Name of the architecture.
     eps, context, theta : optional
         Of norms, positions and rotary base, where the file does not say.
+    trained : int, optional
+        Positions that the model was trained on, where the file does not say.
     head_dim, hidden : int, optional
         Where the file does not say and they do not follow from the width.
     rotary : float
@@ -201,7 +209,7 @@ def decoder(
     turning, features = Turning((), None), 0
     if rotary and style:
         features = _partial(s, width, rotary)
-        turning = _turning(s, features, theta, positions)
+        turning = _turning(s, features, theta, (positions, trained))
     most, notes = capped(positions, turning.context)
     whole = features == width and turning.base is not None
     if not s.has("max_position_embeddings") and not s.has("n_positions"):

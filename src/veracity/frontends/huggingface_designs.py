@@ -75,7 +75,7 @@ def _phi(s: Settings) -> Design:
 
 
 def _phi3(s: Settings) -> Design:
-    design = decoder(s, "phi3", eps=1e-5, context=4096, sliding=lambda _i: True)
+    design = decoder(s, "phi3", eps=1e-5, context=4096, trained=4096, sliding=lambda _i: True)
     return replace(design, fused="blocks")
 
 

@@ -102,7 +102,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "gpt_neox": Family(
         {"embed": "gpt_neox.embed_in", "final_norm": "gpt_neox.final_layer_norm",
-         "head": "embed_out", "attn_norm": _NEOX_AT + "input_layernorm",
+         "head": ("embed_out", "lm_head"), "attn_norm": _NEOX_AT + "input_layernorm",
          "mlp_norm": _NEOX_AT + "post_attention_layernorm",
          "qkv": _NEOX_AT + "attention.query_key_value", "o": _NEOX_AT + "attention.dense",
          "up": _NEOX_AT + "mlp.dense_h_to_4h", "down": _NEOX_AT + "mlp.dense_4h_to_h"},

@@ -94,7 +94,8 @@ def turning_of(
             settings.where, f"rotary scaling {kind!r}",
             f"the kinds that are known are {', '.join(_KINDS)}",
         )  # fmt: skip
-    trained = settings.take("original_max_position_embeddings", default=original)
+    inner = settings.take("original_max_position_embeddings", default=None)
+    trained = inner if original is None else original
     if trained is not None and type(trained) is not int:
         raise FormatError(settings.where, "original_max_position_embeddings is no number")
     turning = found(settings, base, features, (context, trained))

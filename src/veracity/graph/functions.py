@@ -29,6 +29,7 @@ _NAME = re.compile(
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 #: What stands for infinity; tables clip it.
 _MOST = Decimal(10) ** 9
+_MOST_FLOAT = float(_MOST)
 ZERO, ONE = Decimal(0), Decimal(1)
 
 
@@ -77,6 +78,45 @@ def _sine(x: Decimal) -> Decimal:
         n += 2
         total += term
     return total
+
+
+def _tangent(x: Decimal) -> Decimal:
+    c = _sine(x + PI / 2)
+    return _sine(x) / c if abs(c) > 1 / _MOST else _MOST.copy_sign(_sine(x))
+
+
+def _arc_tangent(x: Decimal) -> Decimal:
+    """Halved three times, then the series ``x - x^3/3 + x^5/5 - ..``."""
+    for _ in range(3):
+        x = x / (1 + (1 + x * x).sqrt())
+    power, total, n = x, x, 1
+    while abs(power) > Decimal(10) ** -55:
+        power *= -x * x
+        n += 2
+        total += power / n
+    return 8 * total
+
+
+def _arc_sine(x: Decimal) -> Decimal:
+    if abs(x) >= 1:
+        return (PI / 2).copy_sign(x)
+    return _arc_tangent(x / (1 - x * x).sqrt())
+
+
+def _grown_twice(x: Decimal, sign: int) -> Decimal:
+    """``(e^x + sign e^-x) / 2``, of at most 20."""
+    x = min(max(x, Decimal(-20)), Decimal(20))
+    return (x.exp() + sign * (-x).exp()) / 2
+
+
+def _area_sine(x: Decimal) -> Decimal:
+    return (abs(x) + (x * x + 1).sqrt()).ln().copy_sign(x) if x else ZERO
+
+
+def _area_tangent(x: Decimal) -> Decimal:
+    if abs(x) >= 1:
+        return _MOST.copy_sign(x)
+    return ((1 + x) / (1 - x)).ln() / 2
 
 
 def _log(x: Decimal) -> Decimal:
@@ -161,6 +201,26 @@ FUNCTIONS: dict[str, Pair] = {
     "sqrt": (lambda x: np.sqrt(np.maximum(x, 0)), lambda x: max(x, ZERO).sqrt()),
     "sin": (np.sin, _sine),
     "cos": (np.cos, lambda x: _sine(x + PI / 2)),
+    "tan": (
+        lambda x: np.clip(np.tan(x), -float(_MOST), float(_MOST)),
+        _tangent,
+    ),
+    "atan": (np.arctan, _arc_tangent),
+    "asin": (lambda x: np.arcsin(np.clip(x, -1, 1)), _arc_sine),
+    "acos": (lambda x: np.arccos(np.clip(x, -1, 1)), lambda x: PI / 2 - _arc_sine(x)),
+    "sinh": (lambda x: np.sinh(np.clip(x, -20, 20)), lambda x: _grown_twice(x, -1)),
+    "cosh": (lambda x: np.cosh(np.clip(x, -20, 20)), lambda x: _grown_twice(x, 1)),
+    "asinh": (np.arcsinh, _area_sine),
+    "acosh": (
+        lambda x: np.arccosh(np.maximum(x, 1)),
+        lambda x: (x + (x * x - 1).sqrt()).ln() if x > 1 else ZERO,
+    ),
+    "atanh": (
+        lambda x: np.where(
+            np.abs(x) < 1, np.arctanh(np.clip(x, -1 + 1e-12, 1 - 1e-12)), _MOST_FLOAT * np.sign(x)
+        ),
+        _area_tangent,
+    ),
     "hard_swish": (
         lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
         lambda x: x * min(max(x / 6 + Decimal("0.5"), ZERO), ONE),

@@ -105,7 +105,8 @@ def accuracy(
             loss[name] += float((norm - rows[np.arange(len(targets)), targets]).sum())
         counted += len(targets)
         progress("accuracy", (i + 1) / len(windows))
-    perplexity = {k: float(np.exp(v / max(1, counted))) for k, v in loss.items()}
+    # scores may be so large that a perplexity is no number
+    perplexity = {k: float(np.exp(min(v / max(1, counted), 600.0))) for k, v in loss.items()}
     return {
         "tokens": total,
         "perplexity_float": round(perplexity["float"], 4),

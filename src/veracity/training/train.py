@@ -25,10 +25,11 @@ from veracity.training.finish import finish_run, save_finished
 from veracity.training.recipe import Plan, layers_of
 from veracity.training.runner import DESCRIPTION, Owners, RunFolder, begin_run, open_run
 from veracity.zkml.training.run import Run
+from veracity.zkml.training.state import weight_row_bits
 
 __all__ = ["SGD", "TrainedModel", "run_of", "train"]
 
-#: Logarithm of the row length of windows.
+#: Logarithm of the row length of windows, at least.
 LOG_COLUMNS = 14
 
 
@@ -102,7 +103,8 @@ def run_of(plan: Plan, owners: Owners, base: Base | None = None) -> Run:
     block = recipe.settle or 1
     window = min(plan.window, -(-recipe.steps // block) * block)
     public = None if base is None else base.public
-    run = Run(recipe, tuple(sets), window, LOG_COLUMNS, plan.beacon, public)
+    columns = max(LOG_COLUMNS, weight_row_bits(recipe))
+    run = Run(recipe, tuple(sets), window, columns, plan.beacon, public)
     run.check()
     return run
 

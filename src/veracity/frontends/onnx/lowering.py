@@ -40,6 +40,8 @@ class Call:
         What it reads; None for an input that is left out.
     integers : bool
         Whether all values it reads are integers.
+    wanted : frozenset of str
+        What other nodes read and what is shown, as far as this one makes it.
     """
 
     net: FloatNetwork
@@ -47,6 +49,7 @@ class Call:
     opset: int
     given: tuple[Sym | Array | None, ...]
     integers: bool
+    wanted: frozenset[str]
 
     def has(self, i: int) -> bool:
         """Whether input ``i`` is there."""
@@ -191,14 +194,16 @@ def trace(
         Mean and deviation of inputs that are bytes (:class:`Traceable`).
     """
     from veracity.frontends.onnx import (
+        ops_index,
         ops_linear,
         ops_logic,
         ops_pointwise,
         ops_recurrent,
+        ops_scaling,
         ops_shape,
     )
 
-    _ = ops_linear, ops_logic, ops_pointwise, ops_recurrent, ops_shape
+    _ = ops_index, ops_linear, ops_logic, ops_pointwise, ops_recurrent, ops_scaling, ops_shape
     net = FloatNetwork(dict(dims))
     found = Traced(net)
     known: dict[str, Sym | Array | None] = {"": None, **graph.constants, **constants}
@@ -214,7 +219,7 @@ def trace(
             lost |= set(node.outputs)
             continue
         try:
-            results = _lower(net, node, graph.opset, known, integers)
+            results = _lower(net, node, graph.opset, known, integers, needed)
         except (UsageError, ValueError, IndexError, KeyError, TypeError, OverflowError,
                 ZeroDivisionError) as error:  # fmt: skip
             lost |= set(node.outputs)
@@ -248,6 +253,7 @@ def _lower(
     opset: int,
     known: Mapping[str, Sym | Array | None],
     integers: set[str],
+    needed: set[str],
 ) -> list[Sym | Array]:
     given = tuple(known[name] for name in node.inputs)
     if not any(isinstance(x, Sym) for x in given) or node.op in ("Shape", "Size"):
@@ -256,7 +262,8 @@ def _lower(
     if node.op not in HANDLERS:
         raise UsageError("no argument for this op")
     whole = all(
-        name in integers for name, x in zip(node.inputs, given, strict=True) if isinstance(x, Sym)
+        name in integers if isinstance(x, Sym) else x is None or x.dtype.kind != "f"
+        for name, x in zip(node.inputs, given, strict=True)
     )
     tops = {op.name for op in net.ops if op.kind == "top"}
     if node.op not in AFTER_TOP and any(
@@ -265,7 +272,9 @@ def _lower(
         raise UsageError("reads an arg max, which can be an output only")
     if node.op not in LAZY:
         given = tuple(net.force(x) if isinstance(x, Sym) else x for x in given)
-    result = HANDLERS[node.op](Call(net, node, opset, given, whole))
+    result = HANDLERS[node.op](
+        Call(net, node, opset, given, whole, frozenset(needed & set(node.outputs)))
+    )
     results = [result] if isinstance(result, Sym | np.ndarray) else list(result)
     kept = node.attributes.get("to") in INTEGERS if node.op == "Cast" else whole
     if kept:

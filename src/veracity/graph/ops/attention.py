@@ -29,6 +29,7 @@ from veracity.graph.ops.base import (
     in_range,
     require,
     rounded,
+    unchanged,
     within,
 )
 from veracity.graph.port import Dims
@@ -258,5 +259,5 @@ _RULE = OpRule(_shape, _magnitude, _evaluate)
 RULES: dict[type[Op], OpRule] = {
     Attention: _RULE,
     AdjustedAttention: _RULE,
-    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax),
+    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax, over=unchanged),
 }

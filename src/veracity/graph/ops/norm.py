@@ -19,6 +19,7 @@ from veracity.graph.ops.base import (
     in_range,
     require,
     rounded,
+    unchanged,
     within,
 )
 from veracity.graph.port import Dims
@@ -127,9 +128,8 @@ def _root(op: Rsqrt, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[
     return np.asarray(found, dtype=np.int64).reshape(x.shape), {}
 
 
-_RULE = OpRule(_shape, _magnitude, _evaluate)
 RULES: dict[type[Op], OpRule] = {
-    Norm: _RULE,
-    HeadNorm: _RULE,
-    Rsqrt: OpRule(_root_shape, _root_magnitude, _root),
+    Norm: OpRule(_shape, _magnitude, _evaluate, over=unchanged),
+    HeadNorm: OpRule(_shape, _magnitude, _evaluate),
+    Rsqrt: OpRule(_root_shape, _root_magnitude, _root, over=unchanged),
 }

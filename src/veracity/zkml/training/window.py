@@ -75,7 +75,11 @@ def batch_spec(recipe: Recipe, steps: int) -> TensorSpec:
 
 
 def build_window(
-    recipe: Recipe, first: int, last: int, witness: WindowWitness | None = None
+    recipe: Recipe,
+    first: int,
+    last: int,
+    witness: WindowWitness | None = None,
+    specs: Mapping[str, TensorSpec] | None = None,
 ) -> Circuit:
     """The circuit of steps ``first .. last-1``.
 
@@ -87,11 +91,13 @@ def build_window(
         Range of steps.
     witness : WindowWitness, optional
         The prover's integers.
+    specs : mapping, optional
+        How the weights lie that it receives; a model to start from has rows of its own length.
     """
-    limits, specs = state_limits(recipe, first), state_specs(recipe, first)
+    limits, laid = state_limits(recipe, first), state_specs(recipe, first)
     given = {
         start_id(n): Given(s, None if witness is None else witness.start[n], limit=limits[n])
-        for n, s in specs.items()
+        for n, s in (laid if specs is None else specs).items()
     }
     examples = None if witness is None else witness.examples
     spec = batch_spec(recipe, last - first)
