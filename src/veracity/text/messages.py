@@ -180,6 +180,9 @@ def _is_unicode(text: str) -> bool:
 def as_messages(given: Sequence[Message | tuple[str, str] | Mapping[str, str]]) -> list[Message]:
     """Messages from ``(role, content)``, or from mappings with those two names.
 
+    A content may also be a list of ``{"type": "text", "text": ...}``, as clients of chat services
+    write it; the texts are one after the other.
+
     Raises
     ------
     UsageError
@@ -190,7 +193,7 @@ def as_messages(given: Sequence[Message | tuple[str, str] | Mapping[str, str]]) 
     out = []
     for one in given:
         if isinstance(one, Mapping):
-            pair: tuple[Any, ...] = (one.get("role"), one.get("content"))
+            pair: tuple[Any, ...] = (one.get("role"), _joined(one.get("content")))
             extra = one.keys() - {"role", "content"}
         elif isinstance(one, Message):
             pair, extra = (one.role, one.content), set()
@@ -201,6 +204,18 @@ def as_messages(given: Sequence[Message | tuple[str, str] | Mapping[str, str]]) 
         out.append(Message(*pair))
     check_messages(out)
     return out
+
+
+def _joined(content: Any) -> Any:
+    """A content's text; itself where it is no list of texts."""
+    if not isinstance(content, list) or not content:
+        return content
+    texts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
+    whole = all(
+        isinstance(text, str) and part.keys() == {"type", "text"} and part["type"] == "text"
+        for text, part in zip(texts, content, strict=True)
+    )
+    return "".join(texts) if whole else content
 
 
 def check_messages(messages: Sequence[Message]) -> None:
