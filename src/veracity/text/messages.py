@@ -210,12 +210,13 @@ def _joined(content: Any) -> Any:
     """A content's text; itself where it is no list of texts."""
     if not isinstance(content, list) or not content:
         return content
-    texts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
-    whole = all(
-        isinstance(text, str) and part.keys() == {"type", "text"} and part["type"] == "text"
-        for text, part in zip(texts, content, strict=True)
-    )
-    return "".join(texts) if whole else content
+    texts: list[str] = []
+    for part in content:
+        text = part.get("text") if isinstance(part, Mapping) else None
+        if not isinstance(text, str) or part != {"type": "text", "text": text}:
+            return content
+        texts.append(text)
+    return "".join(texts)
 
 
 def check_messages(messages: Sequence[Message]) -> None:
