@@ -143,6 +143,7 @@ def proved_run(
         folder.train(note)
         took = time.perf_counter() - started
         weights, _ = folder.last_weights()
+        start = {name: b.tensor for name, b in folder.start.items()}
         finished = finish_run(folder)
     verify_data(engine, owner[0])
     checked = verify_training(finished[3], finished[1], [owner[0]])
@@ -159,6 +160,13 @@ def proved_run(
         "proof_bytes": size,
         "proof_bytes_per_step": size // steps,
         "verify_s": round(checked.seconds, 3),
+        "accuracy_float": float_accuracy(
+            run.recipe,
+            run.start_seed,
+            run.rows(start, 0, steps),
+            pictures,
+            np.array([plan.lr * 0.5 * (1 + np.cos(np.pi * t / steps)) for t in range(steps)]),
+        ),
         "accuracy_exact": accuracy(
             predict(run.recipe, weights, pictures.test[0]), pictures.test[1]
         ),

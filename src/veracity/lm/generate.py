@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from veracity.graph import Program, State
 from veracity.graph.sampling import Sampling
 from veracity.lm.text_decoder import check_tokens, context_of, step
 
-__all__ = ["generate"]
+__all__ = ["generate", "tokens"]
 
 
 def generate(
@@ -53,14 +53,54 @@ def generate(
     ------
     RangeError, UsageError
     """
-    check_tokens(program, prompt)
-    state, answer, feed = State(), [], list(prompt)
-    for _ in range(max_new_tokens):
-        token = step(program, weights, feed, state, integers, sampling)
+    answer: list[int] = []
+    drawn = tokens(program, weights, prompt, max_new_tokens, stop_ids, integers, sampling)
+    for token in drawn:
         answer.append(token)
         if on_token is not None:
             on_token(token)
-        if token in stop_ids or ended(answer) or state.position >= context_of(program):
+        if ended(answer):
             break
-        feed = [token]
     return answer
+
+
+def tokens(
+    program: Program,
+    weights: Mapping[str, NDArray[np.integer]],
+    prompt: Sequence[int],
+    max_new_tokens: int,
+    stop_ids: Collection[int] = (),
+    integers: Integers | None = None,
+    sampling: Sampling | None = None,
+) -> Iterator[int]:
+    """The model's answer, a token each time one is asked for.
+
+    Parameters
+    ----------
+    program : Program
+        A text decoder.
+    weights : mapping
+        Integers by name.
+    prompt : sequence of int
+        Prompt token ids.
+    max_new_tokens : int
+        Most tokens of the answer (fewer where the context ends).
+    stop_ids : collection of int
+        Tokens that end the answer; they are part of it.
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
+    sampling : Sampling, optional
+        How tokens are drawn; greedily where not given.
+
+    Raises
+    ------
+    RangeError, UsageError
+    """
+    check_tokens(program, prompt)
+    state, feed = State(), list(prompt)
+    for _ in range(max_new_tokens):
+        token = step(program, weights, feed, state, integers, sampling)
+        yield token
+        if token in stop_ids or state.position >= context_of(program):
+            return
+        feed = [token]
