@@ -63,7 +63,7 @@ def test_a_drawn_answer_to_a_conversation(model: Talker, drawn: Proof) -> None:
     assert found.prompt_after.endswith("assistant\n")
     assert found.draw is not None
     assert "neither side" in found.draw.seed
-    assert "drawn" in found.proved
+    assert "sampled" in found.proved
     assert "other nonces" in found.not_proved
     assert found.to_plain()["draw"]["temperature"] == "0.9"
     with_nothing = check(model, drawn)

@@ -351,7 +351,7 @@ def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
         ended = f"ended by the model with {quoted(result.ended_by)}"
     rows.append(("end", ended))
     if result.draw is not None:
-        rows.append(("drawn", f"at temperature {result.draw.temperature}"))
+        rows.append(("sampled", f"at temperature {result.draw.temperature}"))
         rows += [("nonce", result.draw.nonce)] * bool(result.draw.nonce)
         rows += [("receipt", result.draw.receipt)] * bool(result.draw.receipt)
         rows.append(("seed", result.draw.seed))

@@ -11,7 +11,7 @@ __all__ = ["DRAWN", "NOT_DRAWN_ALONE", "Draw", "compare_drawing"]
 
 #: Takes the place of "each token the most likely one".
 DRAWN = (
-    "each token drawn: the largest sum of logit and noise, where the noise is that of this "
+    "each token sampled: the largest sum of logit and noise, where the noise is that of this "
     "temperature and follows from model, prompt, temperature and the two nonces alone"
 )
 #: Added to what is not proved.

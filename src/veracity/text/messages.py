@@ -14,7 +14,16 @@ from typing import Any
 
 from veracity.errors import FormatError, UsageError
 
-__all__ = ["ROLES", "ChatFrame", "Message", "Part", "as_messages", "check_messages", "encode_parts"]
+__all__ = [
+    "ROLES",
+    "ChatFrame",
+    "Message",
+    "Part",
+    "as_messages",
+    "check_messages",
+    "encode_parts",
+    "is_unicode",
+]
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 1 << 10
@@ -166,14 +175,15 @@ def _joint(value: object, where: str, marks: Callable[[int], bool]) -> Parts | N
     for part in value:
         text = isinstance(part, str) and part and len(part.encode("utf-8", "replace"))
         if text:
-            if text > MAX_PART_BYTES or not _is_unicode(part):
+            if text > MAX_PART_BYTES or not is_unicode(part):
                 raise FormatError(where, "a chat frame's text is too long, or no text")
         elif type(part) is not int or not marks(part):
             raise FormatError(where, "a chat frame holds something that is neither text nor mark")
     return tuple(value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text has no half of a character."""
     return not any(0xD800 <= ord(c) < 0xE000 for c in text)
 
 
