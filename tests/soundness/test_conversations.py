@@ -25,7 +25,7 @@ from veracity.progress import silent
 from veracity.proving import prompts
 from veracity.proving.prove import answer_tokens, prove, prove_tokens
 from veracity.proving.verify import VerifiedAnswer, verify
-from veracity.text.messages import ChatFrame, Message
+from veracity.text.chat import ChatFrame, Message
 
 pytest.importorskip("jinja2")
 pytest.importorskip("tokenizers")

@@ -15,7 +15,7 @@ from veracity.frontends.gguf_tokenizer import gguf_tokenizer
 from veracity.lm.tokenizer import Tokenizer
 from veracity.lm.tokenizer_json import ALPHABET, byte_level_json
 from veracity.proving.tokens import token_facts
-from veracity.text.messages import ChatFrame, Message, as_messages, check_messages, encode_parts
+from veracity.text.chat import ChatFrame, Message, as_messages, check_messages, encode_parts
 from veracity.text.words import GPT2
 
 pytest.importorskip("jinja2")

@@ -12,7 +12,7 @@ from veracity.errors import FormatError, VerificationError
 from veracity.formats.drawing import Drawing
 from veracity.formats.proof import Proof, statement_context
 from veracity.text import ByteLevel, Pieces, Rule
-from veracity.text.messages import Message
+from veracity.text.chat import Message
 from veracity.text.shown import MAX_TEXT_BYTES, Shown, ShownAnswer
 from veracity.text.table import MAX_PIECE, PromptFrame, TokenTable
 from veracity.text.words import DIGITS, GPT2

@@ -13,7 +13,7 @@ import click
 from veracity.codec import read_file
 from veracity.codec.files import Source
 from veracity.errors import UsageError
-from veracity.text.messages import ROLES
+from veracity.text.chat import ROLES
 from veracity.text.shown import MAX_TEXT_BYTES
 
 __all__ = [

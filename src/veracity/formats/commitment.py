@@ -31,7 +31,7 @@ from veracity.codec.files import Source, name_of
 from veracity.errors import FormatError
 from veracity.graph import Program
 from veracity.lm.text_decoder import is_text_decoder, vocabulary_of
-from veracity.text.messages import ChatFrame
+from veracity.text.chat import ChatFrame
 from veracity.text.table import MAX_TABLE_BYTES, PromptFrame, TokenTable
 from veracity.zkml import ModelCommitment
 

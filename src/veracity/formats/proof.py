@@ -26,7 +26,7 @@ from veracity.codec import (
 from veracity.codec.files import Source, name_of
 from veracity.errors import UsageError
 from veracity.formats.drawing import Drawing
-from veracity.text.messages import ROLES, Message, is_unicode
+from veracity.text.chat import ROLES, Message, is_unicode
 
 __all__ = ["Proof"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from veracity.errors import UsageError
-from veracity.text.messages import ChatFrame, Message, Part
+from veracity.text.chat import ChatFrame, Message, Part
 
 __all__ = ["split_frame"]
 

@@ -12,7 +12,7 @@ from veracity.errors import FormatError, UnsupportedModelError
 from veracity.frontends.chat_template import split_frame
 from veracity.lm.tokenizer import Tokenizer
 from veracity.text import ByteLevel, SentencePiece
-from veracity.text.messages import ChatFrame, Part
+from veracity.text.chat import ChatFrame, Part
 from veracity.text.sentencepiece import Prefix
 
 __all__ = ["Stated", "build_tokenizer", "padded_table"]

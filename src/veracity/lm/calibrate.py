@@ -17,7 +17,7 @@ from veracity.lm.quantise import build_program
 from veracity.lm.scales import Range
 from veracity.lm.text_decoder import logits
 from veracity.lm.tokenizer import Tokenizer
-from veracity.text.messages import Message
+from veracity.text.chat import Message
 
 __all__ = ["accuracy", "bundled_text", "calibrate_model", "observe_ranges"]
 

@@ -19,7 +19,7 @@ from typing import Any
 from veracity.errors import FormatError, UsageError
 from veracity.lm.tokenizer_rules import stated_rule
 from veracity.text import Encoder, Pieces, Rule
-from veracity.text.messages import ChatFrame, Part, encode_parts
+from veracity.text.chat import ChatFrame, Part, encode_parts
 
 __all__ = ["Tokenizer", "from_pieces"]
 

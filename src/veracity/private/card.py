@@ -16,7 +16,7 @@ from veracity.formats.program import ProgramFile
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.lm.tokenizer import Tokenizer
-from veracity.text.messages import Message
+from veracity.text.chat import Message
 
 __all__ = ["Card", "store_card", "stored_card"]
 

@@ -1,6 +1,6 @@
 """What was asked: from words to token ids for a prover, and back for a verifier.
 
-Both put a conversation together by one frame (:mod:`veracity.text.messages`); the proof has its
+Both put a conversation together by one frame (:mod:`veracity.text.chat`); the proof has its
 messages beside the token ids, and the verifier makes the ids again from them. So no message can be
 read as two, or as part of the template.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof
-from veracity.text.messages import ChatFrame, Message, Part, as_messages, encode_parts
+from veracity.text.chat import ChatFrame, Message, Part, as_messages, encode_parts
 from veracity.text.shown import MAX_TEXT_BYTES
 from veracity.text.table import TokenTable
 

@@ -27,7 +27,7 @@ from veracity.lm.generate import generate
 from veracity.lm.text_decoder import context_of, ports_of
 from veracity.progress import Progress, silent
 from veracity.proving.prompts import Given, conversation_of, form_of
-from veracity.text.messages import Message
+from veracity.text.chat import Message
 from veracity.text.table import PromptFrame, TokenTable
 from veracity.work.links import Workers, prove_chain
 from veracity.work.memory import plan_links

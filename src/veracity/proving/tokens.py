@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from veracity.lm.tokenizer import Tokenizer
-from veracity.text.messages import ChatFrame, Message, Part
+from veracity.text.chat import ChatFrame, Message, Part
 from veracity.text.shown import show
 
 __all__ = ["example_of", "token_facts"]

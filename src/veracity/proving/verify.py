@@ -23,7 +23,7 @@ from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, voca
 from veracity.progress import Progress, silent
 from veracity.proving.drawn import DRAWN, NOT_DRAWN_ALONE, Draw, compare_drawing
 from veracity.proving.prompts import Given, conversation_of, form_of, read_prompt, shown_messages
-from veracity.text.messages import Message, as_messages
+from veracity.text.chat import Message, as_messages
 from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
