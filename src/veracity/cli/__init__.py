@@ -29,6 +29,8 @@ COMMANDS = {
     "inspect": "verify.inspect",
     "serve": "serve.serve",
     "api-key": "serve.api_key",
+    "sign": "sign.sign",
+    "receipt": "receipt.receipt",
     "bench": "bench.bench",
     "private": "private.private",
     "completion": "completion.completion",
