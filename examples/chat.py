@@ -1,8 +1,8 @@
 """A conversation with SmolLM2: a system prompt, two turns, both answers drawn, proved and verified.
 
-For each turn the server fixes a nonce first and gives its receipt; then the user tells a nonce of
+For each turn the server fixes a nonce first and tells its digest; then the user tells a nonce of
 its own. The seed of the draw comes from both, so neither side can choose among answers. The
-verifier insists on messages, nonce and receipt. Run it with ``make demo-chat``.
+verifier insists on messages and both nonces. Run it with ``make demo-chat``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     talk = [("system", SYSTEM)]
     for turn, question in enumerate(QUESTIONS, 1):
         server = ServerNonce.new()
-        receipt = server.receipt  # the user has it before it tells its nonce
+        told = server.digest  # the user has it before it tells its nonce
         nonce = secrets.token_hex(16)
         talk.append(("user", question))
         started = time.perf_counter()
@@ -49,7 +49,7 @@ def main() -> None:
         )  # fmt: skip
         proved = time.perf_counter()
         data = result.proof.to_bytes()
-        expected = {"messages": talk, "temperature": chosen.temperature, "receipt": receipt}
+        expected = {"messages": talk, "temperature": chosen.temperature, "server_nonce": told}
         found = veracity.verify(data, commitment, nonce=nonce, **expected)
         checked = time.perf_counter()
         print(f"\nturn {turn}: {question}\n  {found.answer.strip()}")

@@ -55,7 +55,7 @@ def check(model: Talker, proof: Proof, **expected: Any) -> VerifiedAnswer:
 def test_a_drawn_answer_to_a_conversation(model: Talker, drawn: Proof) -> None:
     assert Proof.from_bytes(drawn.to_bytes()) == drawn
     found = check(
-        model, drawn, messages=TALK, temperature=0.9, nonce="c0ffee", receipt=SERVER.receipt
+        model, drawn, messages=TALK, temperature=0.9, nonce="c0ffee", server_nonce=SERVER.digest
     )
     assert [(m.role, m.content) for m in found.messages] == TALK
     assert found.prompt == "a b"
@@ -77,7 +77,7 @@ def test_a_drawn_answer_to_a_conversation(model: Talker, drawn: Proof) -> None:
     [
         {"messages": TALK[1:]}, {"messages": [*TALK[:-1], ("user", "a  b")]}, {"prompt": "a b"},
         {"temperature": "0.8"}, {"temperature": 0}, {"nonce": "c0ffef"},
-        {"receipt": "00" * 32},
+        {"server_nonce": "00" * 32},
     ],
 )  # fmt: skip
 def test_other_expectations_are_a_mismatch(
@@ -353,10 +353,10 @@ def test_the_command_line(model: Talker) -> None:
     model.secret.save_pair(secret, public)
     nonce, out = folder / "n.vnonce", folder / "drawn.vproof"
     run = CliRunner().invoke
-    made = run(main, ["receipt", str(nonce), "--json"])
+    made = run(main, ["nonce", str(nonce), "--json"])
     assert made.exit_code == 0
-    receipt = made.output.split('"receipt": "')[1][:64]
-    again = run(main, ["receipt", str(nonce)])
+    told = made.output.split('"digest": "')[1][:64]
+    again = run(main, ["nonce", str(nonce)])
     assert again.exit_code == 2
     done = run(
         main,
@@ -364,14 +364,14 @@ def test_the_command_line(model: Talker) -> None:
          "--nonce", "aa", "--server-nonce", str(nonce), "--out", str(out), "-q"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    told = run(
+    checked = run(
         main,
         ["verify", str(out), "--commitment", str(public), *said(TALK), "--nonce", "aa",
-         "--receipt", receipt, "-q"],
+         "--server-nonce", told, "-q"],
     )  # fmt: skip
-    assert told.exit_code == 0, told.output
-    for word in ("ACCEPTED", "be kind", "at temperature 0.7", "neither side", receipt[:20]):
-        assert word in told.output
+    assert checked.exit_code == 0, checked.output
+    for word in ("ACCEPTED", "be kind", "at temperature 0.7", "neither side", told[:20]):
+        assert word in checked.output
     refused = run(main, ["verify", str(out), "--commitment", str(public), "--nonce", "ab", "-q"])
     assert refused.exit_code == 1
     assert "nonce" in refused.output

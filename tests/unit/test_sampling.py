@@ -213,14 +213,14 @@ def test_no_nonces(given: str) -> None:
         read_nonce(given)
 
 
-def test_a_servers_nonce_keeps_to_its_receipt(tmp_path: Path) -> None:
+def test_a_servers_nonce_keeps_to_its_digest(tmp_path: Path) -> None:
     path = tmp_path / "n.vnonce"
     made = ServerNonce.new()
     made.save(path)
     assert path.stat().st_mode & 0o777 == 0o600
     again = ServerNonce.load(path)
     assert again == made
-    assert again.receipt == Drawing(1, b"", made.nonce).receipt != ServerNonce.new().receipt
+    assert again.digest == Drawing(1, b"", made.nonce).server_digest != ServerNonce.new().digest
     data = path.read_bytes()
     for broken in (data[:-1], data + b"x", data[:-33], b""):
         with pytest.raises(FormatError):

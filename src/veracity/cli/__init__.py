@@ -23,7 +23,7 @@ COMMANDS = {
     "commit": "proving.commit",
     "estimate": "estimate.estimate",
     "prove": "prove.prove",
-    "receipt": "prove.receipt",
+    "nonce": "prove.nonce",
     "evaluate": "evaluate.evaluate",
     "verify": "verify.verify",
     "inspect": "verify.inspect",

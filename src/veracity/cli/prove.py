@@ -1,4 +1,4 @@
-"""The commands of whoever answers with a model: prove, and the receipt of a nonce."""
+"""The commands of whoever answers with a model: prove, and a nonce for a draw."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from veracity.formats.proof import Proof
 from veracity.progress import PHASES
 from veracity.proving.prove import prove as prove_answer
 
-__all__ = ["prove", "receipt"]
+__all__ = ["nonce", "prove"]
 
 
 def require_pipe(as_json: bool) -> None:
@@ -78,7 +78,7 @@ def require_pipe(as_json: bool) -> None:
 @click.option(
     "--server-nonce",
     type=FILE,
-    help="The server's part: a file that `veracity receipt` made; for one answer only.",
+    help="The server's part: a file that `veracity nonce` made; for one answer only.",
 )
 @click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
 @click.option(
@@ -226,7 +226,7 @@ def drawn_facts(proof: Proof) -> dict[str, str]:
     return {
         "temperature": drawing.shown_temperature,
         "nonce": drawing.user_nonce.hex(),
-        "receipt": drawing.receipt,
+        "server_nonce": drawing.server_digest,
     }
 
 
@@ -234,17 +234,17 @@ def drawn_facts(proof: Proof) -> dict[str, str]:
 @click.argument("file", type=NewFile())
 @force_option
 @json_option
-def receipt(file: Path, force: bool, as_json: bool) -> None:
-    """Make a server's nonce for one drawn answer, and print its receipt.
+def nonce(file: Path, force: bool, as_json: bool) -> None:
+    """Make a server's nonce for one drawn answer, and print its digest.
 
-    Give the receipt to the user before the user tells a nonce; keep FILE to yourself until then and
-    prove with --server-nonce FILE. The user verifies with --nonce and --receipt, and knows that
-    neither side chose among answers.
+    Tell the digest to the user before the user tells a nonce; keep FILE to yourself until then and
+    prove with --server-nonce FILE. The user verifies with --nonce and --server-nonce, and knows
+    that neither side chose among answers.
     """
     check_target(file, b"VNCE", force=force)
     made = ServerNonce.new()
     made.save(file)
     if as_json:
-        emit_json({"file": str(file), "receipt": made.receipt})
+        emit_json({"file": str(file), "digest": made.digest})
         return
-    show_table([("secret", f"{file}: for one answer, mode 0600"), ("receipt", made.receipt)])
+    show_table([("secret", f"{file}: for one answer, mode 0600"), ("digest", made.digest)])

@@ -72,7 +72,9 @@ EXCERPT = 40
 @message_option
 @click.option("--temperature", metavar="T", help="Expect a draw at this temperature; 0 for none.")
 @click.option("--nonce", metavar="HEX", help="Your own nonce: the prover chose no other.")
-@click.option("--receipt", metavar="HEX", help="The receipt you had before you told your nonce.")
+@click.option(
+    "--server-nonce", metavar="HEX", help="The digest that the server told before you told yours."
+)
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
@@ -103,7 +105,7 @@ def verify(
     messages: tuple[str, ...],
     temperature: str | None,
     nonce: str | None,
-    receipt: str | None,
+    server_nonce: str | None,
     answer: str | None,
     raw: bool,
     context: str | None,
@@ -127,7 +129,7 @@ def verify(
     if [str(proof), str(commitment), str(prompt_file)].count("-") > 1:
         raise UsageError("standard input holds one file only; name the others")
     expected = given_words(prompt, prompt_file)
-    drawn = (temperature, nonce, receipt, *messages)
+    drawn = (temperature, nonce, server_nonce, *messages)
     pinned, given = Commitment.load(stream(commitment)), load_proof(stream(proof))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     trained: VerifiedTraining | None = None
@@ -195,7 +197,7 @@ def verify(
                 messages=given_messages(messages),
                 temperature=temperature,
                 nonce=nonce,
-                receipt=receipt,
+                server_nonce=server_nonce,
                 answer=answer,
                 raw=raw,
                 digest=digest,
@@ -353,7 +355,8 @@ def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
     if result.draw is not None:
         rows.append(("sampled", f"at temperature {result.draw.temperature}"))
         rows += [("nonce", result.draw.nonce)] * bool(result.draw.nonce)
-        rows += [("receipt", result.draw.receipt)] * bool(result.draw.receipt)
+        server = result.draw.server_nonce
+        rows += [("server's nonce", f"SHA-256 {server}")] * bool(server)
         rows.append(("seed", result.draw.seed))
     return rows
 

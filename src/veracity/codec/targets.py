@@ -37,7 +37,7 @@ _PRECIOUS = {
     SECRET: "it opens an earlier commitment, which nobody could prove with any more",
     COMMITMENT: "it may be published already, and proofs refer to it",
     b"VDAT": "it may be published already, and training proofs refer to it",
-    b"VNCE": "its receipt may be given already, and answers are drawn with no other",
+    b"VNCE": "its digest may be told already, and answers are drawn with no other",
     b"VDSC": "it opens an earlier data set, which nobody could train on with a proof any more",
 }
 

@@ -1,8 +1,8 @@
 """How an answer was drawn: temperature, and the nonces that its seed comes from.
 
 Who picks a seed picks among answers. So it comes from the model, the prompt, the temperature and
-two nonces, the user's and the server's. A server commits to its nonce (a receipt, the SHA-256 of
-it) before it knows the user's; then neither of them could choose.
+two nonces, the user's and the server's. A server commits to its nonce (by its SHA-256)
+before it knows the user's; then neither of them could choose.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Drawing:
         return Sampling(hashlib.sha256(framed).digest(), self.temperature)
 
     @property
-    def receipt(self) -> str:
-        """What the server would have said of its nonce beforehand; empty where it has none."""
-        return receipt_of(self.server_nonce) if self.server_nonce else ""
+    def server_digest(self) -> str:
+        """What the server would have told of its nonce beforehand; empty where it has none."""
+        return digest_of(self.server_nonce) if self.server_nonce else ""
 
     @property
     def shown_temperature(self) -> str:
@@ -105,9 +105,9 @@ class ServerNonce:
         return cls(os.urandom(NONCE_BYTES))
 
     @property
-    def receipt(self) -> str:
+    def digest(self) -> str:
         """What may be told beforehand, hexadecimal."""
-        return receipt_of(self.nonce)
+        return digest_of(self.nonce)
 
     def save(self, path: str | Path) -> None:
         """Write it to a file of mode 0600."""
@@ -133,9 +133,9 @@ class ServerNonce:
         return cls(nonce)
 
 
-def receipt_of(nonce: bytes) -> str:
+def digest_of(nonce: bytes) -> str:
     """SHA-256 of a server's nonce, hexadecimal."""
-    return hashlib.sha256(b"veracity receipt v1\0" + nonce).hexdigest()
+    return hashlib.sha256(b"veracity server nonce v1\0" + nonce).hexdigest()
 
 
 def read_temperature(given: float | str) -> int:

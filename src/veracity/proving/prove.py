@@ -89,7 +89,7 @@ def prove(
     nonce : str
         What the user gives to the seed of the draw, at most 64 bytes in hexadecimal digits.
     server_nonce : ServerNonce or path, optional
-        What the server gives to it; whoever has its receipt can check that it was fixed before.
+        What the server gives to it; whoever was told its digest can check that it was fixed before.
     context : str
         What the proof is bound to beside its words, so that it answers one request and no other: a
         nonce or a case number of who asks. At most 4096 bytes; part of the proof, public.

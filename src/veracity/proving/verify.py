@@ -176,7 +176,7 @@ def verify(
     raw: bool = False,
     temperature: float | str | None = None,
     nonce: str | None = None,
-    receipt: str | None = None,
+    server_nonce: str | None = None,
     digest: str | None = None,
     context: str | None = None,
     max_time: float = MAX_TIME,
@@ -206,8 +206,9 @@ def verify(
         At which the caller expects the answer to have been drawn; 0 for the most likely tokens.
     nonce : str, optional
         The caller's own nonce, hexadecimal: without it the prover may have chosen another.
-    receipt : str, optional
-        What the server said of its nonce before it knew the caller's, 64 hexadecimal digits.
+    server_nonce : str, optional
+        The digest that the server told of its nonce before it knew the caller's, 64 hexadecimal
+        digits.
     digest : str, optional
         The commitment's digest as its publisher announces it, 64 hexadecimal digits; any other
         commitment is refused.
@@ -255,7 +256,7 @@ def verify(
     if temperature is not None:
         wanted = 0 if str(temperature) in ("0", "0.0") else read_temperature(temperature)
     own = None if nonce is None else read_nonce(nonce)
-    told = None if receipt is None else read_digest(receipt, "receipt")
+    told = None if server_nonce is None else read_digest(server_nonce, "server's nonce")
     announced = None if digest is None else read_digest(digest)
     if context is not None:
         check_context(context)
@@ -339,7 +340,7 @@ def verify(
         messages=asked.messages,
         draw=None
         if given.drawing is None
-        else Draw.of(given.drawing, nonce is not None, receipt is not None),
+        else Draw.of(given.drawing, nonce is not None, server_nonce is not None),
     )
 
 
