@@ -30,6 +30,7 @@ from veracity.formats.images import image_bytes, read_image
 from veracity.formats.npy import array_bytes, read_array
 from veracity.formats.program import load_program_file, save_program_file
 from veracity.formats.proof import Proof
+from veracity.formats.seal import Seal, SealKey
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import Checkpoint, RunDescription, TrainingProof, WindowFile
@@ -40,6 +41,7 @@ from veracity.private.card import Card
 from veracity.text import Pieces
 from veracity.text.table import TokenTable
 from veracity.zkml import ModelCommitment, ModelOpening
+from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.training.data import DataCommitment
 from veracity.zkml.training.run import RunProof
 
@@ -75,6 +77,20 @@ TENSORS = TensorProof("ab" * 32, {"x": bytes(32)}, {"a": bytes(32), "b": bytes(3
 def test_proofs_about_tensors(data: bytes) -> None:
     proof = parsed(lambda: TensorProof.from_bytes(data))
     assert proof is None or proof.to_bytes() == data
+
+
+SPEC = TensorSpec((2, 3), 4, -9, 9, 12)
+SEAL = Seal(CommittedTensor(SPEC, bytes(32 * SPEC.rows)))
+SEAL_KEY = SealKey(SEAL, bytes(range(32)), np.arange(6).reshape(2, 3))
+
+
+@given(mutated([SEAL.to_bytes(), SEAL_KEY.to_bytes()]))
+@fuzz
+def test_seals(data: bytes) -> None:
+    for kind in (Seal, SealKey):
+        for file in (data, resealed(data)):
+            found = parsed(lambda kind=kind, file=file: kind.from_bytes(file))
+            assert found is None or found.to_bytes() == file
 
 
 ACCURACY = AccuracyProof("ab" * 32, "cd" * 32, "y", np.arange(9), b"proof", (3,), "nonce")

@@ -1,4 +1,4 @@
-"""Remake the frozen proofs: a small lookup, a whole answer, a run of training.
+"""Remake the frozen proofs: a small lookup, a whole answer, a network's output, a run of training.
 
 Each remake is a line of CHANGELOG.
 
@@ -14,11 +14,16 @@ import numpy as np
 
 from tests.support.programs import claim, small_model
 from tests.support.toy import DIMS, TABLE, make_toy, prove_toy
+from tests.support.toy_vision import network
 from tests.support.training import Trained, small_recipe, train_and_prove
 from veracity.engine import load_engine
+from veracity.graph import execute
+from veracity.graph.samples import program_over
 from veracity.zk.keys import load_key
 from veracity.zk.transcript import framed
 from veracity.zkml import ModelCommitment, Statement, commit_model, cut_places, prove
+from veracity.zkml.boundary import seal
+from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.training.data import DataCommitment, prove_form
 from veracity.zkml.training.run import Run, RunProof
 
@@ -28,6 +33,8 @@ COMMITMENT, ANSWER, CHAIN = (HERE / f"{name}_v3.hex" for name in ("model", "answ
 #: Rows of the data, its proof of form, the published model, the two windows with their cuts, the
 #: rounding.
 RUN = HERE / "run_v3.hex"
+#: A network's commitment, its sealed input, and a proof about two samples in two links.
+TENSORS = HERE / "tensors_v3.hex"
 #: Row length of the frozen model.
 LOG_COLUMNS = 12
 
@@ -65,14 +72,48 @@ def run_parts(trained: Trained) -> list[bytes]:
     return [*head, *proof.cuts, *proof.windows, proof.rounding]
 
 
-def frozen_run() -> tuple[Run, list[bytes], ModelCommitment, RunProof]:
-    """The run with its proof of form, its model, and its proof."""
-    found, data, at = [], read(RUN), 0
+def parts_of(path: Path) -> list[bytes]:
+    """What a file of several parts holds, in order."""
+    found, data, at = [], read(path), 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 8], "little")
         found.append(data[at + 8 : at + 8 + size])
         at += 8 + size
-    rows, form, model, *proof = found
+    return found
+
+
+def tensor_statement(commitment: ModelCommitment, sealed: bytes) -> Statement:
+    """A network over two samples: sealed pictures, public scores and classes."""
+    toy = network()
+    over = program_over(toy.program, 2)
+    x = np.stack([toy.inputs["x"], -toy.inputs["x"]])
+    outputs = execute(over, toy.weights, {"x": x}).outputs
+    plain = Statement(
+        over, {"x": x}, outputs, (5,), commitment=commitment, context=b"frozen",
+        committed=toy.program,
+    )  # fmt: skip
+    tensor = CommittedTensor(plain.port_spec("x"), sealed)
+    return replace(plain, inputs={"x": tensor})
+
+
+def tensor_parts() -> list[bytes]:
+    """What is frozen of a proof about tensors, in order."""
+    engine, toy = load_engine("cpu"), network()
+    key = load_key(engine, LOG_COLUMNS)
+    commitment, opening = commit_model(
+        engine, toy.program, toy.weights, log_columns=LOG_COLUMNS, key=key
+    )
+    x = np.stack([toy.inputs["x"], -toy.inputs["x"]])
+    spec = TensorSpec((2, 2, 6, 7), 8, -(1 << 15), (1 << 15) - 1, LOG_COLUMNS)
+    made = seal(engine, key, spec, x, bytes(range(32)), b"frozen")
+    statement = tensor_statement(commitment, made.tensor.data)
+    proof = prove(engine, statement, toy.weights, opening, key=key, sealed={"x": made})
+    return [commitment.to_bytes(), made.tensor.data, proof]
+
+
+def frozen_run() -> tuple[Run, list[bytes], ModelCommitment, RunProof]:
+    """The run with its proof of form, its model, and its proof."""
+    rows, form, model, *proof = parts_of(RUN)
     run = Run(small_recipe(steps=3), (DataCommitment(8, 3, rows),), 2, LOG_COLUMNS)
     cuts, windows, (rounding,) = proof[:2], proof[2:4], proof[4:]
     return run, [form], ModelCommitment.from_bytes(model), RunProof(cuts, windows, rounding)
@@ -91,6 +132,7 @@ def main() -> None:
     write(COMMITMENT, commitment.to_bytes())
     for path, statement in statements(commitment).items():
         write(path, prove(engine, statement, e.weights, opening, key=key))
+    write(TENSORS, framed(*tensor_parts()))
     write(RUN, framed(*run_parts(train_and_prove(small_recipe(steps=3)))))
 
 

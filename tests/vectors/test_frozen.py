@@ -69,6 +69,15 @@ def test_frozen_answer_verifies(path: Path) -> None:
     assert len(proof) == count(statement).proof_bytes
 
 
+def test_frozen_proof_about_tensors_verifies() -> None:
+    """So are programs over samples, sealed ports and the links between them."""
+    engine = load_engine("cpu")
+    model, sealed, proof = make.parts_of(make.TENSORS)
+    statement = make.tensor_statement(ModelCommitment.from_bytes(model), sealed)
+    verify(engine, statement, proof)
+    assert len(proof) == count(statement).proof_bytes
+
+
 def test_frozen_run_verifies() -> None:
     """So do start, order, rules of the steps and layout of a run of training."""
     engine = load_engine("cpu")

@@ -287,7 +287,17 @@ def require_pipe(as_json: bool) -> None:
 @click.option("--prompt", help="What to ask a language model.")
 @prompt_file_option
 @click.option(
-    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="An array for a network (.npy)."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's input: numbers (.npy), a picture (.png, .ppm) or what was sealed (.vskey).",
+)
+@click.option(
+    "--seal",
+    multiple=True,
+    metavar="NAME",
+    help="Commit to this input or output of a network instead of showing it.",
 )
 @click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
@@ -315,6 +325,7 @@ def prove(
     prompt: str | None,
     prompt_file: Path | None,
     inputs: tuple[str, ...],
+    seal: tuple[str, ...],
     max_new_tokens: int,
     raw: bool,
     context: str,
@@ -330,8 +341,10 @@ def prove(
 ) -> None:
     """Answer a prompt, or compute a network's output, and prove it.
 
-    The output of a network is written beside the proof, as .npy. An input with a first axis more
-    than the network's holds several samples, proved at once.
+    The output of a network is written beside the proof, as .npy, or as .png where the input is a
+    picture and the output is one. --seal NAME writes PROOF.NAME.vseal, to be published, and
+    PROOF.NAME.vskey, which opens it and is the input of a next proof about it. An input with a
+    first axis more than the network's holds several samples, proved at once.
     """
     words = given_words(prompt, prompt_file)
     opening = secret or sibling(program, ".vsec")
@@ -346,6 +359,7 @@ def prove(
                 opening,
                 inputs,
                 out,
+                seal=seal,
                 context=context,
                 force=force,
                 memory=memory,
@@ -356,6 +370,8 @@ def prove(
                 as_json=as_json,
             )
         return
+    if seal:
+        raise UsageError("--seal is for networks only")
     if piped:
         require_pipe(as_json)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -15,30 +15,49 @@ from veracity.cli.display import Bar, clock, show_table, size
 from veracity.cli.output import emit_json
 from veracity.codec import check_target
 from veracity.errors import UsageError
+from veracity.formats.images import is_image, save_image
 from veracity.formats.npy import load_array, save_array
+from veracity.formats.seal import KEY_KIND, SEAL_KIND, Seal, SealKey
 from veracity.progress import PHASES
+from veracity.proving.pictures import Picture
 
-__all__ = ["prove_arrays", "read_arrays", "read_ports", "refuse_both"]
+if TYPE_CHECKING:
+    from veracity.proving.tensors import ProvedTensors
 
-Arrays = dict[str, NDArray[Any]] | NDArray[Any]
+__all__ = ["prove_arrays", "read_ports", "read_values", "refuse_both"]
+
+#: What a file holds: an array, a :class:`Picture`, a :class:`Seal` or a :class:`SealKey`; or
+#: several of these by port. The products say which of them they take.
+Value = Any
+Values = Any
 
 
-def read_arrays(given: Sequence[str]) -> Arrays:
-    """Arrays from ``FILE`` or ``NAME=FILE`` arguments.
+def read_values(given: Sequence[str]) -> Values:
+    """Arrays, pictures and seals from ``FILE`` or ``NAME=FILE`` arguments.
 
     Raises
     ------
     UsageError, FormatError
     """
-    found: dict[str, NDArray[Any]] = {}
+    found: dict[str, Any] = {}
     for entry in given:
         name, mark, file = entry.rpartition("=")
         if not mark or Path(entry).is_file():
             if len(given) > 1:
-                raise UsageError("name each array: --input NAME=FILE")
-            return load_array(entry)
-        found[name] = load_array(file)
+                raise UsageError("name each file: --input NAME=FILE")
+            return _read_value(entry)
+        found[name] = _read_value(file)
     return found
+
+
+def _read_value(file: str) -> Value:
+    """A picture or a seal by the file's name, else an array."""
+    if is_image(file):
+        return Picture.load(file)
+    suffix = Path(file).suffix.lower()
+    if suffix == ".vseal":
+        return Seal.load(file)
+    return SealKey.load(file) if suffix == ".vskey" else load_array(file)
 
 
 def prove_arrays(
@@ -47,6 +66,7 @@ def prove_arrays(
     given: Sequence[str],
     out: Path,
     *,
+    seal: Sequence[str],
     context: str,
     force: bool,
     memory: int | None,
@@ -64,6 +84,8 @@ def prove_arrays(
         Files.
     given : sequence of str
         ``FILE`` or ``NAME=FILE`` of each input.
+    seal : sequence of str
+        Ports whose values are committed to instead of being public.
     context : str
         What the proof is bound to.
     force, quiet, as_json : bool
@@ -83,7 +105,8 @@ def prove_arrays(
         result = prove_tensors(
             program,
             secret,
-            read_arrays(given),
+            read_values(given),
+            seal=seal,
             context=context,
             memory=memory,
             jobs=jobs,
@@ -91,19 +114,28 @@ def prove_arrays(
             backend=backend,
             progress=bar,
         )
-        files = {
-            name: out.with_suffix(f".{name}.npy" if len(result.outputs) > 1 else ".npy")
-            for name in result.outputs
-        }
-        for name, path in files.items():
+        files = {n: _output_file(out, n, result) for n in result.outputs if n not in seal}
+        seals = {n: (out.with_suffix(f".{n}.vskey"), out.with_suffix(f".{n}.vseal")) for n in seal}
+        for path in files.values():
             check_target(path, reads=[program, secret], force=True)
-            save_array(path, result.outputs[name])
+        for key_path, seal_path in seals.values():
+            check_target(key_path, KEY_KIND, reads=[program, secret], force=force)
+            check_target(seal_path, SEAL_KIND, reads=[program, secret], force=force)
+        for name, path in files.items():
+            if path.suffix == ".png":
+                save_image(path, result.pictures[name].pixels)
+            else:
+                save_array(path, result.outputs[name])
+        for name, (key_path, seal_path) in seals.items():
+            result.seals[name].save_pair(key_path, seal_path)
         result.proof.save(out)
     took = time.perf_counter() - started
     facts = {
         "file": str(out),
         "outputs": {name: str(path) for name, path in files.items()},
         "rounding": result.rounding,
+        "seals": {n: {"seal": str(s), "key": str(k)} for n, (k, s) in seals.items()},
+        "pixels": {n: p.digest for n, p in result.pictures.items()},
         "samples": result.proof.samples,
         "context": context,
         "segments": len(result.proof.cuts) + 1,
@@ -117,14 +149,24 @@ def prove_arrays(
     show_table(
         [
             *(
-                (f"output {name}", f"{files[name]}: {shown(x)}")
-                for name, x in result.outputs.items()
+                (f"output {name}", f"{path}: {shown(result.outputs[name])}")
+                for name, path in files.items()
             ),
             *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
+            *(
+                (f"seal of {n}", f"{s}: publish it; {k} opens it: keep it, mode 0600")
+                for n, (k, s) in seals.items()
+            ),
             ("proof", f"{out} ({size(out.stat().st_size)}) in {clock(took)}"),
             ("commitment", result.proof.commitment_digest),
         ]
     )
+
+
+def _output_file(out: Path, name: str, result: ProvedTensors) -> Path:
+    """Where an output goes: a picture as PNG, numbers as .npy."""
+    ending = ".png" if name in result.pictures else ".npy"
+    return out.with_suffix(f".{name}{ending}" if len(result.outputs) > 1 else ending)
 
 
 def shown(x: NDArray[np.float64]) -> str:
@@ -134,8 +176,8 @@ def shown(x: NDArray[np.float64]) -> str:
     return f"{shape}: {first}{', ...' if x.size > 6 else ''}"
 
 
-def read_ports(inputs: Sequence[str], outputs: Sequence[str]) -> tuple[Arrays, Arrays]:
-    """The arrays of a statement about tensors.
+def read_ports(inputs: Sequence[str], outputs: Sequence[str]) -> tuple[Values, Values]:
+    """The values of a statement about tensors.
 
     Raises
     ------
@@ -143,7 +185,7 @@ def read_ports(inputs: Sequence[str], outputs: Sequence[str]) -> tuple[Arrays, A
     """
     if not inputs or not outputs:
         raise UsageError("a proof about tensors needs --input and --output: it does not hold them")
-    return read_arrays(inputs), read_arrays(outputs)
+    return read_values(inputs), read_values(outputs)
 
 
 def refuse_both(prompt: str | None, given: Sequence[str]) -> None:

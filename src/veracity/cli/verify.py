@@ -27,7 +27,7 @@ from veracity.proving.inspect import inspect_file, load_proof
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_accuracy import verify_accuracy
-from veracity.proving.verify_tensors import NOT_PROVED, PROVED, VerifiedTensors, verify_tensors
+from veracity.proving.verify_tensors import PROVED, VerifiedTensors, verify_tensors
 from veracity.training.verify import VerifiedTraining
 from veracity.work.effort import MAX_TIME
 
@@ -47,10 +47,18 @@ EXCERPT = 40
 )
 @click.option("--digest", metavar="HEX", help="The commitment's digest, as its publisher says.")
 @click.option(
-    "--input", "inputs", multiple=True, metavar="[NAME=]FILE", help="A network's input (.npy)."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's input: numbers (.npy), a picture (.png, .ppm) or a seal (.vseal).",
 )
 @click.option(
-    "--output", "outputs", multiple=True, metavar="[NAME=]FILE", help="A network's output (.npy)."
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A network's output, likewise.",
 )
 @click.option("--samples", type=FILE, help="The examples of a proof about accuracy (.npz).")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
@@ -273,7 +281,7 @@ def tell_tensors(
     ACCEPTED.begin()
     ACCEPTED.show(
         [
-            *((name, f"integers with SHA-256 {digest}") for name, digest in result.digests.items()),
+            *((name, port_row(result, name)) for name in result.digests),
             *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
             *([("samples", result.samples)] if result.samples else []),
             *([("bound to", exact(result.context))] if result.context else []),
@@ -281,7 +289,7 @@ def tell_tensors(
             ("commitment", result.commitment_digest),
             ("program", model.program_digest),
             ("proved", f"that {PROVED}"),
-            ("not proved", NOT_PROVED),
+            ("not proved", result.not_proved),
         ]
     )
     ACCEPTED.show(
@@ -295,6 +303,14 @@ def tell_tensors(
     )
     if trained is not None:
         ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
+
+
+def port_row(result: VerifiedTensors, name: str) -> str:
+    """What is known of a port: a picture, a seal, or integers."""
+    if name in result.pictures:
+        return str(result.pictures[name])
+    kind = "sealed, commitment" if name in result.sealed else "integers"
+    return f"{kind} with SHA-256 {result.digests[name]}"
 
 
 def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:

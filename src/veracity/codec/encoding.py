@@ -41,6 +41,8 @@ EXTENSIONS = {
     b"VWIN": "window",
     b"VPRT": "proof about tensors",
     b"VACC": "proof about accuracy",
+    b"VSEA": "seal",
+    b"VSKY": "seal key",
 }
 
 

@@ -7,7 +7,7 @@ length 1 (a batch of one) takes them along that axis; the proved program has one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from veracity.graph.port import Dims, Port
 
 __all__ = [
     "arranged",
+    "by_port",
     "example_arrays",
-    "named_arrays",
     "samples_of",
     "shown_samples",
     "to_integers",
@@ -61,16 +61,19 @@ def to_reals(port: Port, x: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.ldexp(x.astype(np.float64), -port.exponent)
 
 
-def named_arrays(
-    ports: Mapping[str, Port], given: Mapping[str, NDArray[Any]] | NDArray[Any], what: str
-) -> dict[str, NDArray[Any]]:
-    """Arrays by port; one array alone is that of the only port.
+Value = TypeVar("Value")
+
+
+def by_port(
+    ports: Mapping[str, Port], given: Mapping[str, Value] | Value, what: str
+) -> dict[str, Value]:
+    """Values by port; one alone is that of the only port.
 
     Parameters
     ----------
     ports : mapping
         Those that there are.
-    given : mapping or array
+    given : mapping or value
         By port.
     what : str
         ``input`` or ``output``, for errors.
@@ -83,10 +86,10 @@ def named_arrays(
     if not isinstance(given, Mapping):
         if len(ports) != 1:
             raise UsageError(f"name each {what}: the program has {', '.join(sorted(ports))}")
-        given = {next(iter(ports)): given}
+        return {next(iter(ports)): given}
     if set(given) != set(ports):
         raise UsageError(f"the program's {what}s are {', '.join(sorted(ports))}")
-    return {name: np.asarray(given[name]) for name in ports}
+    return {name: given[name] for name in ports}
 
 
 def example_arrays(
@@ -99,7 +102,7 @@ def example_arrays(
     UsageError
     """
     alone = len(ports) == 1 and len(given) == 1
-    return named_arrays(ports, next(iter(given.values())) if alone else given, "input")
+    return by_port(ports, next(iter(given.values())) if alone else given, "input")
 
 
 def samples_of(ports: Mapping[str, Port], arrays: Mapping[str, NDArray[Any]]) -> int:

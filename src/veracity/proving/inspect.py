@@ -24,6 +24,7 @@ from veracity.formats.data import (
 from veracity.formats.exclusion import EXCLUSION_KIND, ExclusionProof
 from veracity.formats.proof import KIND as PROOF
 from veracity.formats.proof import Proof
+from veracity.formats.seal import KEY_KIND, SEAL_KIND, Seal, SealKey
 from veracity.formats.secret import KIND as SECRET
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import KIND as TENSORS
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     OfTraining = DataFile | DataSecret | RowOpening | ExclusionProof
     AnyProof = Proof | TensorProof | AccuracyProof | TrainingProof
     AnyFile = (
-        Commitment | Secret | AnyProof | OfTraining | ProgramFile | NetworkFile
+        Commitment | Secret | Seal | SealKey | AnyProof | OfTraining | ProgramFile | NetworkFile
     )  # fmt: skip
 
 __all__ = ["inspect_file", "load", "load_proof"]
@@ -60,7 +61,7 @@ def load(source: Source) -> AnyFile:
     Returns
     -------
     Commitment, Secret, Proof, TensorProof, AccuracyProof, TrainingProof, DataFile, DataSecret,
-    RowOpening, ExclusionProof, ProgramFile or NetworkFile
+    RowOpening, ExclusionProof, Seal, SealKey, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -89,6 +90,8 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
         PROOF: Proof.load,
         TENSORS: TensorProof.load,
         ACCURACY_KIND: AccuracyProof.load,
+        SEAL_KIND: Seal.load,
+        KEY_KIND: lambda what: SealKey.load(what, shared=shared),
         DATA_KIND: DataFile.load,
         SECRET_KIND: DataSecret.load,
         ROW_KIND: RowOpening.load,
@@ -153,6 +156,19 @@ def inspect_file(source: Source) -> dict[str, Any]:
         }
     if isinstance(content, DataFile | DataSecret | RowOpening | ExclusionProof | TrainingProof):
         return {**training_facts(content), "bytes": size}
+    if isinstance(content, Seal | SealKey):
+        public = content if isinstance(content, Seal) else content.seal
+        spec = public.tensor.spec
+        opens = isinstance(content, SealKey)
+        return {
+            "kind": "seal key (keep it)" if opens else "seal (public; shows no values)",
+            "bytes": size,
+            "seal": public.digest,
+            "dims": list(spec.dims),
+            "exponent": spec.exponent,
+            "range": [spec.low, spec.high],
+            **(mode_facts(source) if opens else {}),
+        }
     if isinstance(content, AccuracyProof):
         return {
             "kind": "proof about accuracy (says nothing until it is verified)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,36 @@ from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.formats.program import NetworkFile
 from veracity.formats.proof import check_context
+from veracity.formats.seal import SealKey
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import TensorProof, tensor_context, values_digest
 from veracity.graph import Program, State, Trace, execute
 from veracity.graph.evaluate import run_ops
 from veracity.graph.ops.base import Run
+from veracity.graph.port import Port
 from veracity.graph.samples import program_over
 from veracity.progress import Progress, silent
 from veracity.proving.grid import (
     arranged,
-    named_arrays,
+    by_port,
     samples_of,
     shown_samples,
     to_integers,
     to_reals,
 )
+from veracity.proving.pictures import Picture, picture_of, port_values
 from veracity.proving.prove import load_secret
+from veracity.proving.sealing import open_seal, seal_values
 from veracity.work.links import Workers, prove_chain
 from veracity.work.memory import plan_links
 from veracity.work.programs import load_network, page_weights, weights_digest
+from veracity.zkml.statement import PortValue
 
 __all__ = ["ProvedTensors", "check_network", "computed", "prove_tensors"]
+
+
+#: What an input may be given as.
+Given = NDArray[Any] | Picture | SealKey
 
 
 @dataclass(frozen=True)
@@ -53,18 +62,25 @@ class ProvedTensors:
         Largest error of each input's rounding to its port's grid.
     proof : TensorProof
         To be written beside the outputs.
+    seals : dict
+        What opens each port that was to be sealed; keep it, and publish its seal.
+    pictures : dict
+        Outputs that are pictures, where an input was one.
     """
 
     outputs: dict[str, NDArray[np.float64]] = field(repr=False)
     rounding: dict[str, float]
     proof: TensorProof
+    seals: dict[str, SealKey] = field(default_factory=dict, repr=False)
+    pictures: dict[str, Picture] = field(default_factory=dict, repr=False)
 
 
 def prove_tensors(
     program: NetworkFile | str | Path,
     secret: Secret | Source,
-    inputs: Mapping[str, NDArray[Any]] | NDArray[Any],
+    inputs: Mapping[str, Given] | Given,
     *,
+    seal: Collection[str] = (),
     context: str = "",
     memory: int | None = None,
     jobs: int = 1,
@@ -72,7 +88,7 @@ def prove_tensors(
     backend: str = "cpu",
     progress: Progress = silent,
 ) -> ProvedTensors:
-    """Run a committed network on public inputs and prove its outputs.
+    """Run a committed network on inputs and prove its outputs.
 
     Parameters
     ----------
@@ -82,7 +98,11 @@ def prove_tensors(
         The opening of its commitment.
     inputs : mapping or array
         Real numbers by port (one array where there is one port); rounded to the ports' grids.
-        With a first axis more they are several samples, proved as one statement.
+        With a first axis more they are several samples, proved as one statement. A seal's key
+        stands for the values that it sealed: the proof is about that seal and shows none of them.
+        A picture stands for its pixels, where a port takes bytes.
+    seal : collection of str
+        Inputs and outputs to seal: the proof names a commitment in place of their values.
     context : str
         What the proof is bound to beside its values, such as a nonce; part of the proof, public.
     memory : int, optional
@@ -115,25 +135,47 @@ def prove_tensors(
         loaded = page_weights(loaded, memory)
     held, commitment = loaded.program, opened.commitment
     check_network(loaded, opened)
-    arrays = named_arrays(held.inputs, inputs, "input")
+    given: dict[str, Given] = by_port(held.inputs, inputs, "input")
+    keys = {n: x for n, x in given.items() if isinstance(x, SealKey)}
+    arrays = {n: _array(n, held.inputs[n], x) for n, x in given.items()}
     samples = samples_of(held.inputs, arrays)
     run = program_over(held, samples) if samples else held
     integers, rounding = {}, {}
     for name, x in arrays.items():
-        laid = arranged(name, held.inputs[name].dims, x, samples)
-        integers[name], rounding[name] = to_integers(name, held.inputs[name], laid)
+        port = held.inputs[name]
+        laid = arranged(name, port.dims, x, samples)
+        if name in keys:
+            integers[name] = laid
+        else:
+            integers[name], rounding[name] = to_integers(name, port, laid)
+    if unknown := sorted(set(seal) - set(held.inputs) - set(held.outputs)):
+        raise UsageError(f"no port {unknown[0]!r}; there are {', '.join(_ports(held))}")
+    if twice := sorted(set(seal) & set(keys)):
+        raise UsageError(f"{twice[0]} is sealed already: a seal is not made anew")
     engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
     progress("evaluate", 0.0)
     outputs, whole = computed(run, loaded.weights, integers, engine, memory is None and jobs == 1)
     progress("evaluate", 1.0)
-    plan = plan_links(zkml.Execution(run, integers, outputs), memory, jobs)
+    public = zkml.Statement(run, integers, outputs, commitment=commitment.model)
+    for name in seal:
+        values = integers[name] if name in integers else outputs[name]
+        keys[name] = seal_values(engine, public.port_spec(name), values)
+    opened_seals = {n: open_seal(engine, key) for n, key in keys.items()}
+    tensors = {n: key.seal.tensor for n, key in keys.items()}
+    for name, tensor in tensors.items():
+        if tensor.spec != public.port_spec(name):
+            raise UsageError(f"{name} takes another range, exponent or dims than those sealed")
+    sides: list[dict[str, PortValue]] = [
+        {n: tensors.get(n, x) for n, x in side.items()} for side in (integers, outputs)
+    ]
+    plan = plan_links(zkml.Execution(run, sides[0], sides[1]), memory, jobs)
     if memory is not None:
         engine.keep_memory(0)
     statement = zkml.Statement(
         run,
-        integers,
-        outputs,
+        sides[0],
+        sides[1],
         plan.cuts,
         commitment=commitment.model,
         context=tensor_context(commitment.digest, context),
@@ -141,22 +183,49 @@ def prove_tensors(
     )
     workers = Workers(jobs, threads, backend, plan.memory)
     argument = prove_chain(
-        engine, statement, loaded.weights, opened.opening, workers, progress, whole=whole
+        engine,
+        statement,
+        loaded.weights,
+        opened.opening,
+        workers,
+        progress,
+        sealed=opened_seals,
+        whole=whole if not plan.cuts else None,
     )
+    digests = [
+        {n: tensors[n].digest if n in tensors else values_digest(v) for n, v in side.items()}
+        for side in (integers, outputs)
+    ]
     proof = TensorProof(
         commitment.digest,
-        {n: values_digest(x) for n, x in integers.items()},
-        {n: values_digest(x) for n, x in outputs.items()},
+        digests[0],
+        digests[1],
         argument,
         plan.cuts,
         samples,
         context,
+        frozenset(tensors),
     )
     reals = {
         n: shown_samples(held.outputs[n].dims, to_reals(held.outputs[n], x), samples)
         for n, x in outputs.items()
     }
-    return ProvedTensors(reals, rounding, proof)
+    pictures = {}
+    if not samples and any(isinstance(x, Picture) for x in given.values()):
+        found = {n: picture_of(held.outputs[n], x) for n, x in outputs.items()}
+        pictures = {n: x for n, x in found.items() if x is not None}
+    return ProvedTensors(reals, rounding, proof, {n: keys[n] for n in seal}, pictures)
+
+
+def _array(name: str, port: Port, given: Given) -> NDArray[Any]:
+    """What was given as numbers: integers of a key, bytes of a picture."""
+    if isinstance(given, SealKey):
+        return given.values
+    return port_values(name, port, given) if isinstance(given, Picture) else np.asarray(given)
+
+
+def _ports(program: Program) -> list[str]:
+    return sorted([*program.inputs, *program.outputs])
 
 
 def computed(

@@ -26,17 +26,21 @@ from veracity.errors import (
 )
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import check_context
+from veracity.formats.seal import Seal
 from veracity.formats.tensor_proof import TensorProof, tensor_context, values_digest
 from veracity.graph import Program
 from veracity.graph.port import Port
 from veracity.graph.samples import program_over
 from veracity.lm.text_decoder import is_text_decoder
 from veracity.progress import Progress, silent
-from veracity.proving.grid import arranged, named_arrays, to_integers
+from veracity.proving.grid import arranged, by_port, to_integers
+from veracity.proving.pictures import Picture, port_values
 from veracity.proving.verify import read_digest, require_same
 from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
+from veracity.zkml.committed import CommittedTensor
+from veracity.zkml.statement import PortValue
 
 __all__ = ["VerifiedTensors", "require_network", "verify_tensors"]
 
@@ -55,6 +59,19 @@ NOT_PROVED = (
 )
 
 
+#: What a port may be shown as.
+Shown = NDArray[Any] | Picture | Seal
+
+NOT_PROVED_OF_PICTURES = (
+    "that a picture is authentic, that detail in it is true, or how a viewer shows it: the proof "
+    "is about pixels, whatever file they come from"
+)
+NOT_PROVED_OF_SEALS = (
+    "what lies under a seal, who made it and when: two proofs that name one seal are about the "
+    "same values, each within its port's range"
+)
+
+
 @dataclass(frozen=True)
 class VerifiedTensors:
     """An accepted proof.
@@ -64,7 +81,11 @@ class VerifiedTensors:
     rounding : dict
         Largest error of each input's rounding to its port's grid.
     digests : dict
-        SHA-256 of each port's integers, hexadecimal.
+        SHA-256 of each port's integers, or of its seal; hexadecimal.
+    sealed : frozenset of str
+        The ports whose values the proof does not show.
+    pictures : dict
+        The ports that were given as pictures.
     commitment_digest : str
         The commitment that the caller pinned.
     context : str
@@ -81,6 +102,8 @@ class VerifiedTensors:
 
     rounding: dict[str, float]
     digests: dict[str, str]
+    sealed: frozenset[str]
+    pictures: dict[str, Picture]
     commitment_digest: str
     context: str
     samples: int
@@ -88,12 +111,21 @@ class VerifiedTensors:
     proof_bytes: int
     seconds: float
 
+    @property
+    def not_proved(self) -> str:
+        """What an accepted proof says nothing about."""
+        more = [NOT_PROVED_OF_SEALS] if self.sealed else []
+        more += [NOT_PROVED_OF_PICTURES] if self.pictures else []
+        return "; ".join([NOT_PROVED, *more])
+
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
             "accepted": True,
             "rounding": self.rounding,
             "digests": self.digests,
+            "sealed": sorted(self.sealed),
+            "pixels": {n: x.digest for n, x in self.pictures.items()},
             "commitment": self.commitment_digest,
             "context": self.context,
             "samples": self.samples,
@@ -101,15 +133,15 @@ class VerifiedTensors:
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
             "proved": PROVED,
-            "not_proved": NOT_PROVED,
+            "not_proved": self.not_proved,
         }
 
 
 def verify_tensors(
     proof: TensorProof | Source,
     commitment: Commitment | Source,
-    inputs: Mapping[str, NDArray[Any]] | NDArray[Any],
-    outputs: Mapping[str, NDArray[Any]] | NDArray[Any],
+    inputs: Mapping[str, Shown] | Shown,
+    outputs: Mapping[str, Shown] | Shown,
     *,
     digest: str | None = None,
     context: str | None = None,
@@ -128,9 +160,10 @@ def verify_tensors(
         The network that the caller trusts to be the right one.
     inputs : mapping or array
         Real numbers by port, rounded to the ports' grids as the prover does; with a first axis more
-        where the proof is about several samples.
+        where the proof is about several samples. A seal stands for values that nobody shows, a
+        picture for its pixels.
     outputs : mapping or array
-        Real numbers by port; each must lie on its port's grid exactly.
+        Real numbers by port; each must lie on its port's grid exactly. Or seals, or pictures.
     digest : str, optional
         The commitment's digest as its publisher announces it.
     context : str, optional
@@ -173,34 +206,35 @@ def verify_tensors(
     given = proof if isinstance(proof, TensorProof) else TensorProof.load(proof)
     program = pinned.program
     require_network(pinned, announced, given.commitment_digest)
-    if given.sealed:
-        raise VerificationError(
-            f"port {min(given.sealed)} is sealed: its values are not shown", "seal"
-        )
-    rounding, read, shown = {}, {}, {}
-    for name, x in named_arrays(program.inputs, inputs, "input").items():
-        port = program.inputs[name]
-        try:
-            laid = arranged(name, port.dims, x, given.samples)
-            read[name], rounding[name] = to_integers(name, port, laid)
-        except UsageError as error:
-            raise VerificationError(str(error), "input") from error
-    for name, x in named_arrays(program.outputs, outputs, "output").items():
-        shown[name] = exact_integers(name, program.outputs[name], x, given.samples)
-    for side, claimed, values in (
-        ("input", given.inputs, read),
-        ("output", given.outputs, shown),
+    rounding: dict[str, float] = {}
+    pictures: dict[str, Picture] = {}
+    sides: list[dict[str, PortValue]] = []
+    for side, ports, values in (
+        ("input", program.inputs, inputs),
+        ("output", program.outputs, outputs),
     ):
-        for name, x in values.items():
-            if claimed.get(name) != values_digest(x):
-                raise VerificationError(f"the proof is of another {side} {name}", side)
-        if set(claimed) != set(values):
+        claimed = given.inputs if side == "input" else given.outputs
+        read: dict[str, PortValue] = {}
+        shown: dict[str, Shown] = by_port(ports, values, side)
+        for name, x in shown.items():
+            if isinstance(x, Picture):
+                pictures[name] = x
+                x = shown_picture(side, name, ports[name], x)
+            if isinstance(x, Seal):
+                read[name] = x.tensor
+            elif side == "input":
+                read[name], rounding[name] = rounded_integers(name, ports[name], x, given.samples)
+            else:
+                read[name] = exact_integers(name, ports[name], x, given.samples)
+            require_claimed(side, name, read[name], given)
+        if set(claimed) != set(read):
             raise VerificationError(f"the proof is of other {side}s", side)
+        sides.append(read)
     engine = load_engine(backend, threads=threads)
     statement = zkml.Statement(
         over_samples(program, given.samples),
-        read,
-        shown,
+        sides[0],
+        sides[1],
         given.cuts,
         commitment=pinned.model,
         context=tensor_context(pinned.digest, given.context),
@@ -218,7 +252,9 @@ def verify_tensors(
     progress("verify", 1.0)
     return VerifiedTensors(
         rounding=rounding,
-        digests={n: values_digest(x).hex() for n, x in {**read, **shown}.items()},
+        digests={n: port_digest(x).hex() for n, x in {**sides[0], **sides[1]}.items()},
+        sealed=given.sealed,
+        pictures=pictures,
         commitment_digest=pinned.digest,
         context=given.context,
         samples=given.samples,
@@ -271,6 +307,90 @@ def over_samples(program: Program, samples: int) -> Program:
         return program_over(program, samples) if samples else program
     except (UsageError, UnsupportedModelError) as error:
         raise VerificationError(str(error), "samples") from error
+
+
+def shown_picture(side: str, name: str, port: Port, picture: Picture) -> NDArray[np.int64]:
+    """A picture's numbers as a port has them.
+
+    Parameters
+    ----------
+    side : str
+        ``input`` or ``output``.
+    name : str
+        The port.
+    port : Port
+        Its dims and grid.
+    picture : Picture
+        The caller's.
+
+    Raises
+    ------
+    VerificationError
+        The port takes no such picture.
+    """
+    try:
+        return port_values(name, port, picture)
+    except UsageError as error:
+        raise VerificationError(str(error), side) from error
+
+
+def port_digest(value: PortValue) -> bytes:
+    """What a proof file says of a port: the digest of its integers, or of its seal."""
+    return value.digest if isinstance(value, CommittedTensor) else values_digest(value)
+
+
+def require_claimed(side: str, name: str, value: PortValue, proof: TensorProof) -> None:
+    """Refuse values that the proof is not about; its argument is bound to them in any case.
+
+    Parameters
+    ----------
+    side : str
+        ``input`` or ``output``.
+    name : str
+        The port.
+    value : array or CommittedTensor
+        The caller's.
+    proof : TensorProof
+        With its digests.
+
+    Raises
+    ------
+    VerificationError
+    """
+    sealed = isinstance(value, CommittedTensor)
+    if name in proof.sealed and not sealed:
+        raise VerificationError(f"{side} {name} is sealed: give its seal, not values", side)
+    if sealed and name not in proof.sealed:
+        raise VerificationError(f"{side} {name} is not sealed in this proof: give its values", side)
+    claimed = proof.inputs if side == "input" else proof.outputs
+    if claimed.get(name) != port_digest(value):
+        raise VerificationError(f"the proof is of another {side} {name}", side)
+
+
+def rounded_integers(
+    name: str, port: Port, x: NDArray[Any], samples: int = 0
+) -> tuple[NDArray[np.int64], float]:
+    """The integers of an input, rounded to its grid, and the largest rounding error.
+
+    Parameters
+    ----------
+    name : str
+        Its name, for errors.
+    port : Port
+        Its grid and dims.
+    x : array
+        Real values.
+    samples : int
+        How many lie along a first axis; 0 without one.
+
+    Raises
+    ------
+    VerificationError
+    """
+    try:
+        return to_integers(name, port, arranged(name, port.dims, np.asarray(x), samples))
+    except UsageError as error:
+        raise VerificationError(str(error), "input") from error
 
 
 def exact_integers(name: str, port: Port, x: NDArray[Any], samples: int = 0) -> NDArray[np.int64]:

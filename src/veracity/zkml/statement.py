@@ -23,7 +23,10 @@ from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.links import Link, links_of
 from veracity.zkml.model import ModelCommitment, choose_log_columns, weight_spec
 
-__all__ = ["Execution", "PortValue", "Statement"]
+__all__ = ["PORT_ROW_BITS", "Execution", "PortValue", "Statement"]
+
+#: Row length of committed ports, whatever that of the model: what one model gives another takes.
+PORT_ROW_BITS = 12
 
 #: A public port's integers, or the tensor that a committed port names.
 PortValue = NDArray[np.int64] | CommittedTensor
@@ -95,7 +98,8 @@ class Execution:
         """How a port is committed, from the program and the sizes alone."""
         port = self.ports[name]
         dims = tuple(self.sizes[d] if isinstance(d, str) else d for d in port.dims)
-        return TensorSpec(dims, port.exponent, port.low, port.high, self.log_columns)
+        bits = min(PORT_ROW_BITS, self.log_columns)
+        return TensorSpec(dims, port.exponent, port.low, port.high, bits)
 
     def boundary_spec(self, name: str) -> TensorSpec:
         """How a value is committed that leaves a link."""
@@ -128,6 +132,9 @@ class Execution:
                 value.check(f"port {name}")
                 if value.spec != self.port_spec(name):
                     raise UsageError(f"port {name} is committed with other dims, range or layout")
+        read = {n for op in self.program.ops for n in op.inputs()}
+        if unread := sorted(set(self.inputs) - set(self.public_inputs()) - read):
+            raise UsageError(f"port {unread[0]} is committed, and nothing reads it")
         if self.committed_outputs and set(self.committed_outputs) & set(self.public_outputs()):
             raise UsageError("one value is both public and committed")
         links_of(self.program, self.cuts, self.committed_outputs)

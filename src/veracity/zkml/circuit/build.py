@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from veracity.engine.api import Ints
-from veracity.graph import Trace
+from veracity.graph import Program, Trace
 from veracity.graph.ops import Op
+from veracity.graph.port import Port
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.projection import LIMBS, ROWS, Sides
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.declared import Given, boundary_id, port_id, weight_id
 from veracity.zkml.circuit.lookups import LookupPlan
 from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
-from veracity.zkml.circuit.tables import unsigned
+from veracity.zkml.circuit.tables import between, unsigned
 from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor, UpdatedSource
 from veracity.zkml.links import Link
 from veracity.zkml.ops import Context, find_rule
@@ -111,17 +112,61 @@ def run_rules(
     for name in execution.inputs:
         if name not in context.inputs and port_id(name) in builder.given:
             context.values[name] = builder.array(port_id(name))
+            if link.start <= _first_reader(program, name) < link.stop:
+                show_range(builder, f"input {name}", context.values[name], program.inputs[name])
     for name in link.receives:
         context.values[name] = builder.array(boundary_id(name))
+    sealed = {o.value: n for n, o in program.outputs.items() if o.value not in context.outputs}
     for op in program.ops[link.start : link.stop]:
         context.values[op.name] = find_rule(op)(context, op)
         if op.name in context.outputs and op.name not in context.settled:
             public = Tensor.public(context.outputs[op.name], builder.proving)
             builder.zero(context.values[op.name] - public)
+        if op.name in sealed:
+            name = sealed[op.name]
+            show_range(builder, f"output {name}", context.values[op.name], program.outputs[name])
         yield op, context
     for name in link.hands:
         builder.hand_over(boundary_id(name), execution.boundary_spec(name), context.values[name])
     yield None, context
+
+
+def _first_reader(program: Program, name: str) -> int:
+    """The index of the first op that reads an input; -1 where none does."""
+    return next((i for i, op in enumerate(program.ops) if name in op.inputs()), -1)
+
+
+def show_range(builder: Builder, what: str, x: Tensor, port: Port) -> None:
+    """To be shown: every entry of a committed port lies in the port's range, exactly.
+
+    A public port is compared by who verifies; of a committed one nobody sees the entries, and what
+    a proof hands over another takes as given.
+
+    Parameters
+    ----------
+    builder : Builder
+        Where the relations go.
+    what : str
+        The port, for errors.
+    x : Tensor
+        Its values.
+    port : Port
+        Its range.
+    """
+    size = port.high - port.low + 1
+    if size == 1:
+        builder.zero(x - port.low)
+        return
+    if size == 1 << 16:
+        builder.lookup(what, unsigned(16), x - port.low)
+        return
+    if size < 1 << 16:
+        builder.lookup(what, between(port.low, port.high), x)
+        return
+    limbs = -(-(size - 1).bit_length() // 16)
+    for side, gap in (("above", x - port.low), ("below", x * -1 + port.high)):
+        parts = builder.limbs(what, f"port.{side}", x.dims, gap.value, limbs)
+        builder.zero(parts - gap)
 
 
 def build_circuit(
