@@ -131,7 +131,8 @@ def test_a_cancelled_progress_ends_the_workers() -> None:
 
 
 PARENT = f"""
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool
 with WorkerPool({ENTRY!r}, Message("toy", {{"name": "toy"}}), 2) as pool:
