@@ -25,6 +25,7 @@ from tests.support.training_lies import tensors
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.training import RunDescription
+from veracity.graph.training.network import dense
 from veracity.graph.training.program import program_of
 from veracity.zkml.boundary import Boundary
 from veracity.zkml.model import commit_model
@@ -171,6 +172,6 @@ def test_models_that_a_recipe_cannot_start_from(earlier: Trained) -> None:
     lies("finer", **{"0.weight": replace(weights["0.weight"], exponent=-1)})
     with pytest.raises(UsageError, match="row length"):
         BaseModel(base.program, replace(base.commitment, log_columns=13)).check(small_recipe())
-    shorter = replace(small_recipe(), widths=(8, 6, 3))
+    shorter = replace(small_recipe(), network=dense(8, 6, 3))
     with pytest.raises(UsageError, match="layers"):
         base.check(shorter)

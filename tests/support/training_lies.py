@@ -196,6 +196,7 @@ def window_of(trained: Trained, index: int) -> tuple[bytes, Circuit, dict[ArrayI
     points = {EXAMPLES: run.examples(start, *ends).points(ENGINE, "examples")}
     for name in before:
         points[start_id(name)] = before[name].points(ENGINE, name)
+    for name in after:
         points[end_id(name)] = after[name].points(ENGINE, name)
     statement = run.window_statement(start, ends, before, after)
     return statement, runs.build_window(run.recipe, *ends), points

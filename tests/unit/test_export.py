@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from veracity.errors import UsageError
 from veracity.formats.program import NetworkFile
 from veracity.frontends.safetensors import read_safetensors
 from veracity.graph.training import start_weights
+from veracity.graph.training.network import Network
 from veracity.graph.training.program import program_of
 from veracity.work.export import export_network, float_weights
 from veracity.zkml.training.rounding import rounded_weights
@@ -40,6 +42,18 @@ def test_names_are_those_of_torch_and_wide_biases_stay_exact() -> None:
     assert found["2.bias"].dtype == np.float64
     exponent = program_of(recipe).weights["2.bias"].exponent
     assert found["2.bias"][0] == ((1 << 26) + 1) / 2**exponent
+
+
+def test_a_network_with_convolutions() -> None:
+    network = Network((8, 8, 1), ("conv 3 3x3", "relu", "flatten", "dense 2"))
+    recipe = replace(small_recipe(), network=network)
+    weights = rounded_weights(recipe, start_weights(recipe, bytes(32)))
+    found = float_weights(NetworkFile({}, program_of(recipe), weights, {}))
+    assert found["0.weight"].shape == (3, 1, 3, 3)
+    last = recipe.weight_name(1)
+    assert weights[last].shape == (2, 3, 6, 6)
+    assert found[last].shape == (2, 108)
+    assert found[last][1, 36 * 2 + 6 * 4 + 5] == weights[last][1, 2, 4, 5] / 2**12
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -289,6 +289,10 @@ def test_layers_and_seeds_start_apart() -> None:
 
 # ---- recipes ------------------------------------------------------------------------------------
 GOOD = Recipe(dense(4, 3, 2), 2, (3, 1))
+WIDE = {
+    "activation_bits": 12, "gradient_bits": 15, "rate_bits": 20, "settle": 1, "momentum_bits": 8,
+    "momentum": (256, 0),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -316,9 +320,9 @@ GOOD = Recipe(dense(4, 3, 2), 2, (3, 1))
         ({"gradient_bits": 16}, "integer widths"),
         ({"rate_bits": 3}, "integer widths"),
         ({"rate_bits": 21}, "integer widths"),
-        ({"rate_bits": 20}, "1 to 32 bits"),
-        ({"weight_exponent": 28}, "1 to 32 bits"),
-        ({"weight_exponent": -5}, "1 to 32 bits"),
+        (WIDE, "1 to 48 bits"),
+        ({"weight_exponent": 28}, "1 to 48 bits"),
+        ({"weight_exponent": -21}, "1 to 48 bits"),
     ],
 )
 def test_recipes_without_meaning_are_refused(changes: dict[str, Any], match: str) -> None:
@@ -333,12 +337,14 @@ def test_every_field_of_a_recipe_is_in_its_digest() -> None:
         "batch": [3],
         "rates": [(3,), (3, 1, 1), (1, 3), (3, -1)],
         "loss": ["square"],
+        "momentum": [(1,), (1, 2)],
+        "decays": [(1,), (1, 2)],
     }
     for field in fields(Recipe):
         if field.name not in others:
             others[field.name] = [getattr(GOOD, field.name) + 1]
     changed = [replace(GOOD, **{name: v}) for name, values in others.items() for v in values]
-    assert len({GOOD.digest, *[r.digest for r in changed]}) == 1 + len(changed) == 14
+    assert len({GOOD.digest, *[r.digest for r in changed]}) == 1 + len(changed) == 20
 
 
 @quick

@@ -32,6 +32,8 @@ from veracity.training.data import (
     input_digest,
     read_examples,
     reveal_row,
+    save_examples,
+    split_examples,
 )
 from veracity.training.exclusion import (
     check_exclusion,
@@ -58,6 +60,8 @@ def data() -> None:
 @click.option("--secret", type=FILE, help="Secret, mode 0600 [default: with .vdsec].")
 @click.option("--classes", type=click.IntRange(2), help="How many classes [default: as in SOURCE].")
 @click.option("--label", default="", help="What you call these data; public.")
+@click.option("--hold-out", type=click.IntRange(1), help="Leave so many examples, at random, out.")
+@click.option("--hold-out-to", type=FILE, help="Where to put them, .npz; needed with --hold-out.")
 @force_option
 @threads_option
 @backend_option
@@ -69,6 +73,8 @@ def commit(
     secret: Path | None,
     classes: int | None,
     label: str,
+    hold_out: int | None,
+    hold_out_to: Path | None,
     force: bool,
     threads: int | None,
     backend: str,
@@ -86,9 +92,16 @@ def commit(
     secret_path = secret or sibling(source, ".vdsec", ENDINGS)
     check_target(secret_path, b"VDSC", reads=[source, public_path], force=force)
     check_target(public_path, b"VDAT", reads=[source, secret_path], force=force)
+    if (hold_out is None) != (hold_out_to is None):
+        raise UsageError("give --hold-out and --hold-out-to together")
+    if hold_out_to is not None:
+        check_target(hold_out_to, b"", reads=[source, secret_path, public_path], force=force)
     started = time.perf_counter()
     with Bar(SHARES, quiet=quiet) as bar:
         inputs, labels = read_examples(source)
+        if hold_out is not None and hold_out_to is not None:
+            (inputs, labels), apart = split_examples((inputs, labels), hold_out)
+            save_examples(hold_out_to, apart)
         count = classes or int(labels.max()) + 1
         engine = load_engine(backend, threads=threads)
         public, opening = commit_examples(engine, (inputs, labels), count, label, bar)

@@ -73,7 +73,7 @@ HINTS: tuple[tuple[type[VeracityError], str], ...] = (
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO)
 
 #: The extra that brings a package, where it is not `import`.
-EXTRAS = {"cryptography": "private"}
+EXTRAS = {"cryptography": "private", "matplotlib": "plot"}
 
 
 def hint(error: VeracityError, command: str = "") -> str:

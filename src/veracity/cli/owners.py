@@ -13,6 +13,8 @@ from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.formats.data import DataFile, DataSecret
 from veracity.training.base import Base, open_base
+from veracity.training.curves import check_held_out
+from veracity.training.data import read_examples
 from veracity.training.runner import RunFolder, open_run
 
 __all__ = ["FOLDER", "SOURCES", "Owner", "data_options", "load_owners", "reopen", "sources_of"]
@@ -40,7 +42,9 @@ def load_owners(sets: tuple[Path, ...], secrets: tuple[Path, ...]) -> list[Owner
     return [(DataFile.load(a), DataSecret.load(b)) for a, b in zip(sets, secrets, strict=True)]
 
 
-def sources_of(sets: tuple[Path, ...], secrets: tuple[Path, ...], base: Base | None) -> bytes:
+def sources_of(
+    sets: tuple[Path, ...], secrets: tuple[Path, ...], base: Base | None, held_out: Path | None
+) -> bytes:
     """What a run's folder remembers of where its data are.
 
     Parameters
@@ -49,11 +53,15 @@ def sources_of(sets: tuple[Path, ...], secrets: tuple[Path, ...], base: Base | N
         What stands on the command line.
     base : Base or None
         The model that the run starts from.
+    held_out : Path or None
+        Examples that are not trained on.
     """
     paths = {"data": [str(p.resolve()) for p in sets]}
     paths["secrets"] = [str(p.resolve()) for p in secrets]
     if base is not None:
         paths["init"] = [str(base.model), str(base.secret)]
+    if held_out is not None:
+        paths["held_out"] = [str(held_out.resolve())]
     return json.dumps(paths).encode()
 
 
@@ -74,13 +82,16 @@ def reopen(
     try:
         paths = json.loads((folder / SOURCES).read_text(encoding="utf-8"))
         known = tuple(map(Path, paths["data"])), tuple(map(Path, paths["secrets"]))
-        init = [Path(name) for name in paths.get("init", [])]
+        init, held_out = ([Path(p) for p in paths.get(n, [])] for n in ("init", "held_out"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         if not (sets or secrets):
             raise UsageError(
                 f"{folder.name!r} does not say where its data are; give --data and --data-secret"
             ) from None
-        known, init = (sets, secrets), []
+        known, init, held_out = (sets, secrets), [], []
     owners = load_owners(*((sets, secrets) if sets or secrets else known))
     base = open_base(*init) if len(init) == 2 else None
-    return open_run(folder, engine, owners, base), owners
+    opened = open_run(folder, engine, owners, base)
+    if held_out:
+        opened.held_out = check_held_out(read_examples(held_out[0]), opened.run.recipe)
+    return opened, owners

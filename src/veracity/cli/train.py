@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import (
     FILE,
     backend_option,
+    force_option,
     jobs_option,
     json_option,
     quiet_option,
@@ -24,15 +24,19 @@ from veracity.codec import check_target
 from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.training.base import load_base
+from veracity.training.curves import check_held_out, read_curves
+from veracity.training.data import read_examples
 from veracity.training.finish import finish_run, save_finished
 from veracity.training.jobs import train_with_jobs
+from veracity.training.plot import plot_run
 from veracity.training.recipe import read_plan
-from veracity.training.runner import CURVES, RunFolder, begin_run
+from veracity.training.runner import DESCRIPTION, RunFolder, begin_run
 from veracity.training.train import run_of
 
 __all__ = ["train"]
 
 SHARES = {"train": 0.35, "commit": 0.2, "lookups": 0.25, "products": 0.1, "opening": 0.1}
+EXAMPLES = click.Path(path_type=Path)
 FINISH = {"commit": 0.6, "lookups": 0.2, "products": 0.1, "opening": 0.1}
 
 
@@ -64,6 +68,7 @@ def train() -> None:
 @data_options
 @click.option("--init-model", type=FILE, help="Program of the model to start from, .vprog.")
 @click.option("--init-secret", type=FILE, help="What opens it, .vsec [default: beside its .vcom].")
+@click.option("--held-out", type=EXAMPLES, help="Examples to tell the accuracy on; stay private.")
 @click.option("--out", type=FOLDER, help="Folder of the run.")
 @click.option("--resume", type=FOLDER, help="Go on with the run in this folder.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be trained.")
@@ -78,6 +83,7 @@ def run(
     secrets: tuple[Path, ...],
     init_model: Path | None,
     init_secret: Path | None,
+    held_out: Path | None,
     out: Path | None,
     resume: Path | None,
     dry_run: bool,
@@ -103,8 +109,12 @@ def run(
             return
         if out is None:
             raise UsageError("give --out FOLDER for the run")
-        notes = {SOURCES: sources_of(sets, secrets, base)}
+        notes = {SOURCES: sources_of(sets, secrets, base, held_out)}
+        apart = None
+        if held_out is not None:  # before anything is written
+            apart = check_held_out(read_examples(held_out), planned.recipe)
         folder = begin_run(out, engine, planned, owners, notes, base)
+        folder.held_out = apart
     with Bar(SHARES, quiet=quiet) as bar:
         train_with_jobs(folder, owners, jobs, threads=threads, backend=backend, progress=bar)
     took = time.perf_counter() - started
@@ -123,6 +133,8 @@ def facts_of(folder: RunFolder) -> dict[str, Any]:
     """Where a run stands."""
     ranges, done = folder.run.ranges(), folder.done()
     windows = [w for w in map(folder.window, range(done)) if w is not None]
+    curves = read_curves(folder.path)
+    losses = list(curves.loss.values())[-50:]
     return {
         "folder": str(folder.path),
         "steps": folder.run.recipe.steps,
@@ -130,18 +142,9 @@ def facts_of(folder: RunFolder) -> dict[str, Any]:
         "windows": len(ranges),
         "windows_proved": done,
         "proof_bytes": sum(len(w.rows) + len(w.proof) for w in windows),
-        "loss": last_loss(folder.path / CURVES),
+        "loss": round(sum(losses) / len(losses), 4) if losses else None,
+        "accuracy": next(reversed(curves.accuracy.values()), None),
     }
-
-
-def last_loss(path: Path) -> float | None:
-    """Mean of the last losses, for the owner's eyes."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()[-50:]
-        losses = [float(json.loads(line)["loss"]) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return round(sum(losses) / len(losses), 4) if losses else None
 
 
 def tell(facts: dict[str, Any], as_json: bool) -> None:
@@ -159,6 +162,19 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
 def status(folder: Path, sets: tuple[Path, ...], secrets: tuple[Path, ...], as_json: bool) -> None:
     """Tell where a run stands."""
     tell(facts_of(reopen(folder, load_engine("cpu"), sets, secrets)[0]), as_json)
+
+
+@train.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--out", type=FILE, required=True, help="Where to draw: .png, .svg or .pdf.")
+@force_option
+@json_option
+def plot(folder: Path, out: Path, force: bool, as_json: bool) -> None:
+    """Draw how a run goes: loss, accuracy on examples held out, time. Needs `veracity[plot]`."""
+    check_target(out, b"", reads=[folder / DESCRIPTION], force=force)
+    curves = plot_run(folder, out)
+    facts = {"file": str(out), "steps": max(curves.loss), "windows": len(curves.seconds)}
+    tell(facts, as_json)
 
 
 @train.command()

@@ -46,7 +46,10 @@ MAX_FILE = (1 << 31) - 1
 _FIELDS = {
     "recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str, "init": str,
 }  # fmt: skip
-_RECIPE = {"input", "layers", "batch", "rates", "integers", "weight_exponent", "loss"}
+_RECIPE = {
+    "input", "layers", "batch", "rates", "integers", "weight_exponent", "loss", "settle",
+    "momentum", "decays",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,19 +156,24 @@ def _recipe(plain: dict[str, Any]) -> Recipe:
         raise UsageError("a recipe has other fields")
     if not all(type(text) is str for text in plain["layers"]):
         raise UsageError("layers are texts")
-    if sum(count for _, count in plain["rates"]) > 1 << 20:
-        raise UsageError("too many steps")
-    rates = tuple(m for m, count in plain["rates"] for _ in range(count))
-    a, g, q = plain["integers"]
+    (a, g, q), (f, *powers) = plain["integers"], plain["momentum"]
     return Recipe(
-        Network(tuple(plain["input"]), tuple(plain["layers"])), plain["batch"], rates, a, g, q,
-        plain["weight_exponent"], plain["loss"],
+        Network(tuple(plain["input"]), tuple(plain["layers"])), plain["batch"],
+        _unrolled(plain["rates"]), a, g, q, plain["weight_exponent"], plain["loss"],
+        plain["settle"], f, tuple(powers), _unrolled(plain["decays"]),
     )  # fmt: skip
 
 
+def _unrolled(runs: list[list[int]]) -> tuple[int, ...]:
+    if sum(count for _, count in runs) > 1 << 20:
+        raise UsageError("too many steps")
+    return tuple(n for n, count in runs for _ in range(count))
+
+
 def _numbers(plain: dict[str, Any]) -> list[Any]:
-    runs = [n for run in plain["rates"] for n in run]
-    return [*plain["input"], *plain["integers"], *runs, plain["batch"], plain["weight_exponent"]]
+    runs = [n for name in ("rates", "decays") for run in plain[name] for n in run]
+    single = [plain[name] for name in ("batch", "weight_exponent", "settle")]
+    return [*plain["input"], *plain["integers"], *plain["momentum"], *runs, *single]
 
 
 @dataclass(frozen=True)
@@ -256,7 +264,7 @@ class Checkpoint:
         reader.checksum()
         run, index = reader.raw(DIGEST_BYTES, "run"), reader.u32("index", MAX_WINDOWS)
         seed, weights = reader.raw(DIGEST_BYTES, "seed"), {}
-        for name, shape in sorted(recipe.shapes().items()):
+        for name, shape in recipe.state(index).items():
             data = reader.raw(8 * prod(shape), name)
             weights[name] = np.frombuffer(data, dtype="<i8").reshape(shape).astype(np.int64)
         reader.finish()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.codec import write_file
 from veracity.codec.files import reason_of
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import FormatError, UsageError, VerificationError
@@ -41,6 +42,8 @@ __all__ = [
     "input_digest",
     "read_examples",
     "reveal_row",
+    "save_examples",
+    "split_examples",
     "verify_data",
 ]
 
@@ -152,6 +155,29 @@ def _read_csv(path: Path) -> tuple[Array, Array]:
     if table[:, 1:].min() < 0 or table[:, 1:].max() > 255:
         raise ValueError("entries beyond a byte")
     return table[:, 1:].astype(np.uint8), table[:, 0]
+
+
+def split_examples(examples: Examples, count: int) -> tuple[Examples, Examples]:
+    """Examples to train on, and ``count`` others that are held out, chosen at random.
+
+    Raises
+    ------
+    UsageError
+        Nothing would be left.
+    """
+    inputs, labels = examples
+    if not 0 < count < len(labels):
+        raise UsageError(f"of {len(labels)} examples 1 to {len(labels) - 1} can be held out")
+    order = np.random.default_rng().permutation(len(labels))
+    apart, kept = np.sort(order[:count]), np.sort(order[count:])
+    return (inputs[kept], labels[kept]), (inputs[apart], labels[apart])
+
+
+def save_examples(path: str | Path, examples: Examples) -> None:
+    """Write examples as a ``.npz`` file that only its owner may read."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, x=examples[0], y=examples[1])
+    write_file(path, stream.getvalue(), mode=0o600)
 
 
 def commit_examples(

@@ -12,6 +12,7 @@ A recipe file is TOML::
     epochs = 1                   # or steps = 937
     lr = 0.1
     schedule = "cosine"          # or "constant", "linear"
+    momentum = 0.9               # optional, with weight_decay and settle
     init = "seed"                # or the .vcom of a model to start from
 
     [integers]                   # all optional
@@ -38,17 +39,19 @@ from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe
 from veracity.graph.training.layers import canonical
 from veracity.graph.training.network import Network
+from veracity.graph.training.recipe import DECAY_BITS
 
 __all__ = ["Plan", "layers_of", "network_of", "parse_plan", "read_plan"]
 
 SCHEDULES = ("constant", "cosine", "linear")
 _KNOWN = {
     "network": {"layers", "input"},
-    "train": {"loss", "batch", "epochs", "steps", "lr", "schedule", "beacon", "window", "init"},
-    "integers": {"a", "g", "q", "weight_exponent"},
-}
+    "train": {"loss", "batch", "epochs", "steps", "lr", "schedule", "beacon", "window", "init",
+              "momentum", "weight_decay", "settle"},
+    "integers": {"a", "g", "q", "f", "weight_exponent"},
+}  # fmt: skip
 #: What the design has and this version cannot do yet.
-_LATER = {"momentum", "settle", "optimizer", "weight_decay", "weights", "import"}
+_LATER = {"optimizer", "weights", "import"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ class Plan:
         Steps that are proved together.
     init : str
         The ``.vcom`` to start from; empty for a public seed.
+    momentum, weight_decay : float
+        As ``torch.optim.SGD`` has them, but decay is decoupled from the gradient.
+    settle : int
+        Steps of a block, at whose end momentum is rounded and weights decay.
     """
 
     layers: tuple[str, ...]
@@ -93,6 +100,9 @@ class Plan:
     beacon: bytes = b""
     window: int = 64
     init: str = ""
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    settle: int = 16
 
     def recipe(self, examples: int, inputs: int, classes: int) -> Recipe:
         """The integers of this plan on a data set.
@@ -129,9 +139,10 @@ class Plan:
         # m_t must not be coarse: its greatest value is at least 6
         q = self.integers.get("q", max(4, math.ceil(math.log2(6 * self.batch / self.lr))))
         scale = self.lr / self.batch * 2.0**q
-        rates = tuple(
-            math.floor(scale * _share(self.schedule, t, steps) + 0.5) for t in range(steps)
-        )
+        shares = [_share(self.schedule, t, steps) for t in range(steps)]
+        rates = tuple(math.floor(scale * share + 0.5) for share in shares)
+        bits, powers = self._powers()
+        decays = self._decays(shares)
         recipe = Recipe(
             network,
             self.batch,
@@ -141,9 +152,36 @@ class Plan:
             q,
             self.integers.get("weight_exponent", 12),
             self.loss,
+            self.settle if powers or decays else 0,
+            bits,
+            powers,
+            decays,
         )
         recipe.validate()
         return recipe
+
+    def _powers(self) -> tuple[int, tuple[int, ...]]:
+        """Bits and powers of momentum."""
+        if not (0 <= self.momentum < 1 and self.settle >= 1):
+            raise UsageError("momentum lies between 0 and 1; settle is a number of steps")
+        if not self.momentum:
+            return 0, ()
+        bits = self.integers.get("f", 4)
+        found = (self.momentum**j * 2.0**bits for j in range(self.settle + 1))
+        return bits, tuple(math.floor(d + 0.5) for d in found)
+
+    def _decays(self, shares: Sequence[float]) -> tuple[int, ...]:
+        """What weights lose at the end of every block, rounded so that sums stay true."""
+        if not 0 <= self.weight_decay < 1:
+            raise UsageError("weight decay lies between 0 and 1")
+        if not self.weight_decay:
+            return ()
+        scale, total, told, out = self.lr * self.weight_decay * 2.0**DECAY_BITS, 0.0, 0, []
+        for first in range(0, len(shares), self.settle):
+            total += scale * sum(shares[first : first + self.settle])
+            out.append(math.floor(total + 0.5) - told)
+            told += out[-1]
+        return tuple(out)
 
 
 def _share(schedule: str, t: int, steps: int) -> float:
@@ -256,6 +294,9 @@ def parse_plan(text: str, where: str = "recipe") -> Plan:
             str(train.get("beacon", "")).encode(),
             _whole(train.get("window", 64)),
             _start(train.get("init", "seed")),
+            float(train.get("momentum", 0.0)),
+            float(train.get("weight_decay", 0.0)),
+            _whole(train.get("settle", 16)),
         )
     except KeyError:
         raise UsageError(f"{where}: [network] needs layers") from None

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +30,7 @@ from veracity.formats.training import Checkpoint, RunDescription, WindowFile
 from veracity.graph.training import Step, Weights, train_step
 from veracity.progress import Progress, silent
 from veracity.training.base import Base
+from veracity.training.curves import CURVES, Examples, accuracy_lines, note, step_lines
 from veracity.training.data import require_pair
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.committed import CommittedArray
@@ -43,7 +44,6 @@ from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec
 __all__ = ["RunFolder", "begin_run", "open_run", "told"]
 
 DESCRIPTION = "run.json"
-CURVES = "curves.jsonl"
 #: What may stand in a new run's folder.
 DATA_NAMES = ("train.vdata", "train.vdsec")
 
@@ -76,6 +76,8 @@ class RunFolder:
         What opens the data, owner after owner.
     base : Base, optional
         The model that it starts from.
+    held_out : tuple of array, optional
+        Inputs and labels that are never trained on: what the curves tell the accuracy on.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class RunFolder:
     run: Run
     secrets: Sequence[DataSecret] = field(repr=False)
     base: Base | None = None
+    held_out: Examples | None = field(default=None, repr=False)
 
     @cached_property
     def digest(self) -> bytes:
@@ -217,6 +220,9 @@ class RunFolder:
             weights, _ = self._steps(index, checkpoint, silent)
             checkpoint = Checkpoint(self.digest, index + 1, checkpoint.seed, weights)
             self.keep(checkpoint)
+            last = self.run.ranges()[index][1]
+            told = accuracy_lines(self.run.recipe, weights, last, self.held_out)
+            note(self.path / CURVES, told)
 
     def prove_window(self, index: int, progress: Progress = silent) -> None:
         """Prove a window whose start is kept.
@@ -275,7 +281,9 @@ class RunFolder:
         """Train the steps of a window, keep the cut, prove it, keep the proof."""
         run, engine = self.run, self.engine
         first, last = run.ranges()[index]
+        started = time.perf_counter()
         weights, steps = self._steps(index, checkpoint, report)
+        trained = time.perf_counter()
         rows = self._rows(index)
         examples = self._examples[rows]
         after = Checkpoint(self.digest, index + 1, checkpoint.seed, weights)
@@ -290,7 +298,9 @@ class RunFolder:
             checkpoint.seed, report,
         )  # fmt: skip
         data = b"".join(handed[name].tensor.data for name in sorted(handed))
-        self._note(steps)
+        times = {"train_s": trained - started, "prove_s": time.perf_counter() - trained}
+        told = [*step_lines(run.recipe, steps), {"steps": last, **times}]
+        note(self.path / CURVES, told + accuracy_lines(run.recipe, weights, last, self.held_out))
         write_file(self.window_path(index), WindowFile(self.digest, index, data, proof).to_bytes())
         with contextlib.suppress(OSError):  # a secret that is not needed any more
             self.checkpoint_path(index).unlink()
@@ -305,16 +315,6 @@ class RunFolder:
             for i, j in zip(owners.tolist(), rows.reshape(-1).tolist(), strict=True)
         ]
         return self.engine.from_wide_bytes(b"".join(digests))
-
-    def _note(self, steps: Sequence[Step]) -> None:
-        lines = [
-            json.dumps({"step": s.index, "loss": round(s.loss(self.run.recipe), 5)}) for s in steps
-        ]
-        path = self.path / CURVES
-        with contextlib.suppress(OSError):  # for people only
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
-                stream.write("\n".join(lines) + "\n")
 
     def last_weights(self) -> tuple[Weights, dict[str, Boundary]]:
         """Master weights after the last step, and their rows.

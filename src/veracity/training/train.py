@@ -19,6 +19,7 @@ from veracity.formats.secret import Secret
 from veracity.formats.training import TrainingProof
 from veracity.progress import Progress, silent
 from veracity.training.base import Base, load_base
+from veracity.training.curves import check_held_out
 from veracity.training.data import checked_examples, commit_examples
 from veracity.training.finish import finish_run, save_finished
 from veracity.training.recipe import Plan, layers_of
@@ -41,10 +42,17 @@ class SGD:
         Greatest learning rate.
     schedule : str
         ``constant``, ``cosine`` or ``linear``.
+    momentum, weight_decay : float
+        As ``torch.optim.SGD`` has them, but decay is decoupled from the gradient.
+    settle : int
+        Steps of a block, at whose end momentum is rounded and weights decay.
     """
 
     lr: float = 0.1
     schedule: str = "cosine"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    settle: int = 16
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ def run_of(plan: Plan, owners: Owners, base: Base | None = None) -> Run:
     sets = [data.commitment for data, _ in owners]
     first, examples = sets[0], sum(d.examples for d in sets)
     recipe = plan.recipe(examples, first.inputs, first.classes)
-    window = min(plan.window, recipe.steps)
+    block = recipe.settle or 1
+    window = min(plan.window, -(-recipe.steps // block) * block)
     public = None if base is None else base.public
     run = Run(recipe, tuple(sets), window, LOG_COLUMNS, plan.beacon, public)
     run.check()
@@ -112,6 +121,7 @@ def train(
     window: int = 64,
     beacon: str = "",
     init: str | Path | None = None,
+    held_out: tuple[Any, Any] | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -145,6 +155,8 @@ def train(
         Public randomness from after data and recipe were fixed.
     init : str or path, optional
         The ``.vcom`` of a model to start from, with its ``.vprog`` and ``.vsec`` beside it.
+    held_out : tuple, optional
+        Inputs and labels that are not trained on: the run's curves then tell the accuracy on them.
     threads : int, optional
         Threads to use; all cores by default.
     backend : str
@@ -166,6 +178,7 @@ def train(
     plan = Plan(
         tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
         tuple(input_shape), beacon=beacon.encode(), window=window,
+        momentum=optimizer.momentum, weight_decay=optimizer.weight_decay, settle=optimizer.settle,
     )  # fmt: skip
     base = None if init is None else load_base(init)
     run = run_of(plan, owners, base)
@@ -175,6 +188,9 @@ def train(
             raise UsageError(f"the folder {folder.name!r} holds another run; choose another folder")
     else:
         opened = begin_run(folder, engine, run, owners, base=base)
+    if held_out is not None:
+        apart = checked_examples("held_out", np.asarray(held_out[0]), np.asarray(held_out[1]))
+        opened.held_out = check_held_out(apart, run.recipe)
     return complete(opened, progress)
 
 

@@ -10,19 +10,39 @@ from numpy.typing import NDArray
 
 from veracity.codec import write_file
 from veracity.formats.program import NetworkFile
+from veracity.graph import Program
+from veracity.graph.ops import Contract
 from veracity.work.programs import load_network
 
 __all__ = ["export_network", "float_weights"]
 
 
 def float_weights(network: NetworkFile) -> dict[str, NDArray[Any]]:
-    """Every weight as ``integer 2^-exponent``, exact: float32 where that holds it, else float64."""
+    """Every weight as ``integer 2^-exponent``, exact: float32 where that holds it, else float64.
+
+    A dense layer behind convolutions has a weight for every place of a picture; it becomes a
+    matrix, as elsewhere.
+    """
     out: dict[str, NDArray[Any]] = {}
+    flat = _matrices(network.program)
     for name, spec in network.program.weights.items():
         wide = np.asarray(network.weights[name]).astype(np.float64) * 2.0**-spec.exponent
+        if name in flat:
+            wide = wide.reshape(len(wide), -1)
         narrow = wide.astype(np.float32)
         out[name] = narrow if np.array_equal(narrow, wide) else wide
     return out
+
+
+def _matrices(program: Program) -> frozenset[str]:
+    """Weights that a product with one result for each example and output reads."""
+    return frozenset(
+        p.b.x
+        for op in program.ops
+        if isinstance(op, Contract)
+        for p in op.products
+        if p.b.of == "weight" and len(p.spec.partition("->")[2]) == 2
+    )
 
 
 def export_network(program: NetworkFile | str | Path, path: str | Path) -> dict[str, str]:

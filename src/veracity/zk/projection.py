@@ -150,7 +150,7 @@ def limbs_of(projection: NDArray[np.int64]) -> list[NDArray[np.uint16]]:
         If an entry does not fit: no honest execution comes near.
     """
     if projection.size and int(np.abs(projection).max()) >= _OFFSET:
-        raise RangeError("projection", "prove fewer tokens at a time")
+        raise RangeError("projection", "prove less at a time: fewer tokens, shorter windows")
     shifted = projection + _OFFSET
     return [(shifted >> 16 * i & 0xFFFF).astype(np.uint16) for i in range(LIMBS)]
 

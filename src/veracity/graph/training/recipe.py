@@ -6,6 +6,10 @@ activation ``A_l`` is an integer at ``2^-a_l``, a gradient ``G_l`` at ``2^-g``, 
 step ``t`` is the integer ``m_t``: ``eta_t = m_t B 2^-q`` for batches of B examples. An update is
 then a product of integers at the weights' own scale, and nothing in it is rounded. Averages over
 squares of ``4^p`` entries are their sums at ``2^-(a_l + 2 p)``.
+
+With momentum or weight decay, steps come in blocks of K, and each block ends with a *settle step*
+(:mod:`veracity.graph.training.update`). Momentum's powers are integers ``d_j`` at ``2^-f``, and
+weights are finer by f bits; decay takes ``lambda_i 2^-16`` of the weights at the end of block i.
 """
 
 from __future__ import annotations
@@ -19,12 +23,17 @@ from veracity.codec import canonical_json
 from veracity.errors import UsageError
 from veracity.graph.training.network import Network, Stage
 
-__all__ = ["DATA_EXPONENT", "LOSSES", "Recipe"]
+__all__ = ["DATA_EXPONENT", "DECAY_BITS", "LOSSES", "Recipe"]
 
 #: Inputs are bytes at 2^-8.
 DATA_EXPONENT = 8
 #: Losses that have a gradient here.
 LOSSES = ("cross_entropy", "square")
+
+#: A weight loses ``lambda 2^-16`` of itself at the end of a block.
+DECAY_BITS = 16
+#: Most steps of a block: all that moved the weights in it is kept while it lasts.
+MOST_SETTLE = 64
 
 #: Bits of an activation with its sign; more is an error while training.
 ACTIVATION_BITS = 16
@@ -50,6 +59,14 @@ class Recipe:
         Exponent of the weights that the model is published with.
     loss : str
         ``cross_entropy`` or ``square``.
+    settle : int
+        K, steps of a block; 0 where there is neither momentum nor decay.
+    momentum_bits : int
+        f; 0 without momentum.
+    momentum : tuple of int
+        ``d_0 .. d_K``; empty without momentum.
+    decays : tuple of int
+        ``lambda`` of every block; empty without decay.
     """
 
     network: Network
@@ -60,6 +77,10 @@ class Recipe:
     rate_bits: int = 12
     weight_exponent: int = 12
     loss: str = "cross_entropy"
+    settle: int = 0
+    momentum_bits: int = 0
+    momentum: tuple[int, ...] = ()
+    decays: tuple[int, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -103,7 +124,8 @@ class Recipe:
 
     def weight_bits(self, layer: int) -> int:
         """``w_l``: exponent of a layer's weights while training."""
-        return self.input_exponent(layer) + self.gradient_bits + self.rate_bits
+        bits = self.gradient_bits + self.rate_bits + self.momentum_bits
+        return self.input_exponent(layer) + bits
 
     def forward_shift(self, layer: int) -> int:
         """Bits that a layer's accumulator drops."""
@@ -133,6 +155,27 @@ class Recipe:
         """Name of a layer's bias."""
         return f"{self.stages[layer].name}.bias"
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are; the last one may be shorter."""
+        return -(-self.steps // self.settle) if self.settle else 0
+
+    def settles(self, step: int) -> bool:
+        """Whether a block ends with this step: the run's last one always does."""
+        return bool(self.settle) and ((step + 1) % self.settle == 0 or step + 1 == self.steps)
+
+    @staticmethod
+    def momentum_name(name: str) -> str:
+        """Name of what a trained tensor has gathered at a settle step."""
+        return f"momentum {name}"
+
+    def state(self, step: int) -> dict[str, tuple[int, ...]]:
+        """Dims of everything that the step reads but the data, where it begins a block."""
+        out = self.shapes()
+        if self.momentum and step:
+            out |= {self.momentum_name(name): dims for name, dims in out.items()}
+        return dict(sorted(out.items()))
+
     def exponent(self, layer: int, bias: bool) -> int:
         """Exponent of a trained tensor."""
         return self.weight_bits(layer) + (self.input_exponent(layer) if bias else 0)
@@ -147,40 +190,66 @@ class Recipe:
             raise UsageError("a run has 1 to 1048576 steps")
         if any(abs(m) > _MOST["rate"] for m in self.rates):
             raise UsageError("a learning rate is too large; give it fewer bits (q)")
-        positions = max(s.rule.positions for s in self.stages)
-        if self.batch * positions * self.steps * max(1, *map(abs, self.rates)) > 1 << 50:
-            raise UsageError("batch, positions, steps and learning rates together exceed 2^50")
+        counted = self.batch * max(s.rule.positions for s in self.stages)
+        counted *= sum(self.momentum) if self.momentum else 1
+        if counted * self.steps * max(1, *map(abs, self.rates)) > 1 << 50:
+            raise UsageError(
+                "batch, positions, steps, momentum and learning rates together exceed 2^50"
+            )
         if self.loss not in LOSSES:
             raise UsageError(f"no loss {self.loss!r}; known: {', '.join(LOSSES)}")
         if self.loss == "square" and g < a:
             raise UsageError("with the square loss gradients need at least the activations' bits")
         if not (4 <= a <= 12 and 4 <= g <= 15 and 4 <= q <= 20):
             raise UsageError("integer widths leave 4..12 (a), 4..15 (g), 4..20 (q)")
+        self._validate_blocks()
         for layer in range(self.layers):
             shifts = (
                 self.forward_shift(layer),
                 self.backward_shift(layer),
                 self.rounding_shift(layer),
             )
-            if not all(1 <= s <= 32 for s in shifts):
-                raise UsageError("a rescale drops 1 to 32 bits; choose other integer widths")
+            if not all(1 <= s <= 48 for s in shifts):
+                raise UsageError("a rescale drops 1 to 48 bits; choose other integer widths")
             if self.weight_bits(layer) < 14:
                 raise UsageError("weights have at least 14 bits while training; raise q")
 
+    def _validate_blocks(self) -> None:
+        k, f = self.settle, self.momentum_bits
+        if not 0 <= k <= MOST_SETTLE or bool(k) != bool(self.momentum or self.decays):
+            raise UsageError("momentum and weight decay settle every 1 to 64 steps")
+        if self.momentum:
+            if len(self.momentum) != k + 1 or not 1 <= f <= 8 or self.momentum[0] != 1 << f:
+                raise UsageError("momentum has a power for each step of a block and one more")
+            if any(not 0 <= d <= 1 << f for d in self.momentum):
+                raise UsageError("powers of momentum lie between 0 and 1")
+        elif f:
+            raise UsageError("bits of momentum without momentum")
+        if self.decays and len(self.decays) != self.blocks:
+            raise UsageError("weight decay has a number for each block")
+        if any(not 0 <= x < 1 << DECAY_BITS for x in self.decays):
+            raise UsageError("weight decay takes less than all of a weight")
+
     def to_json(self) -> dict[str, object]:
         """A canonical description, learning rates as runs of equal ones."""
-        runs = [[m, len(list(same))] for m, same in groupby(self.rates)]
         return {
             "input": list(self.network.input),
             "layers": list(self.network.layers),
             "batch": self.batch,
-            "rates": runs,
+            "rates": _runs(self.rates),
             "integers": [self.activation_bits, self.gradient_bits, self.rate_bits],
             "weight_exponent": self.weight_exponent,
             "loss": self.loss,
+            "settle": self.settle,
+            "momentum": [self.momentum_bits, *self.momentum],
+            "decays": _runs(self.decays),
         }
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of the description."""
         return hashlib.sha256(b"veracity recipe v3" + canonical_json(self.to_json())).digest()
+
+
+def _runs(numbers: tuple[int, ...]) -> list[list[int]]:
+    return [[n, len(list(same))] for n, same in groupby(numbers)]

@@ -12,6 +12,8 @@ with weights, of which ``A W^T``, ``G W`` and ``G^T A`` are the three products o
     G_(l-1) = rhu(M_(l-1) o (G_l W_l), t_l)
     W_l <- W_l - m_t G_l^T A_(l-1),  b_l <- b_l - m_t 2^(2 a_(l-1)) sum G_l      exact
 
+or with momentum and decay instead (:mod:`veracity.graph.training.update`).
+
 Where averages are taken of ``A_l``, the next layer reads the sums, and ``G W`` is spread over the
 entries of each square.
 """
@@ -29,18 +31,12 @@ from veracity.graph.ops.contract import einsum
 from veracity.graph.tables import exp_table
 from veracity.graph.training.network import Stage
 from veracity.graph.training.recipe import ACTIVATION_BITS, Recipe
+from veracity.graph.training.update import MOST, Settled, Weights, left, move
 from veracity.graph.wires import apply_wire
 
 __all__ = ["Step", "Weights", "predict", "train_step"]
 
 Array = NDArray[np.int64]
-#: Master weights and biases by name.
-Weights = dict[str, Array]
-
-#: Weights stay below this, so that float64 holds them and products of them split exactly.
-WEIGHT_LIMIT = 1 << 45
-#: Updates and biases stay below this, so that no sum of two integers here leaves 64 bits.
-_MOST = 1 << 61
 
 
 @dataclass
@@ -65,6 +61,8 @@ class Step:
         Weights before the step, by layer, where they are few beside the results that read them.
     labels : array
         One-hot labels, (batch, classes).
+    settled : Settled
+        What the step rounds of weights and momentum.
     """
 
     index: int
@@ -75,6 +73,7 @@ class Step:
     activations: list[Array] = field(default_factory=list)
     kernels: dict[int, Array] = field(default_factory=dict)
     labels: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    settled: Settled = field(default_factory=Settled)
 
     def loss(self, recipe: Recipe) -> float:
         """Mean loss of the batch, as floats: for people, never proved."""
@@ -90,12 +89,7 @@ def _product(spec: str, x: Array, y: Array, layer: int, step: int) -> Array:
     try:
         return einsum(spec, x, y)
     except UsageError as error:
-        raise _left("an accumulator", 62, layer, step) from error
-
-
-def _left(what: str, bits: int, layer: int, step: int) -> RangeError:
-    where = f"layer {layer + 1} at step {step}"
-    return RangeError(where, f"{what} leaves {bits} bits: lower the learning rate")
+        raise left("an accumulator", 62, layer, step) from error
 
 
 def _checked(z: Array, layer: int, step: int) -> Array:
@@ -187,20 +181,14 @@ def _head_gradient(recipe: Recipe, z: Array, labels: Array) -> Array:
 
 
 def _update(recipe: Recipe, step: Step, weights: Weights, operands: list[Array]) -> None:
-    rate = recipe.rates[step.index]
+    moved = []
     for layer, (g, a) in enumerate(zip(step.gradients, operands, strict=True)):
-        w, b = recipe.weight_name(layer), recipe.bias_name(layer)
-        scale = 1 << 2 * recipe.input_exponent(layer)
-        entry = int(np.abs(g).max()) * max(int(np.abs(a).max()), scale)
-        if g.size // g.shape[1] * abs(rate) * entry >= _MOST:
-            raise _left("an update", 61, layer, step.index)
-        moved = _product(recipe.stages[layer].rule.update, g, a, layer, step.index)
-        weights[w] = weights[w] - rate * moved
-        weights[b] = weights[b] - rate * scale * g.sum((0, *range(2, g.ndim)))
-        if int(np.abs(weights[w]).max()) >= WEIGHT_LIMIT:
-            raise _left("a weight", 45, layer, step.index)
-        if int(np.abs(weights[b]).max()) >= _MOST:
-            raise _left("a bias", 61, layer, step.index)
+        rule, count = recipe.stages[layer].rule, g.size // g.shape[1]
+        if count * int(np.abs(g).max()) * max(1, int(np.abs(a).max())) >= MOST:
+            raise left("an update", 61, layer, step.index)
+        product = _product(rule.update, g, a, layer, step.index)
+        moved.append((product, g.sum((0, *range(2, g.ndim)))))
+    step.settled = move(recipe, step.index, weights, moved)
 
 
 def predict(recipe: Recipe, weights: Weights, inputs: Array) -> Array:

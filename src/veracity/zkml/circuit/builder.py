@@ -115,8 +115,8 @@ class Builder(Collector):
     ) -> None:
         """To be shown: ``r``, whose integers are ``value``, lies in ``[0, 2^shift)``.
 
-        ``r`` is never committed: up to 16 bits it is looked up as it stands; above, its high
-        digit is committed and the low one, again, only looked up.
+        ``r`` is never committed: its digits of 16 bits but the lowest are, and the lowest one, that
+        is ``r`` without them, is only looked up.
 
         Parameters
         ----------
@@ -133,16 +133,19 @@ class Builder(Collector):
         causal : bool
             Whether entries that the mask hides are exempt.
         usual : int
-            The high digit of most entries; it is committed less this, and zeros cost nothing.
+            The highest digit of most entries; it is committed less this, and zeros cost nothing.
         """
-        low = value
-        if shift > 16:
-            high = None if value is None else (value >> 16) - usual
-            digit = self.column(f"{role}.high", r.dims, high)
-            digit = digit + usual if usual else digit
-            self.lookup(op, unsigned(shift - 16), digit)
-            r = r - digit.bare() * (1 << 16)
-            low = None if value is None else value & 0xFFFF
+        for at in range((shift - 1) // 16 * 16, 0, -16):
+            top = at + 16 >= shift
+            less, name = (usual, "high") if top else (0, "middle")
+            high = (
+                None if value is None else (value >> at if top else (value >> at) & 0xFFFF) - less
+            )
+            digit = self.column(f"{role}.{name}", r.dims, high)
+            digit = digit + less if less else digit
+            self.lookup(op, unsigned(shift - at if top else 16), digit)
+            r = r - digit.bare() * (1 << at)
+        low = value if value is None or shift <= 16 else value & 0xFFFF
         if low is not None:
             low = low.astype(np.uint16)
         self.lookup(op, unsigned(min(shift, 16)), Tensor(r.dims, r.terms, low), causal=causal)
@@ -194,7 +197,7 @@ class Builder(Collector):
         if shift == 0:
             self.zero(r)
         else:
-            usual = half >> 16 if masked else 0
+            usual = half >> (shift - 1) // 16 * 16 if masked else 0
             turned = arrange(Tensor(dims, {}, rest)).value
             self.remainder(op, f"{role}.r", r, turned, shift, usual=usual)
         return y

@@ -169,29 +169,44 @@ def _bind(engine: Engine, values: Ints, letters: str, group: _Group) -> Vec:
     return engine.contract(array.reshape(-1, count, 1), vector)
 
 
+#: What was bound of updated tensors: after each step, and by the tensors that they are updated by.
+_Bound = dict[Updates, tuple[list[Vec], dict[int, Vec]]]
+
+
 def _bind_updated(
     engine: Engine,
     source: UpdatedSource,
     letters: str,
     group: _Group,
-    memo: dict[Updates, list[Vec]],
+    memo: _Bound,
 ) -> Vec:
     """Bind an updated matrix: the base once, then along the two factors of every update."""
     base = source.updates.base
     if base.value is None:
         raise ValueError("the prover's tensors carry values")
-    known = memo.setdefault(source.updates, [])
+    known, bound = memo.setdefault(source.updates, ([], {}))
     if not known:
         known.append(_bind(engine, base.value, letters, group))
-    for update in source.updates.steps[len(known) - 1 : source.count]:
-        ((product, _),) = update.terms
-        (scale,) = update.terms.values()
-        if not isinstance(product, ProductSource):
-            raise ValueError("an operand's updates are products")
-        known.append(
-            engine.lincomb([known[-1], _bind_outer(engine, product, letters, group)], [1, scale])
-        )
+    for parts in source.updates.parts[len(known) - 1 : source.count]:
+        vectors = [_bind_part(engine, part, letters, group, bound) for _, part in parts]
+        scales = [factor % ORDER for factor, _ in parts]
+        known.append(engine.lincomb([known[-1], *vectors], [1, *scales]))
     return known[source.count]
+
+
+def _bind_part(
+    engine: Engine, part: Tensor, letters: str, group: _Group, bound: dict[int, Vec]
+) -> Vec:
+    """Bind what a tensor is updated by: once, however many updates it is in."""
+    if id(part) not in bound:
+        if part.value is not None:
+            bound[id(part)] = _bind(engine, part.value, letters, group)
+        else:
+            ((product, _),) = part.terms
+            if not isinstance(product, ProductSource):
+                raise ValueError("an operand's updates are products")
+            bound[id(part)] = _bind_outer(engine, product, letters, group)
+    return bound[id(part)]
 
 
 def _bind_outer(engine: Engine, product: ProductSource, letters: str, group: _Group) -> Vec:
@@ -221,9 +236,7 @@ def _flat(tensor: Tensor, letters: str, first: str, second: Sequence[str]) -> In
     return np.ascontiguousarray(tensor.value.transpose(order).reshape(rows, -1))
 
 
-def _bind_tensor(
-    engine: Engine, tensor: Tensor, letters: str, group: _Group, memo: dict[Updates, list[Vec]]
-) -> Vec:
+def _bind_tensor(engine: Engine, tensor: Tensor, letters: str, group: _Group, memo: _Bound) -> Vec:
     """Bind an operand by its integers, or, where it has none, along its updates."""
     if tensor.value is not None:
         return _bind(engine, tensor.value, letters, group)
@@ -240,7 +253,7 @@ def _pair(engine: Engine, group: _Group) -> Pair:
     ones = engine.from_small(np.ones(repeat, dtype=np.int8))
     weights = engine.outer(group.instances, engine.outer(batch, ones))
     left, right = [], []
-    memo: dict[Updates, list[Vec]] = {}
+    memo: _Bound = {}
     for use in group.uses:
         left.append(_bind_tensor(engine, use.a, group.left, group, memo))
         right.append(_bind_tensor(engine, use.b, group.right, group, memo))

@@ -135,16 +135,21 @@ class Updates:
         Before the first step.
     steps : list of Tensor
         The updates ``u_0, u_1, ...`` so far, without integers.
+    parts : list of tuple
+        For each the tensors that it is a sum of, with their factors.
     """
 
     base: Tensor
     steps: list[Tensor] = field(default_factory=list)
+    parts: list[tuple[tuple[int, Tensor], ...]] = field(default_factory=list)
 
-    def add(self, update: Tensor) -> None:
-        """One more step."""
-        if update.dims != self.base.dims:
-            raise ValueError(f"an update of dims {update.dims} for a tensor of {self.base.dims}")
-        self.steps.append(update.bare())
+    def add(self, *parts: tuple[int, Tensor]) -> None:
+        """One more step: a sum of factors times tensors."""
+        total = Tensor(self.base.dims, {})
+        for factor, part in parts:
+            total = total + part.bare() * factor
+        self.steps.append(total)
+        self.parts.append(parts)
 
     def now(self) -> Tensor:
         """The tensor after all steps so far."""

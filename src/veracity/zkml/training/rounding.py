@@ -26,7 +26,7 @@ from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.declared import Given, weight_id
 from veracity.zkml.model import choose_log_columns
 from veracity.zkml.model import weight_specs as published_specs
-from veracity.zkml.training.state import end_id, weight_limits, weight_specs
+from veracity.zkml.training.state import end_id, state_limits, weight_specs
 
 __all__ = ["build_rounding", "rounded_weights"]
 
@@ -74,7 +74,7 @@ def build_rounding(
     master, published : mapping, optional
         The prover's integers; both or neither.
     """
-    program, limits = program_of(recipe), weight_limits(recipe, recipe.steps)
+    program, limits = program_of(recipe), state_limits(recipe, recipe.steps)
     specs = published_specs(program, choose_log_columns(program))
     given = {}
     for name, spec in weight_specs(recipe).items():

@@ -39,7 +39,7 @@ from veracity.zkml.model import ModelCommitment, ModelOpening, choose_log_column
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment, row_bits
 from veracity.zkml.training.rounding import build_rounding
-from veracity.zkml.training.state import commit_start, end_id, start_id, weight_specs
+from veracity.zkml.training.state import commit_start, end_id, start_id, state_specs, weight_specs
 from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec, build_window
 
 __all__ = [
@@ -107,8 +107,11 @@ class Run:
             raise UsageError("there are fewer examples than a batch has")
         if self.base is not None:
             self.base.check(recipe)
+        if recipe.settle and self.window % recipe.settle:
+            raise UsageError(f"a window has whole blocks of {recipe.settle} steps (settle)")
+        block = recipe.settle or 1
         try:  # bounds of weights rise from step to step
-            build_window(recipe, recipe.steps - 1, recipe.steps)
+            build_window(recipe, (recipe.steps - 1) // block * block, recipe.steps)
         except UnsupportedModelError as error:
             raise UsageError(f"no proof of this recipe: {error}") from error
 
@@ -215,8 +218,8 @@ class Run:
         examples = self.examples(start, *ends)
         parts = [*_head(self, start), *[n.to_bytes(8, "little") for n in ends]]
         parts += [examples.spec.encode(), examples.data]
-        for tensors in (received, handed):
-            for name in weight_specs(self.recipe):
+        for at, tensors in zip(ends, (received, handed), strict=True):
+            for name in state_specs(self.recipe, at):
                 parts += [name.encode(), tensors[name].spec.encode(), tensors[name].data]
         return framed(*parts)
 
@@ -265,7 +268,7 @@ class RunProof:
 
     def tensors(self, recipe: Recipe) -> Iterator[dict[str, CommittedTensor]]:
         """Weights after each window; raises FormatError for a wrong number of rows."""
-        specs = weight_specs(recipe)
+        specs = state_specs(recipe, recipe.steps)
         size = sum(s.rows for s in specs.values()) * POINT_BYTES
         for i, data in enumerate(self.cuts):
             if len(data) != size:
@@ -355,7 +358,7 @@ def prove_rounding(
     program = program_of(run.recipe)
     circuit = build_rounding(run.recipe, {n: b.values for n, b in end.items()}, published)
     earlier = weight_arrays(engine, program, published, files)
-    earlier |= {end_id(n): b.named(end_id(n)) for n, b in end.items()}
+    earlier |= {end_id(n): end[n].named(end_id(n)) for n in weight_specs(run.recipe)}
     statement = run.rounding_statement(_tensors(start), _tensors(end), files[0])
     transcript = ProverTranscript(ROUNDING_PROTOCOL, statement)
     prove_circuit(engine, key, circuit, earlier, transcript, files[1].seed, progress)
@@ -406,15 +409,14 @@ def verify_run(
         raise FormatError("proof", "another number of windows than the run has")
     cuts = list(proof.tensors(run.recipe))  # before anything that costs as much as the weights
     commitment.tensors(program)  # before work: weights are as many as the files have rows for
-    for _ in proof.tensors(run.recipe):
-        pass
     start = run.start(engine, key)
     equations, states, received = [], [], start
     for i, (ends, handed) in enumerate(zip(ranges, cuts, strict=True)):
         where = f"window {i + 1}"
         points = {EXAMPLES: run.examples(start, *ends).points(engine, f"{where}, examples")}
-        for name in weight_specs(run.recipe):
+        for name in received:
             points[start_id(name)] = received[name].points(engine, f"{where}, {name}")
+        for name in handed:
             points[end_id(name)] = handed[name].points(engine, f"{where}, {name}")
         statement = run.window_statement(start, ends, received, handed)
         transcript = VerifierTranscript(PROTOCOL, statement, proof.windows[i])
@@ -432,8 +434,8 @@ def verify_run(
     statement = run.rounding_statement(start, received, commitment)
     transcript = VerifierTranscript(ROUNDING_PROTOCOL, statement, proof.rounding)
     points = commitment.points(engine, program)
-    for name, tensor in received.items():
-        points[end_id(name)] = tensor.points(engine, f"end, {name}")
+    for name in weight_specs(run.recipe):
+        points[end_id(name)] = received[name].points(engine, f"end, {name}")
     circuit = build_rounding(run.recipe)
     equations.append(verify_circuit(engine, key, circuit, points, transcript))
     transcript.finish()

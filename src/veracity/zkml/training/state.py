@@ -32,7 +32,8 @@ __all__ = [
     "commit_weights",
     "end_id",
     "start_id",
-    "weight_limits",
+    "state_limits",
+    "state_specs",
     "weight_specs",
 ]
 
@@ -61,24 +62,49 @@ def weight_specs(recipe: Recipe) -> Mapping[str, TensorSpec]:
     return MappingProxyType(dict(sorted(out.items())))
 
 
-def weight_limits(recipe: Recipe, step: int) -> dict[str, int]:
-    """What master weights cannot exceed in magnitude before a step.
+def state_specs(recipe: Recipe, step: int) -> Mapping[str, TensorSpec]:
+    """How everything is committed that goes on to a step from the one before, in order of name.
+
+    Before the first step these are the weights; later, what momentum has gathered, too, laid out
+    as the weights are.
+    """
+    return _with_momentum(recipe) if step and recipe.momentum else weight_specs(recipe)
+
+
+@lru_cache(maxsize=8)
+def _with_momentum(recipe: Recipe) -> Mapping[str, TensorSpec]:
+    specs = weight_specs(recipe)
+    gathered = {recipe.momentum_name(name): spec for name, spec in specs.items()}
+    return MappingProxyType(dict(sorted({**specs, **gathered}.items())))
+
+
+def state_limits(recipe: Recipe, step: int) -> dict[str, int]:
+    """What the state before a step cannot exceed in magnitude, if the step begins a block.
 
     Gradients are below ``2^49`` by the projection, those of the square loss before their scale;
     labels add ``2^g``. Data are bytes, activations stand in the table ``relu``. An update is
     ``m sum g a`` over examples and positions, or ``m 2^(2 a) sum g``. Before the first step they
     are below ``2^49`` units of a committed model, and closer to zero where a seed gives them.
+    What momentum has gathered and what weights lose are below ``2^49`` by the projection.
     """
     entry = (1 << ENTRY_BITS) - 1
     gradient = entry << (recipe.gradient_bits if recipe.loss == "square" else 0)
     gradient += 1 << recipe.gradient_bits
     out = {}
+    rates, powers = sum(abs(m) for m in recipe.rates[:step]), sum(recipe.momentum) or 1
+    lost = entry * -(-step // recipe.settle) if recipe.decays else 0
     for layer, stage in enumerate(recipe.stages):
-        moved = recipe.batch * stage.rule.positions * sum(abs(m) for m in recipe.rates[:step])
+        moved = recipe.batch * stage.rule.positions * gradient * powers
         read = (1 << (ACTIVATION_BITS - 1) if layer else BYTE) << stage.pool_bits
-        weight, bias = (entry << recipe.exponent(layer, kind) for kind in (False, True))
-        out[recipe.weight_name(layer)] = weight + moved * gradient * read
-        out[recipe.bias_name(layer)] = bias + (moved * gradient << 2 * recipe.input_exponent(layer))
+        scale = 1 << 2 * recipe.input_exponent(layer)
+        carried = entry << recipe.momentum_bits if recipe.momentum else 0
+        for name, bias, step_most in (
+            (recipe.weight_name(layer), False, moved * read + carried),
+            (recipe.bias_name(layer), True, (moved + carried) * scale),
+        ):
+            out[name] = (entry << recipe.exponent(layer, bias)) + rates * step_most + lost
+            if recipe.momentum:
+                out[recipe.momentum_name(name)] = entry
     return out
 
 
@@ -113,7 +139,7 @@ def commit_weights(
     seed: bytes,
     domain: bytes,
 ) -> dict[str, Boundary]:
-    """Master weights after a window, under blinds of a cut seed.
+    """Master weights and momentum after a window, under blinds of a cut seed.
 
     Parameters
     ----------
@@ -130,5 +156,5 @@ def commit_weights(
     """
     return {
         name: seal(engine, key, spec, weights[name], seed, domain + name.encode())
-        for name, spec in weight_specs(recipe).items()
+        for name, spec in state_specs(recipe, recipe.steps).items()
     }

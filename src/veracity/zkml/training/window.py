@@ -1,8 +1,8 @@
 """The circuit of a window: some steps of training between two commitments of the weights.
 
 Weights within a window are not committed: ``W_t`` is the start minus public multiples of products
-of gradients and activations, which are committed anyway (:class:`Updates`). What a window commits
-to, per neuron and example, is
+of gradients and activations, which are committed anyway (:mod:`veracity.zkml.training.moving`).
+What a window commits to, per neuron and example, is
 
     z, and the high digit of its remainder         acc + 2^(s-1) - 2^s z in [0, 2^s)
     activation a and mask M                        (z, a + 2^50 M) in the table ``relu``
@@ -35,11 +35,12 @@ from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.declared import Given
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import OPEN, relu
-from veracity.zkml.circuit.tensor import Tensor, Updates
+from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.committed import TensorSpec
 from veracity.zkml.training.data import BYTE, row_bits
 from veracity.zkml.training.head import head_gradient
-from veracity.zkml.training.state import end_id, start_id, weight_limits, weight_specs
+from veracity.zkml.training.moving import Moving, handed, moving_tensors
+from veracity.zkml.training.state import end_id, start_id, state_limits, state_specs
 
 __all__ = ["EXAMPLES", "WindowWitness", "batch_spec", "build_window"]
 
@@ -87,7 +88,7 @@ def build_window(
     witness : WindowWitness, optional
         The prover's integers.
     """
-    limits, specs = weight_limits(recipe, first), weight_specs(recipe)
+    limits, specs = state_limits(recipe, first), state_specs(recipe, first)
     given = {
         start_id(n): Given(s, None if witness is None else witness.start[n], limit=limits[n])
         for n, s in specs.items()
@@ -96,22 +97,20 @@ def build_window(
     spec = batch_spec(recipe, last - first)
     given[EXAMPLES] = Given(spec, examples, limit=BYTE, stacked=True)
     builder = Builder(given, witness is not None)
-    weights = {name: Updates(builder.array(start_id(name))) for name in specs}
+    weights = moving_tensors(builder, recipe, first)
     for t in range(first, last):
         step = None if witness is None else witness.steps[t - first]
         _step(builder, recipe, weights, builder.instance(EXAMPLES, t - first), t, step)
-    for name, spec in specs.items():
-        made = weights[name].now()
-        value = None if witness is None else witness.end[name]
-        result = Tensor(made.dims, made.terms, value)
-        builder.hand_over(end_id(name), spec, result, bounded=False)
+    end = None if witness is None else witness.end
+    for name, result in handed(recipe, weights, end):
+        builder.hand_over(end_id(name), state_specs(recipe, last)[name], result, bounded=False)
     return finish_circuit(builder)
 
 
 def _step(
     b: Builder,
     recipe: Recipe,
-    weights: Mapping[str, Updates],
+    weights: Mapping[str, Moving],
     examples: Tensor,
     t: int,
     step: Step | None,
@@ -130,15 +129,13 @@ def _step(
     gradients = [head_gradient(b, recipe, acc, labels, step)]
     for layer in range(recipe.layers - 1, 0, -1):
         gradients.insert(0, _gradient(b, recipe, weights, layer, (gradients[0], masks.pop()), step))
-    rate = recipe.rates[t]
     for layer, (g, a) in enumerate(zip(gradients, operands, strict=True)):
-        update = Tensor.product(recipe.stages[layer].rule.update, g, a) * -rate
-        weights[recipe.weight_name(layer)].add(update)
-        scale = rate << 2 * recipe.input_exponent(layer)
+        product = Tensor.product(recipe.stages[layer].rule.update, g, a)
+        weights[recipe.weight_name(layer)].move(b, recipe, t, product, step)
         total = g.bare()
         for axis in (*range(len(g.dims) - 1, 1, -1), 0):
             total = total.sum(axis)
-        weights[recipe.bias_name(layer)].add(total * -scale)
+        weights[recipe.bias_name(layer)].move(b, recipe, t, total, step)
 
 
 def _wired(x: Tensor, wire: Wire) -> Tensor:
@@ -146,7 +143,7 @@ def _wired(x: Tensor, wire: Wire) -> Tensor:
 
 
 def _weights(
-    recipe: Recipe, weights: Mapping[str, Updates], layer: int, step: Step | None
+    recipe: Recipe, weights: Mapping[str, Moving], layer: int, step: Step | None
 ) -> Tensor:
     """The weights now; where they are few, with the prover's integers, else along their updates."""
     now = weights[recipe.weight_name(layer)].now()
@@ -155,7 +152,7 @@ def _weights(
 
 
 def _accumulator(
-    recipe: Recipe, weights: Mapping[str, Updates], layer: int, x: Tensor, step: Step | None
+    recipe: Recipe, weights: Mapping[str, Moving], layer: int, x: Tensor, step: Step | None
 ) -> Tensor:
     forward = recipe.stages[layer].rule.forward
     product = Tensor.product(forward, x, _weights(recipe, weights, layer, step))
@@ -168,7 +165,7 @@ def _accumulator(
 def _gradient(
     b: Builder,
     recipe: Recipe,
-    weights: Mapping[str, Updates],
+    weights: Mapping[str, Moving],
     layer: int,
     above: tuple[Tensor, Tensor],
     step: Step | None,
