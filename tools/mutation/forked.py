@@ -13,7 +13,9 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +25,9 @@ from typing import Any, NoReturn
 import pytest
 
 __all__ = ["replace_code"]
+
+#: Tenths of a second that a small computation may take in a fork.
+_PATIENCE = 600
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -75,6 +80,23 @@ def _put_off_threads() -> None:
         kernels.use_threads = lambda threads: max(1, threads)
 
 
+def _forks_compute() -> bool:
+    """Whether kernels run in a fork: not if they ran here, when tests were collected."""
+    child = os.fork()
+    if child == 0:
+        with suppress(ImportError):
+            engine = importlib.import_module("veracity.engine").load_engine("cpu")
+            engine.generators("veracity mutation", 1 << 12)
+        os._exit(0)
+    for _ in range(_PATIENCE):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
 class _Runner:
     def __init__(self, requests: int, answers: int) -> None:
         self._requests, self._answers = requests, answers
@@ -90,7 +112,8 @@ class _Runner:
         """Serve requests instead of running everything."""
         items = {item.nodeid: item for item in session.items}
         with os.fdopen(self._requests) as lines, os.fdopen(self._answers, "w") as answers:
-            print(json.dumps({"collected": len(items)}), file=answers, flush=True)
+            forks = "yes" if _forks_compute() else "no"
+            print(json.dumps({"collected": len(items), "forks": forks}), file=answers, flush=True)
             for line in lines:
                 request = json.loads(line)
                 chosen = [items[name] for name in request["tests"] if name in items]

@@ -178,8 +178,11 @@ class Worker:
         os.close(theirs_out)
         self._answers, self._unread = ours_in, b""
         self._requests = os.fdopen(ours_out, "w")
-        if "collected" not in self._answer(self.job.timeout):
+        said = self._answer(self.job.timeout)
+        if "collected" not in said:
             raise RuntimeError("the tests cannot be collected")
+        if said["forks"] != "yes":
+            raise RuntimeError("kernels run while tests are collected; forks cannot compute then")
 
     def _answer(self, timeout: float) -> dict[str, Any]:
         """The next line; empty where none comes in time, or ever."""
