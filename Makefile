@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-models bench-onnx help env demo demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
+.PHONY: bench-models bench-onnx help env demo demo-accuracy demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -62,6 +62,9 @@ build/data/fashion-mnist:
 
 demo-training: env $(FASHION) ## data, training, a model and an answer, all proved: Fashion-MNIST (minutes)
 	$(PY) examples/demo_training.py --dir build/demo-training --data $(FASHION)
+
+demo-accuracy: env $(FASHION) ## a CNN, its right answers to 1,000 pictures proved: Fashion-MNIST (minutes)
+	$(PY) examples/demo_accuracy.py --dir build/demo-accuracy --data $(FASHION)
 
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
 	$(BIN)/veracity private demo

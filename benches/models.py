@@ -52,8 +52,9 @@ def reference(source: Path) -> tuple[list[int], np.ndarray[Any, Any]] | None:
 def proved(model: ProgramFile, secret: Secret, facts: dict[str, Any]) -> None:
     """Prove and verify what follows a few letters that the model has tokens for."""
     letters = [t.decode() for t in model.token_bytes if len(t) == 1 and t.isalpha()]
-    prompt = model.encode("".join(letters[:8]))
-    answer = generate(integer_program(model), model.weights, prompt, 4)
+    before, after = model.frame(chat=False) or ([], [])
+    prompt = [*before, *model.encode("".join(letters[:8])), *after]
+    answer = generate(integer_program(model), model.weights, prompt, 4, model.stop_ids)
     proof = prove_tokens(model, secret, prompt, answer, "raw")
     facts["proved"] = True
     found = verify(proof, secret.commitment)

@@ -173,7 +173,7 @@ def fashion_mlp(pictures: Pictures) -> dict[str, Any]:
 
 def fashion_cnn(pictures: Pictures) -> dict[str, Any]:
     """A network like LeNet, 200 steps, all proved."""
-    plan = Plan(LENET, lr=0.1, steps=200, input=(28, 28, 1), window=8)
+    plan = Plan(LENET, lr=0.1, steps=200, input=(28, 28, 1), window=8, weights="rounded")
     return proved_run("fashion-cnn", plan, pictures.committed(12800), pictures, 14)
 
 

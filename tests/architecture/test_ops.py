@@ -50,6 +50,6 @@ def test_both_private_modes_have_every_op_of_a_decoder() -> None:
 
 def test_every_op_is_tried_by_the_malicious_prover() -> None:
     """The programs that the soundness tests cheat on hold every op there is."""
-    programs = [small_model(style).program for style in ("llama", "gpt2")]
+    programs = [small_model(style).program for style in ("llama", "gpt2", "adjusted")]
     programs += [toy.program for toy in toys()]
     assert {type(op) for program in programs for op in program.ops} == EVERY

@@ -121,3 +121,11 @@ def test_unwritable_cache(engine, expected, tmp_path, monkeypatch):
 def test_negative_count(engine):
     with pytest.raises(ValueError, match="negative"):
         cached_generators(engine, LABEL, -1)
+
+
+def test_some_of_the_points_that_a_digest_is_of(engine, expected):
+    """Without a cache and with one; the digest is that of all."""
+    digest = hashlib.sha256(expected).hexdigest()
+    for _ in range(2):
+        found = cached_generators(engine, LABEL, 30, digest, 7)
+        assert engine.compress(found) == expected[: 32 * 7]

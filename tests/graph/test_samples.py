@@ -15,7 +15,7 @@ from tests.support.programs import small_model
 from tests.support.toy_vision import network
 from veracity.errors import RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program, execute
-from veracity.graph.ops import RULES, Contract, Op, Operand, Product
+from veracity.graph.ops import RULES, Attention, Contract, Op, Operand, Product
 from veracity.graph.samples import MAX_SAMPLES, choices_over, program_over
 from veracity.graph.wires import Step, apply_wire, wire_over
 
@@ -125,19 +125,20 @@ def test_what_has_no_samples() -> None:
     assert unlike
     case_ops = {k.__name__ for k in unlike}
     assert case_ops == {
-        "Embed", "Positions", "Linear", "Gain", "Norm", "Rope", "Attention", "Head",
+        "Embed", "Positions", "Rope", "Attention", "Head",
+        "HeadNorm", "Rotation", "AdjustedAttention", "HeadWithBias",
     }  # fmt: skip
 
 
 def test_an_op_without_samples_is_named() -> None:
     toy = network()
-    from veracity.graph.ops import Linear
-
-    flat = Linear(name="l", x="f", weight="w", bias=None, shift=8, bits=16)
+    flat = Attention(
+        name="l", q="f", k="f", v="f", kv_heads=1, group=1, head_dim=18, score_shift=9, exp_k=8,
+        mix_shift=15, bits=16,
+    )  # fmt: skip
     ops = (*toy.program.ops[:7], flat)
-    shown = {"y": replace(toy.program.outputs["scores"], value="l")}
-    used = {"k": toy.program.weights["k"], "b": toy.program.weights["b"],
-            "w": toy.program.weights["w"]}  # fmt: skip
+    shown = {"y": replace(toy.program.outputs["scores"], dims=(1, 18), value="l")}
+    used = {n: toy.program.weights[n] for n in ("k", "b")}
     program = replace(toy.program, ops=ops, outputs=shown, weights=used)
-    with pytest.raises(UnsupportedModelError, match="Linear on several samples"):
+    with pytest.raises(UnsupportedModelError, match="Attention on several samples"):
         program_over(program, 2)

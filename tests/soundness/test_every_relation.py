@@ -44,7 +44,9 @@ def with_lie(circuit: Circuit, kind: str, group: int, index: int) -> Circuit:
     return circuit
 
 
-@pytest.mark.parametrize("style", ["llama", "gpt2"])
+@pytest.mark.parametrize(
+    "style", ["llama", "gpt2", pytest.param("adjusted", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     "every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["forms", "all"]
 )

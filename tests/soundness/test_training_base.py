@@ -81,6 +81,16 @@ def test_it_starts_where_the_model_is(earlier: Trained, whole: Trained) -> None:
         assert np.array_equal(whole.states[0][name], held(earlier)[name].astype(np.int64) << shift)
 
 
+def test_a_model_with_rows_of_another_length(earlier: Trained) -> None:
+    program, recipe = program_of(earlier.run.recipe), small_recipe(steps=2)
+    commitment, opening = commit_model(ENGINE, program, held(earlier), log_columns=6)
+    base = BaseModel(program, commitment)
+    tuned(base, base.boundaries(ENGINE, recipe, held(earlier), opening)).verify()
+    longer = BaseModel(program, replace(commitment, log_columns=13))
+    with pytest.raises(UsageError, match="rows of a window"):
+        replace(earlier.run, base=longer).check()
+
+
 def test_the_start_is_bound(earlier: Trained, whole: Trained) -> None:
     """Neither the same model committed anew, nor rows read at another scale, nor a seed."""
     base = base_of(earlier)
@@ -170,8 +180,6 @@ def test_models_that_a_recipe_cannot_start_from(earlier: Trained) -> None:
     lies("other dims", **{"0.weight": replace(weights["0.weight"], shape=(8, 6))})
     lies("finer", **{"0.weight": replace(weights["0.weight"], exponent=29)})
     lies("finer", **{"0.weight": replace(weights["0.weight"], exponent=-1)})
-    with pytest.raises(UsageError, match="row length"):
-        BaseModel(base.program, replace(base.commitment, log_columns=13)).check(small_recipe())
     shorter = replace(small_recipe(), network=dense(8, 6, 3))
     with pytest.raises(UsageError, match="layers"):
         base.check(shorter)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.soundness.test_training_momentum import without_op
 from tests.soundness.test_training_ranges import both_runs, changes, moved
 from tests.support import cheating
 from tests.support.forging import without_lookup
@@ -21,12 +22,12 @@ from tests.support.training import ENGINE, Trained, train_and_prove, window_proo
 from tests.support.training_lies import Forged, verify_window
 from veracity.errors import FormatError, VerificationError
 from veracity.graph import execute
-from veracity.graph.training import layers
+from veracity.graph.training import Recipe, layers
 from veracity.graph.training import step as meaning
 from veracity.graph.training.layers import Rule
 from veracity.graph.training.network import Stage
 from veracity.graph.training.program import program_of
-from veracity.graph.wires import Step
+from veracity.graph.wires import Step, apply_wire
 from veracity.zkml import Statement, prove, verify
 from veracity.zkml.training import window
 from veracity.zkml.training.rounding import rounded_weights
@@ -67,6 +68,39 @@ def test_cuts_of_a_run_cannot_be_exchanged(whole: Trained) -> None:
         whole.verify(replace(whole.proof, cuts=[cuts[0], cuts[0]]))
 
 
+# ---- rounded weights -----------------------------------------------------------------------------
+def test_rounded_weights_are_proved() -> None:
+    recipe = replace(picture_recipe(), rounded=True)
+    trained = executed_pictures(recipe)
+    proof = window_proof(trained, 0)
+    verify_window(trained, 0, proof)
+    with pytest.raises(VerificationError):  # another recipe, whatever the weights
+        verify_window(replace(trained, run=replace(trained.run, recipe=picture_recipe())), 0, proof)
+    bounded = {side.id.name for side in window.build_window(recipe, 0, 2).bounded()}
+    assert "kernel.y" in bounded
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
+def test_a_weight_rounded_up(monkeypatch: Patch, present: bool) -> None:
+    """One entry of one kernel, in forward and backward pass alike."""
+    recipe, at = replace(picture_recipe(), rounded=True), (1, 2, 0, 1)
+    monkeypatch.setattr(cheating, "CheatingBuilder", Forged)
+    op = "kernel 3.weight"
+    if not present:
+        without_op(monkeypatch, op)
+    with monkeypatch.context() as patch:
+        bent(4, *at)(patch)  # kernel and bias and results of the first layer, then this kernel
+        trained = executed_pictures(recipe)
+    columns = {("kernel.y[4x3x3x3]", 0): moved(1, *at)}
+    if present:
+        shift = recipe.weight_bits(1) - recipe.read_bits(1)
+        columns[f"all of kernel.r of {op}", 0] = moved(-(1 << shift), *at)
+    with cheating.cheating(monkeypatch, changes(columns), window):
+        proof = window_proof(trained, 0)
+    with pytest.raises(VerificationError) if present else nullcontext():
+        verify_window(trained, 0, proof)
+
+
 # ---- other layers --------------------------------------------------------------------------------
 def ruled(change: Callable[[Rule], Rule]) -> Callable[[Patch], None]:
     """Convolutions with another rule."""
@@ -75,8 +109,15 @@ def ruled(change: Callable[[Rule], Rule]) -> Callable[[Patch], None]:
     def apply(patch: Patch) -> None:
         found = {**layers.WEIGHTED, "conv": lambda text, shape: change(honest(text, shape))}
         patch.setattr(layers, "WEIGHTED", found)
+        patch.setattr(meaning, "_returned", by_rule)
 
     return apply
+
+
+def by_rule(recipe: Recipe, layer: int, g: np.ndarray, w: np.ndarray, index: int) -> np.ndarray:
+    """What flows back by the rule's own product, as proofs have it."""
+    rule = recipe.stages[layer].rule
+    return meaning._product(rule.backward, apply_wire(rule.returns, g), w, layer, index)
 
 
 def corners(patch: Patch) -> None:

@@ -208,9 +208,9 @@ def test_recipes_that_no_proof_can_be_about(monkeypatch: Patch, whole: Trained) 
     recipe = Recipe(dense(8, 512, 512, 3), 14, (1 << 20,) * (1 << 18), loss="square")
     run = Run(recipe, whole.run.data, 256, LOG_COLUMNS)
     run.check()
-    honest = window.weight_limits
+    honest = window.state_limits
     monkeypatch.setattr(
-        window, "weight_limits", lambda r, t: {n: w << 100 for n, w in honest(r, t).items()}
+        window, "state_limits", lambda r, t: {n: w << 100 for n, w in honest(r, t).items()}
     )
     with pytest.raises(UsageError, match="no proof of this recipe"):
         run.check()

@@ -189,7 +189,7 @@ def _softmax(op: ops.Softmax, x: Sequence[Object], _w: Mapping[str, Object]) -> 
     return out
 
 
-def _rope(op: ops.Rope, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcome:
+def _rope(op: ops.Rope | ops.Rotation, x: Sequence[Object], _w: Mapping[str, Object]) -> Outcome:
     out, rows = Outcome(), x[0]
     cos, sin = (t.tolist() for t in rope_tables(op, len(rows)))
     half, acc = op.head_dim // 2, np.zeros(rows.shape, dtype=object)
@@ -210,8 +210,14 @@ def _attention(op: ops.Attention, x: Sequence[Object], _w: Mapping[str, Object])
         g = h // op.group * d
         # masked entries are computed, too, and thrown away
         dots = [out.hold(q[t, h * d : h * d + d] @ k[s, g : g + d]) for s in range(len(k))]
+        if isinstance(op, ops.AdjustedAttention) and op.slopes:
+            dots = [out.hold(dot - op.slopes[h] * (t - s)) for s, dot in enumerate(dots)]
         z = [s.value for s in (Outcome().rescale(dot, op.score_shift, 64) for dot in dots)][: t + 1]
         out.held += [dot + 2**op.score_shift // 2 for dot in dots]
+        if isinstance(op, ops.AdjustedAttention):
+            z = _adjusted(out, op, z)
+            if not out.fits:
+                return out
         out.within(max(z), -(2**15), 2**15)
         out.within([max(z) - s for s in z], 0, 2**16)
         if not out.fits:
@@ -222,9 +228,27 @@ def _attention(op: ops.Attention, x: Sequence[Object], _w: Mapping[str, Object])
     return out.rescale(acc, op.mix_shift, op.bits)
 
 
+def _adjusted(out: Outcome, op: ops.AdjustedAttention, z: list[int]) -> list[int]:
+    """The scores of one row after cap and window."""
+    if op.cap:
+        out.within(z, -(2**15), 2**15)
+        if out.fits:
+            table = function_table(f"softcap({op.cap})", op.exp_k, op.exp_k).tolist()
+            z = [table[s + 2**15] for s in z]
+    beyond = len(z) - op.window if op.window else 0
+    return [score - (2**15 if s < beyond else 0) for s, score in enumerate(z)]
+
+
+def _head_norm(op: ops.HeadNorm, x: Sequence[Object], w: Mapping[str, Object]) -> Outcome:
+    out = _norm(op, [x[0].reshape(len(x[0]), op.heads, -1)], w)
+    out.value = None if out.value is None else out.value.reshape(x[0].shape)
+    return out
+
+
 def _head(op: ops.Head, x: Sequence[Object], w: Mapping[str, Object]) -> Outcome:
     out = Outcome()
-    out.rescale(contraction(out, "rk,vk->rv", x[0][-1:], w[op.weight]), op.shift)
+    acc = contraction(out, "rk,vk->rv", x[0][-1:], w[op.weight])
+    out.rescale(acc + w[op.bias] if isinstance(op, ops.HeadWithBias) else acc, op.shift)
     rows = out.value.tolist()
     out.value = wide([row.index(max(row)) for row in rows])
     return out
@@ -250,10 +274,14 @@ MEANINGS: dict[type[ops.Op], Meaning] = {
     ops.Clamp: _clamp,
     ops.Top: _top,
     ops.Norm: _norm,
+    ops.HeadNorm: _head_norm,
     ops.Rsqrt: _rsqrt,
     ops.Log2: _log2,
     ops.Softmax: _softmax,
     ops.Rope: _rope,
+    ops.Rotation: _rope,
     ops.Attention: _attention,
+    ops.AdjustedAttention: _attention,
     ops.Head: _head,
+    ops.HeadWithBias: _head,
 }

@@ -122,6 +122,30 @@ def _rope(c: Case) -> ops.Op:
     )  # fmt: skip
 
 
+def _rotation(c: Case) -> ops.Op:
+    frequency = c.one(0, 1, 1 << 54, c.number(0, 1 << 54))
+    return ops.Rotation(
+        name="o", x=c.value("x", 3, 4), heads=1, head_dim=4, style=c.one("interleaved", "half"),
+        frequencies=(1 << 48, frequency), frac=c.number(1, 16), bits=c.bits(),
+    )  # fmt: skip
+
+
+def _head_norm(c: Case) -> ops.Op:
+    plain = _norm(c)
+    port = c.inputs["x"]
+    c.inputs["x"] = Port((*port.dims[:-1], 6), port.exponent, port.low, port.high)
+    c.integers["x"] = np.concatenate([c.integers["x"]] * 2, axis=1)
+    return ops.HeadNorm(**vars(plain), heads=2)
+
+
+def _adjusted(c: Case) -> ops.Op:
+    plain = _attention(c)
+    slopes = c.one((), (c.number(0, 1 << 20), c.number(0, 1 << 39)))
+    return ops.AdjustedAttention(
+        **vars(plain), slopes=slopes, cap=c.one("", "50", "0.5"), window=c.number(0, 3)
+    )
+
+
 def _attention(c: Case) -> ops.Op:
     names = [c.value(n, 3, 4 if n == "q" else 2, most=31) for n in ("q", "k", "v")]
     c.inputs = {n: _plain(c, n) for n in c.inputs}
@@ -177,6 +201,7 @@ BUILD: dict[type[ops.Op], Callable[[Case], ops.Op]] = {
     ),
     ops.Top: lambda c: ops.Top(name="o", x=c.value("x", 2, 3)),
     ops.Norm: _norm,
+    ops.HeadNorm: _head_norm,
     ops.Rsqrt: lambda c: ops.Rsqrt(
         name="o", x=c.value("x", 2, 3), constant=c.number(1, 1 << c.number(0, 65)),
         eps=c.number(1, 1 << c.number(0, 64)), x_bits=c.number(1, 40),
@@ -189,9 +214,15 @@ BUILD: dict[type[ops.Op], Callable[[Case], ops.Op]] = {
         name="o", x=c.value("x", 2, 3), exp_k=c.number(0, 16)
     ),
     ops.Rope: _rope,
+    ops.Rotation: _rotation,
     ops.Attention: _attention,
+    ops.AdjustedAttention: _adjusted,
     ops.Head: lambda c: ops.Head(
         name="o", x=c.value("x", 2, 3), weight=c.weight("w", 4, 3), shift=c.shift(), rows="A"
+    ),
+    ops.HeadWithBias: lambda c: ops.HeadWithBias(
+        name="o", x=c.value("x", 2, 3), weight=c.weight("w", 4, 3), bias=c.weight("b", 4),
+        shift=c.shift(), rows="A",
     ),
 }  # fmt: skip
 

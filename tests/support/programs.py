@@ -1,4 +1,4 @@
-"""Small programs with every op, LLaMA and GPT-2 style, for tests of the whole argument."""
+"""Small programs with every op, in three styles, for tests of the whole argument."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ import numpy as np
 from veracity.graph import Program, WeightSpec
 from veracity.graph.ops import (
     Add,
+    AdjustedAttention,
     Attention,
     Embed,
     Function,
     Gain,
     Head,
+    HeadNorm,
+    HeadWithBias,
     Linear,
     Mul,
     Norm,
     Positions,
     Rescale,
     Rope,
+    Rotation,
 )
 from veracity.lm.text_decoder import answer_of, forward, ports_of, text_decoder
 from veracity.zkml import Statement
@@ -49,8 +53,9 @@ def small_model(
 
     Parameters
     ----------
-    style : {"llama", "gpt2"}
-        RMSNorm, RoPE and SwiGLU, or LayerNorm, positions, biases and GELU.
+    style : {"llama", "gpt2", "adjusted"}
+        RMSNorm, RoPE and SwiGLU; or LayerNorm, positions, biases and GELU; or the first with norms
+        of queries and keys, frequencies, slopes, caps, windows and a bias of the head.
     shape : tuple, optional
         (d, kv heads, group, head dim, hidden, vocabulary).
     """
@@ -59,7 +64,7 @@ def small_model(
     weights: dict[str, np.ndarray] = {}
     specs: dict[str, WeightSpec] = {}
     ops: list[Any] = []
-    gpt2 = style == "gpt2"
+    gpt2, adjusted = style == "gpt2", style == "adjusted"
 
     def w(name: str, *shape: int, scale: int = 60) -> str:
         weights[name] = rng.integers(-scale, scale + 1, shape).astype(np.int16)
@@ -96,6 +101,23 @@ def small_model(
         )
         return name
 
+    def turned(name: str, heads: int) -> str:
+        normed = HeadNorm(
+            name=name + ".norm", x=name, kind="rms", constant=hd << 2 * (10 + 14), eps=7, shift=14,
+            bits=16, x_bits=16, heads=heads,
+        )  # fmt: skip
+        gain = w(name + ".gain", heads * hd)
+        ops.append(normed)
+        ops.append(Gain(name=gain, x=normed.name, weight=gain, bias=None, shift=5, bits=16))
+        turning = tuple((1 << 47) >> 3 * i for i in range(hd // 2))
+        ops.append(
+            Rotation(
+                name=name + ".rope", x=gain, heads=heads, head_dim=hd, style="half",
+                frequencies=turning, frac=14, bits=16,
+            )
+        )  # fmt: skip
+        return name + ".rope"
+
     ops.append(Embed(name="embed", table=w("embedding", vocab, d, scale=2000)))
     x = "embed"
     if gpt2:
@@ -109,7 +131,9 @@ def small_model(
         q = linear(f"{at}.attn.q", n, kv * group * hd, d, 8)
         k = linear(f"{at}.attn.k", n, kv * hd, d, 8)
         v = linear(f"{at}.attn.v", n, kv * hd, d, 7 + i % 2)
-        if not gpt2:
+        if adjusted:
+            q, k = (turned(name, heads) for name, heads in ((q, kv * group), (k, kv)))
+        elif not gpt2:
             for name, heads in ((q, kv * group), (k, kv)):
                 ops.append(
                     Rope(
@@ -124,21 +148,14 @@ def small_model(
                     )
                 )
             q, k = q + ".rope", k + ".rope"
-        ops.append(
-            Attention(
-                name=f"{at}.attn",
-                q=q,
-                k=k,
-                v=v,
-                kv_heads=kv,
-                group=group,
-                head_dim=hd,
-                score_shift=9,
-                exp_k=6,
-                mix_shift=15,
-                bits=16,
-            )
-        )
+        attention: dict[str, Any] = {
+            "name": f"{at}.attn", "q": q, "k": k, "v": v, "kv_heads": kv, "group": group,
+            "head_dim": hd, "score_shift": 9, "exp_k": 6, "mix_shift": 15, "bits": 16,
+        }  # fmt: skip
+        if adjusted:
+            slopes = tuple(20000 * (h + 1) for h in range(kv * group)) if i == 0 else ()
+            attention |= {"slopes": slopes, "cap": "" if i else "50.5", "window": 2 + i}
+        ops.append(AdjustedAttention(**attention) if adjusted else Attention(**attention))
         o = linear(f"{at}.attn.o", f"{at}.attn", d, kv * group * hd, 7)
         ops.append(Add(name=f"{at}.mid", a=x, b=o, shift_a=0, shift_b=1))
         n = norm(f"{at}.mlp_norm", f"{at}.mid", 14 if i else 17, 18)
@@ -168,7 +185,16 @@ def small_model(
             Gain(name="final_gain", x=n, weight=w("final_gain", d), bias=None, shift=6, bits=16)
         )
         n = "final_gain"
-    ops.append(Head(name="head", x=n, weight="embedding", shift=13 if shape else 9))
+    head: dict[str, Any] = {
+        "name": "head", "x": n, "weight": "embedding", "shift": 13 if shape else 9
+    }  # fmt: skip
+    if adjusted:
+        bias = w("head.bias", vocab, scale=30000)
+        weights[bias] = weights[bias].astype(np.int64) * 200
+        specs[bias] = WeightSpec((vocab,), "int64", 10, 32)
+        ops.append(HeadWithBias(**head, bias=bias))
+    else:
+        ops.append(Head(**head))
     program = text_decoder(
         name=f"small-{style}",
         arch={},

@@ -16,7 +16,8 @@ from veracity.errors import FormatError, UsageError, VeracityError
 from veracity.formats.program import ProgramFile, load_program_file, save_program_file
 from veracity.frontends.synthetic import _words
 from veracity.lm.calibrate import calibrate_model
-from veracity.lm.decoder import Config, FloatModel
+from veracity.lm.config import Config
+from veracity.lm.decoder import FloatModel
 
 
 def tiny() -> ProgramFile:
@@ -94,13 +95,17 @@ def test_malformed_members(written: Path, tmp_path: Path, member: str) -> None:
 @pytest.mark.parametrize(
     ("member", "change"),
     [
-        ("config.json", {"family": "rnn"}),
+        ("config.json", {"norm": "batch"}),
+        ("config.json", {"family": 7}),
+        ("config.json", {"windows": [1, 2]}),
+        ("config.json", {"rotations": [[1, 2]], "rotation_of": [1]}),
+        ("config.json", {"score_cap": "much"}),
         ("config.json", {"dim": 9}),
         ("config.json", {"layers": 2}),
         ("config.json", {"layers": "1"}),
         ("config.json", {"kv_heads": 0}),
         ("config.json", {"norm_eps": "nan"}),
-        ("config.json", {"activation": "relu"}),
+        ("config.json", {"activation": "tanh"}),
         ("tokenizer.json", {"special": [1000]}),
         ("tokenizer.json", {"stop": None}),
         ("tokenizer.json", {"raw": [1, 2]}),

@@ -76,7 +76,7 @@ def write(path: Path, **change: Any) -> dict[str, np.ndarray]:
 
 def test_logits_and_tokenizer(tmp_path: Path) -> None:
     tensors = write(tmp_path / "m.gguf")
-    model, tokenizer, _ = read_gguf(tmp_path / "m.gguf")
+    model, tokenizer, *_ = read_gguf(tmp_path / "m.gguf")
     ids = [int(i) for i in np.random.default_rng(2).integers(0, 256, 20)]
     want = llama_logits({k: v.astype(np.float64) for k, v in tensors.items()}, ids)
     assert np.abs(model.logits(ids) - want).max() < 1e-3
@@ -93,9 +93,11 @@ def test_logits_and_tokenizer(tmp_path: Path) -> None:
     ("change", "error"),
     [
         ({"arch": "mamba"}, UnsupportedModelError),
-        ({"scaling": "yarn"}, UnsupportedModelError),
-        ({"extra": "rope_freqs.weight"}, UnsupportedModelError),
-        ({"extra": "blk.0.attn_q.bias"}, UnsupportedModelError),
+        ({"scaling": "yarn"}, FormatError),  # by what factor?
+        ({"scaling": "spiral"}, UnsupportedModelError),
+        ({"extra": "rope_freqs.weight"}, FormatError),
+        ({"extra": "blk.0.attn_sinks.weight"}, UnsupportedModelError),
+        ({"facts": {"mystery": 8}}, UnsupportedModelError),
         ({"facts": {"expert_count": 8}}, UnsupportedModelError),
         ({"facts": {"attention.head_count_kv": 3}}, UnsupportedModelError),
         ({"facts": {"feed_forward_length": 23}}, FormatError),

@@ -159,11 +159,17 @@ def test_float_model_and_its_program(tmp_path: Path, config: dict[str, Any]) -> 
     ("change", "error"),
     [
         ({"model_type": "mamba"}, UnsupportedModelError),
-        ({"rope_scaling": {"type": "linear"}}, UnsupportedModelError),
-        ({"hidden_act": "relu"}, UnsupportedModelError),
+        ({"rope_scaling": {"type": "linear"}}, FormatError),
+        ({"hidden_act": "quick_gelu"}, UnsupportedModelError),
         ({"num_hidden_layers": 3}, FormatError),
         ({"num_hidden_layers": 1}, UnsupportedModelError),  # what are the other tensors?
-        ({"rope_parameters": {"rope_type": "yarn"}}, UnsupportedModelError),
+        ({"rope_parameters": {"rope_type": "yarn"}}, FormatError),
+        ({"rope_parameters": {"rope_type": "spiral"}}, UnsupportedModelError),
+        (
+            {"rope_scaling": {"rope_type": "linear", "factor": 2, "mystery": 1}},
+            UnsupportedModelError,
+        ),
+        ({"residual_multiplier": 0.5}, UnsupportedModelError),
         ({"num_key_value_heads": 3}, UnsupportedModelError),
         ({"num_key_value_heads": 4}, FormatError),
         ({"num_attention_heads": 0}, FormatError),

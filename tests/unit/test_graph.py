@@ -19,7 +19,7 @@ from veracity.errors import FormatError, RangeError, UsageError
 from veracity.graph import Output, Port, Program, WeightSpec, execute
 from veracity.graph.exact import linear, matmul, rhu
 from veracity.graph.functions import FUNCTIONS, PARAMETRIC, find_function
-from veracity.graph.ops import Contract, Head, Linear, Rope, rope_tables
+from veracity.graph.ops import Contract, Head, HeadWithBias, Linear, Rope, rope_tables
 from veracity.graph.ops.contract import Operand, Product
 from veracity.graph.ops.rotary import _angle, _cos_sin
 from veracity.graph.tables import exp_table, function_table, round_exactly
@@ -31,7 +31,7 @@ def round_half_up(x: int, shift: int) -> int:
     return floor(Fraction(x, 1 << shift) + Fraction(1, 2)) if shift else x
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2"])
+@pytest.fixture(scope="module", params=["llama", "gpt2", "adjusted"])
 def example(request: pytest.FixtureRequest) -> Example:
     return small_model(request.param, seed=1)
 
@@ -44,12 +44,15 @@ def test_every_op_means_what_its_definition_says(example: Example) -> None:
     for op in example.program.ops:
         if isinstance(op, Head):
             table = example.weights[op.weight].tolist()
+            bias = [0] * len(table)
+            if isinstance(op, HeadWithBias):
+                bias = example.weights[op.bias].tolist()
             for row, chosen in zip(
                 values[op.x][example.prompt_length - 1 :], answer_of(trace), strict=True
             ):
                 z = [
-                    round_half_up(sum(x * y for x, y in zip(row, k, strict=True)), op.shift)
-                    for k in table
+                    round_half_up(sum(x * y for x, y in zip(row, k, strict=True)) + b, op.shift)
+                    for k, b in zip(table, bias, strict=True)
                 ]
                 assert chosen == z.index(max(z))
             continue
@@ -200,7 +203,7 @@ def test_tables_round_their_exact_values() -> None:
 
 WITH_NUMBERS = (
     "leaky(0.01)", "elu(1.5)", "celu(0.7)", "clip(-1;2.5)", "hard_sigmoid(0.2;0.5)",
-    "power(3)", "power(-1)", "power(-0.5)", "power(0)",
+    "softcap(30)", "power(3)", "power(-1)", "power(-0.5)", "power(0)",
 )  # fmt: skip
 
 
@@ -219,7 +222,7 @@ def test_functions_with_numbers_are_all_tried() -> None:
 
 @pytest.mark.parametrize(
     "fn", ["relu(1)", "leaky", "leaky()", "leaky(1;2)", "leaky(nan)", "leaky(1e9)", "clip(1)",
-           "power(99)", "celu(0)", "leaky(0.01", "LEAKY(1)"]
+           "power(99)", "celu(0)", "softcap(0)", "leaky(0.01", "LEAKY(1)"]
 )  # fmt: skip
 def test_names_that_are_no_function(fn: str) -> None:
     with pytest.raises(UsageError):

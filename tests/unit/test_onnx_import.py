@@ -25,9 +25,12 @@ from veracity.errors import (  # noqa: E402
     UsageError,
     VeracityError,
 )
+from veracity.formats.images import save_image  # noqa: E402
 from veracity.formats.npy import save_array  # noqa: E402
 from veracity.formats.program import load_any_program  # noqa: E402
 from veracity.frontends.onnx import check_onnx, import_onnx, open_onnx  # noqa: E402
+from veracity.proving.models import import_network  # noqa: E402
+from veracity.proving.pictures import Picture  # noqa: E402
 
 BIG = {"w": np.arange(600, dtype=np.float32).reshape(20, 30) / 600}
 
@@ -251,3 +254,46 @@ def test_damaged_files_raise_errors_of_ours_only(tmp_path: Path) -> None:
                 import_onnx(path, tmp_path / "net.vprog")
             except VeracityError:
                 continue
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (0.5, 0.25)])
+def test_networks_that_take_pictures(tmp_path: Path, mean: float, deviation: float) -> None:
+    rng = np.random.default_rng(3)
+    kernel = rng.standard_normal((2, 3, 3, 3))
+    nodes = [node("Conv", "x k", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "y")]
+    path = save(model(nodes, {"x": (1, 3, 6, 5)}, {"k": kernel.astype(np.float32)}), tmp_path)
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    for i in range(8):
+        pixels = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        save_image(folder / f"{i}.png", pixels)
+    pictured = import_network(
+        path, tmp_path / "net.vprog", samples=folder, pixels=(mean, deviation)
+    )
+    port = pictured.program.inputs["x"]
+    assert (port.exponent, port.low, port.high) == (0, 0, 255)
+    assert float(pictured.accuracy["y"]["snr_db"]) > 60
+    assert len(pictured.program.ops) == (2 if mean == 0 else 3)
+    _, secret = veracity.commit(pictured)
+    picture = Picture(pixels)
+    proved = veracity.prove_tensors(pictured, secret, picture)
+    scaled = (pixels.transpose(2, 0, 1)[None] / 255 - mean) / deviation
+    shown = trace_of(path, scaled)
+    assert np.abs(proved.outputs["y"] - shown).max() < 2e-3 * np.abs(shown).max()
+    done = CliRunner().invoke(
+        main,
+        ["import", str(path), "--samples", str(folder), "--out", str(tmp_path / "cli.vprog"),
+         "--pixels", str(mean), str(deviation), "-q"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for bad in (("0", "0"), ("0", "nan"), ("0", "-1")):
+        refused = CliRunner().invoke(main, ["import", str(path), "--pixels", *bad, "-q"])
+        assert refused.exit_code == 2
+
+
+def trace_of(path: Path, x: np.ndarray) -> np.ndarray:
+    """What the network makes of an input, in floats."""
+    found = open_onnx(path).trace()
+    values = found.net.run({"x": x})
+    result = found.outputs["y"]
+    return values[result.terms[0].x]

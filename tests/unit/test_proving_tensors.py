@@ -278,3 +278,18 @@ def test_broken_arrays_raise_format_errors_only() -> None:
         data = data[: rng.integers(len(data) + 1)] if rng.integers(2) else data
         with contextlib.suppress(FormatError):
             assert read_array(bytes(data), "x").size
+
+
+# ---- what it would cost --------------------------------------------------------------------------
+def test_costs_are_told_before(
+    custody: Custody, several: tuple[np.ndarray, veracity.ProvedTensors]
+) -> None:
+    for proof, samples in ((custody.proved.proof, 0), (several[1].proof, 3)):
+        told = veracity.estimate(custody.program, samples=samples)
+        assert told.proof_bytes == len(proof.argument)
+        assert (told.tokens, told.samples, told.segments) == (0, samples, 1)
+    run = CliRunner()
+    said = run.invoke(main, ["estimate", str(custody.program), "--samples", "3", "--ops"])
+    assert said.exit_code == 0, said.output
+    assert "MaxPool" in said.output
+    assert run.invoke(main, ["estimate", str(custody.program), "--tokens", "3"]).exit_code == 2

@@ -207,6 +207,7 @@ def test_a_description_has_one_spelling() -> None:
         (b'"rates":[[', b'"rates":[[1,99999999],['),
         (b'"decays":[', b'"decays":[[1,1]'),
         (b'"momentum":[0', b'"momentum":[4'),
+        (b'"weights":"exact"', b'"weights":"loose"'),
         (b'"settle":0', b'"settle":false'),
         (b'"input":[', b'"input":[[],'),
         (b'"layers":[', b'"layers":[3,'),

@@ -339,12 +339,13 @@ def test_every_field_of_a_recipe_is_in_its_digest() -> None:
         "loss": ["square"],
         "momentum": [(1,), (1, 2)],
         "decays": [(1,), (1, 2)],
+        "rounded": [True],
     }
     for field in fields(Recipe):
         if field.name not in others:
             others[field.name] = [getattr(GOOD, field.name) + 1]
     changed = [replace(GOOD, **{name: v}) for name, values in others.items() for v in values]
-    assert len({GOOD.digest, *[r.digest for r in changed]}) == 1 + len(changed) == 20
+    assert len({GOOD.digest, *[r.digest for r in changed]}) == 1 + len(changed) == 21
 
 
 @quick

@@ -76,7 +76,7 @@ def reference(r: Recipe, weights: dict[str, Object], examples: Object) -> dict[s
     height, width, channels = r.network.input
     bits, exponent = r.gradient_bits + r.rate_bits, 8
     a = examples[:, : r.inputs].reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
-    tape: list[Any] = []
+    tape, count = list[Any](), 0
     for place, text in enumerate(r.network.layers):
         kind = text.split()[0]
         if kind == "avgpool":
@@ -91,11 +91,16 @@ def reference(r: Recipe, weights: dict[str, Object], examples: Object) -> dict[s
             a = a * (a > 0)
         else:
             w, b = weights[f"{place}.weight"], weights[f"{place}.bias"]
+            wide = exponent + bits
+            if r.rounded and kind == "conv" and r.stages[count].rule.positions > 1:
+                read = 16 + r.activation_bits - exponent
+                w, b, wide = rounded(w, wide - read), rounded(b, wide - read), read
+            count += 1
             w = w.reshape(len(w), -1) if kind == "dense" else w
             acc = a.dot(w.T) if kind == "dense" else convolved(text, a, w)
             acc = acc + b.reshape(1, -1, *[1] * (acc.ndim - 2))
-            tape.append((kind, (text, place, a, w), exponent))
-            a = rounded(acc, 2 * exponent + bits - r.activation_bits)
+            tape.append((kind, (text, place, a, w, wide), exponent))
+            a = rounded(acc, exponent + wide - r.activation_bits)
             if any(not -(2**15) <= v < 2**15 for v in a.reshape(-1)):
                 raise OverflowError("an activation")
             exponent = r.activation_bits
@@ -111,12 +116,12 @@ def reference(r: Recipe, weights: dict[str, Object], examples: Object) -> dict[s
             g = rounded(back * what, drop)
             found["gradients"].insert(0, g)
         else:
-            text, place, x, w = what
+            text, place, x, w, wide = what
             if kind == "dense":
                 back, moved = g.dot(w), g.T.dot(x)
             else:
                 back, moved = transposed(text, g, x, w)
-            drop, name = at + bits, f"{place}.weight"
+            drop, name = wide, f"{place}.weight"
             found["after"][name] = weights[name] - m * moved.reshape(weights[name].shape)
             total = g.sum(tuple(i for i in range(g.ndim) if i != 1))
             found["after"][f"{place}.bias"] = weights[f"{place}.bias"] - m * 4**at * total
@@ -162,6 +167,7 @@ def situations(draw: st.DrawFn) -> tuple[Recipe, dict[str, np.ndarray], np.ndarr
         10,
         loss=loss,
     )
+    recipe = replace(recipe, rounded=draw(st.booleans()))
     recipe.validate()
     rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
     weights = {}
@@ -256,8 +262,9 @@ def test_what_moves_the_weights_is_the_gradient_of_the_loss() -> None:
 
 
 # ---- the published program ----------------------------------------------------------------------
-def test_the_program_computes_what_was_trained() -> None:
-    recipe = Recipe(Network((8, 8, 2), LENET), 6, (30, 20, 10), 8, 8, 12, 12)
+@pytest.mark.parametrize("rounded", [False, True])
+def test_the_program_computes_what_was_trained(rounded: bool) -> None:
+    recipe = Recipe(Network((8, 8, 2), LENET), 6, (30, 20, 10), 8, 8, 12, 12, rounded=rounded)
     rng = np.random.default_rng(5)
     weights = start_weights(recipe, bytes(32))
     for t in range(3):
@@ -329,6 +336,13 @@ def test_a_layer_that_is_not_canonical_is_no_recipe() -> None:
             replace(good, network=Network((8, 8, 1), layers)).validate()
     with pytest.raises(UsageError, match="canonical"):
         Network((3,), ("dense 02",)).validate()
+
+
+def test_rounded_weights_are_finer_while_training() -> None:
+    good = Recipe(Network((8, 8, 2), LENET), 1, (1,), 12, 8, 8, 8, rounded=True)
+    good.validate()
+    with pytest.raises(UsageError, match="raise q"):
+        replace(good, activation_bits=12, gradient_bits=4, rate_bits=4).validate()
 
 
 def test_positions_count_as_examples() -> None:

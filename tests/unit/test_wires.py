@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from tests.unit.test_linear_maps import check
 from veracity.errors import UsageError
-from veracity.graph.wires import MODES, Step, Wire, apply_wire, wire_dims, wire_gain
+from veracity.graph.wires import MODES, Step, Wire, apply_wire, gather_wire, wire_dims, wire_gain
 from veracity.zkml.circuit.axis_maps import maps_of
 
 KINDS = ("permute", "split", "repeat", "sum", "window", "pad", "slice", "flip", "dilate", "tile",
-         "each", "pick", "taps")  # fmt: skip
+         "each", "pick", "taps", "dft", "idft")  # fmt: skip
 Dims = tuple[int, ...]
 
 
@@ -49,6 +49,11 @@ def steps(draw: st.DrawFn, dims: Dims, kind: str) -> Step:
         rows = draw(small)
         entries = st.lists(st.integers(-99, 99), min_size=rows * n, max_size=rows * n)
         numbers = (rows, *draw(entries))
+    elif kind in ("dft", "idft"):
+        half = draw(st.integers(0, 1))
+        length = draw(st.sampled_from([2 * n - 2 or 1, 2 * n - 1])) if half else n
+        numbers = (draw(st.integers(0, 1)), half, draw(st.integers(1, 9)))
+        numbers = numbers if kind == "dft" else (*numbers, length)
     return Step(kind, axis, numbers)
 
 
@@ -95,6 +100,21 @@ def test_a_window_is_what_convolutions_read() -> None:
     assert windows.tolist() == expected
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 64])
+def test_the_transform_is_numpys(n: int) -> None:
+    """Forward, and back from half of the frequencies."""
+    x = np.random.default_rng(n).standard_normal(n)
+    cos, sin = (apply_wire((Step("dft", 0, (part, 1, 16)),), x) for part in (0, 1))
+    spectrum = np.fft.rfft(x, norm="ortho")
+    scale = 2.0**-16
+    assert np.allclose(cos * scale - 1j * sin * scale, spectrum, atol=1e-3)
+    re, im = (
+        apply_wire((Step("idft", 0, (part, 1, 16, n)),), z) * scale
+        for part, z in enumerate((spectrum.real, spectrum.imag))
+    )
+    assert np.allclose(re - im, x, atol=1e-3)
+
+
 BAD = [
     Step("window", 0, (0, 1, 1, 0, 0)), Step("window", 0, (9, 1, 1, 0, 0)),
     Step("window", 0, (2, 1, 1, 0)), Step("window", 2, (1, 1, 1, 0, 0)),
@@ -104,6 +124,8 @@ BAD = [
     Step("permute", 1, (0, 1)), Step("repeat", 3, (2,)), Step("repeat", 0, (1 << 40,)),
     Step("repeat", 0, ()), Step("dilate", 0, (0,)), Step("tile", 0, (1 << 29,)),
     Step("pick", 0, (4,)), Step("pick", 0, ()), Step("taps", 0, (1, 2, 3)), Step("taps", 0, ()),
+    Step("dft", 0, (0, 0)), Step("dft", 0, (2, 0, 8)), Step("dft", 0, (0, 0, 40)),
+    Step("idft", 0, (0, 1, 8, 4)), Step("idft", 0, (0, 1, 8)), Step("idft", 0, (0, 0, 8, 1 << 30)),
     Step("taps", 0, (1, 1, 1, 1, 1 << 40)), Step("sum", 0, (1,)), Step("other", 0), Step("sum", -1),
 ]  # fmt: skip
 
@@ -127,3 +149,25 @@ def test_wires_stay_small() -> None:
         wire_dims((Step("flip", 0),) * 33, (4,))
     with pytest.raises(UsageError, match="axes or entries"):
         wire_dims(tuple(Step("repeat", 0, (1 << 20,)) for _ in range(2)), (4,))
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(0, 1 << 20))
+def test_windows_are_gathered_by_the_transpose(data: st.DataObject, seed: int) -> None:
+    """``<y, wire(x)> = <gather(y), x>``."""
+    dims = tuple(data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=3)))
+    found = [data.draw(steps(dims, "window")) for _ in range(data.draw(st.integers(0, 2)))]
+    wire = tuple({s.axis: s for s in found}.values())
+    wire = tuple(sorted(wire, key=lambda s: -s.axis))
+    try:
+        read = wire_dims(wire, dims)
+    except UsageError:  # windows beyond the axis
+        return
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(-9, 9, dims), rng.integers(-9, 9, read)
+    assert (y * apply_wire(wire, x)).sum() == (gather_wire(wire, y, dims) * x).sum()
+
+
+def test_only_windows_are_gathered() -> None:
+    with pytest.raises(UsageError, match="only windows"):
+        gather_wire((Step("pad", 0, (0, 1, 1, 0, 0)),), np.zeros((3,), np.int64), (1,))

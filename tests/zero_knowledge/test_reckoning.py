@@ -115,7 +115,7 @@ def page_numbers(quantity: str) -> list[int]:
 
 def test_every_challenge_has_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     every: set[str] = set()
-    for style in ("llama", "gpt2"):
+    for style in ("llama", "gpt2", "adjusted"):
         e = small_model(style)
         found, seen = run(Execution(e.program, *ports_of(e.tokens, e.prompt_length)), monkeypatch)
         every |= set(found)

@@ -32,6 +32,7 @@ COMMANDS = {
     "data": "data.data",
     "train": "train.train",
     "export": "export.export",
+    "enhance": "enhance.enhance",
 }
 
 

@@ -10,6 +10,7 @@ import click
 from veracity.cli.display import clock, show_columns, show_table, size
 from veracity.cli.options import FILE, backend_option, json_option, memory_option, threads_option
 from veracity.cli.output import emit_json
+from veracity.errors import UsageError
 from veracity.work.estimate import Estimate, OpRow, estimate_ops
 from veracity.work.estimate import estimate as estimate_cost
 
@@ -32,7 +33,12 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 
 @click.command()
 @click.argument("program", type=FILE)
-@click.option("--tokens", default=32, show_default=True, type=click.IntRange(2), help="Positions.")
+@click.option(
+    "--tokens", type=click.IntRange(2), help="Positions of a language model [default: 32]."
+)
+@click.option(
+    "--samples", default=0, type=click.IntRange(0), help="Samples of a network in one statement."
+)
 @click.option("--ops", is_flag=True, help="List what each kind of op adds.")
 @memory_option
 @threads_option
@@ -40,7 +46,8 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 @json_option
 def estimate(
     program: Path,
-    tokens: int,
+    tokens: int | None,
+    samples: int,
     ops: bool,
     memory: int | None,
     threads: int | None,
@@ -49,18 +56,24 @@ def estimate(
 ) -> None:
     """Tell time, memory and proof size before proving.
 
-    TOKENS counts prompt (with its template, a quarter of them) and answer. The times come from a
+    --tokens counts prompt (with its template, a quarter of them) and answer. The times come from a
     short measurement of this machine; expect them to be right within a quarter when it is idle.
     """
-    cost = estimate_cost(program, tokens, memory=memory, threads=threads, backend=backend)
-    rows = estimate_ops(program, tokens) if ops else []
+    positions = tokens or 32
+    cost = estimate_cost(
+        program, positions, samples=samples, memory=memory, threads=threads, backend=backend
+    )
+    if tokens is not None and not cost.tokens:
+        raise UsageError("--tokens is for language models; a network has --samples")
+    rows = estimate_ops(program, positions, samples) if ops else []
     if as_json:
         emit_json({**cost.to_plain(), **({"ops": [asdict(row) for row in rows]} if ops else {})})
         return
-    show_table(cost_rows(cost), title=f"to prove {tokens} tokens of {program.name}")
+    amount = f"{cost.tokens} tokens" if cost.tokens else f"{samples or 1} run(s)"
+    show_table(cost_rows(cost), title=f"to prove {amount} of {program.name}")
     if ops:
         show_columns(
-            ("op", "ops", "lookups", "per token", "share", "committed", "product entries"),
+            ("op", "ops", "lookups", "for each", "share", "committed", "product entries"),
             [op_cells(row, cost) for row in rows],
             title="by kind of op, over all layers",
         )
@@ -72,7 +85,7 @@ def op_cells(row: OpRow, cost: Estimate) -> tuple[str, ...]:
         row.op,
         f"{row.count}",
         f"{row.lookups:,}",
-        f"{row.lookups / cost.tokens:,.0f}",
+        f"{row.lookups / (cost.tokens or cost.samples or 1):,.0f}",
         f"{row.lookups / cost.lookups:.1%}",
         f"{row.committed_values:,}",
         f"{row.product_values:,}",

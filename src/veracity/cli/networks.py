@@ -22,11 +22,12 @@ EXIT_UNSUPPORTED = 2
 
 @dataclass(frozen=True)
 class Cut:
-    """Which part of a network is imported: results, lengths, fixed inputs."""
+    """Which part of a network is imported: results, lengths, fixed inputs; whether of pictures."""
 
     outputs: tuple[str, ...]
     sizes: Mapping[str, int]
     constants: Mapping[str, float]
+    pixels: tuple[float, float] | None = None
 
 
 def numbers(entries: Sequence[str], kind: Callable[[str], Number]) -> dict[str, Number]:
@@ -68,6 +69,7 @@ def read_network(
         outputs=cut.outputs,
         sizes=cut.sizes,
         constants=cut.constants,
+        pixels=cut.pixels,
         progress=bar,
     )
 

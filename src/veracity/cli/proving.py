@@ -14,7 +14,7 @@ import click
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.errors import explained
 from veracity.cli.estimate import cost_rows
-from veracity.cli.inputs import NewFile, given_words, prompt_file_option
+from veracity.cli.inputs import FiniteFloat, NewFile, given_words, prompt_file_option
 from veracity.cli.networks import Cut, numbers, read_network, tell_check
 from veracity.cli.options import (
     FILE,
@@ -61,12 +61,19 @@ EXACT_SHARES = {"load": 0.01, "commit": 0.11, "form": 0.06, "widths": 0.82}
 @click.option(
     "--samples",
     type=click.Path(path_type=Path, file_okay=False),
-    help="ONNX: folder of .npy inputs to observe [default: random numbers of 0 .. 1].",
+    help="ONNX: folder of inputs to observe, .npy or pictures [default: random numbers].",
 )
 @click.option("--outputs", multiple=True, metavar="NAME", help="ONNX: cut the network here.")
 @click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="ONNX: a length.")
 @click.option(
     "--constant", "constants", multiple=True, metavar="NAME=X", help="ONNX: fix an input."
+)
+@click.option(
+    "--pixels",
+    nargs=2,
+    type=FiniteFloat(),
+    metavar="MEAN DEVIATION",
+    help="ONNX: take pictures; the network reads (byte / 255 - MEAN) / DEVIATION.",
 )
 @click.option("--check", is_flag=True, help="ONNX: only tell which nodes cannot be proved.")
 @force_option
@@ -79,6 +86,7 @@ def import_(
     outputs: tuple[str, ...],
     sizes: tuple[str, ...],
     constants: tuple[str, ...],
+    pixels: tuple[float, float] | None,
     check: bool,
     force: bool,
     quiet: bool,
@@ -91,8 +99,8 @@ def import_(
     GGUF file, a llama2.c checkpoint, or a network as an .onnx file, which gets its scales at once.
     """
     network = source.endswith(".onnx")
-    cut = Cut(outputs, numbers(sizes, int), numbers(constants, float))
-    if not network and (samples or check or outputs or sizes or constants):
+    cut = Cut(outputs, numbers(sizes, int), numbers(constants, float), pixels)
+    if not network and (samples or check or outputs or sizes or constants or pixels):
         raise click.UsageError("these options are for .onnx files")
     if check:
         tell_check(source, cut, as_json)
@@ -114,6 +122,7 @@ def import_(
         "model": model.source["name"],
         "parameters": model.parameters,
         "source_sha256": model.source["sha256"],
+        "notes": list(model.source.get("notes", ())),
         "import_s": round(time.perf_counter() - started, 3),
         **({"samples": model.calibration, "accuracy": model.accuracy} if network else {}),
         **({} if isinstance(model, NetworkFile) else {"text": token_facts(model.tokenizer)}),
@@ -126,6 +135,7 @@ def import_(
             ("written", f"{target} ({size(facts['bytes'])}) in {clock(facts['import_s'])}"),
             ("model", f"{model.source['name']}, {model.parameters:,} parameters"),
             ("weights file", model.source["sha256"]),
+            *(("note", note) for note in model.source.get("notes", ())),
             *(flatten({"samples": model.calibration or {}, **(model.accuracy or {})})),
             *text_rows(facts.get("text", {})),
             ("next", f"veracity {'commit' if network else 'calibrate'} {target}"),

@@ -49,7 +49,9 @@ def cache_root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "veracity"
 
 
-def cached_generators(engine: Engine, label: str, n: int, digest: str | None = None) -> Points:
+def cached_generators(
+    engine: Engine, label: str, n: int, digest: str | None = None, used: int | None = None
+) -> Points:
     """``engine.generators(label, n)``, from the disk cache where possible.
 
     Parameters
@@ -62,6 +64,8 @@ def cached_generators(engine: Engine, label: str, n: int, digest: str | None = N
         Number of points.
     digest : str, optional
         SHA-256 of the compressed points, hexadecimal, where it is known.
+    used : int, optional
+        How many of them are wanted; all of them by default. The digest is that of all.
 
     Returns
     -------
@@ -76,7 +80,8 @@ def cached_generators(engine: Engine, label: str, n: int, digest: str | None = N
     if n < 0:
         raise ValueError("negative number of generators")
     path = cache_file(label)
-    points = _load(engine, path, label, n, digest)
+    used = n if used is None else used
+    points = _load(engine, path, label, n, digest, used)
     if points is None:
         points = engine.generators(label, n)
         body = engine.compress(points)
@@ -87,6 +92,7 @@ def cached_generators(engine: Engine, label: str, n: int, digest: str | None = N
         # A cache that cannot be written costs time, nothing else.
         with contextlib.suppress(OSError):
             _store(path, label, body)
+        points = points if used == n else engine.decompress(body[: used * POINT_BYTES])
     return points
 
 
@@ -95,8 +101,10 @@ def _digest(label: str, body: bytes) -> bytes:
     return hashlib.sha256(len(name).to_bytes(8, "little") + name + body).digest()
 
 
-def _load(engine: Engine, path: Path, label: str, n: int, digest: str | None) -> Points | None:
-    """Return the first ``n`` points of a cache file, or ``None`` unless all checks pass."""
+def _load(
+    engine: Engine, path: Path, label: str, n: int, digest: str | None, used: int
+) -> Points | None:
+    """The first points of a cache file, or None unless all checks of the first ``n`` pass."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -106,15 +114,15 @@ def _load(engine: Engine, path: Path, label: str, n: int, digest: str | None) ->
     expected = _MAGIC + count.to_bytes(8, "little") + _digest(label, body)
     if rest or count < n or header != expected:
         return None
-    used = body[: n * POINT_BYTES]
-    if digest is not None and hashlib.sha256(used).hexdigest() != digest:
+    checked = body[: n * POINT_BYTES]
+    if digest is not None and hashlib.sha256(checked).hexdigest() != digest:
         return None
     for _ in range(min(_SAMPLES, n) if digest is None else 0):
         i = int.from_bytes(os.urandom(8), "little") % n
-        if used[i * POINT_BYTES : (i + 1) * POINT_BYTES] != _derive(label, i):
+        if checked[i * POINT_BYTES : (i + 1) * POINT_BYTES] != _derive(label, i):
             return None
     try:
-        return engine.decompress(used)
+        return engine.decompress(checked[: used * POINT_BYTES])
     except ValueError:
         return None
 

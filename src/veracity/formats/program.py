@@ -25,7 +25,8 @@ from veracity.codec import atomic_output
 from veracity.codec.files import stored_at
 from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
-from veracity.lm.decoder import Config, FloatModel, check_model
+from veracity.lm.config import Config
+from veracity.lm.decoder import FloatModel, check_model
 from veracity.lm.tokenizer import Tokenizer
 from veracity.text import Rule
 
@@ -309,9 +310,7 @@ def _read(path: Path, file: zipfile.ZipFile) -> ProgramFile | NetworkFile:
         if not isinstance(meta["source"], dict) or type(meta["source"]["parameters"]) is not int:
             raise FormatError(path.name, "the source lacks a part")
         return NetworkFile(meta["source"], program, weights, report)
-    config = dict(get("config.json"))
-    config["norm_eps"] = float(config["norm_eps"])
-    model = FloatModel(Config(**config), _arrays(path, file, "float", ("f4",)))
+    model = FloatModel(Config.from_dict(get("config.json")), _arrays(path, file, "float", ("f4",)))
     check_model(model, path.name, values=False)
     tokenizer = Tokenizer(get("tokenizer.json"))
     tokenizer.check()

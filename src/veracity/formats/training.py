@@ -31,6 +31,7 @@ from veracity.codec.files import Source, name_of, require_private
 from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe, Weights
 from veracity.graph.training.network import Network
+from veracity.graph.training.recipe import WEIGHTS
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment
 from veracity.zkml.training.run import Run, RunProof
@@ -47,8 +48,8 @@ _FIELDS = {
     "recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str, "init": str,
 }  # fmt: skip
 _RECIPE = {
-    "input", "layers", "batch", "rates", "integers", "weight_exponent", "loss", "settle",
-    "momentum", "decays",
+    "input", "layers", "batch", "rates", "integers", "weight_exponent", "loss", "weights",
+    "settle", "momentum", "decays",
 }  # fmt: skip
 
 
@@ -160,7 +161,8 @@ def _recipe(plain: dict[str, Any]) -> Recipe:
     return Recipe(
         Network(tuple(plain["input"]), tuple(plain["layers"])), plain["batch"],
         _unrolled(plain["rates"]), a, g, q, plain["weight_exponent"], plain["loss"],
-        plain["settle"], f, tuple(powers), _unrolled(plain["decays"]),
+        bool(WEIGHTS.index(plain["weights"])), plain["settle"], f, tuple(powers),
+        _unrolled(plain["decays"]),
     )  # fmt: skip
 
 

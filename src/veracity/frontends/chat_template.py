@@ -118,7 +118,7 @@ class _Rendered:
 
 def _renderer(template: str, marks: Mapping[str, str | None]) -> _Rendered:
     try:
-        from jinja2 import TemplateError
+        import jinja2
         from jinja2.sandbox import ImmutableSandboxedEnvironment
     except ImportError as error:
         raise UsageError(
@@ -130,11 +130,11 @@ def _renderer(template: str, marks: Mapping[str, str | None]) -> _Rendered:
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if not all(isinstance(x, int | float) and abs(x) < MAX_RANGE for x in (left, right)):
-                raise TemplateError("a product of something that is no small number")
+                raise jinja2.TemplateError("a product of something that is no small number")
             return super().call_binop(context, operator, left, right)
 
     def refuse(message: str = "") -> NoReturn:
-        raise TemplateError(message)
+        raise jinja2.TemplateError(message)
 
     def short(*bounds: int) -> range:
         wanted = range(*bounds)

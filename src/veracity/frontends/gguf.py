@@ -1,121 +1,156 @@
-"""GGUF files of LLaMA type.
+"""GGUF files: one file, or the parts of a split one, with llama.cpp's names.
 
-llama.cpp stores q and k rows so that rotary pairs are adjacent: interleaved RoPE.
+What the architectures are is in :mod:`veracity.frontends.gguf_table`.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
+from veracity.frontends.assembly import assemble, select
+from veracity.frontends.gguf_table import design_of, find_row
 from veracity.frontends.gguf_tokenizer import gguf_tokenizer
-from veracity.lm.decoder import (
-    Config,
-    FloatModel,
-    Floats,
-    check_model,
-    decimal,
-    fold_norm,
-    refuse_others,
-)
+from veracity.frontends.settings import Settings
+from veracity.lm.decoder import FloatModel, Floats, check_model
 from veracity.lm.tokenizer import Tokenizer
 
-__all__ = ["read_gguf"]
+__all__ = ["gguf_parts", "is_gguf", "read_gguf"]
+
+_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.gguf)?")
+_TWICE = re.compile(r"[Dd]uplicated? (?:tensor with name )?(\S+)")
 
 
-def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str]:
-    """Model, tokenizer and name of a LLaMA-type GGUF file.
+def is_gguf(path: Path) -> bool:
+    """Whether a file begins as GGUF files do; their names need not tell."""
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
+
+
+def gguf_parts(path: Path) -> list[Path]:
+    """All parts of a model of which one file is given, by their names.
+
+    Raises
+    ------
+    UsageError
+        Where one is missing.
+    """
+    found = _PART.fullmatch(path.name)
+    if not found or int(found[3]) < 2:
+        return [path]
+    stem, count, suffix = found[1], int(found[3]), found[4] or ""
+    parts = [path.with_name(f"{stem}-{i:05}-of-{count:05}{suffix}") for i in range(1, count + 1)]
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise UsageError(f"{path.name} is one of {count} parts; {missing[0]} is missing")
+    return parts
+
+
+def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str, tuple[str, ...]]:
+    """Model, tokenizer, name and notes of a GGUF file, or of all parts of a split one.
 
     Raises
     ------
     UnsupportedModelError
         If the architecture or tokenizer is of another type.
     """
-    try:
-        from gguf import GGUFReader, dequantize
-    except ImportError as error:
-        raise UsageError("reading GGUF needs: pip install 'veracity[import]'") from error
-    try:
-        reader = GGUFReader(str(path))
-    except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise FormatError(
-            path.name, "not a GGUF file, or a truncated one; fetch it again"
-        ) from error
+    parts = gguf_parts(path)
+    readers = [_open(part) for part in parts]
 
     def fact(name: str) -> Any:
-        found = reader.get_field(name)
+        found = readers[0].get_field(name)
         return None if found is None else found.contents()
 
-    arch = fact("general.architecture")
-    if arch != "llama":
-        raise UnsupportedModelError(path.name, f"architecture {arch}", "import a LLaMA-type model")
     try:
-        model = _model(path, reader.tensors, fact, dequantize)
+        _check_split(path, parts, fact("split.count"))
+        raw: dict[str, Floats] = {}
+        for part, reader in zip(parts, readers, strict=True):
+            _check_layout(part, reader)
+            for tensor in reader.tensors:
+                if tensor.name in raw:
+                    raise FormatError(part.name, f"tensor {tensor.name} is in another part, too")
+                raw[str(tensor.name)] = _floats(part, tensor)
+        model, notes = _model(path, readers[0], fact, raw)
         check_model(model, path.name)
         tokenizer = gguf_tokenizer(path, fact, model.config.vocab)
     except KeyError as error:
         raise FormatError(path.name, f"{error.args[0]} is missing") from error
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise FormatError(path.name, "facts and tensors do not fit each other") from error
-    return model, tokenizer, str(fact("general.name") or path.stem)
+    return model, tokenizer, str(fact("general.name") or path.stem), notes
+
+
+def _open(path: Path) -> Any:
+    try:
+        from gguf import GGUFEndian, GGUFReader
+    except ImportError as error:
+        raise UsageError("reading GGUF needs: pip install 'veracity[import]'") from error
+    try:
+        reader = GGUFReader(str(path))
+    except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
+        twice = _TWICE.search(str(error))
+        what = f"{twice[1]} is named twice; convert the model again" if twice else (
+            "not a GGUF file, or a truncated one; fetch it again"
+        )  # fmt: skip
+        raise FormatError(path.name, what) from error
+    if reader.endianess != GGUFEndian.LITTLE:
+        raise UnsupportedModelError(
+            path.name, "a big-endian file", "convert it to little-endian (gguf-convert-endian)"
+        )
+    return reader
+
+
+def _check_split(path: Path, parts: list[Path], count: Any) -> None:
+    if count not in (None, 0, 1) and count != len(parts):
+        raise UsageError(
+            f"{path.name} is one of {count} parts; put all beside each other, named "
+            f"NAME-00001-of-{count:05}.gguf and so on"
+        )
+
+
+def _check_layout(path: Path, reader: Any) -> None:
+    """Tensors must follow each other, padded to the alignment, up to the end of the file."""
+    reached, align = int(reader.data_offset), int(reader.alignment)
+    end = reached
+    for tensor in sorted(reader.tensors, key=lambda t: (int(t.data_offset), int(t.n_bytes))):
+        start, size = int(tensor.data_offset), int(tensor.n_bytes)
+        if start != reached:
+            what = "overlaps another tensor" if start < reached else "leaves a hole before it"
+            raise FormatError(path.name, f"{tensor.name} {what}; convert the model again")
+        end = start + size
+        reached = start + -(-size // align) * align
+    stored = path.stat().st_size
+    if stored > max(reached, end):
+        raise FormatError(path.name, f"{stored - reached} bytes follow the last tensor")
 
 
 # Numbers that are not finite, or overflow, are found and named by check_model.
 @np.errstate(over="ignore", invalid="ignore")
-def _model(path: Path, stored: Any, fact: Any, dequantize: Any) -> FloatModel:
-    for name, plain in (
-        ("llama.rope.scaling.type", "none"), ("llama.expert_count", 0),
-        ("llama.attention.sliding_window", 0),
-    ):  # fmt: skip
-        if fact(name) not in (None, plain):
-            raise UnsupportedModelError(path.name, f"{name} = {fact(name)}", "use a plain model")
-    raw: dict[str, Floats] = {
-        str(t.name): np.asarray(dequantize(t.data, t.tensor_type), dtype=np.float32) for t in stored
-    }
-    heads, kv = int(fact("llama.attention.head_count")), fact("llama.attention.head_count_kv")
-    dim, kv = int(fact("llama.embedding_length")), int(kv or heads)
-    head_dim = dim // heads
-    layers = int(fact("llama.block_count"))
-    if layers > len(raw):  # a small file can state many layers
-        raise FormatError(path.name, f"{layers} layers are stated, tensors of them are missing")
-    if dim % heads or heads % kv or int(fact("llama.rope.dimension_count") or head_dim) != head_dim:
+def _floats(path: Path, tensor: Any) -> Floats:
+    from gguf import dequantize
+
+    if tensor.data.dtype.kind == "f":
+        return np.asarray(tensor.data, dtype=np.float32)
+    try:
+        return np.asarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+    except NotImplementedError as error:
         raise UnsupportedModelError(
-            path.name, "uneven heads or a partial rotary embedding", "use a plain LLaMA-type model"
-        )
-    embed = raw["token_embd.weight"]
-    tensors: dict[str, Floats] = {"embed": embed}
-    names = {
-        "attn.q": "attn_q", "attn.k": "attn_k", "attn.v": "attn_v", "attn.o": "attn_output",
-        "mlp.gate": "ffn_gate", "mlp.up": "ffn_up", "mlp.down": "ffn_down",
-    }  # fmt: skip
-    known = {"token_embd.weight", "output_norm.weight", "output.weight"}
-    parts = [*names.values(), "attn_norm", "ffn_norm"]
-    refuse_others(raw, known | {f"blk.{i}.{p}.weight" for i in range(layers) for p in parts})
-    for i in range(layers):
-        for ours, theirs in names.items():
-            tensors[f"layers.{i}.{ours}"] = raw[f"blk.{i}.{theirs}.weight"]
-        tensors[f"layers.{i}.attn.q"] = tensors[f"layers.{i}.attn.q"] / np.float32(
-            np.sqrt(head_dim)
-        )
-        gain = raw[f"blk.{i}.attn_norm.weight"]
-        fold_norm(tensors, [f"layers.{i}.attn.{k}" for k in "qkv"], gain)
-        gain = raw[f"blk.{i}.ffn_norm.weight"]
-        fold_norm(tensors, [f"layers.{i}.mlp.gate", f"layers.{i}.mlp.up"], gain)
-    if "output.weight" in raw:
-        tensors["head"] = raw["output.weight"]
-        fold_norm(tensors, ["head"], raw["output_norm.weight"])
-    else:
-        tensors["final_gain"] = raw["output_norm.weight"]
-    base = fact("llama.rope.freq_base")
-    config = Config(
-        "llama", dim, layers, kv, heads // kv, head_dim,
-        int(fact("llama.feed_forward_length")), embed.shape[0],
-        int(fact("llama.context_length")),
-        float(fact("llama.attention.layer_norm_rms_epsilon")),
-        decimal(float(base or 10000.0)),
-        "interleaved",
-    )  # fmt: skip
-    return FloatModel(config, tensors)
+            path.name, f"{tensor.name} of type {tensor.tensor_type.name}",
+            "convert the model to F16, BF16 or a common quantisation",
+        ) from error  # fmt: skip
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _model(
+    path: Path, reader: Any, fact: Any, raw: dict[str, Floats]
+) -> tuple[FloatModel, tuple[str, ...]]:
+    arch = fact("general.architecture")
+    row = find_row(path.name, arch)
+    prefix = f"{arch}."
+    facts = {n.removeprefix(prefix): fact(n) for n in reader.fields if n.startswith(prefix)}
+    design = design_of(arch, Settings(path.name, facts), raw)
+    return assemble(design, select(raw, row.names, design.config.layers)), design.notes

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from veracity.errors import FormatError
-from veracity.lm.decoder import Config, FloatModel, Floats, check_model, fold_norm
+from veracity.lm.config import Config
+from veracity.lm.decoder import FloatModel, Floats, check_model, fold_norm
 
 __all__ = ["is_checkpoint", "read_checkpoint", "read_pieces"]
 

@@ -22,8 +22,9 @@ __all__ = ["read_safetensors", "safetensors_bytes"]
 
 _HEADER_LIMIT = 100_000_000
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-#: Stored masks of old checkpoints, read by no model.
+#: Types, and names, of the stored masks and places of old checkpoints, read by no model.
 _IGNORED = ("BOOL", "U8", "I64")
+_MASKS = ("attn.bias", "attention.bias", "masked_bias", "position_ids", "causal_mask", "bias_mask")
 
 
 def read_safetensors(path: Path) -> dict[str, Floats]:
@@ -43,16 +44,50 @@ def read_safetensors(path: Path) -> dict[str, Floats]:
             raise FormatError(path.name, "not a safetensors file, or a truncated one")
         head = file.read(length)
     try:
-        header = json.loads(head)
+        header = json.loads(head, object_pairs_hook=lambda pairs: _named(path, pairs))
         entries = {n: e for n, e in header.items() if n != "__metadata__"}
     except (ValueError, AttributeError, RecursionError) as error:
         raise FormatError(path.name, "not a safetensors file, or a truncated one") from error
+    _check_layout(path, entries, size - 8 - length)
     out: dict[str, Floats] = {}
     for name, entry in entries.items():
         tensor = _tensor(path, name, entry, 8 + length, size)
         if tensor is not None:
             out[name] = tensor
     return out
+
+
+def _named(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the header, whose names must differ: readers disagree on which one counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(n for n in names if names.count(n) > 1)
+        raise FormatError(path.name, f"{twice} is named twice; save the model again")
+    return found
+
+
+def _check_layout(path: Path, entries: dict[str, Any], size: int) -> None:
+    """Tensors must fill the file, one after the other, as the format demands."""
+    spans = []
+    for name, entry in entries.items():
+        try:
+            start, end = entry["data_offsets"]
+            if type(start) is not int or type(end) is not int or not 0 <= start <= end:
+                raise ValueError
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(path.name, f"malformed entry of {name}") from error
+        spans.append((start, end, name))
+    reached = 0
+    for start, end, name in sorted(spans):
+        if start != reached:
+            what = "overlaps another tensor" if start < reached else "leaves a hole before it"
+            raise FormatError(path.name, f"{name} {what}; save the model again")
+        reached = end
+    if reached > size:
+        raise FormatError(path.name, "the file is truncated; fetch it again")
+    if reached < size:
+        raise FormatError(path.name, f"{size - reached} bytes follow the last tensor")
 
 
 # Numbers that are not finite, or overflow, are found and named by check_model.
@@ -67,12 +102,13 @@ def _tensor(path: Path, name: str, entry: Any, base: int, size: int) -> Floats |
         raise FormatError(path.name, f"malformed entry of {name}") from error
     if not well_formed:
         raise FormatError(path.name, f"malformed entry of {name}")
-    if kind in _IGNORED:
+    if kind in _IGNORED and name.endswith(_MASKS):
         return None
     if kind not in _SIZES:
         raise UnsupportedModelError(
-            name, f"tensor type {kind}", "save the model as float32, float16 or bfloat16"
-        )
+            name, f"a tensor of type {kind} (of weights that are quantised already?)",
+            "save the model as float32, float16 or bfloat16",
+        )  # fmt: skip
     if end - start != math.prod(shape) * _SIZES[kind] or base + end > size:
         raise FormatError(path.name, f"{name} does not fit the file; fetch it again")
     with path.open("rb") as file:

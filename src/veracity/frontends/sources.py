@@ -15,7 +15,7 @@ from veracity.codec.files import exists
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.formats.program import ProgramFile, load_program_file, save_program_file
 from veracity.frontends.catalogue import fetch_smollm2
-from veracity.frontends.gguf import read_gguf
+from veracity.frontends.gguf import gguf_parts, is_gguf, read_gguf
 from veracity.frontends.llama2c import is_checkpoint, read_checkpoint, read_pieces
 from veracity.frontends.synthetic import SYNTHETIC, synthetic_model
 from veracity.lm.calibrate import calibrate_model
@@ -34,6 +34,11 @@ def _silent(_phase: str, _done: float) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of(paths: list[Path]) -> str:
+    """SHA-256 of the digests of several files, in order."""
+    return hashlib.sha256(b"".join(bytes.fromhex(_sha256(p)) for p in paths)).hexdigest()
 
 
 def _llama2c(checkpoint: Path, tokenizer: Path, name: str) -> ProgramFile:
@@ -55,11 +60,15 @@ def stored_parameters(model: FloatModel) -> int:
 
 
 def _gguf(path: Path, name: str | None) -> ProgramFile:
-    model, tokenizer, stated = read_gguf(path)
-    source = {
-        "name": name or stated, "kind": "gguf", "file": path.name, "sha256": _sha256(path),
+    model, tokenizer, stated, notes = read_gguf(path)
+    parts = gguf_parts(path)
+    source: dict[str, Any] = {
+        "name": name or stated, "kind": "gguf", "file": path.name,
+        "sha256": _sha256(path) if len(parts) == 1 else _sha256_of(parts),
         "parameters": stored_parameters(model),
     }  # fmt: skip
+    if notes:
+        source["notes"] = list(notes)
     return ProgramFile(source, model, tokenizer)
 
 
@@ -68,7 +77,7 @@ def _from_path(path: Path) -> ProgramFile:
         from veracity.frontends.huggingface import read_folder
 
         return read_folder(path)
-    if path.suffix == ".gguf":
+    if path.suffix == ".gguf" or is_gguf(path):
         return _gguf(path, None)
     if is_checkpoint(path):
         tokenizers = sorted(path.parent.glob("tokenizer*.bin"))

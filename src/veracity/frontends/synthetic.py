@@ -8,7 +8,8 @@ import hashlib
 import numpy as np
 
 from veracity.formats.program import ProgramFile
-from veracity.lm.decoder import Config, FloatModel, Floats
+from veracity.lm.config import Config
+from veracity.lm.decoder import FloatModel, Floats
 from veracity.lm.tokenizer import Tokenizer
 
 __all__ = ["SYNTHETIC", "synthetic_model"]
@@ -17,8 +18,9 @@ __all__ = ["SYNTHETIC", "synthetic_model"]
 def _gpt2(dim: int, layers: int) -> Config:
     heads = dim // 64
     return Config(
-        "gpt2", dim, layers, heads, 1, 64, 4 * dim, 50257, 1024, 1e-5, activation="gelu_tanh"
-    )
+        "gpt2", dim, layers, heads, 1, 64, 4 * dim, 50257, 1024, 1e-5, activation="gelu_tanh",
+        norm="layer", gated=False, positions=True,
+    )  # fmt: skip
 
 
 def _llama(dim: int, layers: int, kv_heads: int, group: int, hidden: int, context: int) -> Config:
@@ -50,7 +52,7 @@ def synthetic_model(name: str) -> ProgramFile:
     def normal(scale: float, *dims: int) -> Floats:
         return np.asarray(rng.standard_normal(dims, dtype=np.float32) * np.float32(scale))
 
-    inner, gated = c.kv_heads * c.group * c.head_dim, c.family == "llama"
+    inner, gated = c.kv_heads * c.group * c.head_dim, c.gated
     deep = 0.02 / np.sqrt(2 * c.layers)
     tensors = {"embed": normal(0.02, c.vocab, c.dim)}
     if not gated:

@@ -26,9 +26,10 @@ Pair = tuple[Callable[[Floats], Any], Callable[[Decimal], Decimal]]
 _NAME = re.compile(
     r"([a-z_]{1,20})(?:\((-?\d{1,20}(?:\.\d{1,30})?(?:;-?\d{1,20}(?:\.\d{1,30})?)*)\))?"
 )
-_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 #: What stands for infinity; tables clip it.
 _MOST = Decimal(10) ** 9
+_MOST_FLOAT = float(_MOST)
 ZERO, ONE = Decimal(0), Decimal(1)
 
 
@@ -53,7 +54,7 @@ def _erf(x: Decimal) -> Decimal:
             n += 1
             term *= -x * x / n
             total += term / (2 * n + 1)
-        return 2 / _PI.sqrt() * total
+        return 2 / PI.sqrt() * total
 
 
 def _gelu(x: Decimal) -> Decimal:
@@ -61,7 +62,7 @@ def _gelu(x: Decimal) -> Decimal:
 
 
 def _gelu_tanh(x: Decimal) -> Decimal:
-    return x / 2 * (1 + _tanh((2 / _PI).sqrt() * (x + Decimal("0.044715") * x**3)))
+    return x / 2 * (1 + _tanh((2 / PI).sqrt() * (x + Decimal("0.044715") * x**3)))
 
 
 def _softplus(x: Decimal) -> Decimal:
@@ -70,13 +71,52 @@ def _softplus(x: Decimal) -> Decimal:
 
 def _sine(x: Decimal) -> Decimal:
     """Maclaurin series of the angle in -pi .. pi."""
-    x = x - 2 * _PI * (x / (2 * _PI)).to_integral_value(rounding=ROUND_HALF_EVEN)
+    x = x - 2 * PI * (x / (2 * PI)).to_integral_value(rounding=ROUND_HALF_EVEN)
     term, total, n = x, x, 1
     while abs(term) > Decimal(10) ** -55:
         term *= -x * x / ((n + 1) * (n + 2))
         n += 2
         total += term
     return total
+
+
+def _tangent(x: Decimal) -> Decimal:
+    c = _sine(x + PI / 2)
+    return _sine(x) / c if abs(c) > 1 / _MOST else _MOST.copy_sign(_sine(x))
+
+
+def _arc_tangent(x: Decimal) -> Decimal:
+    """Halved three times, then the series ``x - x^3/3 + x^5/5 - ..``."""
+    for _ in range(3):
+        x = x / (1 + (1 + x * x).sqrt())
+    power, total, n = x, x, 1
+    while abs(power) > Decimal(10) ** -55:
+        power *= -x * x
+        n += 2
+        total += power / n
+    return 8 * total
+
+
+def _arc_sine(x: Decimal) -> Decimal:
+    if abs(x) >= 1:
+        return (PI / 2).copy_sign(x)
+    return _arc_tangent(x / (1 - x * x).sqrt())
+
+
+def _grown_twice(x: Decimal, sign: int) -> Decimal:
+    """``(e^x + sign e^-x) / 2``, of at most 20."""
+    x = min(max(x, Decimal(-20)), Decimal(20))
+    return (x.exp() + sign * (-x).exp()) / 2
+
+
+def _area_sine(x: Decimal) -> Decimal:
+    return (abs(x) + (x * x + 1).sqrt()).ln().copy_sign(x) if x else ZERO
+
+
+def _area_tangent(x: Decimal) -> Decimal:
+    if abs(x) >= 1:
+        return _MOST.copy_sign(x)
+    return ((1 + x) / (1 - x)).ln() / 2
 
 
 def _log(x: Decimal) -> Decimal:
@@ -138,6 +178,7 @@ FUNCTIONS: dict[str, Pair] = {
     ),
     "gelu": (lambda x: 0.5 * x * (1 + _erf_floats(x / np.sqrt(2.0))), _gelu),
     "relu": (lambda x: np.maximum(x, 0.0), lambda x: max(x, ZERO)),
+    "relu2": (lambda x: np.maximum(x, 0.0) ** 2, lambda x: max(x, ZERO) ** 2),
     "abs": (np.abs, abs),
     "sign": (np.sign, lambda x: ONE.copy_sign(x) if x else ZERO),
     "step": (lambda x: (x > 0) * 1.0, lambda x: ONE if x > 0 else ZERO),
@@ -159,7 +200,27 @@ FUNCTIONS: dict[str, Pair] = {
     ),
     "sqrt": (lambda x: np.sqrt(np.maximum(x, 0)), lambda x: max(x, ZERO).sqrt()),
     "sin": (np.sin, _sine),
-    "cos": (np.cos, lambda x: _sine(x + _PI / 2)),
+    "cos": (np.cos, lambda x: _sine(x + PI / 2)),
+    "tan": (
+        lambda x: np.clip(np.tan(x), -float(_MOST), float(_MOST)),
+        _tangent,
+    ),
+    "atan": (np.arctan, _arc_tangent),
+    "asin": (lambda x: np.arcsin(np.clip(x, -1, 1)), _arc_sine),
+    "acos": (lambda x: np.arccos(np.clip(x, -1, 1)), lambda x: PI / 2 - _arc_sine(x)),
+    "sinh": (lambda x: np.sinh(np.clip(x, -20, 20)), lambda x: _grown_twice(x, -1)),
+    "cosh": (lambda x: np.cosh(np.clip(x, -20, 20)), lambda x: _grown_twice(x, 1)),
+    "asinh": (np.arcsinh, _area_sine),
+    "acosh": (
+        lambda x: np.arccosh(np.maximum(x, 1)),
+        lambda x: (x + (x * x - 1).sqrt()).ln() if x > 1 else ZERO,
+    ),
+    "atanh": (
+        lambda x: np.where(
+            np.abs(x) < 1, np.arctanh(np.clip(x, -1 + 1e-12, 1 - 1e-12)), _MOST_FLOAT * np.sign(x)
+        ),
+        _area_tangent,
+    ),
     "hard_swish": (
         lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
         lambda x: x * min(max(x / 6 + Decimal("0.5"), ZERO), ONE),
@@ -212,6 +273,13 @@ def _hard_sigmoid(a: Decimal, b: Decimal) -> Pair:
     return lambda x: np.clip(slope * x + offset, 0, 1), lambda x: min(max(a * x + b, ZERO), ONE)
 
 
+def _softcap(cap: Decimal) -> Pair:
+    if cap <= 0:
+        raise UsageError("softcap needs a positive parameter")
+    c = float(cap)
+    return lambda x: c * np.tanh(x / c), lambda x: cap * _tanh(x / cap)
+
+
 def _powers(p: Decimal) -> Pair:
     if abs(p) > 64:
         raise UsageError("a power beyond 64")
@@ -226,6 +294,7 @@ PARAMETRIC: dict[str, tuple[int, Callable[..., Pair]]] = {
     "clip": (2, _clip),
     "hard_sigmoid": (2, _hard_sigmoid),
     "power": (1, _powers),
+    "softcap": (1, _softcap),
 }
 
 

@@ -79,7 +79,7 @@ class Program:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical encoding, hex."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return _digest(self.to_json())
 
     @classmethod
     def from_json(cls, text: str) -> Program:
@@ -111,6 +111,7 @@ class Program:
             raise FormatError("program", f"malformed ({type(error).__name__})") from error
         if canonical != text:
             raise FormatError("program", "the encoding is not canonical")
+        program.__dict__["digest"] = _digest(text)  # as the property would keep it
         return program
 
     # ---- checks ------------------------------------------------------------------------------
@@ -271,6 +272,10 @@ class Program:
             port = ports[name]
             if np.size(x) and not (port.low <= int(np.min(x)) and int(np.max(x)) <= port.high):
                 raise UsageError(f"port {name}: a value is not within {port.low} .. {port.high}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -21,13 +21,20 @@ kind          numbers                                        result
 ``each``      count                                          every entry, count times
 ``pick``      indices                                        entries by index; -1 gives zero
 ``taps``      rows, entries of a matrix (rows, length)       matrix times axis
+``dft``       part, half, scale                              Fourier transform (below)
+``idft``      part, half, scale, length                      its inverse, to that length
 ============  =============================================  ================================
+
+``dft`` multiplies by ``round(2^scale f(2 pi k j / n) / sqrt(n))``, ``f`` the cosine (part 0) or the
+sine (1), for all n frequencies k, or, with half 1, for the first ``n // 2 + 1``. ``idft`` is its
+transpose, where half of the frequencies count twice if they stand for two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -36,7 +43,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.graph.functions import PI, find_function
 from veracity.graph.port import Dim, Dims
+from veracity.graph.tables import round_exactly
 
 __all__ = [
     "MODES",
@@ -45,6 +54,7 @@ __all__ = [
     "apply_wire",
     "axis_index",
     "axis_matrix",
+    "gather_wire",
     "wire_dims",
     "wire_gain",
     "wire_over",
@@ -53,8 +63,9 @@ __all__ = [
 MODES = ("zero", "edge", "reflect")
 #: Most steps of a wire, numbers of a step, entries of an axis's index, entries of a result.
 MAX_STEPS, MAX_NUMBERS, MAX_INDEX, MAX_ENTRIES = 32, 1 << 16, 1 << 22, 1 << 30
-#: Most axes between two steps.
-MAX_AXES = 12
+#: Most axes between two steps; longest axis that is transformed.
+MAX_AXES, MAX_TRANSFORM = 12, 1 << 10
+_MATRICES = ("taps", "dft", "idft")
 
 
 @dataclass(frozen=True)
@@ -180,13 +191,15 @@ def axis_index(step: Step, n: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=64)
 def axis_matrix(step: Step, n: int) -> NDArray[np.int64]:
-    """The integers of ``taps`` on an axis of length ``n``, (rows, n).
+    """The matrix that a step multiplies an axis of length ``n`` by, (rows, n).
 
     Raises
     ------
     UsageError
-        Where they do not fit.
+        Where its numbers do not fit.
     """
+    if step.kind != "taps":
+        return _transform(step, n)
     rows = step.numbers[0] if step.numbers else 0
     _positive(rows)
     if len(step.numbers) != 1 + rows * n or max(map(abs, step.numbers[1:])) >= 1 << 31:
@@ -194,6 +207,41 @@ def axis_matrix(step: Step, n: int) -> NDArray[np.int64]:
     matrix = np.asarray(step.numbers[1:], dtype=np.int64).reshape(rows, n)
     matrix.setflags(write=False)
     return matrix
+
+
+def _transform(step: Step, n: int) -> NDArray[np.int64]:
+    """The matrix of ``dft`` or ``idft``."""
+    inverse = step.kind == "idft"
+    if len(step.numbers) != 3 + inverse:
+        raise UsageError(f"{step.kind} has other numbers")
+    part, half, scale = step.numbers[:3]
+    length = step.numbers[3] if inverse else n
+    fits = part in (0, 1) and half in (0, 1) and 1 <= scale <= 16
+    if not fits or not 1 <= length <= MAX_TRANSFORM:
+        raise UsageError("no such transform")
+    frequencies = length // 2 + 1 if half else length
+    if inverse and n != frequencies:
+        raise UsageError("a transform of another length")
+    turns = np.arange(frequencies)[:, None] * np.arange(length)[None] % length
+    matrix = _waves(part, scale, length)[turns]
+    if inverse and half:
+        matrix[1 : (length + 1) // 2] *= 2
+    matrix = np.ascontiguousarray(matrix.T if inverse else matrix)
+    matrix.setflags(write=False)
+    return matrix
+
+
+@lru_cache(maxsize=64)
+def _waves(part: int, scale: int, length: int) -> NDArray[np.int64]:
+    """One turn of a cosine or a sine over ``sqrt(length)``, the same on every machine."""
+    angles = np.arange(length) * (2 * np.pi / length)
+    size = 2.0**scale / np.sqrt(length)
+    exact = find_function(("cos", "sin")[part])[1]
+
+    def entry(i: int) -> Decimal:
+        return exact(2 * PI * i / length) * (1 << scale) / Decimal(length).sqrt()
+
+    return round_exactly(np.asarray((np.cos, np.sin)[part](angles) * size), entry)
 
 
 def is_indexed(step: Step) -> bool:
@@ -228,7 +276,7 @@ def _step_dims(step: Step, dims: Dims) -> Dims:
     elif kind == "sum":
         _count(numbers, 0)
         found = ()
-    elif kind == "taps":
+    elif kind in _MATRICES:
         found = (len(axis_matrix(step, n)),)
     elif kind in _INDEXED:
         found = axis_index(step, n).shape
@@ -275,16 +323,30 @@ def apply_step(step: Step, x: Array) -> Array:
         return x.reshape(*x.shape[:axis], *numbers, *x.shape[axis + 1 :])
     if kind == "sum":
         return np.asarray(x.sum(axis=axis, dtype=_wide(x)))
-    if kind == "taps":
+    if kind in _MATRICES:
         matrix = axis_matrix(step, x.shape[axis])
         moved = np.moveaxis(x, axis, -1).astype(_wide(x))
         return np.moveaxis(moved @ matrix.T.astype(moved.dtype), -1, axis)
+    if kind == "window":
+        return _windows(x, axis, numbers)
     index = axis_index(step, x.shape[axis])
     out = np.take(x, np.maximum(index, 0), axis=axis)
     if int(index.min()) < 0:
         absent = (index < 0).reshape(*index.shape, *([1] * (x.ndim - axis - 1)))
         out = np.where(absent, x.dtype.type(0), out)
     return out
+
+
+def _windows(x: Array, axis: int, numbers: Sequence[int]) -> Array:
+    """Windows as a view of ``x``, or of ``x`` between zeros: taps are not copied."""
+    places, _ = _window(x.shape[axis], numbers).shape
+    size, stride, dilation, low, high = numbers
+    if low or high:
+        x = np.pad(x, [(low, high) if i == axis else (0, 0) for i in range(x.ndim)])
+    found = np.lib.stride_tricks.sliding_window_view(x, dilation * (size - 1) + 1, axis=axis)
+    cut = [slice(None)] * found.ndim
+    cut[axis], cut[-1] = slice(0, (places - 1) * stride + 1, stride), slice(None, None, dilation)
+    return np.moveaxis(found[tuple(cut)], -1, axis + 1)
 
 
 def _wide(x: Array) -> np.dtype[Any]:
@@ -298,11 +360,38 @@ def apply_wire(wire: Wire, x: Array) -> Array:
     return x
 
 
+def gather_wire(wire: Wire, y: Array, dims: tuple[int, ...]) -> Array:
+    """The transpose of a wire of windows: every entry of ``dims`` sums what read it.
+
+    Parameters
+    ----------
+    wire : Wire
+        Steps of kind ``window`` only.
+    y : array
+        With the dims that the wire makes of ``dims``.
+    dims : tuple of int
+        Dims of the result.
+    """
+    for i, step in reversed(list(enumerate(wire))):
+        before = wire_dims(wire[:i], dims)
+        size, stride, dilation, low, high = step.numbers
+        axis, length = step.axis, before[step.axis]
+        if step.kind != "window" or not isinstance(length, int):
+            raise UsageError("only windows are gathered")
+        taps = np.moveaxis(y, (axis, axis + 1), (0, 1))
+        out = np.zeros((length + low + high, *taps.shape[2:]), dtype=y.dtype)
+        span = (len(taps) - 1) * stride + 1
+        for tap in range(size):
+            out[tap * dilation : tap * dilation + span : stride] += taps[:, tap]
+        y = np.moveaxis(out[low : low + length], 0, axis)
+    return y
+
+
 def step_gain(step: Step, n: int) -> int:
     """What magnitudes grow by at most in one step on an axis of length ``n``."""
     if step.kind == "sum":
         return n
-    if step.kind == "taps":
+    if step.kind in _MATRICES:
         return int(np.abs(axis_matrix(step, n)).sum(axis=1).max())
     return 1
 
@@ -311,7 +400,7 @@ def wire_gain(wire: Wire, dims: Dims) -> int:
     """What magnitudes grow by at most: the greatest sum of absolute values of a row."""
     gain = 1
     for step in wire:
-        if step.kind in ("sum", "taps"):
+        if step.kind == "sum" or step.kind in _MATRICES:
             gain *= step_gain(step, _known(dims[step.axis]))
         dims = _step_dims(step, dims)
     return gain

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph import Program
 from veracity.lm.decoder import FloatModel, Floats
-from veracity.lm.quantise import Range, build_program
+from veracity.lm.quantise import build_program
+from veracity.lm.scales import Range
 from veracity.lm.text_decoder import logits
 from veracity.lm.tokenizer import Tokenizer
 
@@ -103,7 +104,8 @@ def accuracy(
             loss[name] += float((norm - rows[np.arange(len(targets)), targets]).sum())
         counted += len(targets)
         progress("accuracy", (i + 1) / len(windows))
-    perplexity = {k: float(np.exp(v / max(1, counted))) for k, v in loss.items()}
+    # scores may be so large that a perplexity is no number
+    perplexity = {k: float(np.exp(min(v / max(1, counted), 600.0))) for k, v in loss.items()}
     return {
         "tokens": total,
         "perplexity_float": round(perplexity["float"], 4),
@@ -148,7 +150,7 @@ def calibrate_model(
     """
     prose, prompts = bundled_text()
     frame = tokenizer.frame(chat=False) or ([], [])
-    ids = tokenizer.encode(prose if text is None else text)
+    ids = _spelled(tokenizer, prose) if text is None else tokenizer.encode(text)
     window = min(_WINDOW, model.config.context)
     if len(ids) < 2 * window:
         raise UsageError(f"calibration needs at least {2 * window} tokens of text")
@@ -179,4 +181,20 @@ def _chat_window(tokenizer: Tokenizer, prompt: str) -> list[int]:
     frame = tokenizer.frame(chat=True)
     if frame is None:
         return []
-    return [*frame[0], *tokenizer.encode(prompt), *frame[1]]
+    return [*frame[0], *_spelled(tokenizer, prompt), *frame[1]]
+
+
+def _spelled(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids of our own text, without the characters that a model has no tokens for."""
+    try:
+        return tokenizer.encode(text)
+    except UsageError:
+        known = {c for c in set(text) if _can_spell(tokenizer, c)}
+        return tokenizer.encode("".join(c for c in text if c in known))
+
+
+def _can_spell(tokenizer: Tokenizer, character: str) -> bool:
+    try:
+        return bool(tokenizer.encode(character))
+    except UsageError:
+        return False

@@ -7,66 +7,33 @@ norm here only normalises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import frexp
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import FormatError, UnsupportedModelError
+from veracity.errors import FormatError
+from veracity.graph.functions import find_function
+from veracity.graph.ops.rotary import FREQUENCY_BITS
+from veracity.lm.config import Config
 
-__all__ = ["Config", "FloatModel", "check_model", "decimal", "fold_norm", "refuse_others"]
+__all__ = ["FloatModel", "check_model", "decimal", "fold_norm"]
 
 Floats = NDArray[np.float32]
 Observer = Callable[[str, Floats], None]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Shape of a decoder.
-
-    Attributes
-    ----------
-    family : str
-        "llama" (RMSNorm, RoPE, SwiGLU) or "gpt2" (LayerNorm, positions, GELU).
-    dim, layers, kv_heads, group, head_dim, hidden, vocab, context : int
-        Widths and counts; query head ``h = kv * group + g``.
-    norm_eps : float
-        Epsilon under the root.
-    rope_base, rope_style : str
-        Rotary base as decimal text; "interleaved" or "half" ("" without RoPE).
-    activation : str
-        "silu", "gelu_tanh" or "gelu".
-    """
-
-    family: str
-    dim: int
-    layers: int
-    kv_heads: int
-    group: int
-    head_dim: int
-    hidden: int
-    vocab: int
-    context: int
-    norm_eps: float
-    rope_base: str = ""
-    rope_style: str = ""
-    activation: str = "silu"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, floats as text."""
-        return {k: repr(v) if isinstance(v, float) else v for k, v in asdict(self).items()}
-
-
-@dataclass(frozen=True)
 class FloatModel:
     """Weights by canonical name.
 
-    Names: ``embed`` (vocab, dim); ``position`` (context, dim) for gpt2; per layer i
-    ``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` as (out, in), biases with
-    suffix ``.bias``; ``final_gain`` (dim,) where the last norm's gain is not folded; ``head``
-    (vocab, dim), or ``embed`` where the head is tied.
+    Names: ``embed`` (vocab, dim); ``position`` (context, dim) where positions are learned; per
+    layer i ``layers.{i}.attn.{q,k,v,o}``, ``layers.{i}.mlp.{gate,up,down}`` as (out, in), gains of
+    norms of queries and keys ``layers.{i}.attn.{q,k}.gain`` and of norms after a layer
+    ``layers.{i}.{attn,mlp}.post``; biases with suffix ``.bias``; ``final_gain`` (dim,) where the
+    last norm's gain is not folded; ``head`` (vocab, dim), or ``embed`` where the head is tied.
     """
 
     config: Config
@@ -81,44 +48,64 @@ class FloatModel:
         see: Observer = observe if observe is not None else (lambda _name, _x: None)
         count = len(tokens)
         x = np.asarray(w["embed"][np.asarray(tokens)], dtype=np.float32)
-        if c.family == "gpt2":
+        if c.positions:
             x = x + w["position"][:count]
         see("embed", x)
         for i in range(c.layers):
             at = f"layers.{i}"
-            n = self._norm(x)
-            q = self._linear(f"{at}.attn.q", n, see)
-            k = self._linear(f"{at}.attn.k", n, see)
-            v = self._linear(f"{at}.attn.v", n, see)
-            if c.rope_style:
-                q, k = self._rope(q), self._rope(k)
-                see(f"{at}.attn.q", q)
-                see(f"{at}.attn.k", k)
-            mixed = self._attention(q, k, v, f"{at}.attn.scores", see)
-            see(f"{at}.attn", mixed)
-            x = x + self._linear(f"{at}.attn.o", mixed, see)
-            see("residual", x)
-            n = self._norm(x)
-            up = self._linear(f"{at}.mlp.up", n, see)
-            if c.family == "llama":
-                act = self._activate(self._linear(f"{at}.mlp.gate", n, see))
-                see(f"{at}.mlp.act", act)
-                inner = act * up
-                see(f"{at}.mlp.prod", inner)
-            else:
-                inner = self._activate(up)
-                see(f"{at}.mlp.act", inner)
-            x = x + self._linear(f"{at}.mlp.down", inner, see)
+            n = self._norm(x) if c.pre_norm else x
+            mixed = self._after(f"{at}.attn.post", self._attend(i, n, see), see)
+            if not c.parallel:
+                x = x + mixed
+                see("residual", x)
+                n = self._norm(x) if c.pre_norm else x
+            fed = self._after(f"{at}.mlp.post", self._feed(at, n, see), see)
+            x = x + mixed + fed if c.parallel else x + fed
             see("residual", x)
         n = self._norm(x)
         if "final_gain" in w:
-            n = n * w["final_gain"]
-            if "final_gain.bias" in w:
-                n = n + w["final_gain.bias"]
-            see("final_gain", n)
+            n = self._gain("final_gain", n, see)
         out = np.asarray(n @ w.get("head", w["embed"]).T, dtype=np.float32)
+        if "head.bias" in w:
+            out = out + w["head.bias"]
         see("head", out)
-        return out
+        return _capped(out, c.logit_cap)
+
+    def _attend(self, layer: int, n: Floats, see: Observer) -> Floats:
+        c, at = self.config, f"layers.{layer}.attn"
+        q, k, v = (self._linear(f"{at}.{part}", n, see) for part in "qkv")
+        if c.qk_norm:
+            q, k = self._normed(f"{at}.q", q, see), self._normed(f"{at}.k", k, see)
+        if c.rotates(layer):
+            last = ".gain" if c.qk_norm else ""
+            q, k = self._rope(layer, q), self._rope(layer, k)
+            see(f"{at}.q{last}", q)
+            see(f"{at}.k{last}", k)
+        mixed = self._attention(layer, q, k, v, see)
+        see(at, mixed)
+        return self._linear(f"{at}.o", mixed, see)
+
+    def _feed(self, at: str, n: Floats, see: Observer) -> Floats:
+        up = self._linear(f"{at}.mlp.up", n, see)
+        if self.config.gated:
+            act = self._activate(self._linear(f"{at}.mlp.gate", n, see))
+            see(f"{at}.mlp.act", act)
+            inner = act * up
+            see(f"{at}.mlp.prod", inner)
+        else:
+            inner = self._activate(up)
+            see(f"{at}.mlp.act", inner)
+        return self._linear(f"{at}.mlp.down", inner, see)
+
+    def _after(self, name: str, x: Floats, see: Observer) -> Floats:
+        """The norm after a layer, with its gain, where there is one."""
+        return self._gain(name, self._norm(x), see) if self.config.post_norm else x
+
+    def _normed(self, name: str, x: Floats, see: Observer) -> Floats:
+        """Queries or keys, normalised."""
+        size = self.config.head_dim if self.config.qk_norm == "head" else x.shape[1]
+        n = self._norm(x.reshape(len(x), -1, size)).reshape(x.shape)
+        return self._gain(f"{name}.gain", n, see)
 
     def _linear(self, name: str, x: Floats, see: Observer) -> Floats:
         y = x @ self.tensors[name].T
@@ -127,27 +114,32 @@ class FloatModel:
         see(name, y)
         return y
 
+    def _gain(self, name: str, x: Floats, see: Observer) -> Floats:
+        y = x * self.tensors[name]
+        if f"{name}.bias" in self.tensors:
+            y = y + self.tensors[f"{name}.bias"]
+        see(name, y)
+        return y
+
     def _norm(self, x: Floats) -> Floats:
-        if self.config.family == "gpt2":
-            x = x - x.mean(axis=1, keepdims=True)
-        scale = np.sqrt((x * x).mean(axis=1, keepdims=True) + self.config.norm_eps)
+        if self.config.norm == "layer":
+            x = x - x.mean(axis=-1, keepdims=True)
+        scale = np.sqrt((x * x).mean(axis=-1, keepdims=True) + self.config.norm_eps)
         return np.asarray(x / scale, dtype=np.float32)
 
     def _activate(self, x: Floats) -> Floats:
         kind = self.config.activation
         if kind == "silu":
             return np.asarray(x / (1 + np.exp(-np.maximum(x, -80))), dtype=np.float32)
-        if kind == "gelu_tanh":
-            inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
-            return np.asarray(0.5 * x * (1 + np.tanh(inner)), dtype=np.float32)
-        from math import erf
+        return np.asarray(find_function(kind)[0](x.astype(np.float64)), dtype=np.float32)
 
-        return np.asarray(0.5 * x * (1 + np.vectorize(erf)(x / np.sqrt(2.0))), dtype=np.float32)
-
-    def _rope(self, x: Floats) -> Floats:
+    def _rope(self, layer: int, x: Floats) -> Floats:
         c, count = self.config, x.shape[0]
         half = c.head_dim // 2
-        frequency = float(c.rope_base) ** (-2.0 * np.arange(half) / c.head_dim)
+        if found := c.frequencies(layer):
+            frequency = np.asarray(found, dtype=np.float64) * 2.0**-FREQUENCY_BITS
+        else:
+            frequency = float(c.rope_base) ** (-2.0 * np.arange(half) / c.head_dim)
         angle = np.arange(count)[:, None] * frequency
         cos = np.cos(angle)[:, None, :].astype(np.float32)
         sin = np.sin(angle)[:, None, :].astype(np.float32)
@@ -160,14 +152,21 @@ class FloatModel:
         out[first], out[second] = a * cos - b * sin, a * sin + b * cos
         return out.reshape(count, -1)
 
-    def _attention(self, q: Floats, k: Floats, v: Floats, name: str, see: Observer) -> Floats:
+    def _attention(self, layer: int, q: Floats, k: Floats, v: Floats, see: Observer) -> Floats:
         c, count = self.config, q.shape[0]
         heads = q.reshape(count, c.kv_heads, c.group, c.head_dim).transpose(1, 2, 0, 3)
         keys = k.reshape(count, c.kv_heads, c.head_dim).transpose(1, 2, 0)
         values = v.reshape(count, c.kv_heads, c.head_dim).transpose(1, 0, 2)
         scores = heads @ keys[:, None]  # (kv, group, T, T)
-        visible = np.tril(np.ones((count, count), dtype=bool))
-        see(name, scores[..., visible])
+        distance = np.arange(count)[:, None] - np.arange(count)
+        if c.slopes:
+            slopes = np.array([float(s) for s in c.slopes], dtype=np.float32)
+            scores = scores - slopes.reshape(c.kv_heads, c.group, 1, 1) * distance
+        visible = distance >= 0
+        see(f"layers.{layer}.attn.scores", scores[..., visible])
+        scores = _capped(scores, c.score_cap)
+        if window := c.window(layer):
+            visible = visible & (distance < window)
         scores = np.where(visible, scores, -np.inf)
         e = np.exp(scores - scores.max(axis=-1, keepdims=True))
         mixed = (e / e.sum(axis=-1, keepdims=True)) @ values[:, None]
@@ -175,7 +174,10 @@ class FloatModel:
         return np.ascontiguousarray(out, dtype=np.float32)
 
 
-_COUNTS = ("dim", "layers", "kv_heads", "group", "head_dim", "hidden", "vocab", "context")
+def _capped(x: Floats, cap: str) -> Floats:
+    """``c tanh(x / c)``, or ``x`` without a cap."""
+    c = np.float32(cap or 1)
+    return np.asarray(c * np.tanh(x / c)) if cap else x
 
 
 def check_model(model: FloatModel, where: str, *, values: bool = True) -> None:
@@ -196,16 +198,7 @@ def check_model(model: FloatModel, where: str, *, values: bool = True) -> None:
         Names ``where`` and the first thing that is wrong.
     """
     c = model.config
-    for name in _COUNTS:
-        count = getattr(c, name)
-        if type(count) is not int or not 1 <= count < 1 << 20:
-            raise FormatError(where, f"{name} is not a sensible number")
-    if c.family not in ("llama", "gpt2") or c.rope_style not in ("", "interleaved", "half"):
-        raise FormatError(where, "unknown family or rotary style")
-    if c.activation not in ("silu", "gelu_tanh", "gelu"):
-        raise FormatError(where, "unknown activation")
-    if not 0 < c.norm_eps < 1 or (c.rope_style and (c.head_dim % 2 or not c.rope_base)):
-        raise FormatError(where, "norm epsilon or rotary embedding out of bounds")
+    c.check(where)
     if c.layers > len(model.tensors):  # a small file can state many layers
         raise FormatError(where, f"{c.layers} layers are stated, tensors of them are missing")
     for name, shape in _shapes(model).items():
@@ -223,21 +216,26 @@ def _shapes(model: FloatModel) -> dict[str, tuple[int, ...]]:
     c = model.config
     heads, kv = c.kv_heads * c.group * c.head_dim, c.kv_heads * c.head_dim
     out: dict[str, tuple[int, ...]] = {"embed": (c.vocab, c.dim)}
-    if c.family == "gpt2":
+    if c.positions:
         out["position"] = (c.context, c.dim)
-    inner = {
+    inner: dict[str, tuple[int, ...]] = {
         "attn.q": (heads, c.dim), "attn.k": (kv, c.dim), "attn.v": (kv, c.dim),
         "attn.o": (c.dim, heads), "mlp.up": (c.hidden, c.dim), "mlp.down": (c.dim, c.hidden),
     }  # fmt: skip
-    if c.family == "llama":
+    if c.gated:
         inner["mlp.gate"] = (c.hidden, c.dim)
+    if c.qk_norm:
+        inner |= {"attn.q.gain": (heads,), "attn.k.gain": (kv,)}
+    if c.post_norm:
+        inner |= {"attn.post": (c.dim,), "mlp.post": (c.dim,)}
     for i in range(c.layers):
         for name, shape in inner.items():
             out[f"layers.{i}.{name}"] = shape
             if f"layers.{i}.{name}.bias" in model.tensors:
                 out[f"layers.{i}.{name}.bias"] = shape[:1]
     optional = {
-        "head": (c.vocab, c.dim), "final_gain": (c.dim,), "final_gain.bias": (c.dim,)
+        "head": (c.vocab, c.dim), "head.bias": (c.vocab,), "final_gain": (c.dim,),
+        "final_gain.bias": (c.dim,),
     }  # fmt: skip
     return out | {n: s for n, s in optional.items() if n in model.tensors}
 
@@ -265,7 +263,7 @@ def fold_norm(
     """
     for name in readers:
         if bias is not None:
-            extra = tensors[name] @ bias
+            extra = _reproducible(tensors[name], bias)
             old = tensors.get(f"{name}.bias")
             tensors[f"{name}.bias"] = np.asarray(
                 extra if old is None else old + extra, dtype=np.float32
@@ -273,17 +271,21 @@ def fold_norm(
         tensors[name] = np.asarray(tensors[name] * gain[None, :], dtype=np.float32)
 
 
-def refuse_others(found: Collection[str], known: Collection[str]) -> None:
-    """Refuse a file with tensors that the architecture has no use for: it is another model.
+def _reproducible(matrix: Floats, vector: Floats) -> NDArray[np.float64]:
+    """``matrix @ vector``, bit for bit the same on every machine.
 
-    Raises
-    ------
-    UnsupportedModelError
-        Names the first such tensor.
+    Products of float32 are exact in float64. Rounded to a common grid, coarse enough that no sum of
+    them needs more than 53 bits, they add up to the same number in any order; what the grid leaves
+    is added in the same way, on a finer one (Demmel and Nguyen, ARITH 2013).
     """
-    others = sorted(set(found) - set(known))
-    if others:
-        raise UnsupportedModelError(
-            others[0], "a tensor outside the plain architecture",
-            "import a model without biases, experts or adapters beyond it",
-        )  # fmt: skip
+    rest = matrix.astype(np.float64) * vector.astype(np.float64)
+    total = np.zeros(len(matrix))
+    for _ in range(3):
+        largest = float(np.abs(rest).max(initial=0.0))
+        if not 0 < largest < np.inf:
+            break
+        anchor = 1.5 * 2.0 ** (frexp(largest)[1] + rest.shape[1].bit_length() + 1)
+        rounded = (rest + anchor) - anchor
+        total = total + rounded.sum(axis=1)
+        rest = rest - rounded
+    return total

@@ -18,9 +18,9 @@ from veracity.engine.api import Integers
 from veracity.errors import UsageError
 from veracity.graph import Output, Port, Program, State, Trace, WeightSpec, execute
 from veracity.graph.evaluate import run_ops
-from veracity.graph.exact import linear
 from veracity.graph.ops import Head, Op
 from veracity.graph.ops.base import Run, rescaled
+from veracity.graph.ops.head import scores
 
 __all__ = [
     "ANSWER",
@@ -199,7 +199,7 @@ def logits(
     run = Run(program.weights, weights, {"T": len(tokens)}, State(), integers)
     body = (0, len(program.ops) - 1)
     values = run_ops(program, run, {TOKENS: check_tokens(program, tokens)}, body)
-    return rescaled(head, linear(values[head.x], run.weight(head, head.weight), integers))
+    return rescaled(head, scores(head, run, values[head.x]))
 
 
 def step(

@@ -63,6 +63,7 @@ def import_network(
     outputs: Sequence[str] = (),
     sizes: Mapping[str, int] | None = None,
     constants: Mapping[str, float] | None = None,
+    pixels: tuple[float, float] | None = None,
     progress: Progress = silent,
 ) -> NetworkFile:
     """Read an ONNX network into a ``.vprog`` file and choose its scales.
@@ -74,13 +75,16 @@ def import_network(
     out : path
         The file to write.
     samples : path, optional
-        Folder of ``.npy`` inputs to observe; random numbers of 0 .. 1 by default.
+        Folder of inputs to observe (``.npy``, pictures); random numbers of 0 .. 1 by default.
     outputs : sequence of str
         Results to cut the network at; its own by default.
     sizes : mapping, optional
         Lengths that the file only names.
     constants : mapping, optional
         Inputs to fix, each to one number.
+    pixels : tuple of float, optional
+        Mean and deviation: the imported network takes bytes of pictures, of which the given one
+        reads ``(byte / 255 - mean) / deviation``.
     progress : Progress
         Called as the work advances.
 
@@ -102,6 +106,7 @@ def import_network(
         outputs=outputs,
         sizes=sizes,
         constants=constants,
+        pixels=pixels,
         progress=progress,
     )
 

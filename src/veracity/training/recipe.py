@@ -39,7 +39,7 @@ from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe
 from veracity.graph.training.layers import canonical
 from veracity.graph.training.network import Network
-from veracity.graph.training.recipe import DECAY_BITS
+from veracity.graph.training.recipe import DECAY_BITS, WEIGHTS
 
 __all__ = ["Plan", "layers_of", "network_of", "parse_plan", "read_plan"]
 
@@ -48,10 +48,10 @@ _KNOWN = {
     "network": {"layers", "input"},
     "train": {"loss", "batch", "epochs", "steps", "lr", "schedule", "beacon", "window", "init",
               "momentum", "weight_decay", "settle"},
-    "integers": {"a", "g", "q", "f", "weight_exponent"},
+    "integers": {"a", "g", "q", "f", "weight_exponent", "weights"},
 }  # fmt: skip
 #: What the design has and this version cannot do yet.
-_LATER = {"optimizer", "weights", "import"}
+_LATER = {"optimizer", "import"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class Plan:
         As ``torch.optim.SGD`` has them, but decay is decoupled from the gradient.
     settle : int
         Steps of a block, at whose end momentum is rounded and weights decay.
+    weights : str
+        ``exact``, or ``rounded`` for convolutions that read rounded ones.
     """
 
     layers: tuple[str, ...]
@@ -103,6 +105,7 @@ class Plan:
     momentum: float = 0.0
     weight_decay: float = 0.0
     settle: int = 16
+    weights: str = "exact"
 
     def recipe(self, examples: int, inputs: int, classes: int) -> Recipe:
         """The integers of this plan on a data set.
@@ -141,6 +144,8 @@ class Plan:
         scale = self.lr / self.batch * 2.0**q
         shares = [_share(self.schedule, t, steps) for t in range(steps)]
         rates = tuple(math.floor(scale * share + 0.5) for share in shares)
+        if self.weights not in WEIGHTS:
+            raise UsageError(f"no weights {self.weights!r}; known: {', '.join(WEIGHTS)}")
         bits, powers = self._powers()
         decays = self._decays(shares)
         recipe = Recipe(
@@ -152,6 +157,7 @@ class Plan:
             q,
             self.integers.get("weight_exponent", 12),
             self.loss,
+            self.weights == "rounded",
             self.settle if powers or decays else 0,
             bits,
             powers,
@@ -290,13 +296,14 @@ def parse_plan(text: str, where: str = "recipe") -> Plan:
             _perhaps(train.get("epochs")),
             _perhaps(train.get("steps")),
             size,
-            {name: _whole(n) for name, n in integers.items()},
+            {name: _whole(n) for name, n in integers.items() if name != "weights"},
             str(train.get("beacon", "")).encode(),
             _whole(train.get("window", 64)),
             _start(train.get("init", "seed")),
             float(train.get("momentum", 0.0)),
             float(train.get("weight_decay", 0.0)),
             _whole(train.get("settle", 16)),
+            str(integers.get("weights", "exact")),
         )
     except KeyError:
         raise UsageError(f"{where}: [network] needs layers") from None

@@ -25,10 +25,11 @@ from veracity.training.finish import finish_run, save_finished
 from veracity.training.recipe import Plan, layers_of
 from veracity.training.runner import DESCRIPTION, Owners, RunFolder, begin_run, open_run
 from veracity.zkml.training.run import Run
+from veracity.zkml.training.state import weight_row_bits
 
 __all__ = ["SGD", "TrainedModel", "run_of", "train"]
 
-#: Logarithm of the row length of windows.
+#: Logarithm of the row length of windows, at least.
 LOG_COLUMNS = 14
 
 
@@ -102,7 +103,8 @@ def run_of(plan: Plan, owners: Owners, base: Base | None = None) -> Run:
     block = recipe.settle or 1
     window = min(plan.window, -(-recipe.steps // block) * block)
     public = None if base is None else base.public
-    run = Run(recipe, tuple(sets), window, LOG_COLUMNS, plan.beacon, public)
+    columns = max(LOG_COLUMNS, weight_row_bits(recipe))
+    run = Run(recipe, tuple(sets), window, columns, plan.beacon, public)
     run.check()
     return run
 
@@ -119,6 +121,7 @@ def train(
     steps: int | None = None,
     batch: int = 64,
     window: int = 64,
+    weights: str = "exact",
     beacon: str = "",
     init: str | Path | None = None,
     held_out: tuple[Any, Any] | None = None,
@@ -151,6 +154,8 @@ def train(
         Examples per step.
     window : int
         Steps that are proved together: more of them make the proof smaller and take more memory.
+    weights : str
+        ``exact``, or ``rounded``: convolutions read rounded ones, which are cheaper to prove.
     beacon : str
         Public randomness from after data and recipe were fixed.
     init : str or path, optional
@@ -179,6 +184,7 @@ def train(
         tuple(layers_of(net)), loss, batch, optimizer.lr, optimizer.schedule, epochs, steps,
         tuple(input_shape), beacon=beacon.encode(), window=window,
         momentum=optimizer.momentum, weight_decay=optimizer.weight_decay, settle=optimizer.settle,
+        weights=weights,
     )  # fmt: skip
     base = None if init is None else load_base(init)
     run = run_of(plan, owners, base)

@@ -81,7 +81,7 @@ def commit(
     if not isinstance(loaded, NetworkFile):
         table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
         frames, stops = prompt_frames(loaded), tuple(sorted(loaded.stop_ids))
-    hidden = ("sha256",) if hide_source else ()
+    hidden = ("notes", *(("sha256",) if hide_source else ()))  # notes are for the importer
     metadata = Metadata(
         source={k: v for k, v in loaded.source.items() if k not in hidden},
         parameters=loaded.parameters,

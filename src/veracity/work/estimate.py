@@ -10,30 +10,33 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity import zkml
 from veracity.codec.arguments import require_settings, require_whole
 from veracity.engine import load_engine
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
-from veracity.formats.program import ProgramFile
+from veracity.formats.program import NetworkFile
+from veracity.graph.port import Port
+from veracity.graph.samples import program_over
 from veracity.lm.text_decoder import context_of, ports_of
 from veracity.work.effort import verification_seconds
 from veracity.work.memory import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_links
-from veracity.work.programs import integer_program, load_program
+from veracity.work.programs import AnyProgram, integer_program, load_any
 
 __all__ = ["Estimate", "OpRow", "estimate", "estimate_ops"]
 
 # Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
-#: Seconds a segment takes beside what its counts say.
-SEGMENT_S = 0.5
+#: Seconds a segment takes beside what its counts say; the last with a small CNN.
+SEGMENT_S, NETWORK_SEGMENT_S = 0.5, 0.2
 #: Field multiplications' worth of time per lookup, and per weight that is read.
 PER_LOOKUP = 17.7
 PER_WEIGHT = 1.45
@@ -48,9 +51,13 @@ KEPT_SHARE, KEPT_BYTES = 0.3, 100_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of one proof on this machine; times in seconds, sizes in bytes."""
+    """The cost of one proof on this machine; times in seconds, sizes in bytes.
+
+    One of tokens and samples is zero, or both are where a network has no axis of samples.
+    """
 
     tokens: int
+    samples: int
     segments: int
     lookups: int
     committed_values: int
@@ -84,30 +91,47 @@ class Speed:
     committed_value: float
 
 
-def _execution(program: ProgramFile | str | Path, tokens: int) -> zkml.Execution:
-    """An execution of so many positions, a quarter of them prompt; token ids do not matter."""
-    integers = integer_program(load_program(program))
+def _execution(loaded: AnyProgram, tokens: int, samples: int) -> zkml.Execution:
+    """An execution of so many positions or samples; what their values are does not matter."""
+    integers = integer_program(loaded)
+    if isinstance(loaded, NetworkFile):
+        if samples:
+            integers = program_over(integers, samples)
+        return zkml.Execution(integers, _any(integers.inputs), _any(integers.outputs))
+    if samples:
+        raise UsageError("samples are for networks; a language model has tokens")
     if not 2 <= tokens <= context_of(integers) + 1:
         raise UsageError(f"tokens must lie between 2 and {context_of(integers) + 1}")
     return zkml.Execution(integers, *ports_of((0,) * tokens, max(1, tokens // 4)))
 
 
+def _any(ports: Mapping[str, Port]) -> dict[str, NDArray[np.int64]]:
+    """Integers that fit ports; what they are changes no cost."""
+    return {
+        n: np.full([int(d) for d in p.dims], max(p.low, min(p.high, 0)), dtype=np.int64)
+        for n, p in ports.items()
+    }
+
+
 def estimate(
-    program: ProgramFile | str | Path,
-    tokens: int,
+    program: AnyProgram | str | Path,
+    tokens: int = 32,
     *,
+    samples: int = 0,
     memory: int | None = None,
     threads: int | None = None,
     backend: str = "cpu",
 ) -> Estimate:
-    """Tell what proving ``tokens`` positions (prompt and answer) would cost.
+    """Tell what proving ``tokens`` positions (prompt and answer), or a network, would cost.
 
     Parameters
     ----------
-    program : ProgramFile or path
+    program : ProgramFile, NetworkFile or path
         The calibrated model.
     tokens : int
-        Positions; a quarter of them are taken to be the prompt.
+        Positions of a language model; a quarter of them are taken to be the prompt.
+    samples : int
+        Samples of a network, in one statement; 0 for a statement without an axis of samples.
     memory : int, optional
         Limit of the prover's memory in bytes, as for :func:`veracity.prove`.
     threads : int, optional
@@ -124,7 +148,10 @@ def estimate(
     require_whole("tokens", tokens, 2)
     require_whole("memory", memory, 1, optional=True)
     require_settings(threads, backend)
-    execution = _execution(program, tokens)
+    require_whole("samples", samples, 0)
+    loaded = load_any(program)
+    execution = _execution(loaded, tokens, samples)
+    network = isinstance(loaded, NetworkFile)
     if memory is not None:
         execution = replace(execution, cuts=plan_links(execution, memory).cuts)
     parts = zkml.count_links(execution)
@@ -135,14 +162,15 @@ def estimate(
     speed = measure_speed(load_engine(backend, threads=threads))
     rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
     return Estimate(
-        tokens=tokens,
+        tokens=0 if network else tokens,
+        samples=samples,
         segments=len(parts),
         lookups=costs.lookups,
         committed_values=costs.committed_values,
         proof_bytes=costs.proof_bytes,
         commit_s=round(COMMIT_S + parameters * PER_COMMITTED_WEIGHT * speed.committed_value, 2),
         prove_s=round(
-            SEGMENT_S * len(parts)
+            (NETWORK_SEGMENT_S if network else SEGMENT_S) * len(parts)
             + (costs.lookups * PER_LOOKUP + costs.weights * PER_WEIGHT) * speed.multiplication
             + costs.committed_values * PER_VALUE * speed.committed_value,
             2,
@@ -152,9 +180,19 @@ def estimate(
     )
 
 
-def estimate_ops(program: ProgramFile | str | Path, tokens: int) -> list[OpRow]:
-    """Lookups and values by kind of op, over all layers, the costliest first."""
-    execution = _execution(program, tokens)
+def estimate_ops(
+    program: AnyProgram | str | Path, tokens: int = 32, samples: int = 0
+) -> list[OpRow]:
+    """Lookups and values by kind of op, over all layers, the costliest first.
+
+    Parameters
+    ----------
+    program : ProgramFile, NetworkFile or path
+        The calibrated model.
+    tokens, samples : int
+        As for :func:`estimate`.
+    """
+    execution = _execution(load_any(program), tokens, samples)
     kinds: dict[str, list[zkml.OpCosts]] = {}
     for op in zkml.count_ops(execution):
         role = re.sub(r"^layers\.\d+\.", "", op.name)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from veracity.codec import write_file
 from veracity.formats.program import NetworkFile
-from veracity.graph import Program
-from veracity.graph.ops import Contract
+from veracity.graph.ops.contract import matrix_weights
 from veracity.work.programs import load_network
 
 __all__ = ["export_network", "float_weights"]
@@ -24,7 +23,7 @@ def float_weights(network: NetworkFile) -> dict[str, NDArray[Any]]:
     matrix, as elsewhere.
     """
     out: dict[str, NDArray[Any]] = {}
-    flat = _matrices(network.program)
+    flat = matrix_weights(network.program.ops)
     for name, spec in network.program.weights.items():
         wide = np.asarray(network.weights[name]).astype(np.float64) * 2.0**-spec.exponent
         if name in flat:
@@ -32,17 +31,6 @@ def float_weights(network: NetworkFile) -> dict[str, NDArray[Any]]:
         narrow = wide.astype(np.float32)
         out[name] = narrow if np.array_equal(narrow, wide) else wide
     return out
-
-
-def _matrices(program: Program) -> frozenset[str]:
-    """Weights that a product with one result for each example and output reads."""
-    return frozenset(
-        p.b.x
-        for op in program.ops
-        if isinstance(op, Contract)
-        for p in op.products
-        if p.b.of == "weight" and len(p.spec.partition("->")[2]) == 2
-    )
 
 
 def export_network(program: NetworkFile | str | Path, path: str | Path) -> dict[str, str]:

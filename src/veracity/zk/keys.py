@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from veracity.engine.api import Engine, Points
 
@@ -29,6 +30,8 @@ GENERATOR_LABEL = "veracity-pallas-generators-v1"
 
 #: Slots derived for hidden messages; far above what any statement uses.
 SLOTS = 1 << 13
+#: How many of them are made at least, once one is asked for.
+FEWEST_SLOTS = 1 << 10
 
 #: SHA-256 of the compressed generators by label and number: what the disk holds must have it.
 _DIGESTS = {
@@ -39,6 +42,24 @@ _DIGESTS = {
 }
 
 
+class _Slots:
+    """Generators of hidden messages, made as far as they are used: most proofs need few."""
+
+    def __init__(self, make: Callable[[int], Points]) -> None:
+        self._make, self._ready = make, 0
+        self._points: Any = None
+
+    def __len__(self) -> int:
+        return SLOTS
+
+    def __getitem__(self, at: slice) -> Points:
+        if at.stop > self._ready:
+            self._ready = min(SLOTS, max(FEWEST_SLOTS, 2 * at.stop))
+            self._points = self._make(self._ready)
+        found: Points = self._points[at]
+        return found
+
+
 @dataclass(frozen=True)
 class CommitmentKey:
     """Generators for rows of ``2**log_columns`` entries.
@@ -47,15 +68,17 @@ class CommitmentKey:
     ----------
     log_columns : int
         Logarithm of the row length C.
-    columns, message_slots : Points
-        ``G_1..G_C`` and ``K_1..K_M``.
+    columns : Points
+        ``G_1..G_C``.
+    message_slots : Points
+        ``K_1..K_M``; from the cache they are read as far as they are used.
     product, blinder, inner : Points
         ``K_0``, ``H`` and ``U``, one point each.
     """
 
     log_columns: int
     columns: Points
-    message_slots: Points
+    message_slots: Any
     product: Points
     blinder: Points
     inner: Points
@@ -92,19 +115,25 @@ def load_key(
         ``(engine, label, n) -> Points``; by default the disk-cached hash-to-curve derivation of
         :mod:`veracity.engine.generators`.
     """
-    generators = _pinned_generators if generators is None else generators
+    slots: Any
+    if generators is None:
+        generators = _pinned_generators
+        slots = _Slots(lambda n: _pinned_generators(engine, f"{GENERATOR_LABEL}/slots", SLOTS, n))
+    else:
+        slots = generators(engine, f"{GENERATOR_LABEL}/slots", SLOTS)
     special = generators(engine, f"{GENERATOR_LABEL}/special", 3)
     return CommitmentKey(
         log_columns=log_columns,
         columns=generators(engine, f"{GENERATOR_LABEL}/columns", 1 << log_columns),
-        message_slots=generators(engine, f"{GENERATOR_LABEL}/slots", SLOTS),
+        message_slots=slots,
         product=special[0:1],
         blinder=special[1:2],
         inner=special[2:3],
     )
 
 
-def _pinned_generators(engine: Engine, label: str, n: int) -> Points:
+def _pinned_generators(engine: Engine, label: str, n: int, used: int | None = None) -> Points:
     from veracity.engine.generators import cached_generators
 
-    return cached_generators(engine, label, n, _DIGESTS.get((label.rpartition("/")[2], n)))
+    digest = _DIGESTS.get((label.rpartition("/")[2], n))
+    return cached_generators(engine, label, n, digest, used)

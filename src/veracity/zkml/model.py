@@ -20,7 +20,18 @@ from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey, lo
 from veracity.zkml.circuit.declared import weight_id
 from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 
-__all__ = ["ModelCommitment", "ModelOpening", "commit_model", "weight_spec", "weight_specs"]
+__all__ = [
+    "SHORT_ROWS",
+    "ModelCommitment",
+    "ModelOpening",
+    "choose_log_columns",
+    "commit_model",
+    "weight_spec",
+    "weight_specs",
+]
+
+#: Logarithms of the row lengths of small and of large models.
+SHORT_ROWS, LONG_ROWS = 12, 14
 
 _MAGIC = b"VCM3"
 _SECRET_MAGIC = b"VCS3"
@@ -193,7 +204,7 @@ def weight_specs(program: Program, log_columns: int) -> dict[str, TensorSpec]:
 def choose_log_columns(program: Program) -> int:
     """Row length for a model: long rows for large ones (shorter proofs, longer openings)."""
     parameters = sum(prod(spec.shape) for spec in program.weights.values())
-    return 12 if parameters < 1 << 22 else 14
+    return SHORT_ROWS if parameters < 1 << 22 else LONG_ROWS
 
 
 def commit_model(

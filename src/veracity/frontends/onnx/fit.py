@@ -145,7 +145,8 @@ class _Fit:
             return
         products: list[tuple[str, Operand, Operand, int]] = []
         total = out
-        for spec, a, b in op.products:
+        for spec, *pair in op.products:
+            a, b = self._weighed(*pair)
             left, e_left = self._factor(a, 0)
             used = e_left - out
             right, e_right = self._factor(b, used)
@@ -200,6 +201,16 @@ class _Fit:
         bits = max(17, ceil(log2(max(most, 1e-30))) + total + 2)
         name = self._weight(scaled, total, min(bits, 56))
         return Operand(x=name, of="weight", wire=ref.wire)
+
+    def _weighed(self, a: Ref, b: Ref) -> tuple[Ref, Ref]:
+        """A product of a value and a weight with all real factors in the weight: no bits lost."""
+        if a.of == b.of or (_power_of_two(a.factor) is not None and b.factor == 1.0):
+            return a, b
+        value, weight = (a, b) if a.of == "value" else (b, a)
+        weight = replace(weight, factor=a.factor * b.factor)
+        weight = replace(weight, x=self._scaled(weight), factor=1.0)
+        value = replace(value, factor=1.0)
+        return (value, weight) if a.of == "value" else (weight, value)
 
     def _scaled(self, ref: Ref) -> str:
         """A weight with its factor inside."""

@@ -176,6 +176,50 @@ def _gather(node: Node, x: list[Any]) -> Array:
     return np.asarray(np.take(x[0], x[1], axis=node.attributes.get("axis", 0)))
 
 
+def _is(test: Callable[..., Any]) -> Callable[[Node, list[Any]], Array]:
+    return lambda _, x: np.asarray(test(x[0]))
+
+
+def _place(find: Callable[..., Any]) -> Callable[[Node, list[Any]], Array]:
+    def of(node: Node, x: list[Any]) -> Array:
+        if node.attributes.get("select_last_index", 0):
+            raise UsageError("the last of equals")
+        axis, keep = node.attributes.get("axis", 0), bool(node.attributes.get("keepdims", 1))
+        return np.asarray(find(x[0], axis=axis, keepdims=keep), dtype=np.int64)
+
+    return of
+
+
+def _cumulative(node: Node, x: list[Any]) -> Array:
+    if node.attributes.get("exclusive", 0) or node.attributes.get("reverse", 0):
+        raise UsageError("sums of constants from the other side, or without the last")
+    return np.asarray(np.cumsum(x[0], axis=int(x[1].reshape(-1)[0]), dtype=x[0].dtype))
+
+
+def _gather_nd(node: Node, x: list[Any]) -> Array:
+    if node.attributes.get("batch_dims", 0):
+        raise UsageError("indices for each batch")
+    return np.asarray(x[0][tuple(np.moveaxis(x[1], -1, 0))])
+
+
+def _gather_elements(node: Node, x: list[Any]) -> Array:
+    return np.asarray(np.take_along_axis(x[0], x[1], axis=node.attributes.get("axis", 0)))
+
+
+def _scatter_nd(node: Node, x: list[Any]) -> Array:
+    if node.attributes.get("reduction", "none") not in ("none", b"none"):
+        raise UsageError("entries that are combined")
+    out = np.array(x[0])
+    out[tuple(np.moveaxis(x[1], -1, 0))] = x[2]
+    return out
+
+
+def _eye(node: Node, x: list[Any]) -> Array:
+    rows, columns = x[0].shape
+    dtype = _CASTS[node.attributes["dtype"]] if "dtype" in node.attributes else x[0].dtype
+    return np.eye(rows, columns, node.attributes.get("k", 0), dtype=dtype)
+
+
 def _expand(_: Node, x: list[Any]) -> Array:
     return np.asarray(x[0] * np.ones(_bounded(x[1]), dtype=x[0].dtype))
 
@@ -226,6 +270,19 @@ FOLDS: dict[str, Callable[[Node, list[Any]], Array]] = {
     "Flatten": lambda node, x: x[0].reshape(
         int(np.prod(x[0].shape[: node.attributes.get("axis", 1)], dtype=np.int64)), -1),
     "Dropout": lambda _, x: x[0],
+    "Xor": _pair(np.logical_xor), "Sign": _one(np.sign), "Round": _one(np.round),
+    "Tanh": _one(np.tanh), "Tan": _one(np.tan), "Atan": _one(np.arctan),
+    "Relu": _one(lambda x: np.maximum(x, 0)), "Sigmoid": _one(lambda x: 1 / (1 + np.exp(-x))),
+    "Sum": lambda _, x: np.asarray(sum(x[1:], x[0])),
+    "Mean": lambda _, x: np.asarray(sum(x[1:], x[0]) / len(x)).astype(x[0].dtype),
+    "ReduceL1": _reduce(lambda x, **how: np.sum(np.abs(x), **how)),
+    "ReduceL2": _reduce(lambda x, **how: np.sqrt(np.sum(x * x, **how))),
+    "ReduceSumSquare": _reduce(lambda x, **how: np.sum(x * x, **how)),
+    "ArgMax": _place(np.argmax), "ArgMin": _place(np.argmin), "CumSum": _cumulative,
+    "NonZero": lambda _, x: np.asarray(np.nonzero(x[0]), dtype=np.int64),
+    "GatherND": _gather_nd, "GatherElements": _gather_elements, "EyeLike": _eye,
+    "ScatterND": _scatter_nd,
+    "IsNaN": _is(np.isnan), "IsInf": _is(np.isinf),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UnsupportedModelError, UsageError
+from veracity.formats.images import is_image, load_image
 from veracity.formats.npy import load_array
 from veracity.formats.program import NetworkFile, save_program_file
 from veracity.frontends.onnx.fit import Fitted, fit
@@ -45,16 +46,20 @@ class Traceable:
         Inputs that are fixed.
     outputs : tuple of str
         Which results are wanted.
+    pixels : tuple of float or None
+        Mean and deviation: inputs are bytes, of which the model reads ``(byte / 255 - mean) /
+        deviation``.
     """
 
     graph: Graph
     dims: dict[str, tuple[int, ...]]
     constants: dict[str, Array]
     outputs: tuple[str, ...]
+    pixels: tuple[float, float] | None = None
 
     def trace(self) -> Traced:
         """Lower it."""
-        return trace(self.graph, self.dims, self.constants, self.outputs)
+        return trace(self.graph, self.dims, self.constants, self.outputs, self.pixels)
 
 
 def open_onnx(
@@ -63,6 +68,7 @@ def open_onnx(
     outputs: Sequence[str] = (),
     sizes: Mapping[str, int] | None = None,
     constants: Mapping[str, float] | None = None,
+    pixels: tuple[float, float] | None = None,
 ) -> Traceable:
     """Read a model file and settle shapes: leading lengths that are not known become 1.
 
@@ -76,6 +82,8 @@ def open_onnx(
         Lengths that the file only names.
     constants : mapping, optional
         Inputs that are fixed, each one number.
+    pixels : tuple of float, optional
+        Mean and deviation, where inputs are to be bytes of pictures.
 
     Raises
     ------
@@ -102,7 +110,9 @@ def open_onnx(
     computed = {n for node in graph.nodes for n in node.outputs}
     if missing := [n for n in wanted if n not in computed]:
         raise UsageError(f"no node computes {missing[0]!r}")
-    return Traceable(graph, dims, held, wanted)
+    if pixels is not None and not (np.isfinite(pixels).all() and pixels[1] > 0):
+        raise UsageError("pixels need a mean and a deviation above zero")
+    return Traceable(graph, dims, held, wanted, pixels)
 
 
 def check_onnx(model: Traceable) -> dict[str, Any]:
@@ -122,7 +132,7 @@ def check_onnx(model: Traceable) -> dict[str, Any]:
 
 
 def read_samples(folder: str | Path | None, dims: Mapping[str, tuple[int, ...]]) -> Samples:
-    """Inputs to observe: ``.npy`` files of a folder (one input), or drawn from 0 .. 1.
+    """Inputs to observe: files of a folder (one input), or drawn from 0 .. 1.
 
     Raises
     ------
@@ -136,14 +146,25 @@ def read_samples(folder: str | Path | None, dims: Mapping[str, tuple[int, ...]])
         raise UsageError("samples of several inputs: import with drawn ones, or fix the others")
     ((name, shape),) = dims.items()
     out: Samples = []
-    for path in sorted(Path(folder).glob("*.npy")):
-        array = np.asarray(load_array(path), dtype=np.float64)
+    files = [p for p in Path(folder).iterdir() if p.suffix == ".npy" or is_image(p)]
+    for path in sorted(files):
+        array = np.asarray(_sample(path, shape), dtype=np.float64)
         if array.shape != shape and array.shape != shape[1:]:
             raise UsageError(f"sample {path.name!r} has the shape {array.shape}, not {shape}")
         out.append({name: array.reshape(shape)})
     if len(out) < 4:
-        raise UsageError("give at least four samples, as .npy files")
+        raise UsageError("give at least four samples, as .npy files or pictures")
     return out
+
+
+def _sample(path: Path, shape: tuple[int, ...]) -> Array:
+    """A file's numbers; a picture's where the dims of an input have them."""
+    if not is_image(path):
+        return load_array(path)
+    pixels = load_image(path)
+    first = len(shape) < 3 or shape[-3] == pixels.shape[2]
+    array = pixels.transpose(2, 0, 1) if first else pixels
+    return array.reshape(shape) if array.size == np.prod(shape) else array
 
 
 def import_onnx(
@@ -154,6 +175,7 @@ def import_onnx(
     outputs: Sequence[str] = (),
     sizes: Mapping[str, int] | None = None,
     constants: Mapping[str, float] | None = None,
+    pixels: tuple[float, float] | None = None,
     progress: Callable[[str, float], None] = lambda _phase, _done: None,
 ) -> NetworkFile:
     """Import a network; writes a ``.vprog`` file with its scales.
@@ -165,8 +187,9 @@ def import_onnx(
     out : path
         The file to write.
     samples : path, optional
-        Folder of ``.npy`` inputs; random ones by default, which fit random inputs only.
-    outputs, sizes, constants : optional
+        Folder of ``.npy`` inputs, or of pictures; random ones by default, which fit random inputs
+        only.
+    outputs, sizes, constants, pixels : optional
         As for :func:`open_onnx`.
     progress : callable
         Receives (phase, fraction done).
@@ -178,7 +201,7 @@ def import_onnx(
     UsageError, FormatError
     """
     progress("load", 0.0)
-    model = open_onnx(path, outputs=outputs, sizes=sizes, constants=constants)
+    model = open_onnx(path, outputs=outputs, sizes=sizes, constants=constants, pixels=pixels)
     return import_traceable(model, out, Path(path).name, samples=samples, progress=progress)
 
 
@@ -211,12 +234,14 @@ def import_traceable(
     progress("load", 1.0)
     values = settle(found, model.outputs)
     every = read_samples(samples, model.dims)
-    integral = frozenset(n for n in model.dims if model.graph.inputs[n][1].kind in "iub")
+    bytes_ = model.pixels is not None
+    integral = frozenset(n for n in model.dims if bytes_ or model.graph.inputs[n][1].kind in "iub")
     if samples is None and integral:
         rng = np.random.default_rng(1)
         for one in every:
             for name in integral:
-                one[name] = rng.integers(0, 2, model.dims[name]).astype(np.float64)
+                drawn = rng.integers(0, 256 if bytes_ else 2, model.dims[name])
+                one[name] = drawn.astype(np.float64)
     held = every[3::4]
     seen = [s for i, s in enumerate(every) if i % 4 != 3]
     largest: dict[str, float] = {}
@@ -226,6 +251,11 @@ def import_traceable(
             largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
     facts = {"name": model.graph.name, "kind": "network"}
     fitted = fit(found.net, largest, integral, values, facts)
+    if bytes_:
+        program = fitted.program
+        ports = {n: replace(p, low=0, high=255) for n, p in program.inputs.items()}
+        fitted.program = replace(program, inputs=ports)
+        fitted.program.validate()
     report = {
         "samples": described(samples, seen, held),
         "accuracy": accuracy(found.net, fitted, held, values),

@@ -40,6 +40,8 @@ class Call:
         What it reads; None for an input that is left out.
     integers : bool
         Whether all values it reads are integers.
+    wanted : frozenset of str
+        What other nodes read and what is shown, as far as this one makes it.
     """
 
     net: FloatNetwork
@@ -47,6 +49,7 @@ class Call:
     opset: int
     given: tuple[Sym | Array | None, ...]
     integers: bool
+    wanted: frozenset[str]
 
     def has(self, i: int) -> bool:
         """Whether input ``i`` is there."""
@@ -173,6 +176,7 @@ def trace(
     dims: Mapping[str, tuple[int, ...]],
     constants: Mapping[str, Array],
     outputs: Sequence[str],
+    pixels: tuple[float, float] | None = None,
 ) -> Traced:
     """Lower a graph; never raises for a node, but lists what is wrong with it.
 
@@ -186,22 +190,26 @@ def trace(
         Inputs that are fixed.
     outputs : sequence of str
         Which results are wanted.
+    pixels : tuple of float, optional
+        Mean and deviation of inputs that are bytes (:class:`Traceable`).
     """
     from veracity.frontends.onnx import (
+        ops_index,
         ops_linear,
         ops_logic,
         ops_pointwise,
         ops_recurrent,
+        ops_scaling,
         ops_shape,
     )
 
-    _ = ops_linear, ops_logic, ops_pointwise, ops_recurrent, ops_shape
+    _ = ops_index, ops_linear, ops_logic, ops_pointwise, ops_recurrent, ops_scaling, ops_shape
     net = FloatNetwork(dict(dims))
     found = Traced(net)
     known: dict[str, Sym | Array | None] = {"": None, **graph.constants, **constants}
     integers = {n for n, (_, dtype) in graph.inputs.items() if dtype.kind in "iub"}
     for name in dims:
-        known[name] = net.input(name)
+        known[name] = _scaled(net, net.input(name), pixels)
     needed = _needed(graph, outputs)
     lost: set[str] = set()
     for node in graph.nodes:
@@ -211,7 +219,7 @@ def trace(
             lost |= set(node.outputs)
             continue
         try:
-            results = _lower(net, node, graph.opset, known, integers)
+            results = _lower(net, node, graph.opset, known, integers, needed)
         except (UsageError, ValueError, IndexError, KeyError, TypeError, OverflowError,
                 ZeroDivisionError) as error:  # fmt: skip
             lost |= set(node.outputs)
@@ -228,12 +236,24 @@ def trace(
     return found
 
 
+def _scaled(net: FloatNetwork, x: Sym, pixels: tuple[float, float] | None) -> Sym:
+    """What a model reads of bytes: a factor costs nothing, a mean one value for each byte."""
+    if pixels is None:
+        return x
+    mean, deviation = pixels
+    scaled = net.scale(x, 1 / (255 * deviation))
+    if mean == 0:
+        return scaled
+    return net.sum(scaled, net.broadcast(net.constant(np.array(-mean / deviation)), x.dims))
+
+
 def _lower(
     net: FloatNetwork,
     node: Node,
     opset: int,
     known: Mapping[str, Sym | Array | None],
     integers: set[str],
+    needed: set[str],
 ) -> list[Sym | Array]:
     given = tuple(known[name] for name in node.inputs)
     if not any(isinstance(x, Sym) for x in given) or node.op in ("Shape", "Size"):
@@ -242,7 +262,8 @@ def _lower(
     if node.op not in HANDLERS:
         raise UsageError("no argument for this op")
     whole = all(
-        name in integers for name, x in zip(node.inputs, given, strict=True) if isinstance(x, Sym)
+        name in integers if isinstance(x, Sym) else x is None or x.dtype.kind != "f"
+        for name, x in zip(node.inputs, given, strict=True)
     )
     tops = {op.name for op in net.ops if op.kind == "top"}
     if node.op not in AFTER_TOP and any(
@@ -251,7 +272,9 @@ def _lower(
         raise UsageError("reads an arg max, which can be an output only")
     if node.op not in LAZY:
         given = tuple(net.force(x) if isinstance(x, Sym) else x for x in given)
-    result = HANDLERS[node.op](Call(net, node, opset, given, whole))
+    result = HANDLERS[node.op](
+        Call(net, node, opset, given, whole, frozenset(needed & set(node.outputs)))
+    )
     results = [result] if isinstance(result, Sym | np.ndarray) else list(result)
     kept = node.attributes.get("to") in INTEGERS if node.op == "Cast" else whole
     if kept:

@@ -317,12 +317,31 @@ def divide(call: Call) -> Result:
     """By a constant; else times the inverse from a table."""
     a, b = call.any(0), call.any(1)
     if call.integers:
-        raise UsageError("a division of integers")
+        return _whole_division(call, a, b)
     if not isinstance(b, Sym):
         if np.any(b == 0):
             raise UsageError("a division by zero")
         return times(call, a, 1.0 / b.astype(np.float64))
     return times(call, a, call.net.function("power(-1)", b))
+
+
+def _whole_division(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
+    """By one constant, towards zero; half a step keeps whole results clear of the step below.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    a, b : Sym or array
+        Dividend and divisor.
+    """
+    if isinstance(b, Sym) or not isinstance(a, Sym) or b.size != 1 or not np.any(b):
+        raise UsageError("a division of integers by other than one constant")
+    c, net = float(b.reshape(-1)[0]), call.net
+    half = np.full(a.dims, 0.5 / abs(c))
+    size = plus(call, net.scale(net.function("abs", a), 1 / abs(c)), half)
+    whole = net.function("floor", size)
+    return net.scale(net.sym(times(call, net.function("sign", a), whole)), 1.0 if c > 0 else -1.0)
 
 
 @handler("Mean")

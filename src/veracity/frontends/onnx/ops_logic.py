@@ -13,6 +13,7 @@ from veracity.errors import UsageError
 from veracity.frontends.onnx.floats import FloatOp, Ref, Sym
 from veracity.frontends.onnx.lowering import Call, Result, handler
 from veracity.frontends.onnx.ops_linear import minus, plus, times
+from veracity.graph.wires import Step
 
 Array = NDArray[Any]
 
@@ -65,15 +66,25 @@ def where(call: Call) -> Result:
     return plus(call, b, times(call, c, minus(call, a, b)))
 
 
-@handler("ArgMax")
+@handler("ArgMax", "ArgMin")
 def arg_max(call: Call) -> Result:
-    """Of the last axis of one row; the index is public."""
+    """Along one axis; the indices are public. An output has them row by row, without that axis."""
     x, net = call.value(0), call.net
     axis = call.int("axis", 0) % len(x.dims)
-    if axis != len(x.dims) - 1 or prod(x.dims[:-1]) != 1 or call.int("select_last_index", 0):
-        raise UsageError("an arg max over other than the last axis of one row")
-    flat = net.reshape(x, (1, x.dims[-1]))
-    op = FloatOp("top", net.fresh(), (1,), addends=(Ref(net.value(flat)),))
+    if call.int("select_last_index", 0):
+        raise UsageError("an arg max that chooses the last of equals")
+    if call.node.op == "ArgMin":
+        x = net.scale(x, -1.0)
+    last = net.view(x, Step("permute", 0, moved_last(axis, len(x.dims))))
+    rows = prod(last.dims[:-1])
+    flat = net.reshape(last, (rows, last.dims[-1]))
+    op = FloatOp("top", net.fresh(), (rows,), addends=(Ref(net.value(flat)),))
     out = net.add(op)
-    dims = (*x.dims[:-1], 1) if call.int("keepdims", 1) else x.dims[:-1]
-    return out if dims == (1,) else net.reshape(out, dims)
+    kept = (1,) if call.int("keepdims", 1) else ()
+    dims = (*x.dims[:axis], *kept, *x.dims[axis + 1 :])
+    return out if dims == (rows,) else net.reshape(out, dims)
+
+
+def moved_last(axis: int, count: int) -> tuple[int, ...]:
+    """An order of axes with one of them last."""
+    return (*(i for i in range(count) if i != axis), axis)

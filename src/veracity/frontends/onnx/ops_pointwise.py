@@ -23,6 +23,8 @@ _FUNCTIONS = {
     "Softsign": "softsign", "Mish": "mish", "Exp": "exp", "Log": "log", "Sqrt": "sqrt",
     "Sin": "sin", "Cos": "cos", "Abs": "abs", "Sign": "sign", "Floor": "floor", "Ceil": "ceil",
     "Round": "round", "HardSwish": "hard_swish", "Reciprocal": "power(-1)",
+    "Tan": "tan", "Atan": "atan", "Asin": "asin", "Acos": "acos", "Sinh": "sinh", "Cosh": "cosh",
+    "Asinh": "asinh", "Acosh": "acosh", "Atanh": "atanh",
 }  # fmt: skip
 
 
@@ -375,6 +377,37 @@ def normalised(call: Call, x: Sym, axes: tuple[int, ...], eps: float) -> Sym:
     return net.sym(times(call, centred, root))
 
 
+def _normalised_groups(
+    call: Call, x: Sym, gain: Array, bias: Array | None, eps: float
+) -> tuple[Sym, Array, Array | None]:
+    """Of groups of channels; gain and bias are per group before version 21, then per channel.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    gain, bias : array
+        As they are stored.
+    eps : float
+        Added to the variance.
+    """
+    groups, channels = call.int("num_groups", 0), x.dims[1]
+    if groups < 1 or channels % groups:
+        raise UsageError("groups of unequal size")
+    split = call.net.reshape(x, (x.dims[0], groups, channels // groups, *x.dims[2:]))
+    split = call.net.force(split)
+    out = normalised(call, split, tuple(range(2, len(split.dims))), eps)
+    shape = (-1, *[1] * (len(x.dims) - 2))
+
+    def each(v: Array) -> Array:
+        return (v if len(v) == channels else np.repeat(v, channels // groups)).reshape(shape)
+
+    held = call.net.force(call.net.reshape(out, x.dims))
+    return held, each(gain), None if bias is None else each(bias)
+
+
 @handler("InstanceNormalization", "LayerNormalization", "GroupNormalization")
 def normalise(call: Call) -> Result:
     """By mean and variance over axes, then a gain and a bias."""
@@ -389,6 +422,6 @@ def normalise(call: Call) -> Result:
         gain = gain.reshape(-1, *[1] * (len(x.dims) - 2))
         bias = None if bias is None else bias.reshape(gain.shape)
     else:
-        raise UsageError("no argument for this op")
+        out, gain, bias = _normalised_groups(call, x, gain, bias, eps)
     scaled = times(call, out, gain)
     return scaled if bias is None else plus(call, scaled, bias)

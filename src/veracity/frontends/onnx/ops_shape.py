@@ -247,19 +247,6 @@ def one_hot_op(call: Call) -> Result:
     return call.net.sum(scaled, call.net.constant(np.full(out.dims, off))) if off else scaled
 
 
-@handler("GatherElements")
-def gather_elements(call: Call) -> Result:
-    """Entries of one row by indices."""
-    x, index = call.value(0), call.array(1)
-    axis = call.int("axis", 0) % len(x.dims)
-    if any(d != 1 for i, d in enumerate(index.shape) if i != axis) or any(
-        d != 1 for i, d in enumerate(x.dims) if i != axis
-    ):
-        raise UsageError("indices that differ from row to row")
-    found = np.where(index < 0, index + x.dims[axis], index).reshape(-1)
-    return call.net.view(x, Step("pick", axis, tuple(int(i) for i in found)))
-
-
 @handler("DepthToSpace")
 def depth_to_space(call: Call) -> Result:
     """Channels become blocks of the picture."""

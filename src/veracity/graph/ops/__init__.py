@@ -16,22 +16,23 @@ from veracity.graph.ops import (
     pointwise,
     rotary,
 )
-from veracity.graph.ops.attention import Attention, Softmax
+from veracity.graph.ops.attention import AdjustedAttention, Attention, Softmax
 from veracity.graph.ops.base import Op, OpRule
 from veracity.graph.ops.contract import Combine, Contract, Operand, Product, Reshape
 from veracity.graph.ops.embedding import Embed, Positions
 from veracity.graph.ops.extrema import Clamp, MaxPool, Top
-from veracity.graph.ops.head import Head
+from veracity.graph.ops.head import Head, HeadWithBias
 from veracity.graph.ops.linear import Gain, Linear
 from veracity.graph.ops.logarithm import Log2
-from veracity.graph.ops.norm import Norm, Rsqrt
+from veracity.graph.ops.norm import HeadNorm, Norm, Rsqrt
 from veracity.graph.ops.pointwise import Add, Function, Mul, Rescale
-from veracity.graph.ops.rotary import Rope, rope_tables
+from veracity.graph.ops.rotary import Rope, Rotation, rope_tables
 
 __all__ = [
     "OPS",
     "RULES",
     "Add",
+    "AdjustedAttention",
     "Attention",
     "Clamp",
     "Combine",
@@ -40,6 +41,8 @@ __all__ = [
     "Function",
     "Gain",
     "Head",
+    "HeadNorm",
+    "HeadWithBias",
     "Linear",
     "Log2",
     "MaxPool",
@@ -53,6 +56,7 @@ __all__ = [
     "Rescale",
     "Reshape",
     "Rope",
+    "Rotation",
     "Rsqrt",
     "Softmax",
     "Top",

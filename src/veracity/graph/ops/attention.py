@@ -4,6 +4,9 @@ For head h, target t and visible source s <= t (d = head_dim, all integers):
 
     acc_z = q . k,  z = rhu(acc_z, score_shift),  m = max_s z,  e = EXP[m - z]
     S = sum_s e,  inv = floor(2^31 / S),  p = rhu(e inv, 16),  acc_y = sum_s p v
+
+Where scores are adjusted: ``acc_z = q . k - slope_h (t - s)``, ``z = CAP[rhu(acc_z, score_shift)]``
+less :data:`FAR` for sources beyond the window, whose exponentials are thereby zero.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.errors import UsageError
 from veracity.graph.exact import matmul, rhu
+from veracity.graph.functions import find_function
 from veracity.graph.ops.base import (
     Array,
     Facts,
@@ -24,12 +29,16 @@ from veracity.graph.ops.base import (
     in_range,
     require,
     rounded,
+    unchanged,
     within,
 )
 from veracity.graph.port import Dims
-from veracity.graph.tables import exp_table
+from veracity.graph.tables import exp_table, function_table
 
-__all__ = ["RULES", "Attention", "Softmax", "softmax"]
+__all__ = ["FAR", "RULES", "AdjustedAttention", "Attention", "Softmax", "cap_of", "softmax"]
+
+#: What a score beyond the window is less: every exponential of a distance about this is zero.
+FAR = 1 << 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +58,20 @@ class Attention(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdjustedAttention(Attention):
+    """Attention whose scores are adjusted.
+
+    ``slopes`` (one for each head, or none) are what a step of distance takes from an accumulator;
+    ``cap`` is ``c`` of a soft cap as decimal text, or empty; ``window`` is how many sources a row
+    sees, itself included, 0 for all.
+    """
+
+    slopes: tuple[int, ...]
+    cap: str
+    window: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Softmax(Op):
     """``rhu(e floor(2^31 / sum e), 16)`` with ``e = EXP[max x - x]``: probabilities at 2^-15.
 
@@ -60,12 +83,28 @@ class Softmax(Op):
     exp_k: int
 
 
+def cap_of(op: AdjustedAttention) -> str:
+    """The function that scores go through."""
+    return f"softcap({op.cap})"
+
+
 def _shape(op: Attention, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     q, k, v = dims
     require(all(len(d) == 2 for d in dims), op, "operands are not (positions, features)")
     require(q[0] == k[0] == v[0], op, "operands of different lengths")
     require(q[1] == op.kv_heads * op.group * op.head_dim, op, "q has another width")
     require(k[1] == v[1] == op.kv_heads * op.head_dim, op, "k or v has another width")
+    if isinstance(op, AdjustedAttention):
+        every = op.kv_heads * op.group
+        require(len(op.slopes) in (0, every), op, "not one slope for every head")
+        require(all(0 <= s < 1 << 40 for s in op.slopes), op, "a slope out of bounds")
+        require(0 <= op.window <= 1 << 16, op, "a window out of bounds")
+        require(bool(op.slopes or op.cap or op.window), op, "adjusts nothing")
+        if op.cap:
+            try:
+                find_function(cap_of(op))
+            except UsageError as error:
+                raise UsageError(f"{op.name}: {error}") from error
     return q
 
 
@@ -75,7 +114,10 @@ def _magnitude(
     """A probability is at most ``2^15``."""
     length = dims[0][0]
     positions = facts.limits[length] if isinstance(length, str) else length
-    scores = rounded(op.head_dim * bounds[0] * bounds[1], op.score_shift)
+    products = op.head_dim * bounds[0] * bounds[1]
+    if isinstance(op, AdjustedAttention):
+        products += max(op.slopes, default=0) * positions
+    scores = rounded(products, op.score_shift)
     mixed = rounded((positions << 15) * bounds[2], op.mix_shift)
     return 1 << (op.bits - 1), max(scores, mixed)
 
@@ -92,7 +134,8 @@ def softmax(
     acc_z : int64 array, shape (..., sources)
         Accumulators ``q . k``.
     visible : bool array, broadcast to ``acc_z``
-        Which sources a row may see, at least one each.
+        Which sources a row may see, at least one each; (targets, sources), the first ones of each
+        row, where scores are adjusted.
 
     Returns
     -------
@@ -106,7 +149,7 @@ def softmax(
     RangeError
         Where a greatest score needs more than 16 bits, or a row spans more than 2^16.
     """
-    details = _shares(op, rhu(acc_z, op.score_shift), visible)
+    details = _shares(op, _adjusted(op, rhu(acc_z, op.score_shift), visible), visible)
     return details["p"], details
 
 
@@ -121,6 +164,19 @@ def _shares(
     e = np.where(visible, exp_table(op.exp_k)[d], 0)
     inverse = (1 << 31) // e.sum(axis=-1)
     return {"m": m, "e": e, "inv": inverse, "p": rhu(e * inverse[..., None], 16)}
+
+
+def _adjusted(op: Attention, z: Array, visible: NDArray[np.bool_]) -> Array:
+    """Scores as the softmax takes them; the last two axes are targets and sources."""
+    if not isinstance(op, AdjustedAttention):
+        return z
+    if op.cap:
+        z = in_range(op, np.where(visible, z, 0), 16)
+        z = function_table(cap_of(op), op.exp_k, op.exp_k)[z + (1 << 15)]
+    if op.window:
+        last = visible.sum(axis=1)[:, None] - 1
+        z = z - FAR * (np.arange(visible.shape[1])[None, :] <= last - op.window)
+    return z
 
 
 def attend(
@@ -157,6 +213,9 @@ def attend(
     keys = k.reshape(sources, op.kv_heads, op.head_dim).transpose(1, 2, 0)
     acc_z = matmul(q_rows.reshape(op.kv_heads, -1, op.head_dim), keys)
     acc_z = acc_z.reshape(heads, tokens, sources)
+    if isinstance(op, AdjustedAttention) and op.slopes:
+        distance = start + np.arange(tokens)[:, None] - np.arange(sources)[None, :]
+        acc_z = acc_z - np.asarray(op.slopes, dtype=np.int64)[:, None, None] * distance
     visible = np.arange(sources)[None, :] <= start + np.arange(tokens)[:, None]
     p, detail = softmax(op, acc_z, visible)
     values = v.reshape(sources, op.kv_heads, op.head_dim).transpose(1, 0, 2)
@@ -196,7 +255,9 @@ def _softmax(op: Softmax, _run: Run, operands: Sequence[Array]) -> tuple[Array, 
     return details["p"], details
 
 
+_RULE = OpRule(_shape, _magnitude, _evaluate)
 RULES: dict[type[Op], OpRule] = {
-    Attention: OpRule(_shape, _magnitude, _evaluate),
-    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax),
+    Attention: _RULE,
+    AdjustedAttention: _RULE,
+    Softmax: OpRule(_softmax_shape, _softmax_magnitude, _softmax, over=unchanged),
 }

@@ -18,7 +18,16 @@ from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, resc
 from veracity.graph.port import Dim, Dims
 from veracity.graph.wires import Step, Wire, apply_wire, wire_dims, wire_gain, wire_over
 
-__all__ = ["RULES", "WIDE", "Combine", "Contract", "Operand", "Product", "Reshape"]
+__all__ = [
+    "RULES",
+    "WIDE",
+    "Combine",
+    "Contract",
+    "Operand",
+    "Product",
+    "Reshape",
+    "matrix_weights",
+]
 
 #: Most products or addends of an op; largest public factor.
 MAX_TERMS, MAX_FACTOR = 64, 1 << 40
@@ -121,6 +130,17 @@ class Reshape(Op):
 
     x: str
     dims: tuple[int, ...]
+
+
+def matrix_weights(ops: Sequence[Op]) -> frozenset[str]:
+    """Weights of products with one result for each example and output: elsewhere, matrices."""
+    return frozenset(
+        p.b.x
+        for op in ops
+        if isinstance(op, Contract)
+        for p in op.products
+        if p.b.of == "weight" and len(p.spec.partition("->")[2]) == 2
+    )
 
 
 # ---- shapes and magnitudes -----------------------------------------------------------------------

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from veracity.graph.exact import linear
-from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, rescaled, rounded
+from veracity.graph.ops.base import (
+    Array,
+    Facts,
+    Op,
+    OpRule,
+    Run,
+    require,
+    rescaled,
+    rounded,
+    unchanged,
+)
 from veracity.graph.port import Dims
 
 __all__ = ["RULES", "Gain", "Linear"]
@@ -87,6 +97,6 @@ def _gain(op: Gain, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[st
 
 
 RULES: dict[type[Op], OpRule] = {
-    Linear: OpRule(_linear_shape, _linear_magnitude, _linear),
-    Gain: OpRule(_gain_shape, _gain_magnitude, _gain),
+    Linear: OpRule(_linear_shape, _linear_magnitude, _linear, over=unchanged),
+    Gain: OpRule(_gain_shape, _gain_magnitude, _gain, over=unchanged),
 }

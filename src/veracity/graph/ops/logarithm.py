@@ -9,7 +9,7 @@ import numpy as np
 
 from veracity.errors import RangeError
 from veracity.graph.exact import rhu
-from veracity.graph.ops.base import REMEDY, Array, Facts, Op, OpRule, Run, require
+from veracity.graph.ops.base import REMEDY, Array, Facts, Op, OpRule, Run, require, unchanged
 from veracity.graph.port import Dims
 from veracity.graph.tables import function_table
 
@@ -61,4 +61,4 @@ def _log2(op: Log2, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[s
     return result, {"exponent": exponent, "wide": wide}
 
 
-RULES: dict[type[Op], OpRule] = {Log2: OpRule(_shape, _magnitude, _log2)}
+RULES: dict[type[Op], OpRule] = {Log2: OpRule(_shape, _magnitude, _log2, over=unchanged)}

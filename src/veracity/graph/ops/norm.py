@@ -19,11 +19,12 @@ from veracity.graph.ops.base import (
     in_range,
     require,
     rounded,
+    unchanged,
     within,
 )
 from veracity.graph.port import Dims
 
-__all__ = ["RULES", "Norm", "Rsqrt"]
+__all__ = ["RULES", "HeadNorm", "Norm", "Rsqrt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,21 @@ class Norm(Op):
     x_bits: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeadNorm(Norm):
+    """A :class:`Norm` of each of ``heads`` equal parts of the last axis: of queries and keys."""
+
+    heads: int
+
+
 def _shape(op: Norm, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     require(op.kind in ("rms", "layer"), op, "unknown kind")
     require(op.constant // op.eps < 1 << 64, op, "the reciprocal root may exceed 32 bits")
     require(len(dims[0]) >= 2, op, "a norm is over the last axis of several")
     require(isinstance(dims[0][-1], int), op, "a norm is over an axis of known length")
+    if isinstance(op, HeadNorm):
+        require(len(dims[0]) == 2, op, "input is not (positions, features)")
+        require(int(dims[0][-1]) % op.heads == 0, op, "features that the heads do not divide")
     return dims[0]
 
 
@@ -56,7 +67,7 @@ def _magnitude(
     op: Norm, _facts: Facts, bounds: Sequence[int], dims: Sequence[Dims]
 ) -> tuple[int, int]:
     """``|c rho| <= sqrt(constant)``, since ``rho^2 c^2 <= rho^2 M <= constant``."""
-    d = int(dims[0][-1])
+    d = int(dims[0][-1]) // (op.heads if isinstance(op, HeadNorm) else 1)
     c = (1 << op.x_bits) * (1 if op.kind == "rms" else 2 * d)
     product = rounded(isqrt(op.constant), op.shift)
     return 1 << (op.bits - 1), max(bounds[0], c, product)
@@ -76,7 +87,11 @@ def normalise(op: Norm, x: Array) -> tuple[Array, Array]:
 
 
 def _evaluate(op: Norm, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
-    y, rho = normalise(op, operands[0])
+    x = operands[0]
+    if isinstance(op, HeadNorm):
+        y, rho = normalise(op, x.reshape(len(x), op.heads, -1))
+        return y.reshape(x.shape), {"rho": rho}
+    y, rho = normalise(op, x)
     return y, {"rho": rho}
 
 
@@ -114,6 +129,7 @@ def _root(op: Rsqrt, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[
 
 
 RULES: dict[type[Op], OpRule] = {
-    Norm: OpRule(_shape, _magnitude, _evaluate),
-    Rsqrt: OpRule(_root_shape, _root_magnitude, _root),
+    Norm: OpRule(_shape, _magnitude, _evaluate, over=unchanged),
+    HeadNorm: OpRule(_shape, _magnitude, _evaluate),
+    Rsqrt: OpRule(_root_shape, _root_magnitude, _root, over=unchanged),
 }

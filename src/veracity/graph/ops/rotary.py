@@ -15,7 +15,10 @@ from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, in_range, req
 from veracity.graph.port import Dims
 from veracity.graph.tables import round_exactly
 
-__all__ = ["RULES", "Rope", "rope_tables"]
+__all__ = ["FREQUENCY_BITS", "RULES", "Rope", "Rotation", "rope_tables"]
+
+#: Frequencies of pairs are integers times 2 to the minus this, in radians a position.
+FREQUENCY_BITS = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,22 @@ class Rope(Op):
     head_dim: int
     style: str
     base: str
+    frac: int
+    bits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotation(Op):
+    """A rotary embedding of which every pair has a frequency of its own, in units of 2^-48.
+
+    A pair of frequency 0 stays as it is.
+    """
+
+    x: str
+    heads: int
+    head_dim: int
+    style: str
+    frequencies: tuple[int, ...]
     frac: int
     bits: int
 
@@ -75,8 +94,31 @@ def _tables(
     return out[0], out[1]
 
 
-def rope_tables(op: Rope, tokens: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+@lru_cache(maxsize=8)
+def _turned(
+    frequencies: tuple[int, ...], frac: int, tokens: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    pairs, unit = len(frequencies), Decimal(2**FREQUENCY_BITS)
+    turns = np.array(frequencies, dtype=np.float64) * 2.0**-FREQUENCY_BITS
+    angle = np.arange(tokens)[:, None] * turns[None, :]
+    out = []
+    for which, values in enumerate((np.cos(angle), np.sin(angle))):
+        table = round_exactly(
+            values.reshape(-1) * 2.0**frac,
+            lambda i, w=which: (
+                _cos_sin(Decimal(i // pairs * frequencies[i % pairs]) / unit % _TWO_PI)[w]  # type: ignore[misc]
+                * 2**frac
+            ),
+        ).reshape(tokens, pairs)
+        table.setflags(write=False)
+        out.append(table)
+    return out[0], out[1]
+
+
+def rope_tables(op: Rope | Rotation, tokens: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """``(cos, sin)`` as int64 (tokens, head_dim / 2), scaled by ``2^frac``."""
+    if isinstance(op, Rotation):
+        return _turned(op.frequencies, op.frac, tokens)
     return _tables(op.head_dim, op.base, op.frac, tokens)
 
 
@@ -87,28 +129,33 @@ def _is_base(text: str) -> bool:
     return plain and 1 <= float(text) <= 1e12
 
 
-def _shape(op: Rope, _facts: Facts, dims: Sequence[Dims]) -> Dims:
+def _shape(op: Rope | Rotation, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     require(op.style in ("interleaved", "half"), op, "unknown style")
     require(op.head_dim % 2 == 0, op, "odd head dimension")
     require(len(dims[0]) == 2, op, "input is not (positions, features)")
     require(dims[0][-1] == op.heads * op.head_dim, op, "input has another width")
-    require(_is_base(op.base), op, "base is no number from 1 to 10^12")
+    if isinstance(op, Rope):
+        require(_is_base(op.base), op, "base is no number from 1 to 10^12")
+    else:
+        require(len(op.frequencies) == op.head_dim // 2, op, "not one frequency for every pair")
+        turning = all(0 <= f <= 1 << FREQUENCY_BITS + 6 for f in op.frequencies)
+        require(turning, op, "a frequency out of bounds")
     return dims[0]
 
 
 def _magnitude(
-    op: Rope, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
+    op: Rope | Rotation, _facts: Facts, bounds: Sequence[int], _dims: Sequence[Dims]
 ) -> tuple[int, int]:
     return 1 << (op.bits - 1), rounded(bounds[0] * 2 << op.frac, op.frac)
 
 
-def rotate(op: Rope, x: Array, start: int) -> Array:
+def rotate(op: Rope | Rotation, x: Array, start: int) -> Array:
     """The rotation of rows at positions ``start ..``, rescaled; ranges are not checked.
 
     Parameters
     ----------
-    op : Rope
-        Heads, base and scale of the tables.
+    op : Rope or Rotation
+        Heads, frequencies and scale of the tables.
     x : int64 array, shape (positions, heads * head_dim)
         What is rotated.
     start : int
@@ -130,8 +177,11 @@ def rotate(op: Rope, x: Array, start: int) -> Array:
     return rhu(out.reshape(tokens, -1), op.frac)
 
 
-def _evaluate(op: Rope, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+def _evaluate(
+    op: Rope | Rotation, run: Run, operands: Sequence[Array]
+) -> tuple[Array, dict[str, Array]]:
     return in_range(op, rotate(op, operands[0], run.state.position), op.bits), {}
 
 
-RULES: dict[type[Op], OpRule] = {Rope: OpRule(_shape, _magnitude, _evaluate)}
+_RULE = OpRule(_shape, _magnitude, _evaluate)
+RULES: dict[type[Op], OpRule] = {Rope: _RULE, Rotation: _RULE}

@@ -42,6 +42,11 @@ class Stage:
     rule: Rule
 
     @property
+    def averaged(self) -> Shape:
+        """Shape of what the layer reads."""
+        return _averaged(self.source, self.pool)
+
+    @property
     def pooled(self) -> Wire:
         """From (batch, *source) to sums over squares, which the layer reads."""
         if self.pool == 1:

@@ -7,6 +7,9 @@ step ``t`` is the integer ``m_t``: ``eta_t = m_t B 2^-q`` for batches of B examp
 then a product of integers at the weights' own scale, and nothing in it is rounded. Averages over
 squares of ``4^p`` entries are their sums at ``2^-(a_l + 2 p)``.
 
+With ``weights = "rounded"`` a convolution reads ``rhu(W, w - r)``, ``r = 16 + a - a_(l-1)``, and
+its bias alike: its results and the gradients behind it drop 16 bits then.
+
 With momentum or weight decay, steps come in blocks of K, and each block ends with a *settle step*
 (:mod:`veracity.graph.training.update`). Momentum's powers are integers ``d_j`` at ``2^-f``, and
 weights are finer by f bits; decay takes ``lambda_i 2^-16`` of the weights at the end of block i.
@@ -23,12 +26,14 @@ from veracity.codec import canonical_json
 from veracity.errors import UsageError
 from veracity.graph.training.network import Network, Stage
 
-__all__ = ["DATA_EXPONENT", "DECAY_BITS", "LOSSES", "Recipe"]
+__all__ = ["DATA_EXPONENT", "DECAY_BITS", "LOSSES", "WEIGHTS", "Recipe"]
 
 #: Inputs are bytes at 2^-8.
 DATA_EXPONENT = 8
 #: Losses that have a gradient here.
 LOSSES = ("cross_entropy", "square")
+#: How layers read their weights: as they are, or convolutions rounded ones.
+WEIGHTS = ("exact", "rounded")
 
 #: A weight loses ``lambda 2^-16`` of itself at the end of a block.
 DECAY_BITS = 16
@@ -59,6 +64,8 @@ class Recipe:
         Exponent of the weights that the model is published with.
     loss : str
         ``cross_entropy`` or ``square``.
+    rounded : bool
+        Whether convolutions read their weights rounded, so that less is rounded behind them.
     settle : int
         K, steps of a block; 0 where there is neither momentum nor decay.
     momentum_bits : int
@@ -77,6 +84,7 @@ class Recipe:
     rate_bits: int = 12
     weight_exponent: int = 12
     loss: str = "cross_entropy"
+    rounded: bool = False
     settle: int = 0
     momentum_bits: int = 0
     momentum: tuple[int, ...] = ()
@@ -127,13 +135,23 @@ class Recipe:
         bits = self.gradient_bits + self.rate_bits + self.momentum_bits
         return self.input_exponent(layer) + bits
 
+    def rounds(self, layer: int) -> bool:
+        """Whether a layer reads its weights rounded: few weights, many results."""
+        return self.rounded and self.stages[layer].rule.positions > 1
+
+    def read_bits(self, layer: int) -> int:
+        """Exponent of a layer's weights as products read them; a result then drops 16 bits."""
+        if self.rounds(layer):
+            return 16 + self.activation_bits - self.input_exponent(layer)
+        return self.weight_bits(layer)
+
     def forward_shift(self, layer: int) -> int:
         """Bits that a layer's accumulator drops."""
-        return self.input_exponent(layer) + self.weight_bits(layer) - self.activation_bits
+        return self.input_exponent(layer) + self.read_bits(layer) - self.activation_bits
 
     def backward_shift(self, layer: int) -> int:
         """Bits that the gradient of a layer's input drops, before averages where there are any."""
-        return self.weight_bits(layer) + self.stages[layer].pool_bits
+        return self.read_bits(layer) + self.stages[layer].pool_bits
 
     def rounding_shift(self, layer: int) -> int:
         """Bits that the published weights drop."""
@@ -211,6 +229,8 @@ class Recipe:
             )
             if not all(1 <= s <= 48 for s in shifts):
                 raise UsageError("a rescale drops 1 to 48 bits; choose other integer widths")
+            if self.rounds(layer) and self.read_bits(layer) >= self.weight_bits(layer):
+                raise UsageError("weights are too coarse to be rounded; raise q")
             if self.weight_bits(layer) < 14:
                 raise UsageError("weights have at least 14 bits while training; raise q")
 
@@ -240,6 +260,7 @@ class Recipe:
             "integers": [self.activation_bits, self.gradient_bits, self.rate_bits],
             "weight_exponent": self.weight_exponent,
             "loss": self.loss,
+            "weights": WEIGHTS[self.rounded],
             "settle": self.settle,
             "momentum": [self.momentum_bits, *self.momentum],
             "decays": _runs(self.decays),

@@ -12,7 +12,8 @@ with weights, of which ``A W^T``, ``G W`` and ``G^T A`` are the three products o
     G_(l-1) = rhu(M_(l-1) o (G_l W_l), t_l)
     W_l <- W_l - m_t G_l^T A_(l-1),  b_l <- b_l - m_t 2^(2 a_(l-1)) sum G_l      exact
 
-or with momentum and decay instead (:mod:`veracity.graph.training.update`).
+Where weights are rounded, ``rhu(W_l)`` and ``rhu(b_l)`` stand for these in all but the last line;
+momentum and decay are :mod:`veracity.graph.training.update`.
 
 Where averages are taken of ``A_l``, the next layer reads the sums, and ``G W`` is spread over the
 entries of each square.
@@ -21,6 +22,7 @@ entries of each square.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ from veracity.graph.tables import exp_table
 from veracity.graph.training.network import Stage
 from veracity.graph.training.recipe import ACTIVATION_BITS, Recipe
 from veracity.graph.training.update import MOST, Settled, Weights, left, move
-from veracity.graph.wires import apply_wire
+from veracity.graph.wires import apply_wire, gather_wire
 
 __all__ = ["Step", "Weights", "predict", "train_step"]
 
@@ -58,7 +60,8 @@ class Step:
     activations : list of array
         ``A_0 .. A_(L-1)``, (batch, *shape), before averages.
     kernels : dict of array
-        Weights before the step, by layer, where they are few beside the results that read them.
+        Weights and biases before the step, by name, where they are few beside the results that read
+        them.
     labels : array
         One-hot labels, (batch, classes).
     settled : Settled
@@ -71,7 +74,7 @@ class Step:
     backward: list[Array] = field(default_factory=list)
     gradients: list[Array] = field(default_factory=list)
     activations: list[Array] = field(default_factory=list)
-    kernels: dict[int, Array] = field(default_factory=dict)
+    kernels: dict[str, Array] = field(default_factory=dict)
     labels: Array = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     settled: Settled = field(default_factory=Settled)
 
@@ -134,21 +137,21 @@ def train_step(recipe: Recipe, index: int, weights: Weights, examples: Array) ->
     """
     inputs = recipe.inputs
     step = Step(index, labels=examples[:, inputs:].astype(np.int64))
-    a, operands = _entered(recipe, examples[:, :inputs]), []
+    a, operands, used = _entered(recipe, examples[:, :inputs]), [], []
     for layer, stage in enumerate(recipe.stages):
         step.activations.append(a)
         operands.append(_operand(stage, a))
-        acc, z = _forward(recipe, layer, weights, operands[-1], index)
+        used.append(_used(recipe, layer, weights))
+        acc, z = _forward(recipe, layer, used[-1], operands[-1], index)
         step.forward.append(acc)
         step.z.append(z)
         if stage.rule.positions > 1:
-            step.kernels[layer] = weights[recipe.weight_name(layer)]
+            names = recipe.weight_name(layer), recipe.bias_name(layer)
+            step.kernels |= {name: weights[name] for name in names}
         a = np.maximum(z, 0)
     step.gradients = [_head_gradient(recipe, step.z[-1], step.labels)]
     for layer in range(recipe.layers - 1, 0, -1):
-        rule, w = recipe.stages[layer].rule, weights[recipe.weight_name(layer)]
-        g = apply_wire(rule.returns, step.gradients[0])
-        acc = _product(rule.backward, g, w, layer, index)
+        acc = _returned(recipe, layer, step.gradients[0], used[layer][0], index)
         step.backward.insert(0, acc)
         masked = apply_wire(recipe.stages[layer].spread, acc) * (step.z[layer - 1] > 0)
         step.gradients.insert(0, rhu(masked, recipe.backward_shift(layer)))
@@ -164,13 +167,38 @@ def _operand(stage: Stage, a: Array) -> Array:
     return apply_wire(stage.pooled + stage.rule.reads, a)
 
 
+def _used(recipe: Recipe, layer: int, weights: Weights) -> tuple[Array, Array]:
+    """Weights and bias of a layer as its products read them."""
+    weight, bias = weights[recipe.weight_name(layer)], weights[recipe.bias_name(layer)]
+    if not recipe.rounds(layer):
+        return weight, bias
+    shift = recipe.weight_bits(layer) - recipe.read_bits(layer)
+    return rhu(weight, shift), rhu(bias, shift)
+
+
 def _forward(
-    recipe: Recipe, layer: int, weights: Weights, operand: Array, index: int
+    recipe: Recipe, layer: int, used: tuple[Array, Array], operand: Array, index: int
 ) -> tuple[Array, Array]:
-    rule, bias = recipe.stages[layer].rule, weights[recipe.bias_name(layer)]
-    acc = _product(rule.forward, operand, weights[recipe.weight_name(layer)], layer, index)
+    rule, (weight, bias) = recipe.stages[layer].rule, used
+    acc = _product(rule.forward, operand, weight, layer, index)
     acc = acc + bias.reshape(-1, *[1] * (len(rule.out) - 1))
     return acc, _checked(rhu(acc, recipe.forward_shift(layer)), layer, index)
+
+
+def _returned(recipe: Recipe, layer: int, g: Array, w: Array, index: int) -> Array:
+    """``G W``: the rule's backward product, or, where it reads windows, what flows to each tap
+    of each window, summed over windows: the same integers, and far fewer of them.
+    """
+    stage = recipe.stages[layer]
+    if not stage.rule.reads:
+        return _product(stage.rule.backward, g, w, layer, index)
+    inputs, out = stage.rule.forward.split("->")
+    read, weight = inputs.split(",")
+    taps = _product(f"{out},{weight}->{read}", g, w, layer, index)
+    readers = prod(s.numbers[0] for s in stage.rule.reads)  # windows that read an entry, at most
+    if int(np.abs(taps).max()) * readers >= 1 << 62:
+        raise left("an accumulator", 62, layer, index)
+    return gather_wire(stage.rule.reads, taps, (len(g), *stage.averaged))
 
 
 def _head_gradient(recipe: Recipe, z: Array, labels: Array) -> Array:
@@ -205,6 +233,7 @@ def predict(recipe: Recipe, weights: Weights, inputs: Array) -> Array:
     """
     a = z = _entered(recipe, inputs)
     for layer, stage in enumerate(recipe.stages):
-        _, z = _forward(recipe, layer, weights, _operand(stage, a), recipe.steps)
+        used = _used(recipe, layer, weights)
+        _, z = _forward(recipe, layer, used, _operand(stage, a), recipe.steps)
         a = np.maximum(z, 0)
     return z

@@ -18,8 +18,9 @@ from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookup
 from veracity.zkml.circuit.tables import between, unsigned
 from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor, UpdatedSource
 from veracity.zkml.links import Link
-from veracity.zkml.ops import Context, find_rule
+from veracity.zkml.ops import Context
 from veracity.zkml.ops.pointwise import rotated_values
+from veracity.zkml.ops.table import find_rule
 from veracity.zkml.statement import Execution
 
 __all__ = ["Circuit", "build_circuit", "finish_circuit", "run_rules"]
@@ -225,6 +226,7 @@ def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
     """Names of the arrays that relations read."""
     found: set[ArrayId] = set()
     seen: set[int] = set()  # by identity: relations share their operands
+    followed: dict[int, int] = {}  # updates of a tensor, of which later uses have all earlier ones
     waiting = [t for tensors in relations for t in tensors]
     while waiting:
         tensor = waiting.pop()
@@ -234,6 +236,10 @@ def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
         for source, _ in tensor.terms:
             if isinstance(source, ArraySource):
                 found.add(source.id)
-            elif isinstance(source, ProductSource | UpdatedSource):
+            elif isinstance(source, UpdatedSource):
+                updates, before = source.updates, followed.get(id(source.updates), 0)
+                waiting += [updates.base, *updates.steps[before : source.count]]
+                followed[id(updates)] = max(before, source.count)
+            elif isinstance(source, ProductSource):
                 waiting += source.operands()
     return frozenset(found)

@@ -23,6 +23,7 @@ from veracity.zkml.circuit.tensor import (
     Public,
     Tensor,
     UpdatedSource,
+    Updates,
 )
 from veracity.zkml.committed import TensorSpec
 
@@ -49,6 +50,7 @@ class Collector:
         self._limits: dict[ArraySource, int] = {}
         self._free: set[ArraySource] = set()
         self._bounds: dict[int, tuple[Tensor, int]] = {}  # by identity, kept alive beside it
+        self._totals: dict[int, tuple[Updates, list[int]]] = {}  # so are these
 
     def array(self, name: ArrayId) -> Tensor:
         """A tensor that was committed before."""
@@ -171,8 +173,7 @@ class Collector:
                 unbounded = left is None or right is None
                 largest = None if unbounded else source.contracted() * (left or 0) * (right or 0)
             elif isinstance(source, UpdatedSource):
-                parts = [self.bound(t) for t in source.operands()]
-                largest = None if None in parts else sum(p or 0 for p in parts)
+                largest = self._updated(source)
             if largest is None:
                 return None
             for linear_map in maps:
@@ -180,6 +181,21 @@ class Collector:
             total += min(c, ORDER - c) * largest
         self._bounds[id(tensor)] = (tensor, total)
         return total
+
+    def _updated(self, source: UpdatedSource) -> int | None:
+        """The bound of a tensor after some updates; a running sum, for there are many of them."""
+        updates, count = source.updates, source.count
+        known = self._totals.get(id(updates))
+        base = self.bound(updates.base) if known is None else 0
+        if base is None:
+            return None
+        _, totals = self._totals.setdefault(id(updates), (updates, [base]))
+        for step in updates.steps[len(totals) - 1 : count]:
+            moved = self.bound(step)
+            if moved is None:
+                return None
+            totals.append(totals[-1] + moved)
+        return totals[count]
 
     def _limit(self, source: ArraySource) -> int | None:
         batch = self.batches.get(source.id)

@@ -15,11 +15,10 @@ import numpy as np
 from veracity.engine.api import Ints
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.graph.ops import Op
-from veracity.graph.ops.base import Unsupported
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 
-__all__ = ["Context", "Rule", "along_last", "find_rule", "letters"]
+__all__ = ["Context", "Rule", "along_last", "letters"]
 
 
 @dataclass(frozen=True)
@@ -112,19 +111,3 @@ def along_last(x: Tensor, dims: Sequence[int]) -> Tensor:
     for size in reversed(dims[:-1]):
         x = x.broadcast(0, size)
     return x
-
-
-def find_rule(op: Op) -> Rule:
-    """The argument of an op.
-
-    Raises
-    ------
-    UnsupportedModelError
-        Where there is none; with the reason of the table's entry.
-    """
-    from veracity.zkml.ops.table import RULES
-
-    found = RULES.get(type(op), Unsupported("write its argument in zkml/ops"))
-    if isinstance(found, Unsupported):
-        raise UnsupportedModelError(op.name, type(op).__name__, found.reason)
-    return found

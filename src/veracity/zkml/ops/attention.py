@@ -11,6 +11,10 @@ For head h, target t, visible source s <= t (zkAttn: arXiv 2404.16109, here with
 
 ``m`` is range-checked, so the quotient ``m - d`` is small and unique. Entries hidden by the mask
 are exempt from lookups; ``b``, ``e`` and ``p`` are zero there, by one linear claim each.
+
+Where scores are adjusted, a public multiple of the distance is part of ``q.k``, and ``d`` is a
+public constant more beyond the window than within it. Under a soft cap the score ``z`` and its
+image ``c`` are committed, ``(z, c)`` stands in the cap's table, and ``d = m - c`` is not committed.
 """
 
 from __future__ import annotations
@@ -18,9 +22,11 @@ from __future__ import annotations
 import numpy as np
 
 from veracity.engine.api import Ints
-from veracity.graph.ops import Attention, Op
+from veracity.graph.ops import AdjustedAttention, Attention, Op
+from veracity.graph.ops.attention import FAR, cap_of
+from veracity.graph.tables import function_table
 from veracity.zkml.circuit.builder import Builder
-from veracity.zkml.circuit.tables import exponential, signed
+from veracity.zkml.circuit.tables import exponential, function, signed
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, Rule
 
@@ -65,18 +71,21 @@ def _exponentials(
     square = (heads, tokens, tokens)
     half = (1 << op.score_shift) >> 1
     acc, e_value = context.detail(name, "acc_z"), context.detail(name, "e")
-    d_value = r_value = None
-    if acc is not None and m.value is not None:
-        d_value = m.value.astype(np.int64)[:, :, None] - ((acc + half) >> op.score_shift)
+    z_value = r_value = None
+    if acc is not None:
+        z_value = (acc + half) >> op.score_shift
         r_value = (acc + half) & ((1 << op.score_shift) - 1)
-    d = b.column("softmax.distance", square, d_value, joint=True)
+    d, z = _distances(context, op, m, z_value)
     e = b.column("softmax.exp", square, _int64(e_value), joint=True)
     b.lookup(name, exponential(op.exp_k), d, e, causal=True)
     b.zero(e.hidden_part())
     q_heads = q.split(1, op.kv_heads, op.group, op.head_dim).permute(1, 2, 0, 3)  # (kv, g, t, c)
     k_heads = k.split(1, op.kv_heads, op.head_dim).permute(1, 0, 2)  # (kv, s, c)
-    score = (m.bare().broadcast(2, tokens) - d.bare()).split(0, op.kv_heads, op.group)
-    r = Tensor.product("kgtc,ksc->kgts", q_heads, k_heads) - score * (1 << op.score_shift) + half
+    score = z.split(0, op.kv_heads, op.group)
+    products = Tensor.product("kgtc,ksc->kgts", q_heads, k_heads)
+    if isinstance(op, AdjustedAttention) and op.slopes:
+        products = products - _slanted(op, tokens).split(0, op.kv_heads, op.group)
+    r = products - score * (1 << op.score_shift) + half
     if op.score_shift:
         heads_split = (op.kv_heads, op.group, tokens, tokens)
         rest = None if r_value is None else r_value.reshape(heads_split)
@@ -84,6 +93,50 @@ def _exponentials(
     else:
         b.zero(r)
     return d, e
+
+
+def _distances(
+    context: Context, op: Attention, m: Tensor, z_value: Ints | None
+) -> tuple[Tensor, Tensor]:
+    """Distances ``d`` to the row's maximum, and the scores before cap and window."""
+    b = context.builder
+    heads, tokens = m.dims
+    square = (heads, tokens, tokens)
+    adjusted = op if isinstance(op, AdjustedAttention) else None
+    if adjusted is not None and adjusted.cap:
+        capped = None
+        if z_value is not None:
+            index = np.clip(z_value, -(1 << 15), (1 << 15) - 1) + (1 << 15)  # some are hidden
+            capped = function_table(cap_of(adjusted), op.exp_k, op.exp_k)[index]
+        z = b.column("softmax.score", square, z_value, joint=True)
+        c = b.column("softmax.capped", square, capped, joint=True)
+        table = function(cap_of(adjusted), op.exp_k, op.exp_k)
+        b.lookup(op.name, table, z, c, causal=True)
+        d = m.broadcast(2, tokens) - c
+        return (d if not adjusted.window else d + _beyond(b, adjusted, heads, tokens)), z.bare()
+    far = None
+    if adjusted is not None and adjusted.window:
+        far = _beyond(b, adjusted, heads, tokens)
+    d_value = None
+    if z_value is not None and m.value is not None:
+        d_value = m.value.astype(np.int64)[:, :, None] - z_value
+        d_value = d_value if far is None or far.value is None else d_value + far.value
+    d = b.column("softmax.distance", square, d_value, joint=True)
+    z = m.bare().broadcast(2, tokens) - d.bare()
+    return d, z if far is None else z + far.bare()
+
+
+def _beyond(b: Builder, op: AdjustedAttention, heads: int, tokens: int) -> Tensor:
+    """:data:`FAR` where a source lies beyond the window."""
+    limits = tuple(max(0, t + 1 - op.window) for t in range(tokens))
+    return Tensor.below(limits, tokens, b.proving).broadcast(0, heads) * FAR
+
+
+def _slanted(op: AdjustedAttention, tokens: int) -> Tensor:
+    """``slope_h (t - s)``, without values: it is part of an accumulator."""
+    slopes, place = np.asarray(op.slopes, dtype=np.int64), np.arange(tokens, dtype=np.int64)
+    targets = Tensor.public(slopes[:, None] * place, proving=False)
+    return targets.broadcast(2, tokens) - targets.broadcast(1, tokens)
 
 
 def _probabilities(b: Builder, name: str, e: Tensor, inverse: Tensor) -> Tensor:
@@ -115,4 +168,4 @@ def _int64(x: Ints | None) -> Ints | None:
     return None if x is None else x.astype(np.int64)
 
 
-RULES: dict[type[Op], Rule] = {Attention: attention}
+RULES: dict[type[Op], Rule] = {Attention: attention, AdjustedAttention: attention}

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from veracity.errors import UsageError
-from veracity.graph.ops import Head, Op
+from veracity.graph.ops import Head, HeadWithBias, Op
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import signed, unsigned
 from veracity.zkml.circuit.tensor import Tensor
-from veracity.zkml.ops import Context, Rule
+from veracity.zkml.ops import Context, Rule, along_last
 
 
 def head(context: Context, op: Head) -> Tensor:
@@ -44,6 +44,8 @@ def head(context: Context, op: Head) -> Tensor:
         chosen = d.view(Slice(0, row, row + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
         b.zero(chosen)
     acc = Tensor.product("rk,vk->rv", x.rows(first, first + dims[0]), w)
+    if isinstance(op, HeadWithBias):
+        acc = acc + along_last(b.weight(op.bias), dims).bare()
     r = acc - (m.bare().broadcast(1, vocabulary) - d.bare()) * (1 << op.shift) + half
     if op.shift:
         b.remainder(op.name, "head.r", r, r_value, op.shift)
@@ -52,4 +54,4 @@ def head(context: Context, op: Head) -> Tensor:
     return d
 
 
-RULES: dict[type[Op], Rule] = {Head: head}
+RULES: dict[type[Op], Rule] = {Head: head, HeadWithBias: head}

@@ -21,7 +21,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Ints
 from veracity.errors import UnsupportedModelError
-from veracity.graph.ops import Norm, Op, Rsqrt
+from veracity.graph.ops import HeadNorm, Norm, Op, Rsqrt
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, Rule, letters
@@ -37,6 +37,9 @@ def _limb_count(bound: int) -> int:
 def norm(context: Context, op: Norm) -> Tensor:
     """See the module text."""
     b, x = context.builder, context.value(op.x)
+    whole = x.dims
+    if isinstance(op, HeadNorm):
+        x = x.split(1, op.heads, whole[1] // op.heads)
     *row, d = x.dims
     lead, last = letters(x)[:-1], len(row)
     bound = b.bound(x)
@@ -60,7 +63,13 @@ def norm(context: Context, op: Norm) -> Tensor:
 
     rho_t = _bracket(b, op, tuple(row), bracket, rho, m, sum_of_squares)
     acc = Tensor.product(f"{lead},{lead}z->{lead}z", rho_t, c)
-    return b.rescaled(op.name, "norm", acc, acc_value, op.shift)
+    if not isinstance(op, HeadNorm):
+        return b.rescaled(op.name, "norm", acc, acc_value, op.shift)
+    flat = None if acc_value is None else acc_value.reshape(whole)
+    parts = (op.heads, d)
+    return b.rescaled(
+        op.name, "norm", acc, flat, op.shift, dims=whole, arrange=lambda y: y.split(1, *parts)
+    )
 
 
 def root(context: Context, op: Rsqrt) -> Tensor:
@@ -131,4 +140,4 @@ def _isqrt_up(n: int) -> int:
     return isqrt(n) + 1
 
 
-RULES: dict[type[Op], Rule] = {Norm: norm, Rsqrt: root}
+RULES: dict[type[Op], Rule] = {Norm: norm, HeadNorm: norm, Rsqrt: root}

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from veracity.errors import UnsupportedModelError
-from veracity.graph.ops import Function, Gain, Mul, Op, Rope, rope_tables
+from veracity.graph.ops import Function, Gain, Mul, Op, Rope, Rotation, rope_tables
 from veracity.zkml.circuit.linear_maps import Rotate
 from veracity.zkml.circuit.tables import function
 from veracity.zkml.circuit.tensor import Tensor
@@ -52,20 +52,24 @@ def gain(context: Context, op: Gain) -> Tensor:
     acc = Tensor.product(f"{axes},{axes[-1]}->{axes}", x, w)
     if op.bias is not None:
         acc = acc + along_last(b.weight(op.bias), x.dims)
-    return b.rescaled(op.name, "gain", acc, context.detail(op.name, "acc"), op.shift)
+    joint = op.name in context.rotated
+    role, value = ("rotary.gain" if joint else "gain"), context.detail(op.name, "acc")
+    return b.rescaled(op.name, role, acc, value, op.shift, joint)
 
 
 def rotated_values(ops: Sequence[Op]) -> frozenset[str]:
     """What rotary embeddings read."""
-    return frozenset(op.x for op in ops if isinstance(op, Rope))
+    return frozenset(op.x for op in ops if isinstance(op, Rope | Rotation))
 
 
-def rope(context: Context, op: Rope) -> Tensor:
+def rope(context: Context, op: Rope | Rotation) -> Tensor:
     """Rotation with public integer tables, then a rescale."""
     b, x = context.builder, context.value(op.x)
     if not b.is_joint(x):
         raise UnsupportedModelError(
-            op.name, "a rotary embedding of a computed value", "rotate the result of a linear map"
+            op.name,
+            "a rotary embedding of a computed value",
+            "rotate the result of a linear map or a gain",
         )
     cos, sin = _tables(replace(op, name="", x=""), x.dims[0])
     rotated = x.view(
@@ -82,7 +86,7 @@ def rope(context: Context, op: Rope) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _tables(op: Rope, tokens: int) -> tuple[bytes, bytes]:
+def _tables(op: Rope | Rotation, tokens: int) -> tuple[bytes, bytes]:
     """The tables of all ops that differ in name only: made, kept and hashed once."""
     cos, sin = rope_tables(op, tokens)
     return cos.tobytes(), sin.tobytes()
@@ -93,4 +97,5 @@ RULES: dict[type[Op], Rule] = {
     Mul: multiply,
     Gain: gain,
     Rope: rope,
+    Rotation: rope,
 }

@@ -11,7 +11,7 @@ training requires; without it a "weight" might be any field element.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from veracity.graph.training import Recipe, Weights
 from veracity.zk.mle import ones
 from veracity.zkml.boundary import Boundary
 from veracity.zkml.circuit.declared import weight_id
-from veracity.zkml.committed import CommittedTensor
+from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.model import ModelCommitment, ModelOpening, weight_arrays
 from veracity.zkml.training.state import start_id, weight_specs
 
@@ -62,8 +62,11 @@ class BaseModel:
                     f"{name!r} of the model to start from is finer than weights while training; "
                     "give learning rates more bits (q)"
                 )
-            if spec.row_bits != self.commitment.log_columns:
-                raise UsageError("the model to start from was committed with another row length")
+
+    def _specs(self, recipe: Recipe) -> dict[str, TensorSpec]:
+        """How the first weights lie: in rows as long as the model's."""
+        length = self.commitment.log_columns
+        return {n: replace(s, row_bits=length) for n, s in weight_specs(recipe).items()}
 
     def _factors(self, recipe: Recipe) -> dict[str, int]:
         """``2^(w - e)`` of every weight."""
@@ -80,11 +83,11 @@ class BaseModel:
         FormatError
             The commitment's rows are no points, or of another number than its weights need.
         """
-        held, out = self.commitment.tensors(self.program), {}
+        held, out, specs = self.commitment.tensors(self.program), {}, self._specs(recipe)
         for name, factor in self._factors(recipe).items():
             points = held[name].points(engine, f"model to start from, {name}")
             scaled = engine.scale_points(points, engine.scale(ones(engine, len(points)), factor))
-            out[name] = CommittedTensor(weight_specs(recipe)[name], engine.compress(scaled))
+            out[name] = CommittedTensor(specs[name], engine.compress(scaled))
         return out
 
     def weights(self, recipe: Recipe, held: Mapping[str, Ints]) -> Weights:
@@ -120,12 +123,8 @@ class BaseModel:
             The opening belongs to another commitment.
         """
         arrays = weight_arrays(engine, self.program, held, (self.commitment, opening))
-        specs, tensors, weights = (
-            weight_specs(recipe),
-            self.tensors(engine, recipe),
-            self.weights(recipe, held),
-        )
-        out = {}
+        tensors, weights = self.tensors(engine, recipe), self.weights(recipe, held)
+        specs, out = self._specs(recipe), {}
         for name, factor in self._factors(recipe).items():
             blinds = engine.scale(arrays[weight_id(name)].blinds, factor)
             array = specs[name].arrays(start_id(name), weights[name], blinds)

@@ -18,8 +18,8 @@ Soundness error. The sum over windows, and ``2 windows / |F|`` for the batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -39,7 +39,15 @@ from veracity.zkml.model import ModelCommitment, ModelOpening, choose_log_column
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment, row_bits
 from veracity.zkml.training.rounding import build_rounding
-from veracity.zkml.training.state import commit_start, end_id, start_id, state_specs, weight_specs
+from veracity.zkml.training.run_proof import RunProof
+from veracity.zkml.training.state import (
+    commit_start,
+    end_id,
+    start_id,
+    state_specs,
+    weight_row_bits,
+    weight_specs,
+)
 from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec, build_window
 
 __all__ = [
@@ -100,7 +108,9 @@ class Run:
             raise UsageError("one data set is named twice")
         if not 1 <= self.window <= _MOST_WINDOW:
             raise UsageError(f"a window has 1 to {_MOST_WINDOW} steps")
-        longest = max(choose_log_columns(program_of(recipe)), row_bits(recipe.example_size))
+        longest = max(weight_row_bits(recipe), row_bits(recipe.example_size))
+        if self.base is not None:
+            longest = max(longest, self.base.commitment.log_columns)
         if not max(longest, MIN_LOG_COLUMNS) <= self.log_columns <= MAX_LOG_COLUMNS:
             raise UsageError(f"rows of a window have 2^{longest} to 2^{MAX_LOG_COLUMNS} entries")
         if sum(d.examples for d in self.data) < recipe.batch:
@@ -248,39 +258,6 @@ def _head(run: Run, start: Mapping[str, CommittedTensor]) -> list[bytes]:
     return [GENERATOR_LABEL.encode(), bytes([run.log_columns]), run.premise(start)]
 
 
-@dataclass(frozen=True)
-class RunProof:
-    """The messages of a run.
-
-    Attributes
-    ----------
-    cuts : list of bytes
-        Rows of all weights after each window, tensors in order of name.
-    windows : list of bytes
-        Proofs of the windows.
-    rounding : bytes
-        Proof of the rounding.
-    """
-
-    cuts: list[bytes] = field(repr=False)
-    windows: list[bytes] = field(repr=False)
-    rounding: bytes = field(repr=False)
-
-    def tensors(self, recipe: Recipe) -> Iterator[dict[str, CommittedTensor]]:
-        """Weights after each window; raises FormatError for a wrong number of rows."""
-        specs = state_specs(recipe, recipe.steps)
-        size = sum(s.rows for s in specs.values()) * POINT_BYTES
-        for i, data in enumerate(self.cuts):
-            if len(data) != size:
-                raise FormatError(f"window {i + 1}", "its rows do not match the network")
-            out, at = {}, 0
-            for name, spec in specs.items():
-                part = data[at : at + spec.rows * POINT_BYTES]
-                out[name] = CommittedTensor(spec, part)
-                at += len(part)
-            yield out
-
-
 def _tensors(boundary: Mapping[str, Boundary]) -> dict[str, CommittedTensor]:
     return {name: b.tensor for name, b in boundary.items()}
 
@@ -318,7 +295,8 @@ def prove_window(
         Receives (phase, fraction of the phase done).
     """
     start, before, after = weights
-    circuit = build_window(run.recipe, *ends, witness)
+    specs = {name: b.tensor.spec for name, b in before.items()}
+    circuit = build_window(run.recipe, *ends, witness, specs)
     earlier = {EXAMPLES: examples}
     earlier |= {start_id(n): b.named(start_id(n)) for n, b in before.items()}
     earlier |= {end_id(n): b.named(end_id(n)) for n, b in after.items()}
@@ -421,7 +399,8 @@ def verify_run(
         statement = run.window_statement(start, ends, received, handed)
         transcript = VerifierTranscript(PROTOCOL, statement, proof.windows[i])
         try:
-            circuit = build_window(run.recipe, *ends)
+            specs = {name: tensor.spec for name, tensor in received.items()}
+            circuit = build_window(run.recipe, *ends, specs=specs)
             equations.append(verify_circuit(engine, key, circuit, points, transcript))
         except UnsupportedModelError as error:
             raise VerificationError(str(error), "statement") from error

@@ -19,12 +19,13 @@ from veracity.graph.training import Recipe, Weights
 from veracity.graph.training.program import program_of
 from veracity.graph.training.recipe import ACTIVATION_BITS
 from veracity.zk.committed import ArrayId, commit_array
-from veracity.zk.keys import CommitmentKey
+from veracity.zk.keys import MAX_LOG_COLUMNS, CommitmentKey
+from veracity.zk.mle import ones, zeros
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.circuit.declared import boundary_id
 from veracity.zkml.committed import CommittedTensor, TensorSpec
-from veracity.zkml.model import choose_log_columns
+from veracity.zkml.model import SHORT_ROWS, choose_log_columns
 from veracity.zkml.training.data import BYTE
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "start_id",
     "state_limits",
     "state_specs",
+    "weight_row_bits",
     "weight_specs",
 ]
 
@@ -50,10 +52,16 @@ def end_id(name: str) -> ArrayId:
     return boundary_id(f"end {name}")
 
 
+def weight_row_bits(recipe: Recipe) -> int:
+    """Logarithm of the row length of master weights: longer rows make cuts of large ones short."""
+    published = choose_log_columns(program_of(recipe))
+    return published if published == SHORT_ROWS else MAX_LOG_COLUMNS
+
+
 @lru_cache(maxsize=8)
 def weight_specs(recipe: Recipe) -> Mapping[str, TensorSpec]:
     """How master weights are committed, in order of name: a function of the recipe alone."""
-    row_bits = choose_log_columns(program_of(recipe))
+    row_bits = weight_row_bits(recipe)
     out = {}
     for layer in range(recipe.layers):
         for name, bias in ((recipe.weight_name(layer), False), (recipe.bias_name(layer), True)):
@@ -124,11 +132,21 @@ def commit_start(
     """
     out = {}
     for name, spec in weight_specs(recipe).items():
-        blinds = engine.from_ints([0] * spec.rows)
+        blinds = zeros(engine, spec.rows)
         array = spec.arrays(start_id(name), np.asarray(weights[name]), blinds)
-        points = commit_array(engine, key, array.shape, array.values, blinds)
+        # short integers at the scale of a start are committed to faster than long ones
+        shift = _common_zeros(array.values)
+        short = array.values >> shift
+        points = commit_array(engine, key, array.shape, short, blinds)
+        points = engine.scale_points(points, engine.scale(ones(engine, spec.rows), 1 << shift))
         out[name] = Boundary(CommittedTensor(spec, engine.compress(points)), array)
     return out
+
+
+def _common_zeros(values: Ints) -> int:
+    """How many low bits are zero in every entry."""
+    bits = int(np.bitwise_or.reduce(values, axis=None))
+    return (bits & -bits).bit_length() - 1 if bits else 0
 
 
 def commit_weights(

@@ -75,7 +75,11 @@ def batch_spec(recipe: Recipe, steps: int) -> TensorSpec:
 
 
 def build_window(
-    recipe: Recipe, first: int, last: int, witness: WindowWitness | None = None
+    recipe: Recipe,
+    first: int,
+    last: int,
+    witness: WindowWitness | None = None,
+    specs: Mapping[str, TensorSpec] | None = None,
 ) -> Circuit:
     """The circuit of steps ``first .. last-1``.
 
@@ -87,11 +91,13 @@ def build_window(
         Range of steps.
     witness : WindowWitness, optional
         The prover's integers.
+    specs : mapping, optional
+        How the weights lie that it receives; a model to start from has rows of its own length.
     """
-    limits, specs = state_limits(recipe, first), state_specs(recipe, first)
+    limits, laid = state_limits(recipe, first), state_specs(recipe, first)
     given = {
         start_id(n): Given(s, None if witness is None else witness.start[n], limit=limits[n])
-        for n, s in specs.items()
+        for n, s in (laid if specs is None else specs).items()
     }
     examples = None if witness is None else witness.examples
     spec = batch_spec(recipe, last - first)
@@ -119,16 +125,19 @@ def _step(
     size, inputs = recipe.example_size, recipe.inputs
     x = _wired(examples.view(Slice(1, 0, inputs, size)), recipe.network.enter)
     labels = examples.view(Slice(1, inputs, size, size))
-    operands, masks, acc = list[Tensor](), list[Tensor](), x
+    operands, masks, used, acc = list[Tensor](), list[Tensor](), list[Tensor](), x
     for layer, stage in enumerate(recipe.stages):
         operands.append(_wired(x, stage.pooled + stage.rule.reads))
-        acc = _accumulator(recipe, weights, layer, operands[-1], step)
+        weight, bias = _used(b, recipe, weights, layer, step)
+        used.append(weight)
+        acc = _accumulator(recipe, layer, operands[-1], weight, bias)
         if layer < recipe.layers - 1:
             x, mask = _activation(b, recipe, layer, acc, step)
             masks.append(mask)
     gradients = [head_gradient(b, recipe, acc, labels, step)]
     for layer in range(recipe.layers - 1, 0, -1):
-        gradients.insert(0, _gradient(b, recipe, weights, layer, (gradients[0], masks.pop()), step))
+        above = gradients[0], masks.pop(), used[layer]
+        gradients.insert(0, _gradient(b, recipe, layer, above, step))
     for layer, (g, a) in enumerate(zip(gradients, operands, strict=True)):
         product = Tensor.product(recipe.stages[layer].rule.update, g, a)
         weights[recipe.weight_name(layer)].move(b, recipe, t, product, step)
@@ -142,38 +151,45 @@ def _wired(x: Tensor, wire: Wire) -> Tensor:
     return x.view(*maps_of(wire, x.dims))
 
 
-def _weights(
-    recipe: Recipe, weights: Mapping[str, Moving], layer: int, step: Step | None
-) -> Tensor:
-    """The weights now; where they are few, with the prover's integers, else along their updates."""
-    now = weights[recipe.weight_name(layer)].now()
-    kernel = None if step is None else step.kernels.get(layer)
-    return now if kernel is None else Tensor(now.dims, now.terms, kernel)
+def _used(
+    b: Builder, recipe: Recipe, weights: Mapping[str, Moving], layer: int, step: Step | None
+) -> tuple[Tensor, Tensor]:
+    """Weights and bias as products read them.
+
+    Where weights are few, they carry the prover's integers; else products bind them along their
+    updates.
+    """
+    out = []
+    for name in (recipe.weight_name(layer), recipe.bias_name(layer)):
+        now = weights[name].now()
+        kernel = None if step is None else step.kernels.get(name)
+        if kernel is not None:
+            now = Tensor(now.dims, now.terms, kernel)
+        if recipe.rounds(layer):
+            shift = recipe.weight_bits(layer) - recipe.read_bits(layer)
+            now = b.rescaled(f"kernel {name}", "kernel", now, kernel, shift)
+        out.append(now)
+    return out[0], out[1]
 
 
-def _accumulator(
-    recipe: Recipe, weights: Mapping[str, Moving], layer: int, x: Tensor, step: Step | None
-) -> Tensor:
-    forward = recipe.stages[layer].rule.forward
-    product = Tensor.product(forward, x, _weights(recipe, weights, layer, step))
-    bias = weights[recipe.bias_name(layer)].now().bare().broadcast(0, product.dims[0])
+def _accumulator(recipe: Recipe, layer: int, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    product = Tensor.product(recipe.stages[layer].rule.forward, x, weight)
+    wide = bias.bare().broadcast(0, product.dims[0])
     for axis, size in enumerate(product.dims[2:], 2):
-        bias = bias.broadcast(axis, size)
-    return product + bias
+        wide = wide.broadcast(axis, size)
+    return product + wide
 
 
 def _gradient(
     b: Builder,
     recipe: Recipe,
-    weights: Mapping[str, Moving],
     layer: int,
-    above: tuple[Tensor, Tensor],
+    above: tuple[Tensor, Tensor, Tensor],
     step: Step | None,
 ) -> Tensor:
-    """The gradient of what a layer reads, before averages, from that of its result and a mask."""
-    stage, (gradient, mask) = recipe.stages[layer], above
-    operand = _wired(gradient, stage.rule.returns)
-    product = Tensor.product(stage.rule.backward, operand, _weights(recipe, weights, layer, step))
+    """The gradient of what a layer reads, before averages: from its result's, a mask, weights."""
+    stage, (gradient, mask, weight) = recipe.stages[layer], above
+    product = Tensor.product(stage.rule.backward, _wired(gradient, stage.rule.returns), weight)
     value = masked = None
     if step is not None:
         value = step.backward[layer - 1]

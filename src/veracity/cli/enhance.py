@@ -1,0 +1,261 @@
+"""``veracity enhance``: pictures twice as large, with a proof for each if wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.cli.display import Bar, clock, show_table, size
+from veracity.cli.errors import EXIT_USAGE, one_line
+from veracity.cli.options import (
+    force_option,
+    json_option,
+    memory_option,
+    quiet_option,
+    threads_option,
+)
+from veracity.cli.output import complain, emit_json
+from veracity.codec import check_target, make_folder
+from veracity.errors import UsageError, VeracityError
+from veracity.formats.images import load_image, pixels_digest, save_image
+from veracity.formats.npy import save_array
+from veracity.formats.program import NetworkFile
+from veracity.formats.secret import Secret
+from veracity.frontends.lce import LARGEST_TILE, SCALE
+from veracity.progress import PHASES, Progress
+from veracity.vision import TILE, Enhanced, Job, compare, enhance_picture, find_jobs, run
+
+__all__ = ["enhance"]
+
+Integers = NDArray[np.integer]
+#: Bytes at the head of what may be replaced.
+PNG, PROOF = b"\x89PNG", b"VPRT"
+
+
+@dataclass
+class Prover:
+    """Proves runs of networks, with one commitment for each size of picture.
+
+    Attributes
+    ----------
+    folder : Path
+        Where commitments and their secrets are kept.
+    memory, threads : int or None
+        Limits.
+    """
+
+    folder: Path
+    memory: int | None
+    threads: int | None
+    target: Path = field(default_factory=Path)
+
+    def paths(self, network: NetworkFile) -> tuple[Path, Path]:
+        """The files of the commitment for a network."""
+        height, width = network.program.inputs["picture"].dims[1:]
+        shown = "-filter" if "filter" in network.program.outputs else ""
+        stem = f"lce-{width}x{height}-{network.program.arch['tile']}{shown}"
+        return self.folder / f"{stem}.vcom", self.folder / f"{stem}.vsec"
+
+    def secret_for(self, network: NetworkFile, progress: Progress) -> Secret:
+        """The opening of the commitment that lies there, or of a new one."""
+        from veracity.proving.prove import load_secret
+        from veracity.work.commit import commit
+
+        public, secret = self.paths(network)
+        if secret.exists() and public.exists():
+            return load_secret(secret)
+        check_target(secret, b"VSEC", reads=[], force=False)
+        check_target(public, b"VCOM", reads=[], force=False)
+        _, opening = commit(network, threads=self.threads, progress=progress)
+        opening.save_pair(secret, public)
+        return opening
+
+    def __call__(
+        self, network: NetworkFile, inputs: Mapping[str, Integers], progress: Progress
+    ) -> dict[str, Integers]:
+        """Run a network and write the proof beside the picture."""
+        from veracity.proving.tensors import prove_tensors
+
+        result = prove_tensors(
+            network,
+            self.secret_for(network, progress),
+            {name: x.astype(np.float64) for name, x in inputs.items()},
+            memory=self.memory,
+            threads=self.threads,
+            progress=progress,
+        )
+        result.proof.save(self.target)
+        ports = network.program.outputs
+        return {
+            name: np.ldexp(x, ports[name].exponent).astype(np.int64)
+            for name, x in result.outputs.items()
+        }
+
+
+@click.command()
+@click.option(
+    "-i", "--input", "source", required=True, type=click.Path(path_type=Path),
+    help="A picture (PNG, PPM, PGM), or a folder of pictures.",
+)  # fmt: skip
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the results, NAME_x2.png.",
+)  # fmt: skip
+@click.option("--scale", default=SCALE, show_default=True, help="How much larger.")
+@click.option(
+    "--tile", default=TILE, show_default=True, type=click.IntRange(32, LARGEST_TILE),
+    help="Most pixels of a side that is computed at once.",
+)  # fmt: skip
+@click.option("--prove", "proving", is_flag=True, help="Prove each result: NAME_x2.vproof.")
+@click.option(
+    "--compare", "side_by_side", is_flag=True,
+    help="Write NAME_compare.png, too: bicubic, enhanced, and the filter if it is shown.",
+)  # fmt: skip
+@click.option(
+    "--show-filter", is_flag=True, help="Tell the correction filter; a proof shows it, too."
+)
+@click.option("--recursive", is_flag=True, help="Look into folders of the folder.")
+@click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result is there.")
+@force_option
+@memory_option
+@threads_option
+@quiet_option
+@json_option
+def enhance(
+    source: Path,
+    out: Path,
+    scale: int,
+    tile: int,
+    proving: bool,
+    side_by_side: bool,
+    show_filter: bool,
+    recursive: bool,
+    skip_existing: bool,
+    force: bool,
+    memory: int | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make pictures twice as large, blur and noise corrected as far as they can be measured.
+
+    With --prove each result has a proof that the committed network made exactly these pixels of
+    those: `veracity verify NAME_x2.vproof --commitment lce-WxH-T.vcom --input NAME.png --output
+    NAME_x2.png` (with --show-filter: --output enlarged=NAME_x2.png --output
+    filter=NAME_x2.filter.npy). There is a commitment for each size of picture. What is proved is
+    where the pixels come from, not that added detail is true. A picture that fails does not stop
+    the others; then the exit code is 2.
+    """
+    if scale != SCALE:
+        raise UsageError(f"the network that ships enlarges by {SCALE}; others are not there yet")
+    jobs, others = find_jobs(source, out, recursive=recursive)
+    for path in others if source.is_dir() else []:
+        complain(f"skipped {path.name}: not a PNG, PPM or PGM file")
+    if not jobs:
+        raise UsageError(
+            "no picture there (PNG, PPM, PGM); other formats have to be converted first"
+        )
+    prover = Prover(out, memory, threads) if proving else None
+    done: list[dict[str, Any]] = []
+    for number, job in enumerate(jobs, 1):
+        if skip_existing and job.target.exists():
+            done.append({"input": str(job.source), "skipped": True})
+            continue
+        if not quiet and len(jobs) > 1:
+            complain(f"[{number}/{len(jobs)}] {job.source.name}")
+        try:
+            done.append(
+                _one(job, prover, tile, side_by_side, show_filter, force=force, quiet=quiet)
+            )
+        except (VeracityError, OSError) as error:
+            complain(f"{job.source.name}: {one_line(error)}")
+            done.append({"input": str(job.source), "error": one_line(error)})
+    failed = sum("error" in facts for facts in done)
+    if as_json:
+        emit_json({"pictures": done, "failed": failed})
+    else:
+        _tell(done, failed)
+    if failed:
+        raise click.exceptions.Exit(EXIT_USAGE)
+
+
+def _one(
+    job: Job,
+    prover: Prover | None,
+    tile: int,
+    side_by_side: bool,
+    show_filter: bool,
+    *,
+    force: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Enhance one picture and write its files; the proof first, the picture last."""
+    make_folder(job.target.parent)
+    check_target(job.target, PNG, reads=[job.source], force=force)
+    pixels = load_image(job.source)
+    runner: Callable[..., Mapping[str, Integers]] = run
+    if prover is not None:
+        if pixels.shape[2] != 3:
+            raise UsageError("a proof is about three channels; save this grey picture as RGB first")
+        prover.target = job.beside(".vproof")
+        check_target(prover.target, PROOF, reads=[job.source], force=force)
+        runner = prover
+    started = time.perf_counter()
+    with Bar(PHASES if prover else {"evaluate": 1.0}, quiet=quiet) as bar:
+        made: Enhanced = enhance_picture(
+            pixels, tile=tile, show_filter=show_filter, runner=runner, progress=bar
+        )
+    facts: dict[str, Any] = {
+        "input": str(job.source),
+        "output": str(job.target),
+        "input_pixels": pixels_digest(pixels),
+        "output_pixels": pixels_digest(made.pixels),
+        "tiles": made.tiles,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    if made.filter is not None:
+        written = job.beside(".filter.npy")
+        check_target(written, reads=[job.source], force=True)
+        save_array(written, made.filter)
+        facts["filter_file"] = str(written)
+        facts["filter"] = made.filter.tolist()
+    if prover is not None:
+        facts["proof"] = str(prover.target)
+        facts["proof_bytes"] = prover.target.stat().st_size
+        facts["commitment"] = str(prover.paths(made.network)[0])
+    if side_by_side:
+        beside = job.beside("_compare.png")
+        check_target(beside, PNG, reads=[job.source], force=force)
+        save_image(beside, compare(pixels, made.pixels, made.filter))
+        facts["compare"] = str(beside)
+    save_image(job.target, made.pixels)
+    return facts
+
+
+def _tell(done: list[dict[str, Any]], failed: int) -> None:
+    rows: list[tuple[str, object]] = []
+    for facts in done:
+        name = Path(facts["input"]).name
+        if "error" in facts:
+            rows.append((name, f"failed: {facts['error']}"))
+        elif "skipped" in facts:
+            rows.append((name, "skipped: its result is there"))
+        else:
+            tiles = f"{facts['tiles']} tile{'s' if facts['tiles'] > 1 else ''}"
+            rows.append((name, f"{facts['output']} ({tiles}, {clock(facts['seconds'])})"))
+        if "proof" in facts:
+            rows.append(("proof", f"{facts['proof']} ({size(facts['proof_bytes'])})"))
+            rows.append(("commitment", facts["commitment"]))
+        if "filter" in facts:
+            centre = facts["filter"][len(facts["filter"]) // 2][len(facts["filter"]) // 2]
+            rows.append(("filter", f"{facts['filter_file']} (centre tap {centre:+.3f})"))
+    if failed:
+        rows.append(("failed", f"{failed} of {len(done)}"))
+    show_table(rows)

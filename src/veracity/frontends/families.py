@@ -1,0 +1,236 @@
+"""What the architectures of Hugging Face's ``config.json`` have in common.
+
+:func:`decoder` takes the settings that most of them share; its callers say what is different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from veracity.errors import FormatError, UnsupportedModelError
+from veracity.frontends.assembly import Design
+from veracity.frontends.rotary import Turning, plain_turning, turning_of
+from veracity.frontends.settings import Settings
+from veracity.graph.program import MAX_LIMIT
+from veracity.lm.config import Config
+from veracity.lm.decoder import decimal
+
+__all__ = ["ACTIVATIONS", "HARMLESS", "Family", "capped", "decoder"]
+
+#: Our activations by the names that configurations have for them.
+ACTIVATIONS = {
+    "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
+    "relu": "relu", "relu2": "relu2",
+}  # fmt: skip
+#: Settings that change no answer: who saved the model, how it was trained, what generates from it.
+_HARMLESS = """
+    architectures auto_map model_type torch_dtype dtype transformers_version use_cache _name_or_path
+    name_or_path initializer_range init_std initializer_factor attention_dropout hidden_dropout
+    residual_dropout embedding_dropout embed_dropout dropout activation_dropout classifier_dropout
+    resid_dropout resid_pdrop embd_pdrop attn_pdrop layerdrop summary_activation
+    summary_first_dropout summary_proj_to_labels summary_type summary_use_proj bos_token_id
+    eos_token_id pad_token_id unk_token_id sep_token_id decoder_start_token_id pretraining_tp
+    output_attentions output_hidden_states return_dict problem_type id2label label2id
+    task_specific_params tokenizer_class _attn_implementation attn_implementation
+    _attn_implementation_autoset reorder_and_upcast_attn slow_but_exact gradient_checkpointing n_ctx
+    temperature top_k top_p max_length min_length do_sample num_beams repetition_penalty
+    length_penalty early_stopping prefix finetuning_task unsloth_fixed unsloth_version
+    cache_implementation is_decoder chunk_size_feed_forward torchscript use_bfloat16 pruned_heads
+    cross_attention_hidden_size diversity_penalty typical_p bad_words_ids no_repeat_ngram_size
+    encoder_no_repeat_ngram_size forced_bos_token_id forced_eos_token_id remove_invalid_values
+    exponential_decay_length_penalty suppress_tokens begin_suppress_tokens num_beam_groups
+    num_return_sequences output_scores return_dict_in_generate tf_legacy_loss max_new_tokens
+"""
+HARMLESS = frozenset(_HARMLESS.split())
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture.
+
+    Attributes
+    ----------
+    names : mapping
+        Tensors by part, ``{i}`` for the layer; several where sizes of it differ.
+    prefix : str
+        What all names but the head's begin with; files of bare decoders lack it.
+    ignored : tuple of str
+        Endings of tensors that no model reads.
+    """
+
+    names: Mapping[str, str | tuple[str, ...]]
+    prefix: str = "model."
+    ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
+
+
+def capped(context: int, bound: int | None = None) -> tuple[int, tuple[str, ...]]:
+    """A context that programs can have, and what to say where it is less than the model's."""
+    most = min(context, MAX_LIMIT, bound or MAX_LIMIT)
+    if most == context:
+        return context, ()
+    why = "its rotary scaling changes there" if bound == most else "programs have no more"
+    return most, (f"the context is {most} positions of the model's {context}: {why}",)
+
+
+def _attention(s: Settings, dim: int, head_dim: int | None) -> tuple[int, int, int]:
+    """Key heads, queries to each, features."""
+    heads = s.whole("num_attention_heads", "n_head", "num_heads")
+    kv = s.whole("num_key_value_heads", default=heads)
+    if heads % kv:
+        raise UnsupportedModelError(
+            s.where, f"{heads} heads over {kv} key heads", "use a model where it is a multiple"
+        )
+    if head_dim is None and dim % heads and not s.has("head_dim"):
+        raise FormatError(s.where, f"{heads} heads do not divide {dim}")
+    return kv, heads // kv, s.whole("head_dim", default=head_dim or dim // heads)
+
+
+def _turning(s: Settings, features: int, theta: float, context: tuple[int, int | None]) -> Turning:
+    """The turning that settings describe, in any of the ways in which they do."""
+    base = s.number("rope_theta", "rotary_emb_base", default=theta)
+    most, trained = context
+    original = s.take("original_max_position_embeddings", default=trained)
+    new, old = s.part("rope_parameters"), s.part("rope_scaling")
+    if new is not None and old is not None and s.take("rope_parameters") != s.take("rope_scaling"):
+        raise FormatError(s.where, "rope_parameters and rope_scaling contradict each other")
+    group = new or old
+    if group is None:
+        return plain_turning(base, features)
+    return turning_of(group, base, features, most, original)
+
+
+def _partial(s: Settings, head_dim: int, usual: float) -> int:
+    """Features of a head that turn, by any of the settings that say so."""
+    group = s.take("rope_parameters", default={}) or s.take("rope_scaling", default={}) or {}
+    inner = group.get("partial_rotary_factor") if isinstance(group, dict) else None
+    usual = usual if inner is None else inner
+    part = s.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=usual)
+    features = int(head_dim * part)
+    if not 0 < part <= 1 or features % 2 or (head_dim - features) % 2:
+        raise UnsupportedModelError(
+            s.where, f"a rotary embedding of {features} of {head_dim} features",
+            "use a model where both parts are even",
+        )  # fmt: skip
+    return features
+
+
+def _windows(
+    s: Settings, layers: int, context: int, sliding: Callable[[int], bool]
+) -> tuple[int, ...]:
+    """For each layer how far it sees; empty where all see everything.
+
+    Parameters
+    ----------
+    s : Settings
+        Where ``sliding_window`` and ``layer_types`` are.
+    layers, context : int
+        Layers, and positions.
+    sliding : callable
+        Which layers slide, where ``layer_types`` does not say.
+    """
+    size = s.take("sliding_window", "window_size", default=None)
+    kinds = s.take("layer_types", default=None)
+    if kinds is None:
+        kinds = ["sliding_attention" if sliding(i) else "full_attention" for i in range(layers)]
+    if not isinstance(kinds, list) or len(kinds) != layers:
+        raise FormatError(s.where, "layer_types does not name the kind of every layer")
+    others = set(kinds) - {"sliding_attention", "full_attention"}
+    if others:
+        raise UnsupportedModelError(
+            s.where, f"a layer of type {min(map(str, others))}", "use a model without such layers"
+        )
+    if "sliding_attention" not in kinds:
+        return ()
+    if type(size) is not int or size < 1:
+        if size is None:
+            return ()
+        raise FormatError(s.where, f"sliding_window = {size!r} is no sensible number")
+    found = tuple(size if kind == "sliding_attention" and size < context else 0 for kind in kinds)
+    return found if any(found) else ()
+
+
+def decoder(
+    s: Settings,
+    family: str,
+    *,
+    eps: float = 1e-6,
+    context: int = 2048,
+    trained: int | None = None,
+    theta: float = 10000.0,
+    head_dim: int | None = None,
+    rotary: float = 1.0,
+    style: str = "half",
+    activation: str = "silu",
+    sliding: Callable[[int], bool] | None = None,
+    tied: bool | None = False,
+    hidden: int | None = None,
+    **more: Any,
+) -> Design:
+    """A design from the settings that most architectures share; ``more`` are fields of the config.
+
+    Parameters
+    ----------
+    s : Settings
+        The file's settings.
+    family : str
+        Name of the architecture.
+    eps, context, theta : optional
+        Of norms, positions and rotary base, where the file does not say.
+    trained : int, optional
+        Positions that the model was trained on, where the file does not say.
+    head_dim, hidden : int, optional
+        Where the file does not say and they do not follow from the width.
+    rotary : float
+        Share of the features that turn; 0 for none.
+    style : str
+        How features pair.
+    activation : str
+        Where the file does not say.
+    sliding : callable, optional
+        Which layers have a window, where the file states one; none by default.
+    tied : bool or None
+        Whether the head is the embedding, where the file does not say; None where its tensors do.
+    more : optional
+        Fields of :class:`veracity.lm.config.Config`.
+    """
+    dim = s.whole("hidden_size", "n_embd", "d_model")
+    layers = s.whole("num_hidden_layers", "n_layer", "num_layers")
+    kv, group, width = _attention(s, dim, head_dim)
+    act = str(s.take("hidden_act", "hidden_activation", "activation_function", "activation",
+                     default=activation))  # fmt: skip
+    if act not in ACTIVATIONS:
+        raise UnsupportedModelError(
+            s.where, f"activation {act}", f"one of {', '.join(ACTIVATIONS)} works"
+        )
+    positions = s.whole("max_position_embeddings", "n_positions", default=context)
+    turning, features = Turning((), None), 0
+    if rotary and style:
+        features = _partial(s, width, rotary)
+        turning = _turning(s, features, theta, (positions, trained))
+    most, notes = capped(positions, turning.context)
+    whole = features == width and turning.base is not None
+    if not s.has("max_position_embeddings") and not s.has("n_positions"):
+        notes += (f"the file states no context; {most} positions are usual for {family}",)
+    config = Config(
+        family, dim, layers, kv, group, width,
+        s.whole("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size",
+                default=hidden or 4 * dim),
+        s.whole("vocab_size", default=0) if s.has("vocab_size") else 0, most,
+        s.number("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon",
+                 default=eps),
+        decimal(turning.base) if whole and turning.base is not None else "",
+        style if features else "", ACTIVATIONS[act], **more,
+    )  # fmt: skip
+    if features and not whole:
+        table = turning.frequencies + (0,) * ((width - features) // 2)
+        config = replace(config, rotations=(table,), rotation_of=(0,) * layers)
+    if sliding is not None:
+        config = replace(config, windows=_windows(s, layers, most, sliding))
+    return Design(
+        config=config, turning=features if features < width else 0, turn_scale=turning.factor,
+        tied=s.flag("tie_word_embeddings", default=bool(tied)) if tied is not None
+        or s.has("tie_word_embeddings") else None, notes=notes,
+    )  # fmt: skip

@@ -1,0 +1,7 @@
+"""Pictures made larger by a network whose runs can be proved."""
+
+from veracity.vision.compare import compare
+from veracity.vision.enhance import TILE, Enhanced, enhance_picture, run
+from veracity.vision.folders import Job, find_jobs
+
+__all__ = ["TILE", "Enhanced", "Job", "compare", "enhance_picture", "find_jobs", "run"]
