@@ -14,6 +14,7 @@ __all__ = [
     "MismatchError",
     "PeerError",
     "RangeError",
+    "RequestError",
     "UnsupportedModelError",
     "UsageError",
     "VeracityError",
@@ -151,3 +152,36 @@ class PeerError(VeracityError):
 
 class BackendUnavailable(VeracityError):
     """A backend or device was asked for that this machine does not have."""
+
+
+class RequestError(VeracityError):
+    """A request over HTTP that is refused.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong with it; the client reads it.
+    code : str
+        The fault for programs, such as ``model_not_found``.
+    param : str, optional
+        The parameter at fault.
+    status : int
+        Of HTTP.
+    retry_after : int, optional
+        Seconds after which another try makes sense.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "invalid_value",
+        param: str | None = None,
+        *,
+        status: int = 400,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+        self.status = status
+        self.retry_after = retry_after

@@ -26,6 +26,8 @@ COMMANDS = {
     "evaluate": "evaluate.evaluate",
     "verify": "verify.verify",
     "inspect": "verify.inspect",
+    "serve": "serve.serve",
+    "api-key": "serve.api_key",
     "bench": "bench.bench",
     "private": "private.private",
     "completion": "completion.completion",

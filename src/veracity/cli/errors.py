@@ -26,6 +26,7 @@ from veracity.errors import (
     MismatchError,
     PeerError,
     RangeError,
+    RequestError,
     UnsupportedModelError,
     UsageError,
     VeracityError,
@@ -66,6 +67,7 @@ HINTS: tuple[tuple[type[VeracityError], str], ...] = (
     (UnsupportedModelError, "GPT-2 and LLaMA type decoders can be imported: `veracity import -h`"),
     (PeerError, "see what the other party says; when it runs again, begin a new session"),
     (BackendUnavailable, "build the extension with `make env`"),
+    (RequestError, "docs/service.md lists what requests may ask for"),
     (UsageError, "`veracity{} -h` explains the options"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from veracity.engine.api import Integers
 from veracity.graph import Program, State
 from veracity.lm.text_decoder import check_tokens, context_of, step
 
-__all__ = ["generate"]
+__all__ = ["generate", "tokens"]
 
 
 def generate(
@@ -46,14 +46,48 @@ def generate(
     ------
     RangeError, UsageError
     """
-    check_tokens(program, prompt)
-    state, answer, feed = State(), [], list(prompt)
-    for _ in range(max_new_tokens):
-        token = step(program, weights, feed, state, integers)
+    answer = []
+    for token in tokens(program, weights, prompt, max_new_tokens, stop_ids, integers):
         answer.append(token)
         if on_token is not None:
             on_token(token)
-        if token in stop_ids or state.position >= context_of(program):
-            break
-        feed = [token]
     return answer
+
+
+def tokens(
+    program: Program,
+    weights: Mapping[str, NDArray[np.integer]],
+    prompt: Sequence[int],
+    max_new_tokens: int,
+    stop_ids: Collection[int] = (),
+    integers: Integers | None = None,
+) -> Iterator[int]:
+    """The model's greedy answer, a token each time one is asked for.
+
+    Parameters
+    ----------
+    program : Program
+        A text decoder.
+    weights : mapping
+        Integers by name.
+    prompt : sequence of int
+        Prompt token ids.
+    max_new_tokens : int
+        Most tokens of the answer (fewer where the context ends).
+    stop_ids : collection of int
+        Tokens that end the answer; they are part of it.
+    integers : Integers, optional
+        The products of the engine that computes; those of ``cpu`` where not given.
+
+    Raises
+    ------
+    RangeError, UsageError
+    """
+    check_tokens(program, prompt)
+    state, feed = State(), list(prompt)
+    for _ in range(max_new_tokens):
+        token = step(program, weights, feed, state, integers)
+        yield token
+        if token in stop_ids or state.position >= context_of(program):
+            return
+        feed = [token]

@@ -1,0 +1,129 @@
+"""`serve`: answers over HTTP; `api-key`: whom it answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from veracity.cli.options import FILE, backend_option, threads_option
+from veracity.cli.output import complain, emit
+from veracity.cli.printable import printable
+from veracity.codec import sibling
+from veracity.codec.files import reason_of
+from veracity.errors import UsageError
+
+__all__ = ["api_key", "serve"]
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
+@click.option("--name", help="What clients call the model [default: the name of its source].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--keys", type=FILE, help="Keys file of clients; see `veracity api-key`.")
+@click.option("--tls-certificate", type=FILE, help="PEM; needed for other addresses than loopback.")
+@click.option("--tls-key", type=FILE, help="PEM, mode 0600.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="A name of this server.")
+@click.option("--max-tokens", default=1024, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--slots", default=2, show_default=True, type=click.IntRange(1, 256), help="Answers at a time."
+)
+@click.option(
+    "--waiting", default=64, show_default=True, type=click.IntRange(0, 4096), help="Requests more."
+)
+@click.option(
+    "--timeout", default=300.0, show_default=True, type=click.FloatRange(1), help="Seconds."
+)
+@click.option(
+    "--rate",
+    default=60,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Requests a minute, a key.",
+)
+@click.option(
+    "--per-key", default=4, show_default=True, type=click.IntRange(1), help="Requests at a time."
+)
+@threads_option
+@backend_option
+def serve(
+    program: Path,
+    secret: Path | None,
+    name: str | None,
+    host: str,
+    port: int,
+    keys: Path | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    allow_host: tuple[str, ...],
+    max_tokens: int,
+    slots: int,
+    waiting: int,
+    timeout: float,
+    rate: int,
+    per_key: int,
+    threads: int | None,
+    backend: str,
+) -> None:
+    """Answer over HTTP, in OpenAI's wire format, with a committed model.
+
+    Every client of OpenAI's chat and completion endpoints works with it: point it at
+    http://127.0.0.1:8000/v1. Only what a proof could show is answered: greedy decoding, one message
+    of the user. Without keys and TLS it listens on this machine alone.
+    """
+    try:
+        from veracity.server.app import Limits
+        from veracity.server.model import ServedModel
+        from veracity.server.serve import Listen, Settings
+        from veracity.server.serve import serve as run
+    except ModuleNotFoundError as error:
+        raise UsageError(f"the server needs {error.name}: pip install 'veracity[server]'") from None
+    listen = Listen(host, port, keys, tls_certificate, tls_key, allow_host)
+    listen.check()
+    settings = Settings(
+        limits=Limits(tokens=max_tokens),
+        slots=slots,
+        waiting=waiting,
+        timeout=timeout,
+        rate=rate,
+        concurrency=per_key,
+    )
+    model = ServedModel.load(
+        program, secret or sibling(program, ".vsec"), name=name, threads=threads, backend=backend
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
+    logging.getLogger("veracity.server").setLevel(logging.INFO)
+
+    def told(url: str) -> None:
+        emit(f"listening at {url}")
+        complain(f"model {printable(model.name)}, commitment {model.commitment_digest}")
+
+    run(model, listen, settings, told)
+
+
+@click.command("api-key")
+@click.argument("name")
+@click.option("--file", "path", required=True, type=FILE, help="The keys file to append to.")
+def api_key(name: str, path: Path) -> None:
+    """Make a key for a client called NAME; prints it, once, and keeps its hash.
+
+    `veracity serve --keys FILE` reads the file when it starts.
+    """
+    from veracity.server.limits import check_name, new_key, read_keys
+
+    check_name(name)
+    if path.exists() and name in read_keys(path).values():
+        raise UsageError(f"{path.name!r} has a key of this name; remove its line first")
+    key, line = new_key(name)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(path, flags, 0o600), "a", encoding="ascii") as file:
+            file.write(line)
+    except OSError as error:
+        raise UsageError(f"cannot write {path.name!r}: {reason_of(error)}") from None
+    emit(key)

@@ -1,0 +1,167 @@
+"""The committed model behind the server: prompts to token ids, token ids to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from veracity.codec.files import Source
+from veracity.engine import load_engine
+from veracity.engine.api import Integers
+from veracity.errors import RequestError, UsageError
+from veracity.formats.program import ProgramFile
+from veracity.formats.secret import Secret
+from veracity.lm.generate import tokens
+from veracity.lm.text_decoder import context_of
+from veracity.proving.prove import check_pair, check_prompt, load_secret
+from veracity.text.chat import Message
+from veracity.work.programs import integer_program, load_program
+
+__all__ = ["EncodedPrompt", "ServedModel"]
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt as the model reads it."""
+
+    frame: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model, its commitment and what evaluates it.
+
+    Attributes
+    ----------
+    name : str
+        As clients call it.
+    program : ProgramFile
+        The calibrated model.
+    secret : Secret
+        The opening of its commitment.
+    integers : Integers
+        The products of the engine that computes.
+    """
+
+    name: str
+    program: ProgramFile
+    secret: Secret
+    integers: Integers
+
+    @classmethod
+    def load(
+        cls,
+        program: str | Path,
+        secret: Source,
+        *,
+        name: str | None = None,
+        threads: int | None = None,
+        backend: str = "cpu",
+    ) -> ServedModel:
+        """Open both files.
+
+        Parameters
+        ----------
+        program : path
+            A calibrated ``.vprog`` file.
+        secret : path, bytes or binary file
+            The ``.vsec`` file of its commitment.
+        name : str, optional
+            As clients call the model; the name of its source by default.
+        threads : int, optional
+            Threads that compute; all cores by default.
+        backend : str
+            The engine that computes.
+
+        Raises
+        ------
+        UsageError
+            They do not belong together.
+        FormatError
+            A file is damaged.
+        """
+        engine = load_engine(backend, threads=threads)
+        loaded, opened = load_program(program), load_secret(secret)
+        check_pair(loaded, opened)
+        called = name or str(loaded.source.get("name") or "model")
+        return cls(called, loaded, opened, engine.integers)
+
+    @property
+    def commitment_digest(self) -> str:
+        """Names the committed model."""
+        return self.secret.commitment.digest
+
+    @property
+    def fingerprint(self) -> str:
+        """OpenAI's ``system_fingerprint``: first digits of commitment and program."""
+        program = self.secret.commitment.metadata.program_digest
+        return f"vc_{self.commitment_digest[:16]}_{program[:16]}"
+
+    @property
+    def context(self) -> int:
+        """Most positions."""
+        return context_of(integer_program(self.program))
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+        return frozenset(self.secret.commitment.metadata.stop_ids)
+
+    def frame_name(self, chat: bool) -> str:
+        """The frame around a prompt; a model without a chat template reads it as it is."""
+        return "chat" if chat and "chat" in self.secret.commitment.metadata.frames else "raw"
+
+    def encode(self, messages: Sequence[Message], *, chat: bool) -> EncodedPrompt:
+        """A conversation in token ids.
+
+        Raises
+        ------
+        RequestError
+            No proof is about such a conversation, its text has no one encoding, or it is too long.
+        """
+        where = "messages" if chat else "prompt"
+        if len(messages) != 1 or messages[0].role != "user":
+            raise RequestError(
+                "proofs of this model are about one message of the user", "unsupported_value", where
+            )
+        name = self.frame_name(chat)
+        commitment = self.secret.commitment
+        frame = commitment.metadata.frames[name]
+        words = messages[0].content
+        # A text of more bytes than the context can spell is not encoded to be counted.
+        if len(words.encode("utf-8")) > self.context * max(map(len, commitment.table.pieces)):
+            raise self._too_long(f"more than {self.context}", where)
+        try:
+            ids = [*frame.before, *self.program.encode(words), *frame.after]
+            check_prompt(words, ids, frame, commitment.table)
+        except UsageError as error:
+            raise RequestError(str(error), "prompt_not_provable", where) from None
+        if len(ids) > self.context:
+            raise self._too_long(str(len(ids)), where)
+        return EncodedPrompt(name, tuple(ids))
+
+    def _too_long(self, count: str, where: str) -> RequestError:
+        return RequestError(
+            f"the prompt has {count} tokens, the model's context holds {self.context}",
+            "context_length_exceeded",
+            where,
+        )
+
+    def answer(self, ids: Sequence[int], most: int) -> Iterator[int]:
+        """The greedy answer, a token each time one is asked for; ends where the model ends it.
+
+        Raises
+        ------
+        RangeError
+            A value left its calibrated range.
+        """
+        return tokens(
+            integer_program(self.program),
+            self.program.weights,
+            ids,
+            most,
+            self.stop_ids,
+            self.integers,
+        )

@@ -1,0 +1,188 @@
+"""Listening: on this machine alone, or for others with keys and TLS."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+
+from veracity.codec.files import reason_of, require_private
+from veracity.errors import UsageError
+from veracity.server.app import Limits, make_app
+from veracity.server.evaluator import Evaluator
+from veracity.server.limits import Doors, read_keys
+from veracity.server.model import ServedModel
+
+__all__ = ["Listen", "Settings", "serve"]
+
+#: Open connections at a time; seconds that a connection may be idle; bytes of a request's head.
+_CONNECTIONS, _IDLE, _HEAD = 512, 30, 1 << 16
+_HERE = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where and for whom.
+
+    Attributes
+    ----------
+    host, port : str, int
+        The address; port 0 lets the system choose.
+    keys : Path, optional
+        The keys file; everybody on this machine may ask without one.
+    certificate, key : Path, optional
+        Of TLS, PEM.
+    hosts : sequence of str
+        More names under which the server may be called.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    keys: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    hosts: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Raise :class:`UsageError` unless strangers need a key and cannot listen in."""
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("TLS takes both: --tls-certificate and --tls-key")
+        if self.key is not None:
+            require_private(self.key, "make a new one")
+        if self.local:
+            return
+        if self.keys is None or self.certificate is None:
+            raise UsageError(
+                "others than this machine are served only with --keys and TLS "
+                "(--tls-certificate, --tls-key); or listen at 127.0.0.1"
+            )
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """Names under which the server may be called; None for any."""
+        if not self.local and not self.hosts:
+            return None
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return _HERE | {own} | {name.lower() for name in self.hosts}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much.
+
+    Attributes
+    ----------
+    limits : Limits
+        Of one request.
+    slots, waiting : int
+        Answers evaluated at a time, and waiting for that.
+    timeout : float
+        Seconds for an answer, waiting included.
+    rate, concurrency : int
+        Requests of one key, in a minute and at a time.
+    grace : int
+        Seconds for running answers when the server is told to end.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    slots: int = 2
+    waiting: int = 64
+    timeout: float = 300.0
+    rate: int = 60
+    concurrency: int = 4
+    grace: int = 30
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, told: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._told()
+
+
+def serve(
+    model: ServedModel, listen: Listen, settings: Settings, on_listen: Callable[[str], None]
+) -> None:
+    """Serve until the process is told to end; running answers are finished then.
+
+    Parameters
+    ----------
+    model : ServedModel
+        What answers.
+    listen : Listen
+        Where and for whom.
+    settings : Settings
+        How much.
+    on_listen : callable
+        Told the URL once connections are accepted.
+
+    Raises
+    ------
+    UsageError
+        The address cannot be had, or is open to strangers without keys and TLS.
+    """
+    listen.check()
+    keys = None if listen.keys is None else read_keys(listen.keys)
+    evaluator = Evaluator(
+        model, slots=settings.slots, waiting=settings.waiting, timeout=settings.timeout
+    )
+    doors = Doors(keys, settings.rate, settings.concurrency)
+    app = make_app(model, evaluator, doors, settings.limits, listen.names)
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=settings.grace,
+        h11_max_incomplete_event_size=_HEAD,
+        ssl_certfile=listen.certificate,
+        ssl_keyfile=listen.key,
+    )
+    with _bound(listen) as listener:
+        port = listener.getsockname()[1]
+        scheme = "http" if listen.certificate is None else "https"
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        _Server(config, lambda: on_listen(f"{scheme}://{host}:{port}")).run([listener])
+
+
+def _bound(listen: Listen) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"cannot listen at {listen.host[:80]}: {reason_of(error)}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise UsageError(f"cannot listen at port {listen.port}: {reason_of(error)}") from None
+    return listener

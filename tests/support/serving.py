@@ -1,0 +1,114 @@
+"""A server of answers in a thread of this process, and how tests talk to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from openai import OpenAI
+
+from veracity.server import serve as serving
+from veracity.server.model import ServedModel
+from veracity.server.serve import Listen, Settings
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return self.json["error"]["code"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that listens."""
+
+    url: str
+    model: ServedModel
+
+    @property
+    def place(self) -> str:
+        return urlsplit(self.url).netloc
+
+    def client(self, key: str = "none", **options: Any) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, **options)
+
+    def ask(
+        self,
+        path: str,
+        body: object = None,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        """One request by hand; a body that is no bytes is sent as JSON."""
+        connection = http.client.HTTPConnection(self.place, timeout=60)
+        sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        said = {"content-type": "application/json"} if sent is not None else {}
+        method = method or ("GET" if sent is None else "POST")
+        try:
+            connection.request(method, path, sent, {**said, **(headers or {})})
+            got = connection.getresponse()
+            return Reply(got.status, {k.lower(): v for k, v in got.getheaders()}, got.read())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running(
+    model: ServedModel, settings: Settings | None = None, **listen: Any
+) -> Iterator[Running]:
+    """Serve for as long as the context lasts; fails where the server does not end."""
+    ready = threading.Event()
+    urls: list[str] = []
+    servers: list[uvicorn.Server] = []
+    original = serving._Server
+
+    class Watched(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            servers.append(self)
+
+    def told(url: str) -> None:
+        urls.append(url)
+        ready.set()
+
+    def work() -> None:
+        serving.serve(model, Listen(port=0, **listen), settings or Settings(), told)
+
+    serving._Server = Watched  # type: ignore[misc]
+    thread = threading.Thread(target=work, daemon=True)
+    try:
+        thread.start()
+        if not ready.wait(60):
+            raise RuntimeError("the server does not listen")
+    finally:
+        serving._Server = original  # type: ignore[misc]
+    try:
+        yield Running(urls[0], model)
+    finally:
+        servers[0].should_exit = True
+        thread.join(60)
+        if thread.is_alive():
+            raise RuntimeError("the server does not end")
+
+
+def load(program: Path, secret: Path) -> ServedModel:
+    return ServedModel.load(program, secret)
