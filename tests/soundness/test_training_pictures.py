@@ -17,7 +17,12 @@ from tests.soundness.test_training_momentum import without_op
 from tests.soundness.test_training_ranges import both_runs, changes, moved
 from tests.support import cheating
 from tests.support.forging import without_lookup
-from tests.support.pictures import executed_pictures, picture_examples, picture_recipe
+from tests.support.pictures import (
+    executed_pictures,
+    picture_examples,
+    picture_recipe,
+    settled_recipe,
+)
 from tests.support.training import ENGINE, Trained, train_and_prove, window_proof
 from tests.support.training_lies import Forged, verify_window
 from veracity.errors import FormatError, VerificationError
@@ -37,8 +42,8 @@ Patch = pytest.MonkeyPatch
 
 @pytest.fixture(scope="module")
 def whole() -> Trained:
-    """Three steps in two windows."""
-    return train_and_prove(picture_recipe(3), 2, picture_examples())
+    """Three steps in two windows: rounded kernels, momentum, decay."""
+    return train_and_prove(settled_recipe(3), 2, picture_examples())
 
 
 def test_a_run_is_proved(whole: Trained) -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.support.pictures import executed_pictures, settled_recipe
 from tests.support.training import ENGINE, KEY, Trained, window_proof
 from tests.support.training_lies import (
     executed,
@@ -29,6 +30,7 @@ REJECTED = (FormatError, VerificationError)
 KINDS = [
     "window",
     pytest.param("window of the square loss", marks=pytest.mark.slow),
+    pytest.param("window of pictures", marks=pytest.mark.slow),
     "rounding",
     "form",
 ]
@@ -86,7 +88,8 @@ def make(kind: str, trained: Trained) -> Made:
 @pytest.fixture(scope="module", params=KINDS)
 def made(request: pytest.FixtureRequest) -> tuple[str, Trained, Made]:
     loss = "square" if "square" in request.param else "cross_entropy"
-    trained = executed(loss=loss)
+    pictures = "pictures" in request.param
+    trained = executed_pictures(settled_recipe()) if pictures else executed(loss=loss)
     return request.param, trained, make(request.param, trained)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.support.training import ENGINE, KEY, LOG_COLUMNS, Trained, execute_windows
@@ -20,6 +22,15 @@ def picture_recipe(steps: int = 2, loss: str = "cross_entropy") -> Recipe:
     """Pictures of 8 x 8 in two channels, two convolutions with an average between, batches of 4."""
     network = Network((8, 8, 2), LAYERS)
     return Recipe(network, 4, tuple(60 - 8 * t for t in range(steps)), loss=loss)
+
+
+def settled_recipe(steps: int = 2) -> Recipe:
+    """The same with rounded kernels, and with momentum and decay in blocks of two steps."""
+    decays = (900,) * -(-steps // 2)
+    return replace(
+        picture_recipe(steps), rounded=True, settle=2, momentum_bits=4, momentum=(16, 14, 13),
+        decays=decays,
+    )  # fmt: skip
 
 
 def picture_examples(count: int = 9, seed: int = 1) -> np.ndarray:

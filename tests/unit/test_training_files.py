@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from veracity.training.data import (
     verify_data,
 )
 from veracity.training.exclusion import read_input
-from veracity.training.recipe import layers_of, parse_plan
+from veracity.training.recipe import layers_of, network_of, parse_plan
 
 RECIPE = """
 [network]
@@ -99,10 +100,76 @@ class Dropout:
     """Named like torch's."""
 
 
+class Flatten:
+    """Named like torch's."""
+
+
+class Conv2d:
+    """Named and made like torch's."""
+
+    def __init__(self, channels: int, side: int, **others: Any) -> None:
+        self.out_channels, self.kernel_size = channels, (side, side)
+        self.stride, self.padding, self.dilation, self.groups = (1, 1), (0, 0), (1, 1), 1
+        self.bias, self.padding_mode = object(), "zeros"
+        self.__dict__.update(others)
+
+
+class AvgPool2d:
+    """Named and made like torch's."""
+
+    def __init__(self, side: Any, stride: Any = None, padding: int = 0) -> None:
+        self.kernel_size, self.padding = side, padding
+        self.stride = side if stride is None else stride
+
+
 def test_modules_are_read_by_name() -> None:
     assert layers_of([Linear(5), ReLU(), Linear(3)]) == ["dense 5", "relu", "dense 3"]
     with pytest.raises(UsageError, match="Dropout"):
         layers_of([Linear(5), Dropout()])
+
+
+def test_modules_of_pictures_are_read() -> None:
+    net = [
+        Conv2d(6, 5, padding="same"), ReLU(), AvgPool2d(2), Conv2d(16, 3, stride=(2, 2)), ReLU(),
+        Conv2d(3, 3, padding=(1, 1)), ReLU(), AvgPool2d((2, 2), (2, 2)), Flatten(), Linear(10),
+    ]  # fmt: skip
+    network = network_of(layers_of(net), (28, 28, 1))
+    assert network.layers == (
+        "conv 6 5x5 pad 2", "relu", "avgpool 2", "conv 16 3x3 stride 2", "relu",
+        "conv 3 3x3 pad 1", "relu", "avgpool 2", "flatten", "dense 10",
+    )  # fmt: skip
+    assert [s.name for s in network.stages] == ["0", "3", "5", "9"]
+    for bad in (
+        Conv2d(6, 5, stride=(1, 2)),
+        Conv2d(6, 5, padding=(1, 2)),
+        Conv2d(6, 5, dilation=(2, 2)),
+        Conv2d(6, 5, groups=2),
+        Conv2d(6, 5, bias=None),
+        Conv2d(6, 5, padding=(1, 1), padding_mode="reflect"),
+        AvgPool2d(3, 2),
+        AvgPool2d(2, 2, 1),
+        AvgPool2d((2, 4)),
+    ):
+        with pytest.raises(UsageError, match=f"{type(bad).__name__} is trained with"):
+            layers_of([bad])
+
+
+def test_a_recipe_of_pictures_with_everything() -> None:
+    text = (
+        "[network]\ninput = [8, 8, 2]\nlayers = ['conv 3 3x3 same', 'relu', 'flatten', 'dense 3']\n"
+        "[train]\nbatch = 4\nsteps = 20\nlr = 0.05\nmomentum = 0.9\nweight_decay = 1e-3\n"
+        "settle = 8\n[integers]\nweights = 'rounded'\nf = 5"
+    )
+    recipe = parse_plan(text).recipe(14, 128, 3)
+    assert recipe.rounded
+    assert recipe.momentum_bits == 5
+    assert recipe.momentum[:3] == (32, 29, 26)
+    assert len(recipe.decays) == 3
+    assert recipe.network.layers[0] == "conv 3 3x3 pad 1"
+    with pytest.raises(UsageError, match="known: exact, rounded"):
+        parse_plan(text.replace("'rounded'", "'loose'")).recipe(14, 128, 3)
+    with pytest.raises(UsageError, match="reads 128 entries"):
+        parse_plan(text).recipe(14, 64, 3)
 
 
 def test_data_in_files(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support import training_lies
+from tests.support.pictures import executed_pictures, settled_recipe
 from tests.support.programs import claim, small_model
 from tests.support.toy import (
     DIMS,
@@ -236,6 +237,18 @@ def test_a_window_of_training_is_simulated(
     """From rows alone: examples, weights and everything in between stay with the prover."""
     lie = training_lies.Lie() if true else training_lies.Lie(head=lambda _t, g, _y: g + 1)
     trained = training_lies.executed(lie, loss)
+    statement, circuit, points = training_lies.window_of(trained, 0)
+    transcript = Programmed(run.PROTOCOL, statement)
+    proof = simulate_circuit(transcript, circuit, KEY, points, monkeypatch)
+    with pytest.raises(VerificationError):
+        training_lies.verify_window(trained, 0, proof)
+    training_lies.verify_window(trained, 0, proof, ProgrammedReader)
+
+
+@pytest.mark.slow
+def test_a_window_on_pictures_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels, what momentum has gathered, and what decays stay with the prover, too."""
+    trained = executed_pictures(settled_recipe())
     statement, circuit, points = training_lies.window_of(trained, 0)
     transcript = Programmed(run.PROTOCOL, statement)
     proof = simulate_circuit(transcript, circuit, KEY, points, monkeypatch)
