@@ -35,9 +35,10 @@ from veracity.graph.training import (
     start_weights,
     train_step,
 )
-from veracity.graph.wires import apply_wire
 from veracity.training.data import check_row, commit_examples, read_idx, reveal_row, verify_data
+from veracity.training.exclusion import check_exclusion, exclude_input
 from veracity.training.finish import finish_run
+from veracity.training.floats import FloatNetwork
 from veracity.training.recipe import Plan
 from veracity.training.runner import begin_run
 from veracity.training.train import run_of
@@ -89,38 +90,11 @@ def float_accuracy(
     recipe: Recipe, seed: bytes, order: NDArray[np.int64], pictures: Pictures, lr: NDArray[Any]
 ) -> float:
     """The same training in float32: same start, same order, unrounded learning rates."""
-    start, stages = start_weights(recipe, seed), recipe.stages
-    ws, bs = [], []
-    for i, stage in enumerate(stages):
-        scale = 2.0 ** -recipe.weight_bits(i)
-        ws.append((start[recipe.weight_name(i)] * scale).astype(np.float32))
-        bs.append(np.zeros((len(ws[-1]), *[1] * (len(stage.rule.out) - 1)), np.float32))
-
-    def forward(x: NDArray[np.uint8]) -> tuple[list[Any], list[Any]]:
-        a, read, found = apply_wire(recipe.network.enter, (x / 256).astype(np.float32)), [], []
-        for i, stage in enumerate(stages):
-            mean = apply_wire(stage.pooled, a) / np.float32(stage.pool**2)
-            read.append(apply_wire(stage.rule.reads, mean))
-            found.append(np.einsum(stage.rule.forward, read[-1], ws[i], optimize=True) + bs[i])
-            a = np.maximum(found[-1], 0)
-        return read, found
-
-    x, y = pictures.train
+    floats, (x, y) = FloatNetwork(recipe, start_weights(recipe, seed)), pictures.train
+    labels = np.eye(recipe.classes, dtype=np.int16)
     for t, rows in enumerate(order):
-        read, z = forward(x[rows])
-        e = np.exp(z[-1] - z[-1].max(1, keepdims=True))
-        g = e / e.sum(1, keepdims=True)
-        g[np.arange(len(rows)), y[rows]] -= 1
-        rate = np.float32(lr[t] / len(rows))
-        for i in reversed(range(len(stages))):
-            rule, moved = stages[i].rule, g
-            if i:
-                g = np.einsum(rule.backward, apply_wire(rule.returns, g), ws[i], optimize=True)
-                spread = apply_wire(stages[i].spread, g) / np.float32(stages[i].pool ** 2)
-                g = spread * (z[i - 1] > 0)
-            ws[i] -= rate * np.einsum(rule.update, moved, read[i], optimize=True)
-            bs[i] -= rate * moved.sum((0, *range(2, moved.ndim))).reshape(bs[i].shape)
-    return accuracy(forward(pictures.test[0])[1][-1], pictures.test[1])
+        floats.step(np.concatenate([x[rows], labels[y[rows]]], axis=1), float(lr[t]))
+    return accuracy(floats.predict(pictures.test[0]), pictures.test[1])
 
 
 def proved_run(
@@ -205,12 +179,21 @@ def fashion_data(pictures: Pictures) -> dict[str, Any]:
     check_s = time.perf_counter() - started
     started = time.perf_counter()
     verify_data(engine, data)
+    form_verify_s = time.perf_counter() - started
+    started = time.perf_counter()
+    absent = exclude_input(engine, [(data, secret)], pictures.test[0][0].tobytes())
+    exclude_s = time.perf_counter() - started
+    started = time.perf_counter()
+    check_exclusion(engine, [data], absent)
     return {
         "workload": "fashion-data",
+        "exclude_s": round(exclude_s, 3),
+        "exclusion_check_s": round(time.perf_counter() - started, 3),
+        "exclusion_bytes": len(absent.to_bytes()),
         "commit_s": round(commit_s, 3),
         "reveal_s": round(reveal_s, 3),
         "check_s": round(check_s, 3),
-        "form_verify_s": round(time.perf_counter() - started, 3),
+        "form_verify_s": round(form_verify_s, 3),
         "vdata_bytes": len(data.to_bytes()),
         "form_bytes": sum(map(len, data.form)),
     }

@@ -11,6 +11,7 @@ import click
 
 __all__ = [
     "FILE",
+    "Bytes",
     "backend_option",
     "force_option",
     "jobs_option",

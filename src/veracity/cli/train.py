@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.options import (
     FILE,
+    Bytes,
     backend_option,
     force_option,
     jobs_option,
@@ -23,20 +25,27 @@ from veracity.cli.owners import FOLDER, SOURCES, data_options, load_owners, reop
 from veracity.codec import check_target
 from veracity.engine import load_engine
 from veracity.errors import UsageError
-from veracity.training.base import load_base
+from veracity.formats.commitment import Commitment
+from veracity.formats.data import DataFile
+from veracity.training.base import load_base, public_base
 from veracity.training.curves import check_held_out, read_curves
 from veracity.training.data import read_examples
+from veracity.training.estimate import estimate_run, fit_window
 from veracity.training.finish import finish_run, save_finished
 from veracity.training.jobs import train_with_jobs
 from veracity.training.plot import plot_run
 from veracity.training.recipe import read_plan
+from veracity.training.rehearsal import rehearse
 from veracity.training.runner import DESCRIPTION, RunFolder, begin_run
-from veracity.training.train import run_of
+from veracity.training.train import run_of, run_on
 
 __all__ = ["train"]
 
 SHARES = {"train": 0.35, "commit": 0.2, "lookups": 0.25, "products": 0.1, "opening": 0.1}
 EXAMPLES = click.Path(path_type=Path)
+window_memory_option = click.option(
+    "--memory", type=Bytes(), help="Most memory of all processes that prove: shortens windows."
+)
 FINISH = {"commit": 0.6, "lookups": 0.2, "products": 0.1, "opening": 0.1}
 
 
@@ -71,7 +80,10 @@ def train() -> None:
 @click.option("--held-out", type=EXAMPLES, help="Examples to tell the accuracy on; stay private.")
 @click.option("--out", type=FOLDER, help="Folder of the run.")
 @click.option("--resume", type=FOLDER, help="Go on with the run in this folder.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be trained.")
+@click.option(
+    "--dry-run", is_flag=True, help="Tell cost, and compare one epoch with float32; keep nothing."
+)
+@window_memory_option
 @jobs_option
 @threads_option
 @backend_option
@@ -87,6 +99,7 @@ def run(
     out: Path | None,
     resume: Path | None,
     dry_run: bool,
+    memory: int | None,
     jobs: int,
     threads: int | None,
     backend: str,
@@ -103,16 +116,29 @@ def run(
         owners = load_owners(sets, secrets)
         plan = read_plan(recipe)
         base = load_base(plan.init, init_model, init_secret) if plan.init else None
+        apart = None if held_out is None else read_examples(held_out)
+        if memory is not None:
+            plan = replace(
+                plan, window=fit_window(plan, [data for data, _ in owners], memory, jobs)
+            )
         planned = run_of(plan, owners, base)
+        if apart is not None:  # before anything is written
+            check_held_out(apart, planned.recipe)
         if dry_run:
-            tell({"recipe": planned.recipe.to_json(), "windows": len(planned.ranges())}, as_json)
+            with Bar({"train": 1.0}, quiet=quiet) as bar:
+                found = rehearse(plan, planned, owners, base, apart, bar)
+            tell(
+                {
+                    "recipe": planned.recipe.to_json(),
+                    "estimate": estimate_run(planned, engine).to_plain(),
+                    "one_epoch": found.to_plain(),
+                },
+                as_json,
+            )
             return
         if out is None:
             raise UsageError("give --out FOLDER for the run")
         notes = {SOURCES: sources_of(sets, secrets, base, held_out)}
-        apart = None
-        if held_out is not None:  # before anything is written
-            apart = check_held_out(read_examples(held_out), planned.recipe)
         folder = begin_run(out, engine, planned, owners, notes, base)
         folder.held_out = apart
     with Bar(SHARES, quiet=quiet) as bar:
@@ -153,6 +179,52 @@ def tell(facts: dict[str, Any], as_json: bool) -> None:
         emit_json(facts)
     else:
         show_table(flatten(facts))
+
+
+@train.command()
+@click.argument("recipe", type=FILE)
+@click.option("--data", "sets", type=FILE, multiple=True, required=True, help="A data set, .vdata.")
+@window_memory_option
+@jobs_option
+@threads_option
+@backend_option
+@json_option
+def estimate(
+    recipe: Path,
+    sets: tuple[Path, ...],
+    memory: int | None,
+    jobs: int,
+    threads: int | None,
+    backend: str,
+    as_json: bool,
+) -> None:
+    """Tell time, memory and proof size of a run; needs no secret.
+
+    With --memory a window has as many steps as fit, up to the recipe's.
+    """
+    plan, data = read_plan(recipe), [DataFile.load(path) for path in sets]
+    base = public_base(Commitment.load(plan.init)) if plan.init else None
+    if memory is not None:
+        plan = replace(plan, window=fit_window(plan, data, memory, jobs))
+    planned = run_on(plan, [found.commitment for found in data], base)
+    cost = estimate_run(planned, load_engine(backend, threads=threads))
+    if as_json:
+        emit_json(cost.to_plain())
+        return
+    show_table(
+        [
+            ("network", f"{cost.parameters:,} parameters"),
+            ("windows", f"{cost.windows} of {cost.window} steps, {cost.steps:,} in all"),
+            ("lookups", f"{cost.lookups:,}"),
+            ("committed values", f"{cost.committed_values:,}"),
+            ("time to train", f"about {clock(cost.train_s)}"),
+            ("time to prove", f"about {clock(cost.prove_s)}, in one process"),
+            ("time to verify", f"about {clock(cost.verify_s)}"),
+            ("proof", size(cost.proof_bytes)),
+            ("peak memory", f"about {size(cost.peak_memory_bytes)} in a process that proves"),
+        ],
+        title=f"to train by {recipe.name}",
+    )
 
 
 @train.command()

@@ -10,10 +10,12 @@ from veracity.errors import UsageError
 from veracity.formats.commitment import Commitment
 from veracity.formats.program import NetworkFile
 from veracity.formats.secret import Secret
+from veracity.graph.training import Weights
 from veracity.work.programs import load_network, weights_digest
 from veracity.zkml.training.base import BaseModel
+from veracity.zkml.training.run import Run
 
-__all__ = ["Base", "load_base", "open_base", "public_base"]
+__all__ = ["Base", "first_weights", "load_base", "open_base", "public_base"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Base:
     def public(self) -> BaseModel:
         """What a statement about a run says of it."""
         return public_base(self.commitment)
+
+
+def first_weights(run: Run, base: Base | None) -> Weights:
+    """The weights before the first step: those of the base, or those that the seed gives."""
+    if base is None:
+        return run.start_weights
+    return base.public.weights(run.recipe, base.network.weights)
 
 
 def public_base(commitment: Commitment) -> BaseModel:

@@ -107,6 +107,10 @@ class Plan:
     settle: int = 16
     weights: str = "exact"
 
+    def learning_rate(self, step: int, steps: int) -> float:
+        """The learning rate of one of so many steps, before it becomes an integer."""
+        return self.lr * _share(self.schedule, step, steps)
+
     def recipe(self, examples: int, inputs: int, classes: int) -> Recipe:
         """The integers of this plan on a data set.
 

@@ -29,7 +29,7 @@ from veracity.formats.data import DataFile, DataSecret
 from veracity.formats.training import Checkpoint, RunDescription, WindowFile
 from veracity.graph.training import Step, Weights, train_step
 from veracity.progress import Progress, silent
-from veracity.training.base import Base
+from veracity.training.base import Base, first_weights
 from veracity.training.curves import CURVES, Examples, accuracy_lines, note, step_lines
 from veracity.training.data import require_pair
 from veracity.work.well_formed import require_well_formed
@@ -105,9 +105,7 @@ class RunFolder:
     @property
     def start_weights(self) -> Weights:
         """The first weights."""
-        if self.base is None:
-            return self.run.start_weights
-        return self.base.public.weights(self.run.recipe, self.base.network.weights)
+        return first_weights(self.run, self.base)
 
     @cached_property
     def _examples(self) -> NDArray[np.int16]:

@@ -24,10 +24,12 @@ from veracity.training.data import checked_examples, commit_examples
 from veracity.training.finish import finish_run, save_finished
 from veracity.training.recipe import Plan, layers_of
 from veracity.training.runner import DESCRIPTION, Owners, RunFolder, begin_run, open_run
+from veracity.zkml.training.base import BaseModel
+from veracity.zkml.training.data import DataCommitment
 from veracity.zkml.training.run import Run
 from veracity.zkml.training.state import weight_row_bits
 
-__all__ = ["SGD", "TrainedModel", "run_of", "train"]
+__all__ = ["SGD", "TrainedModel", "run_of", "run_on", "train"]
 
 #: Logarithm of the row length of windows, at least.
 LOG_COLUMNS = 14
@@ -97,14 +99,32 @@ def run_of(plan: Plan, owners: Owners, base: Base | None = None) -> Run:
     """
     if not owners:
         raise UsageError("training needs data; give at least one data set")
-    sets = [data.commitment for data, _ in owners]
+    return run_on(plan, [d.commitment for d, _ in owners], None if base is None else base.public)
+
+
+def run_on(plan: Plan, sets: Sequence[DataCommitment], base: BaseModel | None = None) -> Run:
+    """The same, from what everybody sees of the data.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wanted.
+    sets : sequence of DataCommitment
+        Data, owner after owner.
+    base : BaseModel, optional
+        The model to start from.
+
+    Raises
+    ------
+    UsageError
+        They do not fit together.
+    """
     first, examples = sets[0], sum(d.examples for d in sets)
     recipe = plan.recipe(examples, first.inputs, first.classes)
     block = recipe.settle or 1
     window = min(plan.window, -(-recipe.steps // block) * block)
-    public = None if base is None else base.public
     columns = max(LOG_COLUMNS, weight_row_bits(recipe))
-    run = Run(recipe, tuple(sets), window, columns, plan.beacon, public)
+    run = Run(recipe, tuple(sets), window, columns, plan.beacon, base)
     run.check()
     return run
 

@@ -21,7 +21,7 @@ from veracity.zkml.links import Link, links_of
 from veracity.zkml.model import choose_log_columns, weight_specs
 from veracity.zkml.statement import Execution
 
-__all__ = ["Costs", "OpCosts", "count", "count_links", "count_ops", "model_rows"]
+__all__ = ["Costs", "OpCosts", "count", "count_circuit", "count_links", "count_ops", "model_rows"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,31 @@ def count_links(execution: Execution) -> list[Costs]:
 
 
 def _count(execution: Execution, circuit: Circuit, link: Link) -> Costs:
-    key, transcript = shape_key(execution.log_columns), CountingTranscript()
+    sent = [name for name in link.hands if name not in execution.committed_outputs]
+    rows = sum(execution.boundary_spec(name).rows for name in sent)
+    values = sum(prod(execution.boundary_spec(name).dims) for name in link.hands)
+    weights = [x.shape for name, x in circuit.layouts.items() if name.kind == "weight"]
+    read = sum(prod(s.dims) for s in weights)
+    return count_circuit(circuit, execution.log_columns, read, (values, rows))
+
+
+def count_circuit(
+    circuit: Circuit, log_columns: int, weights: int, handed: tuple[int, int]
+) -> Costs:
+    """Counts of one circuit.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        Public shapes.
+    log_columns : int
+        Logarithm of the row length.
+    weights : int
+        Entries of the weights that it reads.
+    handed : tuple of int
+        Values that it hands over, and rows of these that are part of the proof.
+    """
+    key, transcript = shape_key(log_columns), CountingTranscript()
     earlier = {
         name: Shape(layout.shape.layout(key.log_columns).rows)
         for name, layout in circuit.layouts.items()
@@ -89,19 +113,15 @@ def _count(execution: Execution, circuit: Circuit, link: Link) -> Costs:
     }
     engine = cast(Engine, ShapeEngine())
     equations = verify_circuit(engine, key, circuit, earlier, transcript)
-    sent = [name for name in link.hands if name not in execution.committed_outputs]
-    handed = sum(execution.boundary_spec(name).rows for name in sent)
-    weights = [x.shape for name, x in circuit.layouts.items() if name.kind == "weight"]
     shapes = circuit.witness_shapes()
     return Costs(
-        weights=sum(prod(s.dims) for s in weights),
+        weights=weights,
         lookups=circuit.plan.count(),
-        committed_values=sum(prod(s.dims) for s in shapes)
-        + sum(prod(execution.boundary_spec(name).dims) for name in link.hands),
+        committed_values=sum(prod(s.dims) for s in shapes) + handed[0],
         product_values=sum(prod(d) for d in _product_dims(circuit.relations)),
-        witness_rows=sum(s.layout(key.log_columns).rows for s in shapes) + handed,
+        witness_rows=sum(s.layout(key.log_columns).rows for s in shapes) + handed[1],
         hidden_values=max(len(e.slots) for e in equations),
-        proof_bytes=transcript.position + POINT_BYTES * handed,
+        proof_bytes=transcript.position + POINT_BYTES * handed[1],
     )
 
 
