@@ -9,8 +9,6 @@ from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED
 from veracity.formats.commitment import Commitment
 from veracity.formats.training import TrainingProof
-from veracity.graph.training import Recipe
-from veracity.graph.training.recipe import DECAY_BITS
 from veracity.training.verify import VerifiedTraining, verify_training
 
 __all__ = ["check_training", "tell_trained"]
@@ -74,21 +72,6 @@ def tell_trained(found: VerifiedTraining, as_json: bool) -> None:
     ACCEPTED.show(training_rows(found))
 
 
-def _settled_rows(recipe: Recipe) -> list[tuple[str, object]]:
-    """Momentum, decay and rounded weights, where a recipe has them."""
-    rows: list[tuple[str, object]] = []
-    if recipe.momentum:
-        powers = ", ".join(map(str, recipe.momentum))
-        text = f"{powers} / {1 << recipe.momentum_bits}, rounded every {recipe.settle} steps"
-        rows.append(("momentum", text))
-    if recipe.decays:
-        text = f"in all {sum(recipe.decays)} / 2^{DECAY_BITS}, every {recipe.settle} steps"
-        rows.append(("weight decay", text))
-    if recipe.rounded:
-        rows.append(("weights", "convolutions read rounded ones; updates are exact"))
-    return rows
-
-
 def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
     """A verdict about training as rows of a table."""
     recipe, rates = found.recipe, found.recipe.rates
@@ -107,7 +90,7 @@ def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
             "learning rates",
             f"{min(rates)} to {max(rates)}, in all {sum(rates)} / 2^{recipe.rate_bits}",
         ),
-        *_settled_rows(recipe),
+        *found.variants,
         ("data", "; ".join(names)),
         ("started from", found.init or "weights that a public seed gives"),
         ("beacon", found.beacon.decode("utf-8", "replace") if found.beacon else "none"),
