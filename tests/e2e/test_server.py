@@ -128,8 +128,8 @@ def test_clients_beside_each_other_get_their_own_answers(model: ServedModel, hou
 
 
 def veracity_answer(model: ServedModel, prompt: str) -> list[str]:
-    from veracity.server.delivery import delivered
     from veracity.text.chat import Message
+    from veracity.text.delivery import delivered
 
     ids = model.encode([Message("user", prompt)], chat=False).ids
     table = model.secret.commitment.table

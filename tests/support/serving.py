@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import uvicorn
 from openai import OpenAI
 
 from veracity.server import serve as serving
+from veracity.server.desk import Desk
 from veracity.server.model import ServedModel
 from veracity.server.serve import Listen, Settings
 
@@ -73,7 +73,7 @@ class Running:
 
 @contextmanager
 def running(
-    model: ServedModel, settings: Settings | None = None, **listen: Any
+    model: ServedModel, settings: Settings | None = None, desk: Desk | None = None, **listen: Any
 ) -> Iterator[Running]:
     """Serve for as long as the context lasts; fails where the server does not end."""
     ready = threading.Event()
@@ -91,7 +91,7 @@ def running(
         ready.set()
 
     def work() -> None:
-        serving.serve(model, Listen(port=0, **listen), settings or Settings(), told)
+        serving.serve(model, Listen(port=0, **listen), settings or Settings(), told, desk)
 
     serving._Server = Watched  # type: ignore[misc]
     thread = threading.Thread(target=work, daemon=True)
@@ -108,7 +108,3 @@ def running(
         thread.join(60)
         if thread.is_alive():
             raise RuntimeError("the server does not end")
-
-
-def load(program: Path, secret: Path) -> ServedModel:
-    return ServedModel.load(program, secret)

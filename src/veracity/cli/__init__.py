@@ -19,6 +19,7 @@ os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 #: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
 COMMANDS = {
     "import": "proving.import_",
+    "models": "models.models",
     "calibrate": "proving.calibrate",
     "commit": "proving.commit",
     "estimate": "estimate.estimate",
@@ -28,6 +29,8 @@ COMMANDS = {
     "inspect": "verify.inspect",
     "serve": "serve.serve",
     "api-key": "serve.api_key",
+    "sign": "sign.sign",
+    "receipt": "receipt.receipt",
     "bench": "bench.bench",
     "private": "private.private",
     "completion": "completion.completion",

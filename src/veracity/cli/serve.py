@@ -49,6 +49,18 @@ __all__ = ["api_key", "serve"]
 @click.option(
     "--per-key", default=4, show_default=True, type=click.IntRange(1), help="Requests at a time."
 )
+@click.option("--sign-key", type=FILE, help="The server's key, to sign receipts with (PEM).")
+@click.option("--certificate", type=FILE, help="The publisher's certificate of it.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="Folder for receipts, on a local disk."
+)
+@click.option(
+    "--prove-within",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1, 3650),
+    help="Days in which a proof can be demanded.",
+)
 @threads_option
 @backend_option
 def serve(
@@ -67,6 +79,10 @@ def serve(
     timeout: float,
     rate: int,
     per_key: int,
+    sign_key: Path | None,
+    certificate: Path | None,
+    state: Path | None,
+    prove_within: int,
     threads: int | None,
     backend: str,
 ) -> None:
@@ -74,10 +90,14 @@ def serve(
 
     Every client of OpenAI's chat and completion endpoints works with it: point it at
     http://127.0.0.1:8000/v1. Only what a proof could show is answered: greedy decoding, one message
-    of the user. Without keys and TLS it listens on this machine alone.
+    of the user. Without keys and TLS it listens on this machine alone. With --sign-key,
+    --certificate and --state every answer carries a signed receipt (`veracity sign -h`).
     """
+    if len({sign_key is None, certificate is None, state is None}) == 2:
+        raise UsageError("receipts take all three: --sign-key, --certificate and --state")
     try:
         from veracity.server.app import Limits
+        from veracity.server.desk import open_desk
         from veracity.server.model import ServedModel
         from veracity.server.serve import Listen, Settings
         from veracity.server.serve import serve as run
@@ -96,6 +116,10 @@ def serve(
     model = ServedModel.load(
         program, secret or sibling(program, ".vsec"), name=name, threads=threads, backend=backend
     )
+    desk = None
+    if sign_key is not None and certificate is not None and state is not None:
+        commitment, seconds = model.secret.commitment, prove_within * 86400
+        desk = open_desk(sign_key, certificate, state, commitment, seconds)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
     logging.getLogger("veracity.server").setLevel(logging.INFO)
 
@@ -103,7 +127,7 @@ def serve(
         emit(f"listening at {url}")
         complain(f"model {printable(model.name)}, commitment {model.commitment_digest}")
 
-    run(model, listen, settings, told)
+    run(model, listen, settings, told, desk)
 
 
 @click.command("api-key")

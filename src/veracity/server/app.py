@@ -17,15 +17,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from veracity.errors import RangeError, RequestError
-from veracity.server.delivery import Delivery
+from veracity.server.desk import Answered, Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.http import EventStream, Frame, facts_of, read_body, refusal
 from veracity.server.limits import Doors
 from veracity.server.model import EncodedPrompt, ServedModel
 from veracity.server.openai import DONE, KEEP_ALIVE, Ask, error_body, event, parse
 from veracity.server.replies import Replies
+from veracity.text.delivery import Delivery
 
-__all__ = ["Limits", "Outcome", "make_app"]
+__all__ = ["Limits", "make_app"]
+
+
+#: Always the same, whichever value left its range where.
+REFUSED = RequestError("no answer to this prompt can be proved, so none is given", "prompt_refused")
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,33 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A request that has been let in.
+
+    Attributes
+    ----------
+    owner : str
+        Name of the key that asks.
+    ask : Ask
+        What it wants.
+    prompt : EncodedPrompt
+        What the model reads.
+    most : int
+        Tokens of the answer.
+    replies : Replies
+        The shapes of its reply.
+    """
+
+    owner: str
+    ask: Ask
+    prompt: EncodedPrompt
+    most: int
+    replies: Replies
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """An answer that has ended.
+    """An answer that has ended, or a refusal.
 
     Attributes
     ----------
@@ -58,7 +88,7 @@ class Outcome:
     text : str
         All text that was sent.
     finish : str
-        ``stop`` or ``length``.
+        ``stop``, ``length``, or ``none`` for a refusal.
     stopped : str or None
         ``range`` where a value left its range after some tokens.
     """
@@ -67,6 +97,14 @@ class Outcome:
     text: str
     finish: str
     stopped: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether a value left its range before the first token."""
+        return self.finish == "none"
+
+
+Pieces = AsyncGenerator[str | Outcome | None, None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +115,7 @@ class Service:
     evaluator: Evaluator
     doors: Doors
     limits: Limits
+    desk: Desk | None
     since: int
 
     async def chat(self, request: Request) -> Response:
@@ -98,10 +137,24 @@ class Service:
         self._require_model(request.path_params["name"])
         return JSONResponse(self._described())
 
+    async def receipt(self, request: Request) -> Response:
+        """``GET /v1/receipts/{id}``: for the key that asked, as if there were no others."""
+        owner, ident = self._identify(request), request.path_params["ident"]
+        if self.desk is not None:
+            found = await asyncio.to_thread(self.desk.shelf.get, ident, owner)
+            if found is not None:
+                return Response(found, media_type="application/json")
+        raise RequestError("no such receipt", "not_found", status=404)
+
     async def commitment(self, _request: Request) -> Response:
         """``GET /v1/commitment``: the public ``.vcom`` file."""
         data = self.model.secret.commitment.to_bytes()
         return Response(data, media_type="application/octet-stream")
+
+    async def well_known(self, _request: Request) -> Response:
+        """``GET /.well-known/veracity.json``: what the publisher says of this server."""
+        own = {"commitment": self.model.commitment_digest}
+        return JSONResponse(own if self.desk is None else self.desk.described())
 
     async def health(self, _request: Request) -> Response:
         """``GET /healthz``."""
@@ -126,7 +179,6 @@ class Service:
             )
 
     def _described(self) -> dict[str, Any]:
-        chat = self.model.frame_name(chat=True)
         return {
             "id": self.model.name,
             "object": "model",
@@ -136,19 +188,24 @@ class Service:
                 "commitment": self.model.commitment_digest,
                 "context": self.model.context,
                 "decoding": "greedy",
-                "chat_frame": chat,
+                "chat_frame": self.model.frame_name(chat=True),
+                "receipts": self.desk is not None,
             },
         }
 
     async def _answer(self, request: Request, *, chat: bool) -> Response:
-        name = self._identify(request)
+        owner = self._identify(request)
+        if self.desk is not None:
+            self.desk.require_valid()
         with ExitStack() as stack:
-            stack.enter_context(self.doors.enter(name))
+            stack.enter_context(self.doors.enter(owner))
             body = await read_body(request, self.limits.body, self.limits.body_time)
             ask = parse(body, chat=chat)
             self._require_model(ask.model)
             prompt = await asyncio.to_thread(self.model.encode, ask.messages, chat=chat)
             stack.enter_context(self.evaluator.place())
+            room = self.model.context + 1 - len(prompt.ids)
+            most = min(ask.most or self.limits.tokens, self.limits.tokens, room)
             replies = Replies(
                 chat=chat,
                 ident=("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(16),
@@ -157,30 +214,27 @@ class Service:
                 created=int(time.time()),
                 usage=ask.usage,
             )
-            pieces = self._evaluate(ask, prompt)
+            job = Job(owner, ask, prompt, most, replies)
+            pieces = self._evaluate(job)
             if ask.stream:
-                return await self._streamed(request, pieces, prompt, replies, stack)
+                return await self._streamed(request, pieces, job, stack)
             async with aclosing(pieces):
                 async for piece in pieces:
                     if isinstance(piece, Outcome):
-                        return self._whole(request, piece, prompt, replies)
+                        return await self._whole(request, piece, job)
                     if await request.is_disconnected():
                         break
         return Response(status_code=499)
 
-    async def _evaluate(
-        self, ask: Ask, prompt: EncodedPrompt
-    ) -> AsyncGenerator[str | Outcome | None, None]:
+    async def _evaluate(self, job: Job) -> Pieces:
         """Text as it comes, None after each silence, at last the outcome."""
-        room = self.model.context + 1 - len(prompt.ids)
-        most = min(ask.most or self.limits.tokens, self.limits.tokens, room)
-        commitment = self.model.secret.commitment
-        delivery = Delivery(commitment.table, self.model.stop_ids, ask.stops)
+        table = self.model.secret.commitment.table
+        delivery = Delivery(table, self.model.stop_ids, job.ask.stops)
         ids: list[int] = []
         sent: list[str] = []
         stopped = None
         try:
-            async with aclosing(self.evaluator.answer(prompt.ids, most)) as tokens:
+            async with aclosing(self.evaluator.answer(job.prompt.ids, job.most)) as tokens:
                 async for token in tokens:
                     if token is None:
                         yield None
@@ -192,65 +246,88 @@ class Service:
                         break
         except RangeError:
             if not ids:
-                raise RequestError(
-                    "no answer to this prompt can be proved, so none is given", "prompt_refused"
-                ) from None
+                yield Outcome((), "", "none")
+                return
             stopped = "range"
         sent.append(delivery.end("length"))
         yield sent[-1]
         yield Outcome(tuple(ids), "".join(sent), delivery.finish or "length", stopped)
 
-    def _said(self, outcome: Outcome) -> dict[str, Any]:
-        """What a reply says beside OpenAI's format."""
-        return {"commitment": self.model.commitment_digest, "stopped": outcome.stopped}
-
-    def _whole(
-        self, request: Request, outcome: Outcome, prompt: EncodedPrompt, replies: Replies
-    ) -> Response:
-        counts = (len(prompt.ids), len(outcome.ids))
-        facts_of(request)["tokens"] = list(counts)
-        return JSONResponse(
-            replies.whole(outcome.text, outcome.finish, counts, self._said(outcome))
+    async def _said(self, outcome: Outcome, job: Job) -> dict[str, Any]:
+        """What a reply says beside OpenAI's format; its receipt is on the disk."""
+        said = {"commitment": self.model.commitment_digest, "stopped": outcome.stopped}
+        if self.desk is None:
+            return said
+        answered = Answered(
+            frame=job.prompt.frame,
+            prompt=job.prompt.ids,
+            answer=outcome.ids,
+            text=outcome.text,
+            max_tokens=job.most,
+            stops=job.ask.stops,
+            finish=outcome.finish,
+            stopped=outcome.stopped,
         )
+        file = await asyncio.to_thread(self.desk.issue, answered, job.owner)
+        return {**said, "receipt": file.to_plain()}
+
+    async def _refused(self, outcome: Outcome, job: Job) -> dict[str, Any]:
+        """The one refusal of prompts that leave calibrated ranges, with its receipt."""
+        return {**error_body(REFUSED), "veracity": await self._said(outcome, job)}
+
+    async def _whole(self, request: Request, outcome: Outcome, job: Job) -> Response:
+        counts = (len(job.prompt.ids), len(outcome.ids))
+        facts_of(request)["tokens"] = list(counts)
+        if outcome.refused:
+            facts_of(request)["code"] = REFUSED.code
+            return JSONResponse(await self._refused(outcome, job), status_code=REFUSED.status)
+        said = await self._said(outcome, job)
+        return JSONResponse(job.replies.whole(outcome.text, outcome.finish, counts, said))
 
     async def _streamed(
-        self,
-        request: Request,
-        pieces: AsyncGenerator[str | Outcome | None, None],
-        prompt: EncodedPrompt,
-        replies: Replies,
-        stack: ExitStack,
+        self, request: Request, pieces: Pieces, job: Job, stack: ExitStack
     ) -> Response:
         """A stream; what is refused before anything came is refused as without one."""
         first = await anext(pieces)
+        if isinstance(first, Outcome):
+            return await self._whole(request, first, job)
         release = stack.pop_all()
-
-        async def events() -> AsyncIterator[bytes]:
-            opening = replies.first()
-            if opening is not None:
-                yield event(opening)
-            piece: str | Outcome | None = first
-            try:
-                while not isinstance(piece, Outcome):
-                    if piece is None:
-                        yield KEEP_ALIVE
-                    elif piece:
-                        yield event(replies.piece(piece))
-                    piece = await anext(pieces)
-                facts_of(request)["tokens"] = [len(prompt.ids), len(piece.ids)]
-                yield event(replies.last(piece.finish, self._said(piece)))
-                if replies.usage:
-                    yield event(replies.count(len(prompt.ids), len(piece.ids)))
-                yield DONE
-            except RequestError as error:
-                facts_of(request)["code"] = error.code
-                yield event(error_body(error))
 
         async def close() -> None:
             with release:
                 await pieces.aclose()
 
-        return EventStream(events(), close)
+        return EventStream(self._events(request, first, pieces, job), close)
+
+    async def _events(
+        self, request: Request, first: str | None, pieces: Pieces, job: Job
+    ) -> AsyncIterator[bytes]:
+        replies, facts = job.replies, facts_of(request)
+        opening = replies.first()
+        if opening is not None:
+            yield event(opening)
+        piece: str | Outcome | None = first
+        try:
+            while not isinstance(piece, Outcome):
+                if piece is None:
+                    yield KEEP_ALIVE
+                elif piece:
+                    yield event(replies.piece(piece))
+                piece = await anext(pieces)
+        except RequestError as error:
+            facts["code"] = error.code
+            yield event(error_body(error))
+            return
+        counts = (len(job.prompt.ids), len(piece.ids))
+        facts["tokens"] = list(counts)
+        if piece.refused:
+            facts["code"] = REFUSED.code
+            yield event(await self._refused(piece, job))
+            return
+        yield event(replies.last(piece.finish, await self._said(piece, job)))
+        if replies.usage:
+            yield event(replies.count(*counts))
+        yield DONE
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
@@ -272,6 +349,7 @@ def make_app(
     evaluator: Evaluator,
     doors: Doors,
     limits: Limits,
+    desk: Desk | None = None,
     hosts: frozenset[str] | None = None,
 ) -> Frame:
     """The application.
@@ -286,10 +364,12 @@ def make_app(
         Who may ask.
     limits : Limits
         What a request may take.
+    desk : Desk, optional
+        Where receipts are signed; answers have none where not given.
     hosts : frozenset of str, optional
         Names under which the server may be called; any where not given.
     """
-    service = Service(model, evaluator, doors, limits, int(time.time()))
+    service = Service(model, evaluator, doors, limits, desk, int(time.time()))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -297,12 +377,16 @@ def make_app(
             yield
         finally:
             await asyncio.to_thread(evaluator.stop)
+            if desk is not None:
+                desk.shelf.close()
 
     routes = [
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/completions", service.complete, methods=["POST"]),
         Route("/v1/models", service.models),
         Route("/v1/models/{name:path}", service.one_model),
+        Route("/v1/receipts/{ident}", service.receipt),
+        Route("/.well-known/veracity.json", service.well_known),
         Route("/v1/commitment", service.commitment),
         Route("/v1/responses", service.responses, methods=["GET", "POST"]),
         Route("/healthz", service.health),

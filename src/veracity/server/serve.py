@@ -13,6 +13,7 @@ import uvicorn
 from veracity.codec.files import reason_of, require_private
 from veracity.errors import UsageError
 from veracity.server.app import Limits, make_app
+from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.limits import Doors, read_keys
 from veracity.server.model import ServedModel
@@ -120,7 +121,11 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    model: ServedModel, listen: Listen, settings: Settings, on_listen: Callable[[str], None]
+    model: ServedModel,
+    listen: Listen,
+    settings: Settings,
+    on_listen: Callable[[str], None],
+    desk: Desk | None = None,
 ) -> None:
     """Serve until the process is told to end; running answers are finished then.
 
@@ -134,6 +139,8 @@ def serve(
         How much.
     on_listen : callable
         Told the URL once connections are accepted.
+    desk : Desk, optional
+        Where receipts are signed; answers have none where not given.
 
     Raises
     ------
@@ -146,7 +153,7 @@ def serve(
         model, slots=settings.slots, waiting=settings.waiting, timeout=settings.timeout
     )
     doors = Doors(keys, settings.rate, settings.concurrency)
-    app = make_app(model, evaluator, doors, settings.limits, listen.names)
+    app = make_app(model, evaluator, doors, settings.limits, desk, listen.names)
     config = uvicorn.Config(
         app,
         loop="asyncio",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.mutations import fuzz
-from veracity.server.delivery import Delivery, delivered
+from veracity.text.delivery import Delivery, delivered
 from veracity.text.table import TokenTable
 
 #: Single bytes of characters, whole words, a mark with a name, a mark without bytes.

@@ -1,0 +1,158 @@
+"""`receipt`: what a client does with receipts, and the server's owner with a demand for a proof."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from veracity.cli.display import Bar
+from veracity.cli.errors import EXIT_FALSE, error_facts
+from veracity.cli.inputs import NewFile
+from veracity.cli.options import (
+    FILE,
+    force_option,
+    jobs_option,
+    json_option,
+    memory_option,
+    quiet_option,
+    threads_option,
+)
+from veracity.cli.output import emit, emit_json
+from veracity.cli.printable import quoted
+from veracity.cli.verdict import ACCEPTED, REJECTED
+from veracity.codec import check_target, sibling
+from veracity.errors import UsageError, VerificationError
+from veracity.formats.commitment import Commitment
+from veracity.formats.proof import KIND, Proof
+from veracity.progress import PHASES
+from veracity.proving.prove import load_secret
+from veracity.work.programs import load_program
+
+__all__ = ["receipt"]
+
+#: What a receipt is without a proof, and with one.
+PROMISED = "the server promised a proof of this answer; nothing is proved yet"
+KEPT = "the committed model gives this answer; the promise is kept"
+
+
+@click.group()
+def receipt() -> None:
+    """Check signed receipts of answers; prove what one promises."""
+
+
+@receipt.command()
+@click.argument("receipts", type=FILE, nargs=-1, required=True)
+@click.option("--commitment", required=True, type=FILE, help="The model you trust (.vcom).")
+@click.option("--publisher", required=True, type=FILE, help="Its publisher's public key (PEM).")
+@click.option("--proof", type=FILE, help="The proof of one receipt's answer (.vproof).")
+@json_option
+def check(
+    receipts: tuple[Path, ...],
+    commitment: Path,
+    publisher: Path,
+    proof: Path | None,
+    as_json: bool,
+) -> None:
+    """Check receipts: signatures, hashes, text; a proof of one; or that several agree.
+
+    A receipt is the object `veracity.receipt` of a reply, in a file. The first line is ACCEPTED or
+    REJECTED; exit code 0 and 1. Receipts of one key that say different things of one prompt are
+    fraud.
+    """
+    from veracity.formats.dsse import load_public_key
+    from veracity.formats.receipt import ReceiptFile
+    from veracity.proving.receipts import check_proof, check_receipt, require_no_equivocation
+
+    if proof is not None and len(receipts) != 1:
+        raise UsageError("a proof is of one receipt; give that one")
+    key, pinned = load_public_key(publisher), Commitment.load(commitment)
+    files = [ReceiptFile.load(path) for path in receipts]
+    given = None if proof is None else Proof.load(proof)
+    try:
+        checked = [check_receipt(file, key, pinned) for file in files]
+        require_no_equivocation(checked)
+        if given is not None:
+            check_proof(checked[0], given, pinned)
+    except VerificationError as error:
+        if as_json:
+            facts = error_facts(error, EXIT_FALSE, "receipt check")
+            emit_json({"accepted": False, **facts}, verdict=EXIT_FALSE)
+        else:
+            REJECTED.begin()
+            REJECTED.show([("reason", str(error))])
+        raise click.exceptions.Exit(EXIT_FALSE) from None
+    shown = [_facts(one) for one in checked]
+    verdict = PROMISED if given is None else KEPT
+    if as_json:
+        emit_json({"accepted": True, "verdict": verdict, "receipts": shown})
+        return
+    ACCEPTED.begin()
+    for facts in shown:
+        rows: list[tuple[str, object]] = [(n.replace("_", " "), v) for n, v in facts.items()]
+        ACCEPTED.show([*rows, ("verdict", verdict)])
+
+
+def _facts(checked: Any) -> dict[str, Any]:
+    """A receipt for people."""
+    signed = checked.receipt
+    return {
+        "receipt": signed.ident,
+        "kind": signed.kind,
+        "prompt": quoted(checked.words),
+        "text": quoted(checked.text),
+        "finish": signed.finish if signed.stopped is None else f"{signed.finish} (range)",
+        "signed": str(datetime.fromtimestamp(signed.time, UTC)),
+        "proof_until": str(datetime.fromtimestamp(signed.prove_by, UTC)),
+        "server": quoted(signed.url),
+    }
+
+
+@receipt.command()
+@click.argument("path", metavar="RECEIPT", type=FILE)
+@click.argument("program", type=FILE)
+@click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
+@click.option("--publisher", required=True, type=FILE, help="The publisher's public key (PEM).")
+@click.option("--out", type=NewFile(), help="Where to write [default: RECEIPT with .vproof].")
+@force_option
+@memory_option
+@jobs_option
+@threads_option
+@quiet_option
+def prove(
+    path: Path,
+    program: Path,
+    secret: Path | None,
+    publisher: Path,
+    out: Path | None,
+    force: bool,
+    memory: int | None,
+    jobs: int,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Keep the promise of a receipt: prove exactly its answer."""
+    from veracity.formats.dsse import load_public_key
+    from veracity.formats.receipt import ReceiptFile
+    from veracity.proving.receipts import check_receipt, prove_receipt
+
+    opening = secret or sibling(program, ".vsec")
+    target = out or sibling(path, ".vproof", (".json",))
+    check_target(target, KIND, reads=[path, program, opening, publisher], force=force)
+    opened = load_secret(opening)
+    key = load_public_key(publisher)
+    checked = check_receipt(ReceiptFile.load(path), key, opened.commitment)
+    with Bar(PHASES, quiet=quiet) as bar:
+        proof = prove_receipt(
+            checked,
+            load_program(program),
+            opened,
+            memory=memory,
+            jobs=jobs,
+            threads=threads,
+            progress=bar,
+        )
+        proof.save(target)
+    emit(f"written {target}")

@@ -1,0 +1,337 @@
+"""Receipts of answers, certificates of the keys that sign them, and the file a client keeps.
+
+A receipt's payload is canonical JSON. It holds salted hashes of the token ids of prompt and answer
+and of the text that was sent; ids and salts stand beside it, in the client's file only, so that a
+list of receipts tells nothing about what was asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from veracity.codec import canonical_json, parse_json, read_file
+from veracity.codec.files import Source, name_of
+from veracity.errors import FormatError
+from veracity.formats.dsse import Envelope
+
+__all__ = [
+    "CERTIFICATE_TYPE",
+    "RECEIPT_TYPE",
+    "KeyCertificate",
+    "Opening",
+    "Receipt",
+    "ReceiptFile",
+    "salted",
+]
+
+RECEIPT_TYPE = "application/vnd.veracity.receipt+json"
+CERTIFICATE_TYPE = "application/vnd.veracity.server-key+json"
+VERSION = 1
+SALT_BYTES = 16
+MAX_IDS = 1 << 20
+MAX_TEXTS, MAX_CHARACTERS = 4, 256
+MAX_FILE = 1 << 24
+MAX_TIME = 1 << 53
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+def salted(what: str, salt: bytes, content: bytes) -> str:
+    """A hash that shows nothing without its salt, hexadecimal.
+
+    Parameters
+    ----------
+    what : str
+        ``prompt``, ``answer`` or ``text``.
+    salt : bytes
+        16 random bytes, used once.
+    content : bytes
+        Token ids, 4 bytes each, little endian; or UTF-8.
+    """
+    domain = b"veracity receipt 1\0" + what.encode("ascii") + b"\0"
+    return hashlib.sha256(domain + salt + content).hexdigest()
+
+
+def packed(ids: tuple[int, ...]) -> bytes:
+    """Token ids as they are hashed."""
+    return b"".join(i.to_bytes(4, "little") for i in ids)
+
+
+def _hex(length: int) -> Callable[[object], bool]:
+    return lambda v: isinstance(v, str) and len(v) == length and _HEX.fullmatch(v) is not None
+
+
+def _one_of(*values: object) -> Callable[[object], bool]:
+    return lambda v: any(v is w or (isinstance(v, str) and v == w) for w in values)
+
+
+def _whole(least: int, most: int) -> Callable[[object], bool]:
+    return lambda v: type(v) is int and least <= v <= most
+
+
+def _string(most: int) -> Callable[[object], bool]:
+    return lambda v: isinstance(v, str) and len(v) <= most
+
+
+def _strings(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MAX_TEXTS
+        and all(isinstance(v, str) and 1 <= len(v) <= MAX_CHARACTERS for v in value)
+    )
+
+
+def _checked(value: object, rules: Mapping[str, Callable[[object], bool]], where: str) -> Any:
+    """A copy of an object with exactly these fields, each as its rule says."""
+    if not isinstance(value, dict) or value.keys() != rules.keys():
+        raise FormatError(where, f"must have exactly the fields {', '.join(rules)}")
+    for name, accepts in rules.items():
+        if not accepts(value[name]):
+            raise FormatError(where, f"{name!r} is out of bounds")
+    return dict(value)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a server promises of one answer: that a proof of it exists and will be made if asked.
+
+    Attributes
+    ----------
+    ident : str
+        128 random bits, hexadecimal.
+    kind : str
+        ``answer``, or ``refused`` where a value left its range before the first token.
+    commitment, program, tokenizer : str
+        Digests of the committed model and its parts.
+    frame : str
+        What stands around the user's words, ``chat`` or ``raw``; pinned by the commitment.
+    rule : str
+        How tokens are chosen: ``greedy``.
+    max_tokens : int
+        Most tokens of the answer.
+    stops : tuple of str
+        Texts that end it, and are not sent.
+    prompt, answer, text : str
+        Salted hashes of token ids of prompt and answer, and of the text that was sent.
+    finish : str
+        ``stop`` or ``length``; ``none`` for a refusal.
+    stopped : str or None
+        ``range`` where a value left its range after some tokens.
+    time, prove_by : int
+        When it was signed (a claim) and until when a proof can be demanded; seconds since 1970.
+    retention : int
+        Seconds for which the server keeps token ids.
+    url : str
+        Where to ask.
+    """
+
+    ident: str
+    kind: str
+    commitment: str
+    program: str
+    tokenizer: str
+    frame: str
+    rule: str
+    max_tokens: int
+    stops: tuple[str, ...]
+    prompt: str
+    answer: str
+    text: str
+    finish: str
+    stopped: str | None
+    time: int
+    prove_by: int
+    retention: int
+    url: str
+
+    def to_bytes(self) -> bytes:
+        """The payload that is signed."""
+        return canonical_json({**asdict(self), "stops": list(self.stops), "version": VERSION})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "receipt") -> Receipt:
+        """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
+        value = _checked(parse_json(data, where), _RECEIPT, where)
+        del value["version"]
+        return cls(**{**value, "stops": tuple(value["stops"])})
+
+
+_RECEIPT: dict[str, Callable[[object], bool]] = {
+    "ident": _hex(32),
+    "kind": _one_of("answer", "refused"),
+    **dict.fromkeys(("commitment", "program", "tokenizer"), _hex(64)),
+    "frame": _one_of("chat", "raw"),
+    "rule": _one_of("greedy"),
+    "max_tokens": _whole(1, MAX_IDS),
+    "stops": _strings,
+    **dict.fromkeys(("prompt", "answer", "text"), _hex(64)),
+    "finish": _one_of("stop", "length", "none"),
+    "stopped": _one_of("range", None),
+    **dict.fromkeys(("time", "prove_by", "retention"), _whole(0, MAX_TIME)),
+    "url": _string(2048),
+    "version": _whole(VERSION, VERSION),
+}
+
+
+@dataclass(frozen=True)
+class KeyCertificate:
+    """The publisher's word that a server's key may sign receipts for a model.
+
+    Attributes
+    ----------
+    key : str
+        The 32 bytes of the server's public key, hexadecimal.
+    commitment : str
+        Digest of the committed model.
+    url : str
+        Where the server is.
+    not_before, not_after : int
+        Seconds since 1970; a receipt counts if its time lies between.
+    """
+
+    key: str
+    commitment: str
+    url: str
+    not_before: int
+    not_after: int
+
+    def to_bytes(self) -> bytes:
+        """The payload that is signed."""
+        return canonical_json({**asdict(self), "version": VERSION})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "certificate") -> KeyCertificate:
+        """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
+        value = _checked(parse_json(data, where), _CERTIFICATE, where)
+        del value["version"]
+        return cls(**value)
+
+
+_CERTIFICATE: dict[str, Callable[[object], bool]] = {
+    "key": _hex(64),
+    "commitment": _hex(64),
+    "url": _string(2048),
+    "not_before": _whole(0, MAX_TIME),
+    "not_after": _whole(0, MAX_TIME),
+    "version": _whole(VERSION, VERSION),
+}
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the hashes of a receipt are of; its client's alone.
+
+    Attributes
+    ----------
+    prompt_ids, answer_ids : tuple of int
+        Token ids; a refusal has no answer.
+    prompt_salt, answer_salt, text_salt : str
+        16 bytes each, hexadecimal.
+    """
+
+    prompt_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+    prompt_salt: str
+    answer_salt: str
+    text_salt: str
+
+    @classmethod
+    def fresh(cls, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Opening:
+        """With new salts."""
+        return cls(prompt, answer, *(os.urandom(SALT_BYTES).hex() for _ in range(3)))
+
+    def hashes(self, text: str) -> dict[str, str]:
+        """The hashes of prompt, answer and text, by the receipt's names for them."""
+        contents = {
+            "prompt": (self.prompt_salt, packed(self.prompt_ids)),
+            "answer": (self.answer_salt, packed(self.answer_ids)),
+            "text": (self.text_salt, text.encode("utf-8")),
+        }
+        return {n: salted(n, bytes.fromhex(salt), c) for n, (salt, c) in contents.items()}
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        ids = {"prompt_ids": list(self.prompt_ids), "answer_ids": list(self.answer_ids)}
+        return {**asdict(self), **ids}
+
+    @classmethod
+    def from_plain(cls, value: object, where: str) -> Opening:
+        """Inverse of :meth:`to_plain`; raises :class:`FormatError`."""
+        found = _checked(value, _OPENING, where)
+        ids: dict[str, Any] = {n: tuple(found.pop(n)) for n in ("prompt_ids", "answer_ids")}
+        return cls(**ids, **found)
+
+
+def _ids(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MAX_IDS
+        and all(type(i) is int and 0 <= i < 1 << 32 for i in value)
+    )
+
+
+_OPENING: dict[str, Callable[[object], bool]] = {
+    f.name: _ids if f.name.endswith("ids") else _hex(2 * SALT_BYTES) for f in fields(Opening)
+}
+
+
+@dataclass(frozen=True)
+class ReceiptFile:
+    """What a client keeps: the signed receipt, the certificate of its key, the opening."""
+
+    receipt: Envelope
+    certificate: Envelope
+    opening: Opening
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "certificate": self.certificate.to_plain(),
+            "opening": self.opening.to_plain(),
+            "receipt": self.receipt.to_plain(),
+        }
+
+    def to_bytes(self) -> bytes:
+        """The content of a file."""
+        return json.dumps(self.to_plain(), sort_keys=True, indent=1).encode("ascii") + b"\n"
+
+    @classmethod
+    def from_plain(cls, value: object, where: str = "receipt") -> ReceiptFile:
+        """Inverse of :meth:`to_plain`; raises :class:`FormatError`."""
+        if not isinstance(value, dict) or value.keys() != {"certificate", "opening", "receipt"}:
+            raise FormatError(where, "needs exactly 'certificate', 'opening' and 'receipt'")
+        return cls(
+            Envelope.from_plain(value["receipt"], where),
+            Envelope.from_plain(value["certificate"], f"{where}, certificate"),
+            Opening.from_plain(value["opening"], f"{where}, opening"),
+        )
+
+    @classmethod
+    def load(cls, source: Source) -> ReceiptFile:
+        """Read a client's file; raises :class:`FormatError` or :class:`UsageError`."""
+        where = name_of(source, "receipt")
+        return cls.from_plain(json_of(read_file(source, MAX_FILE, "receipt"), where), where)
+
+
+def json_of(data: bytes, where: str) -> object:
+    """JSON however it is spaced; a name that is given twice is refused.
+
+    Raises
+    ------
+    FormatError
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) != len(pairs):
+            raise FormatError(where, "a name is given twice")
+        return dict(pairs)
+
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise FormatError(where, "no JSON") from None

@@ -1,0 +1,280 @@
+"""Checking receipts: signed by whom, of what, kept or broken.
+
+A valid receipt is a promise. It becomes a fact with a proof of the same tokens, and evidence of
+fraud with a proof, or a second receipt of the same key, of another answer to the same prompt:
+decoding is greedy, so of two true answers one begins the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from veracity.errors import UsageError, VerificationError
+from veracity.formats.commitment import Commitment
+from veracity.formats.dsse import public_key_of
+from veracity.formats.program import ProgramFile
+from veracity.formats.proof import Proof
+from veracity.formats.receipt import (
+    CERTIFICATE_TYPE,
+    RECEIPT_TYPE,
+    KeyCertificate,
+    Opening,
+    Receipt,
+    ReceiptFile,
+)
+from veracity.formats.secret import Secret
+from veracity.lm.text_decoder import context_of, vocabulary_of
+from veracity.progress import Progress, silent
+from veracity.proving.prove import check_pair, prove_tokens
+from veracity.proving.verify import verify
+from veracity.text.delivery import Delivery
+
+__all__ = [
+    "CheckedReceipt",
+    "check_certificate",
+    "check_proof",
+    "check_receipt",
+    "prove_receipt",
+    "require_no_equivocation",
+]
+
+
+@dataclass(frozen=True)
+class CheckedReceipt:
+    """A receipt that its publisher's server signed, opened.
+
+    Attributes
+    ----------
+    receipt : Receipt
+        What was signed.
+    certificate : KeyCertificate
+        Of the key that signed it.
+    opening : Opening
+        Token ids.
+    words, text : str
+        The user's words, and the text that was sent.
+    """
+
+    receipt: Receipt
+    certificate: KeyCertificate
+    opening: Opening
+    words: str
+    text: str
+
+
+def check_certificate(
+    file: ReceiptFile, publisher: Ed25519PublicKey, commitment: Commitment
+) -> tuple[KeyCertificate, Ed25519PublicKey]:
+    """The certificate of a receipt's key, and the key.
+
+    Parameters
+    ----------
+    file : ReceiptFile
+        What the client has.
+    publisher : Ed25519PublicKey
+        The key that the client trusts to speak for the model's publisher.
+    commitment : Commitment
+        The model that the client trusts to be the right one.
+
+    Raises
+    ------
+    VerificationError
+        The publisher did not certify this key for this model.
+    FormatError
+        The certificate does not parse.
+    """
+    certificate = KeyCertificate.from_bytes(file.certificate.verify(publisher, CERTIFICATE_TYPE))
+    if certificate.commitment != commitment.digest:
+        raise VerificationError("the server's key is certified for another model", "certificate")
+    return certificate, public_key_of(bytes.fromhex(certificate.key), "certificate")
+
+
+def check_receipt(
+    file: ReceiptFile, publisher: Ed25519PublicKey, commitment: Commitment
+) -> CheckedReceipt:
+    """Check a receipt, as far as that goes without a proof.
+
+    Parameters
+    ----------
+    file : ReceiptFile
+        What the client has.
+    publisher : Ed25519PublicKey
+        The key that the client trusts to speak for the model's publisher.
+    commitment : Commitment
+        The model that the client trusts to be the right one.
+
+    Raises
+    ------
+    VerificationError
+        It is not what the server signed, or promises nothing.
+    FormatError
+        A part does not parse.
+    """
+    certificate, key = check_certificate(file, publisher, commitment)
+    receipt = Receipt.from_bytes(file.receipt.verify(key, RECEIPT_TYPE))
+    _require_promise(receipt, certificate, commitment)
+    opening, program = file.opening, commitment.program
+    ids = (*opening.prompt_ids, *opening.answer_ids)
+    if any(token >= vocabulary_of(program) for token in ids):
+        raise VerificationError("a token id is outside the vocabulary", "receipt")
+    if not opening.prompt_ids or len(ids) > context_of(program) + 1:
+        raise VerificationError("no such prompt and answer fit the model's context", "receipt")
+    text = _text(receipt, opening, commitment)
+    stated = {"prompt": receipt.prompt, "answer": receipt.answer, "text": receipt.text}
+    for name, digest in opening.hashes(text).items():
+        if digest != stated[name]:
+            raise VerificationError(f"the {name} is not the one that was signed", "receipt")
+    frame = commitment.metadata.frames.get(receipt.frame)
+    if frame is None:
+        raise VerificationError(f"the model has no {receipt.frame} template", "receipt")
+    words = frame.words(opening.prompt_ids, commitment.table)
+    return CheckedReceipt(receipt, certificate, opening, words, text)
+
+
+def _require_promise(receipt: Receipt, certificate: KeyCertificate, commitment: Commitment) -> None:
+    """What was signed is about this model, under this certificate, and can be held to."""
+    metadata = commitment.metadata
+    stated = (receipt.commitment, receipt.program, receipt.tokenizer)
+    if stated != (commitment.digest, metadata.program_digest, metadata.tokenizer_digest):
+        raise VerificationError("the receipt is about another model", "receipt")
+    if not certificate.not_before <= receipt.time <= certificate.not_after:
+        raise VerificationError("the key was not certified when the receipt was signed", "receipt")
+    if receipt.url != certificate.url:
+        raise VerificationError("the receipt names another server than its certificate", "receipt")
+    if receipt.prove_by < receipt.time:
+        raise VerificationError("the time for a proof ended before it began", "receipt")
+    refused = receipt.kind == "refused"
+    if refused != (receipt.finish == "none") or (refused and receipt.stopped is not None):
+        raise VerificationError("the receipt contradicts itself", "receipt")
+
+
+def _text(receipt: Receipt, opening: Opening, commitment: Commitment) -> str:
+    """The text that the answer's ids stand for, ended as the receipt says."""
+    answer = opening.answer_ids
+    if receipt.kind == "refused":
+        if answer:
+            raise VerificationError("a refusal with an answer", "receipt")
+        return ""
+    if not 1 <= len(answer) <= receipt.max_tokens:
+        raise VerificationError("more or fewer tokens than may be", "receipt")
+    delivery = Delivery(commitment.table, frozenset(commitment.metadata.stop_ids), receipt.stops)
+    parts = []
+    for token in answer:
+        if delivery.finish is not None:
+            raise VerificationError("the answer goes on after what ends it", "receipt")
+        parts.append(delivery.push(token))
+    ended = delivery.finish is not None
+    parts.append(delivery.end("length"))
+    if (delivery.finish, ended and receipt.stopped is not None) != (receipt.finish, False):
+        raise VerificationError("the answer did not end as the receipt says", "receipt")
+    if delivery.finish == "length" and receipt.stopped is None:
+        room = context_of(commitment.program) + 1 - len(opening.prompt_ids)
+        if len(answer) != min(receipt.max_tokens, room):
+            raise VerificationError("the answer was cut before its end", "receipt")
+    return "".join(parts)
+
+
+def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -> None:
+    """Check that a proof keeps a receipt's promise.
+
+    Parameters
+    ----------
+    checked : CheckedReceipt
+        The receipt.
+    proof : Proof
+        What the server gave for it.
+    commitment : Commitment
+        The model.
+
+    Raises
+    ------
+    VerificationError
+        The proof is false, of something else, or shows that the receipt lies.
+    """
+    verify(proof, commitment)
+    opening = checked.opening
+    if proof.prompt != opening.prompt_ids or proof.frame != checked.receipt.frame:
+        raise VerificationError("the proof is true, but of another prompt", "receipt")
+    shared = min(len(proof.answer), len(opening.answer_ids))
+    if proof.answer[:shared] != opening.answer_ids[:shared]:
+        raise VerificationError(
+            "FRAUD: the committed model gives another answer than the receipt says; "
+            "receipt and proof together show it to anybody",
+            "receipt",
+        )
+    if shared < len(opening.answer_ids):
+        raise VerificationError("the proof covers a part of the answer only", "receipt")
+
+
+def require_no_equivocation(receipts: list[CheckedReceipt]) -> None:
+    """Raise :class:`VerificationError` where two receipts cannot both be true."""
+    for one, other in combinations(receipts, 2):
+        same = all(
+            getattr(one.receipt, name) == getattr(other.receipt, name)
+            for name in ("commitment", "frame", "rule")
+        )
+        if not same or one.opening.prompt_ids != other.opening.prompt_ids:
+            continue
+        a, b = one.opening.answer_ids, other.opening.answer_ids
+        kinds = {one.receipt.kind, other.receipt.kind}
+        shared = min(len(a), len(b))
+        if len(kinds) == 2 or a[:shared] != b[:shared]:
+            raise VerificationError(
+                f"FRAUD: receipts {one.receipt.ident} and {other.receipt.ident} say different "
+                "things of one prompt; both together show it to anybody",
+                "receipt",
+            )
+
+
+def prove_receipt(
+    checked: CheckedReceipt,
+    loaded: ProgramFile,
+    opened: Secret,
+    *,
+    memory: int | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Proof:
+    """Keep a receipt's promise: prove its answer.
+
+    Parameters
+    ----------
+    checked : CheckedReceipt
+        The receipt.
+    loaded : ProgramFile
+        The calibrated model.
+    opened : Secret
+        Its commitment's secret.
+    memory : int, optional
+        Bytes that all processes together may occupy.
+    jobs : int
+        Processes that prove side by side.
+    threads : int, optional
+        Threads of all processes together; all cores by default.
+    progress : Progress
+        Called as the work advances.
+
+    Raises
+    ------
+    UsageError
+        Program and secret do not belong together, or the receipt is of a refusal.
+    """
+    if checked.receipt.kind == "refused":
+        raise UsageError("a refusal promises no proof")
+    check_pair(loaded, opened)
+    return prove_tokens(
+        loaded,
+        opened,
+        list(checked.opening.prompt_ids),
+        list(checked.opening.answer_ids),
+        checked.receipt.frame,
+        context=f"receipt {checked.receipt.ident}",
+        memory=memory,
+        jobs=jobs,
+        threads=threads,
+        progress=progress,
+    )
