@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-models bench-onnx help env demo demo-accuracy demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
+.PHONY: bench-models bench-onnx help env demo data-lce demo-accuracy demo-vision demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -62,6 +62,20 @@ build/data/fashion-mnist:
 
 demo-training: env $(FASHION) ## data, training, a model and an answer, all proved: Fashion-MNIST (minutes)
 	$(PY) examples/demo_training.py --dir build/demo-training --data $(FASHION)
+
+build/data/coffee.png: | env
+	@mkdir -p build/data/unpacked
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/data scikit-image==0.25.2
+	cd build/data/unpacked && $(CURDIR)/$(PY) -m zipfile -e ../scikit_image-*.whl .
+	cp build/data/unpacked/skimage/data/coffee.png $@
+
+demo-vision: env build/data/coffee.png ## a photograph enhanced, proved and verified (under two minutes)
+	$(PY) examples/demo_vision.py --dir build/demo-vision --photograph build/data/coffee.png
+
+data-lce: ## the photographs that the weights of `enhance` were trained on, from a Debian package
+	@mkdir -p build/data
+	cd build/data && apt-get download lomiri-wallpapers-16.04
+	dpkg-deb -x build/data/lomiri-wallpapers-16.04_*.deb build/data/lomiri
 
 demo-accuracy: env $(FASHION) ## a CNN, its right answers to 1,000 pictures proved: Fashion-MNIST (minutes)
 	$(PY) examples/demo_accuracy.py --dir build/demo-accuracy --data $(FASHION)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from tests.support.lce_floats import enhance, enlarge
-from veracity.frontends.lce import network_for, shipped_weights
+from veracity.frontends.lce import LARGEST_TILE, network_for, shipped_weights
 from veracity.vision import run
 
 Floats = np.ndarray
@@ -75,16 +76,16 @@ def vdsr(path: Path) -> Callable[[Floats], Floats]:
     """The network of the paper on the luma of a bicubic enlargement."""
     from safetensors.numpy import load_file
 
-    kernels = [k for k in load_file(path).values() if k.ndim == 4]
-    names = sorted(n for n, k in load_file(path).items() if k.ndim == 4)
-    named = load_file(path)
-    inner = [named[n] for n in names if named[n].shape[:2] == (64, 64)]
-    first = next(k for k in kernels if k.shape[1] == 1)
-    last = next(k for k in kernels if k.shape[0] == 1)
+    found = {n: k for n, k in load_file(path).items() if k.ndim == 4}
+    inner = [n for n, k in found.items() if k.shape[:2] == (64, 64)]
+    inner.sort(key=lambda n: [int(part) for part in re.findall(r"\d+", n)])
+    first = next(k for k in found.values() if k.shape[1] == 1)
+    last = next(k for k in found.values() if k.shape[0] == 1)
+    layers = [first, *(found[n] for n in inner), last]
 
     def apply(y: Floats) -> Floats:
         x = y[None]
-        for i, k in enumerate([first, *inner, last]):
+        for i, k in enumerate(layers):
             p = np.pad(x, ((0, 0), (1, 1), (1, 1)))
             n, m = x.shape[1:]
             x = sum(
@@ -92,7 +93,7 @@ def vdsr(path: Path) -> Callable[[Floats], Floats]:
                 for u in range(3)
                 for v in range(3)
             )
-            x = np.maximum(x, 0) if i < len(inner) + 1 else x
+            x = np.maximum(x, 0) if i < len(layers) - 1 else x
         return y + x[0]
 
     return apply
@@ -184,17 +185,21 @@ def _shares(weights: Mapping[str, Floats], low: Floats) -> Floats:
 
 
 def _integers(weights: Mapping[str, Floats], low: Floats, truth: Floats) -> dict[str, float]:
-    """The program on the picture as one tile or several, and the floats beside it."""
-    levels = np.round(low * 255).astype(np.int64)
-    side = max(levels.shape[1:])
-    network = network_for(*levels.shape[1:], min(side, 128), floats=weights)
-    whole = run(network, {"picture": levels})["enlarged"]
+    """The program on the middle of a picture, as one tile, and the floats on the same."""
+    at = [max(0, (n - LARGEST_TILE) // 2) for n in low.shape[1:]]
+    rows, columns = (slice(a, a + LARGEST_TILE) for a in at)
+    low, truth = low[:, rows, columns], truth[:, _doubled(rows), _doubled(columns)]
+    network = network_for(*low.shape[1:], LARGEST_TILE, floats=weights)
+    made = run(network, {"picture": np.round(low * 255).astype(np.int64)})["enlarged"]
     exact = np.clip(enhance(weights, low)[0] * 255, 0, 255)
     return {
-        "program": psnr(whole / 255, truth),
-        "program_less_floats_db": psnr(whole / 255, truth) - psnr(exact / 255, truth),
-        "largest_difference_levels": float(np.abs(whole - exact).max()),
+        "program_less_floats_db": psnr(made / 255, truth) - psnr(exact / 255, truth),
+        "largest_difference_levels": float(np.abs(made - exact).max()),
     }
+
+
+def _doubled(part: slice) -> slice:
+    return slice(2 * part.start, 2 * part.stop)
 
 
 if __name__ == "__main__":

@@ -89,3 +89,11 @@ def test_what_cannot_be(folder: Path) -> None:
         ("-i", folder / "in" / "notes.txt", "-o", out),
     ):
         assert veracity("enhance", *arguments).exit_code == 2, arguments
+
+
+def test_the_measured_network() -> None:
+    facts = json.loads(done("bench", "lce", "--tile", "16", "--json", "-q").stdout)
+    assert facts["workload"] == "lce"
+    assert facts["parameters"] == 89812
+    assert facts["proof_bytes"] > 0
+    assert facts["verify_s"] > 0

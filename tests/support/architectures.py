@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +17,46 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["COLUMNS", "IDS", "PATH", "cases", "logits_of", "tensors", "write_folder"]
+from veracity import calibrate, commit, import_model, verify
+from veracity.formats.program import load_program_file
+from veracity.frontends.gguf_table import ROWS
+from veracity.lm.generate import generate
+from veracity.lm.text_decoder import logits
+from veracity.proving.prove import prove_tokens
+from veracity.work.programs import integer_program
+
+__all__ = [
+    "COLUMNS",
+    "IDS",
+    "PATH",
+    "cases",
+    "logits_of",
+    "readme_rows",
+    "tensors",
+    "tried",
+    "write_folder",
+]
 
 PATH = Path(__file__).parents[1] / "vectors" / "architectures.json"
+TABLE = Path(__file__).parents[2] / "src" / "veracity" / "data" / "models.json"
+#: What people know of an architecture: models of it, and its name in GGUF.
+KNOWN = {
+    "arcee": ("AFM 4.5B", "arcee"), "bloom": ("BLOOM, BLOOMZ", "bloom"),
+    "codegen": ("CodeGen", ""), "cohere": ("Command R, Aya", "command-r"),
+    "ernie4_5": ("ERNIE 4.5 0.3B", "ernie4_5"), "falcon": ("Falcon 7B, 40B", "falcon"),
+    "gemma": ("Gemma 1", "gemma"), "gemma2": ("Gemma 2", "gemma2"),
+    "gemma3_text": ("Gemma 3 270M, 1B", "gemma3"), "glm": ("GLM-4 9B, GLM-Edge", ""),
+    "glm4": ("GLM-4 0414", "glm4"), "gpt2": ("GPT-2, DistilGPT-2", "gpt2"),
+    "gpt_neo": ("GPT-Neo, TinyStories", ""), "gpt_neox": ("Pythia, GPT-NeoX", "gptneox"),
+    "gptj": ("GPT-J", ""), "granite": ("Granite 3", "granite"), "helium": ("Helium", ""),
+    "llama": ("LLaMA 1 to 3.3, SmolLM 1 and 2, TinyLlama, Yi", "llama"),
+    "ministral": ("Ministral", ""), "mistral": ("Mistral 7B, Nemo", "llama"),
+    "olmo": ("OLMo 1", "olmo"), "olmo2": ("OLMo 2", "olmo2"), "opt": ("OPT, but for 350M", ""),
+    "phi": ("Phi 1, 1.5, 2", "phi2"), "phi3": ("Phi 3, 3.5, 4", "phi3"),
+    "qwen2": ("Qwen 2, 2.5, QwQ", "qwen2"), "qwen3": ("Qwen 3 0.6B to 32B", "qwen3"),
+    "seed_oss": ("Seed-OSS 36B", "seed_oss"), "smollm3": ("SmolLM3", "smollm3"),
+    "stablelm": ("StableLM 1.6B, 3B", "stablelm"), "starcoder2": ("StarCoder 2", "starcoder2"),
+}  # fmt: skip
 #: The tokens that logits belong to.
 IDS = [int(i) for i in np.random.default_rng(9).integers(0, 256, 20)]
 #: The columns of logits that are kept.
@@ -62,3 +100,65 @@ def write_folder(folder: Path, case: dict[str, Any]) -> None:
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     library.decoder = decoders.ByteLevel()
     library.save(str(folder / "tokenizer.json"))
+
+
+def tried(name: str, folder: Path) -> dict[str, Any]:
+    """One case from import to verification."""
+    case = cases()[name]
+    write_folder(folder / "model", case)
+    imported = import_model(folder / "model", folder / "m.vprog")
+    exact = imported.model.logits(IDS)
+    calibrate(folder / "m.vprog")
+    model = load_program_file(folder / "m.vprog")
+    ours = logits(integer_program(model), model.weights, IDS)
+    prompt = model.encode("abcdef")
+    answer = generate(integer_program(model), model.weights, prompt, 3, model.stop_ids)
+    secret = commit(folder / "m.vprog")[1]
+    found = verify(prove_tokens(model, secret, prompt, answer, "raw"), secret.commitment)
+    return {
+        "difference": float(np.abs(exact[:, COLUMNS] - logits_of(case)).max()),
+        "agreement": float((exact.argmax(axis=1) == ours.argmax(axis=1)).mean()),
+        "verified": found.answer_tokens == len(answer),
+    }
+
+
+def table(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each architecture: the worst of its cases."""
+    rows = []
+    for kind, (models, gguf) in sorted(KNOWN.items()):
+        own = [r for n, r in results.items() if cases()[n]["config"]["model_type"] == kind]
+        if gguf and gguf not in ROWS:
+            raise ValueError(f"{gguf} is no row")
+        rows.append(
+            {
+                "model_type": kind, "models": models, "gguf": gguf, "cases": len(own),
+                "difference": f"{max(r['difference'] for r in own):.0e}",
+                "agreement": round(min(r["agreement"] for r in own), 2),
+                "verified": all(r["verified"] for r in own),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def readme_rows(rows: list[dict[str, Any]]) -> list[str]:
+    """The README's table."""
+    out = ["| `model_type` | models | GGUF | largest difference of logits |", "|---|---|---|---|"]
+    for row in rows:
+        gguf = f"`{row['gguf']}`" if row["gguf"] else ""
+        out.append(f"| `{row['model_type']}` | {row['models']} | {gguf} | {row['difference']} |")
+    return out
+
+
+def main() -> None:
+    """Try all and write the table that the package shows."""
+    results = {}
+    for name in cases():
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = tried(name, Path(folder))
+            print(name, results[name], flush=True)
+    lines = ",\n".join(json.dumps(row) for row in table(results))
+    TABLE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -211,6 +211,20 @@ def small_model(
     return Example(program, weights, tokens, prompt)
 
 
+def with_rotations(example: Example) -> Example:
+    """The same model with frequencies of its own for every pair in place of a rotary base."""
+
+    def rotation(op: Any) -> Any:
+        if not isinstance(op, Rope):
+            return op
+        turning = tuple((1 << 47) // (3 * i + 2) for i in range(op.head_dim // 2))
+        rest = {k: v for k, v in vars(op).items() if k != "base"}
+        return Rotation(**rest, frequencies=turning)
+
+    program = replace(example.program, ops=tuple(rotation(op) for op in example.program.ops))
+    return replace(example, program=program)
+
+
 def claim(example: Example, tokens: Sequence[int] | None = None, **rest: Any) -> Statement:
     """The statement that an example's program answers so; by default what it really does."""
     length = rest.pop("prompt_length", example.prompt_length)

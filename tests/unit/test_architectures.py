@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.architectures import COLUMNS, IDS, cases, logits_of, write_folder
+from tests.support.architectures import (
+    COLUMNS,
+    IDS,
+    cases,
+    logits_of,
+    readme_rows,
+    tried,
+    write_folder,
+)
+from tests.support.gguf_files import NAMES, write_gguf
+from veracity import import_model
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
+from veracity.frontends import gguf
+from veracity.frontends.catalogue import tried_models
+from veracity.frontends.gguf_table import ROWS
 from veracity.frontends.huggingface import read_folder
 from veracity.frontends.huggingface_designs import DESIGNS
 from veracity.frontends.huggingface_table import FAMILIES
@@ -103,3 +118,75 @@ def test_which_files_are_the_model(tmp_path: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(UnsupportedModelError, match="an adapter"):
         read_folder(folder)
+
+
+# ---- GGUF ----------------------------------------------------------------------------------------
+IN_GGUF = [
+    name
+    for name, case in cases().items()
+    if NAMES.get(kind := case["config"]["model_type"], kind) in ROWS
+    and name not in ("llama 3.1", "llama dynamic", "phi3 longrope", "phi norms", "cohere norms")
+    and name not in ("qwen2 windows", "falcon groups", "falcon serial", "gpt2")
+]
+
+
+@pytest.mark.parametrize("name", IN_GGUF)
+def test_logits_of_gguf(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_gguf(tmp_path / "m.gguf", cases()[name])
+    monkeypatch.setattr(gguf, "gguf_tokenizer", lambda *_: None)
+    model, *_ = gguf.read_gguf(tmp_path / "m.gguf")
+    assert np.abs(model.logits(IDS)[:, COLUMNS] - logits_of(cases()[name])).max() < 1e-4
+
+
+# ---- the table -----------------------------------------------------------------------------------
+def test_the_table_is_of_what_was_tried() -> None:
+    rows = tried_models()
+    counts = {row["model_type"]: row["cases"] for row in rows}
+    kinds = [case["config"]["model_type"] for case in cases().values()]
+    assert counts == {kind: kinds.count(kind) for kind in FAMILIES}
+    assert all(row["verified"] and float(row["difference"]) < 1e-4 for row in rows)
+
+
+def test_the_readme_has_the_table() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(readme_rows(tried_models())) in readme
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", cases())
+def test_answers_of_all_are_proved(tmp_path: Path, name: str) -> None:
+    found = tried(name, tmp_path)
+    (row,) = (r for r in tried_models() if r["model_type"] == cases()[name]["config"]["model_type"])
+    assert found["verified"]
+    assert found["difference"] < 1e-4
+    assert found["agreement"] >= row["agreement"] - 0.05
+
+
+# ---- the hub -------------------------------------------------------------------------------------
+def test_models_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def download(**what: Any) -> str:
+        asked.update(what)
+        return str(write(tmp_path / "0a1b2c", "llama"))
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=download))
+    content = import_model("some-org/a.model@v1.0", tmp_path / "m.vprog")
+    assert (asked["repo_id"], asked["revision"]) == ("some-org/a.model", "v1.0")
+    assert content.source["name"] == "some-org/a.model"
+    assert content.source["revision"] == "0a1b2c"
+
+
+def test_a_hub_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(**_what: Any) -> str:
+        raise ConnectionError("no route\nto the host")
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=download))
+    with pytest.raises(UsageError, match=r"cannot fetch a/b from the hub \(ConnectionError\)"):
+        import_model("a/b", tmp_path / "m.vprog")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UsageError, match=r"veracity\[hub\]"):
+        import_model("a/b", tmp_path / "m.vprog")
+    for path in ("models/lost.gguf", "../lost", "/lost/model", "a/b/c"):
+        with pytest.raises(UsageError, match="no model"):
+            import_model(path, tmp_path / "m.vprog")

@@ -109,7 +109,7 @@ def odd_pictures(n: int) -> dict[str, np.ndarray]:
     planes = {
         "white": np.ones((3, n, n)), "black": np.zeros((3, n, n)), "noise": noise,
         "red": np.stack([np.ones((n, n)), 0 * y, 0 * y]), "half": np.stack([x > n // 2] * 3),
-        "lines": np.stack([y % 2] * 3), "dot": np.stack([(x == 9) & (y == 9)] * 3),
+        "lines": np.stack([y // 2 % 2] * 3), "dot": np.stack([(x == 9) & (y == 9)] * 3),
     }  # fmt: skip
     return {name: (p * 255).astype(np.int64) for name, p in planes.items()}
 

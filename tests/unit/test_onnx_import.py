@@ -72,7 +72,7 @@ def test_from_an_onnx_file_to_a_verified_output(tmp_path: Path) -> None:
 
 
 def test_a_check_lists_every_node_that_cannot_be_proved(tmp_path: Path) -> None:
-    nodes = [node("NonZero", "x", "i"), node("TopK", "x k", "v j"), node("Relu", "x", "r"),
+    nodes = [node("NonZero", "x", "i"), node("Unique", "x", "v"), node("Relu", "x", "r"),
              node("Sum", "v r", "y"), node("Identity", "i", "z")]  # fmt: skip
     path = save(model(nodes, {"x": (1, 4)}, {"k": np.array([1])}, ("y", "z")), tmp_path)
     found = check_onnx(open_onnx(path))["unsupported"]

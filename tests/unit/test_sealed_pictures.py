@@ -172,6 +172,19 @@ def test_seals_and_keys_read_back(chain: Chain, tmp_path: Path) -> None:
     assert len({Seal.from_bytes(d).digest for d in (data, *others)}) == 3
 
 
+@pytest.mark.slow
+def test_sealed_ports_in_links_and_processes(chain: Chain) -> None:
+    key = chain.first.seals["y"]
+    made = chain.prove(1, key, seal=["y"], jobs=2)
+    assert made.proof.cuts
+    assert np.array_equal(made.seals["y"].values, chain.second.outputs["y"])
+    chain.verify(1, made.proof, key.seal, made.seals["y"].seal)
+    two = np.stack([key.values, key.values[::-1]])
+    both = chain.prove(1, two, seal=["x", "y"], context="two")
+    assert both.seals["y"].seal.tensor.spec.dims == (2, *SIZE)
+    chain.verify(1, both.proof, both.seals["x"].seal, both.seals["y"].seal)
+
+
 def test_an_arg_max_cannot_be_sealed(tmp_path: Path) -> None:
     from tests.support.network_files import save_network
     from tests.support.toy_vision import network

@@ -1,29 +1,37 @@
-"""A measured network: a small CNN with random weights, from import to verification.
+"""Measured networks: a small CNN with random weights, and LCE, from import to verification.
 
-The shape is that of the CIFAR-10 network that zkML papers measure (62,006 parameters: convolutions
-of 5x5, relu, max pools, three dense layers). Costs depend on shapes only, so weights are random.
+The CNN's shape is that of the CIFAR-10 network that zkML papers measure (62,006 parameters:
+convolutions of 5x5, relu, max pools, three dense layers). Costs depend on shapes only, so weights
+are random.
 """
 
 from __future__ import annotations
 
 import resource
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity import zkml
 from veracity.benchmarks.proving import PhaseClock, checkout, cpu_name, timed, verify_elsewhere
 from veracity.engine import load_engine
 from veracity.formats.npy import save_array
+from veracity.formats.program import NetworkFile
+from veracity.frontends.lce import network_for
 from veracity.frontends.onnx import Graph, Node, Traceable, import_traceable
 from veracity.graph import execute
 from veracity.progress import Progress, silent
 from veracity.proving.tensors import prove_tensors
+from veracity.vision import TILE
 from veracity.work.commit import commit
 
 __all__ = ["NETWORKS", "bench_network"]
+
+Reals = NDArray[np.float64]
 
 PICTURE = (1, 3, 32, 32)
 #: Kernels and biases by name.
@@ -62,13 +70,30 @@ def cifar_lenet() -> Traceable:
     return Traceable(graph, {"x": PICTURE}, {}, (x,))
 
 
-#: Measured networks by name.
-NETWORKS = {"cifar-lenet": cifar_lenet}
+def _cifar(program: Path, _side: int, progress: Progress) -> tuple[NetworkFile, Reals]:
+    network = import_traceable(cifar_lenet(), program, "cifar-lenet", progress=progress)
+    return network, np.random.default_rng(1).random(PICTURE)
+
+
+def _lce(_program: Path, side: int, _progress: Progress) -> tuple[NetworkFile, Reals]:
+    """Waves and noise of this many pixels a side, in tiles of what `enhance` takes at most."""
+    y, x = np.mgrid[:side, :side]
+    waves = 128 + 60 * np.sin(y / 5) + 40 * np.cos(x / 7 + np.arange(3)[:, None, None])
+    noisy = waves + 8 * np.random.default_rng(1).standard_normal(waves.shape)
+    return network_for(side, side, TILE), np.round(np.clip(noisy, 0, 255))
+
+
+#: Measured networks by name: what makes each, and an input.
+NETWORKS: dict[str, Callable[[Path, int, Progress], tuple[NetworkFile, Reals]]] = {
+    "cifar-lenet": _cifar,
+    "lce": _lce,
+}
 
 
 def bench_network(
     name: str,
     *,
+    tile: int = 64,
     keep: str | Path | None = None,
     memory: int | None = None,
     backend: str = "cpu",
@@ -81,6 +106,8 @@ def bench_network(
     ----------
     name : str
         Of :data:`NETWORKS`.
+    tile : int
+        Side of the picture that ``lce`` makes larger, in pixels.
     keep : path, optional
         Folder to leave the files in.
     memory : int, optional
@@ -101,16 +128,13 @@ def bench_network(
         folder = Path(keep) if keep is not None else Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         program = Path(scratch) / "model.vprog"
-        network, import_s = timed(
-            lambda: import_traceable(NETWORKS[name](), program, name, progress=progress)
-        )
+        (network, x), import_s = timed(lambda: NETWORKS[name](program, tile, progress))
         (commitment, secret), commit_s = timed(
             lambda: commit(network, threads=threads, backend=backend, progress=progress)
         )
         commitment.save(folder / "model.vcom")
-        x = np.random.default_rng(1).random(PICTURE)
-        integers = {"x": np.floor(np.ldexp(x, network.program.inputs["x"].exponent) + 0.5)}
-        inputs = {"x": integers["x"].astype(np.int64)}
+        ((port, held),) = network.program.inputs.items()
+        inputs = {port: np.floor(np.ldexp(x, held.exponent) + 0.5).astype(np.int64)}
         trace, evaluate_s = timed(lambda: execute(network.program, network.weights, inputs))
         clock = PhaseClock(progress)
         proved, prove_s = timed(
@@ -121,8 +145,8 @@ def bench_network(
         phases = clock.stop()
         proved.proof.save(folder / "y.vproof")
         save_array(folder / "x.npy", x)
-        (port,) = proved.outputs
-        save_array(folder / "y.npy", proved.outputs[port])
+        (shown,) = proved.outputs.values()
+        save_array(folder / "y.npy", shown)
         progress("verify", 0.0)
         seconds = verify_elsewhere(
             folder / "y.vproof",

@@ -19,6 +19,7 @@ os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 #: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
 COMMANDS = {
     "import": "proving.import_",
+    "models": "models.models",
     "calibrate": "proving.calibrate",
     "commit": "proving.commit",
     "estimate": "estimate.estimate",

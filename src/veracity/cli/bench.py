@@ -34,6 +34,13 @@ SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0
     help="Positions in all: a quarter prompt, the rest generated.",
 )
 @click.option(
+    "--tile",
+    default=64,
+    show_default=True,
+    type=click.IntRange(16, 4096),
+    help="lce: side of the picture in pixels.",
+)
+@click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to leave model.vcom and answer.vproof in.",
@@ -46,6 +53,7 @@ SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0
 def bench(
     workload: str,
     tokens: int,
+    tile: int,
     keep: Path | None,
     memory: int | None,
     backend: str,
@@ -57,13 +65,14 @@ def bench(
 
     WORKLOAD is the name of a model, as `veracity import` takes it (gpt2-124m and its like have
     random weights), or a calibrated .vprog file (then import and calibration count as zero). The
-    proof is verified in a process of its own. `cifar-lenet` is a CNN of 62,006 random weights; it
-    has no tokens.
+    proof is verified in a process of its own. `cifar-lenet` is a CNN of 62,006 random weights and
+    `lce` the network of `veracity enhance`; they have no tokens.
     """
     with Bar(SHARES, quiet=quiet) as bar:
         if workload in NETWORKS:
             measures = bench_network(
                 workload,
+                tile=tile,
                 keep=keep,
                 memory=memory,
                 backend=backend,

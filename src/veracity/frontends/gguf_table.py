@@ -114,10 +114,8 @@ def _gemma3(s: Settings, design: Design) -> Design:
 
 
 def _granite(s: Settings, design: Design) -> Design:
-    scale = s.number("attention.scale", default=0.0)
     return replace(
         design,
-        query_scale=scale or None,
         embed_scale=s.number("embedding_scale", default=1.0) or 1.0,
         residual_scale=s.number("residual_scale", default=1.0) or 1.0,
         logit_scale=1 / (s.number("logit_scale", default=1.0) or 1.0),
@@ -262,12 +260,10 @@ def design_of(arch: str, s: Settings, raw: dict[str, Floats]) -> Design:
         notes=notes, **row.design,
     )  # fmt: skip
     design = row.more(s, design)
+    if scale := s.number("attention.scale", default=0.0):
+        design = replace(design, query_scale=scale)
     s.only({"attention.sliding_window": (0,)} if not design.config.windows else {})
-    s.finish(
-        ("expert_used_count", "tensor_data_layout", "rope.scaling.finetuned", "attention.scale")
-        if row.more is _granite
-        else ("expert_used_count", "tensor_data_layout", "rope.scaling.finetuned")
-    )
+    s.finish(("expert_used_count", "tensor_data_layout", "rope.scaling.finetuned"))
     return design
 
 

@@ -16,6 +16,7 @@ from veracity.errors import UnsupportedModelError, UsageError
 from veracity.formats.program import ProgramFile, load_program_file, save_program_file
 from veracity.frontends.catalogue import fetch_smollm2
 from veracity.frontends.gguf import gguf_parts, is_gguf, read_gguf
+from veracity.frontends.hub import fetch_folder, is_hub_id
 from veracity.frontends.llama2c import is_checkpoint, read_checkpoint, read_pieces
 from veracity.frontends.synthetic import SYNTHETIC, synthetic_model
 from veracity.lm.calibrate import calibrate_model
@@ -90,13 +91,20 @@ def _from_path(path: Path) -> ProgramFile:
     )  # fmt: skip
 
 
+def _from_hub(source: str) -> ProgramFile:
+    folder, name, revision = fetch_folder(source)
+    content = _from_path(folder)
+    return replace(content, source={**content.source, "name": name, "revision": revision})
+
+
 def import_model(source: str | Path, out: str | Path, progress: Progress = _silent) -> ProgramFile:
     """Read a model and write a program file (not calibrated yet).
 
     Parameters
     ----------
     source : str or path
-        ``smollm2``, ``stories260k``, a synthetic shape such as ``gpt2-124m``, or a path.
+        ``smollm2``, ``stories260k``, a synthetic shape such as ``gpt2-124m``, a path, or a model of
+        the Hugging Face hub as ``ORG/NAME`` or ``ORG/NAME@REVISION``.
     out : str or path
         Program file to write.
     progress : Progress
@@ -121,10 +129,12 @@ def import_model(source: str | Path, out: str | Path, progress: Progress = _sile
         content = synthetic_model(known)
     elif exists(source):
         content = _from_path(Path(source))
+    elif is_hub_id(str(source)):
+        content = _from_hub(str(source))
     else:
         raise UsageError(
             f"no model {str(source)[:80]!r}; name smollm2, stories260k, "
-            f"{', '.join(sorted(SYNTHETIC))}, or a path"
+            f"{', '.join(sorted(SYNTHETIC))}, a path, or a model of the hub as ORG/NAME"
         )
     progress("load", 0.5)
     save_program_file(Path(out), content)

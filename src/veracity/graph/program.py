@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -63,15 +64,19 @@ class Program:
 
     def to_json(self) -> str:
         """Canonical encoding: sorted keys, no floats."""
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         body = {
             "format": _FORMAT,
             "name": self.name,
             "arch": _plain(dict(self.arch)),
-            "inputs": {k: _listed(v) for k, v in self.inputs.items()},
-            "outputs": {k: _listed(v) for k, v in self.outputs.items()},
+            "inputs": {k: _encoded(v) for k, v in self.inputs.items()},
+            "outputs": {k: _encoded(v) for k, v in self.outputs.items()},
             "limits": dict(self.limits),
-            "ops": [{"op": type(op).__name__, **asdict(op)} for op in self.ops],
-            "weights": {k: {**asdict(v), "shape": list(v.shape)} for k, v in self.weights.items()},
+            "ops": [{"op": type(op).__name__, **_encoded(op)} for op in self.ops],
+            "weights": {k: _encoded(v) for k, v in self.weights.items()},
             "exponents": dict(self.exponents),
         }
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -238,6 +243,12 @@ class Program:
             dims[op.name] = RULES[type(op)].shape(op, self.facts, [dims[n] for n in op.inputs()])
         return dims
 
+    @cached_property
+    def known_results(self) -> int:
+        """How many integers are computed, of those values whose number no input decides."""
+        known = [dims for dims in self.value_dims.values() if not any(_is_symbol(d) for d in dims)]
+        return sum(prod(int(d) for d in dims) for dims in known)
+
     def dims_of(self, name: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Dims of a value for these sizes."""
 
@@ -278,6 +289,10 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _is_symbol(dim: Dim) -> bool:
+    return isinstance(dim, str)
+
+
 def _plain(value: Any) -> Any:
     """Floats become strings, so that the encoding is canonical."""
     if isinstance(value, float):
@@ -289,8 +304,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _listed(port: Port) -> dict[str, Any]:
-    return {**asdict(port), "dims": list(port.dims)}
+def _encoded(value: Any) -> Any:
+    """Dataclasses as objects, tuples as lists."""
+    if isinstance(value, int | str) or value is None:
+        return value
+    if isinstance(value, tuple):
+        return [_encoded(v) for v in value]
+    kind: type = type(value)
+    return {name: _encoded(getattr(value, name)) for name in _names(kind)}
+
+
+@lru_cache(maxsize=64)
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass."""
+    return tuple(f.name for f in fields(kind))
 
 
 def _typed(value: Any, kind: type) -> Any:
@@ -299,10 +326,16 @@ def _typed(value: Any, kind: type) -> Any:
     return value
 
 
+@lru_cache(maxsize=64)
+def _types(kind: type) -> dict[str, str]:
+    """Annotations of the fields of a dataclass."""
+    return {f.name: str(f.type) for f in fields(kind)}
+
+
 def _fields(body: Any, kind: type) -> dict[str, Any]:
     """The fields of a dataclass, exactly, by their annotations."""
     found: dict[str, Any] = dict(_typed(body, dict))
-    names = {f.name: str(f.type) for f in fields(kind)}
+    names = _types(kind)
     if set(found) != set(names):
         raise KeyError
     return {name: _decoded(names[name], value) for name, value in found.items()}

@@ -36,8 +36,8 @@ def import_model(
     Parameters
     ----------
     source : str or path
-        ``smollm2``, ``stories260k``, a folder of safetensors and ``config.json``, a GGUF file or
-        a llama2.c checkpoint.
+        ``smollm2``, ``stories260k``, a folder of safetensors and ``config.json``, a GGUF file, a
+        llama2.c checkpoint, or a model of the Hugging Face hub as ``ORG/NAME@REVISION``.
     out : path
         The file to write.
     progress : Progress

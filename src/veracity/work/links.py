@@ -37,7 +37,7 @@ from veracity.zkml.chain import assemble, prove_link
 from veracity.zkml.committed import CommittedTensor, TensorSpec
 from veracity.zkml.job import Job, hand_over
 from veracity.zkml.links import Link
-from veracity.zkml.statement import PortValue
+from veracity.zkml.statement import PORT_ROW_BITS, PortValue
 
 __all__ = ["Workers", "open_chain", "prove_chain", "setup_message"]
 
@@ -240,7 +240,8 @@ def _read_job(engine: Engine, setup: Message) -> Job:
             dims = tuple(how["dims"])
             if how["committed"]:
                 port = ports[name]
-                spec = TensorSpec(dims, port.exponent, port.low, port.high, model.log_columns)
+                bits = min(PORT_ROW_BITS, model.log_columns)
+                spec = TensorSpec(dims, port.exponent, port.low, port.high, bits)
                 sealed[name] = _boundary(engine, spec, [next(parts) for _ in range(3)])
                 read[name] = sealed[name].tensor
             else:

@@ -202,9 +202,14 @@ def weight_specs(program: Program, log_columns: int) -> dict[str, TensorSpec]:
 
 
 def choose_log_columns(program: Program) -> int:
-    """Row length for a model: long rows for large ones (shorter proofs, longer openings)."""
+    """Row length: long rows for large models, and for programs that compute many results.
+
+    Long rows make shorter proofs and longer openings. Results whose number depends on the input,
+    as that of tokens, do not count: a model has one row length for all of its answers.
+    """
     parameters = sum(prod(spec.shape) for spec in program.weights.values())
-    return SHORT_ROWS if parameters < 1 << 22 else LONG_ROWS
+    many = program.known_results >= 1 << 20
+    return SHORT_ROWS if parameters < 1 << 22 and not many else LONG_ROWS
 
 
 def commit_model(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.programs import small_model
+from tests.support.programs import Example, small_model, with_rotations
 from tests.support.secure_parties import Parties, Pass, run_pass, told, watched
 from tests.support.shuffled_parties import expected, stories
 from veracity.engine import load_engine
@@ -28,16 +28,23 @@ ENGINE = load_engine("cpu")
 BIG = (16, 2, 2, 8, 24, 40)
 
 
+def shaped(style: str, seed: int) -> Example:
+    shape = (8, 1 + seed % 2, 2, 4, 12, 30)
+    if style == "rotation":
+        return with_rotations(small_model("llama", seed=seed, shape=shape))
+    return small_model(style, seed=seed, shape=shape)
+
+
 def as_declared(done: Pass) -> bool:
     """Whether bytes, exchanges and messages are exactly the declared ones."""
     trips = done.declared.exchanges + done.declared.one_way
     return done.declared == done.measured and done.hops <= trips
 
 
-@pytest.mark.parametrize("style", ["llama", "gpt2"])
+@pytest.mark.parametrize("style", ["llama", "gpt2", "rotation"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_tokens_are_the_programs_and_traffic_is_as_declared(style: str, seed: int) -> None:
-    example = small_model(style, seed=seed, shape=(8, 1 + seed % 2, 2, 4, 12, 30))
+    example = shaped(style, seed)
     prompt = example.tokens[:3]
     want = expected(example.program, example.weights, prompt, 8)
     got, done = told(Parties(example.program, example.weights), prompt, want[:-1])

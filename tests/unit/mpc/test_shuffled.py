@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.programs import small_model
+from tests.support.programs import Example, small_model, with_rotations
 from tests.support.shuffled_parties import Parties, expected, told
 from veracity.engine import load_engine
 from veracity.errors import FormatError, PeerError, RangeError, UnsupportedModelError, UsageError
@@ -34,10 +34,17 @@ ENGINE = load_engine("cpu")
 BIG = (16, 2, 2, 8, 24, 40)
 
 
-@pytest.mark.parametrize("style", ["llama", "gpt2"])
+def shaped(style: str, seed: int) -> Example:
+    shape = (8, 1 + seed % 2, 2, 4, 12, 30)
+    if style == "rotation":
+        return with_rotations(small_model("llama", seed=seed, shape=shape))
+    return small_model(style, seed=seed, shape=shape)
+
+
+@pytest.mark.parametrize("style", ["llama", "gpt2", "rotation"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_tokens_are_the_programs_and_traffic_is_as_declared(style: str, seed: int) -> None:
-    example = small_model(style, seed=seed, shape=(8, 1 + seed % 2, 2, 4, 12, 30))
+    example = shaped(style, seed)
     program, weights = example.program, example.weights
     prompt = example.tokens[:3]
     want = expected(program, weights, prompt, 8)

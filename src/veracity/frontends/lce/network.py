@@ -28,7 +28,7 @@ CHANNELS, MAPS, HEADS = 16, 8, 2
 #: Scales: activations; the frequency branch's spectrum; public matrices of the transform; gates.
 ACTIVATIONS, SPECTRUM, TRANSFORM, GATE = 10, 7, 9, 12
 #: Scales of attention over channels: Gram matrices and what they give, roots, scores, mixtures.
-GRAM, ROOT, SCORES, MIXER = 17, 10, 12, 12
+GRAM, ROOT, SCORES, MIXER = 15, 10, 12, 12
 #: Added to the diagonals, for channels that are black.
 BLACK = 1e-3
 #: 16-bit windows of 3 taps.

@@ -42,6 +42,8 @@ class Call:
         Whether all values it reads are integers.
     wanted : frozenset of str
         What other nodes read and what is shown, as far as this one makes it.
+    computed : bool
+        Whether other nodes compute with its first output, instead of only passing it on.
     """
 
     net: FloatNetwork
@@ -50,6 +52,7 @@ class Call:
     given: tuple[Sym | Array | None, ...]
     integers: bool
     wanted: frozenset[str]
+    computed: bool
 
     def has(self, i: int) -> bool:
         """Whether input ``i`` is there."""
@@ -211,6 +214,7 @@ def trace(
     for name in dims:
         known[name] = _scaled(net, net.input(name), pixels)
     needed = _needed(graph, outputs)
+    used = _computed_with(graph)
     lost: set[str] = set()
     for node in graph.nodes:
         if not needed & set(node.outputs):
@@ -219,7 +223,7 @@ def trace(
             lost |= set(node.outputs)
             continue
         try:
-            results = _lower(net, node, graph.opset, known, integers, needed)
+            results = _lower(net, node, graph.opset, known, integers, (needed, used))
         except (UsageError, ValueError, IndexError, KeyError, TypeError, OverflowError,
                 ZeroDivisionError) as error:  # fmt: skip
             lost |= set(node.outputs)
@@ -253,7 +257,7 @@ def _lower(
     opset: int,
     known: Mapping[str, Sym | Array | None],
     integers: set[str],
-    needed: set[str],
+    names: tuple[set[str], set[str]],
 ) -> list[Sym | Array]:
     given = tuple(known[name] for name in node.inputs)
     if not any(isinstance(x, Sym) for x in given) or node.op in ("Shape", "Size"):
@@ -272,14 +276,23 @@ def _lower(
         raise UsageError("reads an arg max, which can be an output only")
     if node.op not in LAZY:
         given = tuple(net.force(x) if isinstance(x, Sym) else x for x in given)
-    result = HANDLERS[node.op](
-        Call(net, node, opset, given, whole, frozenset(needed & set(node.outputs)))
-    )
+    made = set(node.outputs)
+    wanted, computed = frozenset(names[0] & made), bool(names[1] & set(node.outputs[:1]))
+    result = HANDLERS[node.op](Call(net, node, opset, given, whole, wanted, computed))
     results = [result] if isinstance(result, Sym | np.ndarray) else list(result)
     kept = node.attributes.get("to") in INTEGERS if node.op == "Cast" else whole
     if kept:
         integers |= set(node.outputs)
     return results
+
+
+def _computed_with(graph: Graph) -> set[str]:
+    """Names that some op computes with, directly or behind others that only pass values on."""
+    used: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.op not in AFTER_TOP or used & set(node.outputs):
+            used |= {n for n in node.inputs if n}
+    return used
 
 
 def _needed(graph: Graph, outputs: Sequence[str]) -> set[str]:

@@ -12,8 +12,7 @@ from veracity.errors import UsageError
 from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.lowering import Call, Result, handler
 from veracity.frontends.onnx.ops_linear import minus, plus
-from veracity.frontends.onnx.ops_logic import moved_last
-from veracity.frontends.onnx.ops_pointwise import maximum
+from veracity.frontends.onnx.ops_logic import first_of_largest, moved_last
 from veracity.frontends.onnx.ops_shape import MAX_TABLE, one_hot
 from veracity.graph.wires import MAX_NUMBERS, Step
 
@@ -138,19 +137,12 @@ def cumulative(call: Call) -> Result:
 
 @handler("Hardmax")
 def hard_max(call: Call) -> Result:
-    """1 at the first of the largest entries: an entry that no other exceeds, none before it."""
-    x, net = call.value(0), call.net
+    """1 at the first of the largest entries, 0 elsewhere."""
+    x = call.value(0)
     axis = call.int("axis", -1) % len(x.dims)
     if call.opset < 13 and axis != len(x.dims) - 1:
         raise UsageError("a maximum over several axes")
-    best = maximum(call, x, axis)
-    n = x.dims[axis]
-    if 1 + n * n > MAX_NUMBERS:
-        raise UsageError("an axis of more than 255 entries")
-    equal = net.function("zero", minus(call, x, Sym(best.dims, (Ref(net.value(best)),))))
-    before = tuple(np.tril(np.ones((n, n), dtype=int), -1).reshape(-1).tolist())
-    earlier = net.view(equal, Step("taps", axis, (n, *before)))
-    return net.function("step", minus(call, equal, earlier))
+    return first_of_largest(call, x, axis)
 
 
 @handler("TopK")

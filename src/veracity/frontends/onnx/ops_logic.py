@@ -13,7 +13,8 @@ from veracity.errors import UsageError
 from veracity.frontends.onnx.floats import FloatOp, Ref, Sym
 from veracity.frontends.onnx.lowering import Call, Result, handler
 from veracity.frontends.onnx.ops_linear import minus, plus, times
-from veracity.graph.wires import Step
+from veracity.frontends.onnx.ops_pointwise import maximum
+from veracity.graph.wires import MAX_NUMBERS, Step
 
 Array = NDArray[Any]
 
@@ -75,6 +76,8 @@ def arg_max(call: Call) -> Result:
         raise UsageError("an arg max that chooses the last of equals")
     if call.node.op == "ArgMin":
         x = net.scale(x, -1.0)
+    if call.computed:
+        return _place_of_largest(call, x, axis)
     last = net.view(x, Step("permute", 0, moved_last(axis, len(x.dims))))
     rows = prod(last.dims[:-1])
     flat = net.reshape(last, (rows, last.dims[-1]))
@@ -83,6 +86,48 @@ def arg_max(call: Call) -> Result:
     kept = (1,) if call.int("keepdims", 1) else ()
     dims = (*x.dims[:axis], *kept, *x.dims[axis + 1 :])
     return out if dims == (rows,) else net.reshape(out, dims)
+
+
+def _place_of_largest(call: Call, x: Sym, axis: int) -> Sym:
+    """The arg max as a value: places, weighed by 1 at the first of the largest entries.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axis : int
+        Which.
+    """
+    net, n = call.net, x.dims[axis]
+    chosen = first_of_largest(call, x, axis)
+    step = Step("taps", axis, (1, *range(n)))
+    if not call.int("keepdims", 1):
+        return net.view(chosen, step, Step("sum", axis))
+    return net.view(chosen, step)
+
+
+def first_of_largest(call: Call, x: Sym, axis: int) -> Sym:
+    """1 at the first of the largest entries: one that no other exceeds, none like it before it.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axis : int
+        Which.
+    """
+    net, n = call.net, x.dims[axis]
+    if 1 + n * n > MAX_NUMBERS:
+        raise UsageError("an axis of more than 255 entries")
+    best = maximum(call, x, axis)
+    equal = net.function("zero", minus(call, x, Sym(best.dims, (Ref(net.value(best)),))))
+    before = tuple(np.tril(np.ones((n, n), dtype=int), -1).reshape(-1).tolist())
+    earlier = net.view(equal, Step("taps", axis, (n, *before)))
+    return net.function("step", minus(call, equal, earlier))
 
 
 def moved_last(axis: int, count: int) -> tuple[int, ...]:

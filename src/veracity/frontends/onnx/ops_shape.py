@@ -15,7 +15,7 @@ from veracity.graph.wires import Step
 
 Array = NDArray[Any]
 #: Most constants among which an index that depends on the data may choose.
-MAX_TABLE = 256
+MAX_TABLE = 2048
 
 
 @handler("Identity", "Dropout", "Cast", "CastLike")

@@ -26,6 +26,7 @@ from veracity.graph.ops import (
     Positions,
     Rescale,
     Rope,
+    Rotation,
 )
 from veracity.graph.ops.base import Unsupported
 from veracity.mpc.decoder import NO_RULES, vocabulary_of
@@ -91,7 +92,7 @@ async def _add(at: Values, op: Add) -> None:
     at.values[op.name] = Value(terms=((op.a, op.shift_a), (op.b, op.shift_b)))
 
 
-async def _rope(at: Values, op: Rope) -> None:
+async def _rope(at: Values, op: Rope | Rotation) -> None:
     at.values[op.name] = Value(turn=(op.x, op))
 
 
@@ -167,6 +168,7 @@ RULES: dict[type[Op], Rule | Unsupported] = {
     Function: Rule(_function, guard=1),
     Norm: Rule(_norm, guard=0),
     Rope: Rule(_rope, guard=2),
+    Rotation: Rule(_rope, guard=2),
     Attention: Rule(_attention, guard=1),
     Head: Rule(_head, guard=2),
 }

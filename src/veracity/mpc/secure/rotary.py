@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.graph.ops import Rope, rope_tables
+from veracity.graph.ops import Rope, Rotation, rope_tables
 from veracity.mpc.party import Array
 
 __all__ = ["rotate"]
@@ -20,13 +20,13 @@ Integers = NDArray[np.int64]
 _LOW = 24
 
 
-def rotate(op: Rope, x: Array, start: int) -> Array:
+def rotate(op: Rope | Rotation, x: Array, start: int) -> Array:
     """Rotate rows at positions ``start ..``; x is uint64 (tokens, heads * head_dim).
 
     Parameters
     ----------
-    op : Rope
-        Heads, style and base.
+    op : Rope or Rotation
+        Heads, style and frequencies.
     x : uint64 array
         (tokens, heads * head_dim).
     start : int
@@ -41,7 +41,7 @@ def rotate(op: Rope, x: Array, start: int) -> Array:
     return np.asarray(upper + lower).view(np.uint64)
 
 
-def _turn(op: Rope, x: Integers, cos: Integers, sin: Integers) -> Integers:
+def _turn(op: Rope | Rotation, x: Integers, cos: Integers, sin: Integers) -> Integers:
     heads = x.reshape(x.shape[0], op.heads, op.head_dim)
     out = np.empty_like(heads)
     half = op.head_dim // 2

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UnsupportedModelError
-from veracity.graph.ops import Op, Rope
+from veracity.graph.ops import Op, Rope, Rotation
 from veracity.graph.program import Program
 from veracity.mpc.secure.opening import Opening, open_values, share_of
 from veracity.mpc.secure.role import Masked, Role, Secret
@@ -40,7 +40,7 @@ class Value:
     guard: int = 0
     masked: Masked | None = None
     terms: tuple[tuple[str, int], ...] = ()
-    turn: tuple[str, Rope] | None = None
+    turn: tuple[str, Rope | Rotation] | None = None
 
 
 @dataclass(eq=False)

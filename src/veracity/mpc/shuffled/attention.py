@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.graph.ops import Attention, Rope, rope_tables
+from veracity.graph.ops import Attention, Rope, Rotation, rope_tables
 from veracity.graph.ops.attention import softmax
 from veracity.mpc.permutation import Order, of_rows
 from veracity.mpc.shuffled.linear import truncation_mask
@@ -69,7 +69,7 @@ class Attend(Step):
         What is computed.
     sources : tuple of str
         Accumulators of q, k, v.
-    ropes : tuple of Rope or None
+    ropes : tuple of Rope, Rotation or None
         What is applied to q and k first.
     shifts : tuple of int
         Bits to drop of q, k (with the ropes' fraction) and of the mixture (with v's).
@@ -81,7 +81,7 @@ class Attend(Step):
 
     op: Attention
     sources: tuple[str, str, str]
-    ropes: tuple[Rope | None, Rope | None]
+    ropes: tuple[Rope | Rotation | None, Rope | Rotation | None]
     shifts: tuple[int, int, int]
     score_bits: int
     dropped: int = 0
@@ -320,12 +320,12 @@ class Attend(Step):
         return self._by_kv(y.reshape(shape.rows, -1)).reshape(-1)
 
 
-def rotated(op: Rope, x: Array, start: int) -> Array:
+def rotated(op: Rope | Rotation, x: Array, start: int) -> Array:
     """``op`` without its rescaling, on a share, uint64 (rows, width), at positions from there.
 
     Parameters
     ----------
-    op : Rope
+    op : Rope or Rotation
         Heads, style and base.
     x : uint64 array
         A share, (rows, width).

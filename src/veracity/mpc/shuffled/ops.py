@@ -20,6 +20,7 @@ from veracity.graph.ops import (
     Positions,
     Rescale,
     Rope,
+    Rotation,
 )
 from veracity.graph.ops.base import Unsupported
 from veracity.mpc.decoder import NO_RULES, vocabulary_of
@@ -92,7 +93,7 @@ def _linear(at: Values, op: Linear) -> None:
     at.widths[op.name], at.rings[op.name] = count, used
 
 
-def _rope(at: Values, op: Rope) -> None:
+def _rope(at: Values, op: Rope | Rotation) -> None:
     """Part of the attention that reads it."""
     if not at.rule(at.made[op.x]).accumulates:
         raise unsupported(op, "of anything but a linear layer")
@@ -101,10 +102,10 @@ def _rope(at: Values, op: Rope) -> None:
 
 def _attention(at: Values, op: Attention) -> None:
     layers: list[Linear] = []
-    ropes: list[Rope | None] = []
+    ropes: list[Rope | Rotation | None] = []
     for name in (op.q, op.k, op.v):
         source = at.made[name]
-        rope = source if isinstance(source, Rope) else None
+        rope = source if isinstance(source, Rope | Rotation) else None
         layer = at.made[rope.x] if rope else source
         if not isinstance(layer, Linear) or at.rings[layer.name] < 64:
             raise unsupported(op, f"of {name}, which no linear layer makes,")
@@ -165,6 +166,7 @@ RULES: dict[type[Op], Rule | Unsupported] = {
     Function: Rule(bits=_function_bits, reads=_as_value, masked=True),
     Norm: Rule(reads=_as_value, limit=_norm_limit, masked=True, by_rows=True),
     Rope: Rule(_rope, whole_ring=True),
+    Rotation: Rule(_rope, whole_ring=True),
     Attention: Rule(_attention, masked=True, whole_ring=True),
     Head: Rule(_head, reads=_as_layer, last_row=True),
 }
