@@ -88,6 +88,50 @@ def test_custody_from_data_to_an_answer(house: Path) -> None:
     call(*other, *shown, folder=house, expect=2)
 
 
+PICTURES = """
+[network]
+input = [4, 3, 1]
+layers = ["conv 4 3x3 same", "relu", "flatten", "dense 3"]
+[train]
+batch = 8
+steps = 4
+lr = 0.05
+momentum = 0.9
+weight_decay = 0.001
+settle = 2
+window = 2
+[integers]
+weights = "rounded"
+"""
+
+
+@pytest.mark.slow
+def test_custody_of_a_convolutional_network(house: Path, tmp_path: Path) -> None:
+    """With momentum, decay and rounded kernels; an answer about a picture."""
+    for name in ("toy.vdata", "toy.vdsec", "toy.npz"):
+        (tmp_path / name).write_bytes((house / name).read_bytes())
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "cnn.toml").write_text(PICTURES)
+    call("train", "cnn.toml", "--data", "toy.vdata", "--data-secret", "toy.vdsec", "--out", "run",
+         "-q", folder=tmp_path)  # fmt: skip
+    call("train", "finish", "run", "--model", "net.vprog", "--commitment", "net.vcom",
+         "--secret", "net.vsec", "--proof", "net.vtrain", "-q", folder=tmp_path)  # fmt: skip
+    text = call("verify", "net.vtrain", "--commitment", "net.vcom", "--data", "toy.vdata",
+                folder=tmp_path).stdout  # fmt: skip
+    assert "4 x 3 x 1: conv 4 3x3 pad 1, relu" in text
+    assert "16, 14, 13 / 16, rounded every 2 steps" in text
+    assert "convolutions read rounded ones" in text
+    with np.load(tmp_path / "toy.npz") as arrays:
+        np.save(tmp_path / "x.npy", arrays["x"][:1].reshape(1, 4, 3, 1) / 256)
+    call("prove", "net.vprog", "--secret", "net.vsec", "--input", "x.npy", "--out", "y.vproof",
+         "-q", folder=tmp_path)  # fmt: skip
+    (shown,) = tmp_path.glob("y*.npy")
+    told = call("verify", "y.vproof", "--commitment", "net.vcom", "--input", "x.npy", "--output",
+                shown.name, "--training", "net.vtrain", "--data", "toy.vdata",
+                folder=tmp_path)  # fmt: skip
+    assert "where the model came from, proved" in told.stdout
+
+
 @pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.99])
 def test_a_changed_proof_is_false(house: Path, tmp_path: Path, at: float) -> None:
     data = bytearray((house / "net.vtrain").read_bytes())

@@ -288,6 +288,31 @@ def test_a_prompt_that_does_not_fit(parties: tuple[str, Cluster]) -> None:
         asyncio.run(answer(client(parties[1]), "word " * 1000))
 
 
+def long_prompt(house: House, rows: int) -> str:
+    """Words of so many tokens, the model's own in front included."""
+    loaded = load_program_file(house.program)
+    before, after = loaded.frame(chat=False) or ([], [])
+    words = PROMPT
+    while len(before) + len(loaded.encode(words)) + len(after) < rows:
+        words += " and then"
+    while len(before) + len(loaded.encode(words)) + len(after) > rows:
+        words = words[:-1]
+    assert len(before) + len(loaded.encode(words)) + len(after) == rows
+    return words
+
+
+def slow_where_dear(rows: int) -> Any:
+    return pytest.param(rows, marks=[pytest.mark.slow] if rows > 193 else [])
+
+
+@pytest.mark.parametrize("rows", [slow_where_dear(rows) for rows in (193, 257, 321)])
+def test_long_prompts_are_answered(parties: tuple[str, Cluster], house: House, rows: int) -> None:
+    """Passes become shorter where their material grows; nobody waits for room for ever."""
+    words = long_prompt(house, rows)
+    _, tokens = asyncio.run(answer(client(parties[1]), words, 2))
+    assert tokens == expected(house, words, 2)
+
+
 @pytest.mark.parametrize("who", ["owner", "dealer"])
 def test_the_user_is_told_who_died(who: str, house: House, tmp_path: Path) -> None:
     """The owner or the dealer is killed in the middle: the user ends with a hint, soon."""

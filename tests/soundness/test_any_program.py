@@ -15,7 +15,6 @@ from veracity.zkml import Statement, commit_model, prove, verify
 
 LOG_COLUMNS = 4
 ENGINE = load_engine("cpu")
-KEY = load_key(ENGINE, LOG_COLUMNS)
 
 
 @pytest.mark.slow
@@ -33,10 +32,11 @@ def test_what_is_computed_is_proved(kind: type[ops.Op], data: st.DataObject) -> 
         outputs = execute(program, weights, inputs, sizes_of(program)).outputs
     except (UsageError, RangeError):
         return
-    files = commit_model(ENGINE, program, weights, log_columns=LOG_COLUMNS, key=KEY)
+    key = load_key(ENGINE, LOG_COLUMNS)
+    files = commit_model(ENGINE, program, weights, log_columns=LOG_COLUMNS, key=key)
     statement = Statement(program, inputs, outputs, commitment=files[0])
     try:
-        proof = prove(ENGINE, statement, weights, files[1], key=KEY)
+        proof = prove(ENGINE, statement, weights, files[1], key=key)
     except (RangeError, UnsupportedModelError):
         return
-    verify(ENGINE, statement, proof, key=KEY)
+    verify(ENGINE, statement, proof, key=key)

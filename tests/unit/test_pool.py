@@ -131,7 +131,9 @@ def test_a_cancelled_progress_ends_the_workers() -> None:
 
 
 PARENT = f"""
-import sys
+import signal
+# It is ignored where tests run in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool
 with WorkerPool({ENTRY!r}, Message("toy", {{"name": "toy"}}), 2) as pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_training_meaning import reference, rounded
 from veracity.errors import UsageError
+from veracity.formats.training import Checkpoint
 from veracity.graph.training import Recipe, start_weights, train_step
 from veracity.graph.training.network import dense
 from veracity.training.recipe import parse_plan
@@ -169,3 +171,21 @@ def test_plans_without_meaning_are_refused(line: str, match: str) -> None:
     text = f"[network]\nlayers = ['dense 2']\n[train]\nbatch = 1\nsteps = 9\n{line}"
     with pytest.raises(UsageError, match=match):
         parse_plan(text).recipe(10, 3, 2)
+
+
+def test_a_checkpoint_holds_what_was_gathered(tmp_path: Path) -> None:
+    """All of the state between blocks, and none before the first one."""
+    weights = start_weights(GOOD, bytes(32))
+    first = Checkpoint(bytes(32), 0, bytes(32), dict(weights))
+    batches = np.tile(np.array([9, 0, 200, 31, 1, 0]), (2, 2, 1))
+    for t in range(2):
+        train_step(GOOD, t, weights, batches[t])
+    later = Checkpoint(bytes(32), 1, bytes(32), weights)
+    for found, names in ((first, GOOD.shapes()), (later, GOOD.state(2))):
+        path = tmp_path / f"cut-{found.index}.vckpt"
+        path.write_bytes(found.to_bytes())
+        path.chmod(0o600)
+        read = Checkpoint.load(path, GOOD)
+        assert set(read.weights) == set(names)
+        assert all(np.array_equal(found.weights[n], w) for n, w in read.weights.items())
+    assert any("momentum" in name for name in later.weights)

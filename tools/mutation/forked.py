@@ -1,10 +1,12 @@
-"""A pytest plugin that runs tests against one mutant after another without importing them again.
+"""A process that runs tests against one mutant after another without loading the package again.
 
-``python -m pytest -p tools.mutation.forked --requests FD --answers FD ...`` collects tests once and
-then reads JSON lines ``{"path", "source", "mutated", "tests"}``. For each it forks: the child
-replaces the code of the functions that differ, runs the tests until one fails and ends; the
-answer is a JSON line with the name of that test. Whoever asks also writes the mutant into the
-file, for tests that start processes of their own.
+``python -m tools.mutation.forked REQUESTS ANSWERS`` loads the package once and then reads JSON
+lines ``{"path", "source", "mutated", "tests"}`` from one descriptor. For each it forks: the child
+replaces the code of the functions that differ, runs pytest until a test fails and ends; the answer
+on the other descriptor is a JSON line with the name of that test. Whoever asks also writes the
+mutant into the file, for modules that are not loaded yet and for tests that start processes. Test
+modules are loaded in the child only: kernels that run when they are loaded start threads, which a
+fork would lose.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from typing import Any, NoReturn
 import pytest
 
 __all__ = ["replace_code"]
+
+#: Loaded before anything forks; not what pytest wants to load itself.
+PRELOADED = ("numpy", "veracity.proving.verify", "veracity.training.verify")
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -57,7 +62,7 @@ def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
             wanted[code.co_qualname, code.co_firstlineno] = same[number]
     changed = 0
     for found in gc.get_objects():
-        if not isinstance(found, FunctionType) or found.__code__.co_filename != str(path):
+        if type(found) is not FunctionType or found.__code__.co_filename != str(path):
             continue
         code = found.__code__
         better = wanted.get((code.co_qualname, code.co_firstlineno))
@@ -68,79 +73,70 @@ def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
     return changed
 
 
-def _put_off_threads() -> None:
-    """Engines that are made while tests are collected start no threads: forks would lose them."""
-    with suppress(ImportError):
-        kernels: Any = importlib.import_module("veracity.engine._cpu")
-        kernels.use_threads = lambda threads: max(1, threads)
+class _FirstFailure:
+    """A plugin that remembers which test failed first."""
 
-
-class _Runner:
-    def __init__(self, requests: int, answers: int) -> None:
-        self._requests, self._answers = requests, answers
-        self._failed = ""
+    name = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note the first failure."""
-        if report.failed and not self._failed:
-            self._failed = report.nodeid
+        """See pytest."""
+        if report.failed and not self.name:
+            self.name = report.nodeid
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Serve requests instead of running everything."""
-        items = {item.nodeid: item for item in session.items}
-        with os.fdopen(self._requests) as lines, os.fdopen(self._answers, "w") as answers:
-            print(json.dumps({"collected": len(items)}), file=answers, flush=True)
-            for line in lines:
-                request = json.loads(line)
-                chosen = [items[name] for name in request["tests"] if name in items]
-                read, write = os.pipe()
-                child = os.fork()
-                if child == 0:
-                    os.close(read)
-                    self._serve(chosen, request, write)
-                os.close(write)
-                print(json.dumps({"process": child}), file=answers, flush=True)
-                with os.fdopen(read) as said:
-                    text = said.read()
-                _, status = os.waitpid(child, 0)
-                by = json.loads(text)["by"] if text else f"the tests end with {status}"
-                print(json.dumps({"by": by}), file=answers, flush=True)
-        return True
-
-    def _serve(self, items: list[pytest.Item], request: dict[str, Any], write: int) -> NoReturn:
-        by = "the mutant cannot be loaded"
-        try:
-            os.setsid()
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for stream in (1, 2):
-                os.dup2(nothing, stream)
-            path = Path(request["path"])
-            if request["mutated"] != request["source"]:
-                source, mutated = request["source"].encode(), request["mutated"].encode()
-                replace_code(path, source, mutated)
-            for i, item in enumerate(items):
-                following = items[i + 1] if i + 1 < len(items) else None
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                if self._failed:
-                    break
-            by = self._failed
-        finally:
-            with os.fdopen(write, "w") as said:
-                said.write(json.dumps({"by": by}))
-            os._exit(0)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """See pytest."""
+        if report.failed and not self.name:
+            self.name = report.nodeid
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The two ends of pipes."""
-    parser.addoption("--requests", type=int, default=None, help="descriptor to read mutants from")
-    parser.addoption("--answers", type=int, default=None, help="descriptor to write outcomes to")
+def serve(requests: int, answers: int) -> None:
+    """Answer requests until there are no more.
+
+    Parameters
+    ----------
+    requests, answers : int
+        Descriptors.
+    """
+    for name in PRELOADED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    with os.fdopen(requests) as lines, os.fdopen(answers, "w") as told:
+        print(json.dumps({"ready": True}), file=told, flush=True)
+        for line in lines:
+            request = json.loads(line)
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.close(read)
+                _run(request, write)
+            os.close(write)
+            print(json.dumps({"process": child}), file=told, flush=True)
+            with os.fdopen(read) as said:
+                text = said.read()
+            _, status = os.waitpid(child, 0)
+            by = json.loads(text)["by"] if text else f"the tests end with {status}"
+            print(json.dumps({"by": by}), file=told, flush=True)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Serve where the options are given."""
-    if config.getoption("--requests") is not None:
-        sys.dont_write_bytecode = True
-        _put_off_threads()
-        runner = _Runner(config.getoption("--requests"), config.getoption("--answers"))
-        config.pluginmanager.register(runner, "mutation-runner")
+def _run(request: dict[str, Any], write: int) -> NoReturn:
+    by = "the mutant cannot be loaded"
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        if request["mutated"] != request["source"]:
+            source, mutated = request["source"].encode(), request["mutated"].encode()
+            replace_code(Path(request["path"]), source, mutated)
+        first = _FirstFailure()
+        options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp", request["scratch"]]
+        code = pytest.main([*options, *request["tests"]], plugins=[first])
+        by = first.name or ("" if code in (0, 5) else f"the tests do not run (exit code {code})")
+    finally:
+        with os.fdopen(write, "w") as said:
+            said.write(json.dumps({"by": by}))
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -135,7 +135,7 @@ def read_log(path: Path) -> list[Outcome]:
 
 @dataclass
 class Worker:
-    """A process that has collected the tests of a copy of the tree."""
+    """A process that has loaded the package from a copy of the tree."""
 
     job: Job
     copy: Path
@@ -159,13 +159,8 @@ class Worker:
             "OPENBLAS_NUM_THREADS": "1",
             "VERACITY_DATA": str(self.job.data),
         }
-        command = [
-            sys.executable, "-m", "pytest", "-q", "-s", "--no-header", "-p", "no:cacheprovider",
-            "-p", "tools.mutation.forked", "--requests", str(theirs_in), "--answers",
-            str(theirs_out), "--basetemp", str(copy.with_name(copy.name + "-temp")),
-        ]  # fmt: skip
         self.process = subprocess.Popen(
-            [*command, *map(str, self.job.tests)],
+            [sys.executable, "-m", "tools.mutation.forked", str(theirs_in), str(theirs_out)],
             cwd=copy,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -178,8 +173,8 @@ class Worker:
         os.close(theirs_out)
         self._answers, self._unread = ours_in, b""
         self._requests = os.fdopen(ours_out, "w")
-        if "collected" not in self._answer(self.job.timeout):
-            raise RuntimeError("the tests cannot be collected")
+        if "ready" not in self._answer(self.job.timeout):
+            raise RuntimeError("the package cannot be loaded")
 
     def _answer(self, timeout: float) -> dict[str, Any]:
         """The next line; empty where none comes in time, or ever."""
@@ -210,6 +205,7 @@ class Worker:
                 "source": whole.decode(),
                 "mutated": mutated.decode(),
                 "tests": list(tests),
+                "scratch": str(self.copy.with_name(self.copy.name + "-scratch")),
             }
             print(json.dumps(body), file=self._requests, flush=True)
             self.child = self._answer(self.job.timeout).get("process", 0)
@@ -258,7 +254,7 @@ def run(
     Raises
     ------
     RuntimeError
-        The tests cannot be collected.
+        The package cannot be loaded.
     """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:

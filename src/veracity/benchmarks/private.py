@@ -24,7 +24,6 @@ from veracity.mpc.modes import find_mode
 from veracity.net.relay import Relay
 from veracity.private.client import Client
 from veracity.private.connect import Address
-from veracity.private.parties.preprocessing_client import passes_of
 from veracity.progress import Progress, silent
 
 __all__ = ["bench"]
@@ -90,7 +89,7 @@ def bench(
             program,
             mode,
             home,
-            ahead=len(passes_of(context, tokens + 1)),
+            ahead=context + tokens,
             cap_mb=CAP // 10**6,
             timeout=TIMEOUT,
             backend=backend,
@@ -178,7 +177,7 @@ async def _user(order: dict[str, Any]) -> None:
         identity=order["identity"],
         cache=order["cache"],
         cap=CAP,
-        ahead=len(passes_of(context, passes)),
+        ahead=context + passes,
         timeout=TIMEOUT,
         backend=order["backend"],
     )

@@ -90,6 +90,7 @@ def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
             "learning rates",
             f"{min(rates)} to {max(rates)}, in all {sum(rates)} / 2^{recipe.rate_bits}",
         ),
+        *found.variants,
         ("data", "; ".join(names)),
         ("started from", found.init or "weights that a public seed gives"),
         ("beacon", found.beacon.decode("utf-8", "replace") if found.beacon else "none"),

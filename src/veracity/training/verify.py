@@ -16,6 +16,7 @@ from veracity.formats.commitment import Commitment
 from veracity.formats.data import DataFile
 from veracity.formats.training import TrainingProof
 from veracity.graph.training import Recipe
+from veracity.graph.training.recipe import DECAY_BITS
 from veracity.progress import Progress, silent
 from veracity.training.base import public_base
 from veracity.training.data import verify_data
@@ -88,6 +89,21 @@ class VerifiedTraining:
         """What this proof does not establish, for people."""
         base = NOT_OF_BASE if self.init else ""
         return NOT_PROVED + base + ("" if self.beacon else NO_BEACON)
+
+    @property
+    def variants(self) -> list[tuple[str, str]]:
+        """Momentum, decay and rounded weights, where the recipe has them, for people."""
+        recipe, rows = self.recipe, list[tuple[str, str]]()
+        if recipe.momentum:
+            powers = ", ".join(map(str, recipe.momentum))
+            text = f"{powers} / {1 << recipe.momentum_bits}, rounded every {recipe.settle} steps"
+            rows.append(("momentum", text))
+        if recipe.decays:
+            text = f"in all {sum(recipe.decays)} / 2^{DECAY_BITS}, every {recipe.settle} steps"
+            rows.append(("weight decay", text))
+        if recipe.rounded:
+            rows.append(("weights", "convolutions read rounded ones; updates are exact"))
+        return rows
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""

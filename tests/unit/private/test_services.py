@@ -18,10 +18,8 @@ from veracity.mpc.material import Label
 from veracity.mpc.modes import find_mode
 from veracity.mpc.sessions import Outcome
 from veracity.mpc.weights import masked_bytes
-from veracity.private.parties import preprocessing_client
-from veracity.private.parties.preprocessing_client import (
-    passes_of,
-)
+from veracity.private.parties import passes as schedule
+from veracity.private.parties.passes import passes_of, price_of
 from veracity.private.sampling import Sampling
 
 ENGINE = load_engine("cpu")
@@ -41,7 +39,7 @@ def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> Non
         assert again.setup_bytes == 0  # kept on disk
         for answer in (first, again):
             assert len(answer.tokens) == 3
-            assert [(r.start, r.rows) for r in answer.reports] == passes_of(4, 3)
+            assert [(r.start, r.rows) for r in answer.reports] == [(0, 4), (4, 1), (5, 1)]
             for report in answer.reports:
                 assert report.online_bytes == report.formula_bytes
                 price = (
@@ -62,11 +60,13 @@ def test_an_answer_and_its_figures(mode: str, style: str, tmp_path: Path) -> Non
 def test_a_long_prompt_is_fed_in_several_passes(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preprocessing_client, "LONGEST", 3)
     example = small_model(shape=SHAPE, prompt=7)
     prompt = example.tokens[:7]
-    assert passes_of(7, 3) == [(0, 3), (3, 3), (6, 1), (7, 1), (8, 1)]
-    assert passes_of(6, 1) == [(0, 3), (3, 3)]
+    price = price_of(ENGINE, example.program, mode)
+    monkeypatch.setattr(schedule, "PASS_BYTES", price(0, 4))
+    passes = passes_of(7, 3, price)
+    assert passes[0] == (0, 4)
+    assert passes[-2:] == [(7, 1), (8, 1)]
 
     async def session() -> None:
         async with three(example, mode, tmp_path) as parties:
@@ -74,10 +74,10 @@ def test_a_long_prompt_is_fed_in_several_passes(
         if mode == "shuffled":
             assert answer.tokens == greedy(example, prompt, 3)
         assert [(r.start, r.rows, r.attempts) for r in answer.reports] == [
-            (0, 7, 3), (7, 1, 1), (8, 1, 1),
+            (0, 7, len(passes) - 2), (7, 1, 1), (8, 1, 1),
         ]  # fmt: skip
         plan = find_mode(mode).plan
-        plans = [plan(ENGINE, example.program, n, at) for at, n in passes_of(7, 1)]
+        plans = [plan(ENGINE, example.program, n, at) for at, n in passes_of(7, 1, price)]
         assert answer.reports[0].online_bytes == sum(p.cost.online_bytes for p in plans)
         assert answer.reports[0].formula_bytes == answer.reports[0].online_bytes
 

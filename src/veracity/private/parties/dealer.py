@@ -23,7 +23,8 @@ from veracity.mpc.party import OWNER, USER
 from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
 from veracity.net import Channel
 from veracity.private.parties.dealing import Dealing, Made, Model
-from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind, passes_of
+from veracity.private.parties.passes import heaviest, passes_of, price_of
+from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind
 from veracity.private.parties.spool import Spool
 from veracity.private.parties.wire import (
     PROTOCOL,
@@ -131,19 +132,12 @@ class DealerService:
         ):
             await channel.refuse("the session is longer than the model's context or our limit")
             return
-        passes = passes_of(order["rows"], order["passes"])
-        heaviest = [
-            await asyncio.to_thread(
-                MODES[order["mode"]].plan, self._engine, model.program, rows, start
-            )
-            for start, rows in {passes[0], passes[-order["passes"]], passes[-1]}
-        ]
-        if (
-            max(p.cost.offline_bytes_owner + p.cost.offline_bytes_user for p in heaviest)
-            > self._limits.disk
-        ):
+        price = price_of(self._engine, model.program, order["mode"])
+        passes = await asyncio.to_thread(passes_of, order["rows"], order["passes"], price)
+        if await asyncio.to_thread(heaviest, passes, price) > self._limits.disk:
             await channel.refuse(
-                "one pass needs more material than the dealer's --cap; shorten the prompt"
+                "one pass needs more material than the dealer's --cap; raise it there, or shorten "
+                "prompt and answer"
             )
             return
         self._names.add(name)

@@ -173,8 +173,8 @@ class Dealing:
     async def _one(self, start: int, rows: int) -> Made:
         plan = await asyncio.to_thread(self._mode.plan, self._engine, self._program, rows, start)
         # An owner's share may include what the user sends it: then the file is smaller.
-        owner = await self._spool.take(plan.cost.offline_bytes_owner)
-        user = await self._spool.take(plan.cost.offline_bytes_user)
+        cost = plan.cost
+        owner, user = await self._spool.take(cost.offline_bytes_owner, cost.offline_bytes_user)
         started = time.perf_counter()
         try:
             dealt = await asyncio.shield(

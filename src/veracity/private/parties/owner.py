@@ -25,13 +25,15 @@ from veracity.mpc.party import OWNER
 from veracity.mpc.sessions import Integers
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
 from veracity.net import Channel
-from veracity.private.parties.preprocessing_client import PreprocessingClient, passes_of
+from veracity.private.parties.passes import passes_of, price_of
+from veracity.private.parties.preprocessing_client import PreprocessingClient
 from veracity.private.parties.spool import SharedRegistry, Spool
 from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
 from veracity.private.parties.wire import (
     CHUNK,
     PROTOCOL,
     MessageTag,
+    in_time,
     keep_alive,
     receive_object,
     send_chunks,
@@ -55,11 +57,14 @@ class ServiceLimits:
         Passes that wait.
     idle : float
         Seconds that a user may think before it feeds a token.
+    material : float
+        Seconds that the material of one pass may take, whatever signs of life there are.
     """
 
     disk: int = 8 << 30
     ahead: int = 8
     idle: float = 600.0
+    material: float = 1800.0
 
 
 @dataclass(eq=False)
@@ -155,13 +160,14 @@ class OwnerService:
                 f"prompt and answer have to fit the model's context of {context_of(self.program)}"
             )
             return
-        name, passes = secrets.token_bytes(16), passes_of(rows, count)
+        name, price = secrets.token_bytes(16), price_of(self.engine, self.program, self.mode)
         try:
             dealer = await register(self, name, rows, count)
         except PeerError as fault:
             _LOG.warning("no session: %s", fault)
             await channel.refuse(f"the owner has no dealer: {fault}")
             return
+        passes = await asyncio.to_thread(passes_of, rows, count, price)
         preprocessing = PreprocessingClient(
             dealer, Spool(self.folder, self.limits.disk), passes, self.limits.ahead
         )
@@ -207,7 +213,8 @@ class OwnerService:
             await apart(side.introduce())
             while index < len(passes):
                 try:
-                    pass_material = await keep_alive(preprocessing.next(), wait)
+                    async with in_time(self.limits.material):
+                        pass_material = await keep_alive(preprocessing.next(), wait)
                 except (PeerError, UsageError) as fault:
                     _LOG.warning("a session has no more material: %s", fault)
                     await channel.refuse(f"the owner got no material: {fault}")

@@ -25,7 +25,7 @@ from veracity.net import Channel
 from veracity.private.parties.spool import Piece, Spool
 from veracity.private.parties.wire import MessageTag, receive_chunks
 
-__all__ = ["HEADER", "REQUEST", "Kind", "PassMaterial", "PreprocessingClient", "passes_of"]
+__all__ = ["HEADER", "REQUEST", "Kind", "PassMaterial", "PreprocessingClient"]
 
 REQUEST = struct.Struct("<II")
 HEADER = struct.Struct(f"<B7x{Label.SIZE}s32sQQQ")
@@ -37,17 +37,6 @@ class Kind(IntEnum):
     WAIT = 0  # the dealer is at work
     MATERIAL = 1
     STALE = 2  # the other party has asked for a repetition already
-
-
-#: Tokens that one pass feeds at most: material, memory and the chance of a repetition grow with
-#: their number, some of it with its square.
-LONGEST = 64
-
-
-def passes_of(rows: int, count: int) -> list[tuple[int, int]]:
-    """``(start, rows)`` of the passes that feed a prompt, and of ``count - 1`` single tokens."""
-    prompt = [(start, min(LONGEST, rows - start)) for start in range(0, rows, LONGEST)]
-    return [*prompt, *((rows + i, 1) for i in range(count - 1))]
 
 
 @dataclass(frozen=True)
@@ -198,7 +187,7 @@ class PreprocessingClient:
             raise PeerError(str(error)) from error
         if kind != Kind.MATERIAL or (label.start, label.rows) != self._passes[index]:
             raise PeerError("the dealer sent material for another pass")
-        piece = await self._spool.take(size)
+        (piece,) = await self._spool.take(size)
         try:
             await channel.send(MessageTag.ACCEPT, b"\x01")
             started = time.perf_counter()

@@ -107,25 +107,28 @@ class Spool:
         self._loop = asyncio.get_running_loop()
         self._freed = asyncio.Event()
 
-    async def take(self, size: int) -> Piece:
-        """Wait until there is room, and reserve it.
+    async def take(self, *sizes: int) -> list[Piece]:
+        """Wait until there is room for all of these files at once, and reserve it.
+
+        Reserved one after the other, two could each hold what the other waits for.
 
         Raises
         ------
         UsageError
-            Where ``size`` is over the cap.
+            Where they are over the cap together.
         """
-        if size > self.cap:
+        whole = sum(sizes)
+        if whole > self.cap:
             raise UsageError(
-                f"one pass needs {size / 1e6:.0f} MB of material, over the cap of "
+                f"one pass needs {whole / 1e6:.0f} MB of material, over the cap of "
                 f"{self.cap / 1e6:.0f} MB; raise --cap or shorten the prompt"
             )
-        while self.used + size > self.cap:
+        while self.used + whole > self.cap:
             self._freed.clear()
             await self._freed.wait()
-        self.used += size
+        self.used += whole
         self.peak = max(self.peak, self.used)
-        return Piece(self, size)
+        return [Piece(self, size) for size in sizes]
 
     def give_back(self, size: int) -> None:
         """Called from any thread."""

@@ -20,11 +20,8 @@ from veracity.mpc.token_selection.pick import Pick, greedy
 from veracity.mpc.weights import user_weights
 from veracity.net import Channel
 from veracity.private.parties.owner import ServiceLimits
-from veracity.private.parties.preprocessing_client import (
-    PassMaterial,
-    PreprocessingClient,
-    passes_of,
-)
+from veracity.private.parties.passes import passes_of, price_of
+from veracity.private.parties.preprocessing_client import PassMaterial, PreprocessingClient
 from veracity.private.parties.report import PassReport, Tally
 from veracity.private.parties.spool import SharedRegistry, Spool
 from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
@@ -32,6 +29,7 @@ from veracity.private.parties.wire import (
     PROTOCOL,
     MessageTag,
     digest_of,
+    in_time,
     receive_object,
     send_object,
 )
@@ -89,7 +87,7 @@ class UserSession:
 
     def __post_init__(self) -> None:
         self._mode = find_mode(self.mode)
-        self._passes = passes_of(self.rows, self.passes)
+        self._passes: list[tuple[int, int]] = []  # known when the session has begun
         self._apart = SessionThread(self.owner)
         self._preprocessing: PreprocessingClient | None = None
         self._ready: _Ready | None = None
@@ -131,6 +129,8 @@ class UserSession:
             self.dealer, MessageTag.HELLO, protocol=PROTOCOL, party="user", session=name.hex()
         )
         await receive_object(self.dealer, MessageTag.ANSWER, {"ok": bool})
+        price = price_of(self.engine, self.program, self.mode)
+        self._passes = await asyncio.to_thread(passes_of, self.rows, self.passes, price)
         spool = Spool(self.folder, self.limits.disk)
         self._preprocessing = PreprocessingClient(
             self.dealer, spool, self._passes, self.limits.ahead
@@ -182,11 +182,13 @@ class UserSession:
             return
         if not self._left:
             raise UsageError("all passes of this session are used; begin another one")
-        pass_material = await self._opened.next()
+        async with in_time(self.limits.material):
+            pass_material = await self._opened.next()
         try:
-            while (turn := await self.owner.receive(MessageTag.TURN, 1)) != b"\x01":
-                if turn != b"\x00":
-                    raise PeerError("the owner sent something else than that it has its material")
+            async with in_time(self.limits.material):
+                while (turn := await self.owner.receive(MessageTag.TURN, 1)) != b"\x01":
+                    if turn != b"\x00":
+                        raise PeerError("the owner sent something else than its turn")
             before, started = self.owner.traffic, time.perf_counter()
             side = await self._apart(
                 self._side.ready(pass_material.label, pass_material.material(self.engine.ring))

@@ -22,6 +22,7 @@ __all__ = [
     "MessageTag",
     "chunks_of",
     "digest_of",
+    "in_time",
     "keep_alive",
     "receive_chunks",
     "receive_object",
@@ -148,6 +149,24 @@ async def receive_chunks(channel: Channel, size: int) -> AsyncIterator[bytearray
     """Receive ``size`` bytes, chunk by chunk."""
     for part in chunks_of(size):
         yield await channel.receive(MessageTag.CHUNK, part)
+
+
+@contextlib.asynccontextmanager
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """Wait no longer than this for material, whatever signs of life there are.
+
+    Raises
+    ------
+    PeerError
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise PeerError(
+            f"the material of one pass did not come within {seconds:.0f} s; "
+            "the dealer may be gone, or short of space (its --cap)"
+        ) from None
 
 
 async def keep_alive(work: Awaitable[T], beat: Callable[[], Awaitable[None]]) -> T:

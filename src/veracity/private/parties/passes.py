@@ -1,0 +1,116 @@
+"""The passes of a session: all three parties derive them from public numbers.
+
+A pass may feed several tokens of a prompt. What its material costs grows with their number and with
+what was fed before, some of it with the square, so passes become shorter towards the end of a long
+prompt: one never has more material than :data:`PASS_BYTES`, unless a single token has.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from veracity.engine.api import Engine
+from veracity.graph.program import Program
+from veracity.mpc.modes import find_mode
+
+__all__ = ["LONGEST", "PASS_BYTES", "Price", "heaviest", "passes_of", "price_of"]
+
+#: Tokens that one pass feeds at most: memory and the chance of a repetition grow with them.
+LONGEST = 64
+#: Bytes of material, for both parties, that a pass of several tokens has at most.
+PASS_BYTES = 1 << 30
+
+#: Bytes of material for both parties, from the first position of a pass and its number of tokens.
+Price = Callable[[int, int], int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """A program in a mode; equal where their plans are."""
+
+    engine: Engine
+    program: Program
+    mode: str
+
+    def __hash__(self) -> int:
+        return hash((self.program.digest, self.mode))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Model):
+            return NotImplemented
+        return (self.program.digest, self.mode) == (other.program.digest, other.mode)
+
+
+@lru_cache(maxsize=4096)
+def _bytes(model: _Model, start: int, rows: int) -> int:
+    cost = find_mode(model.mode).plan(model.engine, model.program, rows, start).cost
+    return cost.offline_bytes_owner + cost.offline_bytes_user
+
+
+def price_of(engine: Engine, program: Program, mode: str) -> Price:
+    """The price of passes in a mode, remembered by the process.
+
+    Parameters
+    ----------
+    engine : Engine
+        What computes.
+    program : Program
+        A text decoder.
+    mode : str
+        Name of the mode.
+    """
+    model = _Model(engine, program, mode)
+    return lambda start, rows: _bytes(model, start, rows)
+
+
+def passes_of(rows: int, count: int, price: Price) -> list[tuple[int, int]]:
+    """``(start, rows)`` of the passes that feed a prompt, and of ``count - 1`` single tokens.
+
+    Passes are as long as their material allows, by halving: it grows with the length and with the
+    start, so few prices need to be known.
+
+    Parameters
+    ----------
+    rows : int
+        Tokens of the prompt.
+    count : int
+        Tokens of the answer.
+    price : Price
+        Bytes of material of a pass.
+    """
+    prompt: list[tuple[int, int]] = []
+    start, longest = 0, LONGEST
+    while start < rows:
+        longest = min(longest, 1 << (rows - start - 1).bit_length())
+        starts = range(start, rows, longest)
+
+        def dear(at: int, most: int = longest) -> bool:
+            return price(at, min(most, rows - at)) > PASS_BYTES
+
+        fit, whole = len(starts), (rows - start) // longest
+        if longest > 1 and whole and dear(starts[whole - 1]):
+            fit = bisect_left(starts, True, hi=whole, key=dear)
+        elif longest > 1 and whole < fit and dear(starts[-1]):
+            fit = whole
+        prompt += [(at, min(longest, rows - at)) for at in starts[:fit]]
+        start = prompt[-1][0] + prompt[-1][1] if prompt else 0
+        longest //= 2
+    return [*prompt, *((rows + i, 1) for i in range(count - 1))]
+
+
+def heaviest(passes: list[tuple[int, int]], price: Price) -> int:
+    """Bytes of the pass with most material; a single token's grow with its position.
+
+    Parameters
+    ----------
+    passes : list of (int, int)
+        From :func:`passes_of`.
+    price : Price
+        Bytes of material of a pass.
+    """
+    longer = [one for one, after in pairwise(passes) if one[1] > after[1]]
+    return max(price(*one) for one in {*longer, passes[0], passes[-1]})
