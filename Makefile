@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-models bench-onnx help env demo data-lce demo-accuracy demo-vision demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate \
+.PHONY: bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -65,7 +65,7 @@ demo-training: env $(FASHION) ## data, training, a model and an answer, all prov
 
 build/data/coffee.png: | env
 	@mkdir -p build/data/unpacked
-	$(BIN)/python -m pip download --quiet --no-deps --dest build/data scikit-image==0.25.2
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/data scikit-image==0.26.0
 	cd build/data/unpacked && $(CURDIR)/$(PY) -m zipfile -e ../scikit_image-*.whl .
 	cp build/data/unpacked/skimage/data/coffee.png $@
 

@@ -22,6 +22,8 @@ from veracity.graph.training import predict
 from veracity.graph.training.network import dense
 from veracity.graph.training.program import program_of
 from veracity.zkml import Statement, prove, verify
+from veracity.zkml.training import run as runs
+from veracity.zkml.training import state
 from veracity.zkml.training.data import prove_form, verify_form
 from veracity.zkml.training.rounding import rounded_weights
 from veracity.zkml.training.run import Run
@@ -36,6 +38,25 @@ def trained() -> Trained:
 
 def test_a_run_is_proved(trained: Trained) -> None:
     trained.verify()
+
+
+def test_cuts_have_rows_of_their_own_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in large networks: the rounding reads long rows beside the published ones."""
+    for module in (state, runs):
+        monkeypatch.setattr(module, "weight_row_bits", lambda _: 10)
+    state.weight_specs.cache_clear()
+    try:
+        trained = train_and_prove(small_recipe(steps=3))
+        (spec, *_) = (b.tensor.spec for b in trained.boundaries[-1].values())
+        assert (spec.row_bits, trained.files[0].log_columns if trained.files else 0) == (10, 12)
+        trained.verify()
+        assert trained.proof is not None
+        rows = trained.proof.cuts[0]
+        cuts = [rows[32:64] + rows[:32] + rows[64:], *trained.proof.cuts[1:]]
+        with pytest.raises(REJECTED):
+            trained.verify(replace(trained.proof, cuts=cuts))
+    finally:
+        state.weight_specs.cache_clear()
 
 
 def test_with_the_square_loss() -> None:

@@ -15,7 +15,7 @@ from veracity.frontends.gguf_tokenizer import gguf_tokenizer
 from veracity.lm.tokenizer import Tokenizer
 from veracity.lm.tokenizer_json import ALPHABET, byte_level_json
 from veracity.proving.tokens import token_facts
-from veracity.text.chat import ChatFrame, Message, check_messages, encode_parts
+from veracity.text.chat import ChatFrame, Message, as_messages, check_messages, encode_parts
 from veracity.text.words import GPT2
 
 pytest.importorskip("jinja2")
@@ -208,6 +208,22 @@ def test_conversations_that_cannot_be_answered(roles: list[str]) -> None:
         check_messages([Message(role, "x") for role in roles])
     with pytest.raises(UsageError, match="empty"):
         check_messages([Message("user", "")])
+
+
+def test_messages_as_clients_write_them() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    for given in (
+        [("user", "ab")], [["user", "ab"]], [{"role": "user", "content": "ab"}],
+        [{"role": "user", "content": parts}], [Message("user", "ab")],
+    ):  # fmt: skip
+        assert as_messages(given) == [Message("user", "ab")]  # type: ignore[arg-type]
+    picture = {"type": "image_url", "text": "a"}
+    for wrong in (
+        [("user",)], [{"role": "user"}], "user", [1], [{"role": "user", "content": [picture]}],
+        [{"role": "user", "content": []}], [{"role": "user", "content": "a", "name": "x"}],
+    ):  # fmt: skip
+        with pytest.raises(UsageError):
+            as_messages(wrong)  # type: ignore[arg-type]
 
 
 def test_text_between_marks_is_encoded_as_a_whole() -> None:

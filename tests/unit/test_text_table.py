@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from veracity.errors import FormatError, VerificationError
+from veracity.formats.drawing import Drawing
 from veracity.formats.proof import Proof, statement_context
 from veracity.text import ByteLevel, Pieces, Rule
+from veracity.text.chat import Message
 from veracity.text.shown import MAX_TEXT_BYTES, Shown, ShownAnswer
 from veracity.text.table import MAX_PIECE, PromptFrame, TokenTable
 from veracity.text.words import DIGITS, GPT2
@@ -302,6 +306,50 @@ def test_the_context_binds_commitment_and_frame() -> None:
         for frame in ("raw", "chat")
     }
     assert len(contexts) == 4
+
+
+SAID = (Message("system", "be"), Message("user", "hé"))
+EXTENDED = [
+    Proof("ab" * 32, "messages", (0, 1, 2, 1, 3), 4, b"x", messages=SAID),
+    Proof("ab" * 32, "raw", (0, 1, 2, 1, 3), 4, b"x", drawing=Drawing(700, b"u", b"s")),
+    Proof("ab" * 32, "messages", (0, 1), 1, b"", (3,), "", SAID, Drawing(1)),
+]
+
+
+@pytest.mark.parametrize("proof", EXTENDED)
+def test_proofs_of_messages_and_of_samples_round_trip(proof: Proof) -> None:
+    data = proof.to_bytes()
+    assert Proof.from_bytes(data) == proof
+    assert data[14:18] == b"\x04\0\0\0"
+    for end in range(len(data)):
+        with pytest.raises(FormatError):
+            Proof.from_bytes(data[:end])
+    with pytest.raises(FormatError):
+        Proof.from_bytes(data + b"\0")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"{}", b'[{"content":"a"}]', b'[{"content":"a","role":"tool"}]', b"[1]", b"[", b"[]",
+        b'[{"content":1,"role":"user"}]', b'[{"content":"\\ud800","role":"user"}]',
+        b'[{"content":"a","role":"user","x":1}]', b'[{"role":"user","content":"a"}]', b"\xff",
+    ],
+)  # fmt: skip
+def test_malformed_messages_are_format_errors(said: bytes) -> None:
+    data = EXTENDED[0].to_bytes()
+    at = data.index(b"[{")
+    old = int.from_bytes(data[at - 4 : at], "little")
+    forged = data[: at - 4] + len(said).to_bytes(4, "little") + said + data[at + old :]
+    with pytest.raises(FormatError):
+        Proof.from_bytes(forged)
+
+
+def test_frozen_bytes_of_a_proof_of_messages() -> None:
+    """Version 4 of the format, for ever."""
+    assert hashlib.sha256(b"".join(p.to_bytes() for p in EXTENDED)).hexdigest() == (
+        "99356a859f9d8656fdb69eca2d56552c70e4153efb99b679d732d0e72d3f9e98"
+    )
 
 
 def test_frozen_bytes_of_a_proof_file() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -13,12 +13,15 @@ import click
 from veracity.codec import read_file
 from veracity.codec.files import Source
 from veracity.errors import UsageError
+from veracity.text.chat import ROLES
 from veracity.text.shown import MAX_TEXT_BYTES
 
 __all__ = [
     "FiniteFloat",
     "NewFile",
+    "given_messages",
     "given_words",
+    "message_option",
     "prompt_file_option",
     "standard_input",
     "stream",
@@ -79,6 +82,36 @@ def prompt_file_option(command: Command) -> Command:
         type=click.Path(path_type=Path, dir_okay=False),
         help="Take the prompt from this file, UTF-8, every character of it; - is standard input.",
     )(command)
+
+
+def message_option(command: Command) -> Command:
+    """``--message``: one message of a conversation."""
+    return click.option(
+        "--message",
+        "messages",
+        multiple=True,
+        metavar="ROLE:TEXT",
+        help="A message of a conversation instead of a prompt; ROLE is system, user or assistant. "
+        "Give one for each, in order.",
+    )(command)
+
+
+def given_messages(given: Sequence[str]) -> list[tuple[str, str]] | None:
+    """The messages of a conversation; None where none is given.
+
+    Raises
+    ------
+    UsageError
+        One does not begin with a role.
+    """
+    out = []
+    for one in given:
+        role, colon, text = one.partition(":")
+        if not colon or role not in ROLES:
+            begins = ", ".join(f"{name}:" for name in ROLES)
+            raise UsageError(f"a message begins with one of {begins} not with {one[:40]!r}")
+        out.append((role, text))
+    return out or None
 
 
 def given_words(text: str | None, file: Path | None) -> str | None:

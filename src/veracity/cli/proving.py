@@ -1,9 +1,8 @@
-"""The commands of a model's owner: import, calibrate, commit, prove."""
+"""The commands that make a model's files: import, calibrate, commit."""
 
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,38 +11,31 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
-from veracity.cli.errors import explained
 from veracity.cli.estimate import cost_rows
-from veracity.cli.inputs import FiniteFloat, NewFile, given_words, prompt_file_option
+from veracity.cli.inputs import FiniteFloat, NewFile
 from veracity.cli.networks import Cut, numbers, read_network, tell_check
 from veracity.cli.options import (
     FILE,
     backend_option,
     force_option,
-    jobs_option,
     json_option,
-    memory_option,
     quiet_option,
     threads_option,
 )
-from veracity.cli.output import complain, emit_bytes, emit_json
+from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
-from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.codec.files import PROGRAM
-from veracity.errors import UsageError
 from veracity.formats.program import NetworkFile, ProgramFile
-from veracity.progress import PHASES
 from veracity.proving.models import calibrate as calibrate_model
 from veracity.proving.models import import_model as read_model
 from veracity.proving.models import judged, require_agreement
-from veracity.proving.prove import prove as prove_answer
 from veracity.proving.tokens import token_facts
 from veracity.work.commit import commit as commit_model
 from veracity.work.estimate import estimate as estimate_cost
 from veracity.work.programs import require_uncommitted
 
-__all__ = ["calibrate", "commit", "import_", "prove"]
+__all__ = ["calibrate", "commit", "import_"]
 
 #: Endings of the files that models are imported from.
 WEIGHTS = (".gguf", ".bin", ".safetensors", ".pt", ".onnx")
@@ -280,158 +272,5 @@ def commit(
             ("secret", f"{secret_path}: keep it, mode 0600"),
             ("digest", public.digest),
             ("time", clock(took)),
-        ]
-    )
-
-
-def require_pipe(as_json: bool) -> None:
-    """Raise :class:`UsageError` where a proof cannot go to standard output."""
-    if as_json:
-        raise UsageError("--out - and --json would share standard output; give --out a file")
-    if sys.stdout is not None and sys.stdout.isatty():
-        raise UsageError("a proof is no text for a terminal; redirect --out -, or name a file")
-
-
-@click.command()
-@click.argument("program", type=FILE)
-@click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
-@click.option("--prompt", help="What to ask a language model.")
-@prompt_file_option
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="[NAME=]FILE",
-    help="A network's input: numbers (.npy), a picture (.png, .ppm) or what was sealed (.vskey).",
-)
-@click.option(
-    "--seal",
-    multiple=True,
-    metavar="NAME",
-    help="Commit to this input or output of a network instead of showing it.",
-)
-@click.option("--max-new-tokens", default=32, show_default=True, type=click.IntRange(1))
-@click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
-@click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
-@click.option(
-    "--explain", is_flag=True, help="Name what left its range; for the owner only, not for users."
-)
-@click.option(
-    "--out",
-    default="answer.vproof",
-    show_default=True,
-    type=FILE,
-    help="Where to write; - is standard output.",
-)
-@force_option
-@memory_option
-@jobs_option
-@threads_option
-@backend_option
-@quiet_option
-@json_option
-def prove(
-    program: Path,
-    secret: Path | None,
-    prompt: str | None,
-    prompt_file: Path | None,
-    inputs: tuple[str, ...],
-    seal: tuple[str, ...],
-    max_new_tokens: int,
-    raw: bool,
-    context: str,
-    explain: bool,
-    out: Path,
-    force: bool,
-    memory: int | None,
-    jobs: int,
-    threads: int | None,
-    backend: str,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Answer a prompt, or compute a network's output, and prove it.
-
-    The output of a network is written beside the proof, as .npy, or as .png where the input is a
-    picture and the output is one. --seal NAME writes PROOF.NAME.vseal, to be published, and
-    PROOF.NAME.vskey, which opens it and is the input of a next proof about it. An input with a
-    first axis more than the network's holds several samples, proved at once.
-    """
-    words = given_words(prompt, prompt_file)
-    opening = secret or sibling(program, ".vsec")
-    refuse_both(words, inputs)
-    piped = str(out) == "-"
-    if words is None:
-        if piped:
-            raise UsageError("--out - is for prompts only")
-        with explained(explain):
-            prove_arrays(
-                program,
-                opening,
-                inputs,
-                out,
-                seal=seal,
-                context=context,
-                force=force,
-                memory=memory,
-                jobs=jobs,
-                threads=threads,
-                backend=backend,
-                quiet=quiet,
-                as_json=as_json,
-            )
-        return
-    if seal:
-        raise UsageError("--seal is for networks only")
-    if piped:
-        require_pipe(as_json)
-    else:
-        check_target(out, b"VPRF", reads=[program, opening], force=force)
-    started = time.perf_counter()
-    with explained(explain), Bar(PHASES, quiet=quiet) as bar:
-        result = prove_answer(
-            program,
-            opening,
-            words,
-            max_new_tokens=max_new_tokens,
-            raw=raw,
-            context=context,
-            memory=memory,
-            jobs=jobs,
-            threads=threads,
-            backend=backend,
-            progress=bar,
-        )
-        if not piped:
-            result.proof.save(out)
-    took = time.perf_counter() - started
-    proof_bytes = len(result.proof.to_bytes())
-    if piped:
-        emit_bytes(result.proof.to_bytes())
-        if not quiet:
-            complain(f"proof of {size(proof_bytes)} in {clock(took)}")
-        return
-    facts = {
-        "file": str(out),
-        "answer": result.answer,
-        "prompt_tokens": result.proof.prompt_length,
-        "answer_tokens": len(result.proof.answer),
-        "segments": len(result.proof.cuts) + 1,
-        "proof_bytes": proof_bytes,
-        "commitment": result.proof.commitment_digest,
-        "context": context,
-        "prove_s": round(took, 3),
-    }
-    if as_json:
-        emit_json(facts)
-        return
-    show_table(
-        [
-            ("prompt", words),
-            ("answer", result.answer.strip()),
-            ("", ""),
-            ("proof", f"{out} ({size(proof_bytes)}) in {clock(took)}"),
-            ("tokens", f"{facts['prompt_tokens']} prompt, {facts['answer_tokens']} answer"),
-            ("commitment", result.proof.commitment_digest),
         ]
     )

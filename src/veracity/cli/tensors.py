@@ -188,7 +188,19 @@ def read_ports(inputs: Sequence[str], outputs: Sequence[str]) -> tuple[Values, V
     return read_values(inputs), read_values(outputs)
 
 
-def refuse_both(prompt: str | None, given: Sequence[str]) -> None:
-    """Raise ``click.UsageError`` unless there is either a prompt or an input."""
-    if (prompt is None) == (not given):
-        raise click.UsageError("give either --prompt (a language model) or --input (a network)")
+def refuse_both(prompt: str | None, given: Sequence[str], messages: object = None) -> None:
+    """Raise ``click.UsageError`` unless there is one of a prompt, messages and an input.
+
+    Parameters
+    ----------
+    prompt : str or None
+        Words for a language model.
+    given : sequence of str
+        Inputs of a network.
+    messages : list or None
+        A conversation for a language model.
+    """
+    if [prompt is not None, bool(messages), bool(given)].count(True) != 1:
+        raise click.UsageError(
+            "give either --prompt or --message (a language model) or --input (a network)"
+        )

@@ -10,7 +10,13 @@ import click
 
 from veracity.cli.display import Bar, clock, flatten, show_table, size
 from veracity.cli.errors import EXIT_FALSE, error_facts, hint
-from veracity.cli.inputs import given_words, prompt_file_option, stream
+from veracity.cli.inputs import (
+    given_messages,
+    given_words,
+    message_option,
+    prompt_file_option,
+    stream,
+)
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
@@ -63,6 +69,12 @@ EXCERPT = 40
 @click.option("--samples", type=FILE, help="The examples of a proof about accuracy (.npz).")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @prompt_file_option
+@message_option
+@click.option("--temperature", metavar="T", help="Expect a draw at this temperature; 0 for none.")
+@click.option("--nonce", metavar="HEX", help="Your own nonce: the prover chose no other.")
+@click.option(
+    "--server-nonce", metavar="HEX", help="The digest that the server told before you told yours."
+)
 @click.option("--answer", help="Words you expect to be the answer.")
 @click.option("--raw", is_flag=True, help="Expect the prompt without the model's chat template.")
 @click.option("--context", help="What you expect the proof to be bound to, such as your nonce.")
@@ -90,6 +102,10 @@ def verify(
     samples: Path | None,
     prompt: str | None,
     prompt_file: Path | None,
+    messages: tuple[str, ...],
+    temperature: str | None,
+    nonce: str | None,
+    server_nonce: str | None,
     answer: str | None,
     raw: bool,
     context: str | None,
@@ -113,6 +129,7 @@ def verify(
     if [str(proof), str(commitment), str(prompt_file)].count("-") > 1:
         raise UsageError("standard input holds one file only; name the others")
     expected = given_words(prompt, prompt_file)
+    drawn = (temperature, nonce, server_nonce, *messages)
     pinned, given = Commitment.load(stream(commitment)), load_proof(stream(proof))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     trained: VerifiedTraining | None = None
@@ -125,11 +142,11 @@ def verify(
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
     if trained is not None and isinstance(given, TrainingProof):
-        refuse_words("training", raw, expected, answer, context)
+        refuse_words("training", raw, expected, answer, context, *drawn)
         tell_trained(trained, as_json)
         return
     if isinstance(given, AccuracyProof):
-        refuse_words("accuracy", raw, expected, answer)
+        refuse_words("accuracy", raw, expected, answer, *drawn)
         if samples is None or inputs or outputs:
             raise UsageError("a proof about accuracy needs --samples alone: it does not hold them")
         try:
@@ -151,7 +168,7 @@ def verify(
     if samples is not None:
         raise UsageError("--samples is for proofs about accuracy")
     if isinstance(given, TensorProof):
-        refuse_words("tensors", raw, expected, answer)
+        refuse_words("tensors", raw, expected, answer, *drawn)
         arrays = read_ports(inputs, outputs)
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
@@ -177,6 +194,10 @@ def verify(
                 given,
                 pinned,
                 prompt=expected,
+                messages=given_messages(messages),
+                temperature=temperature,
+                nonce=nonce,
+                server_nonce=server_nonce,
                 answer=answer,
                 raw=raw,
                 digest=digest,
@@ -316,6 +337,8 @@ def port_row(result: VerifiedTensors, name: str) -> str:
 def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
     """All that the model read and said, in order, as rows of a table."""
     rows: list[tuple[str, object]] = []
+    for message in result.messages[:-1]:
+        rows.append((message.role, exact(message.content)))
     if result.prompt_before:
         rows.append(("before it", quoted(result.prompt_before)))
     rows.append(("prompt", exact(result.prompt)))
@@ -329,6 +352,12 @@ def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
     if result.ended_by is not None:
         ended = f"ended by the model with {quoted(result.ended_by)}"
     rows.append(("end", ended))
+    if result.draw is not None:
+        rows.append(("sampled", f"at temperature {result.draw.temperature}"))
+        rows += [("nonce", result.draw.nonce)] * bool(result.draw.nonce)
+        server = result.draw.server_nonce
+        rows += [("server's nonce", f"SHA-256 {server}")] * bool(server)
+        rows.append(("seed", result.draw.seed))
     return rows
 
 

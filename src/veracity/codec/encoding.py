@@ -40,6 +40,7 @@ EXTENSIONS = {
     b"VCUT": "checkpoint",
     b"VWIN": "window",
     b"VPRT": "proof about tensors",
+    b"VNCE": "server's nonce",
     b"VACC": "proof about accuracy",
     b"VSEA": "seal",
     b"VSKY": "seal key",
@@ -92,8 +93,21 @@ class ByteReader:
         """Raise the error for field ``what``."""
         raise FormatError(f"{self.where}, {what}", reason)
 
-    def header(self, kind: bytes, version: int) -> None:
-        """Check magic, kind and version."""
+    def header(self, kind: bytes, version: int, *others: int) -> int:
+        """Check magic, kind and version.
+
+        Parameters
+        ----------
+        kind : bytes
+            The kind that is wanted.
+        version, *others : int
+            The versions that are read.
+
+        Returns
+        -------
+        int
+            The version.
+        """
         if self.data[: len(MAGIC)] != MAGIC:
             self.fail("header", f"not a Veracity {EXTENSIONS[kind]} file")
         self.position = len(MAGIC)
@@ -107,12 +121,14 @@ class ByteReader:
                 else "unknown kind of file",
             )
         stated = self.u32("header")
-        if stated != version:
+        if stated not in (version, *others):
+            read = " and ".join(map(str, (version, *others)))
             self.fail(
                 "header",
-                f"format version {stated} is not supported (this package reads {version}); "
+                f"format version {stated} is not supported (this package reads {read}); "
                 "use the version of veracity that wrote the file",
             )
+        return stated
 
     def u32(self, what: str, limit: int = 2**32 - 1) -> int:
         """Unsigned integer of 4 bytes, at most ``limit``."""

@@ -29,6 +29,7 @@ _NAMES = {
     b"VTRN": "a training proof",
     b"VCUT": "a checkpoint",
     b"VWIN": "a window",
+    b"VNCE": "a server's nonce",
     None: "not a file of veracity",
 }
 #: Kinds that are never replaced without being told to, and why.
@@ -36,6 +37,7 @@ _PRECIOUS = {
     SECRET: "it opens an earlier commitment, which nobody could prove with any more",
     COMMITMENT: "it may be published already, and proofs refer to it",
     b"VDAT": "it may be published already, and training proofs refer to it",
+    b"VNCE": "its digest may be told already, and answers are drawn with no other",
     b"VDSC": "it opens an earlier data set, which nobody could train on with a proof any more",
 }
 

@@ -31,6 +31,7 @@ from veracity.codec.files import Source, name_of
 from veracity.errors import FormatError
 from veracity.graph import Program
 from veracity.lm.text_decoder import is_text_decoder, vocabulary_of
+from veracity.text.chat import ChatFrame
 from veracity.text.table import MAX_TABLE_BYTES, PromptFrame, TokenTable
 from veracity.zkml import ModelCommitment
 
@@ -69,6 +70,8 @@ class Metadata:
         Tokens that end an answer.
     package_version : str
         Version of veracity that wrote the file.
+    conversation : ChatFrame or None
+        What stands between the messages of a conversation; None without a chat template.
     """
 
     source: Mapping[str, Any]
@@ -81,10 +84,12 @@ class Metadata:
     frames: Mapping[str, PromptFrame]
     stop_ids: tuple[int, ...]
     package_version: str
+    conversation: ChatFrame | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {
+        frame = {} if self.conversation is None else {"conversation": self.conversation.to_plain()}
+        return frame | {
             "accuracy": dict(self.accuracy),
             "calibration": dict(self.calibration),
             "frames": {name: frame.to_plain() for name, frame in self.frames.items()},
@@ -122,7 +127,7 @@ class Metadata:
             "stop_ids": list,
             "tokenizer_digest": str,
         }
-        if not isinstance(value, dict) or value.keys() != kinds.keys():
+        if not isinstance(value, dict) or value.keys() - {"conversation"} != kinds.keys():
             raise FormatError(where, f"must have exactly the fields {', '.join(kinds)}")
         for name, kind in kinds.items():
             if type(value[name]) is not kind:
@@ -137,7 +142,12 @@ class Metadata:
         stops = value["stop_ids"]
         if not all(type(i) is int and 0 <= i < vocabulary for i in stops):
             raise FormatError(where, "'stop_ids' holds something that is no token id")
-        return cls(**{**value, "frames": frames, "stop_ids": tuple(stops)})
+        between = None
+        if "conversation" in value:
+            between = ChatFrame.from_plain(
+                value["conversation"], f"{where}, conversation", range(vocabulary).__contains__
+            )
+        return cls(**{**value, "frames": frames, "stop_ids": tuple(stops), "conversation": between})
 
 
 @dataclass(frozen=True)
@@ -234,6 +244,8 @@ class Commitment:
             raise FormatError(where, "program and token table have different vocabularies")
         if vocabulary:
             metadata.frames["raw"].require_wordless(table, f"{where}, metadata")
+        if metadata.conversation is not None:
+            metadata.conversation.require_marks(table.special, f"{where}, conversation")
         model = ModelCommitment.from_bytes(rows)
         commitment = cls(metadata, program, table, model, well_formed, widths)
         # What was read is what is pinned, whatever a compressor would write today.

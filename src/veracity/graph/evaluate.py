@@ -13,6 +13,7 @@ from veracity.errors import UsageError
 from veracity.graph.ops import RULES, Op
 from veracity.graph.ops.base import Array, Run, State
 from veracity.graph.program import Program
+from veracity.graph.sampling import Sampling
 
 __all__ = ["State", "Trace", "apply", "execute", "run_ops"]
 
@@ -65,6 +66,7 @@ def execute(
     span: tuple[int, int] | None = None,
     given: Mapping[str, Array] | None = None,
     integers: Integers | None = None,
+    sampling: Sampling | None = None,
 ) -> Trace:
     """Run a program, all ops or some.
 
@@ -84,6 +86,8 @@ def execute(
         Results of earlier ops that these read.
     integers : Integers, optional
         The products of the engine that computes; those of ``cpu`` where not given.
+    sampling : Sampling, optional
+        How tokens are drawn; greedily where not given.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def execute(
     if sizes is not None:
         program.check_sizes(sizes)
         bound |= sizes
-    run = Run(program.weights, weights, bound, State(), integers)
+    run = Run(program.weights, weights, bound, State(), integers, sampling, program.exponents)
     values = {name: np.asarray(x, dtype=np.int64) for name, x in inputs.items()}
     values.update(given or {})
     details: dict[str, dict[str, Array]] = {}

@@ -17,6 +17,7 @@ from veracity.lm.quantise import build_program
 from veracity.lm.scales import Range
 from veracity.lm.text_decoder import logits
 from veracity.lm.tokenizer import Tokenizer
+from veracity.text.chat import Message
 
 __all__ = ["accuracy", "bundled_text", "calibrate_model", "observe_ranges"]
 
@@ -178,7 +179,10 @@ def calibrate_model(
 
 
 def _chat_window(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    frame = tokenizer.frame(chat=True)
+    frame, between = tokenizer.frame(chat=True), tokenizer.conversation
+    if frame is None and between is not None:
+        words = "".join(c for c in prompt if _can_spell(tokenizer, c))
+        return tokenizer.encode_parts(between.parts([Message("user", words)]))
     if frame is None:
         return []
     return [*frame[0], *_spelled(tokenizer, prompt), *frame[1]]

@@ -21,6 +21,7 @@ from veracity.graph.evaluate import run_ops
 from veracity.graph.ops import Head, Op
 from veracity.graph.ops.base import Run, rescaled
 from veracity.graph.ops.head import scores
+from veracity.graph.sampling import Sampling
 
 __all__ = [
     "ANSWER",
@@ -208,8 +209,9 @@ def step(
     tokens: Sequence[int],
     state: State,
     integers: Integers | None = None,
+    sampling: Sampling | None = None,
 ) -> int:
-    """Feed more tokens; returns the greedy next token. Updates ``state``.
+    """Feed more tokens; returns the next token. Updates ``state``.
 
     Parameters
     ----------
@@ -223,12 +225,15 @@ def step(
         What was fed before.
     integers : Integers, optional
         The products of the engine that computes; those of ``cpu`` where not given.
+    sampling : Sampling, optional
+        How the token is drawn; greedily where not given.
 
     Raises
     ------
     RangeError
     """
-    run = Run(program.weights, weights, {"T": len(tokens), "A": 1}, state, integers)
+    sizes = {"T": len(tokens), "A": 1}
+    run = Run(program.weights, weights, sizes, state, integers, sampling, program.exponents)
     values = run_ops(program, run, {TOKENS: np.asarray(tokens, dtype=np.int64)})
     state.position += len(tokens)
     return int(values[program.ops[-1].name][0])

@@ -114,7 +114,7 @@ class Tokenizer:
         """Ids of text and marks; text between two marks is encoded as a whole."""
 
         def encode(text: str, first: bool) -> list[int]:
-            return self._encoder.encode(text, first) if self._encoder else self.encode(text)
+            return self._encoder.encode_exactly(text, first) if self._encoder else self.encode(text)
 
         return encode_parts(parts, encode)
 

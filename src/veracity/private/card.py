@@ -16,7 +16,7 @@ from veracity.formats.program import ProgramFile
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.lm.tokenizer import Tokenizer
-from veracity.text.table import PromptFrame
+from veracity.text.chat import Message
 
 __all__ = ["Card", "store_card", "stored_card"]
 
@@ -98,9 +98,13 @@ class Card:
         UsageError
             Where nothing is left of the context for an answer.
         """
-        sides = self.tokenizer.frame(chat=not raw) or self.tokenizer.frame(chat=False)
-        frame = PromptFrame(*(tuple(side) for side in sides)) if sides else PromptFrame((), ())
-        ids = [*frame.before, *self.tokenizer.encode(words), *frame.after]
+        between = self.tokenizer.conversation
+        sides = self.tokenizer.frame(chat=not raw)
+        if sides is None and between is not None:
+            ids = self.tokenizer.encode_parts(between.parts([Message("user", words)]))
+        else:
+            before, after = sides or self.tokenizer.frame(chat=False) or ([], [])
+            ids = [*before, *self.tokenizer.encode(words), *after]
         if not ids:
             raise UsageError("the prompt has no tokens; ask something")
         if len(ids) > context_of(self.program):

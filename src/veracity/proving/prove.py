@@ -6,7 +6,9 @@ Model formats and tokenizers are read through :mod:`veracity.frontends` only, an
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from veracity import zkml
@@ -15,12 +17,17 @@ from veracity.codec.files import Source, exists
 from veracity.engine import load_engine
 from veracity.engine.api import Integers
 from veracity.errors import UsageError, VerificationError
+from veracity.formats.commitment import Commitment
+from veracity.formats.drawing import Drawing, ServerNonce, read_nonce, read_temperature
 from veracity.formats.program import ProgramFile
 from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.formats.secret import Secret
+from veracity.graph.sampling import Sampling, check_scale
 from veracity.lm.generate import generate
 from veracity.lm.text_decoder import context_of, ports_of
 from veracity.progress import Progress, silent
+from veracity.proving.prompts import Given, conversation_of, form_of
+from veracity.text.chat import Message
 from veracity.text.table import PromptFrame, TokenTable
 from veracity.work.links import Workers, prove_chain
 from veracity.work.memory import plan_links
@@ -40,10 +47,15 @@ class ProvedAnswer:
 def prove(
     program: ProgramFile | str | Path,
     secret: Secret | Source,
-    prompt: str,
+    prompt: str | None = None,
     *,
+    messages: Given | None = None,
     max_new_tokens: int = 32,
     raw: bool = False,
+    stop: Sequence[str] = (),
+    temperature: float | str | None = None,
+    nonce: str = "",
+    server_nonce: ServerNonce | Source | None = None,
     context: str = "",
     memory: int | None = None,
     jobs: int = 1,
@@ -59,13 +71,25 @@ def prove(
         The calibrated model.
     secret : Secret, path, bytes or binary file
         The opening of its commitment.
-    prompt : str
+    prompt : str, optional
         The user's words, encoded exactly as they are, white space at their ends included; the
         model's chat template, where it has one, is put around them.
+    messages : sequence of (role, content), optional
+        A conversation instead of a prompt: perhaps a ``system`` message, then ``user`` and
+        ``assistant`` in turn, the last one the user's; in the model's chat template.
     max_new_tokens : int
         The answer ends there if the model does not end it before.
     raw : bool
         Give the words to the model without a template.
+    stop : sequence of str
+        Texts that end the answer. The proof holds the token that completes one; the answer as text
+        ends before it. To a verifier the answer was cut there.
+    temperature : float or str, optional
+        Draw the answer at this temperature, 0.001 .. 4; the most likely tokens by default.
+    nonce : str
+        What the user gives to the seed of the draw, at most 64 bytes in hexadecimal digits.
+    server_nonce : ServerNonce or path, optional
+        What the server gives to it; whoever was told its digest can check that it was fixed before.
     context : str
         What the proof is bound to beside its words, so that it answers one request and no other: a
         nonce or a case number of who asks. At most 4096 bytes; part of the proof, public.
@@ -92,7 +116,8 @@ def prove(
     VeracityError
         A process that proves was ended from outside.
     """
-    require_type("prompt", prompt, str)
+    require_type("prompt", prompt, str, optional=True)
+    require_type("nonce", nonce, str)
     require_type("context", context, str)
     require_type("raw", raw, bool)
     require_whole("max_new_tokens", max_new_tokens, 1)
@@ -100,6 +125,10 @@ def prove(
     require_whole("jobs", jobs, 1)
     require_settings(threads, backend, progress)
     check_context(context)
+    if (prompt is None) == (messages is None) or (messages is not None and raw):
+        raise UsageError("give a prompt, or messages, which have no raw form; one of them")
+    stops = tuple(as_stops(stop))
+    drawing = drawing_of(temperature, nonce, server_nonce)
     progress("load", 0.0)
     engine = load_engine(backend, threads=threads)
     opened = secret if isinstance(secret, Secret) else load_secret(secret)
@@ -108,13 +137,19 @@ def prove(
         loaded = page_weights(loaded, memory)
     commitment = opened.commitment
     check_pair(loaded, opened)
-    chat = not raw and "chat" in commitment.metadata.frames
-    name = "chat" if chat else "raw"
-    frame = commitment.metadata.frames[name]
-    ids = [*frame.before, *loaded.encode(prompt), *frame.after]
+    name = "messages" if messages is not None else form_of(commitment.metadata, raw)
+    said: tuple[Message, ...] = ()
+    if name == "messages":
+        between = commitment.metadata.conversation
+        said = conversation_of([("user", prompt or "")] if messages is None else messages, between)
+        parts = between.parts(said) if between is not None else []
+        ids = loaded.tokenizer.encode_parts(parts)
+    else:
+        frame = commitment.metadata.frames[name]
+        ids = [*frame.before, *loaded.encode(prompt or ""), *frame.after]
+        check_prompt(prompt or "", ids, frame, commitment.table)
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
-    check_prompt(prompt, ids, frame, commitment.table)
     most = context_of(integer_program(loaded))
     room = most + 1 - len(ids)
     if room < 1:
@@ -124,13 +159,22 @@ def prove(
         )
     progress("load", 1.0)
     wanted = min(max_new_tokens, room)
-    answer = answer_tokens(loaded, ids, wanted, progress, engine.integers)
+    sampling = None if drawing is None else drawing.sampling(commitment.digest, ids)
+    if sampling is not None:
+        head = commitment.program.ops[-1].name
+        check_scale(sampling, commitment.program.exponents.get(head, -1))
+    ended = partial(holds_stop, stops, commitment) if stops else None
+    answer = answer_tokens(
+        loaded, ids, wanted, progress, engine.integers, sampling=sampling, ended=ended
+    )
     proof = prove_tokens(
         loaded,
         opened,
         ids,
         answer,
         name,
+        messages=said,
+        drawing=drawing,
         context=context,
         memory=memory,
         jobs=jobs,
@@ -139,7 +183,61 @@ def prove(
         progress=progress,
     )
     shown = commitment.table.show_answer(answer, commitment.metadata.stop_ids)
-    return ProvedAnswer(shown.text, proof)
+    places = [place for text in stops if (place := shown.text.find(text)) >= 0]
+    return ProvedAnswer(shown.text[: min(places)] if places else shown.text, proof)
+
+
+def as_stops(given: Sequence[str]) -> list[str]:
+    """Texts that end an answer; raises :class:`UsageError` unless they are some."""
+    if isinstance(given, str) or not all(isinstance(text, str) and text for text in given):
+        raise UsageError("stop texts are a list of texts, none of them empty")
+    return list(given)
+
+
+def holds_stop(stops: Sequence[str], commitment: Commitment, answer: Sequence[int]) -> bool:
+    """Whether an answer holds one of the texts that end it.
+
+    Parameters
+    ----------
+    stops : sequence of str
+        The texts.
+    commitment : Commitment
+        Says how tokens are shown.
+    answer : sequence of int
+        Token ids so far.
+    """
+    shown = commitment.table.show(answer).text
+    return any(text in shown for text in stops)
+
+
+def drawing_of(
+    temperature: float | str | None, nonce: str, server_nonce: ServerNonce | Source | None
+) -> Drawing | None:
+    """How an answer is to be drawn; None for the most likely one.
+
+    Parameters
+    ----------
+    temperature : float or str, optional
+        The temperature.
+    nonce : str
+        The user's nonce, hexadecimal; empty for none.
+    server_nonce : ServerNonce or path, optional
+        The server's.
+
+    Raises
+    ------
+    UsageError
+        A nonce is given and no temperature, or one of them is none.
+    """
+    if temperature is None:
+        if nonce or server_nonce is not None:
+            raise UsageError("nonces are for answers that are drawn; give a temperature, too")
+        return None
+    server = b""
+    if server_nonce is not None:
+        found = server_nonce
+        server = (found if isinstance(found, ServerNonce) else ServerNonce.load(found)).nonce
+    return Drawing(read_temperature(temperature), read_nonce(nonce) if nonce else b"", server)
 
 
 def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
@@ -173,6 +271,8 @@ def prove_tokens(
     answer: list[int],
     frame: str,
     *,
+    messages: tuple[Message, ...] = (),
+    drawing: Drawing | None = None,
     context: str = "",
     memory: int | None = None,
     jobs: int = 1,
@@ -191,9 +291,13 @@ def prove_tokens(
     prompt : list of int
         Token ids of the framed prompt.
     answer : list of int
-        Token ids of the answer, greedy.
+        Token ids of the answer.
     frame : str
         Name of the frame around the prompt.
+    messages : tuple of Message
+        The conversation that the prompt is.
+    drawing : Drawing, optional
+        How the answer was drawn; greedily where not given.
     context : str
         What the proof is bound to beside its words.
     memory : int, optional
@@ -211,6 +315,7 @@ def prove_tokens(
     tokens = tuple(prompt + answer)
     inputs, outputs = ports_of(tokens, len(prompt))
     engine = load_engine(backend, threads=threads)
+    sampling = None if drawing is None else drawing.sampling(commitment.digest, prompt)
     plan = plan_links(zkml.Execution(integer_program(loaded), inputs, outputs), memory, jobs)
     if memory is not None:
         engine.keep_memory(0)
@@ -219,12 +324,16 @@ def prove_tokens(
         inputs,
         outputs,
         plan.cuts,
+        sampling,
         commitment=commitment.model,
-        context=statement_context(commitment.digest, frame, context),
+        context=statement_context(commitment.digest, frame, context, drawing, messages),
     )
     workers = Workers(jobs, threads, backend, plan.memory)
     argument = prove_chain(engine, statement, loaded.weights, opened.opening, workers, progress)
-    return Proof(commitment.digest, frame, tokens, len(prompt), argument, plan.cuts, context)
+    cuts = plan.cuts
+    return Proof(
+        commitment.digest, frame, tokens, len(prompt), argument, cuts, context, messages, drawing
+    )
 
 
 def answer_tokens(
@@ -233,8 +342,10 @@ def answer_tokens(
     wanted: int,
     progress: Progress,
     integers: Integers | None = None,
+    sampling: Sampling | None = None,
+    ended: Callable[[Sequence[int]], bool] | None = None,
 ) -> list[int]:
-    """The greedy answer, one call of ``progress`` a token.
+    """The answer, one call of ``progress`` a token.
 
     Parameters
     ----------
@@ -248,6 +359,10 @@ def answer_tokens(
         Called once a token.
     integers : Integers, optional
         The products of the engine that computes; those of ``cpu`` where not given.
+    sampling : Sampling, optional
+        How tokens are drawn; greedily where not given.
+    ended : callable, optional
+        Told the answer after each token; says whether it ends there.
     """
     done = 0
 
@@ -265,6 +380,8 @@ def answer_tokens(
         frozenset(loaded.stop_ids),
         on_token=count,
         integers=integers,
+        sampling=sampling,
+        ended=ended or (lambda answer: False),
     )
 
 

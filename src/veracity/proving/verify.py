@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from veracity import zkml
@@ -17,9 +17,13 @@ from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
+from veracity.formats.drawing import read_nonce, read_temperature
 from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
+from veracity.proving.drawn import DRAWN, NOT_DRAWN_ALONE, Draw, compare_drawing
+from veracity.proving.prompts import Given, conversation_of, form_of, read_prompt, shown_messages
+from veracity.text.chat import Message, as_messages
 from veracity.work.effort import MAX_TIME, require_effort
 from veracity.work.well_formed import require_well_formed
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
@@ -29,9 +33,10 @@ __all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
 #: What an accepted proof establishes, and what it does not, in plain words.
 PROVED = (
     "the committed model, run in its exact integer arithmetic, gives this answer to this prompt: "
-    "every step from token ids to token ids, each token the most likely one; its weights, "
+    "every step from token ids to token ids, {choice}; its weights, "
     "fixed when it was committed, are integers"
 )
+GREEDY = "each token the most likely one"
 #: Added to it: what the commitment's annex proves of the weights.
 WEIGHTS_BOUNDED = " below 2^49"
 WEIGHTS_EXACT = " within the widths that its program states"
@@ -72,7 +77,7 @@ class VerifiedAnswer:
         The token with which the model ended the answer; None where the prover cut it. Which tokens
         end an answer is the publisher's choice: where it is text, it is part of the answer.
     frame : str
-        ``chat`` or ``raw``.
+        ``chat``, ``raw`` or ``messages``.
     prompt_tokens, answer_tokens : int
         Numbers of token ids, template included.
     tokenisation_checked : bool
@@ -90,6 +95,10 @@ class VerifiedAnswer:
         Size of the proof file.
     seconds : float
         Time of the check.
+    messages : tuple of Message
+        The conversation that the prompt is, where it is one; ``prompt`` is its last message.
+    draw : Draw or None
+        How the answer was drawn; None where each token is the most likely one.
     """
 
     prompt: str
@@ -108,6 +117,8 @@ class VerifiedAnswer:
     metadata: Metadata = field(repr=False)
     proof_bytes: int
     seconds: float
+    messages: tuple[Message, ...] = ()
+    draw: Draw | None = None
 
     @property
     def complete(self) -> bool:
@@ -118,18 +129,22 @@ class VerifiedAnswer:
     def proved(self) -> str:
         """What this proof establishes, for people."""
         weights = WEIGHTS_EXACT if self.widths_checked else WEIGHTS_BOUNDED
-        return PROVED + weights + (TOKENISATION_CHECKED if self.tokenisation_checked else "")
+        proved = PROVED.format(choice=GREEDY if self.draw is None else DRAWN)
+        return proved + weights + (TOKENISATION_CHECKED if self.tokenisation_checked else "")
 
     @property
     def not_proved(self) -> str:
         """What this proof does not establish, for people."""
-        return NOT_PROVED + ("" if self.tokenisation_checked else TOKENISATION_UNCHECKED)
+        drawn = "" if self.draw is None else NOT_DRAWN_ALONE
+        return NOT_PROVED + drawn + ("" if self.tokenisation_checked else TOKENISATION_UNCHECKED)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
             "accepted": True,
             "prompt": self.prompt,
+            **({"messages": [m.to_plain() for m in self.messages]} if self.messages else {}),
+            **({"draw": asdict(self.draw)} if self.draw is not None else {}),
             "prompt_before": self.prompt_before,
             "prompt_after": self.prompt_after,
             "answer": self.answer,
@@ -157,7 +172,11 @@ def verify(
     *,
     prompt: str | None = None,
     answer: str | None = None,
+    messages: Given | None = None,
     raw: bool = False,
+    temperature: float | str | None = None,
+    nonce: str | None = None,
+    server_nonce: str | None = None,
     digest: str | None = None,
     context: str | None = None,
     max_time: float = MAX_TIME,
@@ -179,8 +198,17 @@ def verify(
     answer : str, optional
         Words the caller expects as the answer, up to white space at both ends (models begin answers
         with a space; nobody chose it).
+    messages : sequence of (role, content), optional
+        The conversation that the caller expects to have been answered.
     raw : bool
         The prompt is expected without a template.
+    temperature : float or str, optional
+        At which the caller expects the answer to have been drawn; 0 for the most likely tokens.
+    nonce : str, optional
+        The caller's own nonce, hexadecimal: without it the prover may have chosen another.
+    server_nonce : str, optional
+        The digest that the server told of its nonce before it knew the caller's, 64 hexadecimal
+        digits.
     digest : str, optional
         The commitment's digest as its publisher announces it, 64 hexadecimal digits; any other
         commitment is refused.
@@ -221,6 +249,14 @@ def verify(
     require_type("context", context, str, optional=True)
     require_type("raw", raw, bool)
     require_settings(threads, backend, progress)
+    if messages is not None and prompt is not None:
+        raise UsageError("expect a prompt or messages, one of them")
+    expected = None if messages is None else as_messages(messages)
+    wanted = None
+    if temperature is not None:
+        wanted = 0 if str(temperature) in ("0", "0.0") else read_temperature(temperature)
+    own = None if nonce is None else read_nonce(nonce)
+    told = None if server_nonce is None else read_digest(server_nonce, "server's nonce")
     announced = None if digest is None else read_digest(digest)
     if context is not None:
         check_context(context)
@@ -238,16 +274,15 @@ def verify(
             "the proof was made for another commitment than the one given", "commitment"
         )
     program, metadata = pinned.program, pinned.metadata
-    frame = metadata.frames.get(given.frame)
-    if frame is None:
-        raise VerificationError(f"the model has no {given.frame} template", "prompt")
     if any(token >= vocabulary_of(program) for token in given.tokens):
         raise VerificationError("a token id is outside the vocabulary", "tokens")
     if len(given.tokens) - 1 > context_of(program):
         raise VerificationError("more tokens than the model's context holds", "tokens")
     if set(metadata.stop_ids) & set(given.answer[:-1]):
         raise VerificationError("the answer goes on after the token that ends it", "answer")
-    words = frame.words(given.prompt, pinned.table)
+    asked = read_prompt(given, pinned)
+    if expected is not None:
+        expected = list(conversation_of(expected, metadata.conversation))
     shown = pinned.table.show_answer(given.answer, frozenset(metadata.stop_ids))
 
     engine = load_engine(backend, threads=threads)
@@ -255,8 +290,11 @@ def verify(
         program,
         *ports_of(given.tokens, given.prompt_length),
         given.cuts,
+        None if given.drawing is None else given.drawing.sampling(pinned.digest, given.prompt),
         commitment=pinned.model,
-        context=statement_context(pinned.digest, given.frame, given.context),
+        context=statement_context(
+            pinned.digest, given.frame, given.context, given.drawing, given.messages
+        ),
     )
     require_effort(statement, len(given.argument), max_time)
     progress("verify", 0.0)
@@ -268,17 +306,24 @@ def verify(
     progress("verify", 1.0)
     # Words are compared last: "not what you expected" is said of true proofs only.
     if prompt is not None:
-        expected = "raw" if raw or "chat" not in metadata.frames else "chat"
-        require_same("frame", expected, given.frame)
-        require_same("prompt", prompt, words)
+        form = form_of(metadata, raw)
+        if form == "messages" and metadata.conversation is not None:
+            expected = [Message("user", prompt)]
+        else:
+            require_same("frame", form, given.frame)
+            require_same("prompt", prompt, asked.words)
+    if expected is not None:
+        require_same("frame", "messages", given.frame)
+        require_same("messages", shown_messages(expected), shown_messages(asked.messages))
+    compare_drawing(given.drawing, wanted, own, told)
     if answer is not None:
         require_same("answer", answer.strip(), shown.text.strip())
     if context is not None:
         require_same("context", context, given.context)
     return VerifiedAnswer(
-        prompt=words,
-        prompt_before=pinned.table.show(frame.before).text,
-        prompt_after=pinned.table.show(frame.after).text,
+        prompt=asked.words,
+        prompt_before=asked.before,
+        prompt_after=asked.after,
         answer=shown.text,
         special_tokens=shown.special,
         ended_by=shown.ended_by,
@@ -292,6 +337,10 @@ def verify(
         metadata=metadata,
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
+        messages=asked.messages,
+        draw=None
+        if given.drawing is None
+        else Draw.of(given.drawing, nonce is not None, server_nonce is not None),
     )
 
 
@@ -311,13 +360,12 @@ def require_same(what: str, expected: str, proved: str) -> None:
         raise MismatchError(what, expected, proved)
 
 
-def read_digest(text: str) -> str:
+def read_digest(text: str, what: str = "digest") -> str:
     """A digest as somebody copied it; raises :class:`UsageError` where it is none."""
     digits = text.strip().lower()
     if re.fullmatch("[0-9a-f]{64}", digits) is None:
-        raise UsageError(
-            "the digest is not one: give the 64 hexadecimal digits that the publisher announces"
-        )
+        who = "publisher announces" if what == "digest" else "server gave"
+        raise UsageError(f"the {what} is not one: give the 64 hexadecimal digits that the {who}")
     return digits
 
 

@@ -8,13 +8,22 @@ in one way, and encode the text between two marks as a whole, as whoever trained
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from veracity.errors import FormatError, UsageError
 
-__all__ = ["ROLES", "ChatFrame", "Message", "Part", "check_messages", "encode_parts"]
+__all__ = [
+    "ROLES",
+    "ChatFrame",
+    "Message",
+    "Part",
+    "as_messages",
+    "check_messages",
+    "encode_parts",
+    "is_unicode",
+]
 
 ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 1 << 10
@@ -68,13 +77,14 @@ class ChatFrame:
     edges: str = "kept"
 
     def parts(self, messages: Sequence[Message]) -> list[Part]:
-        """A conversation as the model reads it, in text and marks.
+        """A conversation, as the template shows it (:meth:`seen`), in text and marks.
 
         Raises
         ------
         UsageError
             The template has no place for such a conversation.
         """
+        messages = self.seen(messages)
         check_messages(messages)
         out: list[Part] = []
         last = ""
@@ -91,18 +101,34 @@ class ChatFrame:
             if joint is None:
                 what = "no system message" if "system" in (last, message.role) else "one turn only"
                 raise UsageError(f"the model's chat template takes {what}")
-            out += [*joint, self._content(message)]
+            out += [*joint, message.content]
             last = message.role
         return [*out, *self.after_user]
 
-    def _content(self, message: Message) -> str:
-        inner = message.content.strip()
-        if self.edges == "refused" and inner != message.content:
+    def seen(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Messages as the template shows them to the model.
+
+        Raises
+        ------
+        UsageError
+            A message has white space at an end, which the template would change.
+        """
+        if self.edges == "kept":
+            return tuple(messages)
+        bare = tuple(Message(m.role, m.content.strip()) for m in messages)
+        if self.edges == "refused" and bare != tuple(messages):
             raise UsageError(
-                f"the model's chat template changes white space at the ends of messages; "
-                f"give the {message.role}'s without it"
+                "the model's chat template changes white space at the ends of messages; "
+                "give them without it"
             )
-        return inner if self.edges == "dropped" else message.content
+        return bare
+
+    def require_marks(self, special: Collection[int], where: str) -> None:
+        """Raise :class:`FormatError` unless all ids among the parts are marks."""
+        for name in _JOINTS:
+            for part in getattr(self, name) or ():
+                if isinstance(part, int) and part not in special:
+                    raise FormatError(where, f"token {part} is text, not a mark")
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for the metadata of a commitment."""
@@ -149,15 +175,58 @@ def _joint(value: object, where: str, marks: Callable[[int], bool]) -> Parts | N
     for part in value:
         text = isinstance(part, str) and part and len(part.encode("utf-8", "replace"))
         if text:
-            if text > MAX_PART_BYTES or not _is_unicode(part):
+            if text > MAX_PART_BYTES or not is_unicode(part):
                 raise FormatError(where, "a chat frame's text is too long, or no text")
         elif type(part) is not int or not marks(part):
             raise FormatError(where, "a chat frame holds something that is neither text nor mark")
     return tuple(value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text has no half of a character."""
     return not any(0xD800 <= ord(c) < 0xE000 for c in text)
+
+
+def as_messages(given: Sequence[Message | tuple[str, str] | Mapping[str, str]]) -> list[Message]:
+    """Messages from ``(role, content)``, or from mappings with those two names.
+
+    A content may also be a list of ``{"type": "text", "text": ...}``, as clients of chat services
+    write it; the texts are one after the other.
+
+    Raises
+    ------
+    UsageError
+        One is neither, or holds something else than text.
+    """
+    if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
+        raise UsageError("messages are a list of (role, content)")
+    out = []
+    for one in given:
+        if isinstance(one, Mapping):
+            pair: tuple[Any, ...] = (one.get("role"), _joined(one.get("content")))
+            extra = one.keys() - {"role", "content"}
+        elif isinstance(one, Message):
+            pair, extra = (one.role, one.content), set()
+        else:
+            pair, extra = tuple(one) if isinstance(one, tuple | list) else (), set()
+        if len(pair) != 2 or extra or not all(isinstance(x, str) for x in pair):
+            raise UsageError("a message is a role and a content, both text")
+        out.append(Message(*pair))
+    check_messages(out)
+    return out
+
+
+def _joined(content: Any) -> Any:
+    """A content's text; itself where it is no list of texts."""
+    if not isinstance(content, list) or not content:
+        return content
+    texts: list[str] = []
+    for part in content:
+        text = part.get("text") if isinstance(part, Mapping) else None
+        if not isinstance(text, str) or part != {"type": "text", "text": text}:
+            return content
+        texts.append(text)
+    return "".join(texts)
 
 
 def check_messages(messages: Sequence[Message]) -> None:

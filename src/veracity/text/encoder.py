@@ -104,7 +104,23 @@ class Encoder:
             first = False
         return ids
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def encode_exactly(self, text: str, first: bool = True) -> list[int]:
+        """Token ids that are read as this text again; a space before all of it may be lost.
+
+        Raises
+        ------
+        UsageError
+            The text has no encoding, or that of another text (another form of Unicode, say).
+        """
+        ids = self.encode(text, first)
+        read = self.decode(ids, first)
+        if text not in (read, " " + read):
+            raise UsageError(
+                f"the model's tokenizer makes other words of a message; give it as in {read[:80]!r}"
+            )
+        return ids
+
+    def decode(self, ids: Sequence[int], first: bool = True) -> str:
         """The text of ids that a text has; other ids may be read as other texts' are.
 
         Raises
@@ -115,9 +131,10 @@ class Encoder:
         text: list[str] = []
         run: list[bytes] = []
 
-        def end_run(first: bool) -> None:
+        def end_run(begins: bool) -> None:
             if run:
-                text.append(self.rule.restored(b"".join(run).decode("utf-8"), first))
+                spelled = b"".join(run).decode("utf-8")
+                text.append(self.rule.restored(spelled, first and begins))
                 run.clear()
 
         for place, i in enumerate(ids):

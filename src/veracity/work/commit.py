@@ -93,6 +93,7 @@ def commit(
         frames=frames,
         stop_ids=stops,
         package_version=version("veracity"),
+        conversation=None if isinstance(loaded, NetworkFile) else loaded.tokenizer.conversation,
     )
     progress("commit", 1.0)
     files = (model, opening)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from veracity import zkml
 from veracity.engine.api import POINT_BYTES
 from veracity.errors import UsageError
@@ -22,6 +24,8 @@ ALWAYS_S = 0.03
 LINK_S = 0.06
 ROW_S = 9e-6
 VALUE_S = 4e-9
+#: Per integer of noise, where answers are drawn.
+NOISE_SECONDS = 1.5e-7
 #: Fewest bytes that a link takes in a proof.
 LINK_BYTES = 1024
 #: What is checked without being asked for (seconds).
@@ -41,6 +45,16 @@ def verification_seconds(links: int, rows: int, values: int) -> float:
         Committed values of the witness.
     """
     return ALWAYS_S + LINK_S * links + ROW_S * rows + VALUE_S * values
+
+
+def drawn_entries(statement: zkml.Statement) -> int:
+    """How many integers of noise a verifier makes: one for each answer and token."""
+    ports = statement.program.outputs
+    return sum(
+        int(np.size(values)) * (ports[name].high + 1)
+        for name, values in statement.outputs.items()
+        if name in ports and isinstance(values, np.ndarray)
+    )
 
 
 def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: float) -> None:
@@ -68,6 +82,8 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
         rows + len(statement.commitment.rows) // POINT_BYTES,
         rows << statement.log_columns,
     )
+    if statement.sampling is not None:
+        seconds += NOISE_SECONDS * drawn_entries(statement)
     if seconds > max_time:
         wanted = math.ceil(seconds / 10) * 10
         raise UsageError(

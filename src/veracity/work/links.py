@@ -25,6 +25,7 @@ from veracity.errors import UsageError
 from veracity.formats.paging import PagedWeights
 from veracity.graph import Program, Trace
 from veracity.graph.port import Port
+from veracity.graph.sampling import Sampling
 from veracity.progress import Progress, silent
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool
@@ -175,6 +176,7 @@ def setup_message(engine: Engine, job: Job, workers: Workers) -> Message:
         s.context,
         job.opening.to_bytes(),
         b"" if s.committed is None else s.committed.to_json().encode(),
+        b"" if s.sampling is None else s.sampling.seed,
     ]
     sides: list[dict[str, Any]] = []
     for side in (s.inputs, s.outputs):
@@ -194,6 +196,7 @@ def setup_message(engine: Engine, job: Job, workers: Workers) -> Message:
         parts += found
     body = {
         "cuts": list(s.cuts),
+        "temperature": 0 if s.sampling is None else s.sampling.temperature,
         "inputs": sides[0],
         "outputs": sides[1],
         "weights": places,
@@ -224,7 +227,7 @@ def open_chain(setup: Message) -> Callable[[Message, Progress], Message]:
 
 
 def _read_job(engine: Engine, setup: Message) -> Job:
-    program_text, commitment, context, opening, committed, *rest = setup.parts
+    program_text, commitment, context, opening, committed, seed, *rest = setup.parts
     program, model = (
         Program.from_json(program_text.decode()),
         ModelCommitment.from_bytes(commitment),
@@ -257,6 +260,7 @@ def _read_job(engine: Engine, setup: Message) -> Job:
         sides[0],
         sides[1],
         tuple(setup.body["cuts"]),
+        Sampling(seed, setup.body["temperature"]) if seed else None,
         commitment=model,
         context=context,
         committed=Program.from_json(committed.decode()) if committed else None,

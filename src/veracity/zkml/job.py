@@ -82,6 +82,7 @@ class Job:
             (link.start, link.stop),
             {name: boundary[name].values for name in link.receives},
             integers,
+            self.statement.sampling,
         )
 
     def handed_values(self, integers: Integers | None = None) -> Iterator[tuple[Link, Values]]:
@@ -99,7 +100,10 @@ class Job:
         """
         s = self.statement
         values = self.inputs()
-        run = Run(s.program.weights, self.weights, s.sizes, State(), integers)
+        run = Run(
+            s.program.weights, self.weights, s.sizes, State(), integers, s.sampling,
+            s.program.exponents,
+        )  # fmt: skip
         for link in s.links:
             values = run_ops(s.program, run, values, (link.start, link.stop))
             yield link, {n: values[n] for n in link.hands if n not in s.committed_outputs}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.graph import Program
 from veracity.graph.port import Port, bind_sizes
+from veracity.graph.sampling import Sampling
 from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.committed import CommittedTensor, TensorSpec
@@ -45,12 +46,15 @@ class Execution:
     cuts : tuple of int
         Where the proof is cut into links: how it is proved, not what
         (:mod:`veracity.zkml.links`).
+    sampling : Sampling or None
+        How the tokens of a text decoder are drawn; None for the greedy choice.
     """
 
     program: Program
     inputs: Mapping[str, PortValue]
     outputs: Mapping[str, PortValue]
     cuts: tuple[int, ...] = ()
+    sampling: Sampling | None = None
 
     @property
     def log_columns(self) -> int:
@@ -185,6 +189,8 @@ class Statement(Execution):
         for side in (self.inputs, self.outputs):
             for name in sorted(side):
                 parts += [name.encode(), _encoded(side[name])]
+        if self.sampling is not None:
+            parts += [b"sampling", self.sampling.encode()]
         return b"".join(len(p).to_bytes(8, "little") + hashlib.sha256(p).digest() for p in parts)
 
     @cached_property

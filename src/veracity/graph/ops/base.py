@@ -17,6 +17,7 @@ from veracity.engine.api import Integers
 from veracity.errors import RangeError, UsageError
 from veracity.graph.exact import rhu
 from veracity.graph.port import Dims, Port, WeightSpec
+from veracity.graph.sampling import Sampling
 
 __all__ = [
     "LARGEST",
@@ -109,6 +110,10 @@ class Run:
         Positions before; a fresh one for a whole pass.
     integers : Integers or None
         The products of the engine that computes; those of ``cpu`` where None.
+    sampling : Sampling or None
+        How tokens are drawn; None for the greedy choice.
+    exponents : mapping
+        Exponents of values by op, where tokens are drawn.
     """
 
     specs: Mapping[str, WeightSpec]
@@ -116,6 +121,8 @@ class Run:
     sizes: Mapping[str, int]
     state: State
     integers: Integers | None = None
+    sampling: Sampling | None = None
+    exponents: Mapping[str, int] = field(default_factory=dict)
 
     def weight(self, op: Op, name: str) -> NDArray[np.integer]:
         """A weight, within the bound that magnitudes were computed with.

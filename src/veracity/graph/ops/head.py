@@ -1,4 +1,4 @@
-"""The output projection and the greedy choice."""
+"""The output projection and the choice of a token: greedy, or drawn with public noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ __all__ = ["RULES", "Head", "HeadWithBias"]
 
 @dataclass(frozen=True, kw_only=True)
 class Head(Op):
-    """Arg max of ``rhu(x W^T, shift)`` for the last ``rows`` rows; ties go to the lowest index."""
+    """Arg max of ``rhu(x W^T, shift)`` for the last ``rows`` rows; ties go to the lowest index.
+
+    Where tokens are drawn, the arg max of that plus noise (:mod:`veracity.graph.sampling`).
+    """
 
     x: str
     weight: str
@@ -80,7 +83,11 @@ def _evaluate(op: Head, run: Run, operands: Sequence[Array]) -> tuple[Array, dic
     x = operands[0]
     require(run.sizes[op.rows] <= len(x), op, "more answers than positions")
     acc = scores(op, run, x[len(x) - run.sizes[op.rows] :])
-    return np.asarray(rescaled(op, acc).argmax(axis=1), dtype=np.int64), {"acc": acc}
+    found = rescaled(op, acc)
+    if run.sampling is None:
+        return np.asarray(found.argmax(axis=1), dtype=np.int64), {"acc": acc}
+    first = run.state.position + len(x) - run.sizes[op.rows]
+    return run.sampling.pick(found, first, run.exponents.get(op.name, -1)), {"acc": acc}
 
 
 _RULE = OpRule(_shape, _magnitude, _evaluate, ends=True)

@@ -109,6 +109,8 @@ def run_rules(
         sizes=execution.sizes,
         rotated=rotated_values(program.ops),
         details=None if trace is None else trace.details,
+        sampling=execution.sampling,
+        exponents=program.exponents,
     )
     for name in execution.inputs:
         if name not in context.inputs and port_id(name) in builder.given:

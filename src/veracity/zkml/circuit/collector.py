@@ -21,6 +21,7 @@ from veracity.zkml.circuit.tensor import (
     ArraySource,
     ProductSource,
     Public,
+    PublicRows,
     Tensor,
     UpdatedSource,
     Updates,
@@ -168,6 +169,8 @@ class Collector:
                 largest = self._limit(source)
             elif isinstance(source, Public):
                 largest = int(np.abs(source.values).max()) if source.values.size else 0
+            elif isinstance(source, PublicRows):
+                largest = source.largest
             elif isinstance(source, ProductSource):
                 left, right = self.bound(source.a), self.bound(source.b)
                 unbounded = left is None or right is None

@@ -25,6 +25,7 @@ from veracity.zkml.circuit.tensor import (
     One,
     ProductSource,
     Public,
+    PublicRows,
     Tensor,
     UpdatedSource,
     Updates,
@@ -165,6 +166,7 @@ class Claim:
 
 
 _Maps = tuple[LinearMap, ...]
+_Constant = One | Below | Public | PublicRows
 
 
 @dataclass
@@ -173,7 +175,7 @@ class _Sums:
 
     batches: dict[tuple[ArrayId, _Maps], dict[int, int]] = field(default_factory=dict)
     alone: dict[tuple[ArrayId, _Maps], int] = field(default_factory=dict)
-    publics: dict[tuple[One | Below | Public, _Maps], int] = field(default_factory=dict)
+    publics: dict[tuple[_Constant, _Maps], int] = field(default_factory=dict)
     products: dict[tuple[object, ...], dict[ProductSource, int]] = field(default_factory=dict)
     updated: dict[tuple[Updates, _Maps], dict[int, int]] = field(default_factory=dict)
 

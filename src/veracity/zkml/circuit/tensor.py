@@ -8,7 +8,7 @@ any other: a claim about it becomes a claim about an inner product
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
@@ -35,6 +35,7 @@ __all__ = [
     "One",
     "ProductSource",
     "Public",
+    "PublicRows",
     "Source",
     "Tensor",
     "UpdatedSource",
@@ -100,6 +101,39 @@ class Public:
         """``<weights, values>``."""
         flat = np.ascontiguousarray(self.values, dtype=np.int64).reshape(-1)
         return engine.dot(kron(engine, [v for _, v in weights]), engine.from_small(flat))
+
+
+@dataclass(frozen=True, eq=False)
+class PublicRows:
+    """A public matrix of integers that the verifier makes row by row, and never holds.
+
+    Attributes
+    ----------
+    count, size : int
+        Dims.
+    row : callable
+        The integers of a row.
+    largest : int
+        What none of them exceeds in magnitude.
+    """
+
+    count: int
+    size: int
+    row: Callable[[int], Ints] = field(repr=False)
+    largest: int
+
+    def values(self) -> Ints:
+        """The matrix, (count, size)."""
+        return np.stack([self.row(i) for i in range(self.count)])
+
+    def evaluate(self, engine: Engine, weights: Functional) -> int:
+        """``<weights, values>``."""
+        (_, rows), (_, entries) = weights
+        total = 0
+        for i, weight in enumerate(engine.to_ints(rows)):
+            found = np.ascontiguousarray(self.row(i), dtype=np.int64)
+            total += weight * engine.dot(entries, engine.from_small(found))
+        return total % ORDER
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +204,7 @@ class UpdatedSource:
         return (self.updates.base, *self.updates.steps[: self.count])
 
 
-Source = ArraySource | One | Below | Public | ProductSource | UpdatedSource
+Source = ArraySource | One | Below | Public | PublicRows | ProductSource | UpdatedSource
 Terms = Mapping[tuple[Source, tuple[LinearMap, ...]], int]
 
 
@@ -212,6 +246,12 @@ class Tensor:
     def public(values: Ints, proving: bool) -> Tensor:
         """A public array."""
         return Tensor(values.shape, {(Public(values), ()): 1}, values if proving else None)
+
+    @staticmethod
+    def public_rows(source: PublicRows, proving: bool) -> Tensor:
+        """A public matrix that is made row by row."""
+        dims = (source.count, source.size)
+        return Tensor(dims, {(source, ()): 1}, source.values() if proving else None)
 
     @staticmethod
     def constant(c: int, dims: tuple[int, ...], proving: bool) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 from veracity.engine.api import Ints
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.graph.ops import Op
+from veracity.graph.sampling import Sampling
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 
@@ -43,6 +44,10 @@ class Context:
         The prover's intermediate integers by op name.
     settled : set
         Values whose public outputs an argument has tied itself.
+    sampling : Sampling or None
+        How tokens are drawn; None for the greedy choice.
+    exponents : mapping
+        Exponents of values by op.
     """
 
     builder: Builder
@@ -53,6 +58,8 @@ class Context:
     rotated: frozenset[str]
     details: dict[str, dict[str, Ints]] | None
     settled: set[str] = field(default_factory=set)
+    sampling: Sampling | None = None
+    exponents: Mapping[str, int] = field(default_factory=dict)
 
     def value(self, name: str) -> Tensor:
         """A value computed so far, or an input."""

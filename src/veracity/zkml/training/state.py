@@ -1,9 +1,10 @@
 """The master weights of a run as committed tensors, and what bounds them without any proof.
 
-A window receives the weights at its first step and hands over those after its last one. They are
-laid out as the published model's weights are, so that cut, rounding proof and model commitment
-speak of the same rows. They need no projection: a step changes a weight by a public rate times a
-sum of products of bounded integers, from a start that is bounded.
+A window receives the weights at its first step and hands over those after its last one. Their axes
+lie as the published model's do; their rows are as long, or, for large networks, longer, and gap
+variables let the rounding read both (:mod:`veracity.zk.committed`). They need no projection: a step
+changes a weight by a public rate times a sum of products of bounded integers, from a start that is
+bounded.
 """
 
 from __future__ import annotations

@@ -1,0 +1,149 @@
+"""What was asked: from words to token ids for a prover, and back for a verifier.
+
+Both put a conversation together by one frame (:mod:`veracity.text.chat`); the proof has its
+messages beside the token ids, and the verifier makes the ids again from them. So no message can be
+read as two, or as part of the template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from veracity.errors import UsageError, VerificationError
+from veracity.formats.commitment import Commitment, Metadata
+from veracity.formats.proof import Proof
+from veracity.text.chat import ChatFrame, Message, Part, as_messages, encode_parts
+from veracity.text.shown import MAX_TEXT_BYTES
+from veracity.text.table import TokenTable
+
+__all__ = ["Given", "ReadPrompt", "conversation_of", "form_of", "read_prompt", "shown_messages"]
+
+#: Messages as a caller gives them.
+Given = Sequence[Message | tuple[str, str] | dict[str, str]]
+
+
+@dataclass(frozen=True)
+class ReadPrompt:
+    """A prompt as a verifier read it.
+
+    Attributes
+    ----------
+    words : str
+        The user's words; of a conversation the last message's.
+    before, after : str
+        What the model read around them, marks by name.
+    messages : tuple of Message
+        The conversation, where it was one.
+    """
+
+    words: str
+    before: str
+    after: str
+    messages: tuple[Message, ...] = ()
+
+
+def form_of(metadata: Metadata, raw: bool) -> str:
+    """The frame that one prompt has: ``raw``, ``chat`` or, as one message, ``messages``."""
+    if raw or ("chat" not in metadata.frames and metadata.conversation is None):
+        return "raw"
+    return "chat" if "chat" in metadata.frames else "messages"
+
+
+def conversation_of(given: Given, frame: ChatFrame | None) -> tuple[Message, ...]:
+    """Messages as the model will see them.
+
+    Raises
+    ------
+    UsageError
+        The model takes no conversation, or none like this.
+    """
+    if frame is None:
+        raise UsageError("the model's files have no chat template; ask it with a prompt")
+    return frame.seen(as_messages(given))
+
+
+def shown_messages(messages: Sequence[Message]) -> str:
+    """A conversation as one text, to compare."""
+    return "\n".join(f"{m.role}: {m.content}" for m in messages)
+
+
+def read_prompt(given: Proof, pinned: Commitment) -> ReadPrompt:
+    """The prompt of a proof, read from its token ids.
+
+    Raises
+    ------
+    VerificationError
+        The model has no such frame, or the ids are not those of what they are said to be.
+    """
+    table, metadata = pinned.table, pinned.metadata
+    if given.frame == "messages":
+        return _read_messages(given, metadata.conversation, table)
+    frame = metadata.frames.get(given.frame)
+    if frame is None:
+        raise VerificationError(f"the model has no {given.frame} template", "prompt")
+    words = frame.words(given.prompt, table)
+    return ReadPrompt(words, table.show(frame.before).text, table.show(frame.after).text)
+
+
+def _read_messages(given: Proof, frame: ChatFrame | None, table: TokenTable) -> ReadPrompt:
+    if frame is None:
+        raise VerificationError("the model has no chat template", "prompt")
+    if sum(len(m.content.encode("utf-8")) for m in given.messages) > MAX_TEXT_BYTES:
+        raise VerificationError(f"the messages have more than {MAX_TEXT_BYTES} bytes", "prompt")
+    try:
+        if frame.seen(given.messages) != given.messages:
+            raise VerificationError("the model would have seen other messages than these", "prompt")
+        parts = frame.parts(given.messages)
+        expected = (
+            None if table.encoder is None else encode_parts(parts, table.encoder.encode_exactly)
+        )
+    except UsageError as error:
+        raise VerificationError(str(error), "prompt") from None
+    if expected is None:
+        fits = _spelled(parts, table) == _split(given.prompt, table)
+    else:
+        fits = expected == list(given.prompt)
+    if not fits:
+        raise VerificationError(
+            "the prompt's token ids are not those of the messages; "
+            "whoever made the proof chose other messages, or another tokenisation",
+            "prompt",
+        )
+    last = len(parts) - len(frame.after_user) - 1
+    return ReadPrompt(
+        given.messages[-1].content,
+        _shown(parts[:last], table),
+        _shown(parts[last + 1 :], table),
+        given.messages,
+    )
+
+
+def _shown(parts: Sequence[Part], table: TokenTable) -> str:
+    return "".join(p if isinstance(p, str) else table.show([p]).text for p in parts)
+
+
+def _spelled(parts: Sequence[Part], table: TokenTable) -> list[bytes | int]:
+    """Marks, and the bytes between them."""
+    out: list[bytes | int] = []
+    for part in parts:
+        if isinstance(part, int):
+            out.append(part)
+        elif out and isinstance(out[-1], bytes):
+            out[-1] += part.encode("utf-8")
+        else:
+            out.append(part.encode("utf-8"))
+    return out
+
+
+def _split(ids: Sequence[int], table: TokenTable) -> list[bytes | int]:
+    """The same of token ids."""
+    out: list[bytes | int] = []
+    for i in ids:
+        if not table.is_text(i):
+            out.append(i)
+        elif out and isinstance(out[-1], bytes):
+            out[-1] += table.pieces[i]
+        else:
+            out.append(table.pieces[i])
+    return out
