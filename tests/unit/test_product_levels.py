@@ -324,7 +324,8 @@ def training(
                 value = other.value.astype(np.int64) @ (current.T if flip else current)
                 value[0, 0] += off if t == steps - 1 else 0
             b.zero(out - b.column(name, out.dims, value, bounded=True))
-        updates.add(Tensor.product("bo,bi->oi", g, x) * -(t + 2))
+        product = Tensor.product("bo,bi->oi", g, x)  # a factor stands inside or beside
+        updates.add((1, product * -(t + 2)) if t % 2 else (-(t + 2), product))
         uses.append(now)
         if current is not None and g.value is not None and x.value is not None:
             change = g.value.astype(np.int64).T @ x.value.astype(np.int64)
@@ -410,5 +411,5 @@ def test_updates_are_of_the_tensors_dims() -> None:
     builder = Builder({}, False)
     updates = Updates(builder.column("base", (2, 3), None, bounded=True))
     with pytest.raises(ValueError, match="dims"):
-        updates.add(builder.column("other", (3, 2), None, bounded=True))
+        updates.add((1, builder.column("other", (3, 2), None, bounded=True)))
     assert updates.now() is updates.base

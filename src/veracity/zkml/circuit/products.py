@@ -202,10 +202,11 @@ def _bind_part(
         if part.value is not None:
             bound[id(part)] = _bind(engine, part.value, letters, group)
         else:
-            ((product, _),) = part.terms
+            (((product, _), factor),) = part.terms.items()
             if not isinstance(product, ProductSource):
                 raise ValueError("an operand's updates are products")
-            bound[id(part)] = _bind_outer(engine, product, letters, group)
+            found = _bind_outer(engine, product, letters, group)
+            bound[id(part)] = found if factor == 1 else engine.scale(found, factor)
     return bound[id(part)]
 
 
