@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
 
 help: ## this list
@@ -79,6 +79,9 @@ data-lce: ## the photographs that the weights of `enhance` were trained on, from
 
 demo-accuracy: env $(FASHION) ## a CNN, its right answers to 1,000 pictures proved: Fashion-MNIST (minutes)
 	$(PY) examples/demo_accuracy.py --dir build/demo-accuracy --data $(FASHION)
+
+demo-service: env ## a server, receipts, a proof on demand, a lie that it shows: MODEL=stories260k is quick
+	$(PY) examples/demo_service.py $(if $(MODEL),--model $(MODEL))
 
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
 	$(BIN)/veracity private demo

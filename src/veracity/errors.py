@@ -176,7 +176,6 @@ class RequestError(VeracityError):
         message: str,
         code: str = "invalid_value",
         param: str | None = None,
-        *,
         status: int = 400,
         retry_after: int | None = None,
     ) -> None:

@@ -17,6 +17,7 @@ from openai import OpenAI
 from veracity.server import serve as serving
 from veracity.server.desk import Desk
 from veracity.server.model import ServedModel
+from veracity.server.proofs import Proofs
 from veracity.server.serve import Listen, Settings
 
 
@@ -73,7 +74,11 @@ class Running:
 
 @contextmanager
 def running(
-    model: ServedModel, settings: Settings | None = None, desk: Desk | None = None, **listen: Any
+    model: ServedModel,
+    settings: Settings | None = None,
+    desk: Desk | None = None,
+    proofs: Proofs | None = None,
+    **listen: Any,
 ) -> Iterator[Running]:
     """Serve for as long as the context lasts; fails where the server does not end."""
     ready = threading.Event()
@@ -91,7 +96,7 @@ def running(
         ready.set()
 
     def work() -> None:
-        serving.serve(model, Listen(port=0, **listen), settings or Settings(), told, desk)
+        serving.serve(model, Listen(port=0, **listen), settings or Settings(), told, desk, proofs)
 
     serving._Server = Watched  # type: ignore[misc]
     thread = threading.Thread(target=work, daemon=True)

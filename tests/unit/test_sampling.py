@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from veracity.errors import FormatError, UsageError
+from tests.support.programs import small_model
+from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.formats.drawing import Drawing, ServerNonce, read_nonce, read_temperature
 from veracity.graph.gumbel import FRACTION, _cell, _exact, gumbel, tables
 from veracity.graph.sampling import LARGEST, Sampling
+from veracity.proving.drawn import check_drawable
 
 SEED = bytes(range(32))
 #: Noise at position 5 and temperature 0.7, and where ties go.
@@ -231,3 +234,10 @@ def test_pairs_of_positions_have_other_noise() -> None:
     drawn = Sampling(SEED, 1000)
     rows = [drawn.noise(p, 100, 9) for p in range(5)]
     assert all(not np.array_equal(a, b) for a, b in pairwise(rows))
+
+
+def test_models_that_cap_their_logits_are_not_drawn_from() -> None:
+    program = small_model("llama", layers=1).program
+    check_drawable(program)
+    with pytest.raises(UnsupportedModelError, match=r"soft cap of 30"):
+        check_drawable(replace(program, arch={"logit_cap": "30"}))

@@ -61,6 +61,9 @@ __all__ = ["api_key", "serve"]
     type=click.IntRange(1, 3650),
     help="Days in which a proof can be demanded.",
 )
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Proofs at a time."
+)
 @threads_option
 @backend_option
 def serve(
@@ -83,6 +86,7 @@ def serve(
     certificate: Path | None,
     state: Path | None,
     prove_within: int,
+    workers: int,
     threads: int | None,
     backend: str,
 ) -> None:
@@ -99,8 +103,10 @@ def serve(
         from veracity.server.app import Limits
         from veracity.server.desk import open_desk
         from veracity.server.model import ServedModel
+        from veracity.server.proofs import Proofs
         from veracity.server.serve import Listen, Settings
         from veracity.server.serve import serve as run
+        from veracity.server.worker import Workplace
     except ModuleNotFoundError as error:
         raise UsageError(f"the server needs {error.name}: pip install 'veracity[server]'") from None
     listen = Listen(host, port, keys, tls_certificate, tls_key, allow_host)
@@ -116,10 +122,13 @@ def serve(
     model = ServedModel.load(
         program, secret or sibling(program, ".vsec"), name=name, threads=threads, backend=backend
     )
-    desk = None
+    desk = proofs = None
     if sign_key is not None and certificate is not None and state is not None:
         commitment, seconds = model.secret.commitment, prove_within * 86400
         desk = open_desk(sign_key, certificate, state, commitment, seconds)
+        opening = str((secret or sibling(program, ".vsec")).resolve())
+        place = Workplace(str(program.resolve()), opening, str(state.resolve()), threads=threads)
+        proofs = Proofs(desk, place, workers)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
     logging.getLogger("veracity.server").setLevel(logging.INFO)
 
@@ -127,7 +136,7 @@ def serve(
         emit(f"listening at {url}")
         complain(f"model {printable(model.name)}, commitment {model.commitment_digest}")
 
-    run(model, listen, settings, told, desk)
+    run(model, listen, settings, told, desk, proofs)
 
 
 @click.command("api-key")

@@ -26,6 +26,7 @@ from veracity.graph.sampling import Sampling, check_scale
 from veracity.lm.generate import generate
 from veracity.lm.text_decoder import context_of, ports_of
 from veracity.progress import Progress, silent
+from veracity.proving.drawn import check_drawable
 from veracity.proving.prompts import Given, conversation_of, form_of
 from veracity.text.chat import Message
 from veracity.text.table import PromptFrame, TokenTable
@@ -161,6 +162,7 @@ def prove(
     wanted = min(max_new_tokens, room)
     sampling = None if drawing is None else drawing.sampling(commitment.digest, ids)
     if sampling is not None:
+        check_drawable(commitment.program)
         head = commitment.program.ops[-1].name
         check_scale(sampling, commitment.program.exponents.get(head, -1))
     ended = partial(holds_stop, stops, commitment) if stops else None

@@ -37,6 +37,7 @@ __all__ = [
     "check_certificate",
     "check_proof",
     "check_receipt",
+    "open_receipt",
     "prove_receipt",
     "require_no_equivocation",
 ]
@@ -115,8 +116,32 @@ def check_receipt(
     """
     certificate, key = check_certificate(file, publisher, commitment)
     receipt = Receipt.from_bytes(file.receipt.verify(key, RECEIPT_TYPE))
+    return open_receipt(receipt, certificate, file.opening, commitment)
+
+
+def open_receipt(
+    receipt: Receipt, certificate: KeyCertificate, opening: Opening, commitment: Commitment
+) -> CheckedReceipt:
+    """Check what a receipt says, whoever signed it.
+
+    Parameters
+    ----------
+    receipt : Receipt
+        What was signed.
+    certificate : KeyCertificate
+        Of the key that signed.
+    opening : Opening
+        Token ids and salts.
+    commitment : Commitment
+        The model.
+
+    Raises
+    ------
+    VerificationError
+        The opening is of something else, or the receipt promises nothing.
+    """
     _require_promise(receipt, certificate, commitment)
-    opening, program = file.opening, commitment.program
+    program = commitment.program
     ids = (*opening.prompt_ids, *opening.answer_ids)
     if any(token >= vocabulary_of(program) for token in ids):
         raise VerificationError("a token id is outside the vocabulary", "receipt")

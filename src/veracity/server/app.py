@@ -23,6 +23,7 @@ from veracity.server.http import EventStream, Frame, facts_of, read_body, refusa
 from veracity.server.limits import Doors
 from veracity.server.model import EncodedPrompt, ServedModel
 from veracity.server.openai import DONE, KEEP_ALIVE, Ask, error_body, event, parse
+from veracity.server.proofs import ProofRoutes, Proofs
 from veracity.server.replies import Replies
 from veracity.text.delivery import Delivery
 
@@ -116,6 +117,7 @@ class Service:
     doors: Doors
     limits: Limits
     desk: Desk | None
+    proofs: Proofs | None
     since: int
 
     async def chat(self, request: Request) -> Response:
@@ -269,7 +271,8 @@ class Service:
             stopped=outcome.stopped,
         )
         file = await asyncio.to_thread(self.desk.issue, answered, job.owner)
-        return {**said, "receipt": file.to_plain()}
+        where = {} if self.proofs is None else {"proof_url": f"{self.desk.certified.url}/v1/proofs"}
+        return {**said, "receipt": file.to_plain(), **where}
 
     async def _refused(self, outcome: Outcome, job: Job) -> dict[str, Any]:
         """The one refusal of prompts that leave calibrated ranges, with its receipt."""
@@ -350,6 +353,7 @@ def make_app(
     doors: Doors,
     limits: Limits,
     desk: Desk | None = None,
+    proofs: Proofs | None = None,
     hosts: frozenset[str] | None = None,
 ) -> Frame:
     """The application.
@@ -366,17 +370,23 @@ def make_app(
         What a request may take.
     desk : Desk, optional
         Where receipts are signed; answers have none where not given.
+    proofs : Proofs, optional
+        Where proofs of receipts are ordered.
     hosts : frozenset of str, optional
         Names under which the server may be called; any where not given.
     """
-    service = Service(model, evaluator, doors, limits, desk, int(time.time()))
+    service = Service(model, evaluator, doors, limits, desk, proofs, int(time.time()))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        if proofs is not None:
+            proofs.start()
         try:
             yield
         finally:
             await asyncio.to_thread(evaluator.stop)
+            if proofs is not None:
+                await proofs.stop()
             if desk is not None:
                 desk.shelf.close()
 
@@ -391,5 +401,12 @@ def make_app(
         Route("/v1/responses", service.responses, methods=["GET", "POST"]),
         Route("/healthz", service.health),
     ]
+    if proofs is not None:
+        desk_of_proofs = ProofRoutes(proofs, doors, limits.body, limits.body_time)
+        routes += [
+            Route("/v1/proofs", desk_of_proofs.order, methods=["POST"]),
+            Route("/v1/proofs/{ident}", desk_of_proofs.state),
+            Route("/v1/proofs/{ident}/file", desk_of_proofs.file),
+        ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RequestError: _request_error}
     return Frame(Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), hosts)

@@ -17,6 +17,7 @@ from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.limits import Doors, read_keys
 from veracity.server.model import ServedModel
+from veracity.server.proofs import Proofs
 
 __all__ = ["Listen", "Settings", "serve"]
 
@@ -126,6 +127,7 @@ def serve(
     settings: Settings,
     on_listen: Callable[[str], None],
     desk: Desk | None = None,
+    proofs: Proofs | None = None,
 ) -> None:
     """Serve until the process is told to end; running answers are finished then.
 
@@ -141,6 +143,8 @@ def serve(
         Told the URL once connections are accepted.
     desk : Desk, optional
         Where receipts are signed; answers have none where not given.
+    proofs : Proofs, optional
+        Where proofs of receipts are ordered.
 
     Raises
     ------
@@ -153,7 +157,7 @@ def serve(
         model, slots=settings.slots, waiting=settings.waiting, timeout=settings.timeout
     )
     doors = Doors(keys, settings.rate, settings.concurrency)
-    app = make_app(model, evaluator, doors, settings.limits, desk, listen.names)
+    app = make_app(model, evaluator, doors, settings.limits, desk, proofs, listen.names)
     config = uvicorn.Config(
         app,
         loop="asyncio",

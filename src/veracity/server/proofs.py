@@ -1,0 +1,250 @@
+"""Proofs on demand: who may order one, the processes that make them, and the endpoints.
+
+A client sends its receipt back, token ids and salts with it. What it sends is stored, readable by
+nobody else, until the proof is there; one receipt is one job, however often it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from veracity.codec import make_folder, read_file, write_file
+from veracity.errors import FormatError, RequestError, VerificationError
+from veracity.formats.proof import MAX_BYTES
+from veracity.formats.receipt import KeyCertificate, Receipt, ReceiptFile, json_of
+from veracity.proving.receipts import open_receipt
+from veracity.server.desk import Desk
+from veracity.server.http import read_body
+from veracity.server.jobs import Queue, State
+from veracity.server.limits import Doors
+from veracity.server.worker import Workplace
+
+__all__ = ["ProofRoutes", "Proofs"]
+
+#: Jobs of one key that may be open; seconds that a client may wait; between looks at a job.
+_OPEN, _WAIT, _LOOK = 16, 60.0, 0.25
+#: Seconds before a worker that died is replaced, and until one that should end has ended.
+_RESTART, _END = 2.0, 10.0
+
+
+class Proofs:
+    """The queue of a server, and its workers.
+
+    Parameters
+    ----------
+    desk : Desk
+        Which signed the receipts.
+    place : Workplace
+        Where everything lies.
+    workers : int
+        Processes that prove.
+    """
+
+    def __init__(self, desk: Desk, place: Workplace, workers: int) -> None:
+        self._desk, self.place, self._count = desk, place, workers
+        for path in (place.request("x"), place.proof("x")):
+            make_folder(path.parent).chmod(0o700)
+        self.queue = Queue(place.database, place.lease)
+        for path in place.request("x").parent.glob("*.json"):
+            if self.queue.is_done(path.stem):  # a worker died between proof and clearing up
+                path.unlink()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._lock, self._ending = threading.Lock(), False
+        self._keeper: asyncio.Task[None] | None = None
+
+    def order(self, file: ReceiptFile, owner: str, now: float) -> State:
+        """The job of a receipt.
+
+        Parameters
+        ----------
+        file : ReceiptFile
+            What the client kept.
+        owner : str
+            The key that asks.
+        now : float
+            Seconds since 1970.
+
+        Raises
+        ------
+        RequestError
+            No such receipt was given to this key, or no proof of it is owed.
+        """
+        try:
+            receipt = Receipt.from_bytes(file.receipt.payload)
+            if self._desk.shelf.get(receipt.ident, owner) != file.receipt.to_bytes():
+                raise RequestError("no such receipt", "not_found", status=404)
+            # The receipt is known to be this server's; its certificate may be an older one.
+            certificate = KeyCertificate.from_bytes(file.certificate.payload)
+            open_receipt(receipt, certificate, file.opening, self._desk.commitment)
+        except (FormatError, VerificationError) as error:
+            raise RequestError(str(error), "invalid_value", "receipt") from None
+        if receipt.kind != "answer":
+            raise RequestError("a refusal promises no proof", "invalid_value", "receipt")
+        if now > receipt.prove_by:
+            raise RequestError("no proof of this receipt is owed any more", "too_late", "receipt")
+        if self.queue.open_jobs(owner) >= _OPEN:
+            raise RequestError(
+                "too many proofs of this key are not done yet",
+                "rate_limit_exceeded",
+                status=429,
+                retry_after=60,
+            )
+        request = self.place.request(receipt.ident)
+        known = self.queue.find(receipt.ident)
+        if known is None:  # on the disk before a worker can see the job
+            write_file(request, file.to_bytes(), 0o600)
+        ident = known or self.queue.add(receipt.ident, owner, now)
+        return self.state(ident, owner)
+
+    def state(self, ident: str, owner: str) -> State:
+        """A job; :class:`RequestError` for all but its owner."""
+        found = self.queue.get(ident, owner)
+        if found is None:
+            raise RequestError("no such proof", "not_found", status=404)
+        return found
+
+    def start(self) -> None:
+        """Start the workers, and keep so many running."""
+        self._keeper = asyncio.get_running_loop().create_task(self._keep())
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.to_thread(self._replace)
+            await asyncio.sleep(_RESTART)
+
+    def _replace(self) -> None:
+        """Begin a worker for each that died; none once the server ends."""
+        with self._lock:
+            for process in self.processes:
+                if process.poll() is not None:
+                    _hang_up(process)
+            self.processes = [p for p in self.processes if p.poll() is None]
+            while not self._ending and len(self.processes) < self._count:
+                self.processes.append(self._begin())
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-P", "-m", "veracity.server.worker"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):  # it died at once and will be replaced
+                process.stdin.write(self.place.to_line())
+                process.stdin.flush()
+        return process
+
+    async def stop(self) -> None:
+        """End the workers; what they were at is begun again by the next server."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        await asyncio.to_thread(self._end)
+        self.queue.close()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ending = True
+            for process in self.processes:
+                _hang_up(process)
+            for process in self.processes:
+                try:
+                    process.wait(_END)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _hang_up(process: subprocess.Popen[bytes]) -> None:
+    """Close a worker's standard input, which ends it."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+@dataclass(frozen=True)
+class ProofRoutes:
+    """The endpoints of proofs.
+
+    Attributes
+    ----------
+    proofs : Proofs
+        The queue.
+    doors : Doors
+        Who may ask.
+    body : int
+        Most bytes of a request.
+    body_time : float
+        Seconds until it has arrived.
+    """
+
+    proofs: Proofs
+    doors: Doors
+    body: int
+    body_time: float
+
+    def _owner(self, request: Request) -> str:
+        return self.doors.name_of(request.headers.get("authorization"))
+
+    async def order(self, request: Request) -> Response:
+        """``POST /v1/proofs`` with ``{"receipt": ...}``."""
+        owner = self._owner(request)
+        with self.doors.enter(owner):
+            data = await read_body(request, self.body, self.body_time)
+            try:
+                value = json_of(data, "body")
+                if not isinstance(value, dict) or value.keys() != {"receipt"}:
+                    raise FormatError("body", 'must be {"receipt": ...}')
+                file = ReceiptFile.from_plain(value["receipt"])
+            except FormatError as error:
+                raise RequestError(str(error), "invalid_value", "receipt") from None
+            found = await asyncio.to_thread(self.proofs.order, file, owner, time.time())
+        return JSONResponse(_shown(found), status_code=200 if found.state == "done" else 202)
+
+    async def state(self, request: Request) -> Response:
+        """``GET /v1/proofs/{id}``; ``?wait=SECONDS`` waits for the end of the job."""
+        owner, ident = self._owner(request), request.path_params["ident"]
+        deadline = time.monotonic() + _seconds(request.query_params.get("wait", "0"))
+        while True:
+            found = await asyncio.to_thread(self.proofs.state, ident, owner)
+            over = found.state in ("done", "failed") or time.monotonic() >= deadline
+            if over or await request.is_disconnected():
+                return JSONResponse(_shown(found))
+            await asyncio.sleep(_LOOK)
+
+    async def file(self, request: Request) -> Response:
+        """``GET /v1/proofs/{id}/file``: the ``.vproof``."""
+        owner, ident = self._owner(request), request.path_params["ident"]
+        found = await asyncio.to_thread(self.proofs.state, ident, owner)
+        if found.state != "done":
+            raise RequestError("the proof is not done", "not_done", status=409)
+        path = self.proofs.place.proof(found.ident)
+        data = await asyncio.to_thread(read_file, path, MAX_BYTES, "proof")
+        return Response(data, media_type="application/octet-stream")
+
+
+def _seconds(text: str) -> float:
+    if not (text.isascii() and text.isdigit() and len(text) <= 3):
+        raise RequestError("wait is a whole number of seconds", "invalid_value", "wait")
+    return min(float(text), _WAIT)
+
+
+def _shown(state: State) -> dict[str, Any]:
+    return {
+        "id": state.ident,
+        "object": "proof",
+        "receipt": state.receipt,
+        "status": state.state,
+        "attempt": state.attempt,
+        "progress": round(state.share, 3),
+        "sha256": state.proof,
+        "file": f"/v1/proofs/{state.ident}/file" if state.state == "done" else None,
+    }
