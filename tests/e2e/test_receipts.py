@@ -17,10 +17,14 @@ from tests.e2e.house import veracity as command
 from tests.support.serving import Running, running
 from veracity.errors import FormatError, RangeError, RequestError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
+from veracity.formats.drawing import Drawing
 from veracity.formats.dsse import load_private_key, load_public_key, sign
+from veracity.formats.log import LogProof
+from veracity.formats.merkle import MerkleTree, leaf_hash
 from veracity.formats.proof import Proof
-from veracity.formats.receipt import RECEIPT_TYPE, Receipt, ReceiptFile
+from veracity.formats.receipt import CERTIFICATE_TYPE, RECEIPT_TYPE, Receipt, ReceiptFile
 from veracity.proving import receipts as checking
+from veracity.proving.log import check_growth, check_head, check_included
 from veracity.proving.receipts import check_proof, check_receipt, require_no_equivocation
 from veracity.server.desk import Answered, Desk, open_desk
 from veracity.server.model import ServedModel
@@ -309,3 +313,86 @@ def test_the_words_of_a_receipt_are_the_ones_that_were_asked(office: Office) -> 
     at = ids.index(longest)
     with pytest.raises(VerificationError, match="tokenisation"):
         office.check(office.signed(prompt=(*ids[:at], *spelled, *ids[at + 1 :])))
+
+
+def test_the_log_holds_every_receipt_and_only_grows(
+    office: Office, house: House, tmp_path: Path
+) -> None:
+    now = [1.0e9]
+    certified = dataclasses.replace(office.desk("log").certified, not_before=0)
+    envelope = sign(
+        load_private_key(office.folder / "publisher.key"), CERTIFICATE_TYPE, certified.to_bytes()
+    )
+    desk = dataclasses.replace(
+        office.desk("log2"), clock=lambda: now[0], certificate=envelope, certified=certified
+    )
+    with running(office.model, desk=desk) as server:
+        files = [desk.issue(office.answered, "") for _ in range(3)]
+        old = server.ask("/v1/log/head").json
+        files += [desk.issue(office.answered, "") for _ in range(4)]
+        leaves = [leaf_hash(f.receipt.to_bytes()).hex() for f in files]
+        assert server.ask(f"/v1/log/proof?receipt={leaves[5]}").status == 404
+        now[0] += 60
+        shown = [server.ask(f"/v1/log/proof?receipt={leaf}") for leaf in leaves]
+        growth = server.ask("/v1/log/consistency?from=3").body
+        assert server.ask("/v1/log/consistency?from=8").status == 404
+        for query in ("proof?receipt=x", "proof", "consistency?from=-1", "consistency"):
+            assert server.ask(f"/v1/log/{query}").status == 400
+    proofs = [LogProof.load(reply.body) for reply in shown]
+    heads = [
+        check_included(f, p, office.publisher, office.commitment)
+        for f, p in zip(files, proofs, strict=True)
+    ]
+    assert {h.size for h in heads} == {7}
+    with pytest.raises(VerificationError, match="not in this tree"):
+        check_included(files[0], proofs[1], office.publisher, office.commitment)
+    names = {"r": files[4].to_bytes(), "i": shown[4].body, "g": growth}
+    names |= {"old": json.dumps(old).encode(), "other": office.file.to_bytes()}
+    for name, data in names.items():
+        (tmp_path / name).write_bytes(data)
+    given = ["--commitment", house.commitment]
+    given += ["--publisher", office.folder / "publisher.key.pub", "--inclusion", tmp_path / "i"]
+    grown = ["--since", tmp_path / "old", "--growth", tmp_path / "g"]
+    assert done("log", "check", tmp_path / "r", *given, *grown).output.startswith("ACCEPTED")
+    assert done("log", "leaf", tmp_path / "r").output.strip() == leaves[4]
+    assert command("log", "check", tmp_path / "other", *given).exit_code == 1
+    rewritten(office, desk, LogProof.load(growth))
+
+
+def rewritten(office: Office, desk: Desk, growth: LogProof) -> None:
+    """A server that drops a receipt from its log signs heads that contradict each other."""
+    file = office.file
+    new = check_head(
+        growth.head,
+        dataclasses.replace(file, certificate=desk.certificate),
+        office.publisher,
+        office.commitment,
+    )
+    tree = MerkleTree([leaf_hash(b"another"), leaf_hash(b"history"), leaf_hash(b"of receipts")])
+    other = dataclasses.replace(new, size=3, root=tree.root(3).hex())
+    with pytest.raises(VerificationError, match="does not begin with"):
+        check_growth(other, new, growth)
+    with pytest.raises(VerificationError, match="another older log"):
+        check_growth(dataclasses.replace(other, size=2), new, growth)
+
+
+def test_one_server_at_a_time_has_the_receipts(office: Office) -> None:
+    desk = office.desk("alone")
+    with pytest.raises(UsageError, match="in use by another server"):
+        office.desk("alone")
+    desk.shelf.close()
+    office.desk("alone").shelf.close()
+
+
+def test_a_drawn_answer_says_nothing_about_a_greedy_one(
+    office: Office, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A true proof of a sampled answer to the same prompt would else make a liar of the server."""
+    monkeypatch.setattr(checking, "verify", lambda *_: None)
+    proof = Proof.load(house.proof)
+    drawn = dataclasses.replace(proof, drawing=Drawing(0), tokens=(*proof.tokens[:-1], 5))
+    true = office.check(office.file)
+    with pytest.raises(VerificationError, match="was drawn"):
+        check_proof(true, drawn, office.commitment)
+    with pytest.raises(VerificationError, match="FRAUD"):
+        check_proof(true, dataclasses.replace(drawn, drawing=None), office.commitment)

@@ -32,6 +32,7 @@ COMMANDS = {
     "api-key": "serve.api_key",
     "sign": "sign.sign",
     "receipt": "receipt.receipt",
+    "log": "log.log",
     "bench": "bench.bench",
     "private": "private.private",
     "completion": "completion.completion",

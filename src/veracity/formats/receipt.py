@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -19,6 +18,7 @@ from veracity.codec import canonical_json, parse_json, read_file
 from veracity.codec.files import Source, name_of
 from veracity.errors import FormatError
 from veracity.formats.dsse import Envelope
+from veracity.formats.fields import checked, hexadecimal, one_of, string, strings, whole
 
 __all__ = [
     "CERTIFICATE_TYPE",
@@ -35,10 +35,8 @@ CERTIFICATE_TYPE = "application/vnd.veracity.server-key+json"
 VERSION = 1
 SALT_BYTES = 16
 MAX_IDS = 1 << 20
-MAX_TEXTS, MAX_CHARACTERS = 4, 256
 MAX_FILE = 1 << 24
 MAX_TIME = 1 << 53
-_HEX = re.compile(r"[0-9a-f]+")
 
 
 def salted(what: str, salt: bytes, content: bytes) -> str:
@@ -60,40 +58,6 @@ def salted(what: str, salt: bytes, content: bytes) -> str:
 def packed(ids: tuple[int, ...]) -> bytes:
     """Token ids as they are hashed."""
     return b"".join(i.to_bytes(4, "little") for i in ids)
-
-
-def _hex(length: int) -> Callable[[object], bool]:
-    return lambda v: isinstance(v, str) and len(v) == length and _HEX.fullmatch(v) is not None
-
-
-def _one_of(*values: object) -> Callable[[object], bool]:
-    return lambda v: any(v is w or (isinstance(v, str) and v == w) for w in values)
-
-
-def _whole(least: int, most: int) -> Callable[[object], bool]:
-    return lambda v: type(v) is int and least <= v <= most
-
-
-def _string(most: int) -> Callable[[object], bool]:
-    return lambda v: isinstance(v, str) and len(v) <= most
-
-
-def _strings(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) <= MAX_TEXTS
-        and all(isinstance(v, str) and 1 <= len(v) <= MAX_CHARACTERS for v in value)
-    )
-
-
-def _checked(value: object, rules: Mapping[str, Callable[[object], bool]], where: str) -> Any:
-    """A copy of an object with exactly these fields, each as its rule says."""
-    if not isinstance(value, dict) or value.keys() != rules.keys():
-        raise FormatError(where, f"must have exactly the fields {', '.join(rules)}")
-    for name, accepts in rules.items():
-        if not accepts(value[name]):
-            raise FormatError(where, f"{name!r} is out of bounds")
-    return dict(value)
 
 
 @dataclass(frozen=True)
@@ -156,25 +120,25 @@ class Receipt:
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "receipt") -> Receipt:
         """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
-        value = _checked(parse_json(data, where), _RECEIPT, where)
+        value = checked(parse_json(data, where), _RECEIPT, where)
         del value["version"]
         return cls(**{**value, "stops": tuple(value["stops"])})
 
 
 _RECEIPT: dict[str, Callable[[object], bool]] = {
-    "ident": _hex(32),
-    "kind": _one_of("answer", "refused"),
-    **dict.fromkeys(("commitment", "program", "tokenizer"), _hex(64)),
-    "frame": _one_of("chat", "raw"),
-    "rule": _one_of("greedy"),
-    "max_tokens": _whole(1, MAX_IDS),
-    "stops": _strings,
-    **dict.fromkeys(("prompt", "answer", "text"), _hex(64)),
-    "finish": _one_of("stop", "length", "none"),
-    "stopped": _one_of("range", None),
-    **dict.fromkeys(("time", "prove_by", "retention"), _whole(0, MAX_TIME)),
-    "url": _string(2048),
-    "version": _whole(VERSION, VERSION),
+    "ident": hexadecimal(32),
+    "kind": one_of("answer", "refused"),
+    **dict.fromkeys(("commitment", "program", "tokenizer"), hexadecimal(64)),
+    "frame": one_of("chat", "raw"),
+    "rule": one_of("greedy"),
+    "max_tokens": whole(1, MAX_IDS),
+    "stops": strings,
+    **dict.fromkeys(("prompt", "answer", "text"), hexadecimal(64)),
+    "finish": one_of("stop", "length", "none"),
+    "stopped": one_of("range", None),
+    **dict.fromkeys(("time", "prove_by", "retention"), whole(0, MAX_TIME)),
+    "url": string(2048),
+    "version": whole(VERSION, VERSION),
 }
 
 
@@ -207,18 +171,18 @@ class KeyCertificate:
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "certificate") -> KeyCertificate:
         """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
-        value = _checked(parse_json(data, where), _CERTIFICATE, where)
+        value = checked(parse_json(data, where), _CERTIFICATE, where)
         del value["version"]
         return cls(**value)
 
 
 _CERTIFICATE: dict[str, Callable[[object], bool]] = {
-    "key": _hex(64),
-    "commitment": _hex(64),
-    "url": _string(2048),
-    "not_before": _whole(0, MAX_TIME),
-    "not_after": _whole(0, MAX_TIME),
-    "version": _whole(VERSION, VERSION),
+    "key": hexadecimal(64),
+    "commitment": hexadecimal(64),
+    "url": string(2048),
+    "not_before": whole(0, MAX_TIME),
+    "not_after": whole(0, MAX_TIME),
+    "version": whole(VERSION, VERSION),
 }
 
 
@@ -262,7 +226,7 @@ class Opening:
     @classmethod
     def from_plain(cls, value: object, where: str) -> Opening:
         """Inverse of :meth:`to_plain`; raises :class:`FormatError`."""
-        found = _checked(value, _OPENING, where)
+        found = checked(value, _OPENING, where)
         ids: dict[str, Any] = {n: tuple(found.pop(n)) for n in ("prompt_ids", "answer_ids")}
         return cls(**ids, **found)
 
@@ -276,7 +240,7 @@ def _ids(value: object) -> bool:
 
 
 _OPENING: dict[str, Callable[[object], bool]] = {
-    f.name: _ids if f.name.endswith("ids") else _hex(2 * SALT_BYTES) for f in fields(Opening)
+    f.name: _ids if f.name.endswith("ids") else hexadecimal(2 * SALT_BYTES) for f in fields(Opening)
 }
 
 

@@ -221,6 +221,8 @@ def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -
     """
     verify(proof, commitment)
     opening = checked.opening
+    if proof.drawing is not None:
+        raise VerificationError("the proof is true, but of an answer that was drawn", "receipt")
     if proof.prompt != opening.prompt_ids or proof.frame != checked.receipt.frame:
         raise VerificationError("the proof is true, but of another prompt", "receipt")
     shared = min(len(proof.answer), len(opening.answer_ids))

@@ -21,6 +21,7 @@ from veracity.server.desk import Answered, Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.http import EventStream, Frame, facts_of, read_body, refusal
 from veracity.server.limits import Doors
+from veracity.server.logs import LogRoutes
 from veracity.server.model import EncodedPrompt, ServedModel
 from veracity.server.openai import DONE, KEEP_ALIVE, Ask, error_body, event, parse
 from veracity.server.proofs import ProofRoutes, Proofs
@@ -401,6 +402,13 @@ def make_app(
         Route("/v1/responses", service.responses, methods=["GET", "POST"]),
         Route("/healthz", service.health),
     ]
+    if desk is not None:
+        log = LogRoutes(desk)
+        routes += [
+            Route("/v1/log/head", log.head),
+            Route("/v1/log/proof", log.included),
+            Route("/v1/log/consistency", log.grown),
+        ]
     if proofs is not None:
         desk_of_proofs = ProofRoutes(proofs, doors, limits.body, limits.body_time)
         routes += [

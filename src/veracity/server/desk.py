@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from veracity.codec.files import Source, reason_of
 from veracity.errors import RequestError, UsageError
 from veracity.formats.commitment import Commitment
 from veracity.formats.dsse import Envelope, load_private_key, sign
+from veracity.formats.log import HEAD_TYPE, LogHead, LogProof
+from veracity.formats.merkle import MerkleTree, leaf_hash
 from veracity.formats.receipt import (
     CERTIFICATE_TYPE,
     RECEIPT_TYPE,
@@ -35,11 +37,14 @@ from veracity.formats.receipt import (
 __all__ = ["Answered", "Desk", "Shelf", "open_desk"]
 
 MAX_CERTIFICATE = 1 << 16
+#: Seconds between two heads of the log.
+HEAD_PERIOD = 60
 _VERSION = 1
 _TABLES = """
 CREATE TABLE receipts (
-    id TEXT PRIMARY KEY, owner TEXT NOT NULL, time INTEGER NOT NULL, envelope BLOB NOT NULL
-) STRICT, WITHOUT ROWID
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    time INTEGER NOT NULL, envelope BLOB NOT NULL
+) STRICT
 """
 
 
@@ -76,7 +81,9 @@ class Answered:
 
 
 class Shelf:
-    """Receipts on disk, by id and by whose they are.
+    """Receipts on disk, by id and by whose they are, and the log of all of them in their order.
+
+    One server at a time has the file: two would sign heads of two logs.
 
     Parameters
     ----------
@@ -94,6 +101,7 @@ class Shelf:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
@@ -103,10 +111,16 @@ class Shelf:
                 )
             elif version != _VERSION:
                 raise UsageError(f"{path.name!r} was written by another version")
+            rows = self._database.execute("SELECT envelope FROM receipts ORDER BY number")
+            leaves = [leaf_hash(bytes(row[0])) for row in rows]
         except OSError as error:
             raise UsageError(f"cannot open {path.name!r}: {reason_of(error)}") from None
-        except sqlite3.Error:
-            raise UsageError(f"{path.name!r} is no database of receipts") from None
+        except sqlite3.Error as error:
+            busy = "locked" in str(error)
+            what = "in use by another server" if busy else "no database of receipts"
+            raise UsageError(f"{path.name!r} is {what}") from None
+        self._tree = MerkleTree(leaves)
+        self._places = {leaf: index for index, leaf in enumerate(leaves)}
 
     def put(self, ident: str, owner: str, when: int, envelope: Envelope) -> None:
         """Store a receipt; it is on the disk when this returns.
@@ -122,11 +136,15 @@ class Shelf:
         envelope : Envelope
             The signed receipt.
         """
+        data = envelope.to_bytes()
         with self._lock:
             self._database.execute(
-                "INSERT INTO receipts VALUES (?, ?, ?, ?)",
-                (ident, owner, when, envelope.to_bytes()),
+                "INSERT INTO receipts (id, owner, time, envelope) VALUES (?, ?, ?, ?)",
+                (ident, owner, when, data),
             )
+            leaf = leaf_hash(data)
+            self._places[leaf] = len(self._tree)
+            self._tree.append(leaf)
 
     def get(self, ident: str, owner: str) -> bytes | None:
         """A signed receipt, for whoever asked for its answer and for nobody else."""
@@ -136,10 +154,36 @@ class Shelf:
             ).fetchone()
         return None if row is None else bytes(row[0])
 
+    def summary(self) -> tuple[int, bytes]:
+        """Size and root of the log."""
+        with self._lock:
+            return len(self._tree), self._tree.root(len(self._tree))
+
+    def inclusion(self, leaf: bytes, size: int) -> tuple[int, list[bytes]] | None:
+        """Where a leaf is in the log of so many, and the proof; None where it is not."""
+        with self._lock:
+            place = self._places.get(leaf)
+            if place is None or place >= size:
+                return None
+            return place, self._tree.inclusion(place, size)
+
+    def consistency(self, old: int, size: int) -> list[bytes]:
+        """The proof that the log of ``size`` begins with the one of ``old``."""
+        with self._lock:
+            return self._tree.consistency(old, size)
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
             self._database.close()
+
+
+class _Heads:
+    """The last head that was signed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.last: tuple[LogHead, Envelope] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +215,7 @@ class Desk:
     shelf: Shelf
     prove_within: int
     clock: Callable[[], float] = time.time
+    _heads: _Heads = field(default_factory=_Heads, repr=False)
 
     def require_valid(self) -> None:
         """Raise :class:`RequestError` while the certificate does not count."""
@@ -207,6 +252,32 @@ class Desk:
         envelope = sign(self.key, RECEIPT_TYPE, receipt.to_bytes())
         self.shelf.put(receipt.ident, owner, now, envelope)
         return ReceiptFile(envelope, self.certificate, opening)
+
+    def head(self) -> tuple[LogHead, Envelope]:
+        """The log's head; a new one when the last is a minute old and receipts were added."""
+        with self._heads.lock:
+            now, last = int(self.clock()), self._heads.last
+            if last is None or now >= last[0].time + HEAD_PERIOD:
+                size, root = self.shelf.summary()
+                certified = self.certified
+                head = LogHead(size, root.hex(), now, certified.commitment, certified.url)
+                if last is None or head.size != last[0].size:
+                    last = head, sign(self.key, HEAD_TYPE, head.to_bytes())
+                    self._heads.last = last
+            return last
+
+    def included(self, leaf: bytes) -> LogProof | None:
+        """The proof that a receipt is in the log, once a head covers it."""
+        head, envelope = self.head()
+        found = self.shelf.inclusion(leaf, head.size)
+        return None if found is None else LogProof(envelope, found[0], tuple(found[1]))
+
+    def grown(self, old: int) -> LogProof | None:
+        """The proof that the log begins with what it was when it had ``old`` receipts."""
+        head, envelope = self.head()
+        if old > head.size:
+            return None
+        return LogProof(envelope, old, tuple(self.shelf.consistency(old, head.size)))
 
     def described(self) -> dict[str, Any]:
         """What anybody may know: the publisher's certificate of the server's key."""

@@ -128,6 +128,12 @@ class ServedModel:
             )
         name = self.frame_name(chat)
         commitment = self.secret.commitment
+        if chat and name == "raw" and commitment.metadata.conversation is not None:
+            raise RequestError(
+                "conversations with this model are not served; use /v1/completions",
+                "unsupported_value",
+                where,
+            )
         frame = commitment.metadata.frames[name]
         words = messages[0].content
         # A text of more bytes than the context can spell is not encoded to be counted.
