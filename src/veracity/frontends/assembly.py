@@ -114,12 +114,12 @@ def select(
 
 
 def assemble(design: Design, parts: Parts) -> FloatModel:
-    """The decoder that a design makes of its parts; ValueError, KeyError where they do not fit.
+    """The decoder that a design makes of its parts.
 
     Raises
     ------
     FormatError
-        Where the file contradicts itself.
+        Where the file contradicts itself, or tensors are missing or do not fit.
     """
     c, tensors = design.config, Parts()
     embed = parts["embed.weight"]
@@ -179,7 +179,7 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         if c.post_norm:
             gain = _gain(design, parts, f"{at}.{post}_post")
             if gain is None:
-                raise KeyError(f"{at}.{post}_post")
+                raise FormatError("tensors", f"{at}.{post}_post is missing; fetch the model again")
             tensors[f"{at}.{post}.post"] = _scaled(gain, design.residual_scale)
             continue
         for name in (ours_, f"{ours_}.bias"):
@@ -210,7 +210,7 @@ def _scale_queries(design: Design, parts: Parts, tensors: Parts, at: str) -> Non
                     tensors[key] = _paired(design, tensors[key], count)
             gain = _gain(design, parts, f"{at}.{part}_norm")
             if gain is None:
-                raise KeyError(f"{at}.{part}_norm")
+                raise FormatError("tensors", f"{at}.{part}_norm is missing; fetch the model again")
             width = c.head_dim * count
             many = width // gain.size if c.qk_norm == "head" else 1
             tensors[f"{name}.gain"] = np.tile(gain.reshape(-1), many)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from veracity.errors import FormatError
 from veracity.lm.decoder import Floats
 
 if TYPE_CHECKING:
@@ -63,6 +64,6 @@ def _split_qkv(design: Design, x: Floats) -> tuple[Floats, Floats, Floats]:
         q, v, k = (flat(p) for p in np.split(x.reshape(4, -1, *x.shape[1:]), 3, axis=1))
         return q, k, v
     if design.fused != "groups":
-        raise ValueError("q, k and v in one tensor, in an order that is not known")
+        raise FormatError("tensors", "q, k and v are in one tensor, in an order that is not known")
     rows = x.reshape(c.kv_heads, c.group + 2, d, *x.shape[1:])
     return flat(rows[:, : c.group]), flat(rows[:, c.group]), flat(rows[:, c.group + 1])

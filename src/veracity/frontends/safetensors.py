@@ -73,10 +73,10 @@ def _check_layout(path: Path, entries: dict[str, Any], size: int) -> None:
     for name, entry in entries.items():
         try:
             start, end = entry["data_offsets"]
-            if type(start) is not int or type(end) is not int or not 0 <= start <= end:
-                raise ValueError
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(path.name, f"malformed entry of {name}") from error
+        if type(start) is not int or type(end) is not int or not 0 <= start <= end:
+            raise FormatError(path.name, f"malformed entry of {name}")
         spans.append((start, end, name))
     reached = 0
     for start, end, name in sorted(spans):
