@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -263,8 +264,8 @@ def test_without_its_absorption_the_context_would_be_anything(
 
     honest = module.statement_context
 
-    def deaf(digest: str, frame: str, context: str) -> bytes:
-        return honest(digest, frame, "case 7")
+    def deaf(digest: str, frame: str, context: str, *more: Any) -> bytes:
+        return honest(digest, frame, "case 7", *more)
 
     monkeypatch.setattr(module, "statement_context", deaf)
     forged = replace(Proof.load(bound), context="case 8")

@@ -134,7 +134,7 @@ def _head_norm(c: Case) -> ops.Op:
     plain = _norm(c)
     port = c.inputs["x"]
     c.inputs["x"] = Port((*port.dims[:-1], 6), port.exponent, port.low, port.high)
-    c.integers["x"] = np.concatenate([c.integers["x"]] * 2, axis=1)
+    c.integers["x"] = np.concatenate([c.integers["x"]] * 2, axis=-1)
     return ops.HeadNorm(**vars(plain), heads=2)
 
 

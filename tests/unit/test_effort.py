@@ -25,6 +25,7 @@ def statement(links: int, rows: int, log_columns: int) -> zkml.Statement:
         cuts=tuple(range(1, links)),
         commitment=SimpleNamespace(rows=bytes(32 * rows)),
         log_columns=log_columns,
+        sampling=None,
     )
     return cast(zkml.Statement, found)
 

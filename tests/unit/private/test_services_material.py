@@ -42,7 +42,7 @@ def test_the_store_keeps_its_cap(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "material").stat().st_mode) == 0o700
         with pytest.raises(UsageError, match="over the cap"):
             await spool.take(101)
-        first = await spool.take(60)
+        (first,) = await spool.take(60)
         assert list(spool.folder.iterdir()) == []  # nobody can open what has no name
         assert stat.S_IMODE(os.fstat(first._file.fileno()).st_mode) == 0o600
         waiting = asyncio.create_task(spool.take(60))
@@ -52,7 +52,7 @@ def test_the_store_keeps_its_cap(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="more material"):
             first.write(b"x")
         assert b"".join(first.read()) == b"x" * 60
-        second = await waiting
+        (second,) = await waiting
         second.close()
         second.close()
         await asyncio.sleep(0)
