@@ -249,6 +249,7 @@ def main() -> None:
             line = json.dumps({**facts, "cpu": cpu_name(), "commit": checkout()})
             print(line, flush=True)
             if chosen.out is not None:
+                chosen.out.mkdir(parents=True, exist_ok=True)
                 (chosen.out / f"training-{name}.json").write_text(line + "\n")
             os._exit(0)
         _, status = os.waitpid(child, 0)
