@@ -60,6 +60,9 @@ build/data/fashion-mnist:
 	dpkg-deb -x build/data/dataset-fashion-mnist_*.deb build/data/unpacked
 	cp -r build/data/unpacked/usr/share/datasets/fashion-mnist $@
 
+demo-chat: env ## SmolLM2, a system prompt and two turns: both answers sampled, proved, verified (minutes)
+	$(PY) examples/chat.py --dir build/demo-chat
+
 demo-training: env $(FASHION) ## data, training, a model and an answer, all proved: Fashion-MNIST (minutes)
 	$(PY) examples/demo_training.py --dir build/demo-training --data $(FASHION)
 

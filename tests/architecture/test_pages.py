@@ -42,3 +42,17 @@ def test_formulas_are_closed() -> None:
         text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for paragraph in text.split("\n\n"):
             assert paragraph.count("$") % 2 == 0, (page.name, paragraph[:80])
+
+
+def test_every_target_that_is_named_has_a_rule() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rules = set(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
+    phony = re.search(r"^\.PHONY:((?:[^\\\n]|\\\n)*)", makefile, re.MULTILINE)
+    assert phony is not None
+    assert set(phony[1].replace("\\\n", " ").split()) <= rules
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        fenced = "\n".join(re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE))
+        named = set(re.findall(r"`make ([a-z][a-z-]*)", text))
+        named |= set(re.findall(r"^make ([a-z][a-z-]*)", fenced, re.MULTILINE))
+        assert named <= rules, page.name
