@@ -21,11 +21,11 @@ from veracity.formats.drawing import read_nonce, read_temperature
 from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
+from veracity.proving.discharge import discharge
 from veracity.proving.drawn import DRAWN, NOT_DRAWN_ALONE, Draw, compare_drawing
 from veracity.proving.prompts import Given, conversation_of, form_of, read_prompt, shown_messages
 from veracity.text.chat import Message, as_messages
-from veracity.work.effort import MAX_TIME, require_effort
-from veracity.work.well_formed import require_well_formed
+from veracity.work.effort import MAX_TIME
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
 __all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
@@ -296,14 +296,9 @@ def verify(
             pinned.digest, given.frame, given.context, given.drawing, given.messages
         ),
     )
-    require_effort(statement, len(given.argument), max_time)
-    progress("verify", 0.0)
-    require_well_formed(engine, pinned)
-    try:
-        zkml.verify(engine, statement, given.argument)
-    except (VerificationError, FormatError) as error:
-        raise VerificationError(NOT_SHOWN, f"{error.where}: {error.reason}") from error
-    progress("verify", 1.0)
+    discharge(
+        engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
+    )
     # Words are compared last: "not what you expected" is said of true proofs only.
     if prompt is not None:
         form = form_of(metadata, raw)

@@ -15,7 +15,6 @@ from veracity.codec.arguments import require_settings, require_type
 from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import (
-    FormatError,
     UnsupportedModelError,
     UsageError,
     VerificationError,
@@ -26,11 +25,11 @@ from veracity.formats.examples import Examples
 from veracity.formats.proof import check_context
 from veracity.graph.samples import choices_over
 from veracity.progress import Progress, silent
+from veracity.proving.discharge import discharge
 from veracity.proving.grid import arranged, example_arrays, to_integers
 from veracity.proving.verify import read_digest, require_same
 from veracity.proving.verify_tensors import require_network
-from veracity.work.effort import MAX_TIME, require_effort
-from veracity.work.well_formed import require_well_formed
+from veracity.work.effort import MAX_TIME
 
 __all__ = ["VerifiedAccuracy", "verify_accuracy"]
 
@@ -189,16 +188,11 @@ def verify_accuracy(
         context=accuracy_context(given),
         committed=program,
     )
-    require_effort(statement, len(given.argument), max_time)
-    progress("verify", 0.0)
-    require_well_formed(engine, pinned)
-    try:
-        zkml.verify(engine, statement, given.argument)
-    except (VerificationError, FormatError) as error:
-        raise VerificationError(NOT_SHOWN, f"{error.where}: {error.reason}") from error
+    discharge(
+        engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
+    )
     if context is not None:
         require_same("context", context, given.context)
-    progress("verify", 1.0)
     right = given.answers == asked.labels
     by_class = {
         int(c): (int(right[asked.labels == c].sum()), int((asked.labels == c).sum()))

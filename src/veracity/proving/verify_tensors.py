@@ -33,11 +33,11 @@ from veracity.graph.port import Port
 from veracity.graph.samples import program_over
 from veracity.lm.text_decoder import is_text_decoder
 from veracity.progress import Progress, silent
+from veracity.proving.discharge import discharge
 from veracity.proving.grid import arranged, by_port, to_integers
 from veracity.proving.pictures import Picture, port_values
 from veracity.proving.verify import read_digest, require_same
-from veracity.work.effort import MAX_TIME, require_effort
-from veracity.work.well_formed import require_well_formed
+from veracity.work.effort import MAX_TIME
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.statement import PortValue
@@ -240,16 +240,11 @@ def verify_tensors(
         context=tensor_context(pinned.digest, given.context),
         committed=program if given.samples else None,
     )
-    require_effort(statement, len(given.argument), max_time)
-    progress("verify", 0.0)
-    require_well_formed(engine, pinned)
-    try:
-        zkml.verify(engine, statement, given.argument)
-    except (VerificationError, FormatError) as error:
-        raise VerificationError(NOT_SHOWN, f"{error.where}: {error.reason}") from error
+    discharge(
+        engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
+    )
     if context is not None:
         require_same("context", context, given.context)
-    progress("verify", 1.0)
     return VerifiedTensors(
         rounding=rounding,
         digests={n: port_digest(x).hex() for n, x in {**sides[0], **sides[1]}.items()},

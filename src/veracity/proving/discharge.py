@@ -1,0 +1,59 @@
+"""What every verifier does with the statement that it has made: checks, and one refusal."""
+
+from __future__ import annotations
+
+from veracity import zkml
+from veracity.engine.api import Engine
+from veracity.errors import FormatError, VerificationError
+from veracity.formats.commitment import Commitment
+from veracity.progress import Progress
+from veracity.work.effort import require_effort
+from veracity.work.well_formed import require_well_formed
+
+__all__ = ["discharge"]
+
+
+def discharge(
+    engine: Engine,
+    pinned: Commitment,
+    statement: zkml.Statement,
+    argument: bytes,
+    not_shown: str,
+    *,
+    max_time: float,
+    progress: Progress,
+) -> None:
+    """Check the work foretold, the form of the weights, and the argument for a statement.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    pinned : Commitment
+        The one that the caller trusts; the statement is about its model.
+    statement : Statement
+        What is claimed.
+    argument : bytes
+        All messages of the proof.
+    not_shown : str
+        What is said of a proof that does not hold; the place inside is its cause.
+    max_time : float
+        Seconds that the check may take.
+    progress : Progress
+        Called as the check advances.
+
+    Raises
+    ------
+    VerificationError
+        The proof is false, or weights are not what the commitment says.
+    UsageError
+        It may take longer than ``max_time``.
+    """
+    require_effort(statement, len(argument), max_time)
+    progress("verify", 0.0)
+    require_well_formed(engine, pinned)
+    try:
+        zkml.verify(engine, statement, argument)
+    except (VerificationError, FormatError) as error:
+        raise VerificationError(not_shown, f"{error.where}: {error.reason}") from error
+    progress("verify", 1.0)
