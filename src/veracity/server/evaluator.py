@@ -33,7 +33,17 @@ class Answers(Protocol):
     def answer(
         self, ids: Sequence[int], most: int, sampling: Sampling | None = None
     ) -> Iterator[int]:
-        """The tokens of an answer, one at a time."""
+        """The tokens of an answer, one at a time.
+
+        Parameters
+        ----------
+        ids : sequence of int
+            The prompt.
+        most : int
+            Tokens of the answer.
+        sampling : Sampling, optional
+            How it is drawn; greedily where not given.
+        """
 
 
 class Pace:

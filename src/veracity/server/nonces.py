@@ -80,7 +80,17 @@ class Nonces:
 
     @staticmethod
     def payload(digest: str, until: int, commitment: str) -> bytes:
-        """What the server signs of a promise."""
+        """What the server signs of a promise.
+
+        Parameters
+        ----------
+        digest : str
+            Of the nonce.
+        until : int
+            Seconds since 1970.
+        commitment : str
+            Digest of the model.
+        """
         return canonical_json(
             {"commitment": commitment, "digest": digest, "until": until, "version": 1}
         )
