@@ -98,108 +98,16 @@ def test_logup_denominators(engine, reference, scalars, small, dtype, images, ro
     assert run(engine) == run(reference)
 
 
-def make_entries(kind, rows, n, scalars, small):
-    """Stored or computed entries of shape (rows, n): a function of the engine."""
-    if kind == "stored":
-        stored = scalars(rows * n)
-        return lambda e: e.from_ints(stored)
-    shape = (1, rows * n) if kind == "one constant" else (rows, n)
-    values = small(np.uint16, *shape)
-    images = small(np.int16, *shape) if kind == "pairs" else None
-    constants, beta = scalars(shape[0]), scalars(1)[0]
-    return lambda e: Leaves(values, images, e.from_ints(constants), beta)
-
-
-KINDS = ["stored", "leaves", "pairs", "one constant"]
-
-
-@pytest.mark.parametrize(("rows", "n"), ROWS)
-@pytest.mark.parametrize("numerators", [None, "stored", "leaves"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_logup_level(engine, reference, scalars, small, rows, n, numerators, kind):
-    p = None if numerators is None else make_entries(numerators, rows, n, scalars, small)
-    d = make_entries(kind, rows, n, scalars, small)
-
-    def run(e):
-        return [e.to_ints(x) for x in e.logup_level(None if p is None else p(e), d(e), n)]
-
-    assert run(engine) == run(reference)
-
-
-@pytest.mark.parametrize(("rows", "n"), ROWS)
-@pytest.mark.parametrize("equal_rows", [False, True])
-def test_logup_round(engine, reference, scalars, rows, n, equal_rows):
-    numerators = [scalars(n if equal_rows else rows * n) for _ in range(2)]
-    denominators = [scalars(rows * n) for _ in range(2)]
-    outer, inner, lam = scalars(rows), scalars((n + 1) // 2), scalars(1)[0]
-
-    def run(e):
-        p, d = tuple(map(e.from_ints, numerators)), tuple(map(e.from_ints, denominators))
-        return e.logup_round(p, d, n, e.from_ints(outer), e.from_ints(inner), lam)
-
-    assert run(engine) == run(reference)
-
-
-@pytest.mark.parametrize(("rows", "n"), ROWS)
-@pytest.mark.parametrize("numerators", ["stored", "leaves", "equal rows"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_logup_first_round(engine, reference, scalars, small, rows, n, numerators, kind):
-    half = (n + 1) // 2
-    ends = scalars(half), scalars(half)
-    p = None
-    if numerators != "equal rows":
-        p = make_entries(numerators, rows, n, scalars, small)
-    d = make_entries(kind, rows, n, scalars, small)
-    outer, inner, lam = scalars(rows), scalars((half + 1) // 2), scalars(1)[0]
-
-    def run(e):
-        numerator = tuple(map(e.from_ints, ends)) if p is None else p(e)
-        weights = e.from_ints(outer), e.from_ints(inner)
-        return e.logup_first_round(numerator, d(e), n, *weights, lam)
-
-    assert run(engine) == run(reference)
-
-
-@pytest.mark.parametrize(("rows", "n"), ROWS)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("r", [0, 1, 12345])
-def test_logup_split_fold(engine, reference, scalars, small, rows, n, kind, r):
-    a = make_entries(kind, rows, n, scalars, small)
-
-    def run(e):
-        return [e.to_ints(x) for x in e.logup_split_fold(a(e), n, r)]
-
-    assert run(engine) == run(reference)
-
-
 def test_bad_shapes(engine):
     a = engine.from_ints(range(6))
-    one, three = engine.from_ints([1]), engine.from_ints([1, 2, 3])
+    three = engine.from_ints([1, 2, 3])
     for n in (-1, 0, 4, 5, 7):
         with pytest.raises(ValueError):
             engine.fold(a, n, 3)
         with pytest.raises(ValueError):
             engine.product_round(a, a, n)
-        with pytest.raises(ValueError):
-            engine.logup_level(None, a, n)
-        with pytest.raises(ValueError):
-            engine.logup_round((a, a), (a, a), n, one, three, 5)
-        with pytest.raises(ValueError):
-            engine.logup_first_round(a, a, n, one, three, 5)
-        with pytest.raises(ValueError):
-            engine.logup_split_fold(a, n, 5)
     with pytest.raises(ValueError):
         engine.product_round(a, a[:4], 2)
-    with pytest.raises(ValueError):
-        engine.logup_level(a[:4], a, 2)
-    with pytest.raises(ValueError):
-        engine.logup_round((a, a), (a, a[:4]), 6, one, three, 5)
-    with pytest.raises(ValueError):
-        engine.logup_round((three, a), (a, a), 6, one, three, 5)
-    with pytest.raises(ValueError):
-        engine.logup_first_round(a[:4], a, 6, one, a[:2], 5)
-    with pytest.raises(ValueError):
-        engine.logup_first_round((three, a), a, 6, one, a[:2], 5)
     m = np.zeros((2, 3, 4), dtype=np.int16)
     with pytest.raises(ValueError):
         engine.contract(m, a)

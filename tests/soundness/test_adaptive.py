@@ -17,11 +17,10 @@ from tests.support import toy as toys
 from tests.support.programs import claim, small_model
 from tests.support.toy import DIMS, TABLE, make_toy, prove_toy, require, verify_toy
 from veracity.engine import load_engine
-from veracity.engine.api import ORDER
+from veracity.engine.api import ORDER, FractionBlock
 from veracity.errors import VerificationError
 from veracity.lm.text_decoder import forward
 from veracity.zk import hidden, lookup, opening
-from veracity.zk.fractions import Level, Run
 from veracity.zk.hidden import DeferredConstraints, HiddenProver, LinearForm
 from veracity.zk.keys import load_key
 from veracity.zk.lookup import LeafClaim
@@ -54,7 +53,7 @@ present = pytest.mark.parametrize("present", [True, False], ids=["ours", "withou
 # ---- the lookup argument: a lie in one layer's ends, honest polynomials below --------------------
 def tree_liar(
     channel: HiddenProver,
-    leaves: Sequence[Run],
+    leaves: Sequence[FractionBlock],
     variables: int,
     _progress: Callable[[float], None] = lambda _: None,
 ) -> LeafClaim:
@@ -63,28 +62,25 @@ def tree_liar(
     ``value`` follows what was claimed, ``known`` what the tree says: the rounds send the true
     polynomials, so that everything but the first round of the second layer fits.
     """
-    engine = channel.engine
-    levels = [Level.of(engine, leaves, None)]
-    for _ in range(variables):
-        levels.append(levels[-1].next(engine))
-    root = levels.pop().root(engine)
+    tree = channel.engine.fraction_tree(leaves)
+    root = tree.root()
     claim = lookup._root(channel, *channel.send("lookup root", [root, inverse(root)]))
     true = [0, 0]
     for depth in range(variables):
-        halves = levels.pop().halves(engine)
         lam = channel.challenge("lookup batch")
+        tree.descend(lam)
         value = lam * claim.numerator + claim.denominator
         known = (lam * true[0] + true[1]) % ORDER
         point: list[int] = []
         for j, rho in enumerate(claim.point):
-            h0, h2 = halves.round(claim.point[j:], lam)
+            h0, h2 = tree.round(claim.point[j:])
             h1 = ((known - (1 - rho) * h0) * inverse(rho) - h0 - h2) % ORDER
             sent = channel.send("lookup round", [h0, h1, h2])
             r, value = lookup._round(channel, sent, rho, value)
             known = (h0 + r * h1 + r * r * h2) % ORDER
-            halves.bind(r)
+            tree.bind(r)
             point.append(r)
-        p0, q0, p1, q1 = halves.ends()
+        p0, q0, p1, q1 = tree.ends()
         told = (-p1 * q0 * inverse(q1)) % ORDER if depth == 0 else p0
         ends = channel.send("lookup ends", [told, q0, p1, q1])
         claim = lookup._layer_end(channel, ends, lam, value, point)

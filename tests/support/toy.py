@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import load_engine
-from veracity.engine.api import ORDER, Engine, Leaves
+from veracity.engine.api import ORDER, Engine, FractionBlock, Leaves
 from veracity.zk.batch import GroupEquation, require_all
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
-from veracity.zk.fractions import Run, place
+from veracity.zk.fractions import axis_tables, place
 from veracity.zk.hidden import HiddenProver, HiddenVerifier
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
-from veracity.zk.mle import axis_points, eq_at, eq_dense, ones
+from veracity.zk.mle import eq_at, kron, ones
 from veracity.zk.opening import prove_opening, verify_opening
 from veracity.zk.reduction import LinearClaim, Term, reduce_prover, reduce_verifier
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript
@@ -50,8 +50,9 @@ def make_toy(name: str = "cpu") -> Toy:
 
 def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
     """What the leaves' extensions leave, as in :mod:`veracity.zkml.circuit.lookups`."""
-    dx = eq_dense(engine, leaf.point[:5], DIMS)
-    dm = eq_dense(engine, leaf.point[:3], (len(TABLE),))
+    tables = axis_tables(engine, leaf.point[:5], DIMS)
+    dx = kron(engine, tables)
+    dm = engine.eq_halved(leaf.point[:3], len(TABLE))
     at_x = eq_at(leaf.point[5:], PLACE.offsets[0] >> 5)
     at_m = eq_at(leaf.point[3:], PLACE.offsets[1] >> 3)
     present = engine.dot(dx, ones(engine, DIMS[0] * DIMS[1]))
@@ -59,8 +60,7 @@ def claims_of(engine: Engine, leaf: LeafClaim, alpha: int) -> list[LinearClaim]:
         Leaves(TABLE[None, :], None, engine.from_ints([alpha - 1]), 0)
     )
     denominator = 1 + at_x * (alpha - 1) * present + at_m * engine.dot(dm, table)
-    points = axis_points(leaf.point[:5], DIMS)
-    weights = tuple((1, engine.eq(p, d)) for p, d in zip(points, DIMS, strict=True))
+    weights = tuple((1, table) for table in tables)
     return [
         LinearClaim((Term(-at_m % ORDER, M, ((1, dm),)),), leaf.numerator - at_x * present % ORDER),
         LinearClaim((Term(-at_x % ORDER, X, weights),), leaf.denominator - denominator % ORDER),
@@ -90,14 +90,12 @@ def prove_toy(
     alpha = channel.challenge("alpha")
     one = engine.from_ints([alpha - 1])
     runs = [
-        Run(
-            PLACE.offsets[0],
+        FractionBlock(
             DIMS,
             None,
             Leaves(values, None, engine.from_ints([alpha - 1] * DIMS[0]), 0),
         ),
-        Run(
-            PLACE.offsets[1],
+        FractionBlock(
             (len(TABLE),),
             engine.from_small(-counts),
             Leaves(TABLE[None, :], None, one, 0),

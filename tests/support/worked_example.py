@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import load_engine
-from veracity.engine.api import ORDER, Engine, Leaves
+from veracity.engine.api import ORDER, Engine, FractionBlock, Leaves
 from veracity.errors import FormatError
 from veracity.zk.batch import require_all
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
-from veracity.zk.fractions import Run, place
+from veracity.zk.fractions import place
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
@@ -65,15 +65,15 @@ def make_key(engine: Engine) -> CommitmentKey:
     return load_key(engine, 1, lambda e, label, n: e.generators(label, min(n, 128)))
 
 
-def leaves(engine: Engine, witness: Witness, alpha: int) -> list[Run]:
+def leaves(engine: Engine, witness: Witness, alpha: int) -> list[FractionBlock]:
     """Fractions of the table and of the lookups."""
     one = engine.from_ints([alpha - 1])
     return [
-        Run(
-            PLACE.offsets[0], (4,), engine.from_small(-witness.multiplicities),
+        FractionBlock(
+            (4,), engine.from_small(-witness.multiplicities),
             Leaves(TABLE[None, :], None, one, 0),
         ),
-        Run(PLACE.offsets[1], (2,), None, Leaves(witness.remainders[None, :], None, one, 0)),
+        FractionBlock((2,), None, Leaves(witness.remainders[None, :], None, one, 0)),
     ]  # fmt: skip
 
 
@@ -83,10 +83,10 @@ def leaf_claims(
     """The claim about the multiplicities; the value that the product ``eq W x`` must have."""
     at_table, at_lookups = 1 - leaf.point[2], leaf.point[2] * (1 - leaf.point[1])
     numerator = leaf.numerator - at_lookups
-    eq_table = engine.eq(leaf.point[:2], 4)
+    eq_table = engine.eq_halved(leaf.point[:2], 4)
     about_m = LinearClaim((Term(-at_table % ORDER, M, ((1, eq_table),)),), numerator)
     eq_row = [eq_at(leaf.point[:1], i) for i in range(2)]
-    table = sum(eq_at(leaf.point[:2], j) * (alpha - j) for j in range(4))
+    table = sum(e * (alpha - j) for j, e in enumerate(engine.to_ints(eq_table)))
     absent = leaf.point[2] * leaf.point[1]
     # remainder_i = (W x)_i + 2 - 4 y_i, and the lookups' part is sum eq (alpha - remainder)
     known = sum(e * (alpha - 2 + 4 * int(v)) for e, v in zip(eq_row, y, strict=True))

@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 
 mod arrays;
 mod field;
+mod fractions;
 mod fss;
 mod group;
 mod integers;
-mod logup;
 mod ring;
 
 #[pymodule]
@@ -19,9 +19,9 @@ fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(use_threads, module)?)?;
     module.add_function(wrap_pyfunction!(keep_memory, module)?)?;
     field::register(module)?;
+    fractions::register(module)?;
     fss::register(module)?;
     integers::register(module)?;
-    logup::register(module)?;
     ring::register(module)?;
     group::register(module)
 }

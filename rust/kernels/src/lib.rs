@@ -17,7 +17,7 @@ pub mod hash_to_curve;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 pub mod integers;
-pub mod logup;
+pub mod fractions;
 pub mod msm;
 pub mod msm_buckets;
 mod parallel;

@@ -74,11 +74,4 @@ impl<const K: usize> Groups<K> {
         }
         padded
     }
-
-    /// Appends the elements under some groups of one row, with the missing zeros.
-    pub(crate) fn copy_part(&self, row: &[Fq], groups: Range<usize>, out: &mut Vec<Fq>) {
-        let columns = K * groups.start..self.n.min(K * groups.end);
-        out.extend_from_slice(&row[columns.clone()]);
-        out.resize(out.len() + K * groups.len() - columns.len(), Fq::ZERO);
-    }
 }

@@ -66,8 +66,31 @@ pub fn scale(a: &[Fq], s: Fq) -> Vec<Fq> {
     outer(&[s], a)
 }
 
+/// Right sides of outer products below this length are repeated to fill the vector lanes.
+const SHORT: usize = 16;
+
+/// [`outer`] for a few `b`: products of whole parts instead of a call for each row.
+fn outer_short(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
+    if let [b] = b {
+        return scale(a, *b);
+    }
+    let mut out = take(a.len() * b.len());
+    for_parts(&mut out, CHUNK, |start, part| {
+        let (mut left, mut right) = (Vec::with_capacity(part.len()), Vec::with_capacity(part.len()));
+        for (row, columns) in row_parts(start..start + part.len(), b.len()) {
+            left.extend(std::iter::repeat_n(a[row], columns.len()));
+            right.extend_from_slice(&b[columns]);
+        }
+        mul_into(part, &left, &right);
+    });
+    out
+}
+
 /// `out[i len(b) + j] = a_i b_j`.
 pub fn outer(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
+    if b.len() < SHORT && a.len() > 1 {
+        return outer_short(a, b);
+    }
     let mut out = take(a.len() * b.len());
     for_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();

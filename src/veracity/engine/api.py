@@ -32,6 +32,8 @@ __all__ = [
     "POINT_BYTES",
     "SCALAR_BYTES",
     "Engine",
+    "FractionBlock",
+    "FractionTree",
     "Fss",
     "Integers",
     "Ints",
@@ -90,6 +92,61 @@ class Leaves:
 
     def __len__(self) -> int:
         return int(self.values.size)
+
+
+@dataclass(frozen=True)
+class FractionBlock:
+    """An array of fractions at the leaves of a tree.
+
+    A fraction p/q is given as ``(p, d)`` with ``q = 1 + d``.
+
+    Attributes
+    ----------
+    dims : tuple of int
+        Dims. Every axis is halved on its own, the first one first: variables of a point are those
+        of the first axis, then of the next; see :meth:`Engine.eq_halved` for the order inside.
+    p : Vec, Leaves or None
+        Numerators; None for all ones.
+    d : Vec or Leaves
+        Denominators minus one.
+    """
+
+    dims: tuple[int, ...]
+    p: Vec | Leaves | None
+    d: Vec | Leaves
+
+
+class FractionTree(Protocol):
+    """Sums of fractions in pairs, from the leaves to a root, and the way back down.
+
+    :meth:`Engine.fraction_tree` makes it. On the way down, each layer takes :meth:`descend`, then
+    :meth:`round` and :meth:`bind` for every variable, then :meth:`ends`; steps out of turn raise
+    ``ValueError``. Absent leaves are 0/1.
+    """
+
+    def root(self) -> int:
+        """The denominator of the sum of all fractions, unreduced."""
+        ...
+
+    def descend(self, lam: int) -> None:
+        """Begin the next layer; numerators count ``lam``, which is not zero."""
+        ...
+
+    def round(self, point: Sequence[int]) -> tuple[int, int]:
+        """``(h(0), leading coefficient)`` of a round's quadratic.
+
+        ``h(X) = sum_x eq(point[1:], x) [lam (p0 q1 + p1 q0) + q0 q1](X, x)`` over the whole cube,
+        where 0 and 1 are the children; ``point`` has a coordinate for each variable that is left.
+        """
+        ...
+
+    def bind(self, r: int) -> None:
+        """Bind the next variable."""
+        ...
+
+    def ends(self) -> tuple[int, int, int, int]:
+        """``(p0, q0, p1, q1)`` once all variables of a layer are bound."""
+        ...
 
 
 class Engine(Protocol):
@@ -194,6 +251,15 @@ class Engine(Protocol):
         """
         ...
 
+    def eq_halved(self, point: Sequence[int], n: int) -> Vec:
+        """The eq table of an axis that is halved: ``out[i] = eq(point, code(i, n))``.
+
+        ``code(0, 1) = 0``; else bit 0 of ``code(i, n)`` says whether ``i`` is in the upper half
+        ``h..n``, ``h = ceil(n / 2)``, and the other bits are ``code(i mod h, h)``.
+        ``1 <= n <= 2**len(point)``.
+        """
+        ...
+
     # ---- small integers against field vectors ----------------------------------------------
     def contract(self, m: Ints, v: Vec) -> Vec:
         """Bind the middle axis of a small-integer array.
@@ -238,104 +304,14 @@ class Engine(Protocol):
         ...
 
     # ---- LogUp (fractional sumcheck), see docs/protocols/lookup.md ---------------------------
-    # A fraction p/q is stored as the pair (p, d) with q = 1 + d, so that padding, which stands
-    # for 0/1, is all zeros. An array of shape (outer, n) has missing entries beyond n.
     def logup_denominators(self, leaves: Leaves) -> Vec:
         """All entries of leaves, stored."""
         ...
 
-    def logup_level(self, p: Vec | Leaves | None, d: Vec | Leaves, n: int) -> tuple[Vec, Vec]:
-        """Add neighbours: entries 2i and 2i+1 of the last axis of shape (len(d) // n, n).
+    def fraction_tree(self, blocks: Sequence[FractionBlock]) -> FractionTree:
+        """The tree over blocks of fractions, by falling padded size; ``ValueError`` otherwise.
 
-        ``p0/(1+d0) + p1/(1+d1)``: returns ``(p', d')`` of shape (.., ceil(n/2)) with
-        ``p' = p0 (1+d1) + p1 (1+d0)``, ``d' = d0 + d1 + d0 d1``. ``p = None`` means that every
-        present entry has numerator 1 (missing ones 0).
-
-        Parameters
-        ----------
-        p : Vec, Leaves or None
-            Numerators.
-        d : Vec or Leaves
-            Denominators minus one.
-        n : int
-            Length of the last axis.
-        """
-        ...
-
-    def logup_round(
-        self,
-        p: tuple[Vec, Vec],
-        d: tuple[Vec, Vec],
-        n: int,
-        outer: Vec,
-        inner: Vec,
-        lam: int,
-    ) -> tuple[int, int]:
-        """One round over even and odd halves of shape (len(outer), n).
-
-        With ``F = lam (p0 (1+d1) + p1 (1+d0)) + d0 + d1 + d0 d1`` (0 = even, 1 = odd, each
-        linear in X along pairs of the last axis) and
-        ``h(X) = sum_{o,i} outer[o] inner[i] F(X; o, i)``, returns ``(h(0), leading coefficient
-        of X^2)``. ``len(inner) == ceil(n / 2)``. (The constant 1 of ``(1+d0)(1+d1)`` is left
-        out: the caller adds it, over the whole padded cube.) Numerators may have length ``n``:
-        the same in every row.
-
-        Parameters
-        ----------
-        p, d : tuple of Vec
-            Even and odd halves of numerators and of denominators minus one.
-        n : int
-            Length of a row.
-        outer : Vec
-            Weights of the rows.
-        inner : Vec
-            Weights of the pairs in a row.
-        lam : int
-            Batches both claims.
-        """
-        ...
-
-    def logup_first_round(
-        self,
-        p: Vec | Leaves | tuple[Vec, Vec],
-        d: Vec | Leaves,
-        n: int,
-        outer: Vec,
-        inner: Vec,
-        lam: int,
-    ) -> tuple[int, int]:
-        """:meth:`logup_round` on a level whose halves are not apart: shape (len(outer), n).
-
-        Numerators are an array like ``d``, or halves of one row, of length ``ceil(n / 2)``.
-
-        Parameters
-        ----------
-        p : Vec, Leaves, or tuple of Vec
-            Numerators.
-        d : Vec or Leaves
-            Denominators minus one.
-        n : int
-            Length of a row.
-        outer : Vec
-            Weights of the rows.
-        inner : Vec
-            Weights of the pairs of pairs in a row.
-        lam : int
-            Batches both claims.
-        """
-        ...
-
-    def logup_split_fold(self, a: Vec | Leaves, n: int, r: int) -> tuple[Vec, Vec]:
-        """Even and odd entries along the last axis of shape (.., n), each folded with ``r``.
-
-        Parameters
-        ----------
-        a : Vec or Leaves
-            Rows of ``n`` entries.
-        n : int
-            Length of a row.
-        r : int
-            Field element.
+        Each block begins where the one before ends, in a cube of padded blocks.
         """
         ...
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import Ints, Leaves
+from veracity.engine.api import FractionBlock, Ints, Leaves
 from veracity.engine.api_words import LABELS, MAX_PAYLOAD, SEED_BYTES, packed_bytes
 
 __all__ = [
+    "check_blocks",
     "check_dense_product",
     "check_entries",
     "check_eq",
-    "check_first_round",
+    "check_eq_halved",
     "check_function",
     "check_index",
     "check_integer_product",
@@ -24,7 +26,6 @@ __all__ = [
     "check_pack",
     "check_payloads",
     "check_ring_product",
-    "check_round",
     "check_same_length",
     "check_small",
     "check_stream",
@@ -80,6 +81,12 @@ def check_eq(point: Sequence[Any], n: int) -> None:
         raise ValueError(f"{n} entries of an eq table over {len(point)} variables")
 
 
+def check_eq_halved(point: Sequence[Any], n: int) -> None:
+    """An axis of ``n`` entries must exist, and have no more variables than the point."""
+    if n < 1 or n > 1 << len(point):
+        raise ValueError(f"an axis of {n} entries over {len(point)} variables")
+
+
 def check_matrix_size(length: int, n: int) -> None:
     """``length`` must be a whole number of rows of ``n``."""
     if n < 0 or (n == 0 and length) or (n and length % n):
@@ -94,49 +101,22 @@ def check_entries(entries: _Sized) -> None:
             check_small(entries.images, shape=entries.values.shape)
 
 
-def check_round(lengths: Sequence[int], length: int, n: int, inner: int) -> None:
-    """All arrays of a round have the one length, and the inner weights are ``ceil(n / 2)``.
-
-    Parameters
-    ----------
-    lengths : sequence of int
-        Of the arrays.
-    length : int
-        What they should have.
-    n : int
-        Length of a row.
-    inner : int
-        Number of inner weights.
-    """
-    if n < 0 or any(have != length for have in lengths):
-        raise ValueError(f"lengths {list(lengths)} where {length} is due")
-    if inner != (n + 1) // 2:
-        raise ValueError(f"{inner} inner weights for rows of {n}")
-
-
-def check_first_round(
-    p: _Sized | tuple[_Sized, _Sized], d: _Sized, length: int, n: int, inner: int
-) -> None:
-    """:func:`check_round` where halves are still together, with rows of ``n``.
-
-    Parameters
-    ----------
-    p : sized, or tuple of sized
-        Numerators.
-    d : sized
-        Denominators minus one.
-    length : int
-        What both should have.
-    n : int
-        Length of a row.
-    inner : int
-        Number of inner weights.
-    """
-    half = (n + 1) // 2
-    check_round([len(d)], length, n, half)
-    check_round([len(x) for x in p] if isinstance(p, tuple) else [half, half], half, half, inner)
-    if not isinstance(p, tuple):
-        check_same_length(p, d)
+def check_blocks(blocks: Sequence[FractionBlock]) -> None:
+    """Blocks of a tree have entries for their dims, and fall in padded size."""
+    last = None
+    for block in blocks:
+        if not block.dims or min(block.dims) < 1:
+            raise ValueError(f"a block of fractions has no dims {block.dims}")
+        for entries in (block.d, *([] if block.p is None else [block.p])):
+            check_entries(entries)
+            if len(entries) != prod(block.dims):
+                raise ValueError(f"{len(entries)} entries of a block of dims {block.dims}")
+        size = sum((n - 1).bit_length() for n in block.dims)
+        if last is not None and size > last:
+            raise ValueError("blocks of fractions must be sorted by falling size")
+        last = size
+    if last is None:
+        raise ValueError("a tree of fractions needs a block")
 
 
 def check_wide(data: bytes) -> bytes:

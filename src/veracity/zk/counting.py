@@ -114,6 +114,8 @@ class ShapeEngine:
         """``n`` entries."""
         return Shape(n)
 
+    eq_halved = eq
+
     def contract(self, m: Any, _v: Shape) -> Shape:
         """The outer and the inner axis."""
         return Shape(prod((m.shape[0], m.shape[2])))

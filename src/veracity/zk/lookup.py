@@ -23,8 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from veracity.engine.api import ORDER
-from veracity.zk.fractions import Level, Run
+from veracity.engine.api import ORDER, FractionBlock
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import inverse
 
@@ -82,7 +81,7 @@ def _layer_end(
 
 def prove_lookups(
     channel: HiddenProver,
-    leaves: Sequence[Run],
+    leaves: Sequence[FractionBlock],
     variables: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> LeafClaim:
@@ -92,32 +91,29 @@ def prove_lookups(
     ----------
     channel : HiddenProver
         Where messages go.
-    leaves : sequence of Run
-        The leaf blocks, by falling size, at their offsets.
+    leaves : sequence of FractionBlock
+        The leaf blocks, by falling size.
     variables : int
         Variables of the cube.
     progress : callable
         Receives the fraction of the work that is done.
     """
-    engine = channel.engine
-    levels = [Level.of(engine, leaves, None)]
-    for _ in range(variables):
-        levels.append(levels[-1].next(engine))
-    root = levels.pop().root(engine)
+    tree = channel.engine.fraction_tree(leaves)
+    root = tree.root()
     claim = _root(channel, *channel.send("lookup root", [root, inverse(root)]))
     for depth in range(variables):
-        halves = levels.pop().halves(engine)
         lam = channel.challenge("lookup batch")
+        tree.descend(lam)
         value = lam * claim.numerator + claim.denominator
         point: list[int] = []
         for j, rho in enumerate(claim.point):
-            h0, h2 = halves.round(claim.point[j:], lam)
+            h0, h2 = tree.round(claim.point[j:])
             # (1 - rho) h(0) + rho h(1) = claim determines h(1)
             h1 = (channel.value(value) - (1 - rho) * h0) * inverse(rho) - h0 - h2
             r, value = _round(channel, channel.send("lookup round", [h0, h1, h2]), rho, value)
-            halves.bind(r)
+            tree.bind(r)
             point.append(r)
-        claim = _layer_end(channel, channel.send("lookup ends", halves.ends()), lam, value, point)
+        claim = _layer_end(channel, channel.send("lookup ends", tree.ends()), lam, value, point)
         progress(2.0 ** (depth + 1 - variables))
     return claim
 

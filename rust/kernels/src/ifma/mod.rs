@@ -9,7 +9,7 @@ mod curve;
 mod digits;
 mod integers;
 mod lanes;
-mod logup;
+pub(crate) mod fractions;
 mod machine;
 mod places;
 mod ring;
@@ -24,7 +24,6 @@ pub(crate) use contract::{COLUMNS, columns, rows};
 pub(crate) use curve::{Scratch, add_batch, double_batch, power};
 pub(crate) use digits::{ColumnDigits, RowDigits};
 pub(crate) use integers::{Operand, digits_of, products};
-pub(crate) use logup::{level, round, round_separable};
 pub(crate) use machine::available;
 #[cfg(test)]
 pub(crate) use machine::supported;

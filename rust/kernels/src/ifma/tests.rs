@@ -2,8 +2,8 @@
 
 use super::supported;
 use crate::field::{Fq, Modulus, Order};
-use crate::logup::Fractions;
-use crate::{affine, logup, sumcheck, vector};
+use crate::fractions::portable;
+use crate::{affine, sumcheck, vector};
 use proptest::prelude::*;
 
 /// Uniform elements and, often, ones where carries and reductions happen.
@@ -87,32 +87,38 @@ proptest! {
     }
 
     #[test]
-    fn fractions_agree(v in vectors(4), w in vectors(1), lam in element()) {
+    fn fractions_agree(v in vectors(9), x in prop::collection::vec(element(), 4)) {
         if !supported() {
             return Ok(());
         }
-        let half = (v[0].len() / 2).min(w[0].len());
-        let [p0, d0, p1, d1] = [0, 1, 2, 3].map(|k| &v[k][..2 * half]);
-        let (even, odd) = (Fractions { p: p0, d: d0 }, Fractions { p: p1, d: d1 });
-        let w = &w[0][..half];
-        for p in [None, Some(p0)] {
-            let run = |f: &dyn Fn(&mut [Fq], &mut [Fq])| {
-                let (mut out_p, mut out_d) = (zeros(half), zeros(half));
-                f(&mut out_p, &mut out_d);
-                (out_p, out_d)
-            };
+        let n = v[0].len();
+        let four = |k: usize| [0, 1, 2, 3].map(|i| &v[k + i][..]);
+        let (p, q, w, x) = (four(0), four(4), &v[8][..], [x[0], x[1], x[2], x[3]]);
+        let (p2, q2) = ([p[0], p[1]], [q[0], q[1]]);
+        type Run<'a> = &'a dyn Fn([&mut [Fq]; 2]);
+        let run = |f: Run<'_>| {
+            let (mut a, mut b) = (zeros(n), zeros(n));
+            f([&mut a, &mut b]);
+            (a, b)
+        };
+        for p in [None, Some(p2)] {
             // SAFETY: see above.
-            let fast = run(&|out_p, out_d| unsafe { super::level(out_p, out_d, p, d0) });
-            let slow = run(&|out_p, out_d| logup::portable::level(out_p, out_d, p, d0));
-            prop_assert_eq!(fast, slow);
+            let fast = run(&|out| unsafe { super::fractions::join(out, p, q2) });
+            prop_assert_eq!(fast, run(&|out| portable::join(out, p, q2)));
         }
+        same!(n, |o| super::fractions::lerp(o, p2, x[0]), portable::lerp(o, p2, x[0]));
         // SAFETY: see above.
-        let fast = unsafe { super::round(even, odd, w) };
-        prop_assert_eq!(fast, logup::portable::round(even, odd, w));
-        let weights = logup::NumeratorWeights::new(p0, p1, w, lam);
+        let fast = run(&|out| unsafe {
+            super::fractions::lerp_batched(out, p2, q2, x[0], x[1], x[2])
+        });
+        prop_assert_eq!(fast, run(&|out| portable::lerp_batched(out, p2, q2, x[0], x[1], x[2])));
         // SAFETY: see above.
-        let fast = unsafe { super::round_separable(d0, d1, weights.part(0..half)) };
-        prop_assert_eq!(fast, logup::portable::round_separable(d0, d1, weights.part(0..half)));
+        unsafe {
+            prop_assert_eq!(super::fractions::leading(p, q, w), portable::leading(p, q, w));
+            prop_assert_eq!(super::fractions::round(p, q, w), portable::round(p, q, w));
+            let fast = super::fractions::round_shifted(q, x, w);
+            prop_assert_eq!(fast, portable::round_shifted(q, x, w));
+        }
     }
 
     #[test]

@@ -15,18 +15,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import ORDER, Ints, Leaves
+from veracity.engine.api import ORDER, FractionBlock, FractionTree, Ints, Leaves
 from veracity.engine.checks import (
+    check_blocks,
     check_entries,
     check_eq,
-    check_first_round,
+    check_eq_halved,
     check_index,
     check_matrix_size,
-    check_round,
     check_same_length,
     check_small,
     check_wide,
 )
+from veracity.engine.reference.fractions import ReferenceFractionTree, eq_at, halved_code
 
 __all__ = ["ReferenceField"]
 
@@ -130,6 +131,11 @@ class ReferenceField:
             del out[n:]
         return _vec(out[:n])
 
+    def eq_halved(self, point: Sequence[int], n: int) -> ObjectVec:
+        check_eq_halved(point, n)
+        bits = (n - 1).bit_length()
+        return _vec([eq_at(point[:bits], halved_code(i, n)) for i in range(n)])
+
     # ---- small integers against field vectors ----------------------------------------------
     def contract(self, m: Ints, v: ObjectVec) -> ObjectVec:
         check_small(m, shape=(None, len(v), None))
@@ -167,76 +173,12 @@ class ReferenceField:
     def _stored(self, a: ObjectVec | Leaves) -> ObjectVec:
         return self.logup_denominators(a) if isinstance(a, Leaves) else a
 
-    def logup_level(
-        self, p: ObjectVec | Leaves | None, d: ObjectVec | Leaves, n: int
-    ) -> tuple[ObjectVec, ObjectVec]:
-        d = self._stored(d)
-        p = _vec([1] * len(d)) if p is None else self._stored(p)
-        check_same_length(p, d)
-        out_p, out_d = [], []
-        for row_p, row_d in zip(_rows(p, n), _rows(d, n), strict=True):
-            for (p0, p1), (d0, d1) in zip(_pairs(row_p), _pairs(row_d), strict=True):
-                out_p.append(p0 * (1 + d1) + p1 * (1 + d0))
-                out_d.append(d0 + d1 + d0 * d1)
-        return _vec(out_p), _vec(out_d)
+    def fraction_tree(self, blocks: Sequence[FractionBlock]) -> FractionTree:
+        check_blocks(blocks)
 
-    def logup_round(
-        self,
-        p: tuple[ObjectVec, ObjectVec],
-        d: tuple[ObjectVec, ObjectVec],
-        n: int,
-        outer: ObjectVec,
-        inner: ObjectVec,
-        lam: int,
-    ) -> tuple[int, int]:
-        if len(p[0]) == n != len(outer) * n:
-            p = self.concat([p[0]] * len(outer)), self.concat([p[1]] * len(outer))
-        arrays = (p[0], d[0], p[1], d[1])
-        check_round([len(x) for x in arrays], len(outer) * n, n, len(inner))
-        tables = [_rows(x, n) for x in arrays]
-        at_zero = leading = 0
-        for o, weight in enumerate(outer if n else []):
-            rows = [_pairs(table[o]) for table in tables]
-            for i, factor in enumerate(inner):
-                (p0, d0, p1, d1) = ((low, high - low) for low, high in (row[i] for row in rows))
-                value, square = _fraction_sum(p0, d0, p1, d1, lam)
-                at_zero += weight * factor * value
-                leading += weight * factor * square
-        return at_zero % ORDER, leading % ORDER
+        def numerators(block: FractionBlock) -> list[int]:
+            return [1] * len(block.d) if block.p is None else list(self._stored(block.p))
 
-    def logup_first_round(
-        self,
-        p: ObjectVec | Leaves | tuple[ObjectVec, ObjectVec],
-        d: ObjectVec | Leaves,
-        n: int,
-        outer: ObjectVec,
-        inner: ObjectVec,
-        lam: int,
-    ) -> tuple[int, int]:
-        check_first_round(p, d, len(outer) * n, n, len(inner))
-
-        def split(a: ObjectVec | Leaves) -> tuple[ObjectVec, ObjectVec]:
-            stored = self._stored(a)
-            return self.fold(stored, n, 0), self.fold(stored, n, 1)
-
-        halves = p if isinstance(p, tuple) else split(p)
-        return self.logup_round(halves, split(d), (n + 1) // 2, outer, inner, lam)
-
-    def logup_split_fold(
-        self, a: ObjectVec | Leaves, n: int, r: int
-    ) -> tuple[ObjectVec, ObjectVec]:
-        stored, half = self._stored(a), (n + 1) // 2
-        even, odd = self.fold(stored, n, 0), self.fold(stored, n, 1)
-        return self.fold(even, half, r), self.fold(odd, half, r)
-
-
-Line = tuple[int, int]
-
-
-def _fraction_sum(p0: Line, d0: Line, p1: Line, d1: Line, lam: int) -> tuple[int, int]:
-    """``F`` of :meth:`Engine.logup_round` on lines ``(value at 0, slope)``: its value at 0 and
-    its coefficient of ``X^2``.
-    """
-    at_zero = lam * (p0[0] * (1 + d1[0]) + p1[0] * (1 + d0[0])) + d0[0] + d1[0] + d0[0] * d1[0]
-    square = lam * (p0[1] * d1[1] + p1[1] * d0[1]) + d0[1] * d1[1]
-    return at_zero % ORDER, square % ORDER
+        return ReferenceFractionTree(
+            [(b.dims, numerators(b), [1 + d for d in self._stored(b.d)]) for b in blocks]
+        )

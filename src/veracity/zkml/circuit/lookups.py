@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Engine, Ints, Leaves, Vec
+from veracity.engine.api import ORDER, Engine, FractionBlock, Ints, Leaves, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
-from veracity.zk.fractions import Placement, Run, place
+from veracity.zk.fractions import Placement, axis_tables, place
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
-from veracity.zk.mle import axis_points, eq_at, ones, variables, zeros
+from veracity.zk.mle import eq_at, ones, variables, zeros
 from veracity.zk.reduction import Functional, Term
 from veracity.zkml.circuit.declared import LookupUse
 from veracity.zkml.circuit.linear_maps import Causal
@@ -139,7 +139,7 @@ def _fits(array: Ints, dtype: type[np.signedinteger[Any]]) -> bool:
 
 def _leaves(
     engine: Engine, plan: LookupPlan, multiplicities: Mapping[ArrayId, Ints], alpha: int, beta: int
-) -> list[Run]:
+) -> list[FractionBlock]:
     """All blocks, by falling size."""
     placement, dims = plan.placement(), plan.dims()
     out = []
@@ -159,8 +159,7 @@ def _leaves(
             d = _table_leaves(engine, plan, table, alpha, beta)
             counts = multiplicities[multiplicity_id(table)]
             p = engine.from_small(np.ascontiguousarray(-counts))
-        stripped = tuple(n for n in dims[i] if n > 1) or (1,)
-        out.append(Run(placement.offsets[i], stripped, p, d))
+        out.append(FractionBlock(dims[i], p, d))
     return out
 
 
@@ -193,9 +192,7 @@ def _claims(
     for i, block in enumerate(dims):
         n = variables(block)
         prefix = eq_at(leaf.point[n:], placement.offsets[i] >> n)
-        vectors = [
-            engine.eq(p, d) for p, d in zip(axis_points(leaf.point[:n], block), block, strict=True)
-        ]
+        vectors = axis_tables(engine, leaf.point[:n], block)
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]
             weights: Functional = ((1, vectors[0]),)

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.engine.api import ORDER, Engine, FractionBlock, Ints, Vec
 from veracity.errors import UsageError, VerificationError
 from veracity.zk.batch import batch_challenge, require_all
 from veracity.zk.committed import CommittedArray
-from veracity.zk.fractions import Run
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey
 from veracity.zk.lookup import LeafClaim, prove_lookups, verify_lookups
@@ -61,7 +60,7 @@ def _claim(
 ) -> LinearClaim:
     """What the tree leaves: ``1 + sum_i eq(r, i) (f_i - 1)`` is the last denominator."""
     channel.constraints.require_zero(leaf.numerator)
-    weights = engine.eq(leaf.point, data.examples)
+    weights = engine.eq_halved(leaf.point, data.examples)
     present = engine.dot(weights, ones(engine, data.examples))
     term = Term(1, ROWS, ((1, weights), (1, _coefficients(engine, data, rho))))
     return LinearClaim((term,), leaf.denominator - 1 + present * (1 + _value(content, rho)))
@@ -141,7 +140,7 @@ def _prove(
     weights = _coefficients(engine, data, rho)
     sums = engine.contract(examples.reshape(count, data.size, 1), weights)
     less = engine.scale(ones(engine, count), 1 + _value(content, rho))
-    leaves = Run(0, (count,), zeros(engine, count), engine.sub(sums, less))
+    leaves = FractionBlock((count,), zeros(engine, count), engine.sub(sums, less))
     progress("lookups", 0.0)
     leaf = prove_lookups(
         channel, [leaves], axis_bits(count), lambda done: progress("lookups", done)

@@ -22,7 +22,7 @@ pub struct Leaves<'a, T, U> {
 }
 
 impl<T: Small, U: Small> Leaves<'_, T, U> {
-    fn fill(&self, range: Range<usize>, out: &mut [Fq]) {
+    pub(super) fn fill(&self, range: Range<usize>, out: &mut [Fq]) {
         let rows = self.constants.len();
         let width = self.values.len().checked_div(rows).unwrap_or(0);
         let mut rest = out;

@@ -1,0 +1,69 @@
+//! Tables of eq over axes that are halved.
+
+use crate::buffers::take;
+use crate::field::Fq;
+use crate::vector::scale_into;
+
+/// Bits of an axis of `n` entries.
+pub(super) fn bits(n: usize) -> usize {
+    (n.max(1) - 1).checked_ilog2().map_or(0, |b| b as usize + 1)
+}
+
+/// `eq(point, code(i))` for `i` in `0..n`, where bit 0 of `code(i)` says whether `i` is in the
+/// upper half `ceil(n / 2)..n` and the other bits are the code inside the half.
+pub fn eq_halved(point: &[Fq], n: usize) -> Vec<Fq> {
+    let mut lengths = vec![n];
+    while let Some(&last @ 2..) = lengths.last() {
+        lengths.push(last.div_ceil(2));
+    }
+    let mut out = take(n);
+    let mut upper = Vec::new();
+    if let Some(first) = out.first_mut() {
+        *first = Fq::ONE;
+    }
+    for j in (0..lengths.len() - 1).rev() {
+        let (n, half) = (lengths[j], lengths[j + 1]);
+        upper.resize(half, Fq::ZERO);
+        scale_into(&mut upper[..half], point[j], &out[..half]);
+        let (low, high) = out.split_at_mut(half);
+        for (low, upper) in low.iter_mut().zip(&upper) {
+            *low -= *upper;
+        }
+        high[..n - half].copy_from_slice(&upper[..n - half]);
+    }
+    out
+}
+
+/// `eq(point, index)` for one index.
+pub(super) fn eq_at(point: &[Fq], index: usize) -> Fq {
+    let factor = |(j, r): (usize, &Fq)| match index.checked_shr(j as u32).unwrap_or(0) & 1 {
+        1 => *r,
+        _ => Fq::ONE - *r,
+    };
+    point.iter().enumerate().map(factor).fold(Fq::ONE, |a, b| a * b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(i: usize, n: usize) -> usize {
+        let half = n.div_ceil(2);
+        match n {
+            1 => 0,
+            _ => usize::from(i >= half) + 2 * code(i % half, half),
+        }
+    }
+
+    #[test]
+    fn tables_are_products_over_the_bits_of_codes() {
+        let point: Vec<Fq> = (0..6).map(|k| Fq::from_u64(3 + 7 * k)).collect();
+        for n in 1..40 {
+            let table = eq_halved(&point, n);
+            assert_eq!(table.len(), n);
+            for (i, x) in table.iter().enumerate() {
+                assert_eq!(*x, eq_at(&point[..bits(n)], code(i, n)), "{i} of {n}");
+            }
+        }
+    }
+}
