@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-layer bench-private-peers mutate vectors lock clean
+  figures bench-private bench-private-layer bench-private-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -175,6 +175,9 @@ bench-scale: env ## prove time, memory and size against tokens and model size; p
 bench-estimate: env ## what `veracity estimate` foretells against what is measured
 	@mkdir -p build/bench
 	$(PY) benches/estimates.py --json build/bench/estimates.json
+
+bench-forecasts: env ## time left as progress bars tell it, against the truth; PROGRAMS=FILES
+	$(PY) benches/forecasts.py $(PROGRAMS)
 
 mutate: env ## delete one check of the verifier at a time; ONLY=TEXT, CHANGED=REV, WORKERS=N (hours)
 	$(PY) -m tools.mutate --workers $(WORKERS) --only "$(ONLY)" --changed "$(CHANGED)" $(MUTATE_ARGS)

@@ -45,7 +45,7 @@ def test_numbers_are_finite_and_large_enough() -> None:
     for odd in (math.nan, math.inf, -math.inf):
         with pytest.raises(UsageError, match="give a number of at least 0"):
             require_number("timeout", odd)
-    with pytest.raises(UsageError, match="'timeout' is 0.25"):
+    with pytest.raises(UsageError, match=r"'timeout' is 0\.25"):
         require_number("timeout", 0.25, 0.5)
 
 
