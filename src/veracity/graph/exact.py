@@ -8,6 +8,7 @@ into halves of its bits until it holds.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from veracity.engine import load_engine
 from veracity.engine.api import Integers
 from veracity.errors import UsageError
 
-__all__ = ["linear", "matmul", "rhu"]
+__all__ = ["EXACT", "linear", "matmul", "multiply", "rhu", "transformed"]
 
-_EXACT = 1 << 53
+#: Below this, float64 holds every integer.
+EXACT = 1 << 53
 
 
 def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
@@ -26,7 +28,7 @@ def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
     return x if shift == 0 else (x + (1 << (shift - 1))) >> shift
 
 
-def _magnitude(x: NDArray[np.integer]) -> int:
+def _magnitude(x: NDArray[Any]) -> int:
     return max(abs(int(x.min())), abs(int(x.max()))) if x.size else 0
 
 
@@ -73,8 +75,8 @@ def linear(
     return np.ascontiguousarray(out)
 
 
-def matmul(a: NDArray[np.int64], b: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Exact ``a @ b`` as int64 for stacks of integer matrices (attention).
+def matmul(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
+    """Exact ``a @ b`` as int64 for stacks of integer matrices, which may be floats below 2^53.
 
     Raises
     ------
@@ -86,14 +88,53 @@ def matmul(a: NDArray[np.int64], b: NDArray[np.integer]) -> NDArray[np.int64]:
     return _product(a, big_a, b, big_b)
 
 
-def _product(
-    a: NDArray[np.int64], big_a: int, b: NDArray[np.integer], big_b: int
-) -> NDArray[np.int64]:
+def multiply(a: NDArray[np.integer], b: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Exact ``a * b`` as int64, repeated along axes of length 1.
+
+    Raises
+    ------
+    UsageError
+        If a result might exceed 62 bits.
+    """
+    _bounded(1, _magnitude(a), _magnitude(b))
+    return np.multiply(a, b, dtype=np.int64)
+
+
+def transformed(matrix: NDArray[np.int64], x: NDArray[Any], axis: int) -> NDArray[Any]:
+    """``matrix`` times an axis of ``x``: exact for integers, in floats for floats.
+
+    Parameters
+    ----------
+    matrix : int64 array, shape (rows, length)
+        Public numbers.
+    x : array
+        What is multiplied.
+    axis : int
+        Its axis of that length.
+    """
+    last = axis == x.ndim - 1
+    moved = x if axis >= x.ndim - 2 else np.moveaxis(x, axis, -2)
+    if x.dtype.kind == "O":
+        found = moved @ matrix.T if last else matrix @ moved
+    else:
+        found = moved.astype(np.float64)
+        gain = int(np.abs(matrix).sum(axis=1).max(initial=0))
+        if x.dtype.kind == "f" or _magnitude(x) * gain < EXACT:
+            wide = matrix.astype(np.float64)
+            found = found @ wide.T if last else wide @ found
+            found = found if x.dtype.kind == "f" else found.astype(np.int64)
+        else:
+            whole = moved.astype(np.int64)
+            found = whole @ matrix.T if last else matrix @ whole
+    return np.asarray(found if axis >= x.ndim - 2 else np.moveaxis(found, -2, axis))
+
+
+def _product(a: NDArray[Any], big_a: int, b: NDArray[Any], big_b: int) -> NDArray[np.int64]:
     """``a @ b`` with entries up to these; halves the wider operand until float64 is exact."""
-    if a.shape[-1] * big_a * big_b < _EXACT:
-        found = np.asarray(a.astype(np.float64) @ b.astype(np.float64))
-        return found.astype(np.int64)
-    wide, bound = (a, big_a) if big_a >= big_b else (b.astype(np.int64), big_b)
+    if a.shape[-1] * big_a * big_b < EXACT:
+        found = a.astype(np.float64, copy=False) @ b.astype(np.float64, copy=False)
+        return np.asarray(found).astype(np.int64)
+    wide, bound = (a.astype(np.int64), big_a) if big_a >= big_b else (b.astype(np.int64), big_b)
     half = bound.bit_length() // 2
     high, low, top = wide >> half, wide & ((1 << half) - 1), (bound >> half) + 1
     if big_a >= big_b:
