@@ -21,6 +21,8 @@ __all__ = ["EXACT", "linear", "matmul", "multiply", "rhu", "transformed"]
 
 #: Below this, float64 holds every integer.
 EXACT = 1 << 53
+#: Products of fewer multiplications are computed by one thread; OpenBLAS uses one for so few.
+MODERATE, SMALL = 1 << 26, 1 << 18
 
 
 def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
@@ -121,7 +123,7 @@ def transformed(matrix: NDArray[np.int64], x: NDArray[Any], axis: int) -> NDArra
         gain = int(np.abs(matrix).sum(axis=1).max(initial=0))
         if x.dtype.kind == "f" or _magnitude(x) * gain < EXACT:
             wide = matrix.astype(np.float64)
-            found = found @ wide.T if last else wide @ found
+            found = _float_product(found, wide.T) if last else _float_product(wide, found)
             found = found if x.dtype.kind == "f" else found.astype(np.int64)
         else:
             whole = moved.astype(np.int64)
@@ -129,11 +131,34 @@ def transformed(matrix: NDArray[np.int64], x: NDArray[Any], axis: int) -> NDArra
     return np.asarray(found if axis >= x.ndim - 2 else np.moveaxis(found, -2, axis))
 
 
+def _float_product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``a @ b``; one of moderate size in blocks so small that BLAS wakes no other thread for them.
+
+    To wake threads and to wait for them takes longer than such a product, and much longer where
+    other processes want the processors.
+    """
+    if a.ndim == 1:
+        return np.asarray(_float_product(a[None], b)[0])
+    rows, k, columns = a.shape[-2], a.shape[-1], b.shape[-1]
+    if rows * k * columns > MODERATE:
+        return np.asarray(a @ b)
+    if 1 in (rows, columns):
+        return np.einsum("...ij,...jk->...ik", a, b)
+    step = max(1, SMALL // (rows * k))
+    if step >= columns:
+        return np.asarray(a @ b)
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), rows, columns)
+    out = np.empty(shape)
+    for start in range(0, columns, step):
+        np.matmul(a, b[..., start : start + step], out=out[..., start : start + step])
+    return out
+
+
 def _product(a: NDArray[Any], big_a: int, b: NDArray[Any], big_b: int) -> NDArray[np.int64]:
     """``a @ b`` with entries up to these; halves the wider operand until float64 is exact."""
     if a.shape[-1] * big_a * big_b < EXACT:
-        found = a.astype(np.float64, copy=False) @ b.astype(np.float64, copy=False)
-        return np.asarray(found).astype(np.int64)
+        found = _float_product(a.astype(np.float64, copy=False), b.astype(np.float64, copy=False))
+        return found.astype(np.int64)
     wide, bound = (a.astype(np.int64), big_a) if big_a >= big_b else (b.astype(np.int64), big_b)
     half = bound.bit_length() // 2
     high, low, top = wide >> half, wide & ((1 << half) - 1), (bound >> half) + 1
