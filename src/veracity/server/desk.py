@@ -21,6 +21,7 @@ from veracity.codec import make_folder, read_file
 from veracity.codec.files import Source, reason_of
 from veracity.errors import RequestError, UsageError
 from veracity.formats.commitment import Commitment
+from veracity.formats.drawing import Drawing
 from veracity.formats.dsse import Envelope, load_private_key, sign
 from veracity.formats.log import HEAD_TYPE, LogHead, LogProof
 from veracity.formats.merkle import MerkleTree, leaf_hash
@@ -33,6 +34,7 @@ from veracity.formats.receipt import (
     ReceiptFile,
     json_of,
 )
+from veracity.text.chat import Message
 
 __all__ = ["Answered", "Desk", "Shelf", "open_desk"]
 
@@ -68,6 +70,12 @@ class Answered:
         ``stop``, ``length`` or, for a refusal, ``none``.
     stopped : str or None
         ``range`` where a value left its range after some tokens.
+    messages : tuple of Message
+        The conversation that the prompt is.
+    drawing : Drawing or None
+        How the answer was drawn; None for a greedy one.
+    auditable : bool
+        Whether the client lets auditors read it.
     """
 
     frame: str
@@ -78,6 +86,9 @@ class Answered:
     stops: tuple[str, ...]
     finish: str
     stopped: str | None
+    messages: tuple[Message, ...] = ()
+    drawing: Drawing | None = None
+    auditable: bool = False
 
 
 class Shelf:
@@ -229,7 +240,10 @@ class Desk:
     def issue(self, answered: Answered, owner: str) -> ReceiptFile:
         """Sign and store; what comes back may be sent."""
         now = int(self.clock())
-        opening = Opening.fresh(answered.prompt, answered.answer)
+        drawn = answered.drawing or Drawing(0)
+        opening = Opening.fresh(
+            answered.prompt, answered.answer, answered.messages, drawn.server_nonce
+        )
         metadata = self.commitment.metadata
         receipt = Receipt(
             ident=os.urandom(16).hex(),
@@ -238,7 +252,10 @@ class Desk:
             program=metadata.program_digest,
             tokenizer=metadata.tokenizer_digest,
             frame=answered.frame,
-            rule="greedy",
+            rule="drawn" if drawn.temperature else "greedy",
+            temperature=drawn.temperature,
+            client_nonce=drawn.user_nonce.hex(),
+            server_nonce=drawn.server_digest,
             max_tokens=answered.max_tokens,
             stops=answered.stops,
             **opening.hashes(answered.text),
@@ -247,6 +264,7 @@ class Desk:
             time=now,
             prove_by=now + self.prove_within,
             retention=0,
+            auditable=answered.auditable,
             url=self.certified.url,
         )
         envelope = sign(self.key, RECEIPT_TYPE, receipt.to_bytes())
