@@ -99,10 +99,10 @@ def multiply(a: NDArray[np.integer], b: NDArray[np.integer]) -> NDArray[np.int64
         If a result might exceed 62 bits.
     """
     _bounded(1, _magnitude(a), _magnitude(b))
-    return np.multiply(a, b, dtype=np.int64)
+    return np.asarray(np.multiply(a, b, dtype=np.int64))
 
 
-def transformed(matrix: NDArray[np.int64], x: NDArray[Any], axis: int) -> NDArray[Any]:
+def transformed(matrix: NDArray[Any], x: NDArray[Any], axis: int) -> NDArray[Any]:
     """``matrix`` times an axis of ``x``: exact for integers, in floats for floats.
 
     Parameters
@@ -116,18 +116,14 @@ def transformed(matrix: NDArray[np.int64], x: NDArray[Any], axis: int) -> NDArra
     """
     last = axis == x.ndim - 1
     moved = x if axis >= x.ndim - 2 else np.moveaxis(x, axis, -2)
-    if x.dtype.kind == "O":
-        found = moved @ matrix.T if last else matrix @ moved
+    gain = int(np.abs(matrix).sum(axis=1).max(initial=0))
+    if x.dtype.kind == "f" or (x.dtype.kind != "O" and _magnitude(x) * gain < EXACT):
+        reals, wide = moved.astype(np.float64), matrix.astype(np.float64)
+        found = _float_product(reals, wide.T) if last else _float_product(wide, reals)
+        found = found if x.dtype.kind == "f" else found.astype(np.int64)
     else:
-        found = moved.astype(np.float64)
-        gain = int(np.abs(matrix).sum(axis=1).max(initial=0))
-        if x.dtype.kind == "f" or _magnitude(x) * gain < EXACT:
-            wide = matrix.astype(np.float64)
-            found = _float_product(found, wide.T) if last else _float_product(wide, found)
-            found = found if x.dtype.kind == "f" else found.astype(np.int64)
-        else:
-            whole = moved.astype(np.int64)
-            found = whole @ matrix.T if last else matrix @ whole
+        whole = moved if x.dtype.kind == "O" else moved.astype(np.int64)
+        found = whole @ matrix.T if last else matrix @ whole
     return np.asarray(found if axis >= x.ndim - 2 else np.moveaxis(found, -2, axis))
 
 
@@ -143,7 +139,7 @@ def _float_product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np
     if rows * k * columns > MODERATE:
         return np.asarray(a @ b)
     if 1 in (rows, columns):
-        return np.einsum("...ij,...jk->...ik", a, b)
+        return np.asarray(np.einsum("...ij,...jk->...ik", a, b))
     step = max(1, SMALL // (rows * k))
     if step >= columns:
         return np.asarray(a @ b)
