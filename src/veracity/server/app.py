@@ -207,21 +207,19 @@ class Service:
         said = {"commitment": self.model.commitment_digest, "stopped": outcome.stopped}
         if self.desk is None:
             return said
-        file = await asyncio.to_thread(self.desk.issue, job.answered(outcome), job.owner)
+        file, stored = self.desk.prepare(job.answered(outcome), job.owner)
+        await asyncio.wrap_future(stored)
         where = {} if self.proofs is None else {"proof_url": f"{self.desk.certified.url}/v1/proofs"}
         return {**said, "receipt": file.to_plain(), **where}
-
-    async def _refused(self, outcome: Outcome, job: Job) -> dict[str, Any]:
-        """The one refusal of prompts that leave calibrated ranges, with its receipt."""
-        return {**error_body(REFUSED), "veracity": await self._said(outcome, job)}
 
     async def _whole(self, request: Request, outcome: Outcome, job: Job) -> Response:
         counts = (len(job.prompt.ids), len(outcome.ids))
         facts_of(request)["tokens"] = list(counts)
-        if outcome.refused:
-            facts_of(request)["code"] = REFUSED.code
-            return JSONResponse(await self._refused(outcome, job), status_code=REFUSED.status)
         said = await self._said(outcome, job)
+        if outcome.refused:  # one refusal for all prompts that leave calibrated ranges
+            facts_of(request)["code"] = REFUSED.code
+            refused = {**error_body(REFUSED), "veracity": said}
+            return JSONResponse(refused, status_code=REFUSED.status)
         return JSONResponse(job.replies.whole(outcome.text, outcome.finish, counts, said))
 
     async def _streamed(
@@ -254,6 +252,7 @@ class Service:
                 elif piece:
                     yield event(replies.piece(piece))
                 piece = await anext(pieces)
+            said = await self._said(piece, job)
         except RequestError as error:
             facts["code"] = error.code
             yield event(error_body(error))
@@ -262,9 +261,9 @@ class Service:
         facts["tokens"] = list(counts)
         if piece.refused:
             facts["code"] = REFUSED.code
-            yield event(await self._refused(piece, job))
+            yield event({**error_body(REFUSED), "veracity": said})
             return
-        yield event(replies.last(piece.finish, await self._said(piece, job)))
+        yield event(replies.last(piece.finish, said))
         if replies.usage:
             yield event(replies.count(*counts))
         yield DONE
