@@ -52,7 +52,7 @@ def test_no_cuts_where_none_are_needed() -> None:
 
 
 def test_a_limit_that_no_cuts_meet() -> None:
-    with pytest.raises(UsageError, match="MiB.*raise --memory"):
+    with pytest.raises(UsageError, match=r"MiB.*raise --memory"):
         plan_links(execution(), 120 << 20)
 
 

@@ -129,7 +129,8 @@ def _refined(
     for _ in range(4):
         finer: list[int] = []
         for (a, b), size in zip(pairwise([0, *places, len(each)]), sizes, strict=True):
-            finer += ([a] if a else []) + (_split(each, across, a, b, target) if size > room else [])
+            finer += [a] if a else []
+            finer += _split(each, across, a, b, target) if size > room else []
         parts = zkml.count_links(replace(execution, cuts=tuple(finer)))
         found = [link_memory(part) - BASE_BYTES - fixed for part in parts]
         if max(found) <= room:
@@ -138,7 +139,9 @@ def _refined(
     return finer, found
 
 
-def _split(each: Sequence[int], across: Sequence[int], start: int, stop: int, room: int) -> list[int]:
+def _split(
+    each: Sequence[int], across: Sequence[int], start: int, stop: int, room: int
+) -> list[int]:
     """Places between two ops: as few as it takes, each where least crosses in the room's half.
 
     Parameters
