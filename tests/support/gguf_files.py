@@ -9,11 +9,10 @@ import gguf
 import numpy as np
 
 from tests.support.architectures import tensors
+from veracity.frontends.architectures import FAMILIES
 from veracity.frontends.assembly import Design, select
 from veracity.frontends.fused import split_fused
 from veracity.frontends.gguf_table import ROWS
-from veracity.frontends.huggingface_designs import DESIGNS
-from veracity.frontends.huggingface_table import FAMILIES
 from veracity.frontends.settings import Settings
 
 __all__ = ["NAMES", "write_gguf"]
@@ -57,7 +56,7 @@ def write_gguf(path: Path, case: dict[str, Any]) -> None:
     facts = case["config"]
     kind = facts["model_type"]
     arch = NAMES.get(kind, kind)
-    design = DESIGNS[kind](Settings("config.json", facts))
+    design = FAMILIES[kind].design(Settings("config.json", facts))
     c, row = design.config, ROWS[arch]
     parts = select(tensors(case["shapes"]), FAMILIES[kind].names, c.layers)
     out = gguf.GGUFWriter(path, arch)

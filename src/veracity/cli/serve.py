@@ -100,10 +100,10 @@ def serve(
     if len({sign_key is None, certificate is None, state is None}) == 2:
         raise UsageError("receipts take all three: --sign-key, --certificate and --state")
     try:
-        from veracity.server.app import Limits
         from veracity.server.desk import open_desk
         from veracity.server.model import ServedModel
         from veracity.server.proofs import Proofs
+        from veracity.server.request import Limits
         from veracity.server.serve import Listen, Settings
         from veracity.server.serve import serve as run
         from veracity.server.worker import Workplace

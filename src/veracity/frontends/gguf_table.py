@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError
+from veracity.frontends.architectures.alibi import alibi_slopes
+from veracity.frontends.architectures.common import cap_text, capped
 from veracity.frontends.assembly import Design
-from veracity.frontends.families import capped
-from veracity.frontends.huggingface_designs import alibi_slopes, cap_text
 from veracity.frontends.rotary import Turning, plain_turning, turning_of
 from veracity.frontends.settings import Settings
 from veracity.lm.config import Config

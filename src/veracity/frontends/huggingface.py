@@ -1,6 +1,6 @@
 """Hugging Face folders: ``config.json``, ``*.safetensors`` and ``tokenizer.json``.
 
-What the architectures are is in :mod:`veracity.frontends.huggingface_table`; which files of a
+What the architectures are is in :mod:`veracity.frontends.architectures`; which files of a
 folder are the model, and what contradicts it, is here.
 """
 
@@ -15,11 +15,10 @@ import numpy as np
 
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.formats.program import ProgramFile
+from veracity.frontends.architectures import Family, find_family
+from veracity.frontends.architectures.common import HARMLESS
 from veracity.frontends.assembly import assemble, select
-from veracity.frontends.families import HARMLESS, Family
 from veracity.frontends.folder_tokenizer import folder_tokenizer
-from veracity.frontends.huggingface_designs import DESIGNS
-from veracity.frontends.huggingface_table import find_family
 from veracity.frontends.safetensors import read_safetensors
 from veracity.frontends.settings import Settings
 from veracity.lm.decoder import FloatModel, Floats, check_model
@@ -144,7 +143,7 @@ def _model(
         )  # fmt: skip
     settings = Settings("config.json", facts)
     settings.only({"is_encoder_decoder": (False,), "tie_encoder_decoder": (False,)})
-    design = DESIGNS[facts["model_type"]](settings)
+    design = family.design(settings)
     settings.finish(HARMLESS)
     names = family.names
     if not any(n.startswith(family.prefix) for n in raw):  # a decoder that was saved without head

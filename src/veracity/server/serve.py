@@ -12,12 +12,13 @@ import uvicorn
 
 from veracity.codec.files import reason_of, require_private
 from veracity.errors import UsageError
-from veracity.server.app import Limits, make_app
+from veracity.server.app import make_app
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.limits import Doors, read_keys
 from veracity.server.model import ServedModel
 from veracity.server.proofs import Proofs
+from veracity.server.request import Limits
 
 __all__ = ["Listen", "Settings", "serve"]
 

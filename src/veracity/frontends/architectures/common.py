@@ -17,7 +17,7 @@ from veracity.graph.program import MAX_LIMIT
 from veracity.lm.config import Config
 from veracity.lm.decoder import decimal
 
-__all__ = ["ACTIVATIONS", "HARMLESS", "Family", "capped", "decoder"]
+__all__ = ["ACTIVATIONS", "HARMLESS", "Family", "cap_text", "capped", "decoder"]
 
 #: Our activations by the names that configurations have for them.
 ACTIVATIONS = {
@@ -53,6 +53,8 @@ class Family:
 
     Attributes
     ----------
+    design : callable
+        What settings say.
     names : mapping
         Tensors by part, ``{i}`` for the layer; several where sizes of it differ.
     prefix : str
@@ -61,6 +63,7 @@ class Family:
         Endings of tensors that no model reads.
     """
 
+    design: Callable[[Settings], Design]
     names: Mapping[str, str | tuple[str, ...]]
     prefix: str = "model."
     ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
@@ -234,3 +237,24 @@ def decoder(
         tied=s.flag("tie_word_embeddings", default=bool(tied)) if tied is not None
         or s.has("tie_word_embeddings") else None, notes=notes,
     )  # fmt: skip
+
+
+def cap_text(s: Settings, name: str, usual: float | None) -> str:
+    """A soft cap as decimal text; empty for none.
+
+    Parameters
+    ----------
+    s : Settings
+        Where it is.
+    name : str
+        Its name there.
+    usual : float or None
+        What it is where the file does not say.
+    """
+    value = s.take(name, default=usual)
+    if value is None or value == 0:
+        return ""
+    number = s.number(name, default=usual)
+    if not 0 < number < 1e6:
+        raise FormatError(s.where, f"{name} = {number} is no sensible cap")
+    return str(int(number)) if number == int(number) else format(number, "f").rstrip("0")

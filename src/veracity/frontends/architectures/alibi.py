@@ -1,0 +1,74 @@
+"""BLOOM and Falcon, whose queries, keys and values are in one tensor, head by head."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from veracity.errors import FormatError
+from veracity.frontends.architectures.common import Family, decoder
+from veracity.frontends.architectures.names import H_TO_4H, of_h
+from veracity.frontends.assembly import Design
+from veracity.frontends.settings import Settings
+
+__all__ = ["ROWS", "alibi_slopes"]
+
+
+def _falcon(s: Settings) -> Design:
+    s.only({"alibi": (False,)})
+    s.take("bias", default=None)
+    heads = s.whole("num_attention_heads", "n_head")
+    new = s.flag("new_decoder_architecture", default=False)
+    multi = s.flag("multi_query", default=True)
+    stated = s.take("num_kv_heads", "n_head_kv", default=heads)
+    norms = s.take("num_ln_in_parallel_attn", default=None)
+    kv = stated if new or not multi else 1
+    if type(kv) is not int or kv < 1 or heads % kv:
+        raise FormatError(s.where, f"{heads} heads over {kv} key heads")
+    parallel = s.flag("parallel_attn", default=True) or new
+    if new and norms not in (None, 1, 2):
+        raise FormatError(s.where, f"num_ln_in_parallel_attn = {norms!r}")
+    design = decoder(
+        s, "falcon", eps=1e-5, activation="gelu", norm="layer", gated=False, parallel=parallel,
+        tied=True,
+    )  # fmt: skip
+    config = replace(design.config, kv_heads=kv, group=heads // kv)
+    return replace(design, config=config, fused="groups")
+
+
+def _bloom(s: Settings) -> Design:
+    s.only({"apply_residual_connection_post_layernorm": (False,)})
+    s.take("seq_length", default=None)
+    design = decoder(
+        s, "bloom", eps=1e-5, rotary=0, style="", activation="gelu_new", norm="layer",
+        gated=False, tied=True,
+    )  # fmt: skip
+    heads = design.config.kv_heads * design.config.group
+    return replace(
+        design, config=replace(design.config, slopes=alibi_slopes(heads)), fused="groups"
+    )
+
+
+def alibi_slopes(heads: int) -> tuple[str, ...]:
+    """ALiBi's slopes: a geometric series, and every other term of a finer one for the rest."""
+    whole = 1 << (heads.bit_length() - 1)
+    found = [2.0 ** (-8.0 * (i + 1) / whole) for i in range(whole)]
+    found += [2.0 ** (-4.0 * (2 * i + 1) / whole) for i in range(heads - whole)]
+    return tuple(format(slope, ".20f") for slope in found)
+
+
+#: By ``model_type``.
+ROWS: dict[str, Family] = {
+    "falcon": Family(
+        _falcon,
+        {**H_TO_4H,
+         **of_h(attn_norm=("input_layernorm", "ln_attn"),
+                mlp_norm=("post_attention_layernorm", "ln_mlp"))},
+        "transformer.",
+    ),
+    "bloom": Family(
+        _bloom,
+        {**H_TO_4H, "embed_norm": "transformer.word_embeddings_layernorm",
+         **of_h(attn_norm="input_layernorm", mlp_norm="post_attention_layernorm")},
+        "transformer.",
+    ),
+}  # fmt: skip

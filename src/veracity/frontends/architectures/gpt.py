@@ -1,0 +1,85 @@
+"""Learned positions: GPT-2, GPT-Neo, OPT."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from veracity.errors import FormatError, UnsupportedModelError
+from veracity.frontends.architectures.common import Family, decoder
+from veracity.frontends.architectures.names import MASKS, OPT_AT, TWO_NORMS, WTE, of_h
+from veracity.frontends.assembly import Design
+from veracity.frontends.settings import Settings
+
+__all__ = ["ROWS"]
+
+
+def _opt(s: Settings) -> Design:
+    s.only({
+        "do_layer_norm_before": (True,), "_remove_final_layer_norm": (False,),
+        "enable_bias": (True, False), "layer_norm_elementwise_affine": (True,),
+    })  # fmt: skip
+    width, dim = s.take("word_embed_proj_dim", default=None), s.whole("hidden_size")
+    if width not in (None, dim):
+        raise UnsupportedModelError(
+            s.where, f"embeddings of width {width} in a model of width {dim}",
+            "use a size of OPT whose embeddings are not projected",
+        )  # fmt: skip
+    design = decoder(
+        s, "opt", eps=1e-5, rotary=0, style="", activation="relu", norm="layer", gated=False,
+        positions=True, tied=True,
+    )  # fmt: skip
+    return replace(design, skipped_positions=2)
+
+
+def _gpt_neo(s: Settings) -> Design:
+    layers = s.whole("num_layers", "num_hidden_layers")
+    kinds = s.take("attention_layers", default=None)
+    if kinds is None:
+        groups = s.take("attention_types", default=[[["global"], layers]])
+        kinds = [kind for names, count in groups for _ in range(count) for kind in names]
+    s.take("attention_types", default=None)
+    if len(kinds) != layers or set(kinds) - {"global", "local"}:
+        raise FormatError(s.where, "attention_layers does not name the kind of every layer")
+    design = decoder(
+        s, "gpt_neo", eps=1e-5, rotary=0, style="", activation="gelu_new", norm="layer",
+        gated=False, positions=True, tied=True, sliding=lambda i: kinds[i] == "local",
+    )  # fmt: skip
+    return replace(design, query_scale=1.0)
+
+
+def _gpt2(s: Settings) -> Design:
+    s.only({
+        "scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,),
+        "add_cross_attention": (False,),
+    })  # fmt: skip
+    design = decoder(
+        s, "gpt2", eps=1e-5, context=1024, rotary=0, style="", activation="gelu_new",
+        norm="layer", gated=False, positions=True, tied=True,
+    )  # fmt: skip
+    return replace(design, fused="blocks", transposed=True)
+
+
+#: By ``model_type``.
+ROWS: dict[str, Family] = {
+    "opt": Family(
+        _opt,
+        {"embed": "model.decoder.embed_tokens", "position": "model.decoder.embed_positions",
+         "final_norm": "model.decoder.final_layer_norm", "head": "lm_head",
+         "attn_norm": OPT_AT + "self_attn_layer_norm", "mlp_norm": OPT_AT + "final_layer_norm",
+         **{p: OPT_AT + f"self_attn.{p}_proj" for p in "qkv"},
+         "o": OPT_AT + "self_attn.out_proj", "up": OPT_AT + "fc1", "down": OPT_AT + "fc2"},
+    ),
+    "gpt_neo": Family(
+        _gpt_neo,
+        {**WTE, **TWO_NORMS, "position": "transformer.wpe",
+         **of_h(q="attn.attention.q_proj", k="attn.attention.k_proj", v="attn.attention.v_proj",
+                o="attn.attention.out_proj", up="mlp.c_fc", down="mlp.c_proj")},
+        "transformer.", MASKS,
+    ),
+    "gpt2": Family(
+        _gpt2,
+        {**WTE, **TWO_NORMS, "position": "transformer.wpe",
+         **of_h(qkv="attn.c_attn", o="attn.c_proj", up="mlp.c_fc", down="mlp.c_proj")},
+        "transformer.", MASKS,
+    ),
+}  # fmt: skip
