@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("onnx")
 
-from tests.support.onnx_models import model, node, save  # noqa: E402
-from veracity.frontends.onnx import open_onnx  # noqa: E402
+from tests.support.onnx_models import model, node, save
+from veracity.frontends.onnx import open_onnx
 
 TREE: dict[str, Any] = {
     "nodes_treeids": [0, 0, 0],
