@@ -45,7 +45,7 @@ $(VENV)/.installed: $(VENV)/.created $(CONSTRAINTS)
 
 $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo "make: cargo is needed; install Rust first" >&2; exit 1; }
-	$(BIN)/maturin develop --release --locked --quiet --extras import,onnx,private,he,plot,server,dev
+	$(BIN)/maturin develop --release --locked --quiet --extras import,images,onnx,private,he,plot,server,dev
 	@touch $@
 
 demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)

@@ -40,10 +40,17 @@ HERE_STAGES = ("import", "commit", "prove", "verify")
 def write_network(path: Path) -> None:
     """The CNN as an ONNX file."""
     made = cifar_lenet().graph
-    nodes = [
-        helper.make_node(n.op, list(n.inputs), list(n.outputs), name=n.name, **n.attributes)
-        for n in made.nodes
-    ]
+    # EZKL wants attributes that have defaults, too.
+    usual = {"Conv": {"strides": (1, 1), "pads": (0,) * 4, "dilations": (1, 1), "group": 1},
+             "MaxPool": {"pads": (0,) * 4}, "Flatten": {"axis": 1}}  # fmt: skip
+    nodes = []
+    for n in made.nodes:
+        settings = {**usual.get(n.op, {}), **n.attributes}
+        if n.op == "Conv":
+            settings["kernel_shape"] = made.constants[n.inputs[1]].shape[2:]
+        nodes.append(
+            helper.make_node(n.op, list(n.inputs), list(n.outputs), name=n.name, **settings)
+        )
     graph = helper.make_graph(
         nodes,
         made.name,
