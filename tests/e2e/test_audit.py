@@ -15,7 +15,7 @@ from tests.e2e.house import PROMPT, House
 from tests.e2e.house import veracity as command
 from tests.support.desks import PUBLISHER, desk_in, keys
 from tests.support.serving import running
-from veracity.errors import PeerError
+from veracity.errors import PeerError, RequestError
 from veracity.formats.commitment import Commitment
 from veracity.formats.dsse import sign
 from veracity.formats.log import LogHead
@@ -24,7 +24,7 @@ from veracity.formats.proof import Proof
 from veracity.formats.receipt import RECEIPT_TYPE, Receipt, ReceiptFile, json_of
 from veracity.proving.audit import Beacon, Finding, summary
 from veracity.server.auditor import Audit
-from veracity.server.client import Api, Refused
+from veracity.server.client import Api
 from veracity.server.desk import Answered, Desk, open_desk
 from veracity.server.model import ServedModel
 from veracity.server.proofs import Proofs
@@ -121,7 +121,7 @@ def test_a_lie_does_not_pass(log: Log, honest: Answered) -> None:
 
 
 def refuse() -> Any:
-    raise Refused(404, "not_found")
+    raise RequestError("the server refused", "not_found", status=404)
 
 
 def swapped(log: Log) -> Callable[[int, Any], Any]:
@@ -286,7 +286,7 @@ def test_a_client_of_a_hostile_server_raises_declared_errors(house: House) -> No
     with running(model) as server:
         api = Api(server.url)
         assert api.get("/healthz") == {"status": "ok"}
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestError) as refused:
             api.get("/nowhere")
         assert (refused.value.status, refused.value.code) == (404, "not_found")
         with pytest.raises(PeerError, match="more than"):

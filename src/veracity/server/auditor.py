@@ -16,7 +16,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from veracity.codec import make_folder, write_file
-from veracity.errors import FormatError, PeerError, VerificationError
+from veracity.errors import FormatError, PeerError, RequestError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.dsse import Envelope
 from veracity.formats.log import LogHead
@@ -30,7 +30,7 @@ from veracity.proving.receipts import (
     check_receipt,
     require_no_equivocation,
 )
-from veracity.server.client import Api, Refused
+from veracity.server.client import Api
 
 __all__ = ["Audit", "head_certificate"]
 
@@ -104,7 +104,7 @@ class Audit:
                 settled = self._look(place, head)
             except (VerificationError, FormatError) as error:
                 settled = Finding(place, "failed", str(error), self._name(place))
-            except Refused as error:
+            except RequestError as error:
                 settled = Finding(place, "failed", f"the server does not show it: {error.code}")
             if settled is not None:
                 found(settled)
@@ -162,7 +162,7 @@ class Audit:
     def _order(self, place: int) -> None:
         try:
             self.api.post(f"/v1/audit/{place}/proof", {})
-        except (PeerError, FormatError):
+        except (RequestError, PeerError, FormatError):
             return  # what this means is said when the proof is asked for
 
     def _proved(self, place: int, checked: CheckedReceipt, deadline: float) -> Finding:
@@ -181,14 +181,14 @@ class Audit:
             check_proof(checked, Proof.from_bytes(data, "proof"), self.commitment)
         except (VerificationError, FormatError) as error:
             return Finding(place, "failed", str(error), ident)
-        except PeerError as error:
+        except (RequestError, PeerError) as error:
             return Finding(place, "failed", f"no proof: {error}", ident)
         return Finding(place, "proved", "the committed model gives this answer", ident)
 
     def _state(self, place: int) -> str:
         try:
             return str(self.api.get(f"/v1/audit/{place}/proof?wait={_POLL}").get("status"))
-        except Refused as error:
+        except RequestError as error:
             if error.status != 404:
                 raise
         self.api.post(f"/v1/audit/{place}/proof", {})  # its queue was full before

@@ -14,29 +14,13 @@ from email.message import Message
 from http.client import HTTPException
 from typing import IO, Any
 
-from veracity.errors import FormatError, PeerError, UsageError
+from veracity.errors import FormatError, PeerError, RequestError, UsageError
 from veracity.formats.receipt import json_of
 
-__all__ = ["Api", "Refused"]
+__all__ = ["Api"]
 
 #: Bytes of a reply in JSON; seconds until one comes.
 MAX_REPLY, TIMEOUT = 1 << 25, 120.0
-
-
-class Refused(PeerError):
-    """The server refused a request.
-
-    Parameters
-    ----------
-    status : int
-        Of HTTP.
-    code : str
-        The fault, for programs.
-    """
-
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(f"the server refused: {code} ({status})")
-        self.status, self.code = status, code
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -79,7 +63,10 @@ class Api:
 
         Raises
         ------
+        RequestError
+            The server refused.
         PeerError, FormatError
+            It did not answer, or not in JSON.
         """
         return self._json(self._sent(path, None, MAX_REPLY))
 
@@ -88,7 +75,7 @@ class Api:
         return self._json(self._sent(path, json.dumps(body).encode("ascii"), MAX_REPLY))
 
     def file(self, path: str, most: int) -> bytes:
-        """Bytes, at most so many; raises :class:`PeerError`."""
+        """Bytes, at most so many; raises as :meth:`get`."""
         return self._sent(path, None, most)
 
     def _json(self, data: bytes) -> Any:
@@ -112,7 +99,8 @@ class Api:
                 data: bytes = reply.read(most + 1)
         except urllib.error.HTTPError as error:
             with error:
-                raise Refused(error.code, _code(error)) from None
+                code = _code(error)
+                raise RequestError(f"the server refused: {code}", code, None, error.code) from None
         except (OSError, HTTPException, ValueError) as error:
             raise PeerError(f"no reply from the server ({type(error).__name__})") from None
         if len(data) > most:
