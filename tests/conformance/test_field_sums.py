@@ -172,42 +172,42 @@ def test_logup_split_fold(engine, reference, scalars, small, rows, n, kind, r):
     assert run(engine) == run(reference)
 
 
-def test_bad_shapes(engine):
-    a = engine.from_ints(range(6))
-    one, three = engine.from_ints([1]), engine.from_ints([1, 2, 3])
+def test_bad_shapes(each):
+    a = each.from_ints(range(6))
+    one, three = each.from_ints([1]), each.from_ints([1, 2, 3])
     for n in (-1, 0, 4, 5, 7):
         with pytest.raises(ValueError):
-            engine.fold(a, n, 3)
+            each.fold(a, n, 3)
         with pytest.raises(ValueError):
-            engine.product_round(a, a, n)
+            each.product_round(a, a, n)
         with pytest.raises(ValueError):
-            engine.logup_level(None, a, n)
+            each.logup_level(None, a, n)
         with pytest.raises(ValueError):
-            engine.logup_round((a, a), (a, a), n, one, three, 5)
+            each.logup_round((a, a), (a, a), n, one, three, 5)
         with pytest.raises(ValueError):
-            engine.logup_first_round(a, a, n, one, three, 5)
+            each.logup_first_round(a, a, n, one, three, 5)
         with pytest.raises(ValueError):
-            engine.logup_split_fold(a, n, 5)
+            each.logup_split_fold(a, n, 5)
     with pytest.raises(ValueError):
-        engine.product_round(a, a[:4], 2)
+        each.product_round(a, a[:4], 2)
     with pytest.raises(ValueError):
-        engine.logup_level(a[:4], a, 2)
+        each.logup_level(a[:4], a, 2)
     with pytest.raises(ValueError):
-        engine.logup_round((a, a), (a, a[:4]), 6, one, three, 5)
+        each.logup_round((a, a), (a, a[:4]), 6, one, three, 5)
     with pytest.raises(ValueError):
-        engine.logup_round((three, a), (a, a), 6, one, three, 5)
+        each.logup_round((three, a), (a, a), 6, one, three, 5)
     with pytest.raises(ValueError):
-        engine.logup_first_round(a[:4], a, 6, one, a[:2], 5)
+        each.logup_first_round(a[:4], a, 6, one, a[:2], 5)
     with pytest.raises(ValueError):
-        engine.logup_first_round((three, a), a, 6, one, a[:2], 5)
+        each.logup_first_round((three, a), a, 6, one, a[:2], 5)
     m = np.zeros((2, 3, 4), dtype=np.int16)
     with pytest.raises(ValueError):
-        engine.contract(m, a)
+        each.contract(m, a)
     with pytest.raises(ValueError):
-        engine.contract(m.astype(np.float64), three)
+        each.contract(m.astype(np.float64), three)
     with pytest.raises(ValueError):
-        engine.contract(m.swapaxes(0, 2), three)
+        each.contract(m.swapaxes(0, 2), three)
     with pytest.raises(ValueError):
-        engine.logup_denominators(Leaves(m[0], m[0, :2], three, 1))
+        each.logup_denominators(Leaves(m[0], m[0, :2], three, 1))
     with pytest.raises(ValueError):
-        engine.logup_denominators(Leaves(m[0], None, a, 1))
+        each.logup_denominators(Leaves(m[0], None, a, 1))

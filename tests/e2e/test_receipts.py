@@ -154,7 +154,11 @@ def test_no_field_can_be_altered(office: Office) -> None:
     ):
         plain = json.loads(json.dumps(honest))
         value = plain[outer][inner]
-        if isinstance(value, list) and isinstance(value[0], int):
+        if inner == "messages":
+            value.append({"role": "user", "content": PROMPT})
+        elif inner == "server_nonce":
+            plain[outer][inner] = "00"
+        elif isinstance(value, list) and isinstance(value[0], int):
             value[-1] = flips[int](value[-1])
         elif isinstance(value, list):
             value[0]["sig"] = flips[str](value[0]["sig"])
@@ -163,7 +167,7 @@ def test_no_field_can_be_altered(office: Office) -> None:
         with pytest.raises((VerificationError, FormatError)):
             office.check(ReceiptFile.from_plain(plain))
         seen += 1
-    assert seen == 11
+    assert seen == 13
 
 
 @pytest.mark.parametrize(
@@ -176,6 +180,11 @@ def test_no_field_can_be_altered(office: Office) -> None:
         ("prove_by", 1),
         ("url", "http://elsewhere"),
         ("kind", "refused"),
+        ("rule", "drawn"),
+        ("temperature", 700),
+        ("client_nonce", "ab"),
+        ("server_nonce", "0" * 64),
+        ("frame", "messages"),
         ("finish", "stop"),
         ("finish", "none"),
         ("max_tokens", 13),
@@ -260,7 +269,7 @@ def test_an_answer_that_is_cut_or_reworded_is_refused(office: Office) -> None:
 
 
 def test_refusals_have_receipts(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaves(self: ServedModel, ids: tuple[int, ...], most: int) -> Any:
+    def leaves(self: ServedModel, ids: tuple[int, ...], most: int, *_: object) -> Any:
         raise RangeError("layers.0.ffn", "calibrate")
         yield
 
@@ -361,10 +370,9 @@ def test_the_log_holds_every_receipt_and_only_grows(
 
 def rewritten(office: Office, desk: Desk, growth: LogProof) -> None:
     """A server that drops a receipt from its log signs heads that contradict each other."""
-    file = office.file
     new = check_head(
         growth.head,
-        dataclasses.replace(file, certificate=desk.certificate),
+        desk.certificate,
         office.publisher,
         office.commitment,
     )
@@ -392,7 +400,7 @@ def test_a_drawn_answer_says_nothing_about_a_greedy_one(
     proof = Proof.load(house.proof)
     drawn = dataclasses.replace(proof, drawing=Drawing(0), tokens=(*proof.tokens[:-1], 5))
     true = office.check(office.file)
-    with pytest.raises(VerificationError, match="was drawn"):
+    with pytest.raises(VerificationError, match="drawn otherwise"):
         check_proof(true, drawn, office.commitment)
     with pytest.raises(VerificationError, match="FRAUD"):
         check_proof(true, dataclasses.replace(drawn, drawing=None), office.commitment)

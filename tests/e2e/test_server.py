@@ -140,7 +140,7 @@ def test_what_is_refused_names_what_is_wrong(server: Running) -> None:
     with server.client() as client:
         with pytest.raises(openai.BadRequestError) as refused:
             client.chat.completions.create(
-                model="stories260k", messages=CHAT["messages"], temperature=0.7
+                model="stories260k", messages=CHAT["messages"], temperature=7
             )
         assert refused.value.param == "temperature"
         with pytest.raises(openai.NotFoundError) as unknown:
@@ -181,7 +181,7 @@ def test_refusals_for_ranges_look_alike(
     with running(model) as server:
         honest = ServedModel.answer
 
-        def leaves(self: ServedModel, ids: tuple[int, ...], most: int) -> Iterator[int]:
+        def leaves(self: ServedModel, ids: tuple[int, ...], most: int, *_: object) -> Iterator[int]:
             cut = 0 if len(ids) % 2 else 3
             for index, token in enumerate(honest(self, ids, most)):
                 if index == cut:

@@ -48,12 +48,16 @@ def receipt() -> None:
 @click.option("--commitment", required=True, type=FILE, help="The model you trust (.vcom).")
 @click.option("--publisher", required=True, type=FILE, help="Its publisher's public key (PEM).")
 @click.option("--proof", type=FILE, help="The proof of one receipt's answer (.vproof).")
+@click.option("--nonce", help="Your nonce of a drawn answer, hexadecimal.")
+@click.option("--server-nonce", help="The digest that /v1/nonce gave before.")
 @json_option
 def check(
     receipts: tuple[Path, ...],
     commitment: Path,
     publisher: Path,
     proof: Path | None,
+    nonce: str | None,
+    server_nonce: str | None,
     as_json: bool,
 ) -> None:
     """Check receipts: signatures, hashes, text; a proof of one; or that several agree.
@@ -62,18 +66,26 @@ def check(
     REJECTED; exit code 0 and 1. Receipts of one key that say different things of one prompt are
     fraud.
     """
+    from veracity.formats.drawing import read_nonce
     from veracity.formats.dsse import load_public_key
     from veracity.formats.receipt import ReceiptFile
+    from veracity.proving.drawn import compare_drawing
     from veracity.proving.receipts import check_proof, check_receipt, require_no_equivocation
+    from veracity.proving.verify import read_digest
 
     if proof is not None and len(receipts) != 1:
         raise UsageError("a proof is of one receipt; give that one")
+    own = None if nonce is None else read_nonce(nonce)
+    told = None if server_nonce is None else read_digest(server_nonce, "server's nonce")
+    expected = own is not None, told is not None
     key, pinned = load_public_key(publisher), Commitment.load(commitment)
     files = [ReceiptFile.load(path) for path in receipts]
     given = None if proof is None else Proof.load(proof)
     try:
         checked = [check_receipt(file, key, pinned) for file in files]
         require_no_equivocation(checked)
+        for one in checked:
+            compare_drawing(one.drawing, None, own, told)
         if given is not None:
             check_proof(checked[0], given, pinned)
     except VerificationError as error:
@@ -84,7 +96,7 @@ def check(
             REJECTED.begin()
             REJECTED.show([("reason", str(error))])
         raise click.exceptions.Exit(EXIT_FALSE) from None
-    shown = [_facts(one) for one in checked]
+    shown = [_facts(one, expected) for one in checked]
     verdict = PROMISED if given is None else KEPT
     if as_json:
         emit_json({"accepted": True, "verdict": verdict, "receipts": shown})
@@ -95,19 +107,31 @@ def check(
         ACCEPTED.show([*rows, ("verdict", verdict)])
 
 
-def _facts(checked: Any) -> dict[str, Any]:
+def _facts(checked: Any, expected: tuple[bool, bool]) -> dict[str, Any]:
     """A receipt for people."""
     signed = checked.receipt
     return {
         "receipt": signed.ident,
         "kind": signed.kind,
         "prompt": quoted(checked.words),
+        **({"messages": len(said)} if (said := checked.opening.messages) else {}),
         "text": quoted(checked.text),
         "finish": signed.finish if signed.stopped is None else f"{signed.finish} (range)",
+        **_drawn(checked.drawing, *expected),
         "signed": str(datetime.fromtimestamp(signed.time, UTC)),
         "proof_until": str(datetime.fromtimestamp(signed.prove_by, UTC)),
         "server": quoted(signed.url),
     }
+
+
+def _drawn(drawing: Any, nonce: bool, digest: bool) -> dict[str, Any]:
+    """How an answer was drawn; nothing for a greedy one."""
+    from veracity.proving.drawn import Draw
+
+    if drawing is None:
+        return {}
+    draw = Draw.of(drawing, nonce, digest)
+    return {"temperature": draw.temperature, "nonce": draw.nonce, "seed": draw.seed}
 
 
 @receipt.command()

@@ -11,14 +11,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from veracity.codec import canonical_json, parse_json, read_file
 from veracity.codec.files import Source, name_of
 from veracity.errors import FormatError
+from veracity.formats.drawing import MAX_NONCE, NONCE_BYTES, Drawing
 from veracity.formats.dsse import Envelope
 from veracity.formats.fields import checked, hexadecimal, one_of, string, strings, whole
+from veracity.graph.sampling import MAX_TEMPERATURE
+from veracity.text.chat import MAX_MESSAGES, ROLES, Message, is_unicode
 
 __all__ = [
     "CERTIFICATE_TYPE",
@@ -32,7 +35,8 @@ __all__ = [
 
 RECEIPT_TYPE = "application/vnd.veracity.receipt+json"
 CERTIFICATE_TYPE = "application/vnd.veracity.server-key+json"
-VERSION = 1
+VERSION = 2
+CERTIFICATE_VERSION = 1
 SALT_BYTES = 16
 MAX_IDS = 1 << 20
 MAX_FILE = 1 << 24
@@ -49,9 +53,10 @@ def salted(what: str, salt: bytes, content: bytes) -> str:
     salt : bytes
         16 random bytes, used once.
     content : bytes
-        Token ids, 4 bytes each, little endian; or UTF-8.
+        Token ids, 4 bytes each, little endian; or UTF-8. A prompt's are preceded by their number
+        and followed by its messages as canonical JSON.
     """
-    domain = b"veracity receipt 1\0" + what.encode("ascii") + b"\0"
+    domain = b"veracity receipt 2\0" + what.encode("ascii") + b"\0"
     return hashlib.sha256(domain + salt + content).hexdigest()
 
 
@@ -73,9 +78,16 @@ class Receipt:
     commitment, program, tokenizer : str
         Digests of the committed model and its parts.
     frame : str
-        What stands around the user's words, ``chat`` or ``raw``; pinned by the commitment.
+        What stands around the user's words, ``chat`` or ``raw``, or ``messages`` for a
+        conversation; pinned by the commitment.
     rule : str
-        How tokens are chosen: ``greedy``.
+        How tokens are chosen: ``greedy`` or ``drawn``.
+    temperature : int
+        In thousandths; 0 for a greedy answer.
+    client_nonce : str
+        What the client gave to the seed of the draw, hexadecimal; empty where nothing.
+    server_nonce : str
+        Digest of what the server gave to it; empty where nothing.
     max_tokens : int
         Most tokens of the answer.
     stops : tuple of str
@@ -90,6 +102,8 @@ class Receipt:
         When it was signed (a claim) and until when a proof can be demanded; seconds since 1970.
     retention : int
         Seconds for which the server keeps token ids.
+    auditable : bool
+        Whether the client allowed auditors to read prompt and answer.
     url : str
         Where to ask.
     """
@@ -101,6 +115,9 @@ class Receipt:
     tokenizer: str
     frame: str
     rule: str
+    temperature: int
+    client_nonce: str
+    server_nonce: str
     max_tokens: int
     stops: tuple[str, ...]
     prompt: str
@@ -111,11 +128,12 @@ class Receipt:
     time: int
     prove_by: int
     retention: int
+    auditable: bool
     url: str
 
     def to_bytes(self) -> bytes:
         """The payload that is signed."""
-        return canonical_json({**asdict(self), "stops": list(self.stops), "version": VERSION})
+        return canonical_json({**vars(self), "stops": list(self.stops), "version": VERSION})
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "receipt") -> Receipt:
@@ -125,18 +143,37 @@ class Receipt:
         return cls(**{**value, "stops": tuple(value["stops"])})
 
 
+def _nonce(most: int) -> Callable[[object], bool]:
+    """At most so many bytes, hexadecimal; none is the empty string."""
+
+    def accepts(value: object) -> bool:
+        if not isinstance(value, str) or len(value) % 2 or len(value) > 2 * most:
+            return False
+        return not value or hexadecimal(len(value))(value)
+
+    return accepts
+
+
+def _digest(value: object) -> bool:
+    return value == "" or hexadecimal(64)(value)
+
+
 _RECEIPT: dict[str, Callable[[object], bool]] = {
     "ident": hexadecimal(32),
     "kind": one_of("answer", "refused"),
     **dict.fromkeys(("commitment", "program", "tokenizer"), hexadecimal(64)),
-    "frame": one_of("chat", "raw"),
-    "rule": one_of("greedy"),
+    "frame": one_of("chat", "raw", "messages"),
+    "rule": one_of("greedy", "drawn"),
+    "temperature": whole(0, MAX_TEMPERATURE),
+    "client_nonce": _nonce(MAX_NONCE),
+    "server_nonce": _digest,
     "max_tokens": whole(1, MAX_IDS),
     "stops": strings,
     **dict.fromkeys(("prompt", "answer", "text"), hexadecimal(64)),
     "finish": one_of("stop", "length", "none"),
     "stopped": one_of("range", None),
     **dict.fromkeys(("time", "prove_by", "retention"), whole(0, MAX_TIME)),
+    "auditable": lambda value: isinstance(value, bool),
     "url": string(2048),
     "version": whole(VERSION, VERSION),
 }
@@ -166,7 +203,7 @@ class KeyCertificate:
 
     def to_bytes(self) -> bytes:
         """The payload that is signed."""
-        return canonical_json({**asdict(self), "version": VERSION})
+        return canonical_json({**vars(self), "version": CERTIFICATE_VERSION})
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "certificate") -> KeyCertificate:
@@ -182,7 +219,7 @@ _CERTIFICATE: dict[str, Callable[[object], bool]] = {
     "url": string(2048),
     "not_before": whole(0, MAX_TIME),
     "not_after": whole(0, MAX_TIME),
-    "version": whole(VERSION, VERSION),
+    "version": whole(CERTIFICATE_VERSION, CERTIFICATE_VERSION),
 }
 
 
@@ -196,6 +233,10 @@ class Opening:
         Token ids; a refusal has no answer.
     prompt_salt, answer_salt, text_salt : str
         16 bytes each, hexadecimal.
+    messages : tuple of Message
+        The conversation that the prompt is; empty for other frames.
+    server_nonce : str
+        What the server gave to the seed of a draw, hexadecimal; empty where nothing.
     """
 
     prompt_ids: tuple[int, ...]
@@ -203,16 +244,45 @@ class Opening:
     prompt_salt: str
     answer_salt: str
     text_salt: str
+    messages: tuple[Message, ...] = ()
+    server_nonce: str = field(default="", repr=False)
 
     @classmethod
-    def fresh(cls, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Opening:
-        """With new salts."""
-        return cls(prompt, answer, *(os.urandom(SALT_BYTES).hex() for _ in range(3)))
+    def fresh(
+        cls,
+        prompt: tuple[int, ...],
+        answer: tuple[int, ...],
+        messages: tuple[Message, ...] = (),
+        server_nonce: bytes = b"",
+    ) -> Opening:
+        """With new salts.
+
+        Parameters
+        ----------
+        prompt, answer : tuple of int
+            Token ids.
+        messages : tuple of Message
+            The conversation that the prompt is.
+        server_nonce : bytes
+            What the server gave to the seed of a draw.
+        """
+        one, two, three = (os.urandom(SALT_BYTES).hex() for _ in range(3))
+        return cls(prompt, answer, one, two, three, messages, server_nonce.hex())
+
+    def drawing(self, receipt: Receipt) -> Drawing | None:
+        """How the answer was drawn; None for a greedy one."""
+        if not receipt.temperature:
+            return None
+        nonces = (bytes.fromhex(n) for n in (receipt.client_nonce, self.server_nonce))
+        return Drawing(receipt.temperature, *nonces)
 
     def hashes(self, text: str) -> dict[str, str]:
         """The hashes of prompt, answer and text, by the receipt's names for them."""
+        count = len(self.prompt_ids).to_bytes(4, "little")
+        said = canonical_json([m.to_plain() for m in self.messages])
+        asked = count + packed(self.prompt_ids) + said
         contents = {
-            "prompt": (self.prompt_salt, packed(self.prompt_ids)),
+            "prompt": (self.prompt_salt, asked),
             "answer": (self.answer_salt, packed(self.answer_ids)),
             "text": (self.text_salt, text.encode("utf-8")),
         }
@@ -221,14 +291,15 @@ class Opening:
     def to_plain(self) -> dict[str, Any]:
         """Plain data for JSON."""
         ids = {"prompt_ids": list(self.prompt_ids), "answer_ids": list(self.answer_ids)}
-        return {**asdict(self), **ids}
+        return {**vars(self), **ids, "messages": [m.to_plain() for m in self.messages]}
 
     @classmethod
     def from_plain(cls, value: object, where: str) -> Opening:
         """Inverse of :meth:`to_plain`; raises :class:`FormatError`."""
         found = checked(value, _OPENING, where)
         ids: dict[str, Any] = {n: tuple(found.pop(n)) for n in ("prompt_ids", "answer_ids")}
-        return cls(**ids, **found)
+        messages = tuple(Message(m["role"], m["content"]) for m in found.pop("messages"))
+        return cls(**ids, messages=messages, **found)
 
 
 def _ids(value: object) -> bool:
@@ -239,8 +310,21 @@ def _ids(value: object) -> bool:
     )
 
 
+def _messages(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MAX_MESSAGES
+        and all(isinstance(m, dict) and m.keys() == {"role", "content"} for m in value)
+        and all(m["role"] in ROLES and isinstance(m["content"], str) for m in value)
+        and all(is_unicode(m["content"]) for m in value)
+    )
+
+
 _OPENING: dict[str, Callable[[object], bool]] = {
-    f.name: _ids if f.name.endswith("ids") else hexadecimal(2 * SALT_BYTES) for f in fields(Opening)
+    **dict.fromkeys(("prompt_ids", "answer_ids"), _ids),
+    **dict.fromkeys(("prompt_salt", "answer_salt", "text_salt"), hexadecimal(2 * SALT_BYTES)),
+    "messages": _messages,
+    "server_nonce": _nonce(NONCE_BYTES),
 }
 
 

@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.graph.exact import transformed
 from veracity.graph.functions import PI, find_function
 from veracity.graph.port import Dim, Dims
 from veracity.graph.tables import round_exactly
@@ -324,9 +325,7 @@ def apply_step(step: Step, x: Array) -> Array:
     if kind == "sum":
         return np.asarray(x.sum(axis=axis, dtype=_wide(x)))
     if kind in _MATRICES:
-        matrix = axis_matrix(step, x.shape[axis])
-        moved = np.moveaxis(x, axis, -1).astype(_wide(x))
-        return np.moveaxis(moved @ matrix.T.astype(moved.dtype), -1, axis)
+        return transformed(axis_matrix(step, x.shape[axis]), x, axis)
     if kind == "window":
         return _windows(x, axis, numbers)
     index = axis_index(step, x.shape[axis])

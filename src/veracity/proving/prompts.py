@@ -17,10 +17,37 @@ from veracity.text.chat import ChatFrame, Message, Part, as_messages, encode_par
 from veracity.text.shown import MAX_TEXT_BYTES
 from veracity.text.table import TokenTable
 
-__all__ = ["Given", "ReadPrompt", "conversation_of", "form_of", "read_prompt", "shown_messages"]
+__all__ = [
+    "AskedPrompt",
+    "Given",
+    "ReadPrompt",
+    "conversation_of",
+    "form_of",
+    "read_prompt",
+    "shown_messages",
+]
 
 #: Messages as a caller gives them.
 Given = Sequence[Message | tuple[str, str] | dict[str, str]]
+
+
+@dataclass(frozen=True)
+class AskedPrompt:
+    """A prompt as a receipt opens it, of which no proof may exist yet.
+
+    Attributes
+    ----------
+    frame : str
+        ``raw``, ``chat`` or ``messages``.
+    prompt : tuple of int
+        Token ids.
+    messages : tuple of Message
+        The conversation that it is; empty for other frames.
+    """
+
+    frame: str
+    prompt: tuple[int, ...]
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,8 +95,8 @@ def shown_messages(messages: Sequence[Message]) -> str:
     return "\n".join(f"{m.role}: {m.content}" for m in messages)
 
 
-def read_prompt(given: Proof, pinned: Commitment) -> ReadPrompt:
-    """The prompt of a proof, read from its token ids.
+def read_prompt(given: Proof | AskedPrompt, pinned: Commitment) -> ReadPrompt:
+    """The prompt of a proof or a receipt, read from its token ids.
 
     Raises
     ------
@@ -86,7 +113,9 @@ def read_prompt(given: Proof, pinned: Commitment) -> ReadPrompt:
     return ReadPrompt(words, table.show(frame.before).text, table.show(frame.after).text)
 
 
-def _read_messages(given: Proof, frame: ChatFrame | None, table: TokenTable) -> ReadPrompt:
+def _read_messages(
+    given: Proof | AskedPrompt, frame: ChatFrame | None, table: TokenTable
+) -> ReadPrompt:
     if frame is None:
         raise VerificationError("the model has no chat template", "prompt")
     if sum(len(m.content.encode("utf-8")) for m in given.messages) > MAX_TEXT_BYTES:

@@ -138,17 +138,7 @@ def prove(
         loaded = page_weights(loaded, memory)
     commitment = opened.commitment
     check_pair(loaded, opened)
-    name = "messages" if messages is not None else form_of(commitment.metadata, raw)
-    said: tuple[Message, ...] = ()
-    if name == "messages":
-        between = commitment.metadata.conversation
-        said = conversation_of([("user", prompt or "")] if messages is None else messages, between)
-        parts = between.parts(said) if between is not None else []
-        ids = loaded.tokenizer.encode_parts(parts)
-    else:
-        frame = commitment.metadata.frames[name]
-        ids = [*frame.before, *loaded.encode(prompt or ""), *frame.after]
-        check_prompt(prompt or "", ids, frame, commitment.table)
+    name, said, ids = encode_asked(loaded, commitment, prompt, messages, raw=raw)
     if not ids:
         raise UsageError("the prompt is empty; give at least one word")
     most = context_of(integer_program(loaded))
@@ -187,6 +177,46 @@ def prove(
     shown = commitment.table.show_answer(answer, commitment.metadata.stop_ids)
     places = [place for text in stops if (place := shown.text.find(text)) >= 0]
     return ProvedAnswer(shown.text[: min(places)] if places else shown.text, proof)
+
+
+def encode_asked(
+    loaded: ProgramFile,
+    commitment: Commitment,
+    prompt: str | None,
+    messages: Given | None = None,
+    *,
+    raw: bool = False,
+) -> tuple[str, tuple[Message, ...], list[int]]:
+    """Frame, messages and token ids of what is asked, as a verifier will read them.
+
+    Parameters
+    ----------
+    loaded : ProgramFile
+        The model.
+    commitment : Commitment
+        What is published of it.
+    prompt : str or None
+        The user's words.
+    messages : sequence of (role, content), optional
+        A conversation instead.
+    raw : bool
+        Without a template.
+
+    Raises
+    ------
+    UsageError
+        The model takes no such conversation, or the words cannot be spelled exactly.
+    """
+    name = "messages" if messages is not None else form_of(commitment.metadata, raw)
+    if name == "messages":
+        between = commitment.metadata.conversation
+        said = conversation_of([("user", prompt or "")] if messages is None else messages, between)
+        parts = between.parts(said) if between is not None else []
+        return name, said, loaded.tokenizer.encode_parts(parts)
+    frame = commitment.metadata.frames[name]
+    ids = [*frame.before, *loaded.encode(prompt or ""), *frame.after]
+    check_prompt(prompt or "", ids, frame, commitment.table)
+    return name, (), ids
 
 
 def as_stops(given: Sequence[str]) -> list[str]:

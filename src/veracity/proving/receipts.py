@@ -2,7 +2,7 @@
 
 A valid receipt is a promise. It becomes a fact with a proof of the same tokens, and evidence of
 fraud with a proof, or a second receipt of the same key, of another answer to the same prompt:
-decoding is greedy, so of two true answers one begins the other.
+decoding is greedy or follows from a seed, so of two true answers one begins the other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.commitment import Commitment
-from veracity.formats.dsse import public_key_of
+from veracity.formats.drawing import Drawing
+from veracity.formats.dsse import Envelope, public_key_of
 from veracity.formats.program import ProgramFile
 from veracity.formats.proof import Proof
 from veracity.formats.receipt import (
@@ -28,13 +29,14 @@ from veracity.formats.receipt import (
 from veracity.formats.secret import Secret
 from veracity.lm.text_decoder import context_of, vocabulary_of
 from veracity.progress import Progress, silent
+from veracity.proving.prompts import AskedPrompt, read_prompt
 from veracity.proving.prove import check_pair, prove_tokens
 from veracity.proving.verify import verify
 from veracity.text.delivery import Delivery
 
 __all__ = [
     "CheckedReceipt",
-    "check_certificate",
+    "certified_key",
     "check_proof",
     "check_receipt",
     "open_receipt",
@@ -56,7 +58,9 @@ class CheckedReceipt:
     opening : Opening
         Token ids.
     words, text : str
-        The user's words, and the text that was sent.
+        The user's words (of a conversation its last message), and the text that was sent.
+    drawing : Drawing or None
+        How the answer was drawn; None for a greedy one.
     """
 
     receipt: Receipt
@@ -64,17 +68,18 @@ class CheckedReceipt:
     opening: Opening
     words: str
     text: str
+    drawing: Drawing | None = None
 
 
-def check_certificate(
-    file: ReceiptFile, publisher: Ed25519PublicKey, commitment: Commitment
+def certified_key(
+    envelope: Envelope, publisher: Ed25519PublicKey, commitment: Commitment
 ) -> tuple[KeyCertificate, Ed25519PublicKey]:
-    """The certificate of a receipt's key, and the key.
+    """A certificate of a server's key, and the key.
 
     Parameters
     ----------
-    file : ReceiptFile
-        What the client has.
+    envelope : Envelope
+        What the publisher signed.
     publisher : Ed25519PublicKey
         The key that the client trusts to speak for the model's publisher.
     commitment : Commitment
@@ -87,7 +92,7 @@ def check_certificate(
     FormatError
         The certificate does not parse.
     """
-    certificate = KeyCertificate.from_bytes(file.certificate.verify(publisher, CERTIFICATE_TYPE))
+    certificate = KeyCertificate.from_bytes(envelope.verify(publisher, CERTIFICATE_TYPE))
     if certificate.commitment != commitment.digest:
         raise VerificationError("the server's key is certified for another model", "certificate")
     return certificate, public_key_of(bytes.fromhex(certificate.key), "certificate")
@@ -114,7 +119,7 @@ def check_receipt(
     FormatError
         A part does not parse.
     """
-    certificate, key = check_certificate(file, publisher, commitment)
+    certificate, key = certified_key(file.certificate, publisher, commitment)
     receipt = Receipt.from_bytes(file.receipt.verify(key, RECEIPT_TYPE))
     return open_receipt(receipt, certificate, file.opening, commitment)
 
@@ -152,11 +157,15 @@ def open_receipt(
     for name, digest in opening.hashes(text).items():
         if digest != stated[name]:
             raise VerificationError(f"the {name} is not the one that was signed", "receipt")
-    frame = commitment.metadata.frames.get(receipt.frame)
-    if frame is None:
-        raise VerificationError(f"the model has no {receipt.frame} template", "receipt")
-    words = frame.words(opening.prompt_ids, commitment.table)
-    return CheckedReceipt(receipt, certificate, opening, words, text)
+    if bool(opening.messages) != (receipt.frame == "messages"):
+        raise VerificationError("the messages do not fit the frame", "receipt")
+    asked = AskedPrompt(receipt.frame, opening.prompt_ids, opening.messages)
+    words = read_prompt(asked, commitment).words
+    drawing = opening.drawing(receipt)
+    told = "" if drawing is None else drawing.server_digest
+    if told != receipt.server_nonce or (drawing is None and opening.server_nonce):
+        raise VerificationError("the server's nonce is not the one that was signed", "receipt")
+    return CheckedReceipt(receipt, certificate, opening, words, text, drawing)
 
 
 def _require_promise(receipt: Receipt, certificate: KeyCertificate, commitment: Commitment) -> None:
@@ -171,6 +180,10 @@ def _require_promise(receipt: Receipt, certificate: KeyCertificate, commitment: 
         raise VerificationError("the receipt names another server than its certificate", "receipt")
     if receipt.prove_by < receipt.time:
         raise VerificationError("the time for a proof ended before it began", "receipt")
+    drawn = receipt.rule == "drawn"
+    nonces = receipt.client_nonce or receipt.server_nonce
+    if drawn != (receipt.temperature > 0) or (nonces and not drawn):
+        raise VerificationError("the receipt contradicts itself", "receipt")
     refused = receipt.kind == "refused"
     if refused != (receipt.finish == "none") or (refused and receipt.stopped is not None):
         raise VerificationError("the receipt contradicts itself", "receipt")
@@ -221,9 +234,10 @@ def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -
     """
     verify(proof, commitment)
     opening = checked.opening
-    if proof.drawing is not None:
-        raise VerificationError("the proof is true, but of an answer that was drawn", "receipt")
-    if proof.prompt != opening.prompt_ids or proof.frame != checked.receipt.frame:
+    if proof.drawing != checked.drawing:
+        raise VerificationError("the proof is true, but of an answer drawn otherwise", "receipt")
+    asked = (proof.prompt, proof.frame, proof.messages)
+    if asked != (opening.prompt_ids, checked.receipt.frame, opening.messages):
         raise VerificationError("the proof is true, but of another prompt", "receipt")
     shared = min(len(proof.answer), len(opening.answer_ids))
     if proof.answer[:shared] != opening.answer_ids[:shared]:
@@ -241,7 +255,7 @@ def require_no_equivocation(receipts: list[CheckedReceipt]) -> None:
     for one, other in combinations(receipts, 2):
         same = all(
             getattr(one.receipt, name) == getattr(other.receipt, name)
-            for name in ("commitment", "frame", "rule")
+            for name in ("commitment", "rule", "temperature", "client_nonce", "server_nonce")
         )
         if not same or one.opening.prompt_ids != other.opening.prompt_ids:
             continue
@@ -299,6 +313,8 @@ def prove_receipt(
         list(checked.opening.prompt_ids),
         list(checked.opening.answer_ids),
         checked.receipt.frame,
+        messages=checked.opening.messages,
+        drawing=checked.drawing,
         context=f"receipt {checked.receipt.ident}",
         memory=memory,
         jobs=jobs,

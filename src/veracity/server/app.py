@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from starlette.applications import Starlette
@@ -17,93 +17,26 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from veracity.errors import RangeError, RequestError
-from veracity.server.desk import Answered, Desk
+from veracity.formats.dsse import sign
+from veracity.server.audits import AuditRoutes
+from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.http import EventStream, Frame, facts_of, read_body, refusal
 from veracity.server.limits import Doors
 from veracity.server.logs import LogRoutes
-from veracity.server.model import EncodedPrompt, ServedModel
-from veracity.server.openai import DONE, KEEP_ALIVE, Ask, error_body, event, parse
+from veracity.server.model import ServedModel
+from veracity.server.nonces import NONCE_TYPE, Nonces
+from veracity.server.openai import DONE, KEEP_ALIVE, error_body, event, parse
 from veracity.server.proofs import ProofRoutes, Proofs
 from veracity.server.replies import Replies
+from veracity.server.request import Job, Limits, Outcome, drawing_for
 from veracity.text.delivery import Delivery
 
-__all__ = ["Limits", "make_app"]
+__all__ = ["make_app"]
 
 
 #: Always the same, whichever value left its range where.
 REFUSED = RequestError("no answer to this prompt can be proved, so none is given", "prompt_refused")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a request may take.
-
-    Attributes
-    ----------
-    body : int
-        Bytes.
-    body_time : float
-        Seconds until all of it has arrived.
-    tokens : int
-        Of an answer whose length the client does not say, and of any.
-    """
-
-    body: int = 1 << 20
-    body_time: float = 10.0
-    tokens: int = 1024
-
-
-@dataclass(frozen=True)
-class Job:
-    """A request that has been let in.
-
-    Attributes
-    ----------
-    owner : str
-        Name of the key that asks.
-    ask : Ask
-        What it wants.
-    prompt : EncodedPrompt
-        What the model reads.
-    most : int
-        Tokens of the answer.
-    replies : Replies
-        The shapes of its reply.
-    """
-
-    owner: str
-    ask: Ask
-    prompt: EncodedPrompt
-    most: int
-    replies: Replies
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """An answer that has ended, or a refusal.
-
-    Attributes
-    ----------
-    ids : tuple of int
-        All tokens that were evaluated.
-    text : str
-        All text that was sent.
-    finish : str
-        ``stop``, ``length``, or ``none`` for a refusal.
-    stopped : str or None
-        ``range`` where a value left its range after some tokens.
-    """
-
-    ids: tuple[int, ...]
-    text: str
-    finish: str
-    stopped: str | None = None
-
-    @property
-    def refused(self) -> bool:
-        """Whether a value left its range before the first token."""
-        return self.finish == "none"
 
 
 Pieces = AsyncGenerator[str | Outcome | None, None]
@@ -120,6 +53,7 @@ class Service:
     desk: Desk | None
     proofs: Proofs | None
     since: int
+    nonces: Nonces = field(default_factory=Nonces)
 
     async def chat(self, request: Request) -> Response:
         """``POST /v1/chat/completions``."""
@@ -159,6 +93,15 @@ class Service:
         own = {"commitment": self.model.commitment_digest}
         return JSONResponse(own if self.desk is None else self.desk.described())
 
+    async def nonce(self, request: Request) -> Response:
+        """``GET /v1/nonce``: the digest of a nonce that the server fixes now, signed."""
+        digest, until = self.nonces.promise(self._identify(request))
+        told: dict[str, Any] = {"server_nonce": digest, "until": until}
+        if self.desk is not None:
+            said = Nonces.payload(digest, until, self.model.commitment_digest)
+            told["signed"] = sign(self.desk.key, NONCE_TYPE, said).to_plain()
+        return JSONResponse(told)
+
     async def health(self, _request: Request) -> Response:
         """``GET /healthz``."""
         return JSONResponse({"status": "ok"})
@@ -190,7 +133,7 @@ class Service:
             "veracity": {
                 "commitment": self.model.commitment_digest,
                 "context": self.model.context,
-                "decoding": "greedy",
+                "decoding": "greedy; drawn where a temperature is given",
                 "chat_frame": self.model.frame_name(chat=True),
                 "receipts": self.desk is not None,
             },
@@ -217,7 +160,9 @@ class Service:
                 created=int(time.time()),
                 usage=ask.usage,
             )
-            job = Job(owner, ask, prompt, most, replies)
+            drawing = drawing_for(ask, owner, self.nonces)
+            sampling = None if drawing is None else self.model.sampling(drawing, prompt.ids)
+            job = Job(owner, ask, prompt, most, replies, drawing, sampling)
             pieces = self._evaluate(job)
             if ask.stream:
                 return await self._streamed(request, pieces, job, stack)
@@ -237,7 +182,9 @@ class Service:
         sent: list[str] = []
         stopped = None
         try:
-            async with aclosing(self.evaluator.answer(job.prompt.ids, job.most)) as tokens:
+            async with aclosing(
+                self.evaluator.answer(job.prompt.ids, job.most, job.sampling)
+            ) as tokens:
                 async for token in tokens:
                     if token is None:
                         yield None
@@ -261,31 +208,19 @@ class Service:
         said = {"commitment": self.model.commitment_digest, "stopped": outcome.stopped}
         if self.desk is None:
             return said
-        answered = Answered(
-            frame=job.prompt.frame,
-            prompt=job.prompt.ids,
-            answer=outcome.ids,
-            text=outcome.text,
-            max_tokens=job.most,
-            stops=job.ask.stops,
-            finish=outcome.finish,
-            stopped=outcome.stopped,
-        )
-        file = await asyncio.to_thread(self.desk.issue, answered, job.owner)
+        file, stored = self.desk.prepare(job.answered(outcome), job.owner)
+        await asyncio.wrap_future(stored)
         where = {} if self.proofs is None else {"proof_url": f"{self.desk.certified.url}/v1/proofs"}
         return {**said, "receipt": file.to_plain(), **where}
-
-    async def _refused(self, outcome: Outcome, job: Job) -> dict[str, Any]:
-        """The one refusal of prompts that leave calibrated ranges, with its receipt."""
-        return {**error_body(REFUSED), "veracity": await self._said(outcome, job)}
 
     async def _whole(self, request: Request, outcome: Outcome, job: Job) -> Response:
         counts = (len(job.prompt.ids), len(outcome.ids))
         facts_of(request)["tokens"] = list(counts)
-        if outcome.refused:
-            facts_of(request)["code"] = REFUSED.code
-            return JSONResponse(await self._refused(outcome, job), status_code=REFUSED.status)
         said = await self._said(outcome, job)
+        if outcome.refused:  # one refusal for all prompts that leave calibrated ranges
+            facts_of(request)["code"] = REFUSED.code
+            refused = {**error_body(REFUSED), "veracity": said}
+            return JSONResponse(refused, status_code=REFUSED.status)
         return JSONResponse(job.replies.whole(outcome.text, outcome.finish, counts, said))
 
     async def _streamed(
@@ -318,6 +253,7 @@ class Service:
                 elif piece:
                     yield event(replies.piece(piece))
                 piece = await anext(pieces)
+            said = await self._said(piece, job)
         except RequestError as error:
             facts["code"] = error.code
             yield event(error_body(error))
@@ -326,9 +262,9 @@ class Service:
         facts["tokens"] = list(counts)
         if piece.refused:
             facts["code"] = REFUSED.code
-            yield event(await self._refused(piece, job))
+            yield event({**error_body(REFUSED), "veracity": said})
             return
-        yield event(replies.last(piece.finish, await self._said(piece, job)))
+        yield event(replies.last(piece.finish, said))
         if replies.usage:
             yield event(replies.count(*counts))
         yield DONE
@@ -356,6 +292,7 @@ def make_app(
     desk: Desk | None = None,
     proofs: Proofs | None = None,
     hosts: frozenset[str] | None = None,
+    auditors: frozenset[str] = frozenset(),
 ) -> Frame:
     """The application.
 
@@ -375,6 +312,8 @@ def make_app(
         Where proofs of receipts are ordered.
     hosts : frozenset of str, optional
         Names under which the server may be called; any where not given.
+    auditors : frozenset of str
+        Names of keys that may audit.
     """
     service = Service(model, evaluator, doors, limits, desk, proofs, int(time.time()))
 
@@ -399,6 +338,7 @@ def make_app(
         Route("/v1/receipts/{ident}", service.receipt),
         Route("/.well-known/veracity.json", service.well_known),
         Route("/v1/commitment", service.commitment),
+        Route("/v1/nonce", service.nonce),
         Route("/v1/responses", service.responses, methods=["GET", "POST"]),
         Route("/healthz", service.health),
     ]
@@ -415,6 +355,14 @@ def make_app(
             Route("/v1/proofs", desk_of_proofs.order, methods=["POST"]),
             Route("/v1/proofs/{ident}", desk_of_proofs.state),
             Route("/v1/proofs/{ident}/file", desk_of_proofs.file),
+        ]
+    if desk is not None and proofs is not None and desk.retention:
+        audits = AuditRoutes(desk, proofs, doors, auditors)
+        routes += [
+            Route("/v1/audit/{place:int}", audits.entry),
+            Route("/v1/audit/{place:int}/proof", audits.order, methods=["POST"]),
+            Route("/v1/audit/{place:int}/proof", audits.state),
+            Route("/v1/audit/{place:int}/proof/file", audits.file),
         ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RequestError: _request_error}
     return Frame(Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), hosts)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from veracity.errors import RangeError, RequestError
+from veracity.graph.sampling import Sampling
 
 __all__ = ["Answers", "Evaluator", "Pace"]
 
@@ -29,8 +30,20 @@ _PASSES, _MARGIN = 64, 2.0
 class Answers(Protocol):
     """What evaluates a model."""
 
-    def answer(self, ids: Sequence[int], most: int) -> Iterator[int]:
-        """The tokens of an answer, one at a time."""
+    def answer(
+        self, ids: Sequence[int], most: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
+        """The tokens of an answer, one at a time.
+
+        Parameters
+        ----------
+        ids : sequence of int
+            The prompt.
+        most : int
+            Tokens of the answer.
+        sampling : Sampling, optional
+            How it is drawn; greedily where not given.
+        """
 
 
 class Pace:
@@ -101,8 +114,19 @@ class Evaluator:
         finally:
             self._admitted -= 1
 
-    async def answer(self, ids: Sequence[int], most: int) -> AsyncGenerator[int | None, None]:
+    async def answer(
+        self, ids: Sequence[int], most: int, sampling: Sampling | None = None
+    ) -> AsyncGenerator[int | None, None]:
         """The tokens of an answer as they come; None after each silence. Close it when done.
+
+        Parameters
+        ----------
+        ids : sequence of int
+            The prompt.
+        most : int
+            Tokens of the answer.
+        sampling : Sampling, optional
+            How it is drawn; greedily where not given.
 
         Raises
         ------
@@ -121,7 +145,7 @@ class Evaluator:
                 loop.call_soon_threadsafe(queue.put_nowait, what)
 
         future = loop.run_in_executor(
-            self._threads, self._evaluate, ids, most, (gone, deadline), tell
+            self._threads, self._evaluate, (ids, most, sampling), (gone, deadline), tell
         )
         try:
             while True:
@@ -142,19 +166,18 @@ class Evaluator:
 
     def _evaluate(
         self,
-        ids: Sequence[int],
-        most: int,
+        asked: tuple[Sequence[int], int, Sampling | None],
         limits: tuple[threading.Event, float],
         tell: _Tell,
     ) -> None:
         """In a thread: compute until done, gone or late."""
-        gone, deadline = limits
+        (ids, most, sampling), (gone, deadline) = asked, limits
         started = time.monotonic()
         fault: Exception | None = None
         begun = False
         try:
             self._require_time(deadline)
-            for token in self._model.answer(ids, most):
+            for token in self._model.answer(ids, most, sampling):
                 if gone.is_set():
                     return
                 if not begun:

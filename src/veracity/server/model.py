@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.engine.api import Integers
-from veracity.errors import RequestError, UsageError
+from veracity.errors import RequestError, UnsupportedModelError, UsageError
+from veracity.formats.drawing import Drawing
 from veracity.formats.program import ProgramFile
 from veracity.formats.secret import Secret
+from veracity.graph.sampling import Sampling, check_scale
 from veracity.lm.generate import tokens
 from veracity.lm.text_decoder import context_of
-from veracity.proving.prove import check_pair, check_prompt, load_secret
+from veracity.proving.drawn import check_drawable
+from veracity.proving.prompts import form_of
+from veracity.proving.prove import check_pair, encode_asked, load_secret
 from veracity.text.chat import Message
 from veracity.work.programs import integer_program, load_program
 
@@ -23,10 +28,21 @@ __all__ = ["EncodedPrompt", "ServedModel"]
 
 @dataclass(frozen=True)
 class EncodedPrompt:
-    """A prompt as the model reads it."""
+    """A prompt as the model reads it.
+
+    Attributes
+    ----------
+    frame : str
+        ``raw``, ``chat`` or ``messages``.
+    ids : tuple of int
+        Token ids.
+    messages : tuple of Message
+        The conversation that it is; empty for other frames.
+    """
 
     frame: str
     ids: tuple[int, ...]
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,8 +126,8 @@ class ServedModel:
         return frozenset(self.secret.commitment.metadata.stop_ids)
 
     def frame_name(self, chat: bool) -> str:
-        """The frame around a prompt; a model without a chat template reads it as it is."""
-        return "chat" if chat and "chat" in self.secret.commitment.metadata.frames else "raw"
+        """The frame around one message; a model without a chat template reads it as it is."""
+        return form_of(self.secret.commitment.metadata, raw=not chat)
 
     def encode(self, messages: Sequence[Message], *, chat: bool) -> EncodedPrompt:
         """A conversation in token ids.
@@ -119,34 +135,48 @@ class ServedModel:
         Raises
         ------
         RequestError
-            No proof is about such a conversation, its text has no one encoding, or it is too long.
+            The model takes no such conversation, its text has no one encoding, or it is too long.
         """
         where = "messages" if chat else "prompt"
-        if len(messages) != 1 or messages[0].role != "user":
-            raise RequestError(
-                "proofs of this model are about one message of the user", "unsupported_value", where
-            )
-        name = self.frame_name(chat)
-        commitment = self.secret.commitment
-        if chat and name == "raw" and commitment.metadata.conversation is not None:
-            raise RequestError(
-                "conversations with this model are not served; use /v1/completions",
-                "unsupported_value",
-                where,
-            )
-        frame = commitment.metadata.frames[name]
-        words = messages[0].content
+        single = len(messages) == 1 and messages[0].role == "user"
         # A text of more bytes than the context can spell is not encoded to be counted.
-        if len(words.encode("utf-8")) > self.context * max(map(len, commitment.table.pieces)):
+        spelled = sum(len(m.content.encode("utf-8")) for m in messages)
+        if spelled > self.context * self._longest:
             raise self._too_long(f"more than {self.context}", where)
         try:
-            ids = [*frame.before, *self.program.encode(words), *frame.after]
-            check_prompt(words, ids, frame, commitment.table)
+            name, said, ids = encode_asked(
+                self.program,
+                self.secret.commitment,
+                messages[0].content if single else None,
+                None if single else messages,
+                raw=not chat,
+            )
         except UsageError as error:
             raise RequestError(str(error), "prompt_not_provable", where) from None
-        if len(ids) > self.context:
+        if not 1 <= len(ids) <= self.context:
             raise self._too_long(str(len(ids)), where)
-        return EncodedPrompt(name, tuple(ids))
+        return EncodedPrompt(name, tuple(ids), said)
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.secret.commitment.table.pieces))
+
+    def sampling(self, drawing: Drawing, ids: Sequence[int]) -> Sampling:
+        """Seed and temperature of a draw.
+
+        Raises
+        ------
+        RequestError
+            The model's answers cannot be drawn, or not at this temperature.
+        """
+        program = self.secret.commitment.program
+        sampling = drawing.sampling(self.commitment_digest, ids)
+        try:
+            check_drawable(program)
+            check_scale(sampling, program.exponents.get(program.ops[-1].name, -1))
+        except (UsageError, UnsupportedModelError) as error:
+            raise RequestError(str(error), "unsupported_value", "temperature") from None
+        return sampling
 
     def _too_long(self, count: str, where: str) -> RequestError:
         return RequestError(
@@ -155,8 +185,19 @@ class ServedModel:
             where,
         )
 
-    def answer(self, ids: Sequence[int], most: int) -> Iterator[int]:
-        """The greedy answer, a token each time one is asked for; ends where the model ends it.
+    def answer(
+        self, ids: Sequence[int], most: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
+        """The answer, a token each time one is asked for; ends where the model ends it.
+
+        Parameters
+        ----------
+        ids : sequence of int
+            The prompt.
+        most : int
+            Tokens of the answer.
+        sampling : Sampling, optional
+            How it is drawn; greedily where not given.
 
         Raises
         ------
@@ -170,4 +211,5 @@ class ServedModel:
             most,
             self.stop_ids,
             self.integers,
+            sampling,
         )

@@ -7,12 +7,14 @@ name: nobody is given another answer than the one that was asked for. ``null`` i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from veracity.errors import RequestError, UsageError
-from veracity.text.chat import Message, check_messages
+from veracity.formats.drawing import read_nonce, read_temperature
+from veracity.text.chat import ROLES, Message, check_messages
 
 __all__ = ["DONE", "KEEP_ALIVE", "Ask", "error_body", "event", "parse", "usage"]
 
@@ -22,6 +24,7 @@ KEEP_ALIVE = b": \n\n"
 MAX_STOPS = 4
 MAX_STOP_CHARACTERS = 256
 MAX_TOKENS = 1 << 20
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def _one_of(*values: object) -> Callable[[object], bool]:
@@ -46,10 +49,8 @@ _NEUTRAL: Mapping[str, Callable[[object], bool]] = {
     "presence_penalty": _one_of(0),
     "prompt_cache_key": _of(str),
     "safety_identifier": _of(str),
-    "seed": _of(int),
     "service_tier": _of(str),
     "store": _of(bool),
-    "temperature": _one_of(0),
     "top_p": _one_of(1),
     "user": _of(str),
 }
@@ -75,7 +76,6 @@ _NEUTRAL_TEXT = {
 _WHY = {
     "logprobs": "probabilities of tokens are secret",
     "top_logprobs": "probabilities of tokens are secret",
-    "temperature": "decoding is greedy; only 0 is supported",
 }
 
 
@@ -97,6 +97,14 @@ class Ask:
         Texts that end the answer and are not sent.
     stream, usage : bool
         Send the answer as it comes; count tokens at the end of the stream.
+    temperature : int
+        In thousandths; 0 for the most likely tokens.
+    nonce : bytes
+        What the client gives to the seed of a draw.
+    server_nonce : str
+        Digest of the server's nonce that it was promised; empty where none.
+    auditable : bool
+        Whether auditors may read prompt and answer.
     """
 
     chat: bool
@@ -106,6 +114,10 @@ class Ask:
     stops: tuple[str, ...]
     stream: bool
     usage: bool
+    temperature: int = 0
+    nonce: bytes = b""
+    server_nonce: str = ""
+    auditable: bool = False
 
 
 def parse(body: bytes, *, chat: bool) -> Ask:
@@ -127,6 +139,10 @@ def parse(body: bytes, *, chat: bool) -> Ask:
     if stream is not None and not isinstance(stream, bool):
         _refuse("true or false", "stream")
     counted = _stream_options(given.pop("stream_options", None), bool(stream))
+    temperature = _temperature(given.pop("temperature", None))
+    nonce, server_nonce, auditable = _own(
+        given.pop("veracity", None), given.pop("seed", None), temperature
+    )
     for name, value in given.items():
         accepts = (_NEUTRAL_CHAT if chat else _NEUTRAL_TEXT).get(name)
         if accepts is None:
@@ -134,7 +150,10 @@ def parse(body: bytes, *, chat: bool) -> Ask:
         if value is not None and not accepts(value):
             why = _WHY.get(name, "only its neutral value is supported")
             _refuse(f"{name}: {why}", name, "unsupported_value")
-    return Ask(chat, model, messages, most, stops, bool(stream), counted)
+    return Ask(
+        *(chat, model, messages, most, stops, bool(stream), counted),
+        *(temperature, nonce, server_nonce, auditable),
+    )
 
 
 def _refuse(message: str, param: str | None, code: str = "invalid_value") -> NoReturn:
@@ -171,8 +190,9 @@ def _messages(value: object) -> tuple[Message, ...]:
         where = f"messages[{index}]"
         if not isinstance(one, dict):
             _refuse("a message is an object", where)
-        role = {"developer": "system"}.get(one.get("role"), one.get("role"))  # type: ignore[arg-type]
-        if role not in ("system", "user", "assistant"):
+        role = one.get("role")
+        role = "system" if role == "developer" else role
+        if role not in ROLES:
             _refuse("the role is system, developer, user or assistant", f"{where}.role")
         extra = {n for n, v in one.items() if v not in (None, [])} - {"role", "content", "name"}
         if extra:
@@ -233,6 +253,45 @@ def _stops(value: object) -> tuple[str, ...]:
         if not isinstance(stop, str) or not 1 <= len(stop) <= MAX_STOP_CHARACTERS:
             _refuse(f"strings of 1 .. {MAX_STOP_CHARACTERS} characters", "stop")
     return tuple(stops)
+
+
+def _temperature(value: object) -> int:
+    if value is None or (value == 0 and not isinstance(value, bool)):
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse("temperature is a number", "temperature")
+    try:
+        return read_temperature(value)
+    except UsageError as error:
+        _refuse(str(error), "temperature", "unsupported_value")
+
+
+def _own(value: object, seed: object, temperature: int) -> tuple[bytes, str, bool]:
+    """Client's nonce, digest of the server's, consent to audits."""
+    if seed is not None and (type(seed) is not int or not -(1 << 63) <= seed < 1 << 63):
+        _refuse("the seed is a whole number of 64 bits", "seed")
+    given = {} if value is None else value
+    if not isinstance(given, dict) or given.keys() - {"nonce", "server_nonce", "auditable"}:
+        _refuse("an object with 'nonce', 'server_nonce', 'auditable' or none of them", "veracity")
+    nonce, server = given.get("nonce"), given.get("server_nonce")
+    auditable = given.get("auditable", False)
+    if not isinstance(auditable, bool):
+        _refuse("auditable: true or false", "veracity")
+    if not temperature:
+        if nonce is not None or server is not None:
+            _refuse("nonces are for answers that are drawn; give a temperature, too", "veracity")
+        return b"", "", auditable
+    if server is not None and (not isinstance(server, str) or not _DIGEST.fullmatch(server)):
+        _refuse("server_nonce: the digest that /v1/nonce gave", "veracity")
+    if nonce is None:
+        own = b"" if seed is None else seed.to_bytes(8, "little", signed=True)
+        return own, server or "", auditable
+    if seed is not None:
+        _refuse("give a seed or a nonce, not both", "seed")
+    try:
+        return read_nonce(nonce if isinstance(nonce, str) else ""), server or "", auditable
+    except UsageError as error:
+        _refuse(str(error), "veracity")
 
 
 def _stream_options(value: object, stream: bool) -> bool:

@@ -51,7 +51,8 @@ OTHER = {
     "tools": [{"type": "function"}],
     "tool_choice": "auto",
     "response_format": {"type": "json_object"},
-    "temperature": 0.7,
+    "temperature": 5,
+    "veracity": {"nonce": "ab"},
     "stream": 1,
     "stop": ["a"] * 5,
     "max_tokens": 0,
@@ -99,6 +100,13 @@ def test_everything_that_is_understood() -> None:
         Message("system", "s"),
         Message("user", "ab"),
     )
+
+
+@pytest.mark.parametrize("role", [[], {}, None, 5, "tool"])
+def test_a_role_is_one_of_four_words(role: Any) -> None:
+    with pytest.raises(RequestError) as refused:
+        ask({**CHAT, "messages": [{"role": role, "content": "a"}]})
+    assert refused.value.param == "messages[0].role"
 
 
 def test_limits_that_contradict_each_other() -> None:

@@ -29,17 +29,18 @@ from veracity.formats.receipt import (
     ReceiptFile,
     json_of,
 )
+from veracity.text.chat import Message
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 RECEIPT = Receipt(
-    "0" * 32, "answer", "1" * 64, "2" * 64, "3" * 64, "raw", "greedy", 5, ("a", "é"),
-    "4" * 64, "5" * 64, "6" * 64, "stop", None, 10, 20, 0, "http://x",
+    "0" * 32, "answer", "1" * 64, "2" * 64, "3" * 64, "messages", "drawn", 900, "ab",
+    "c" * 64, 5, ("a", "é"), "4" * 64, "5" * 64, "6" * 64, "stop", None, 10, 20, 0, True, "http://x",
 )  # fmt: skip
 CERTIFICATE = KeyCertificate("7" * 64, "1" * 64, "http://x", 0, 30)
 FILE = ReceiptFile(
     sign(KEY, RECEIPT_TYPE, RECEIPT.to_bytes()),
     sign(KEY, CERTIFICATE_TYPE, CERTIFICATE.to_bytes()),
-    Opening((1, 2), (3,), "0" * 32, "1" * 32, "2" * 32),
+    Opening((1, 2), (3,), "0" * 32, "1" * 32, "2" * 32, (Message("user", "hé"),), "3" * 64),
 )
 
 
@@ -73,7 +74,7 @@ def test_hostile_payloads(data: bytes) -> None:
         assert read is None or read.to_bytes() == data
 
 
-@given(changed(asdict(RECEIPT) | {"stops": ["a"], "version": 1}))
+@given(changed(asdict(RECEIPT) | {"stops": ["a"], "version": 2}))
 @fuzz
 def test_hostile_fields(value: Any) -> None:
     data = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
