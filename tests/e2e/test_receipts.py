@@ -370,10 +370,9 @@ def test_the_log_holds_every_receipt_and_only_grows(
 
 def rewritten(office: Office, desk: Desk, growth: LogProof) -> None:
     """A server that drops a receipt from its log signs heads that contradict each other."""
-    file = office.file
     new = check_head(
         growth.head,
-        dataclasses.replace(file, certificate=desk.certificate),
+        desk.certificate,
         office.publisher,
         office.commitment,
     )

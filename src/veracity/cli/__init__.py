@@ -33,6 +33,7 @@ COMMANDS = {
     "sign": "sign.sign",
     "receipt": "receipt.receipt",
     "log": "log.log",
+    "audit": "audit.audit",
     "bench": "bench.bench",
     "private": "private.private",
     "completion": "completion.completion",
