@@ -128,6 +128,15 @@ def test_a_promise_is_kept_by_a_proof(office: Office, house: House) -> None:
         *("--proof", proof, "--json"),
     )
     assert json.loads(kept.output)["verdict"].endswith("the promise is kept")
+    both = ["verify", proof, "--commitment", house.commitment, "--receipt", receipt, "-q"]
+    assert done(*both, *base).output.startswith("ACCEPTED")
+    assert command(*both).exit_code == 2
+    wrong = (*office.answered.answer[:-1], 5)
+    text = office.commitment.table.show_answer(wrong, ()).text
+    lie = office.folder / "lie.json"
+    lie.write_bytes(office.signed("liar", answer=wrong, text=text).to_bytes())
+    told = command("verify", proof, *both[2:4], "--receipt", lie, "-q", *base)
+    assert (told.exit_code, "FRAUD" in told.output) == (1, True)
     assert Proof.load(proof).context.startswith("receipt ")
 
 
