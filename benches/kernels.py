@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from veracity.engine import load_engine
+from veracity.engine.api import FractionBlock
 
 
 def best(work: Callable[[], object]) -> float:
@@ -33,10 +34,6 @@ def main() -> None:
 
     count = 1 << 18
     a, b = engine.random(count), engine.random(count)
-    p, d = engine.random(count // 2), engine.random(count // 2)
-    half = count // 4
-    halves = ((p[:half], d[:half]), (p[half:], d[half:]))
-    one, weights = engine.from_ints([1]), engine.random(half // 2)
     print(f"{engine.threads} threads\n{'operation':<40}{'ns per element':>16}")
 
     def row(title: str, elements: int, work: Callable[[], object]) -> None:
@@ -46,8 +43,8 @@ def main() -> None:
     row("sumcheck round, a * b", count, lambda: engine.product_round(a, b, count))
     row("fold", count, lambda: engine.fold(a, count, 12345))
     row("eq table", count, lambda: engine.eq(engine.to_ints(a[:18]), count))
-    row("LogUp level", count // 2, lambda: engine.logup_level(p, d, count // 2))
-    row("LogUp round", half, lambda: engine.logup_round(*halves, half, one, weights, 12345))
+    block = FractionBlock((64, count // 64), None, a)
+    row("LogUp levels", count, lambda: engine.fraction_tree([block]))
 
     vector = engine.random(2048)
     for dtype in (np.int8, np.int16):

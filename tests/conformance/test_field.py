@@ -159,21 +159,21 @@ def test_wide_bytes(engine, reference, rng, n):
                 e.from_wide_bytes(bytes(length))
 
 
-def test_bad_shapes(engine):
-    a, b = engine.from_ints([1, 2]), engine.from_ints([1, 2, 3])
-    for op in (engine.add, engine.sub, engine.mul, engine.dot):
+def test_bad_shapes(each):
+    a, b = each.from_ints([1, 2]), each.from_ints([1, 2, 3])
+    for op in (each.add, each.sub, each.mul, each.dot):
         with pytest.raises(ValueError):
             op(a, b)
     with pytest.raises(ValueError):
-        engine.lincomb([a], [1, 2])
+        each.lincomb([a], [1, 2])
     with pytest.raises(ValueError):
-        engine.eq([1, 2], 5)
+        each.eq([1, 2], 5)
     with pytest.raises(ValueError):
-        engine.eq([1, 2], -1)
+        each.eq([1, 2], -1)
     for index in ([2], [-1]):
         with pytest.raises(ValueError):
-            engine.gather(a, np.array(index))
+            each.gather(a, np.array(index))
     with pytest.raises(ValueError):
-        engine.from_small(np.zeros(3))
+        each.from_small(np.zeros(3))
     with pytest.raises(ValueError):
-        engine.from_small(np.zeros((4, 4), dtype=np.int16)[:, ::2])
+        each.from_small(np.zeros((4, 4), dtype=np.int16)[:, ::2])

@@ -98,24 +98,24 @@ def test_logup_denominators(engine, reference, scalars, small, dtype, images, ro
     assert run(engine) == run(reference)
 
 
-def test_bad_shapes(engine):
-    a = engine.from_ints(range(6))
-    three = engine.from_ints([1, 2, 3])
+def test_bad_shapes(each):
+    a = each.from_ints(range(6))
+    three = each.from_ints([1, 2, 3])
     for n in (-1, 0, 4, 5, 7):
         with pytest.raises(ValueError):
-            engine.fold(a, n, 3)
+            each.fold(a, n, 3)
         with pytest.raises(ValueError):
-            engine.product_round(a, a, n)
+            each.product_round(a, a, n)
     with pytest.raises(ValueError):
-        engine.product_round(a, a[:4], 2)
+        each.product_round(a, a[:4], 2)
     m = np.zeros((2, 3, 4), dtype=np.int16)
     with pytest.raises(ValueError):
-        engine.contract(m, a)
+        each.contract(m, a)
     with pytest.raises(ValueError):
-        engine.contract(m.astype(np.float64), three)
+        each.contract(m.astype(np.float64), three)
     with pytest.raises(ValueError):
-        engine.contract(m.swapaxes(0, 2), three)
+        each.contract(m.swapaxes(0, 2), three)
     with pytest.raises(ValueError):
-        engine.logup_denominators(Leaves(m[0], m[0, :2], three, 1))
+        each.logup_denominators(Leaves(m[0], m[0, :2], three, 1))
     with pytest.raises(ValueError):
-        engine.logup_denominators(Leaves(m[0], None, a, 1))
+        each.logup_denominators(Leaves(m[0], None, a, 1))

@@ -43,7 +43,9 @@ def make_entries(kind, dims, scalars, small):
 
 def descent(engine, blocks, scripted):
     """Everything that a tree says under given challenges."""
-    tree = engine.fraction_tree([FractionBlock(dims, p(engine), d(engine)) for dims, p, d in blocks])
+    tree = engine.fraction_tree(
+        [FractionBlock(dims, p(engine), d(engine)) for dims, p, d in blocks]
+    )
     said = [tree.root()]
     challenges = iter(scripted)
     point: list[int] = []

@@ -21,11 +21,16 @@ from tests.fuzz.test_files import (
 )
 from tests.unit.test_formats import COMMITMENT, SECRET
 from veracity.errors import FormatError
+from veracity.formats.data import RowOpening
+from veracity.formats.exclusion import ExclusionProof
 
+ROW = RowOpening(bytes(32), 1, (7, 8, 0, 1, 0), bytes(64))
+EXCLUSION = ExclusionProof(b"in", (bytes(32), b"d" * 32), (b"one", b"two"))
 HONEST: dict[str, Any] = {
     type(one).__name__: one
     for one in (
         PROOF, TENSORS, ACCURACY, SEAL, SEAL_KEY, DATA, DATA_SECRET, TRAINED, COMMITMENT, SECRET,
+        ROW, EXCLUSION,
     )
 }  # fmt: skip
 SEALED = ("SealKey", "DataSecret", "Secret")

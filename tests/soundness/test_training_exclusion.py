@@ -134,8 +134,8 @@ def one_left_out(patch: Patch) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(ENGINE, name)
 
-        def eq(self, point: Any, n: int) -> Any:
-            table = ENGINE.to_ints(ENGINE.eq(point, n))
+        def eq_halved(self, point: Any, n: int) -> Any:
+            table = ENGINE.to_ints(ENGINE.eq_halved(point, n))
             return ENGINE.from_ints([*table[:PRESENT], 0, *table[PRESENT + 1 :]])
 
     honest = exclusion._claim
@@ -144,14 +144,14 @@ def one_left_out(patch: Patch) -> None:
 
 def padded(patch: Patch) -> None:
     """What a prover does who leaves it out: its leaf is a one."""
-    honest = exclusion.Run
+    honest = exclusion.FractionBlock
 
-    def run(offset: int, dims: tuple[int, ...], p: Any, d: Any) -> Any:
+    def block(dims: tuple[int, ...], p: Any, d: Any) -> Any:
         values = ENGINE.to_ints(d)
         values[PRESENT] = 0
-        return honest(offset, dims, p, ENGINE.from_ints(values))
+        return honest(dims, p, ENGINE.from_ints(values))
 
-    patch.setattr(exclusion, "Run", run)
+    patch.setattr(exclusion, "FractionBlock", block)
 
 
 def made_up(patch: Patch) -> None:

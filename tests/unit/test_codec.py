@@ -68,6 +68,37 @@ def test_bytes_behind_compressed_data_are_rejected() -> None:
         ByteReader(writer.getvalue(), "file").deflated("field", 100)
 
 
+def compressed(size: int, packed: bytes) -> ByteReader:
+    writer = ByteWriter()
+    writer.u32(size)
+    writer.blob(packed)
+    return ByteReader(writer.getvalue(), "file")
+
+
+@pytest.mark.parametrize(
+    ("size", "packed"),
+    [
+        (2, zlib.compress(b"abc")),
+        (4, zlib.compress(b"abc")),
+        (3, zlib.compress(b"abc")[:-1]),
+        (3, b"abc"),
+        (0, b""),
+    ],
+    ids=["longer than it says", "shorter than it says", "cut off", "not compressed", "nothing"],
+)
+def test_compressed_data_are_whole_and_as_long_as_they_say(size: int, packed: bytes) -> None:
+    with pytest.raises(FormatError, match="compressed data"):
+        compressed(size, packed).deflated("field", 100)
+
+
+def test_compressed_data_have_limits_before_and_after() -> None:
+    with pytest.raises(FormatError, match="101 is over the limit of 100"):
+        compressed(101, zlib.compress(bytes(101))).deflated("field", 100)
+    stored = zlib.compress(bytes(range(100)), 0) + bytes(1100)
+    with pytest.raises(FormatError, match="over the limit of 1124"):
+        compressed(100, stored).deflated("field", 100)
+
+
 @given(st.binary(max_size=200))
 def test_garbage_gives_typed_errors_only(data: bytes) -> None:
     reader = ByteReader(data, "file")

@@ -203,7 +203,9 @@ def test_temperatures(given: float | str, found: int) -> None:
     assert read_temperature(given) == found
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "4.001", "0.0005", "nan", "inf", "warm", "", "1e99"])
+@pytest.mark.parametrize(
+    "given", ["0", "-1", "4.001", "0.0005", "1.0005", "nan", "inf", "warm", "", "1e99"]
+)
 def test_no_temperatures(given: str) -> None:
     with pytest.raises(UsageError, match="temperature"):
         read_temperature(given)

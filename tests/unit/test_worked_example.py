@@ -84,14 +84,17 @@ def tree() -> Mapping[str, Values]:
     w, alpha = execute(), SCRIPT[0]
     p = [0] * 8
     q = [1] * 8
-    p[PLACE.offsets[0] : PLACE.offsets[0] + 4] = (-w.multiplicities).tolist()
-    q[PLACE.offsets[0] : PLACE.offsets[0] + 4] = [alpha - j for j in range(4)]
+    order = [0, 2, 1, 3]  # the axis is halved: entries 0 and 1 are the even leaves
+    p[PLACE.offsets[0] : PLACE.offsets[0] + 4] = (-w.multiplicities[order]).tolist()
+    q[PLACE.offsets[0] : PLACE.offsets[0] + 4] = [alpha - j for j in order]
     p[PLACE.offsets[1] : PLACE.offsets[1] + 2] = [1, 1]
     q[PLACE.offsets[1] : PLACE.offsets[1] + 2] = [alpha - r for r in w.remainders.tolist()]
     levels = [(p, q)]
     while len(p) > 1:
-        a, d = ENGINE.logup_level(ENGINE.from_ints(p), ENGINE.from_ints([v - 1 for v in q]), len(p))
-        p, q = ENGINE.to_ints(a), [v + 1 for v in ENGINE.to_ints(d)]
+        even, odd = list(zip(p, q, strict=True))[::2], list(zip(p, q, strict=True))[1::2]
+        pairs = list(zip(even, odd, strict=True))
+        p = [p0 * q1 + p1 * q0 for (p0, q0), (p1, q1) in pairs]
+        q = [q0 * q1 for (_, q0), (_, q1) in pairs]
         levels.append((p, q))
     out: dict[str, Values] = {r"leaves $\varphi$": levels[0][0], r"leaves $\psi$": levels[0][1]}
     for depth in (1, 2):
@@ -139,9 +142,9 @@ def lookup_claims(sent: Mapping[str, Values]) -> Mapping[str, Values]:
 def remaining() -> Mapping[str, Values]:
     w = execute()
     bound = ENGINE.contract(WEIGHTS[None, :, :], ENGINE.eq([3], 2))
-    table = sum(v * (4 - j) for j, v in enumerate(ENGINE.to_ints(ENGINE.eq([3, 2], 4))))
+    table = sum(v * (4 - j) for j, v in enumerate(ENGINE.to_ints(ENGINE.eq_halved([3, 2], 4))))
     return {
-        r"$\tilde\mu(3, 2)$": [extension(w.multiplicities, [3, 2])],
+        r"$\tilde\mu(2, 3)$": [extension(w.multiplicities, [2, 3])],
         r"table's part of $\tilde\psi$": [2 * table],
         r"$\tilde R(3)$": [extension(w.remainders, [3])],
         r"$\widetilde{W x}(3)$": [extension(WEIGHTS @ INPUT, [3])],

@@ -34,8 +34,9 @@ PREFIXES = ("check", "finish", "require", "validate", "verify")
 #: Lists of what is still to be shown, and of what is hashed.
 OBLIGATIONS = {"claims", "equations", "lookups", "products", "states", "zeros"}
 HASHED = {"parts"}
-#: Reading functions, and the number of arguments before the limit.
-READERS = {"u32": 1, "blob": 1, "deflated": 1}
+#: Reading functions, and the number of arguments before the limit. A blob is not among them: it
+#: is never longer than the file that holds it, so that without its limit no more is read.
+READERS = {"u32": 1, "deflated": 1}
 UNLIMITED = "(1 << 32) - 1"
 _LONGEST = 150
 

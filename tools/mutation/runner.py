@@ -93,8 +93,8 @@ class Job:
     def order(self, mutant: Mutant, log: Iterable[Outcome]) -> tuple[list[str], bool]:
         """The tests that call a mutant's function, and whether that is all of them.
 
-        Files that killed a neighbour come first, then those that take least; within a file, the
-        quickest tests.
+        Files that killed a neighbour come first, then those with the test that calls fewest
+        functions, as it is about them; within a file, the quickest tests.
         """
         name = f"{mutant.module}.{mutant.function}"
         near = [o.by for o in log if o.dies and o.key.startswith(f"{mutant.module}.")]
@@ -104,7 +104,8 @@ class Job:
             if name in one.functions:
                 files.setdefault(one.test.partition("::")[0], []).append(one)
         ranked = sorted(
-            files.items(), key=lambda f: (f[0] not in killers, sum(r.seconds for r in f[1]), f[0])
+            files.items(),
+            key=lambda f: (f[0] not in killers, min(len(r.functions) for r in f[1]), f[0]),
         )
         chosen: list[str] = []
         spent = 0.0

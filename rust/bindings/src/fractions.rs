@@ -82,12 +82,27 @@ fn logup_denominators<'py>(py: Python<'py>, leaves: LeavesIn<'py>) -> PyResult<V
         match images {
             None => Ok(py.detach(|| {
                 let images = None::<&[i8]>;
-                collect(&Leaves { values, images, constants, beta })
+                collect(&Leaves {
+                    values,
+                    images,
+                    constants,
+                    beta,
+                })
             })),
             Some(images) => with_small!(images, |y| {
-                require(values.len() == y.len(), "values and images must have one shape")?;
+                require(
+                    values.len() == y.len(),
+                    "values and images must have one shape",
+                )?;
                 let images = Some(y);
-                Ok(py.detach(|| collect(&Leaves { values, images, constants, beta })))
+                Ok(py.detach(|| {
+                    collect(&Leaves {
+                        values,
+                        images,
+                        constants,
+                        beta,
+                    })
+                }))
             }),
         }
     })?;

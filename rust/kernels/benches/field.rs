@@ -6,7 +6,7 @@ use std::hint::black_box;
 use veracity_kernels::buffers::recycle;
 use veracity_kernels::contract::contract;
 use veracity_kernels::field::{Fp, Fq};
-use veracity_kernels::logup::{self, Halves, Leaves};
+use veracity_kernels::fractions::{Block, Entries, Integers, Leaves, SmallArray, Tree, collect};
 use veracity_kernels::rows::Source;
 use veracity_kernels::small::Tensor;
 use veracity_kernels::{sumcheck, vector};
@@ -123,9 +123,8 @@ fn field(a: &[Fq]) {
     time("scalar square root", "-", 1, || black_box(square).sqrt());
 }
 
-fn fractions(a: &[Fq], b: &[Fq], r: Fq) {
+fn fractions(a: &[Fq], _b: &[Fq], r: Fq) {
     let n = a.len();
-    let (half, quarter) = (n / 2, n / 4);
     let values: Vec<i16> = (0..n).map(|i| (i * 40503) as i16).collect();
     let leaves = |images| Leaves {
         values: &values[..],
@@ -136,88 +135,33 @@ fn fractions(a: &[Fq], b: &[Fq], r: Fq) {
     let (plain, pairs) = (leaves(None), leaves(Some(&values[..])));
     for (name, source) in [("int16", &plain), ("int16 pairs", &pairs)] {
         time(&format!("logup leaves, {name}, per leaf"), "-", n, || {
-            recycle(logup::collect(source))
+            recycle(collect(source))
         });
     }
-    time("logup_level, leaves, per input", "-", n, || {
-        recycle2(logup::level(None, &plain, n))
-    });
-    time("logup_level, per input", "-", n, || {
-        recycle2(logup::level(Some(&b), &a, n))
-    });
-    time("logup_split_fold, leaves, per input", "-", n, || {
-        recycle2(logup::split_fold(&plain, n, r))
-    });
-    let whole = |source| Halves::Whole { source, n };
-    time("logup first round, per fraction", "-", n, || {
-        logup::round(whole(&a), whole(&b), &a[..1], &b[..quarter], r)
-    });
-    let split = |x| halves(x, half);
-    time("logup_round, per fraction", "-", n, || {
-        logup::round(split(a), split(b), &a[..1], &b[..quarter], r)
-    });
-    let (rows, width) = (128, half / 128);
-    let ends = [&a[..width], &a[width..2 * width]];
-    let d = halves(b, width);
-    time("logup_round, equal rows, per fraction", "-", n, || {
-        logup::round_separable(ends, d, &a[..rows], &b[..width / 2], r)
-    });
-    time(
-        "whole fractional sum, numerators 1, per leaf",
-        "53",
-        n,
-        || {
-            let mut levels: Vec<(Vec<Fq>, Vec<Fq>)> = vec![logup::level(None, &plain, n)];
-            let mut m = half;
-            while m > 1 {
-                let (p, d) = levels.last().expect("not empty");
-                levels.push(logup::level(Some(&&p[..]), &&d[..], m));
-                m /= 2;
-            }
-            let ones = vec![Fq::ONE; n];
-            whole_layer(&&ones[..], &plain, n, (a, r));
-            for (p, d) in levels {
-                if p.len() >= 4 {
-                    whole_layer(&&p[..], &&d[..], p.len(), (a, r));
-                }
-            }
-        },
-    );
-}
-
-/// Both halves of `x`, with rows of `n`.
-fn halves(x: &[Fq], n: usize) -> Halves<'_> {
-    let (even, odd) = x.split_at(x.len() / 2);
-    Halves::Split { even, odd, n }
-}
-
-/// All rounds of one layer.
-fn whole_layer(p: &dyn Source, d: &dyn Source, n: usize, (a, r): (&[Fq], Fq)) {
-    let mut m = n / 2;
-    let mut weights = vector::eq(&a[..m.ilog2() as usize - 1], m / 2);
-    let whole = |source| Halves::Whole { source, n };
-    black_box(logup::round(whole(p), whole(d), &a[..1], &weights, r));
-    let ((mut p0, mut p1), (mut d0, mut d1)) =
-        (logup::split_fold(p, n, r), logup::split_fold(d, n, r));
-    m /= 2;
-    while m > 1 {
-        weights.truncate(m / 2);
-        let p = Halves::Split {
-            even: &p0,
-            odd: &p1,
-            n: m,
+    let tree = || {
+        let q = Integers {
+            values: SmallArray::I16(values.clone()),
+            images: None,
+            constants: a[..1].to_vec(),
+            beta: r,
         };
-        let d = Halves::Split {
-            even: &d0,
-            odd: &d1,
-            n: m,
-        };
-        black_box(logup::round(p, d, &a[..1], &weights, r));
-        for x in [&mut p0, &mut d0, &mut p1, &mut d1] {
-            recycle(std::mem::replace(x, sumcheck::fold(x, m, r)));
+        let (p, q) = (Entries::Ones(n), Entries::Integers(q));
+        let dims = vec![64, n / 64];
+        Tree::new(vec![Block { dims, p, q }]).expect("one block")
+    };
+    time("levels of a tree, numerators 1, per leaf", "-", n, tree);
+    let name = "whole fractional sum, numerators 1, per leaf";
+    time(name, "53", n, || {
+        let mut tree = tree();
+        for variables in 0..tree.variables() {
+            tree.descend(r).expect("a layer");
+            for j in 0..variables {
+                black_box(tree.round(&a[j..variables])).expect("a round");
+                tree.bind(r).expect("a variable");
+            }
+            black_box(tree.ends()).expect("the end");
         }
-        m /= 2;
-    }
+    });
 }
 
 fn contractions(a: &[Fq]) {

@@ -12,12 +12,12 @@ pub mod curve_encoding;
 pub mod curve_glv;
 pub mod curve_scale;
 pub mod field;
+pub mod fractions;
 pub mod fss;
 pub mod hash_to_curve;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 pub mod integers;
-pub mod fractions;
 pub mod msm;
 pub mod msm_buckets;
 mod parallel;

@@ -76,7 +76,10 @@ fn outer_short(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
     }
     let mut out = take(a.len() * b.len());
     for_parts(&mut out, CHUNK, |start, part| {
-        let (mut left, mut right) = (Vec::with_capacity(part.len()), Vec::with_capacity(part.len()));
+        let (mut left, mut right) = (
+            Vec::with_capacity(part.len()),
+            Vec::with_capacity(part.len()),
+        );
         for (row, columns) in row_parts(start..start + part.len(), b.len()) {
             left.extend(std::iter::repeat_n(a[row], columns.len()));
             right.extend_from_slice(&b[columns]);

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from veracity.codec import canonical_json, parse_json, read_file
@@ -133,7 +133,7 @@ class Receipt:
 
     def to_bytes(self) -> bytes:
         """The payload that is signed."""
-        return canonical_json({**asdict(self), "stops": list(self.stops), "version": VERSION})
+        return canonical_json({**vars(self), "stops": list(self.stops), "version": VERSION})
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "receipt") -> Receipt:
@@ -203,7 +203,7 @@ class KeyCertificate:
 
     def to_bytes(self) -> bytes:
         """The payload that is signed."""
-        return canonical_json({**asdict(self), "version": CERTIFICATE_VERSION})
+        return canonical_json({**vars(self), "version": CERTIFICATE_VERSION})
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "certificate") -> KeyCertificate:
@@ -291,7 +291,7 @@ class Opening:
     def to_plain(self) -> dict[str, Any]:
         """Plain data for JSON."""
         ids = {"prompt_ids": list(self.prompt_ids), "answer_ids": list(self.answer_ids)}
-        return {**asdict(self), **ids, "messages": [m.to_plain() for m in self.messages]}
+        return {**vars(self), **ids, "messages": [m.to_plain() for m in self.messages]}
 
     @classmethod
     def from_plain(cls, value: object, where: str) -> Opening:

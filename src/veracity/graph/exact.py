@@ -8,6 +8,7 @@ into halves of its bits until it holds.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,12 @@ from veracity.engine import load_engine
 from veracity.engine.api import Integers
 from veracity.errors import UsageError
 
-__all__ = ["linear", "matmul", "rhu"]
+__all__ = ["EXACT", "linear", "matmul", "multiply", "rhu", "transformed"]
 
-_EXACT = 1 << 53
+#: Below this, float64 holds every integer.
+EXACT = 1 << 53
+#: Products of fewer multiplications are computed by one thread; OpenBLAS uses one for so few.
+MODERATE, SMALL = 1 << 26, 1 << 18
 
 
 def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
@@ -26,7 +30,7 @@ def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
     return x if shift == 0 else (x + (1 << (shift - 1))) >> shift
 
 
-def _magnitude(x: NDArray[np.integer]) -> int:
+def _magnitude(x: NDArray[Any]) -> int:
     return max(abs(int(x.min())), abs(int(x.max()))) if x.size else 0
 
 
@@ -73,8 +77,8 @@ def linear(
     return np.ascontiguousarray(out)
 
 
-def matmul(a: NDArray[np.int64], b: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Exact ``a @ b`` as int64 for stacks of integer matrices (attention).
+def matmul(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
+    """Exact ``a @ b`` as int64 for stacks of integer matrices, which may be floats below 2^53.
 
     Raises
     ------
@@ -86,14 +90,72 @@ def matmul(a: NDArray[np.int64], b: NDArray[np.integer]) -> NDArray[np.int64]:
     return _product(a, big_a, b, big_b)
 
 
-def _product(
-    a: NDArray[np.int64], big_a: int, b: NDArray[np.integer], big_b: int
-) -> NDArray[np.int64]:
+def multiply(a: NDArray[np.integer], b: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Exact ``a * b`` as int64, repeated along axes of length 1.
+
+    Raises
+    ------
+    UsageError
+        If a result might exceed 62 bits.
+    """
+    _bounded(1, _magnitude(a), _magnitude(b))
+    return np.asarray(np.multiply(a, b, dtype=np.int64))
+
+
+def transformed(matrix: NDArray[Any], x: NDArray[Any], axis: int) -> NDArray[Any]:
+    """``matrix`` times an axis of ``x``: exact for integers, in floats for floats.
+
+    Parameters
+    ----------
+    matrix : int64 array, shape (rows, length)
+        Public numbers.
+    x : array
+        What is multiplied.
+    axis : int
+        Its axis of that length.
+    """
+    last = axis == x.ndim - 1
+    moved = x if axis >= x.ndim - 2 else np.moveaxis(x, axis, -2)
+    gain = int(np.abs(matrix).sum(axis=1).max(initial=0))
+    if x.dtype.kind == "f" or (x.dtype.kind != "O" and _magnitude(x) * gain < EXACT):
+        reals, wide = moved.astype(np.float64), matrix.astype(np.float64)
+        found = _float_product(reals, wide.T) if last else _float_product(wide, reals)
+        found = found if x.dtype.kind == "f" else found.astype(np.int64)
+    else:
+        whole = moved if x.dtype.kind == "O" else moved.astype(np.int64)
+        found = whole @ matrix.T if last else matrix @ whole
+    return np.asarray(found if axis >= x.ndim - 2 else np.moveaxis(found, -2, axis))
+
+
+def _float_product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``a @ b``; one of moderate size in blocks so small that BLAS wakes no other thread for them.
+
+    To wake threads and to wait for them takes longer than such a product, and much longer where
+    other processes want the processors.
+    """
+    if a.ndim == 1:
+        return np.asarray(_float_product(a[None], b)[0])
+    rows, k, columns = a.shape[-2], a.shape[-1], b.shape[-1]
+    if rows * k * columns > MODERATE:
+        return np.asarray(a @ b)
+    if 1 in (rows, columns):
+        return np.asarray(np.einsum("...ij,...jk->...ik", a, b))
+    step = max(1, SMALL // (rows * k))
+    if step >= columns:
+        return np.asarray(a @ b)
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), rows, columns)
+    out = np.empty(shape)
+    for start in range(0, columns, step):
+        np.matmul(a, b[..., start : start + step], out=out[..., start : start + step])
+    return out
+
+
+def _product(a: NDArray[Any], big_a: int, b: NDArray[Any], big_b: int) -> NDArray[np.int64]:
     """``a @ b`` with entries up to these; halves the wider operand until float64 is exact."""
-    if a.shape[-1] * big_a * big_b < _EXACT:
-        found = np.asarray(a.astype(np.float64) @ b.astype(np.float64))
+    if a.shape[-1] * big_a * big_b < EXACT:
+        found = _float_product(a.astype(np.float64, copy=False), b.astype(np.float64, copy=False))
         return found.astype(np.int64)
-    wide, bound = (a, big_a) if big_a >= big_b else (b.astype(np.int64), big_b)
+    wide, bound = (a.astype(np.int64), big_a) if big_a >= big_b else (b.astype(np.int64), big_b)
     half = bound.bit_length() // 2
     high, low, top = wide >> half, wide & ((1 << half) - 1), (bound >> half) + 1
     if big_a >= big_b:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from veracity.errors import RangeError, RequestError
 from veracity.formats.dsse import sign
+from veracity.server.audits import AuditRoutes
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.http import EventStream, Frame, facts_of, read_body, refusal
@@ -207,21 +208,19 @@ class Service:
         said = {"commitment": self.model.commitment_digest, "stopped": outcome.stopped}
         if self.desk is None:
             return said
-        file = await asyncio.to_thread(self.desk.issue, job.answered(outcome), job.owner)
+        file, stored = self.desk.prepare(job.answered(outcome), job.owner)
+        await asyncio.wrap_future(stored)
         where = {} if self.proofs is None else {"proof_url": f"{self.desk.certified.url}/v1/proofs"}
         return {**said, "receipt": file.to_plain(), **where}
-
-    async def _refused(self, outcome: Outcome, job: Job) -> dict[str, Any]:
-        """The one refusal of prompts that leave calibrated ranges, with its receipt."""
-        return {**error_body(REFUSED), "veracity": await self._said(outcome, job)}
 
     async def _whole(self, request: Request, outcome: Outcome, job: Job) -> Response:
         counts = (len(job.prompt.ids), len(outcome.ids))
         facts_of(request)["tokens"] = list(counts)
-        if outcome.refused:
-            facts_of(request)["code"] = REFUSED.code
-            return JSONResponse(await self._refused(outcome, job), status_code=REFUSED.status)
         said = await self._said(outcome, job)
+        if outcome.refused:  # one refusal for all prompts that leave calibrated ranges
+            facts_of(request)["code"] = REFUSED.code
+            refused = {**error_body(REFUSED), "veracity": said}
+            return JSONResponse(refused, status_code=REFUSED.status)
         return JSONResponse(job.replies.whole(outcome.text, outcome.finish, counts, said))
 
     async def _streamed(
@@ -254,6 +253,7 @@ class Service:
                 elif piece:
                     yield event(replies.piece(piece))
                 piece = await anext(pieces)
+            said = await self._said(piece, job)
         except RequestError as error:
             facts["code"] = error.code
             yield event(error_body(error))
@@ -262,9 +262,9 @@ class Service:
         facts["tokens"] = list(counts)
         if piece.refused:
             facts["code"] = REFUSED.code
-            yield event(await self._refused(piece, job))
+            yield event({**error_body(REFUSED), "veracity": said})
             return
-        yield event(replies.last(piece.finish, await self._said(piece, job)))
+        yield event(replies.last(piece.finish, said))
         if replies.usage:
             yield event(replies.count(*counts))
         yield DONE
@@ -292,6 +292,7 @@ def make_app(
     desk: Desk | None = None,
     proofs: Proofs | None = None,
     hosts: frozenset[str] | None = None,
+    auditors: frozenset[str] = frozenset(),
 ) -> Frame:
     """The application.
 
@@ -311,6 +312,8 @@ def make_app(
         Where proofs of receipts are ordered.
     hosts : frozenset of str, optional
         Names under which the server may be called; any where not given.
+    auditors : frozenset of str
+        Names of keys that may audit.
     """
     service = Service(model, evaluator, doors, limits, desk, proofs, int(time.time()))
 
@@ -352,6 +355,14 @@ def make_app(
             Route("/v1/proofs", desk_of_proofs.order, methods=["POST"]),
             Route("/v1/proofs/{ident}", desk_of_proofs.state),
             Route("/v1/proofs/{ident}/file", desk_of_proofs.file),
+        ]
+    if desk is not None and proofs is not None and desk.retention:
+        audits = AuditRoutes(desk, proofs, doors, auditors)
+        routes += [
+            Route("/v1/audit/{place:int}", audits.entry),
+            Route("/v1/audit/{place:int}/proof", audits.order, methods=["POST"]),
+            Route("/v1/audit/{place:int}/proof", audits.state),
+            Route("/v1/audit/{place:int}/proof/file", audits.file),
         ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RequestError: _request_error}
     return Frame(Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), hosts)

@@ -1,30 +1,29 @@
 """The desk that issues receipts: signed, on the disk, then sent.
 
-A receipt is stored before its client sees it, with the disk told to keep it: a server that forgot
-one after a power cut might sign another answer later. What is stored holds hashes only.
+Heads of the log are signed here, too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from veracity.codec import make_folder, read_file
-from veracity.codec.files import Source, reason_of
+from veracity.codec import make_folder, read_file, write_file
+from veracity.codec.files import Source
 from veracity.errors import RequestError, UsageError
 from veracity.formats.commitment import Commitment
 from veracity.formats.drawing import Drawing
 from veracity.formats.dsse import Envelope, load_private_key, sign
 from veracity.formats.log import HEAD_TYPE, LogHead, LogProof
-from veracity.formats.merkle import MerkleTree, leaf_hash
 from veracity.formats.receipt import (
     CERTIFICATE_TYPE,
     RECEIPT_TYPE,
@@ -34,20 +33,14 @@ from veracity.formats.receipt import (
     ReceiptFile,
     json_of,
 )
+from veracity.server.shelf import Entry, Shelf
 from veracity.text.chat import Message
 
-__all__ = ["Answered", "Desk", "Shelf", "open_desk"]
+__all__ = ["Answered", "Desk", "open_desk"]
 
 MAX_CERTIFICATE = 1 << 16
 #: Seconds between two heads of the log.
 HEAD_PERIOD = 60
-_VERSION = 1
-_TABLES = """
-CREATE TABLE receipts (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
-    time INTEGER NOT NULL, envelope BLOB NOT NULL
-) STRICT
-"""
 
 
 @dataclass(frozen=True)
@@ -91,104 +84,6 @@ class Answered:
     auditable: bool = False
 
 
-class Shelf:
-    """Receipts on disk, by id and by whose they are, and the log of all of them in their order.
-
-    One server at a time has the file: two would sign heads of two logs.
-
-    Parameters
-    ----------
-    path : Path
-        The database; made where it is not there.
-
-    Raises
-    ------
-    UsageError
-        It cannot be opened, or is of another version.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._database.executescript(
-                    f"BEGIN IMMEDIATE; {_TABLES}; PRAGMA user_version = {_VERSION}; COMMIT"
-                )
-            elif version != _VERSION:
-                raise UsageError(f"{path.name!r} was written by another version")
-            rows = self._database.execute("SELECT envelope FROM receipts ORDER BY number")
-            leaves = [leaf_hash(bytes(row[0])) for row in rows]
-        except OSError as error:
-            raise UsageError(f"cannot open {path.name!r}: {reason_of(error)}") from None
-        except sqlite3.Error as error:
-            busy = "locked" in str(error)
-            what = "in use by another server" if busy else "no database of receipts"
-            raise UsageError(f"{path.name!r} is {what}") from None
-        self._tree = MerkleTree(leaves)
-        self._places = {leaf: index for index, leaf in enumerate(leaves)}
-
-    def put(self, ident: str, owner: str, when: int, envelope: Envelope) -> None:
-        """Store a receipt; it is on the disk when this returns.
-
-        Parameters
-        ----------
-        ident : str
-            The receipt's.
-        owner : str
-            The name of the key that asked.
-        when : int
-            Seconds since 1970.
-        envelope : Envelope
-            The signed receipt.
-        """
-        data = envelope.to_bytes()
-        with self._lock:
-            self._database.execute(
-                "INSERT INTO receipts (id, owner, time, envelope) VALUES (?, ?, ?, ?)",
-                (ident, owner, when, data),
-            )
-            leaf = leaf_hash(data)
-            self._places[leaf] = len(self._tree)
-            self._tree.append(leaf)
-
-    def get(self, ident: str, owner: str) -> bytes | None:
-        """A signed receipt, for whoever asked for its answer and for nobody else."""
-        with self._lock:
-            row = self._database.execute(
-                "SELECT envelope FROM receipts WHERE id = ? AND owner = ?", (ident, owner)
-            ).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def summary(self) -> tuple[int, bytes]:
-        """Size and root of the log."""
-        with self._lock:
-            return len(self._tree), self._tree.root(len(self._tree))
-
-    def inclusion(self, leaf: bytes, size: int) -> tuple[int, list[bytes]] | None:
-        """Where a leaf is in the log of so many, and the proof; None where it is not."""
-        with self._lock:
-            place = self._places.get(leaf)
-            if place is None or place >= size:
-                return None
-            return place, self._tree.inclusion(place, size)
-
-    def consistency(self, old: int, size: int) -> list[bytes]:
-        """The proof that the log of ``size`` begins with the one of ``old``."""
-        with self._lock:
-            return self._tree.consistency(old, size)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._database.close()
-
-
 class _Heads:
     """The last head that was signed."""
 
@@ -217,6 +112,12 @@ class Desk:
         Seconds for which a proof can be demanded.
     clock : callable
         Seconds since 1970; for tests.
+    retention : int
+        Seconds for which the server keeps token ids and salts, too, for audits; 0 for not at all.
+    policy : bool
+        Whether all receipts are for auditors to read, as the server publishes.
+    former : mapping
+        Certificates of the keys that signed before, by the keys' names.
     """
 
     key: Ed25519PrivateKey
@@ -226,6 +127,9 @@ class Desk:
     shelf: Shelf
     prove_within: int
     clock: Callable[[], float] = time.time
+    retention: int = 0
+    policy: bool = False
+    former: Mapping[str, Envelope] = field(default_factory=dict)
     _heads: _Heads = field(default_factory=_Heads, repr=False)
 
     def require_valid(self) -> None:
@@ -239,6 +143,12 @@ class Desk:
 
     def issue(self, answered: Answered, owner: str) -> ReceiptFile:
         """Sign and store; what comes back may be sent."""
+        file, stored = self.prepare(answered, owner)
+        stored.result()
+        return file
+
+    def prepare(self, answered: Answered, owner: str) -> tuple[ReceiptFile, Future[None]]:
+        """Sign; what comes back may be sent when the future is done."""
         now = int(self.clock())
         drawn = answered.drawing or Drawing(0)
         opening = Opening.fresh(
@@ -263,13 +173,15 @@ class Desk:
             stopped=answered.stopped,
             time=now,
             prove_by=now + self.prove_within,
-            retention=0,
-            auditable=answered.auditable,
+            retention=self.retention,
+            auditable=answered.auditable or self.policy,
             url=self.certified.url,
         )
         envelope = sign(self.key, RECEIPT_TYPE, receipt.to_bytes())
-        self.shelf.put(receipt.ident, owner, now, envelope)
-        return ReceiptFile(envelope, self.certificate, opening)
+        file = ReceiptFile(envelope, self.certificate, opening)
+        kept = file.to_bytes() if self.retention and receipt.auditable else None
+        entry = Entry(receipt.ident, owner, now, envelope, kept, now + self.retention)
+        return file, self.shelf.put(entry)
 
     def head(self) -> tuple[LogHead, Envelope]:
         """The log's head; a new one when the last is a minute old and receipts were added."""
@@ -297,13 +209,30 @@ class Desk:
             return None
         return LogProof(envelope, old, tuple(self.shelf.consistency(old, head.size)))
 
+    def certificate_of(self, key: str) -> Envelope:
+        """The certificate of the key that signed something; today's where it is unknown."""
+        return self.former.get(key, self.certificate)
+
     def described(self) -> dict[str, Any]:
         """What anybody may know: the publisher's certificate of the server's key."""
-        return {"certificate": self.certificate.to_plain(), "commitment": self.commitment.digest}
+        return {
+            "certificate": self.certificate.to_plain(),
+            "commitment": self.commitment.digest,
+            "auditable": self.policy,
+            "retention": self.retention,
+            "former": [e.to_plain() for e in self.former.values()],
+        }
 
 
 def open_desk(
-    key: Source, certificate: Source, state: str | Path, commitment: Commitment, prove_within: int
+    key: Source,
+    certificate: Source,
+    state: str | Path,
+    commitment: Commitment,
+    prove_within: int,
+    *,
+    retention: int = 0,
+    policy: bool = False,
 ) -> Desk:
     """A desk from its files.
 
@@ -319,6 +248,10 @@ def open_desk(
         The model.
     prove_within : int
         Seconds for which a proof can be demanded.
+    retention : int
+        Seconds for which the server keeps token ids and salts for audits.
+    policy : bool
+        Whether auditors may read all receipts.
 
     Raises
     ------
@@ -340,4 +273,24 @@ def open_desk(
     folder = Path(state)
     make_folder(folder)
     shelf = Shelf(folder / "receipts.sqlite")
-    return Desk(own, envelope, certified, commitment, shelf, prove_within)
+    former = _certificates(folder / "certificates", envelope, certified)
+    return Desk(
+        *(own, envelope, certified, commitment, shelf, prove_within),
+        retention=retention,
+        policy=policy,
+        former=former,
+    )
+
+
+def _certificates(
+    folder: Path, envelope: Envelope, certified: KeyCertificate
+) -> dict[str, Envelope]:
+    """Certificates of all keys that have signed here, today's among them."""
+    make_folder(folder)
+    own = hashlib.sha256(bytes.fromhex(certified.key)).hexdigest()
+    write_file(folder / f"{own}.json", envelope.to_bytes())
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        text = read_file(path, MAX_CERTIFICATE, "certificate")
+        found[path.stem] = Envelope.from_plain(json_of(text, "certificate"), "certificate")
+    return found

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from veracity.errors import RequestError, UsageError
 from veracity.formats.drawing import read_nonce, read_temperature
-from veracity.text.chat import Message, check_messages
+from veracity.text.chat import ROLES, Message, check_messages
 
 __all__ = ["DONE", "KEEP_ALIVE", "Ask", "error_body", "event", "parse", "usage"]
 
@@ -190,8 +190,9 @@ def _messages(value: object) -> tuple[Message, ...]:
         where = f"messages[{index}]"
         if not isinstance(one, dict):
             _refuse("a message is an object", where)
-        role = {"developer": "system"}.get(one.get("role"), one.get("role"))  # type: ignore[arg-type]
-        if role not in ("system", "user", "assistant"):
+        role = one.get("role")
+        role = "system" if role == "developer" else role
+        if role not in ROLES:
             _refuse("the role is system, developer, user or assistant", f"{where}.role")
         extra = {n for n, v in one.items() if v not in (None, [])} - {"role", "content", "name"}
         if extra:

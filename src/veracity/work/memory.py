@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 
 from veracity import zkml
 from veracity.errors import UsageError
@@ -15,10 +16,12 @@ __all__ = ["Plan", "link_memory", "plan_links"]
 # 8 to 256 tokens: see estimation.py.
 #: Bytes of interpreter, libraries and generators.
 BASE_BYTES = 100_000_000
-#: Bytes per weight that is read (two of them mapped), per lookup, per value of the witness.
+#: Bytes per weight that is read (two of them mapped), per lookup, per value of the witness, per
+#: value that a link before hands over.
 WEIGHT_BYTES = 2.25
 LOOKUP_BYTES = 32
 VALUE_BYTES = 45
+RECEIVED_BYTES = 30
 #: Bytes for each value of the largest part, where a process only runs the model.
 RUN_BYTES = 24
 #: Share of a limit that plans leave free, and that memory-mapped weights may occupy.
@@ -32,6 +35,7 @@ def link_memory(costs: zkml.Costs) -> int:
         + WEIGHT_BYTES * costs.weights
         + LOOKUP_BYTES * costs.lookups
         + VALUE_BYTES * costs.committed_values
+        + RECEIVED_BYTES * costs.received_values
     )
 
 
@@ -79,12 +83,16 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
     fixed = int(VALUE_BYTES * min(part.committed_values for part in parts))
     sizes = [link_memory(part) - BASE_BYTES - fixed for part in parts]
     if limit is None:
+        if 4 * jobs * max(sizes) > 5 * sum(sizes):  # no even shares without finer parts
+            places, sizes = _refined(execution, places, sizes, sum(sizes) // (2 * jobs), fixed)
         return Plan(_even(places, sizes, jobs))
     share = limit
     if jobs > 1:
         runner = BASE_BYTES + RUN_BYTES * max(part.committed_values for part in parts)
         share = int((limit * (1 - PAGED) - runner) / jobs)
     room = int(share * (1 - MARGIN)) - BASE_BYTES - fixed
+    if max(sizes) > room > 0:
+        places, sizes = _refined(execution, places, sizes, room, fixed)
     if max(sizes) > room:
         needed = int((max(sizes) + BASE_BYTES + fixed) / (1 - MARGIN))
         needed = needed if jobs == 1 else int((needed * jobs + runner) / (1 - PAGED))
@@ -102,6 +110,69 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
     if jobs > 1:
         cuts = _rounded_up(places, sizes, cuts, room, jobs)
     return Plan(tuple(cuts), share)
+
+
+def _refined(
+    execution: zkml.Execution, places: Sequence[int], sizes: Sequence[int], room: int, fixed: int
+) -> tuple[list[int], list[int]]:
+    """More places, where several values cross, so that no part exceeds a room; and the sizes."""
+    program = execution.program
+    across = [0] * (len(program.ops) + 1)  # values that cross a cut before each op
+    for i, op in enumerate(program.ops):
+        if op.name in program.last_reader:
+            held = prod(program.dims_of(op.name, execution.sizes))
+            for place in range(i + 1, program.last_reader[op.name] + 1):
+                across[place] += held
+    costs = zkml.count_ops(execution)
+    each = [int(LOOKUP_BYTES * op.lookups + VALUE_BYTES * op.values) for op in costs]
+    target = room
+    for _ in range(4):
+        finer: list[int] = []
+        for (a, b), size in zip(pairwise([0, *places, len(each)]), sizes, strict=True):
+            finer += [a] if a else []
+            finer += _split(each, across, a, b, target) if size > room else []
+        parts = zkml.count_links(replace(execution, cuts=tuple(finer)))
+        found = [link_memory(part) - BASE_BYTES - fixed for part in parts]
+        if max(found) <= room:
+            break
+        target = int(target * 0.8)
+    return finer, found
+
+
+def _split(
+    each: Sequence[int], across: Sequence[int], start: int, stop: int, room: int
+) -> list[int]:
+    """Places between two ops: as few as it takes, each where least crosses in the room's half.
+
+    Parameters
+    ----------
+    each : sequence of int
+        Bytes that an op takes.
+    across : sequence of int
+        Values that cross a cut before an op.
+    start, stop : int
+        Ops from the first to before the last.
+    room : int
+        Bytes of a part, with the values that it receives and hands over.
+    """
+    cuts: list[int] = []
+    while True:
+        used = int(RECEIVED_BYTES * across[start])
+        fits: dict[int, int] = {}  # bytes of a part up to each place
+        for place in range(start + 1, stop + 1):
+            used += each[place - 1]
+            whole = used + (int(VALUE_BYTES * across[place]) if place < stop else 0)
+            if used > room:
+                break
+            if whole <= room:
+                fits[place] = whole
+        if stop in fits:
+            return cuts
+        late = [p for p in fits if 2 * fits[p] >= room] or list(fits) or [start + 1]
+        start = min(late, key=lambda p: (across[p], -p))
+        if start >= stop:
+            return cuts
+        cuts.append(start)
 
 
 def _rounded_up(

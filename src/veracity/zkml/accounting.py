@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import cast
 
@@ -50,6 +50,8 @@ class Costs:
         Slots of hidden messages.
     proof_bytes : int
         Exact size.
+    received_values : int
+        Values of the tensors that links before hand over to this one.
     """
 
     weights: int
@@ -59,6 +61,7 @@ class Costs:
     witness_rows: int
     hidden_values: int
     proof_bytes: int
+    received_values: int = 0
 
     @staticmethod
     def sum(parts: Iterable[Costs]) -> Costs:
@@ -86,7 +89,9 @@ def _count(execution: Execution, circuit: Circuit, link: Link) -> Costs:
     values = sum(prod(execution.boundary_spec(name).dims) for name in link.hands)
     weights = [x.shape for name, x in circuit.layouts.items() if name.kind == "weight"]
     read = sum(prod(s.dims) for s in weights)
-    return count_circuit(circuit, execution.log_columns, read, (values, rows))
+    costs = count_circuit(circuit, execution.log_columns, read, (values, rows))
+    received = sum(prod(execution.boundary_spec(name).dims) for name in link.receives)
+    return replace(costs, received_values=received)
 
 
 def count_circuit(

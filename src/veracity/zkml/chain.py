@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
-PROTOCOL = "veracity v3 answer"
+PROTOCOL = "veracity v4 answer"
 
 
 def link_statement(
@@ -226,6 +226,8 @@ def prove_with_spans(
     key = load_key(engine, statement.log_columns) if key is None else key
     job, links = Job(statement, weights, opening, sealed or {}), statement.links
     boundary: dict[str, Boundary] = {}
+    tensors: dict[str, CommittedTensor] = {}
+    last = {name: link.index for link in links for name in link.receives}
     proofs: list[tuple[bytes, list[Span]]] = []
     for link in links:
 
@@ -238,11 +240,13 @@ def prove_with_spans(
             part = job.run(link, boundary, engine.integers)
             report("evaluate", 1.0)
         boundary |= hand_over(engine, key, job, link, part.values)
+        tensors |= {name: boundary[name].tensor for name in link.hands}
         proofs.append(prove_link(engine, key, job, link, boundary, part, report))
         del part
+        boundary = {n: b for n, b in boundary.items() if last.get(n, 0) > link.index}
         if len(links) > 1:  # to hold less in memory
             engine.keep_memory(0)
-    return assemble(statement, {n: b.tensor for n, b in boundary.items()}, proofs)
+    return assemble(statement, tensors, proofs)
 
 
 def assemble(

@@ -102,6 +102,13 @@ def test_everything_that_is_understood() -> None:
     )
 
 
+@pytest.mark.parametrize("role", [[], {}, None, 5, "tool"])
+def test_a_role_is_one_of_four_words(role: Any) -> None:
+    with pytest.raises(RequestError) as refused:
+        ask({**CHAT, "messages": [{"role": role, "content": "a"}]})
+    assert refused.value.param == "messages[0].role"
+
+
 def test_limits_that_contradict_each_other() -> None:
     assert ask({**CHAT, "max_tokens": 4, "max_completion_tokens": 4}).most == 4
     with pytest.raises(RequestError, match="differ"):

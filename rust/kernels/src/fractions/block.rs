@@ -30,9 +30,19 @@ pub(super) struct Fractions {
 }
 
 enum Data {
-    Level { below: Fractions, above: Option<[Arc<Values>; 2]>, start: usize },
-    Rows { x: [Vec<Fq>; 2], q: [Pooled; 2] },
-    Batched { p: [Pooled; 2], q: [Pooled; 2] },
+    Level {
+        below: Fractions,
+        above: Option<[Arc<Values>; 2]>,
+        start: usize,
+    },
+    Rows {
+        x: [Vec<Fq>; 2],
+        q: [Pooled; 2],
+    },
+    Batched {
+        p: [Pooled; 2],
+        q: [Pooled; 2],
+    },
 }
 
 /// A block; its children have the dims `dims`, the second one perhaps a row less.
@@ -66,7 +76,11 @@ impl Half {
             position: below.position / 2,
             dims,
             lengths: [half * row, (n - half) * row],
-            data: Data::Level { below, above: None, start: half * row },
+            data: Data::Level {
+                below,
+                above: None,
+                start: half * row,
+            },
             tables: Tables::default(),
         };
         out.settle(None);
@@ -102,11 +116,15 @@ impl Half {
             self.dims.remove(0);
             self.tables.clear();
             let (rows, row) = (self.dims[0], self.row());
-            let Data::Rows { x, q } = &mut self.data else { continue };
+            let Data::Rows { x, q } = &mut self.data else {
+                continue;
+            };
             for x in x.iter_mut() {
                 *x = vec![x[0]; rows];
             }
-            let Some(shared) = shared.filter(|_| row < LONG) else { continue };
+            let Some(shared) = shared.filter(|_| row < LONG) else {
+                continue;
+            };
             let batched = |c: usize| {
                 let x = x[c][0];
                 Pooled(q[c].iter().map(|q| x + shared.half * *q).collect())
@@ -143,12 +161,17 @@ impl Half {
         std::iter::from_fn(move || {
             (at < range.end).then(|| {
                 let stops = [ends[0], ends[1], (at / row + 1).saturating_mul(row)];
-                let stop = stops.into_iter().filter(|&s| s > at).fold(range.end, usize::min);
+                let stop = stops
+                    .into_iter()
+                    .filter(|&s| s > at)
+                    .fold(range.end, usize::min);
                 at = stop;
                 stop
             })
         })
-        .scan(range.start, |at, stop| Some(std::mem::replace(at, stop)..stop))
+        .scan(range.start, |at, stop| {
+            Some(std::mem::replace(at, stop)..stop)
+        })
     }
 
     /// A part of a child, `missing` where it ends; parts do not straddle ends.
@@ -213,7 +236,10 @@ impl Half {
                 };
                 sums = [sums[0] + found[0], sums[1] + found[1]];
             }
-            total = [total[0] + w.outer[row] * sums[0], total[1] + w.outer[row] * sums[1]];
+            total = [
+                total[0] + w.outer[row] * sums[0],
+                total[1] + w.outer[row] * sums[1],
+            ];
         }
         total
     }
@@ -329,7 +355,10 @@ impl Half {
             };
             Data::Rows { x: [x(0), x(1)], q }
         } else {
-            Data::Batched { p: [Pooled(p0), Pooled(p1)], q }
+            Data::Batched {
+                p: [Pooled(p0), Pooled(p1)],
+                q,
+            }
         };
         self.lengths = [self.len(); 2];
         self.dims[0] = rows;

@@ -98,11 +98,23 @@ impl Integers {
         with_array!(&self.values, |x| match &self.images {
             None => {
                 let images = None::<&[i8]>;
-                Leaves { values: &x[..], images, constants, beta }.fill(range, scratch);
+                Leaves {
+                    values: &x[..],
+                    images,
+                    constants,
+                    beta,
+                }
+                .fill(range, scratch);
             }
             Some(images) => with_array!(images, |y| {
                 let images = Some(&y[..]);
-                Leaves { values: &x[..], images, constants, beta }.fill(range, scratch);
+                Leaves {
+                    values: &x[..],
+                    images,
+                    constants,
+                    beta,
+                }
+                .fill(range, scratch);
             }),
         });
         scratch

@@ -40,7 +40,11 @@ pub(super) fn eq_at(point: &[Fq], index: usize) -> Fq {
         1 => *r,
         _ => Fq::ONE - *r,
     };
-    point.iter().enumerate().map(factor).fold(Fq::ONE, |a, b| a * b)
+    point
+        .iter()
+        .enumerate()
+        .map(factor)
+        .fold(Fq::ONE, |a, b| a * b)
 }
 
 #[cfg(test)]

@@ -21,28 +21,33 @@ pub(super) fn joined(below: &Fractions) -> Fractions {
     let total = half * row;
     let upper = below.dims[0] * row - total;
     let (mut p, mut q) = (take(total), take(total));
-    p.par_chunks_mut(PART).zip(q.par_chunks_mut(PART)).enumerate().for_each(|(k, (p, q))| {
-        let start = k * PART;
-        let both = upper.clamp(start, start + q.len()) - start;
-        let (p_both, p_low) = p.split_at_mut(both);
-        let (q_both, q_low) = q.split_at_mut(both);
-        let mut s: [Vec<Fq>; 4] = Default::default();
-        let [s0, s1, s2, s3] = &mut s;
-        let low = start..start + both;
-        // Where nothing is above, the range is empty, and inside.
-        let high = (total + low.start).min(total + upper);
-        let high = high..high + both;
-        let denominators =
-            [below.q.elements(low.clone(), s0), below.q.elements(high.clone(), s1)];
-        let numerators = match *below.p {
-            Values::Ones(_) => None,
-            _ => Some([below.p.elements(low, s2), below.p.elements(high, s3)]),
-        };
-        kernels::join([p_both, q_both], numerators, denominators);
-        let alone = start + both..start + both + q_low.len();
-        p_low.copy_from_slice(below.p.elements(alone.clone(), s0));
-        q_low.copy_from_slice(below.q.elements(alone, s1));
-    });
+    p.par_chunks_mut(PART)
+        .zip(q.par_chunks_mut(PART))
+        .enumerate()
+        .for_each(|(k, (p, q))| {
+            let start = k * PART;
+            let both = upper.clamp(start, start + q.len()) - start;
+            let (p_both, p_low) = p.split_at_mut(both);
+            let (q_both, q_low) = q.split_at_mut(both);
+            let mut s: [Vec<Fq>; 4] = Default::default();
+            let [s0, s1, s2, s3] = &mut s;
+            let low = start..start + both;
+            // Where nothing is above, the range is empty, and inside.
+            let high = (total + low.start).min(total + upper);
+            let high = high..high + both;
+            let denominators = [
+                below.q.elements(low.clone(), s0),
+                below.q.elements(high.clone(), s1),
+            ];
+            let numerators = match *below.p {
+                Values::Ones(_) => None,
+                _ => Some([below.p.elements(low, s2), below.p.elements(high, s3)]),
+            };
+            kernels::join([p_both, q_both], numerators, denominators);
+            let alone = start + both..start + both + q_low.len();
+            p_low.copy_from_slice(below.p.elements(alone.clone(), s0));
+            q_low.copy_from_slice(below.q.elements(alone, s1));
+        });
     let mut dims = below.dims.clone();
     dims[0] = half;
     Fractions {

@@ -17,8 +17,18 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn new(shared: Shared, blocks: Vec<Half>, tail: TailHalves, variables: usize) -> Self {
-        let mut out = Self { shared, blocks, tail, variables };
+    pub(super) fn new(
+        shared: Shared,
+        blocks: Vec<Half>,
+        tail: TailHalves,
+        variables: usize,
+    ) -> Self {
+        let mut out = Self {
+            shared,
+            blocks,
+            tail,
+            variables,
+        };
         out.gather();
         out
     }
@@ -30,7 +40,11 @@ impl Layer {
 
     /// Moves blocks with one entry to the tail.
     fn gather(&mut self) {
-        let first = self.blocks.iter().position(Half::single).unwrap_or(self.blocks.len());
+        let first = self
+            .blocks
+            .iter()
+            .position(Half::single)
+            .unwrap_or(self.blocks.len());
         let single = self.blocks.split_off(first);
         if let Some(block) = single.first() {
             let ends = single.iter().map(|block| block.ends(self.shared)).collect();

@@ -23,13 +23,18 @@ impl Tail {
     }
 
     fn pairs(&self) -> impl Iterator<Item = [[Fq; 2]; 2]> {
-        self.entries.chunks(2).map(|pair| [pair[0], pair.get(1).copied().unwrap_or(NOTHING)])
+        self.entries
+            .chunks(2)
+            .map(|pair| [pair[0], pair.get(1).copied().unwrap_or(NOTHING)])
     }
 
     /// The level above.
     pub(super) fn joined(&self) -> Self {
         let add = |[[p0, q0], [p1, q1]]: [[Fq; 2]; 2]| [p0 * q1 + p1 * q0, q0 * q1];
-        Self { position: self.position / 2, entries: self.pairs().map(add).collect() }
+        Self {
+            position: self.position / 2,
+            entries: self.pairs().map(add).collect(),
+        }
     }
 
     /// The children of the level above.

@@ -41,7 +41,10 @@ struct Level {
 impl Level {
     /// Moves blocks with one entry to the tail.
     fn gathered(mut blocks: Vec<Fractions>, mut tail: Tail) -> Self {
-        let first = blocks.iter().position(|b| b.dims.is_empty()).unwrap_or(blocks.len());
+        let first = blocks
+            .iter()
+            .position(|b| b.dims.is_empty())
+            .unwrap_or(blocks.len());
         let single = blocks.split_off(first);
         if let Some(block) = single.first() {
             let entries = single.iter().map(|b| [b.p.one(0), b.q.one(0)]).collect();
@@ -82,7 +85,12 @@ impl Tree {
                 return Err(TreeError::Blocks);
             }
             let dims = strip(&block.dims);
-            leaves.push(Fractions { dims, position: at, p: Arc::new(p), q: Arc::new(q) });
+            leaves.push(Fractions {
+                dims,
+                position: at,
+                p: Arc::new(p),
+                q: Arc::new(q),
+            });
             (at, last) = (at + (1 << size), size);
         }
         if leaves.is_empty() {
@@ -93,8 +101,17 @@ impl Tree {
         for k in 0..variables {
             levels.push(levels[k].above());
         }
-        let root = levels[variables].tail.entries.first().map_or(Fq::ONE, |[_, q]| *q);
-        Ok(Self { levels, layer: None, root, variables })
+        let root = levels[variables]
+            .tail
+            .entries
+            .first()
+            .map_or(Fq::ONE, |[_, q]| *q);
+        Ok(Self {
+            levels,
+            layer: None,
+            root,
+            variables,
+        })
     }
 
     /// Variables of the cube of leaves.
@@ -130,16 +147,25 @@ impl Tree {
                 q: b.q.clone(),
             };
             // Blocks of two entries have no sums above; they go to the tail at once.
-            Half::new(own, sums.next().unwrap_or_else(|| [b.p.clone(), b.q.clone()]))
+            Half::new(
+                own,
+                sums.next().unwrap_or_else(|| [b.p.clone(), b.q.clone()]),
+            )
         });
         let tail = below.tail.halves(shared);
         let variables = self.variables - self.levels.len();
-        self.layer = Some((Layer::new(shared, blocks.collect(), tail, variables), inverse));
+        self.layer = Some((
+            Layer::new(shared, blocks.collect(), tail, variables),
+            inverse,
+        ));
         Ok(())
     }
 
     fn layer(&mut self) -> Result<&mut Layer, TreeError> {
-        self.layer.as_mut().map(|(layer, _)| layer).ok_or(TreeError::Order)
+        self.layer
+            .as_mut()
+            .map(|(layer, _)| layer)
+            .ok_or(TreeError::Order)
     }
 
     /// Value at 0 and leading coefficient of a round, at the coordinates that are left.

@@ -40,16 +40,30 @@ impl Tables {
     /// coordinates that are left, that of this round first.
     pub(super) fn weights(&mut self, point: &[Fq], dims: &[usize], position: usize) -> Weights {
         let (first, others) = (bits(dims[0]), &dims[1..]);
-        let rest = self.0.get_or_insert_with(|| rest(&point[first..], others, position >> first));
+        let rest = self
+            .0
+            .get_or_insert_with(|| rest(&point[first..], others, position >> first));
         let lead = eq_halved(&point[1..first], dims[0].div_ceil(2));
         let rows = scale(&lead, rest.prefix * rest.sum);
         if rest.inner.len() < SHORT {
             let lead = scale(&lead, rest.prefix);
-            let inner = if others.is_empty() { lead } else { outer(&lead, &rest.inner) };
-            return Weights { outer: vec![Fq::ONE], inner: Arc::new(inner), rows };
+            let inner = if others.is_empty() {
+                lead
+            } else {
+                outer(&lead, &rest.inner)
+            };
+            return Weights {
+                outer: vec![Fq::ONE],
+                inner: Arc::new(inner),
+                rows,
+            };
         }
         let lead = scale(&outer(&lead, &rest.middle), rest.prefix);
-        Weights { outer: lead, inner: rest.inner.clone(), rows }
+        Weights {
+            outer: lead,
+            inner: rest.inner.clone(),
+            rows,
+        }
     }
 }
 
@@ -60,7 +74,10 @@ fn rest(point: &[Fq], dims: &[usize], position: usize) -> Rest {
         tables.push(eq_halved(&point[at..at + bits(n)], n));
         at += bits(n);
     }
-    let sum = tables.iter().map(|t| t.iter().copied().sum::<Fq>()).fold(Fq::ONE, |a, b| a * b);
+    let sum = tables
+        .iter()
+        .map(|t| t.iter().copied().sum::<Fq>())
+        .fold(Fq::ONE, |a, b| a * b);
     let prefix = eq_at(&point[at..], position >> at);
     let mut inner = vec![Fq::ONE];
     while inner.len() < SHORT {
@@ -70,5 +87,10 @@ fn rest(point: &[Fq], dims: &[usize], position: usize) -> Rest {
         }
     }
     let middle = tables.iter().fold(vec![Fq::ONE], |a, b| outer(&a, b));
-    Rest { prefix, middle, inner: Arc::new(inner), sum }
+    Rest {
+        prefix,
+        middle,
+        inner: Arc::new(inner),
+        sum,
+    }
 }

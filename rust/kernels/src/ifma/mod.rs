@@ -7,9 +7,9 @@
 mod contract;
 mod curve;
 mod digits;
+pub(crate) mod fractions;
 mod integers;
 mod lanes;
-pub(crate) mod fractions;
 mod machine;
 mod places;
 mod ring;

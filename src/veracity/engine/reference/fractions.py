@@ -100,7 +100,10 @@ class ReferenceFractionTree:
         self._lam, self._begun = lam % ORDER, True
         self._left = self._variables - len(self._levels)
         pairs = _pairs(self._levels[-1])
-        self._children = {i: a for i, (a, _) in pairs.items()}, {i: b for i, (_, b) in pairs.items()}
+        self._children = (
+            {i: a for i, (a, _) in pairs.items()},
+            {i: b for i, (_, b) in pairs.items()},
+        )
 
     def _bracket(self, p: tuple[int, int], q: tuple[int, int]) -> int:
         return self._lam * (p[0] * q[1] + p[1] * q[0]) + q[0] * q[1]

@@ -84,7 +84,7 @@ def watch(net: Assembly, pixels: Read, size: tuple[int, int], unit: Read) -> Jud
     luma = net.contract("luma", parts, CENTRE)
     luma = Read(luma.x, "value", 0)  # twice R + 2 G + B in levels, up to a constant
     count = (size[0] - 2 * EDGE) * (size[1] - 2 * EDGE)
-    logs: list[Read] = []
+    totals: list[tuple[Read, int]] = []  # and what keeps its logarithm finite
     offsets: list[float] = []
 
     def note(name: str, terms: list[Term | Read], unit_size: int, eps: float) -> None:
@@ -93,10 +93,7 @@ def watch(net: Assembly, pixels: Read, size: tuple[int, int], unit: Read) -> Jud
         shift = max(0, ceil(log2(most)) + 1 - WIDEST)
         total = net.contract(f"{name}.sum", terms, -shift, 48)
         scale = unit_size * count / 2**shift
-        op = Log2(
-            name=f"{name}.log", x=total.x, eps=max(1, round(eps * scale)), x_bits=WIDEST, k_out=LOGS
-        )
-        logs.append(net.add(op, LOGS))
+        totals.append((Read(total.x, "value", 0), max(1, round(eps * scale))))
         offsets.append(log2(scale))
 
     def squares(name: str, parts: list[tuple[int, int, int]]) -> Read:
@@ -117,7 +114,7 @@ def watch(net: Assembly, pixels: Read, size: tuple[int, int], unit: Read) -> Jud
     found = net.add(Function(name="mask.abs", x=mask.x, fn="abs", k_in=0, k_out=0), 0)
     note("mask.size", [found.through(Step("sum", 1), Step("sum", 1))], 2, 1.0)
 
-    features = _features(net, logs, offsets, unit)
+    features = _features(net, _logarithms(net, totals, unit), offsets, unit)
     hidden = net.contract(
         "est1",
         [Term("k,ok->o", features, net.weight("est1.weight", 10)), net.weight("est1.bias", 12)],
@@ -137,18 +134,32 @@ def watch(net: Assembly, pixels: Read, size: tuple[int, int], unit: Read) -> Jud
     )
 
 
-def _features(net: Assembly, logs: list[Read], offsets: list[float], unit: Read) -> Read:
+def _logarithms(net: Assembly, totals: list[tuple[Read, int]], unit: Read) -> Read:
+    """Those of all sums, each with what is added to it, as one vector."""
+    count = len(totals)
+    each = [x.through(_at(count, i)) for i, (x, _) in enumerate(totals)]
+    added = [
+        Read(unit.x, unit.of, 0).through(_at(count, i)).times(more - 1)
+        for i, (_, more) in enumerate(totals)
+        if more > 1
+    ]
+    vector = net.combine("sums", [*each, *added])
+    op = Log2(name="logs", x=vector.x, eps=1, x_bits=WIDEST, k_out=LOGS)
+    return net.add(op, LOGS)
+
+
+def _features(net: Assembly, logs: Read, offsets: list[float], unit: Read) -> Read:
     """A quarter of each logarithm less the mean of the four at the longest lag, and that mean."""
-    vector = net.combine("logs", [x.through(_at(len(logs), i)) for i, x in enumerate(logs)])
-    matrix = np.zeros((STATISTICS, len(logs)), dtype=np.int64)  # times 2^-4 of a logarithm
-    matrix[range(len(logs)), range(len(logs))] = 4
-    matrix[len(logs) - 1] *= 2  # the mean size is squared, to be like the others
+    count = len(offsets)
+    matrix = np.zeros((STATISTICS, count), dtype=np.int64)  # times 2^-4 of a logarithm
+    matrix[range(count), range(count)] = 4
+    matrix[count - 1] *= 2  # the mean size is squared, to be like the others
     longest = [4, 10, 16, 22]
-    matrix[: len(logs), longest] -= 1
+    matrix[:count, longest] -= 1
     matrix[-1, longest] = 1
     constant = np.round(-(matrix / 16) @ offsets * 2.0**FEATURES).astype(np.int64)
     constant[-1] -= round(10 / 4 * 2**FEATURES)
-    vector = Read(vector.x, "value", FEATURES)
+    vector = Read(logs.x, "value", FEATURES)
 
     def taps(rows: np.ndarray) -> Step:
         return Step("taps", 0, (len(rows), *rows.reshape(-1).tolist()))

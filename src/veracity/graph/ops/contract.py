@@ -10,13 +10,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from veracity.graph.exact import matmul
+from veracity.graph.exact import EXACT, matmul, multiply
 from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, rescaled, rounded
 from veracity.graph.port import Dim, Dims
-from veracity.graph.wires import Step, Wire, apply_wire, wire_dims, wire_gain, wire_over
+from veracity.graph.wires import (
+    MAX_WORK,
+    Step,
+    Wire,
+    apply_wire,
+    wire_dims,
+    wire_gain,
+    wire_over,
+    wire_work,
+)
 
 __all__ = [
     "RULES",
@@ -149,6 +160,17 @@ def _dims_of(op: Op, facts: Facts, operand: Operand, read: dict[str, Dims]) -> D
     require(0 < abs(operand.factor) <= MAX_FACTOR, op, "a factor out of bounds")
     source = read[operand.x] if operand.of == "value" else facts.weights[operand.x].shape
     return wire_dims(operand.wire, source)
+
+
+def _wiring(op: Contract | Combine, facts: Facts, dims: Sequence[Dims]) -> int:
+    read = dict(zip(op.inputs(), dims, strict=True))
+    products = op.products if isinstance(op, Contract) else ()
+    total = 0
+    for o in (*op.addends, *(o for p in products for o in (p.a, p.b))):
+        require(o.of in ("value", "weight"), op, "an operand is a value or a weight")
+        total += wire_work(o.wire, read[o.x] if o.of == "value" else facts.weights[o.x].shape)
+        require(total <= MAX_WORK, op, "wires read or make axes of more than 2^26 entries")
+    return total
 
 
 def _bound_of(
@@ -293,25 +315,51 @@ def einsum(spec: str, a: Array, b: Array) -> Array:
     size = dict(zip(left + right, a.shape + b.shape, strict=True))
     batch = [c for c in left if c in right and c in out]
     summed = [c for c in left if c in right and c not in out]
+    if prod(size[c] for c in summed) == 1:
+        return multiply(_among(a, left, out, size), _among(b, right, out, size))
     rows = [c for c in left if c not in right]
     columns = [c for c in right if c not in left]
-
-    def laid(x: Array, axes: str, order: Sequence[str], shape: Sequence[int]) -> Array:
-        turned = x.transpose([axes.index(c) for c in order])
-        return np.asarray(turned.reshape(shape), dtype=np.int64)
-
-    n, r, k, c = (prod(size[x] for x in group) for group in (batch, rows, summed, columns))
-    x = laid(a, left, [*batch, *rows, *summed], (n, r, k))
-    y = laid(b, right, [*batch, *summed, *columns], (n, k, c))
+    sides = (a, left, batch, rows, summed), (b, right, batch, columns, summed)
+    if out[-1] in rows:  # so that the result need not be turned
+        sides, rows, columns = sides[::-1], columns, rows
+    x, y = (_matrices(*side) for side in sides)
+    found = matmul(x, y.swapaxes(-1, -2))
     order = [*batch, *rows, *columns]
-    found = matmul(x, y).reshape([size[x] for x in order])
-    return np.ascontiguousarray(found.transpose([order.index(x) for x in out]))
+    found = found.reshape([size[c] for c in order]).transpose([order.index(c) for c in out])
+    return np.ascontiguousarray(found, dtype=np.int64)
+
+
+def _among(x: Array, axes: str, out: str, size: dict[str, int]) -> Array:
+    """An operand with the axes of the result, of length 1 where it has none of them."""
+    last = [c for c in axes if c not in out]  # of length 1
+    turned = x.transpose([axes.index(c) for c in [*[c for c in out if c in axes], *last]])
+    return turned.reshape([size[c] if c in axes else 1 for c in out])
+
+
+def _matrices(
+    x: Array, axes: str, batch: list[str], kept: list[str], summed: list[str]
+) -> NDArray[Any]:
+    """An operand as matrices (batch, kept, summed), copied once, along its longest runs.
+
+    Of floats, unless these would not hold its integers.
+    """
+    steps = {c: (abs(s) or 1 << 62, -n) for c, s, n in zip(axes, x.strides, x.shape, strict=True)}
+    turned = min([*kept, *summed], key=steps.__getitem__) in kept
+    order = [*batch, *summed, *kept] if turned else [*batch, *kept, *summed]
+    source = x.transpose([axes.index(c) for c in order])
+    copy = np.empty(source.shape, dtype=np.float64)
+    copy[...] = source
+    if copy.size and max(-copy.min(), copy.max()) >= EXACT:
+        copy = np.ascontiguousarray(source, dtype=np.int64)
+    n, k, s = (prod(x.shape[axes.index(c)] for c in group) for group in (batch, kept, summed))
+    return copy.reshape(n, s, k).swapaxes(1, 2) if turned else copy.reshape(n, k, s)
 
 
 def _sum(op: Op, run: Run, addends: Sequence[Operand], values: dict[str, Array]) -> Array | int:
     total: Array | int = 0
     for o in addends:
-        total = total + read_operand(op, run, o, values).astype(np.int64) * o.factor
+        term = read_operand(op, run, o, values).astype(np.int64, copy=False)
+        total = total + (term if o.factor == 1 else term * o.factor)
     return total
 
 
@@ -320,14 +368,16 @@ def _contract(op: Contract, run: Run, operands: Sequence[Array]) -> tuple[Array,
     acc = _sum(op, run, op.addends, values)
     for p in op.products:
         a, b = (read_operand(op, run, o, values) for o in (p.a, p.b))
-        acc = acc + einsum(p.spec, a, b) * (p.a.factor * p.b.factor)
+        term, factor = einsum(p.spec, a, b), p.a.factor * p.b.factor
+        acc = acc + (term if factor == 1 else term * factor)
     acc = np.asarray(acc)
     return rescaled(op, acc), {"acc": acc}
 
 
 def _combine(op: Combine, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     values = dict(zip(op.inputs(), operands, strict=True))
-    return np.asarray(_sum(op, run, op.addends, values)), {}
+    total = np.asarray(_sum(op, run, op.addends, values))
+    return total, {"sum": total}
 
 
 def _same_magnitude(
@@ -376,7 +426,7 @@ def _reshape_over(op: Reshape, samples: int) -> Op:
 
 
 RULES: dict[type[Op], OpRule] = {
-    Contract: OpRule(_shape, _magnitude, _contract, over=_contract_over),
-    Combine: OpRule(_shape, _magnitude, _combine, over=_combine_over),
+    Contract: OpRule(_shape, _magnitude, _contract, over=_contract_over, wiring=_wiring),
+    Combine: OpRule(_shape, _magnitude, _combine, over=_combine_over, wiring=_wiring),
     Reshape: OpRule(_reshape_shape, _same_magnitude, _reshape, over=_reshape_over),
 }

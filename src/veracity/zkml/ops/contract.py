@@ -36,18 +36,20 @@ def settled(context: Context, tensor: Tensor) -> Tensor:
     return copy
 
 
-def _operand(context: Context, operand: Operand) -> Tensor:
+def _operand(context: Context, operand: Operand, bare: bool = False) -> Tensor:
+    """An operand; ``bare`` where nobody needs its integers."""
     if operand.of == "value":
         source = context.value(operand.x)
     else:
         source = context.builder.weight(operand.x)
+    source = source.bare() if bare else source
     return source.view(*maps_of(operand.wire, source.dims))
 
 
 def _sum(context: Context, addends: tuple[Operand, ...]) -> Tensor:
     total: Tensor | None = None
     for operand in addends:
-        term = _operand(context, operand) * operand.factor
+        term = _operand(context, operand, bare=True) * operand.factor
         total = term if total is None else total + term
     if total is None:
         raise ValueError("a sum of nothing")
@@ -56,12 +58,13 @@ def _sum(context: Context, addends: tuple[Operand, ...]) -> Tensor:
 
 def combine(context: Context, op: Combine) -> Tensor:
     """Free: a sum of operands with public factors."""
-    return settled(context, _sum(context, op.addends))
+    total = _sum(context, op.addends)
+    return settled(context, Tensor(total.dims, total.terms, context.detail(op.name, "sum")))
 
 
 def contract(context: Context, op: Contract) -> Tensor:
     """One rescale of products and addends; only the quotient is committed."""
-    terms = [(_operand(context, o) * o.factor).bare() for o in op.addends]
+    terms = [_operand(context, o, bare=True) * o.factor for o in op.addends]
     for p in op.products:
         a, b = _operand(context, p.a), _operand(context, p.b)
         terms.append(Tensor.product(p.spec, a, b) * (p.a.factor * p.b.factor))

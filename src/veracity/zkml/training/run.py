@@ -61,8 +61,8 @@ __all__ = [
 ]
 
 #: Name and version of the protocols, and the kind of what is proved; absorbed first.
-PROTOCOL = "veracity v3 window"
-ROUNDING_PROTOCOL = "veracity v3 rounding"
+PROTOCOL = "veracity v4 window"
+ROUNDING_PROTOCOL = "veracity v4 rounding"
 
 _MOST_WINDOW = 256
 

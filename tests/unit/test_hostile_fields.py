@@ -1,0 +1,117 @@
+"""Files whose fields say what cannot be: a typed error that names the field."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+
+from veracity.codec import ByteReader, ByteWriter
+from veracity.errors import FormatError
+from veracity.formats.accuracy import AccuracyProof
+from veracity.formats.data import DataFile, DataSecret
+from veracity.formats.drawing import Drawing, ServerNonce
+from veracity.formats.exclusion import ExclusionProof
+
+Fields = tuple[int | bytes | list[bytes], ...]
+
+
+def written(*fields: int | bytes | list[bytes], kind: bytes = b"", version: int = 1) -> bytes:
+    """Numbers, bytes as they stand (in a list), and bytes with their length before them."""
+    writer = ByteWriter()
+    if kind:
+        writer.header(kind, version)
+    for one in fields:
+        if isinstance(one, int):
+            writer.u32(one)
+        elif isinstance(one, list):
+            writer.raw(b"".join(one))
+        else:
+            writer.blob(one)
+    return writer.getvalue()
+
+
+def sealed(body: bytes) -> bytes:
+    return body + hashlib.sha256(body).digest()
+
+
+def accuracy(answers: bytes, cuts: bytes) -> bytes:
+    return written([bytes(64)], b"y", b"", answers, cuts, b"proof", kind=b"VACC")
+
+
+def data(label: bytes, numbers: Fields, rows: bytes, *links: int | bytes) -> bytes:
+    return written(label, *numbers, rows, *links, kind=b"VDAT")
+
+
+def data_secret(size: int, inputs: bytes, labels: bytes) -> bytes:
+    return sealed(written([bytes(64)], size, inputs, labels, kind=b"VDSC"))
+
+
+def exclusion(*sets: int | bytes | list[bytes]) -> bytes:
+    return written(b"input", *sets, kind=b"VEXC")
+
+
+HONEST = {
+    AccuracyProof.from_bytes: accuracy(b"\1\0", b""),
+    DataFile.from_bytes: data(b"", (2, 2), bytes(32), 1, b"link"),
+    DataSecret.from_bytes: data_secret(2, b"\1\2", b"\0\0"),
+    ExclusionProof.from_bytes: exclusion(1, [bytes(32)], b"proof"),
+}
+HOSTILE: list[tuple[Callable[[bytes], object], str, bytes]] = [
+    (AccuracyProof.from_bytes, "answers", accuracy(b"", b"")),
+    (AccuracyProof.from_bytes, "answers", accuracy(b"\1\0\2", b"")),
+    (AccuracyProof.from_bytes, "answers", accuracy(b"\1\0", bytes(3))),
+    (DataFile.from_bytes, "label", data(b"\xff", (2, 2), bytes(32), 0)),
+    (DataFile.from_bytes, "whole number of rows", data(b"", (2, 2), bytes(33), 0)),
+    (DataFile.from_bytes, "whole number of rows", data(b"", (2, 2), b"", 0)),
+    (DataFile.from_bytes, "dims", data(b"", (0, 2), bytes(32), 0)),
+    (DataFile.from_bytes, "dims", data(b"", (2, 1), bytes(32), 0)),
+    (DataFile.from_bytes, "dims", data(b"", ((1 << 15) + 1, 2), bytes(32), 0)),
+    (DataFile.from_bytes, "dims", data(b"", (2, (1 << 15) + 1), bytes(32), 0)),
+    (DataFile.from_bytes, "links", data(b"", (2, 2), bytes(32), 4097, *[b""] * 4097)),
+    (DataSecret.from_bytes, "examples", data_secret(0, b"", b"")),
+    (DataSecret.from_bytes, "examples", data_secret(2, b"\1\2", b"\0\0\0\0")),
+    (DataSecret.from_bytes, "inputs", data_secret(65537, bytes(65537), b"\0\0")),
+    (ExclusionProof.from_bytes, "data sets", exclusion(0)),
+    (ExclusionProof.from_bytes, "data sets", exclusion(2, *([bytes(32)], b"proof") * 2)),
+    (
+        ExclusionProof.from_bytes,
+        "data sets",
+        exclusion(4097, *(f for i in range(4097) for f in ([i.to_bytes(32, "big")], b""))),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("read", HONEST)
+def test_such_files_are_read(read: Callable[[bytes], object]) -> None:
+    assert read(HONEST[read])
+
+
+@pytest.mark.parametrize(("read", "field", "content"), HOSTILE)
+def test_fields_that_cannot_be(read: Callable[[bytes], object], field: str, content: bytes) -> None:
+    with pytest.raises(FormatError, match=field):
+        read(content)
+
+
+def drawing(*fields: int | bytes) -> Drawing | None:
+    return Drawing.read(ByteReader(written(*fields), "proof"))
+
+
+def test_answers_that_are_not_drawn_have_no_nonces() -> None:
+    assert drawing(0, b"", b"") is None
+    assert drawing(4000, b"user", b"server") == Drawing(4000, b"user", b"server")
+    for user, server in ((b"u", b""), (b"", b"s")):
+        with pytest.raises(FormatError, match="not drawn"):
+            drawing(0, user, server)
+    with pytest.raises(FormatError, match="4001 is over the limit"):
+        drawing(4001, b"", b"")
+    with pytest.raises(FormatError, match="nonce"):
+        drawing(1, bytes(65), b"")
+
+
+def test_a_servers_nonce_has_32_bytes() -> None:
+    assert ServerNonce.load(written(bytes(32), kind=b"VNCE")).nonce == bytes(32)
+    for size in (0, 31):
+        with pytest.raises(FormatError, match="does not have 32 bytes"):
+            ServerNonce.load(written(bytes(size), kind=b"VNCE"))
