@@ -3,12 +3,13 @@
 Vectors are uint64 arrays of shape (n, 4); scalars are 32 little-endian bytes below the order.
 """
 
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FractionTree",
     "fss_bits",
     "fss_evaluate",
     "fss_key_bytes",
@@ -39,6 +40,7 @@ __all__ = [
     "vec_cumsum",
     "vec_dot",
     "vec_eq",
+    "vec_eq_halved",
     "vec_from_bytes",
     "vec_from_small",
     "vec_from_wide_bytes",
@@ -78,6 +80,7 @@ def sumcheck_product_round(a: _Vec, b: _Vec, n: int) -> bytes: ...
 def integer_products(w: _Ints, x: NDArray[np.int64]) -> NDArray[np.int64]: ...
 def logup_denominators(leaves: _Leaves) -> _Vec: ...
 
+@final
 class FractionTree:
     def __new__(cls, blocks: list[tuple[list[int], _Entries | None, _Entries]]) -> FractionTree: ...
     def variables(self) -> int: ...
