@@ -132,12 +132,13 @@ def verify(
     drawn = (temperature, nonce, server_nonce, *messages)
     pinned, given = Commitment.load(stream(commitment)), load_proof(stream(proof))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
+    chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
     trained: VerifiedTraining | None = None
     try:
         if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(given, pinned, data, **chain)
         elif training is not None:
-            trained = check_training(training, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(training, pinned, data, **chain)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
