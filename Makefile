@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-layer bench-private-peers bench-forecasts mutate vectors lock clean
+  figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -45,7 +45,7 @@ $(VENV)/.installed: $(VENV)/.created $(CONSTRAINTS)
 
 $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo "make: cargo is needed; install Rust first" >&2; exit 1; }
-	$(BIN)/maturin develop --release --locked --quiet --extras import,onnx,private,he,plot,server,dev
+	$(BIN)/maturin develop --release --locked --quiet --extras import,images,onnx,private,he,plot,server,dev
 	@touch $@
 
 demo: env ## SmolLM2 end to end: import, calibrate, commit, prove, verify, attack (minutes)
@@ -163,6 +163,10 @@ bench-training: env $(FASHION) ## proofs of training, a JSON line per workload; 
 bench-onnx: env ## import, prove and verify every model of a folder: MODELS=DIR, a JSON line each
 	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of .onnx files" >&2; exit 1; }
 	$(PY) benches/onnx_models.py "$(MODELS)"
+
+bench-vision-peers: env ## one ONNX CNN proved here and by EZKL (in build/ezkl), stage by stage (11 GB, many minutes)
+	@mkdir -p build/bench
+	$(PY) benches/vision_peers.py $(if $(MODEL),--model $(MODEL)) | tee build/bench/vision-peers.json
 
 bench-models: env ## import, prove and verify every language model of a folder: MODELS=DIR, a JSON line each
 	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of models" >&2; exit 1; }

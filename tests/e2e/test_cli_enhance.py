@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -80,10 +81,63 @@ def test_a_proof_of_a_picture(folder: Path) -> None:
     assert commitment.read_bytes() == before
 
 
+def test_a_sealed_picture_and_what_is_to_be_signed(folder: Path) -> None:
+    source, out = folder / "in" / "a.png", folder / "sealed"
+    arguments = ("-i", source, "-o", out, "--prove", "--seal", "picture", "--c2pa", "--json")
+    (picture,) = json.loads(done("enhance", *arguments).stdout)["pictures"]
+    seal, key = (Path(picture["seals"]["picture"][n]) for n in ("seal", "key"))
+    assert key.stat().st_mode & 0o777 == 0o600
+    check = ("verify", picture["proof"], "--commitment", picture["commitment"], "--json")
+    accepted = done(*check, "--input", seal, "--output", picture["output"])
+    digest = picture["seals"]["picture"]["digest"]
+    assert json.loads(accepted.stdout)["digests"]["picture"] == digest
+    assert picture["input_pixels"] not in accepted.stdout
+    assert veracity(*check, "--input", source, "--output", picture["output"]).exit_code != 0
+    definition = json.loads(Path(picture["c2pa"]).read_text())
+    assert definition["title"] == "a_x2.png"
+    by_label = {a["label"]: a["data"] for a in definition["assertions"]}
+    stated = by_label["org.veracity.enhancement"]
+    proof = Path(picture["proof"]).read_bytes()
+    assert stated["proof_sha256"] == hashlib.sha256(proof).hexdigest()
+    assert stated["input_seal"] == digest
+    assert stated["output_pixels"] == picture["output_pixels"]
+    # pixels that are sealed could be guessed from their digest
+    assert picture["input_pixels"] not in json.dumps(definition)
+    (action,) = by_label["c2pa.actions.v2"]["actions"]
+    assert action["digitalSourceType"].endswith("/algorithmicallyEnhanced")
+    plain = done("enhance", "-i", source, "-o", folder / "unproved", "--c2pa", "--json")
+    (unproved,) = json.loads(plain.stdout)["pictures"]
+    made = json.loads(Path(unproved["c2pa"]).read_text())["assertions"][1]["data"]
+    assert set(made) == {"program", "input_pixels", "output_pixels"}
+
+
+def test_a_photograph_as_jpeg(folder: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    pixels = load_image(folder / "in" / "a.png")
+    turned = folder / "turned.jpg"
+    exif = image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    image.fromarray(pixels).save(turned, quality=95, exif=exif)
+    facts = json.loads(done("enhance", "-i", turned, "-o", folder / "jpeg", "--json").stdout)
+    (picture,) = facts["pictures"]
+    decoded = load_image(Path(picture["input"]))
+    assert picture["input"].endswith("turned_input.png")
+    assert decoded.shape == (24, 20, 3)
+    assert np.abs(decoded.astype(int) - np.rot90(pixels, -1)).mean() < 8
+    assert load_image(Path(picture["output"])).shape == (48, 40, 3)
+    (folder / "cut.jpg").write_bytes(turned.read_bytes()[:300])
+    image.fromarray(pixels).convert("CMYK").save(folder / "inks.jpg")
+    for name, reason in (("cut.jpg", "cannot be decoded"), ("inks.jpg", "CMYK")):
+        refused = veracity("enhance", "-i", folder / name, "-o", folder / "jpeg", "--json")
+        assert refused.exit_code == 2
+        assert reason in json.loads(refused.stdout)["pictures"][0]["error"]
+
+
 def test_what_cannot_be(folder: Path) -> None:
     grey, out = folder / "in" / "below" / "grey.png", folder / "no"
     for arguments in (
         ("-i", grey, "-o", out, "--prove"),
+        ("-i", folder / "in" / "a.png", "-o", out, "--seal", "picture"),
         ("-i", grey, "-o", out, "--scale", "3"),
         ("-i", folder / "nothing", "-o", out),
         ("-i", folder / "in" / "notes.txt", "-o", out),

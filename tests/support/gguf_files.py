@@ -58,7 +58,7 @@ def write_gguf(path: Path, case: dict[str, Any]) -> None:
     arch = NAMES.get(kind, kind)
     design = FAMILIES[kind].design(Settings("config.json", facts))
     c, row = design.config, ROWS[arch]
-    parts = select(tensors(case["shapes"]), FAMILIES[kind].names, c.layers)
+    parts = select(tensors(case["shapes"]), FAMILIES[kind].names, design)
     out = gguf.GGUFWriter(path, arch)
 
     def put(name: str, value: Any) -> None:

@@ -32,6 +32,59 @@ PICTURE = {"x": (1, 4, 7, 6)}
 POOL: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 2]}
 W = {"w": real(6, 4, 3, 3), "b": real(6)}
 
+#: Two trees over three features: conditions of every kind, leaves at several depths.
+FOREST: dict[str, Any] = {
+    "nodes_treeids": [0] * 5 + [1] * 7,
+    "nodes_nodeids": [*range(5), *range(7)],
+    "nodes_featureids": [0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0],
+    "nodes_modes": ["BRANCH_LEQ", "BRANCH_LT", "LEAF", "LEAF", "LEAF",
+                    "BRANCH_GT", "BRANCH_GTE", "LEAF", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF"],
+    "nodes_values": [0.51, 0.33, 0, 0, 0, 0.62, 0.27, 0, 0, 0.74, 0, 0],
+    "nodes_truenodeids": [1, 3, 0, 0, 0, 1, 3, 0, 0, 5, 0, 0],
+    "nodes_falsenodeids": [2, 4, 0, 0, 0, 2, 4, 0, 0, 6, 0, 0],
+}  # fmt: skip
+LEAVES = [(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 5), (1, 6)]
+
+
+def leaves(kind: str, results: int) -> dict[str, Any]:
+    """What every leaf says of each result."""
+    said = [(t, n, r) for t, n in LEAVES for r in range(results)]
+    names = ("treeids", "nodeids", "ids")
+    found: dict[str, Any] = {
+        f"{kind}_{name}": list(column)
+        for name, column in zip(names, zip(*said, strict=True), strict=True)
+    }
+    return found | {f"{kind}_weights": [round(float(v), 3) for v in RNG.random(len(said))]}
+
+
+ROWS = {"x": (6, 3)}
+LABELS = {"classlabels_int64s": [0, 1, 2]}
+#: (op, reads, writes), attributes, nodes behind, inputs
+LEARNT: dict[str, Any] = {
+    "trees": (("TreeEnsembleRegressor", "x"), FOREST | leaves("target", 2) | {
+        "n_targets": 2, "base_values": [0.5, -0.25]}, [], ROWS),
+    "mean of trees": (("TreeEnsembleRegressor", "x"), FOREST | leaves("target", 1) | {
+        "aggregate_function": "AVERAGE", "n_targets": 1}, [], ROWS),
+    "classes by trees": (("TreeEnsembleClassifier", "x", "l y"), FOREST | leaves("class", 3)
+                         | LABELS | {"post_transform": "SOFTMAX"}, [], ROWS),
+    "labels by trees": (("TreeEnsembleClassifier", "x", "l s"), FOREST | leaves("class", 3)
+                        | LABELS, [node("Cast", "l", to=1)], ROWS),
+    "two classes by trees": (("TreeEnsembleClassifier", "x", "l y"), FOREST | leaves("class", 1)
+                             | {"classlabels_int64s": [0, 1], "post_transform": "LOGISTIC"},
+                             [], ROWS),
+    "linear regression": (("LinearRegressor", "x"), {
+        "coefficients": [0.5, -1.25, 2.0], "intercepts": [0.75]}, [], ROWS),
+    "linear classes": (("LinearClassifier", "x", "l s"), {
+        "coefficients": [round(float(v), 3) for v in RNG.standard_normal(9)],
+        "intercepts": [0.1, 0.0, -0.2], "classlabels_ints": [3, 4, 5],
+        "post_transform": "LOGISTIC"},
+        [node("Cast", "l", "m", to=1), node("Unsqueeze", "m q", "u"), node("Add", "u s")], ROWS),
+    "scaled features": (("Scaler", "x", "a"),
+                        {"offset": [0.5, 0.0, -1.0], "scale": [2.0, 1.0, 0.5]},
+                        [node("Normalizer", "a", domain="ai.onnx.ml", norm="L2")], ROWS),
+}  # fmt: skip
+
+
 #: (nodes, inputs, weights, opset)
 CASES: dict[str, tuple[Any, ...]] = {
     "conv": ([node("Conv", "x w b", pads=[1, 0, 1, 2], strides=[2, 1])], PICTURE, W),
@@ -255,6 +308,95 @@ CASES: dict[str, tuple[Any, ...]] = {
                   {"t": np.array([True, False]), "f": np.array([True, True]), "w": real(3, 3),
                    "i": np.array(0), "z": real(3, 3), "n3": np.array([[0, 1], [2, 0]]),
                    "u": np.float32([5, 7])}),
+    "einsum of three": ([node("Einsum", "x w x", equation="ncyx,co,nmyx->omn")], PICTURE,
+                        {"w": real(4, 2)}),
+    "einsum of one": ([node("Einsum", "x", equation="ncyx->xc")], PICTURE),
+    "numbers alone": ([node("Gather", "x i", "a"), node("Gather", "x j", "b"),
+                       node("Sub", "a b", "c"), node("Add", "a b", "d"), node("Mul", "c d", "e"),
+                       node("Add", "e x")], {"x": (4,)}, {"i": np.array(1), "j": np.array(3)}),
+    "crop, wrap": ([node("Pad", "x p", "a"), node("Pad", "a q", mode="wrap")], PICTURE,
+                   {"p": ints(0, 0, -1, 1, 0, 0, 1, -2), "q": ints(0, 0, 2, 0, 0, 0, 0, 3)}, 19),
+    "bicubic": ([node("Resize", "x _ s", mode="cubic")], PICTURE,
+                {"s": np.float32([1, 1, 2, 1.5])}),
+    "arg max, the last": ([node("Round", "x", "r"),
+                           node("ArgMax", "r", "a", axis=1, select_last_index=1),
+                           node("Cast", "a", to=1)], {"x": (4, 5)}),
+    "largest and where": ([node("TopK", "x k", "v i", axis=1), node("Cast", "i", "f", to=1),
+                           node("Add", "v f")], {"x": (2, 6, 2)}, {"k": ints(3)}),
+    "smallest and where": ([node("Round", "x", "r"), node("TopK", "r k", "v i", largest=0),
+                            node("Cast", "i", "f", to=1), node("Sub", "v f")], {"x": (3, 5)},
+                           {"k": ints(5)}),
+    "gather nd by values": ([node("Mul", "x f", "a"), node("Floor", "a", "b"),
+                             node("Cast", "b", "c", to=7), node("GatherND", "w c")],
+                            {"x": (3, 2)}, {"f": np.float32([3.9]), "w": real(4, 4, 2)}),
+    "gather nd in batches": ([node("Mul", "u f", "a"), node("Floor", "a", "b"),
+                              node("Cast", "b", "c", to=7),
+                              node("GatherND", "x c", batch_dims=1)],
+                             {"x": (2, 4, 3), "u": (2, 5, 1)}, {"f": np.float32([3.9])}),
+    "gather nd, constants in batches": ([node("GatherND", "x i", batch_dims=1)], {"x": (2, 3, 4)},
+                                        {"i": np.array([[[2, 1]], [[0, 3]]])}),
+    "gather values by values": ([node("Mul", "u f", "a"), node("Floor", "a", "b"),
+                                 node("Cast", "b", "c", to=7), node("Gather", "x c")],
+                                {"x": (4, 3), "u": (2, 2)}, {"f": np.float32([3.9])}),
+    "scatter nd by values": ([node("TopK", "v k", "t i", axis=0), node("Unsqueeze", "i q", "j"),
+                              node("ScatterND", "x j w")], {"x": (4, 3), "v": (4,)},
+                             {"k": ints(2), "q": ints(1), "w": real(2, 3)}),
+    "scatter elements by values": ([node("TopK", "v k", "t i", axis=1),
+                                    node("ScatterElements", "x i t", axis=1)],
+                                   {"x": (2, 5), "v": (2, 5)}, {"k": ints(2)}),
+    "scatter what is added": ([node("ScatterElements", "x i w", axis=0, reduction="add")],
+                              {"x": (3, 2)},
+                              {"i": np.array([[2, 0], [2, 1]]), "w": real(2, 2)}, 18),
+    "scatter values that are added": ([node("ScatterND", "x i u", reduction="add")],
+                                      {"x": (4, 3), "u": (3, 3)},
+                                      {"i": np.array([[3], [1], [3]])}, 18),
+    "reverse sequence": ([node("ReverseSequence", "x n", batch_axis=1, time_axis=0)],
+                         {"x": (4, 3, 2)}, {"n": ints(2, 4, 1)}),
+    "compress": ([node("Compress", "x c", axis=2)], PICTURE,
+                 {"c": np.array([True, False, True, True, False, False, True])}),
+    "bits": ([node("Mul", "x f", "a"), node("Floor", "a", "b"), node("Cast", "b", "c", to=5),
+              node("BitwiseAnd", "c m", "d"), node("BitwiseOr", "c n", "e"),
+              node("BitwiseXor", "c m", "g"), node("BitwiseNot", "g", "h"),
+              node("Cast", "d", "d2", to=1), node("Cast", "e", "e2", to=1),
+              node("Cast", "h", "h2", to=1), node("Sum", "d2 e2 h2")], PICTURE,
+             {"f": np.float32([60.0]), "m": np.array([13], dtype=np.int16),
+              "n": np.array([2, 4, 1, 0, 8, 3], dtype=np.int16)}, 18),
+    "shifts": ([node("Mul", "x f", "a"), node("Floor", "a", "b"), node("Cast", "b", "c", to=12),
+                node("BitShift", "c s", "d", direction="RIGHT"),
+                node("BitShift", "d s", "e", direction="LEFT"), node("Cast", "e", to=1)], PICTURE,
+               {"f": np.float32([100.0]), "s": np.array([2], dtype=np.uint32)}),
+    "never": ([node("IsNaN", "x", "a"), node("IsInf", "x", "b"), node("Or", "a b", "c"),
+               node("Where", "c w x")], PICTURE, {"w": np.float32([9.0])}),
+    "lengths of channels": ([node("GlobalLpPool", "x", "a", p=2),
+                             node("GlobalLpPool", "x", "b", p=1), node("Add", "a b")], PICTURE),
+    "quantised": ([node("QuantizeLinear", "x s z", "a"),
+                   node("QLinearConv", "a s z w sw zw s2 z2 b", "c", pads=[1, 1, 1, 1]),
+                   node("DequantizeLinear", "c s2 z2", "d"), node("Reshape", "d r", "e"),
+                   node("QuantizeLinear", "e s z", "g"),
+                   node("QLinearMatMul", "g s z m s1 z1 s2 z2", "h"),
+                   node("DequantizeLinear", "h s2 z2")], PICTURE,
+                  {"s": np.float32(0.01), "z": np.uint8(3), "sw": np.float32([0.02, 0.01, 0.03]),
+                   "w": RNG.integers(-90, 90, (3, 4, 3, 3)).astype(np.int8),
+                   "zw": np.int8([0, 0, 0]), "s2": np.float32(0.05), "z2": np.uint8(100),
+                   "b": np.int32([400, -900, 30]), "r": ints(3, 42),
+                   "m": RNG.integers(-90, 90, (42, 2)).astype(np.int8), "s1": np.float32(0.02),
+                   "z1": np.int8(0)}),
+    "products of integers": ([node("QuantizeLinear", "x s z", "a"),
+                              node("ConvInteger", "a w z", "b"), node("Cast", "b", "c", to=1),
+                              node("Reshape", "a r", "d"), node("MatMulInteger", "d m z", "e"),
+                              node("Cast", "e", "g", to=1), node("ReduceSum", "g", "h"),
+                              node("Squeeze", "h", "k"), node("Add", "c k")], PICTURE,
+                             {"s": np.float32(0.02), "z": np.uint8(3), "r": ints(4, 42),
+                              "w": RNG.integers(-20, 20, (2, 4, 2, 2)).astype(np.int8),
+                              "m": RNG.integers(-20, 20, (42, 3)).astype(np.int8)}),
+    "windows": ([node("HannWindow", "n", "a"), node("HammingWindow", "n", "b"),
+                 node("BlackmanWindow", "n", "c", periodic=0), node("Sum", "a b c", "d"),
+                 node("Clip", "d l", "e"), node("Softmax", "e", "f", axis=0),
+                 node("Erf", "f", "g"), node("Pad", "g p v", "h"), node("Mul", "x h")],
+                {"x": (2, 9)}, {"n": np.array(6), "l": np.float32(0.1), "p": ints(1, 2),
+                                "v": np.float32(0.5)}),
+    **{name: ([node(*given, domain="ai.onnx.ml", **settings), *more], inputs, {"q": ints(1)})
+       for name, (given, settings, more, inputs) in LEARNT.items()},
     "shapes": ([node("Shape", "x", "s"), node("Gather", "s i", "d"), node("Cast", "d", "f", to=1),
                 node("Div", "x f")], PICTURE, {"i": ints(2)}),
 }  # fmt: skip
@@ -289,4 +431,4 @@ def test_an_op_is_what_onnxruntime_computes(name: str, tmp_path: Path) -> None:
 
 def test_every_handler_is_tried() -> None:
     tried = {n.op_type for nodes, *_ in CASES.values() for n in nodes}
-    assert set(HANDLERS) - tried <= {"CastLike", "RMSNormalization"}
+    assert set(HANDLERS) - tried <= {"CastLike", "RMSNormalization", "Swish"}

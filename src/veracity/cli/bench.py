@@ -41,6 +41,11 @@ SHARES = {"observe": 0.1, "scales": 0.02, "accuracy": 0.1, **PHASES, "verify": 0
     help="lce: side of the picture in pixels.",
 )
 @click.option(
+    "--weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="vdsr: a safetensors file; random weights by default.",
+)
+@click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to leave model.vcom and answer.vproof in.",
@@ -54,6 +59,7 @@ def bench(
     workload: str,
     tokens: int,
     tile: int,
+    weights: Path | None,
     keep: Path | None,
     memory: int | None,
     backend: str,
@@ -65,14 +71,16 @@ def bench(
 
     WORKLOAD is the name of a model, as `veracity import` takes it (gpt2-124m and its like have
     random weights), or a calibrated .vprog file (then import and calibration count as zero). The
-    proof is verified in a process of its own. `cifar-lenet` is a CNN of 62,006 random weights and
-    `lce` the network of `veracity enhance`; they have no tokens.
+    proof is verified in a process of its own. `cifar-lenet` is a CNN of 62,006 random weights,
+    `vdsr` one of 664,704 on a patch of 41x41 and `lce` the network of `veracity enhance`; they
+    have no tokens.
     """
     with Bar(SHARES, quiet=quiet) as bar:
         if workload in NETWORKS:
             measures = bench_network(
                 workload,
                 tile=tile,
+                weights=weights,
                 keep=keep,
                 memory=memory,
                 backend=backend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,15 +23,28 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import complain, emit_json
-from veracity.codec import check_target, make_folder
+from veracity.codec import check_target, make_folder, write_file
 from veracity.errors import UsageError, VeracityError
+from veracity.formats.commitment import Commitment
 from veracity.formats.images import load_image, pixels_digest, save_image
 from veracity.formats.npy import save_array
 from veracity.formats.program import NetworkFile
+from veracity.formats.seal import KEY_KIND, SEAL_KIND, SealKey
 from veracity.formats.secret import Secret
 from veracity.frontends.lce import LARGEST_TILE, SCALE
 from veracity.progress import PHASES, Progress
-from veracity.vision import TILE, Enhanced, Job, compare, enhance_picture, find_jobs, run
+from veracity.vision import (
+    TILE,
+    Enhanced,
+    Job,
+    compare,
+    enhance_picture,
+    find_jobs,
+    is_foreign,
+    load_foreign,
+    manifest_definition,
+    run,
+)
 
 __all__ = ["enhance"]
 
@@ -49,12 +63,20 @@ class Prover:
         Where commitments and their secrets are kept.
     memory, threads : int or None
         Limits.
+    sealed : tuple of str
+        Ports that are sealed instead of being public.
+    target : Path
+        Where the next proof goes.
+    seals : dict
+        What opens the sealed ports of the last proof.
     """
 
     folder: Path
     memory: int | None
     threads: int | None
+    sealed: tuple[str, ...] = ()
     target: Path = field(default_factory=Path)
+    seals: dict[str, SealKey] = field(default_factory=dict, repr=False)
 
     def paths(self, network: NetworkFile) -> tuple[Path, Path]:
         """The files of the commitment for a network."""
@@ -87,10 +109,12 @@ class Prover:
             network,
             self.secret_for(network, progress),
             {name: x.astype(np.float64) for name, x in inputs.items()},
+            seal=self.sealed,
             memory=self.memory,
             threads=self.threads,
             progress=progress,
         )
+        self.seals = result.seals
         result.proof.save(self.target)
         ports = network.program.outputs
         return {
@@ -102,7 +126,7 @@ class Prover:
 @click.command()
 @click.option(
     "-i", "--input", "source", required=True, type=click.Path(path_type=Path),
-    help="A picture (PNG, PPM, PGM), or a folder of pictures.",
+    help="A picture (PNG, PPM, PGM; with the extra `images` JPEG and others), or a folder of them.",
 )  # fmt: skip
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False),
@@ -121,6 +145,14 @@ class Prover:
 @click.option(
     "--show-filter", is_flag=True, help="Tell the correction filter; a proof shows it, too."
 )
+@click.option(
+    "--seal", "sealed", multiple=True, type=click.Choice(["picture", "enlarged"]),
+    help="With --prove: name a commitment in the proof instead of these pixels.",
+)  # fmt: skip
+@click.option(
+    "--c2pa", "credentials", is_flag=True,
+    help="Write NAME_x2.c2pa.json, a manifest definition for c2patool to sign.",
+)  # fmt: skip
 @click.option("--recursive", is_flag=True, help="Look into folders of the folder.")
 @click.option("--skip-existing", is_flag=True, help="Leave out pictures whose result is there.")
 @force_option
@@ -136,6 +168,8 @@ def enhance(
     proving: bool,
     side_by_side: bool,
     show_filter: bool,
+    sealed: tuple[str, ...],
+    credentials: bool,
     recursive: bool,
     skip_existing: bool,
     force: bool,
@@ -150,19 +184,22 @@ def enhance(
     those: `veracity verify NAME_x2.vproof --commitment lce-WxH-T.vcom --input NAME.png --output
     NAME_x2.png` (with --show-filter: --output enlarged=NAME_x2.png --output
     filter=NAME_x2.filter.npy). There is a commitment for each size of picture. What is proved is
-    where the pixels come from, not that added detail is true. A picture that fails does not stop
-    the others; then the exit code is 2.
+    where the pixels come from, not that added detail is true. With --seal picture the proof shows
+    nothing of the picture: NAME_x2.picture.vseal is published and given to --input instead. A
+    picture that fails does not stop the others; then the exit code is 2.
     """
+    if sealed and not proving:
+        raise UsageError("--seal is about a proof; add --prove")
     if scale != SCALE:
         raise UsageError(f"the network that ships enlarges by {SCALE}; others are not there yet")
     jobs, others = find_jobs(source, out, recursive=recursive)
     for path in others if source.is_dir() else []:
-        complain(f"skipped {path.name}: not a PNG, PPM or PGM file")
+        complain(f"skipped {path.name}: not a PNG, PPM, PGM or JPEG file")
     if not jobs:
         raise UsageError(
-            "no picture there (PNG, PPM, PGM); other formats have to be converted first"
+            "no picture there (PNG, PPM, PGM, JPEG); other formats have to be converted first"
         )
-    prover = Prover(out, memory, threads) if proving else None
+    prover = Prover(out, memory, threads, tuple(dict.fromkeys(sealed))) if proving else None
     done: list[dict[str, Any]] = []
     for number, job in enumerate(jobs, 1):
         if skip_existing and job.target.exists():
@@ -171,9 +208,10 @@ def enhance(
         if not quiet and len(jobs) > 1:
             complain(f"[{number}/{len(jobs)}] {job.source.name}")
         try:
-            done.append(
-                _one(job, prover, tile, side_by_side, show_filter, force=force, quiet=quiet)
-            )
+            facts = _one(job, prover, tile, side_by_side, show_filter, force=force, quiet=quiet)
+            if credentials:
+                facts["c2pa"] = str(_credentials(job, facts, force=force))
+            done.append(facts)
         except (VeracityError, OSError) as error:
             complain(f"{job.source.name}: {one_line(error)}")
             done.append({"input": str(job.source), "error": one_line(error)})
@@ -199,7 +237,7 @@ def _one(
     """Enhance one picture and write its files; the proof first, the picture last."""
     make_folder(job.target.parent)
     check_target(job.target, PNG, reads=[job.source], force=force)
-    pixels = load_image(job.source)
+    pixels, source = _pixels(job, force=force)
     runner: Callable[..., Mapping[str, Integers]] = run
     if prover is not None:
         if pixels.shape[2] != 3:
@@ -213,7 +251,8 @@ def _one(
             pixels, tile=tile, show_filter=show_filter, runner=runner, progress=bar
         )
     facts: dict[str, Any] = {
-        "input": str(job.source),
+        "input": str(source),
+        "program": made.network.program.digest,
         "output": str(job.target),
         "input_pixels": pixels_digest(pixels),
         "output_pixels": pixels_digest(made.pixels),
@@ -229,7 +268,10 @@ def _one(
     if prover is not None:
         facts["proof"] = str(prover.target)
         facts["proof_bytes"] = prover.target.stat().st_size
-        facts["commitment"] = str(prover.paths(made.network)[0])
+        commitment = prover.paths(made.network)[0]
+        facts["commitment"] = str(commitment)
+        facts["commitment_digest"] = Commitment.load(commitment).digest
+        facts["seals"] = _save_seals(job, prover, force=force)
     if side_by_side:
         beside = job.beside("_compare.png")
         check_target(beside, PNG, reads=[job.source], force=force)
@@ -237,6 +279,42 @@ def _one(
         facts["compare"] = str(beside)
     save_image(job.target, made.pixels)
     return facts
+
+
+def _pixels(job: Job, *, force: bool) -> tuple[NDArray[np.uint8], Path]:
+    """The pixels of a picture, and the file that a verifier reads: a PNG of what was decoded."""
+    if not is_foreign(job.source):
+        return load_image(job.source), job.source
+    pixels = load_foreign(job.source)
+    written = job.target.with_name(f"{job.source.stem}_input.png")
+    check_target(written, PNG, reads=[job.source], force=force)
+    save_image(written, pixels)
+    return pixels, written
+
+
+def _save_seals(job: Job, prover: Prover, *, force: bool) -> dict[str, dict[str, str]]:
+    """Write what was sealed: the seal to publish, the key to keep."""
+    out = {}
+    for name, key in prover.seals.items():
+        paths = job.beside(f".{name}.vskey"), job.beside(f".{name}.vseal")
+        for path, kind in zip(paths, (KEY_KIND, SEAL_KIND), strict=True):
+            check_target(path, kind, reads=[job.source], force=force)
+        key.save_pair(*paths)
+        digest = key.seal.tensor.digest.hex()
+        out[name] = {"seal": str(paths[1]), "key": str(paths[0]), "digest": digest}
+    return out
+
+
+def _credentials(job: Job, facts: Mapping[str, Any], *, force: bool) -> Path:
+    """Write the definition of the manifest that says where a picture comes from."""
+    from veracity import __version__
+
+    written = job.beside(".c2pa.json")
+    check_target(written, b"{", reads=[job.source], force=force)
+    proof = Path(facts["proof"]) if "proof" in facts else None
+    definition = manifest_definition(facts, facts["program"], __version__, proof)
+    write_file(written, (json.dumps(definition, indent=2) + "\n").encode())
+    return written
 
 
 def _tell(done: list[dict[str, Any]], failed: int) -> None:
@@ -253,6 +331,13 @@ def _tell(done: list[dict[str, Any]], failed: int) -> None:
         if "proof" in facts:
             rows.append(("proof", f"{facts['proof']} ({size(facts['proof_bytes'])})"))
             rows.append(("commitment", facts["commitment"]))
+        for port, files in facts.get("seals", {}).items():
+            rows.append(
+                (f"seal of {port}", f"{files['seal']}: publish it; {files['key']}: keep it")
+            )
+        if "c2pa" in facts:
+            command = f"c2patool {facts['output']} --parent {facts['input']} -m {facts['c2pa']}"
+            rows.append(("to sign", f"{command} -o SIGNED.png"))
         if "filter" in facts:
             centre = facts["filter"][len(facts["filter"]) // 2][len(facts["filter"]) // 2]
             rows.append(("filter", f"{facts['filter_file']} (centre tap {centre:+.3f})"))

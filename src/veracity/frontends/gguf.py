@@ -16,7 +16,7 @@ from veracity.frontends.assembly import assemble, select
 from veracity.frontends.gguf_header import check_header
 from veracity.frontends.gguf_table import design_of, find_row
 from veracity.frontends.gguf_tokenizer import gguf_tokenizer
-from veracity.frontends.settings import Settings
+from veracity.frontends.settings import MALFORMED, Settings
 from veracity.lm.decoder import FloatModel, Floats, check_model
 from veracity.lm.tokenizer import Tokenizer
 
@@ -79,7 +79,7 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str, tuple[str, ...]]:
         tokenizer = gguf_tokenizer(path, fact, model.config.vocab)
     except KeyError as error:
         raise FormatError(path.name, f"{error.args[0]} is missing") from error
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+    except MALFORMED as error:
         raise FormatError(path.name, "facts and tensors do not fit each other") from error
     return model, tokenizer, str(fact("general.name") or path.stem), notes
 
@@ -147,4 +147,4 @@ def _model(
     prefix = f"{arch}."
     facts = {n.removeprefix(prefix): fact(n) for n in reader.fields if n.startswith(prefix)}
     design = design_of(arch, Settings(path.name, facts), raw)
-    return assemble(design, select(raw, row.names, design.config.layers)), design.notes
+    return assemble(design, select(raw, row.names, design, optional=row.optional)), design.notes

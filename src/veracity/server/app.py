@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from veracity.errors import RangeError, RequestError
 from veracity.formats.dsse import sign
+from veracity.server.audits import AuditRoutes
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.http import EventStream, Frame, facts_of, read_body, refusal
@@ -291,6 +292,7 @@ def make_app(
     desk: Desk | None = None,
     proofs: Proofs | None = None,
     hosts: frozenset[str] | None = None,
+    auditors: frozenset[str] = frozenset(),
 ) -> Frame:
     """The application.
 
@@ -310,6 +312,8 @@ def make_app(
         Where proofs of receipts are ordered.
     hosts : frozenset of str, optional
         Names under which the server may be called; any where not given.
+    auditors : frozenset of str
+        Names of keys that may audit.
     """
     service = Service(model, evaluator, doors, limits, desk, proofs, int(time.time()))
 
@@ -351,6 +355,14 @@ def make_app(
             Route("/v1/proofs", desk_of_proofs.order, methods=["POST"]),
             Route("/v1/proofs/{ident}", desk_of_proofs.state),
             Route("/v1/proofs/{ident}/file", desk_of_proofs.file),
+        ]
+    if desk is not None and proofs is not None and desk.retention:
+        audits = AuditRoutes(desk, proofs, doors, auditors)
+        routes += [
+            Route("/v1/audit/{place:int}", audits.entry),
+            Route("/v1/audit/{place:int}/proof", audits.order, methods=["POST"]),
+            Route("/v1/audit/{place:int}/proof", audits.state),
+            Route("/v1/audit/{place:int}/proof/file", audits.file),
         ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RequestError: _request_error}
     return Frame(Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), hosts)

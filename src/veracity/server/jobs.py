@@ -152,6 +152,13 @@ class Queue:
         )
         return State(*rows[0]) if rows else None
 
+    def of_receipt(self, receipt: str) -> State | None:
+        """The job of a receipt, whoever ordered it."""
+        rows = self._rows(
+            "SELECT id, receipt, state, attempt, share, proof FROM jobs WHERE receipt = ?", receipt
+        )
+        return State(*rows[0]) if rows else None
+
     def claim(self, now: float) -> Claim | None:
         """The oldest job that nobody works on; one that was tried too often has failed."""
         self._rows(

@@ -41,6 +41,8 @@ class Listen:
         Of TLS, PEM.
     hosts : sequence of str
         More names under which the server may be called.
+    auditors : frozenset of str
+        Names of keys that may audit.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +51,7 @@ class Listen:
     certificate: Path | None = None
     key: Path | None = None
     hosts: Sequence[str] = ()
+    auditors: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raise :class:`UsageError` unless strangers need a key and cannot listen in."""
@@ -157,8 +160,13 @@ def serve(
     evaluator = Evaluator(
         model, slots=settings.slots, waiting=settings.waiting, timeout=settings.timeout
     )
+    unknown = listen.auditors - set((keys or {}).values())
+    if unknown:
+        raise UsageError(f"no key of an auditor called {min(unknown)[:64]!r}; see --keys")
     doors = Doors(keys, settings.rate, settings.concurrency)
-    app = make_app(model, evaluator, doors, settings.limits, desk, proofs, listen.names)
+    app = make_app(
+        model, evaluator, doors, settings.limits, desk, proofs, listen.names, listen.auditors
+    )
     config = uvicorn.Config(
         app,
         loop="asyncio",

@@ -1,7 +1,20 @@
 """Pictures made larger by a network whose runs can be proved."""
 
 from veracity.vision.compare import compare
+from veracity.vision.credentials import manifest_definition
 from veracity.vision.enhance import TILE, Enhanced, enhance_picture, run
 from veracity.vision.folders import Job, find_jobs
+from veracity.vision.foreign import is_foreign, load_foreign
 
-__all__ = ["TILE", "Enhanced", "Job", "compare", "enhance_picture", "find_jobs", "run"]
+__all__ = [
+    "TILE",
+    "Enhanced",
+    "Job",
+    "compare",
+    "enhance_picture",
+    "find_jobs",
+    "is_foreign",
+    "load_foreign",
+    "manifest_definition",
+    "run",
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from veracity.errors import UsageError
 from veracity.formats.images import is_image
+from veracity.vision.foreign import is_foreign
 
 __all__ = ["Job", "find_jobs"]
 
@@ -63,10 +64,10 @@ def find_jobs(
     jobs = [
         Job(p, out / p.relative_to(root).parent / f"{p.stem}{suffix}.png")
         for p in files
-        if is_image(p)
+        if is_image(p) or is_foreign(p)
     ]
     _refuse_twins(jobs)
-    return jobs, [p for p in files if not is_image(p)]
+    return jobs, [p for p in files if not (is_image(p) or is_foreign(p))]
 
 
 def _refuse_twins(jobs: Sequence[Job]) -> None:

@@ -46,7 +46,7 @@ def find_family(kind: Any) -> Family:
     UnsupportedModelError
         Says what is missing, where that is known.
     """
-    if kind in FAMILIES:
+    if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
     known = [n for n in _MISSING if isinstance(kind, str) and kind.startswith(n)]
     reason = f", {_MISSING[max(known, key=len)]}," if known else ""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from veracity.errors import FormatError
-from veracity.frontends.architectures.common import Family, decoder
+from veracity.frontends.architectures.common import Family, biased, decoder
 from veracity.frontends.architectures.names import H_TO_4H, of_h
 from veracity.frontends.assembly import Design
 from veracity.frontends.settings import Settings
 
 __all__ = ["ROWS", "alibi_slopes"]
 
+_NORMS = "attn_norm mlp_norm final_norm"
+
 
 def _falcon(s: Settings) -> Design:
     s.only({"alibi": (False,)})
-    s.take("bias", default=None)
+    biases = _NORMS + biased(s, bias=" qkv o up down")
     heads = s.whole("num_attention_heads", "n_head")
     new = s.flag("new_decoder_architecture", default=False)
     multi = s.flag("multi_query", default=True)
@@ -24,12 +26,15 @@ def _falcon(s: Settings) -> Design:
     kv = stated if new or not multi else 1
     if type(kv) is not int or kv < 1 or heads % kv:
         raise FormatError(s.where, f"{heads} heads over {kv} key heads")
-    parallel = s.flag("parallel_attn", default=True) or new
+    parallel = s.flag("parallel_attn", default=True)
+    if new:
+        s.only({"parallel_attn": (True,)})
     if new and norms not in (None, 1, 2):
         raise FormatError(s.where, f"num_ln_in_parallel_attn = {norms!r}")
+    one = parallel and not (new and norms in (None, 2))
     design = decoder(
         s, "falcon", eps=1e-5, activation="gelu", norm="layer", gated=False, parallel=parallel,
-        tied=True,
+        tied=True, biases=biases, absent="mlp_norm" if one else "",
     )  # fmt: skip
     config = replace(design.config, kv_heads=kv, group=heads // kv)
     return replace(design, config=config, fused="groups")
@@ -38,9 +43,12 @@ def _falcon(s: Settings) -> Design:
 def _bloom(s: Settings) -> Design:
     s.only({"apply_residual_connection_post_layernorm": (False,)})
     s.take("seq_length", default=None)
+    if s.flag("slow_but_exact", default=False):  # it leaves out biases, or does nothing
+        s.only({"pretraining_tp": (1,)})
     design = decoder(
-        s, "bloom", eps=1e-5, rotary=0, style="", activation="gelu_new", norm="layer",
-        gated=False, tied=True,
+        s, "bloom", eps=1e-5, style="", activation="gelu_new", fixed=("activation",),
+        norm="layer", gated=False, tied=True,
+        biases=_NORMS + " embed_norm qkv o up down",
     )  # fmt: skip
     heads = design.config.kv_heads * design.config.group
     return replace(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from veracity.errors import UnsupportedModelError
-from veracity.frontends.architectures.common import Family, cap_text, decoder
+from veracity.errors import FormatError, UnsupportedModelError
+from veracity.frontends.architectures.common import Family, Windows, biased, cap_text, decoder
 from veracity.frontends.architectures.names import FOUR_NORMS, LLAMA, QK_NORMS
 from veracity.frontends.assembly import Design
 from veracity.frontends.rotary import turning_of
@@ -13,15 +13,23 @@ from veracity.frontends.settings import Settings
 
 __all__ = ["ROWS"]
 
+_TANH = "gelu_pytorch_tanh"
+
 
 def _gemma(s: Settings) -> Design:
-    s.only({"attention_bias": (False, True), "use_bidirectional_attention": (False,)})
+    s.only({"use_bidirectional_attention": (False,)})
+    # what older files call GELU is its approximation by tanh, too, and some say so beside it
+    acts = {s.take(n, default=_TANH) for n in ("hidden_act", "hidden_activation")} - {"gelu"}
+    if len(acts) > 1:
+        raise FormatError(
+            s.where, f"hidden_act and hidden_activation contradict each other: {sorted(acts)}"
+        )
+    act = acts.pop() if acts else _TANH
     design = decoder(
-        s, "gemma", context=8192, head_dim=256, activation="gelu_pytorch_tanh", tied=True
-    )
-    # what older files call GELU is its approximation by tanh, too
-    config = replace(design.config, activation="gelu_tanh")
-    return _scaled_embedding(replace(design, config=config))
+        s, "gemma", context=8192, head_dim=256, activation=act, fixed=("activation",), tied=True,
+        biases=biased(s, attention_bias="q k v o"),
+    )  # fmt: skip
+    return _scaled_embedding(design)
 
 
 def _scaled_embedding(design: Design) -> Design:
@@ -29,31 +37,30 @@ def _scaled_embedding(design: Design) -> Design:
 
 
 def _gemma2(s: Settings) -> Design:
-    s.only({"attention_bias": (False, True), "use_bidirectional_attention": (False,)})
+    s.only({"use_bidirectional_attention": (False,)})
     scalar = s.number("query_pre_attn_scalar", default=256.0)
     score, logit = (
         cap_text(s, "attn_logit_softcapping", 50.0),
         cap_text(s, "final_logit_softcapping", 30.0),
     )
     design = decoder(
-        s, "gemma2", context=8192, head_dim=256, activation="gelu_pytorch_tanh", tied=True,
-        sliding=lambda i: i % 2 == 0, post_norm=True, score_cap=score, logit_cap=logit,
+        s, "gemma2", context=8192, head_dim=256, activation=_TANH, tied=True,
+        windows=Windows(lambda i: i % 2 == 0, 4096), post_norm=True, score_cap=score,
+        logit_cap=logit, biases=biased(s, attention_bias="q k v o"),
     )  # fmt: skip
     return _scaled_embedding(replace(design, query_scale=scalar**-0.5))
 
 
 def _gemma3(s: Settings) -> Design:
-    s.only({"attention_bias": (False, True), "use_bidirectional_attention": (False,)})
+    s.only({"use_bidirectional_attention": (False,)})
     scalar = s.number("query_pre_attn_scalar", default=256.0)
-    score, logit = (
-        cap_text(s, "attn_logit_softcapping", None),
-        cap_text(s, "final_logit_softcapping", None),
-    )
+    logit = cap_text(s, "final_logit_softcapping", None)
+    s.only({"attn_logit_softcapping": ()})  # older implementations apply it, newer ones do not
     pattern = s.whole("sliding_window_pattern", "_sliding_window_pattern", default=6)
     design = decoder(
-        s, "gemma3", context=131072, head_dim=256, activation="gelu_pytorch_tanh", tied=True,
-        sliding=lambda i: (i + 1) % pattern != 0, post_norm=True, qk_norm="head", rotary=0,
-        score_cap=score, logit_cap=logit,
+        s, "gemma3", context=131072, head_dim=256, activation=_TANH, tied=True,
+        windows=Windows(lambda i: (i + 1) % pattern != 0, 4096), post_norm=True, qk_norm="head",
+        style="", logit_cap=logit, biases=biased(s, attention_bias="q k v o"),
     )  # fmt: skip
     design = _two_bases(s, design, pattern)
     return _scaled_embedding(replace(design, query_scale=scalar**-0.5))

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from veracity.errors import FormatError, UnsupportedModelError
-from veracity.frontends.architectures.common import Family, decoder
+from veracity.frontends.architectures.common import Family, Windows, biased, decoder
 from veracity.frontends.architectures.names import MASKS, OPT_AT, TWO_NORMS, WTE, of_h
 from veracity.frontends.assembly import Design
 from veracity.frontends.settings import Settings
 
 __all__ = ["ROWS"]
 
+_NORMS = "attn_norm mlp_norm final_norm"
+
 
 def _opt(s: Settings) -> Design:
     s.only({
         "do_layer_norm_before": (True,), "_remove_final_layer_norm": (False,),
-        "enable_bias": (True, False), "layer_norm_elementwise_affine": (True,),
+        "layer_norm_elementwise_affine": (True,),
     })  # fmt: skip
     width, dim = s.take("word_embed_proj_dim", default=None), s.whole("hidden_size")
     if width not in (None, dim):
@@ -25,8 +27,9 @@ def _opt(s: Settings) -> Design:
             "use a size of OPT whose embeddings are not projected",
         )  # fmt: skip
     design = decoder(
-        s, "opt", eps=1e-5, rotary=0, style="", activation="relu", norm="layer", gated=False,
+        s, "opt", eps=1e-5, style="", activation="relu", norm="layer", gated=False,
         positions=True, tied=True,
+        fixed=("eps",), biases=_NORMS + biased(s, True, enable_bias=" q k v o up down"),
     )  # fmt: skip
     return replace(design, skipped_positions=2)
 
@@ -41,8 +44,9 @@ def _gpt_neo(s: Settings) -> Design:
     if len(kinds) != layers or set(kinds) - {"global", "local"}:
         raise FormatError(s.where, "attention_layers does not name the kind of every layer")
     design = decoder(
-        s, "gpt_neo", eps=1e-5, rotary=0, style="", activation="gelu_new", norm="layer",
-        gated=False, positions=True, tied=True, sliding=lambda i: kinds[i] == "local",
+        s, "gpt_neo", eps=1e-5, style="", activation="gelu_new", norm="layer",
+        gated=False, positions=True, tied=True, biases=_NORMS + " o up down",
+        windows=Windows(lambda i: kinds[i] == "local", 256, False, "window_size"),
     )  # fmt: skip
     return replace(design, query_scale=1.0)
 
@@ -53,8 +57,8 @@ def _gpt2(s: Settings) -> Design:
         "add_cross_attention": (False,),
     })  # fmt: skip
     design = decoder(
-        s, "gpt2", eps=1e-5, context=1024, rotary=0, style="", activation="gelu_new",
-        norm="layer", gated=False, positions=True, tied=True,
+        s, "gpt2", eps=1e-5, context=1024, style="", activation="gelu_new", norm="layer",
+        gated=False, positions=True, tied=True, biases=_NORMS + " qkv o up down",
     )  # fmt: skip
     return replace(design, fused="blocks", transposed=True)
 

@@ -123,6 +123,8 @@ class FloatNetwork:
     def constant(self, array: Array) -> Sym:
         """An array of weights, at most four axes of it that are longer than 1."""
         real = np.asarray(array, dtype=np.float64)
+        if not np.isfinite(real).all():
+            raise UsageError("a number that is not finite")
         dims = real.shape
         longer = tuple(d for d in dims if d != 1) or (1,)
         stored = longer if len(longer) <= 4 else (prod(longer),)
@@ -175,8 +177,12 @@ class FloatNetwork:
 
     def ref(self, x: Sym) -> Ref:
         """One operand for a product."""
+        return self.settled(x).terms[0]
+
+    def settled(self, x: Sym) -> Sym:
+        """The same as one operand: computed where it is a sum."""
         x = self.force(x)
-        return x.terms[0] if len(x.terms) == 1 else Ref(self.value(x))
+        return x if len(x.terms) == 1 else self._computed(x)
 
     def linear(
         self, products: Sequence[tuple[str, Ref, Ref]], addends: Sequence[Ref], dims: Dims
@@ -252,7 +258,7 @@ class FloatNetwork:
         if not steps:
             return x
         if max(len(t.wire) for t in x.terms) + len(steps) > MOST_STEPS:
-            x = Sym(x.dims, (Ref(self.value(x)),))
+            x = self._computed(x)
         dims = wire_dims(steps, x.dims)
         terms = tuple(replace(t, wire=(*t.wire, *steps)) for t in x.terms)
         return Sym(tuple(int(d) for d in dims), terms)
@@ -269,9 +275,7 @@ class FloatNetwork:
         forced = [self.force(p) for p in parts]
         terms = [t for p in forced for t in p.terms]
         found = Sym(forced[0].dims, tuple(terms))
-        if len(terms) > MOST_TERMS:
-            return Sym(found.dims, (Ref(self.value(found)),))
-        return found
+        return self._computed(found) if len(terms) > MOST_TERMS else found
 
     def broadcast(self, x: Sym, dims: Dims) -> Sym:
         """Repeat along axes of length 1 and missing leading ones."""

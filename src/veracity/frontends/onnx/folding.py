@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
+from math import erf, prod
 from typing import Any
 
 import numpy as np
@@ -248,6 +248,65 @@ def _trilu(node: Node, x: list[Any]) -> Array:
     return np.asarray(np.triu(x[0], k) if node.attributes.get("upper", 1) else np.tril(x[0], k))
 
 
+def _clip(node: Node, x: list[Any]) -> Array:
+    bounds = [x[i] if len(x) > i else node.attributes.get(n) for i, n in ((1, "min"), (2, "max"))]
+    return np.asarray(x[0] if bounds == [None, None] else np.clip(x[0], *bounds))
+
+
+def _softmax(node: Node, x: list[Any]) -> Array:
+    axis = node.attributes.get("axis", -1)
+    powers = np.exp(x[0] - x[0].max(axis=axis, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+
+
+def _padded(node: Node, x: list[Any]) -> Array:
+    mode = str(node.attributes.get("mode", "constant"))
+    if mode not in ("constant", "edge", "reflect", "wrap") or (len(x) > 3 and x[3] is not None):
+        raise UsageError("pads of some axes of a constant")
+    pads = np.asarray(x[1] if len(x) > 1 else node.attributes["pads"]).reshape(2, -1).T
+    value = x[2] if len(x) > 2 and x[2] is not None else node.attributes.get("value", 0)
+    more = (
+        {"constant_values": float(np.asarray(value).reshape(-1)[0])} if mode == "constant" else {}
+    )
+    return np.asarray(np.pad(x[0], pads.tolist(), mode=mode, **more))  # type: ignore[call-overload]
+
+
+def _gemm(node: Node, x: list[Any]) -> Array:
+    a, b = (
+        y.T if node.attributes.get(f"trans{n}", 0) else y for n, y in zip("AB", x, strict=False)
+    )
+    out = a @ b * node.attributes.get("alpha", 1.0)
+    more = x[2] * node.attributes.get("beta", 1.0) if len(x) > 2 and x[2] is not None else 0
+    return np.asarray(out + more).astype(x[0].dtype)
+
+
+def _one_hot(node: Node, x: list[Any]) -> Array:
+    depth, values = int(np.asarray(x[1]).reshape(-1)[0]), x[2]
+    if not 1 <= depth <= MAX_ENTRIES:
+        raise UsageError("a depth out of bounds")
+    hit = (np.asarray(x[0]) % depth)[..., None] == np.arange(depth)
+    return np.asarray(np.moveaxis(np.where(hit, values[1], values[0]), -1,
+                                  node.attributes.get("axis", -1)))  # fmt: skip
+
+
+def _window(*terms: float) -> Callable[[Node, list[Any]], Array]:
+    """``sum_k (-1)^k terms_k cos(2 pi k i / n)``."""
+
+    def of(node: Node, x: list[Any]) -> Array:
+        size = int(x[0])
+        if not 1 <= size <= MAX_ENTRIES:
+            raise UsageError("a window out of bounds")
+        turn = 2 * np.pi * np.arange(size) / max(1, size if node.attributes.get("periodic", 1)
+                                                 else size - 1)  # fmt: skip
+        parts = [(-1) ** k * a * np.cos(k * turn) for k, a in enumerate(terms)]
+        return np.asarray(sum(parts)).astype(np.float32)
+
+    return of
+
+
+_erf = np.vectorize(erf, otypes=[np.float64])
+
+
 FOLDS: dict[str, Callable[[Node, list[Any]], Array]] = {
     "Constant": _constant, "Shape": _shape, "Cast": _cast, "Reshape": _reshape,
     "Size": lambda _, x: np.asarray(x[0].size, dtype=np.int64),
@@ -282,6 +341,14 @@ FOLDS: dict[str, Callable[[Node, list[Any]], Array]] = {
     "NonZero": lambda _, x: np.asarray(np.nonzero(x[0]), dtype=np.int64),
     "GatherND": _gather_nd, "GatherElements": _gather_elements, "EyeLike": _eye,
     "ScatterND": _scatter_nd,
+    "Clip": _clip, "Softmax": _softmax, "Pad": _padded, "Gemm": _gemm, "OneHot": _one_hot,
+    "Erf": lambda _, x: np.asarray(_erf(x[0])).astype(x[0].dtype),
+    "HannWindow": _window(0.5, 0.5), "HammingWindow": _window(25 / 46, 21 / 46),
+    "BlackmanWindow": _window(0.42, 0.5, 0.08),
+    "BitShift": lambda node, x: np.asarray(
+        np.left_shift(*x) if node.attributes.get("direction") == "LEFT" else np.right_shift(*x)),
+    "BitwiseAnd": _pair(np.bitwise_and), "BitwiseOr": _pair(np.bitwise_or),
+    "BitwiseXor": _pair(np.bitwise_xor), "BitwiseNot": _one(np.bitwise_not),
     "IsNaN": _is(np.isnan), "IsInf": _is(np.isinf),
 }  # fmt: skip
 

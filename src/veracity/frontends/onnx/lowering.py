@@ -197,16 +197,21 @@ def trace(
         Mean and deviation of inputs that are bytes (:class:`Traceable`).
     """
     from veracity.frontends.onnx import (
+        ops_bits,
+        ops_einsum,
         ops_index,
         ops_linear,
         ops_logic,
         ops_pointwise,
+        ops_quantised,
         ops_recurrent,
         ops_scaling,
         ops_shape,
+        ops_trees,
     )
 
-    _ = ops_index, ops_linear, ops_logic, ops_pointwise, ops_recurrent, ops_scaling, ops_shape
+    _ = ops_bits, ops_einsum, ops_index, ops_linear, ops_logic, ops_pointwise, ops_quantised
+    _ = ops_recurrent, ops_scaling, ops_shape, ops_trees
     net = FloatNetwork(dict(dims))
     found = Traced(net)
     known: dict[str, Sym | Array | None] = {"": None, **graph.constants, **constants}

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.lowering import Call, Result, handler
+from veracity.frontends.onnx.ops_choice import (
+    gather_nd_by_value,
+    one_hot,
+    ranked,
+    scatter_by_value,
+)
 from veracity.frontends.onnx.ops_linear import minus, plus
 from veracity.frontends.onnx.ops_logic import first_of_largest, moved_last
-from veracity.frontends.onnx.ops_shape import MAX_TABLE, one_hot
 from veracity.graph.wires import MAX_NUMBERS, Step
 
 Array = NDArray[Any]
@@ -48,12 +53,14 @@ def _places(x: Sym) -> Array:
 
 @handler("GatherND")
 def gather_nd(call: Call) -> Result:
-    """Entries by constant indices."""
-    x, index = call.value(0), call.array(1).astype(np.int64)
-    if call.int("batch_dims", 0):
-        raise UsageError("indices for each batch")
+    """Entries by constant coordinates, or by comparing each with every place."""
+    found, batch = call.any(1), call.int("batch_dims", 0)
+    if isinstance(found, Sym):
+        return gather_nd_by_value(call, call.any(0), found, batch)
+    x, index = call.value(0), found.astype(np.int64)
+    lead = np.indices(index.shape[:-1])[:batch]  # coordinates of the axes that both share
     places = _places(x)
-    return picked(call, x, places[tuple(np.moveaxis(index, -1, 0))])
+    return picked(call, x, places[(*lead, *np.moveaxis(index, -1, 0))])
 
 
 @handler("GatherElements")
@@ -70,8 +77,8 @@ def gather_elements(call: Call) -> Result:
             call, x, np.take_along_axis(places, np.where(index < 0, index + n, index), axis)
         )
     same = all(d == x.dims[i] for i, d in enumerate(shape) if i != axis)
-    if len(shape) != len(x.dims) or not same or n > MAX_TABLE:
-        raise UsageError(f"indices that depend on the data, into rows of more than {MAX_TABLE}")
+    if len(shape) != len(x.dims) or not same:
+        raise UsageError("indices that depend on the data for part of the other axes")
     order = moved_last(axis, len(shape))
     rows = net.view(x, Step("permute", 0, order))
     chosen = one_hot(call, net.view(index, Step("permute", 0, order)), n)
@@ -81,7 +88,7 @@ def gather_elements(call: Call) -> Result:
     return net.view(found, Step("permute", 0, tuple(int(i) for i in np.argsort(order))))
 
 
-def _scattered(call: Call, x: Sym, at: Array, updates: Sym | Array) -> Sym:
+def _scattered(call: Call, x: Sym, at: Array, updates: Sym | Array, adds: bool) -> Sym:
     """A value with other entries at some places; the last of several for one place holds.
 
     Parameters
@@ -94,7 +101,13 @@ def _scattered(call: Call, x: Sym, at: Array, updates: Sym | Array) -> Sym:
         A place for each update.
     updates : Sym or array
         What stands there.
+    adds : bool
+        Whether constants are added to what stands there.
     """
+    if adds and not isinstance(updates, Sym):
+        more = np.zeros(prod(x.dims))
+        np.add.at(more, at.reshape(-1), updates.reshape(-1))
+        return plus(call, x, more.reshape(x.dims))
     kept = _places(x).reshape(-1)
     put = np.full(kept.size, -1)
     put[at.reshape(-1)] = np.arange(at.size)
@@ -107,19 +120,24 @@ def _scattered(call: Call, x: Sym, at: Array, updates: Sym | Array) -> Sym:
 
 @handler("ScatterND", "ScatterElements", "Scatter")
 def scatter(call: Call) -> Result:
-    """Entries put at constant indices."""
-    x, index, updates = call.value(0), call.array(1).astype(np.int64), call.any(2)
-    if call.text("reduction", "none") != "none":
-        raise UsageError("entries that are combined")
+    """Entries put at constant indices, or by comparing each with every place."""
+    x, found, updates = call.value(0), call.any(1), call.any(2)
+    reduction = call.text("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise UsageError(f"entries that are combined by {reduction}")
+    adds = reduction == "add"
+    if isinstance(found, Sym) or (adds and isinstance(updates, Sym)):
+        return scatter_by_value(call, x, found, updates, adds)
+    index = found.astype(np.int64)
     places = _places(x)
     if call.node.op == "ScatterND":
-        return _scattered(call, x, places[tuple(np.moveaxis(index, -1, 0))], updates)
+        return _scattered(call, x, places[tuple(np.moveaxis(index, -1, 0))], updates, adds)
     axis = call.int("axis", 0) % len(x.dims)
-    found = [
+    at = [
         index % x.dims[axis] if i == axis else along
         for i, along in enumerate(np.indices(index.shape))
     ]
-    return _scattered(call, x, places[tuple(found)], updates)
+    return _scattered(call, x, places[tuple(at)], updates, adds)
 
 
 @handler("CumSum")
@@ -147,23 +165,26 @@ def hard_max(call: Call) -> Result:
 
 @handler("TopK")
 def top_k(call: Call) -> Result:
-    """The largest or smallest entries in order, by a sorting network; not their indices.
+    """The largest or smallest entries in order: by their ranks where their places are wanted.
 
-    Odd and even neighbours are exchanged in turn: after as many rounds as there are entries the
-    axis is in order.
+    Else by a sorting network: odd and even neighbours are exchanged in turn, and after as many
+    rounds as there are entries the axis is in order.
     """
-    if any(call.node.outputs[1:]) and call.node.outputs[1] in call.wanted:
-        raise UsageError("its second output, the indices")
     x, net = call.value(0), call.net
     k = int(call.array(1).reshape(-1)[0]) if call.has(1) else call.int("k", 0)
     axis = call.int("axis", -1) % len(x.dims)
     n = x.dims[axis]
-    if n > MAX_SORTED or not 1 <= k <= n:
+    placed = len(call.node.outputs) > 1 and call.node.outputs[1] in call.wanted
+    if not 1 <= k <= n or (n > MAX_SORTED and not placed):
         raise UsageError(f"an axis of more than {MAX_SORTED} entries is not sorted")
     sign = 1.0 if call.int("largest", 1) else -1.0
     order = moved_last(axis, len(x.dims))
     x = net.scale(net.view(x, Step("permute", 0, order)), sign)
     last = len(x.dims) - 1
+    if placed:
+        turned = Step("permute", 0, tuple(int(i) for i in np.argsort(order)))
+        values, places = ranked(call, x, k)
+        return [net.view(net.scale(values, sign), turned), net.view(places, turned)]
     for turn in range(n if n > 2 else n - 1):
         x = Sym(x.dims, (Ref(net.value(x)),))
         first = turn % 2
@@ -181,3 +202,25 @@ def top_k(call: Call) -> Result:
     x = net.scale(net.view(x, Step("slice", last, (0, k, 1))), sign)
     back = tuple(int(i) for i in np.argsort(order))
     return net.view(x, Step("permute", 0, back))
+
+
+@handler("ReverseSequence")
+def reverse_sequence(call: Call) -> Result:
+    """The first entries of each row the other way round; how many is constant."""
+    x, lengths = call.value(0), call.array(1).astype(int)
+    time, batch = call.int("time_axis", 0), call.int("batch_axis", 1)
+    places = np.moveaxis(_places(x), (batch, time), (0, 1)).copy()
+    for row, length in zip(places, lengths, strict=True):
+        row[:length] = row[:length][::-1]
+    return picked(call, x, np.moveaxis(places, (0, 1), (batch, time)))
+
+
+@handler("Compress")
+def compress(call: Call) -> Result:
+    """The entries at which a constant is true."""
+    x, condition = call.value(0), call.array(1).astype(bool).reshape(-1)
+    places = _places(x)
+    axis = call.node.attributes.get("axis")
+    if axis is None:
+        return picked(call, x, np.compress(condition, places))
+    return picked(call, x, np.compress(condition, places, axis=int(axis) % len(x.dims)))

@@ -398,27 +398,3 @@ def folded(call: Call, x: Sym, factor: Array) -> Sym | None:
         addends += net.broadcast(net.constant(scaled), op.dims).terms
     product = (spec, picture, net.constant(weights).terms[0])
     return net.linear([product], addends, op.dims)
-
-
-@handler("Einsum")
-def einsum(call: Call) -> Result:
-    """Two operands; a letter of one that is not in the result is summed over first."""
-    spec = call.text("equation", "").replace(" ", "")
-    inputs, arrow, out = spec.partition("->")
-    parts = inputs.split(",")
-    if not arrow or len(parts) != 2 or "." in spec:
-        raise UsageError("an einsum of other than two operands")
-    net = call.net
-    refs, letters = [], []
-    sizes: dict[str, int] = {}
-    for i, part in enumerate(parts):
-        x = net.force(net.sym(call.any(i)))
-        sizes |= dict(zip(part, x.dims, strict=True))
-        for axis in reversed(range(len(part))):
-            if part[axis] not in out + parts[1 - i]:
-                x = net.view(x, Step("sum", axis))
-                part = part[:axis] + part[axis + 1 :]
-        refs.append(net.ref(x))
-        letters.append(part)
-    dims = tuple(sizes[c] for c in out)
-    return net.linear([(f"{letters[0]},{letters[1]}->{out}", refs[0], refs[1])], (), dims)

@@ -72,10 +72,12 @@ def arg_max(call: Call) -> Result:
     """Along one axis; the indices are public. An output has them row by row, without that axis."""
     x, net = call.value(0), call.net
     axis = call.int("axis", 0) % len(x.dims)
-    if call.int("select_last_index", 0):
-        raise UsageError("an arg max that chooses the last of equals")
     if call.node.op == "ArgMin":
         x = net.scale(x, -1.0)
+    if call.int("select_last_index", 0):
+        n = x.dims[axis]
+        first = _place_of_largest(call, net.view(x, Step("flip", axis)), axis)
+        return plus(call, net.scale(first, -1.0), np.full(first.dims, n - 1.0))
     if call.computed:
         return _place_of_largest(call, x, axis)
     last = net.view(x, Step("permute", 0, moved_last(axis, len(x.dims))))

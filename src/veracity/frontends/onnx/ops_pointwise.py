@@ -340,19 +340,36 @@ def reduce(call: Call) -> Result:
 @handler("Softmax", "LogSoftmax")
 def softmax(call: Call) -> Result:
     """Powers of what lies below the maximum, divided by their sum."""
-    x, net = call.value(0), call.net
+    x = call.value(0)
     axis = call.int("axis", -1 if call.opset >= 13 else 1) % len(x.dims)
     axes = (axis,) if call.opset >= 13 else tuple(range(axis, len(x.dims)))
-    best = x
+    return softmax_along(call, x, axes, call.node.op == "LogSoftmax")
+
+
+def softmax_along(call: Call, x: Sym, axes: tuple[int, ...], logarithm: bool = False) -> Sym:
+    """A softmax over axes, or its logarithm.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axes : tuple of int
+        Which.
+    logarithm : bool
+        Whether its logarithm is wanted.
+    """
+    best, net = x, call.net
     for a in axes:
         best = maximum(call, best, a)
-    shifted = net.sym(minus(call, x, Sym(best.dims, (Ref(net.value(best)),))))
+    shifted = net.settled(minus(call, x, net.settled(best)))
     shifted = Sym(shifted.dims, (Ref(net.value(shifted)),))
     powers = net.function("exp", shifted)
     total = sum_over(call, powers, axes, True)
-    if call.node.op == "LogSoftmax":
+    if logarithm:
         return minus(call, shifted, net.function("log", total))
-    return times(call, powers, net.function("power(-1)", total))
+    return net.sym(times(call, powers, net.function("power(-1)", total)))
 
 
 def normalised(call: Call, x: Sym, axes: tuple[int, ...], eps: float) -> Sym:

@@ -11,11 +11,12 @@ from veracity.errors import UsageError
 from veracity.frontends.onnx.floats import Sym
 from veracity.frontends.onnx.folding import axes_of, slices_of, target_shape
 from veracity.frontends.onnx.lowering import Call, Result, handler
+from veracity.frontends.onnx.ops_choice import MAX_PLACES, one_hot
 from veracity.graph.wires import Step
 
 Array = NDArray[Any]
-#: Most constants among which an index that depends on the data may choose.
-MAX_TABLE = 2048
+#: Weights of a cubic interpolation, as most exporters mean it.
+CUBIC = -0.75
 
 
 @handler("Identity", "Dropout", "Cast", "CastLike")
@@ -145,17 +146,24 @@ def pad(call: Call) -> Result:
     pads = call.setting(1, "pads")
     pads = np.asarray(call.ints("paddings", ())) if pads is None else pads
     value = call.setting(2, "value")
-    if mode not in ("constant", "edge", "reflect"):
+    if mode not in ("constant", "edge", "reflect", "wrap"):
         raise UsageError(f"padding {mode!r}")
     rank = len(x.dims)
     axes = [int(a) % rank for a in call.array(3)] if call.has(3) else list(range(rank))
-    kind = {"constant": 0, "edge": 1, "reflect": 2}[mode]
+    pads = np.array(pads)
+    kind = {"constant": 0, "edge": 1, "reflect": 2, "wrap": 3}[mode]
     steps = []
     for i, axis in enumerate(axes):
         low, high = int(pads[i]), int(pads[len(axes) + i])
-        if min(low, high) < 0:
-            raise UsageError("negative pads; crop with Slice instead")
-        if low or high:
+        if min(low, high) < 0:  # crops
+            stop = x.dims[axis] + min(0, high)
+            x = call.net.view(x, Step("slice", axis, (max(0, -low), stop, 1)))
+            low, high = max(0, low), max(0, high)
+            pads[i], pads[len(axes) + i] = low, high
+        if kind == 3 and (low or high):
+            n = x.dims[axis]
+            steps.append(Step("pick", axis, tuple((j % n) for j in range(-low, n + high))))
+        elif low or high:
             steps.append(Step("pad", axis, (kind, low, high)))
     out = call.net.view(x, *steps)
     if kind == 0 and value is not None and value.size and float(value.reshape(-1)[0]):
@@ -200,35 +208,16 @@ def gather(call: Call) -> Result:
     return out if index.ndim == 1 else call.net.view(out, Step("split", axis, index.shape))
 
 
-def one_hot(call: Call, index: Sym, size: int) -> Sym:
-    """A new last axis: 1 where the index is its place.
-
-    Parameters
-    ----------
-    call : Call
-        The node.
-    index : Sym
-        Whole numbers.
-    size : int
-        Of the axis.
-    """
-    net, last = call.net, len(index.dims)
-    spread = net.view(index, Step("repeat", last, (size,)))
-    places = net.broadcast(net.constant(-np.arange(size, dtype=np.float64)), spread.dims)
-    return net.function("zero", net.sum(spread, places))
-
-
 def gather_by_value(call: Call) -> Sym:
-    """Entries of a short constant by indices that depend on the data: by comparing with each."""
-    table, index, net = call.array(0), call.value(1), call.net
-    axis = call.int("axis", 0) % table.ndim
-    if axis or table.ndim > 3 or table.shape[0] > MAX_TABLE:
-        raise UsageError(f"indices that depend on the data, into other than {MAX_TABLE} constants")
-    chosen = one_hot(call, index, table.shape[0])
-    letters, rest = "abcdefgh"[: len(index.dims)], "uv"[: table.ndim - 1]
-    weight = net.constant(table.astype(np.float64))
-    product = (f"{letters}z,z{rest}->{letters}{rest}", net.ref(chosen), net.ref(weight))
-    return net.linear([product], (), (*index.dims, *table.shape[1:]))
+    """Entries by indices that depend on the data: by comparing with every place."""
+    table, index, net = call.value(0), call.value(1), call.net
+    axis = call.int("axis", 0) % len(table.dims)
+    if axis or len(table.dims) > 4:
+        raise UsageError("indices that depend on the data along other than the first axis")
+    chosen = one_hot(call, index, table.dims[0])
+    letters, rest = "abcdefgh"[: len(index.dims)], "uvw"[: len(table.dims) - 1]
+    product = (f"{letters}z,z{rest}->{letters}{rest}", net.ref(chosen), net.ref(table))
+    return net.linear([product], (), (*index.dims, *table.dims[1:]))
 
 
 @handler("OneHot")
@@ -237,8 +226,8 @@ def one_hot_op(call: Call) -> Result:
     index, depth, values = call.value(0), int(call.array(1).reshape(-1)[0]), call.array(2)
     last = len(index.dims)
     axis = call.int("axis", -1) % (last + 1)
-    if not 1 <= depth <= MAX_TABLE:
-        raise UsageError(f"a depth beyond {MAX_TABLE}")
+    if not 1 <= depth <= MAX_PLACES:
+        raise UsageError(f"a depth beyond {MAX_PLACES}")
     off, on = (float(v) for v in values)
     out = one_hot(call, index, depth)
     order = [*range(axis), last, *range(axis, last)]
@@ -309,6 +298,8 @@ def resize(call: Call) -> Result:
             x = call.net.view(x, Step("pick", axis, tuple(picks.tolist())))
         elif mode == "linear":
             x = _linear(call, x, axis, np.clip(at, 0, d - 1))
+        elif mode == "cubic" and not call.int("exclude_outside", 0):
+            x = _cubic(call, x, axis, at)
         else:
             raise UsageError(f"interpolation {mode!r}")
     return x
@@ -335,6 +326,25 @@ def _nearest(mode: str, at: Array, opset: int) -> Array:
     if mode == "round_prefer_ceil":
         return np.floor(at + 0.5)
     return np.ceil(at - 0.5)
+
+
+def _cubic(call: Call, x: Sym, axis: int, at: Array) -> Sym:
+    """Between four neighbours, edges repeated, by integers at 2^-12."""
+    a, d = call.float("cubic_coeff_a", CUBIC), x.dims[axis]
+    low = np.floor(at).astype(int)
+    t = at - low
+    near = [  # at distances 1 + t, t, 1 - t and 2 - t
+        ((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a,
+        ((a + 2) * t - (a + 3)) * t * t + 1,
+        ((a + 2) * (1 - t) - (a + 3)) * (1 - t) ** 2 + 1,
+    ]
+    near.append(1 - sum(near))
+    matrix = np.zeros((len(at), d), dtype=int)
+    for k, weight in enumerate(near):
+        shares = np.floor(weight * 4096 + 0.5).astype(int)
+        np.add.at(matrix, (np.arange(len(at)), np.clip(low + k - 1, 0, d - 1)), shares)
+    step = Step("taps", axis, (len(at), *matrix.reshape(-1).tolist()))
+    return call.net.scale(call.net.view(x, step), 2.0**-12)
 
 
 def _linear(call: Call, x: Sym, axis: int, at: Array) -> Sym:

@@ -143,7 +143,7 @@ def _port(value: Any, where: str) -> tuple[tuple[int | str, ...], np.dtype[Any]]
 
 def _node(node: Any, index: int, path: Path) -> Node:
     name = node.name or f"{node.op_type}_{index}"
-    if node.domain not in ("", "ai.onnx"):
+    if node.domain not in ("", "ai.onnx", "ai.onnx.ml"):
         raise UnsupportedModelError(name, f"{node.domain}.{node.op_type}", "export standard ops")
     attributes = {a.name: _attribute(a, path) for a in node.attribute}
     return Node(name, node.op_type, tuple(node.input), tuple(node.output), attributes)

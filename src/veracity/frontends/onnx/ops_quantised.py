@@ -1,0 +1,104 @@
+"""ONNX ops of quantised networks: as the real values that their integers stand for.
+
+What such an op rounds is rounded here, too; its products are exact where the format's are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.frontends.onnx.floats import Sym
+from veracity.frontends.onnx.lowering import HANDLERS, Call, Result, handler
+from veracity.frontends.onnx.ops_linear import minus, plus, times
+
+Array = NDArray[Any]
+
+
+def _real(call: Call, i: int, scale: int | None, zero: int, axis: int) -> Sym | Array:
+    """Input ``i`` from its zero point, times its scale.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    i : int
+        Which input.
+    scale, zero : int
+        Inputs that are its scale (None for 1) and its zero point.
+    axis : int
+        Where scales and zero points of channels lie.
+    """
+    x = call.any(i)
+    dims = x.dims if isinstance(x, Sym) else x.shape
+
+    def along(values: Array) -> Array:
+        if values.size == 1:
+            return values.astype(np.float64).reshape(())
+        shape = [1] * len(dims)
+        shape[axis % len(dims)] = -1
+        return values.astype(np.float64).reshape(shape)
+
+    offset = along(call.array(zero)) if call.has(zero) else np.zeros(())
+    factor = np.ones(()) if scale is None else along(call.array(scale))
+    if not isinstance(x, Sym):
+        return (x.astype(np.float64) - offset) * factor
+    moved = minus(call, x, np.broadcast_to(offset, dims)) if np.any(offset) else x
+    return times(call, moved, factor) if np.any(factor != 1) else moved
+
+
+def _lower(call: Call, op: str, given: tuple[Sym | Array | None, ...]) -> Sym:
+    """Another op of these operands, with this one's attributes."""
+    attributes: Mapping[str, Any] = call.node.attributes
+    node = replace(call.node, op=op, attributes=dict(attributes))
+    found = HANDLERS[op](replace(call, node=node, given=given, integers=False))
+    if not isinstance(found, Sym):
+        raise UsageError("a product of constants")
+    return found
+
+
+def _steps(call: Call, x: Sym, scale: int, zero: int) -> Sym:
+    """Rounded to steps of a scale and cut to the type of the zero point."""
+    point = call.array(zero)
+    if point.dtype.kind not in "iu" or point.dtype.itemsize > 2 or point.size != 1:
+        raise UsageError("results of other than 8 or 16 bits")
+    info, net = np.iinfo(point.dtype), call.net
+    steps = net.function("round", net.sym(times(call, x, 1 / call.array(scale).astype(float))))
+    offset = float(point.reshape(-1)[0])
+    moved = plus(call, steps, np.full(x.dims, offset)) if offset else steps
+    return net.function(f"clip({info.min};{info.max})", moved)
+
+
+@handler("QLinearConv")
+def quantised_convolution(call: Call) -> Result:
+    """A convolution of what the integers stand for, rounded to steps."""
+    x, w = _real(call, 0, 1, 2, 1), _real(call, 3, 4, 5, 0)
+    bias = None
+    if call.has(8):
+        steps = call.array(1).astype(float) * call.array(4).astype(float).reshape(-1)
+        bias = call.array(8).astype(np.float64) * steps
+    return _steps(call, _lower(call, "Conv", (x, w, bias)), 6, 7)
+
+
+@handler("QLinearMatMul")
+def quantised_product(call: Call) -> Result:
+    """A matrix product of what the integers stand for, rounded to steps."""
+    a, b = _real(call, 0, 1, 2, -2), _real(call, 3, 4, 5, -1)
+    return _steps(call, _lower(call, "MatMul", (a, b)), 6, 7)
+
+
+@handler("MatMulInteger")
+def integer_product(call: Call) -> Result:
+    """A matrix product of integers from their zero points."""
+    return _lower(call, "MatMul", (_real(call, 0, None, 2, -2), _real(call, 1, None, 3, -1)))
+
+
+@handler("ConvInteger")
+def integer_convolution(call: Call) -> Result:
+    """A convolution of integers from their zero points."""
+    return _lower(call, "Conv", (_real(call, 0, None, 2, 1), _real(call, 1, None, 3, 0)))
