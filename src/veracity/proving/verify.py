@@ -338,9 +338,7 @@ def verify(
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
         messages=asked.messages,
-        draw=None
-        if given.drawing is None
-        else Draw.of(given.drawing, insisted),
+        draw=None if given.drawing is None else Draw.of(given.drawing, insisted),
     )
 
 
