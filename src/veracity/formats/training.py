@@ -167,8 +167,9 @@ def _recipe(plain: dict[str, Any]) -> Recipe:
 
 
 def _unrolled(runs: list[list[int]]) -> tuple[int, ...]:
-    if sum(count for _, count in runs) > 1 << 20:
-        raise UsageError("too many steps")
+    counts = [count for _, count in runs]
+    if min(counts, default=1) < 1 or sum(counts) > 1 << 20:  # a negative one would hide a large one
+        raise UsageError("too many steps, or a run of no steps")
     return tuple(n for n, count in runs for _ in range(count))
 
 
