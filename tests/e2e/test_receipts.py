@@ -128,11 +128,21 @@ def test_a_promise_is_kept_by_a_proof(office: Office, house: House) -> None:
         *("--proof", proof, "--json"),
     )
     assert json.loads(kept.output)["verdict"].endswith("the promise is kept")
+    both = ["verify", proof, "--commitment", house.commitment, "--receipt", receipt, "-q"]
+    assert done(*both, *base).output.startswith("ACCEPTED")
+    assert command(*both).exit_code == 2
+    wrong = (*office.answered.answer[:-1], 5)
+    text = office.commitment.table.show_answer(wrong, ()).text
+    lie = office.folder / "lie.json"
+    lie.write_bytes(office.signed("liar", answer=wrong, text=text).to_bytes())
+    told = command("verify", proof, *both[2:4], "--receipt", lie, "-q", *base)
+    assert (told.exit_code, "FRAUD" in told.output) == (1, True)
     assert Proof.load(proof).context.startswith("receipt ")
 
 
 def test_what_lies_on_the_servers_disk_shows_no_words(office: Office) -> None:
-    stored = b"".join(p.read_bytes() for p in (office.folder / "state").iterdir())
+    files = [p for p in (office.folder / "state").rglob("*") if p.is_file()]
+    stored = b"".join(p.read_bytes() for p in files)
     opening = office.file.opening
     assert office.file.receipt.signature  # is there, in base64
     for salt in (opening.prompt_salt, opening.answer_salt, opening.text_salt):

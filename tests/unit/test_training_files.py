@@ -272,6 +272,8 @@ def test_a_description_has_one_spelling() -> None:
         (b'"loss":"cross_entropy"', b'"loss":"hinge"'),
         (b'"rates":[[', b'"rates":[[30,1],[30,'),
         (b'"rates":[[', b'"rates":[[1,99999999],['),
+        (b'"rates":[[', b'"rates":[[1,%d],[2,-%d],[' % (1 << 60, 1 << 60)),
+        (b'"rates":[[', b'"rates":[[1,0],['),
         (b'"decays":[', b'"decays":[[1,1]'),
         (b'"momentum":[0', b'"momentum":[4'),
         (b'"weights":"exact"', b'"weights":"loose"'),

@@ -22,6 +22,7 @@ from veracity.cli.options import (
 )
 from veracity.cli.output import emit, emit_json
 from veracity.cli.printable import quoted
+from veracity.cli.report import report_option
 from veracity.cli.verdict import ACCEPTED, REJECTED
 from veracity.codec import check_target, sibling
 from veracity.errors import UsageError, VerificationError
@@ -50,6 +51,7 @@ def receipt() -> None:
 @click.option("--proof", type=FILE, help="The proof of one receipt's answer (.vproof).")
 @click.option("--nonce", help="Your nonce of a drawn answer, hexadecimal.")
 @click.option("--server-nonce", help="The digest that /v1/nonce gave before.")
+@report_option
 @json_option
 def check(
     receipts: tuple[Path, ...],

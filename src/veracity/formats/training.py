@@ -169,9 +169,8 @@ def _recipe(plain: dict[str, Any]) -> Recipe:
 
 def _unrolled(runs: list[list[int]]) -> tuple[int, ...]:
     counts = [count for _, count in runs]
-    # Each on its own: a negative count would hide a huge one in the sum.
-    if any(count < 1 for count in counts) or sum(counts) > MAX_STEPS:
-        raise UsageError("no such number of steps")
+    if min(counts, default=1) < 1 or sum(counts) > MAX_STEPS:  # a negative one hides another
+        raise UsageError("too many steps, or a run of no steps")
     return tuple(n for n, count in runs for _ in range(count))
 
 

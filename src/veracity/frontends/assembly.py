@@ -9,7 +9,7 @@ part; the folds are the same for all. Parts are named ``embed``, ``position``, `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,6 +38,8 @@ class Design:
         Factors on embeddings, on logits, and on what layers add to the residual stream.
     turn_scale : float
         Factor on the features of queries and keys that turn.
+    turn_scales : tuple of float
+        The same for each layer, where layers differ.
     unit_gain : bool
         Gains of norms are stored less 1.
     turning : int
@@ -50,6 +52,10 @@ class Design:
         Rows of the table of positions that belong to none.
     tied : bool or None
         Whether the head is the embedding; None where the file does not say.
+    biases : frozenset of str or None
+        Parts that have a bias, and no other has; None where the tensors say so.
+    absent : frozenset of str
+        Parts that the model lacks, though its architecture may have them.
     notes : tuple of str
         What the user should know.
     """
@@ -60,20 +66,24 @@ class Design:
     logit_scale: float = 1.0
     residual_scale: float = 1.0
     turn_scale: float = 1.0
+    turn_scales: tuple[float, ...] = ()
     unit_gain: bool = False
     turning: int = 0
     fused: str = ""
     transposed: bool = False
     skipped_positions: int = 0
     tied: bool | None = None
+    biases: frozenset[str] | None = None
+    absent: frozenset[str] = frozenset()
     notes: tuple[str, ...] = field(default=())
 
 
 def select(
     raw: Mapping[str, Floats],
     names: Mapping[str, str | tuple[str, ...]],
-    layers: int,
+    design: Design,
     ignored: Iterable[str] = (),
+    optional: Collection[str] = ("head",),
 ) -> Parts:
     """Tensors by the parts they play.
 
@@ -83,34 +93,65 @@ def select(
         Tensors by the file's names.
     names : mapping
         The file's names by part, ``{i}`` for the layer; several where any of them may be there.
-    layers : int
-        Number of layers.
+    design : Design
+        Layers, and which parts there are.
     ignored : iterable of str
         Endings of the names of tensors that no model reads.
+    optional : collection of str
+        Parts that may lack in all layers; a head may be the embedding.
 
     Raises
     ------
     UnsupportedModelError
         For a tensor that plays no part: a layer that nobody would compute.
+    FormatError
+        For a tensor that is missing.
     """
+    layers = design.config.layers
     if layers > len(raw):  # a small file can state many layers
         raise FormatError("settings", f"{layers} layers are stated, tensors of them are missing")
-    wanted: dict[str, str] = {}
-    every = [(p, n) for p, ns in names.items() for n in ((ns,) if isinstance(ns, str) else ns)]
-    for part, name in every:
-        numbers: Iterable[int] = range(layers) if "{i}" in name else (0,)
-        for i in numbers:
-            ours = f"layers.{i}.{part}" if "{i}" in name else part
-            for end in ("weight", "bias"):
-                wanted[f"{name.format(i=i)}.{end}"] = f"{ours}.{end}"
-    endings = tuple(ignored)
-    others = sorted(n for n in raw if n not in wanted and not (endings and n.endswith(endings)))
-    if others:
+    found: Parts = {}
+    left = {n for n in raw if not n.endswith(tuple(ignored))}
+    missing: list[str] = []
+    for part, stated in names.items():
+        if part in design.absent:
+            continue
+        theirs = (stated,) if isinstance(stated, str) else stated
+        every = [theirs]
+        if "{i}" in theirs[0]:
+            every = [tuple(name.format(i=i) for name in theirs) for i in range(layers)]
+        for end in ("weight", "bias"):
+            here = [[f"{n}.{end}" for n in one if f"{n}.{end}" in raw] for one in every]
+            if end == "weight":
+                wanted = part not in optional or any(here)
+            elif design.biases is None:
+                wanted = any(here)
+            else:
+                wanted = part in design.biases
+            if not wanted:
+                continue
+            left -= {name for one in here for name in one}
+            missing += [f"{n[0]}.{end}" for n, one in zip(every, here, strict=True) if not one]
+            for i, one in enumerate(here):
+                ours = f"layers.{i}.{part}" if "{i}" in theirs[0] else part
+                found |= {f"{ours}.{end}": raw[name] for name in one}
+    if left:
+        name = min(left)
+        if name.endswith(".bias") and f"{name.removesuffix('bias')}weight" not in left:
+            raise FormatError(
+                name, "the file has this bias, by its settings the model has none; "
+                "one of the two is of another model",
+            )  # fmt: skip
         raise UnsupportedModelError(
-            others[0], "a tensor that this architecture has no use for",
+            name, "a tensor that this architecture has no use for",
             "import the model as it was published, without adapters or other parts",
         )  # fmt: skip
-    return {ours: raw[theirs] for theirs, ours in wanted.items() if theirs in raw}
+    if missing:
+        raise FormatError(
+            missing[0], "this tensor is missing, by its settings the model has it; "
+            "fetch the model again",
+        )  # fmt: skip
+    return found
 
 
 def assemble(design: Design, parts: Parts) -> FloatModel:
@@ -173,6 +214,8 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         tensors[name] = maps[f"{part}.weight"]
         if f"{part}.bias" in maps:
             tensors[f"{name}.bias"] = maps[f"{part}.bias"]
+    if design.turn_scales:
+        design = replace(design, turn_scale=design.turn_scales[i])
     _scale_queries(design, parts, tensors, at)
     outs = (f"{at}.attn.o", f"{at}.mlp.down")
     for ours_, post in zip(outs, ("attn", "mlp"), strict=True):

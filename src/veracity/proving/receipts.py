@@ -37,6 +37,7 @@ from veracity.text.delivery import Delivery
 __all__ = [
     "CheckedReceipt",
     "certified_key",
+    "check_kept",
     "check_proof",
     "check_receipt",
     "open_receipt",
@@ -233,6 +234,24 @@ def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -
         The proof is false, of something else, or shows that the receipt lies.
     """
     verify(proof, commitment)
+    check_kept(checked, proof)
+
+
+def check_kept(checked: CheckedReceipt, proof: Proof) -> None:
+    """Check that what a true proof says is what a receipt says.
+
+    Parameters
+    ----------
+    checked : CheckedReceipt
+        The receipt.
+    proof : Proof
+        A proof that was verified under the same commitment.
+
+    Raises
+    ------
+    VerificationError
+        It is of something else, or shows that the receipt lies.
+    """
     opening = checked.opening
     if proof.drawing != checked.drawing:
         raise VerificationError("the proof is true, but of an answer drawn otherwise", "receipt")

@@ -2,8 +2,9 @@
 
 A verifier's work is linear in the links, in the points that it decompresses and adds up, and in
 the length of the vectors that it evaluates. The last cannot exceed what the committed rows of the
-proof hold, and links take bytes, so no program, however it is written, makes much work of small
-files: what is too short for its claims ends early.
+proof hold, or what a program's wires read and make (at most 2^26 entries,
+:mod:`veracity.graph.wires`), and links take bytes, so no program, however it is written, makes
+much work of small files: what is too short for its claims ends early.
 """
 
 from __future__ import annotations
