@@ -43,6 +43,10 @@ TABLE = Path(__file__).parents[2] / "src" / "veracity" / "data" / "models.json"
 KNOWN = {
     "arcee": ("AFM 4.5B", "arcee"), "bloom": ("BLOOM, BLOOMZ", "bloom"),
     "codegen": ("CodeGen", ""), "cohere": ("Command R, Aya", "command-r"),
+    "cohere2": ("Command R7B, Command A", ""), "exaone": ("EXAONE 3, 3.5", ""),
+    "exaone4": ("EXAONE 4", ""), "gpt_bigcode": ("StarCoder 1, SantaCoder", ""),
+    "internlm": ("InternLM 1", ""), "internlm2": ("InternLM 2, 2.5", ""), "mpt": ("MPT", ""),
+    "nemotron": ("Nemotron, Minitron", ""), "olmo3": ("OLMo 3", ""),
     "ernie4_5": ("ERNIE 4.5 0.3B", "ernie4_5"), "falcon": ("Falcon 7B, 40B", "falcon"),
     "gemma": ("Gemma 1", "gemma"), "gemma2": ("Gemma 2", "gemma2"),
     "gemma3_text": ("Gemma 3 270M, 1B", "gemma3"), "glm": ("GLM-4 9B, GLM-Edge", ""),

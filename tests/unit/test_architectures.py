@@ -219,6 +219,29 @@ def test_logits_of_gguf(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPat
     assert np.abs(model.logits(IDS)[:, COLUMNS] - logits_of(cases()[name])).max() < 1e-4
 
 
+def test_parts_of_a_split_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = cases()["llama"]
+    write_gguf(tmp_path / "m.gguf", case, split_max_tensors=8)
+    monkeypatch.setattr(gguf, "gguf_tokenizer", lambda *_: None)
+    parts = sorted(tmp_path.iterdir())
+    assert len(parts) == 3
+    model, *_ = gguf.read_gguf(parts[1])  # any of them names all
+    assert np.abs(model.logits(IDS)[:, COLUMNS] - logits_of(case)).max() < 1e-4
+
+    second, third = parts[1].read_bytes(), parts[2].read_bytes()
+    parts[1].write_bytes(third)
+    parts[2].write_bytes(second)
+    with pytest.raises(FormatError, match=r"split.no is 2, by its name it is 1"):
+        gguf.read_gguf(parts[0])
+    parts[2].unlink()
+    with pytest.raises(UsageError, match="is missing"):
+        gguf.read_gguf(parts[0])
+    lone = tmp_path / "lone.gguf"
+    lone.write_bytes(second)
+    with pytest.raises(UsageError, match="is one of 3 parts"):
+        gguf.read_gguf(lone)
+
+
 # ---- the table -----------------------------------------------------------------------------------
 def test_the_table_is_of_what_was_tried() -> None:
     rows = tried_models()

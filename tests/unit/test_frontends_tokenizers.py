@@ -294,6 +294,9 @@ def test_the_files_own_template_and_ids() -> None:
     tokenizer = gguf(template=CHATML, bos_token_id=258, add_bos_token=True, eos_token_id=5)
     assert tokenizer.frame(chat=False) == ([258], [])
     assert tokenizer.stop_ids == {5, 257}
+    assert gguf(eos_token_id=5, add_eos_token=True).frame(chat=False) == ([], [5])
+    with pytest.raises(FormatError, match="no eos_token_id"):
+        gguf(add_eos_token=True)
     assert "Be kind" not in token_facts(tokenizer)["conversation"]
     assert gguf(bos_token_id=258).frame(chat=False) == ([], [])
     assert gguf(template="x").conversation is None

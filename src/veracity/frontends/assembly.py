@@ -38,6 +38,8 @@ class Design:
         Factors on embeddings, on logits, and on what layers add to the residual stream.
     turn_scale : float
         Factor on the features of queries and keys that turn.
+    turn_scales : tuple of float
+        The same for each layer, where layers differ.
     unit_gain : bool
         Gains of norms are stored less 1.
     turning : int
@@ -64,6 +66,7 @@ class Design:
     logit_scale: float = 1.0
     residual_scale: float = 1.0
     turn_scale: float = 1.0
+    turn_scales: tuple[float, ...] = ()
     unit_gain: bool = False
     turning: int = 0
     fused: str = ""
@@ -211,6 +214,8 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         tensors[name] = maps[f"{part}.weight"]
         if f"{part}.bias" in maps:
             tensors[f"{name}.bias"] = maps[f"{part}.bias"]
+    if design.turn_scales:
+        design = replace(design, turn_scale=design.turn_scales[i])
     _scale_queries(design, parts, tensors, at)
     outs = (f"{at}.attn.o", f"{at}.mlp.down")
     for ours_, post in zip(outs, ("attn", "mlp"), strict=True):

@@ -1,4 +1,4 @@
-"""Learned positions: GPT-2, GPT-Neo, OPT."""
+"""Learned positions: GPT-2, GPT-Neo, GPT-BigCode, OPT."""
 
 from __future__ import annotations
 
@@ -53,14 +53,42 @@ def _gpt_neo(s: Settings) -> Design:
 
 def _gpt2(s: Settings) -> Design:
     s.only({
-        "scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,),
-        "add_cross_attention": (False,),
+        "scale_attn_by_inverse_layer_idx": (False,), "add_cross_attention": (False,),
     })  # fmt: skip
     design = decoder(
         s, "gpt2", eps=1e-5, context=1024, style="", activation="gelu_new", norm="layer",
         gated=False, positions=True, tied=True, biases=_NORMS + " qkv o up down",
     )  # fmt: skip
-    return replace(design, fused="blocks", transposed=True)
+    scaled = s.flag("scale_attn_weights", default=True)
+    return replace(design, fused="blocks", transposed=True, query_scale=None if scaled else 1.0)
+
+
+def _gpt_bigcode(s: Settings) -> Design:
+    s.only({"add_cross_attention": (False,), "scale_attention_softmax_in_fp32": (True, False)})
+    scaled = s.flag("scale_attn_weights", default=True)
+    multi = s.flag("multi_query", default=True)
+    heads = s.whole("n_head")
+    s.only({"num_key_value_heads": (1 if multi else heads,)})
+    for name in (
+        "attention_softmax_in_fp32",
+        "inference_runner",
+        "validate_runner_input",
+        "pre_allocate_kv_cache",
+        "max_sequence_length",
+        "max_batch_size",
+        "pad_key_length",
+    ):
+        s.take(name, default=None)  # how it is computed
+    design = decoder(
+        s, "gpt_bigcode", eps=1e-5, context=1024, style="", activation="gelu_pytorch_tanh",
+        norm="layer", gated=False, positions=True, tied=True, biases=_NORMS + " qkv o up down",
+    )  # fmt: skip
+    kv = 1 if multi else heads
+    config = replace(design.config, kv_heads=kv, group=heads // kv)
+    return replace(
+        design, config=config, fused="blocks" if multi else "groups",
+        query_scale=None if scaled else 1.0,
+    )  # fmt: skip
 
 
 #: By ``model_type``.
@@ -78,6 +106,12 @@ ROWS: dict[str, Family] = {
         {**WTE, **TWO_NORMS, "position": "transformer.wpe",
          **of_h(q="attn.attention.q_proj", k="attn.attention.k_proj", v="attn.attention.v_proj",
                 o="attn.attention.out_proj", up="mlp.c_fc", down="mlp.c_proj")},
+        "transformer.", MASKS,
+    ),
+    "gpt_bigcode": Family(
+        _gpt_bigcode,
+        {**WTE, **TWO_NORMS, "position": "transformer.wpe",
+         **of_h(qkv="attn.c_attn", o="attn.c_proj", up="mlp.c_fc", down="mlp.c_proj")},
         "transformer.", MASKS,
     ),
     "gpt2": Family(
