@@ -99,10 +99,12 @@ def _read(
 
 
 def _check_ids(vocabulary: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> None:
-    """Every id is of one token, and every token has one id."""
+    """Every id is of one token, and every token has one id; marks may take words' ids."""
     names: dict[int, str] = {}
     ids = dict(vocabulary)
-    for name, i in [*vocabulary.items(), *((str(t["content"]), t["id"]) for t in added)]:
+    marks = {t["id"] for t in added if t.get("special")}
+    words = [(n, i) for n, i in vocabulary.items() if i not in marks]
+    for name, i in [*words, *((str(t["content"]), t["id"]) for t in added)]:
         if type(i) is not int:
             raise FormatError("tokenizer.json", f"the id of {name[:40]!r} is no number")
         if names.setdefault(i, name) != name or ids.setdefault(name, i) != i:
