@@ -67,6 +67,7 @@ def test_it_is_verified_by_public_files(house: Path, tmp_path: Path) -> None:
     assert text.startswith("ACCEPTED")
     assert "where the data came from" in text
     call(*words, "--digest", told["commitment"], folder=tmp_path)
+    assert "--max-time 10" in call(*words, "--max-time", "0.01", folder=tmp_path, expect=2).stderr
     assert call(*words, "--digest", "0" * 64, folder=tmp_path, expect=1).stdout.startswith("REJ")
 
 

@@ -144,6 +144,7 @@ def verify(
     drawn = (temperature, nonce, server_nonce, *messages)
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
+    chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
     trained: VerifiedTraining | None = None
     if len(proofs) > 1:
         alone = (samples, training, receipt, init, *data, *inputs, *outputs)
@@ -158,9 +159,9 @@ def verify(
             verify_many(proofs, pinned, as_json=as_json, context=context, **common)
             return
         if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(given, pinned, data, **chain)
         elif training is not None:
-            trained = check_training(training, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(training, pinned, data, **chain)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
