@@ -66,7 +66,7 @@ EXCERPT = 40
     "outputs",
     multiple=True,
     metavar="[NAME=]FILE",
-    help="A network's output, likewise; NAME alone where a proof about accuracy counts its scores.",
+    help="A network's output, likewise; of a proof about accuracy the NAME of the scores.",
 )
 @click.option("--samples", type=FILE, help="The examples of a proof about accuracy (.npz).")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
@@ -173,7 +173,8 @@ def verify(
         refuse_words("accuracy", raw, expected, answer, *drawn)
         if samples is None or inputs or len(outputs) > 1:
             raise UsageError(
-                "a proof about accuracy needs --samples, and may have --output NAME: it holds neither"
+                "a proof about accuracy needs --samples, which it does not hold; --output takes the "
+                "name of the scores"
             )
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
