@@ -173,8 +173,8 @@ def verify(
         refuse_words("accuracy", raw, expected, answer, *drawn)
         if samples is None or inputs or len(outputs) > 1:
             raise UsageError(
-                "a proof about accuracy needs --samples, which it does not hold; --output takes the "
-                "name of the scores"
+                "a proof about accuracy needs --samples, which it does not hold; "
+                "--output takes the name of the scores"
             )
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:

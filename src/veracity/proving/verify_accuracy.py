@@ -35,9 +35,8 @@ __all__ = ["VerifiedAccuracy", "verify_accuracy"]
 
 PROVED = (
     "the committed network, run in its exact integer arithmetic on each of these examples, rounded "
-    "to its input's grid, gives the answers counted here, each the place of the largest entry of the "
-    "output named here; its weights are integers below 2^49, "
-    "fixed when it was committed"
+    "to its input's grid, gives the answers counted here, each the place of the largest entry "
+    "of the output named here; its weights are integers below 2^49, fixed when it was committed"
 )
 NOT_SHOWN = "the proof does not show that the committed network gives these answers"
 NOT_PROVED = (
