@@ -83,7 +83,7 @@ data-lce: ## the photographs that the weights of `enhance` were trained on, from
 demo-accuracy: env $(FASHION) ## a CNN, its right answers to 1,000 pictures proved: Fashion-MNIST (minutes)
 	$(PY) examples/demo_accuracy.py --dir build/demo-accuracy --data $(FASHION)
 
-demo-service: env ## a server, receipts, a proof on demand, a lie that it shows: MODEL=stories260k is quick
+demo-service: env ## a server: 20 receipts, a proof on demand, a lie that an audit finds, reports: MODEL=stories260k is quick
 	$(PY) examples/demo_service.py $(if $(MODEL),--model $(MODEL))
 
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
