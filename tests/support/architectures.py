@@ -55,7 +55,7 @@ KNOWN = {
     "gptj": ("GPT-J", ""), "granite": ("Granite 3", "granite"), "helium": ("Helium", ""),
     "llama": ("LLaMA 1 to 3.3, SmolLM 1 and 2, TinyLlama, Yi", "llama"),
     "ministral": ("Ministral", ""), "mistral": ("Mistral 7B, Nemo", "llama"),
-    "olmo": ("OLMo 1", "olmo"), "olmo2": ("OLMo 2", "olmo2"), "opt": ("OPT, but for 350M", ""),
+    "olmo": ("OLMo 1", "olmo"), "olmo2": ("OLMo 2", "olmo2"), "opt": ("OPT", ""),
     "phi": ("Phi 1, 1.5, 2", "phi2"), "phi3": ("Phi 3, 3.5, 4", "phi3"),
     "qwen2": ("Qwen 2, 2.5, QwQ", "qwen2"), "qwen3": ("Qwen 3 0.6B to 32B", "qwen3"),
     "seed_oss": ("Seed-OSS 36B", "seed_oss"), "smollm3": ("SmolLM3", "smollm3"),

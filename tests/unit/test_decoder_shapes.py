@@ -216,3 +216,12 @@ def test_tokenizers_that_fit() -> None:
 def test_tokenizers_that_do_not_fit(body: Mapping[str, Any], match: str) -> None:
     with pytest.raises(FormatError, match=match):
         Tokenizer(body).check()
+
+
+def test_a_tokenizer_is_prepared_only_if_its_rule_fits() -> None:
+    Tokenizer(BODY).prepare()
+    long = base64.b64encode(b"x" * 1025).decode()
+    body = BODY | {"tokens": [*BODY["tokens"][:2], long]}
+    Tokenizer(body).check()
+    with pytest.raises(FormatError, match="a token is longer than 1024 bytes"):
+        Tokenizer(body).prepare()

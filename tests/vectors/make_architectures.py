@@ -90,6 +90,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "stablelm parallel": ("stablelm", {"rope_parameters": _HALF, "use_parallel_residual": True,
                                        "use_qkv_bias": True}),
     "opt": ("opt", {"ffn_dim": 24, "word_embed_proj_dim": 16}),
+    "opt 350m": ("opt", {"ffn_dim": 24, "word_embed_proj_dim": 8, "do_layer_norm_before": False}),
+    "opt projected": ("opt", {"ffn_dim": 24, "word_embed_proj_dim": 8}),
     "gpt_neo": ("gpt_neo", {"num_layers": 2, "num_heads": 4, "window_size": 5,
                             "attention_types": [[["global", "local"], 1]]}),
     "gpt_neox": ("gpt_neox", {"rope_parameters": _HALF}),

@@ -17,7 +17,7 @@ import numpy as np
 from veracity.errors import FormatError, UnsupportedModelError
 from veracity.frontends.fused import split_fused
 from veracity.lm.config import Config
-from veracity.lm.decoder import FloatModel, Floats, fold_norm
+from veracity.lm.decoder import FloatModel, Floats, exact_product, fold_norm
 
 __all__ = ["Design", "assemble", "select"]
 
@@ -164,6 +164,14 @@ def assemble(design: Design, parts: Parts) -> FloatModel:
     """
     c, tensors = design.config, Parts()
     embed = parts["embed.weight"]
+    if "project_in.weight" in parts:  # the embedding is narrower than the model
+        head = embed if _is_tied(design, parts) else parts["head.weight"]
+        parts = {
+            **parts, "embed.weight": exact_product(embed, parts["project_in.weight"].T),
+            "head.weight": exact_product(head, parts["project_out.weight"]),
+        }  # fmt: skip
+        design = replace(design, tied=False)
+        embed = parts["embed.weight"]
     if c.vocab not in (0, len(embed)):
         raise FormatError(
             "settings", f"a vocabulary of {c.vocab} is stated, the embedding has {len(embed)} rows"
@@ -219,6 +227,11 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
     _scale_queries(design, parts, tensors, at)
     outs = (f"{at}.attn.o", f"{at}.mlp.down")
     for ours_, post in zip(outs, ("attn", "mlp"), strict=True):
+        if c.sum_norm:
+            tensors[f"{at}.{post}.post"] = parts[f"{at}.{post}_norm.weight"]
+            if f"{at}.{post}_norm.bias" in parts:
+                tensors[f"{at}.{post}.post.bias"] = parts[f"{at}.{post}_norm.bias"]
+            continue
         if c.post_norm:
             gain = _gain(design, parts, f"{at}.{post}_post")
             if gain is None:
@@ -228,6 +241,8 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         for name in (ours_, f"{ours_}.bias"):
             if name in tensors:
                 tensors[name] = _scaled(tensors[name], design.residual_scale)
+    if c.sum_norm:
+        return
     readers = [f"{at}.attn.{k}" for k in "qkv"]
     _fold(design, parts, tensors, readers, f"{at}.attn_norm")
     readers = [f"{at}.mlp.{k}" for k in (["gate", "up"] if c.gated else ["up"])]
@@ -293,9 +308,9 @@ def _paired(design: Design, x: Floats, heads: int) -> Floats:
     return np.ascontiguousarray(rows.reshape(x.shape))
 
 
-def _head(design: Design, parts: Parts, tensors: Parts) -> None:
-    embed, gain = parts["embed.weight"], _gain(design, parts, "final_norm")
-    head, bias = parts.get("head.weight"), parts.get("final_norm.bias")
+def _is_tied(design: Design, parts: Parts) -> bool:
+    """Whether the head is the embedding; raises FormatError where the file contradicts itself."""
+    embed, head = parts["embed.weight"], parts.get("head.weight")
     tied = design.tied if design.tied is not None else head is None
     if tied and head is not None and not np.array_equal(head, embed):
         raise FormatError(
@@ -307,6 +322,13 @@ def _head(design: Design, parts: Parts, tensors: Parts) -> None:
             "settings", "tie_word_embeddings says that the head is not the embedding, but the file "
             "has no head; the model is incomplete, or it is tied after all",
         )  # fmt: skip
+    return tied
+
+
+def _head(design: Design, parts: Parts, tensors: Parts) -> None:
+    embed, gain = parts["embed.weight"], _gain(design, parts, "final_norm")
+    head, bias = parts.get("head.weight"), parts.get("final_norm.bias")
+    tied = _is_tied(design, parts)
     scale = design.logit_scale
     if tied and "embed_norm.weight" not in parts:
         scale /= design.embed_scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from veracity.errors import FormatError, UnsupportedModelError
+from veracity.errors import FormatError
 from veracity.frontends.architectures.common import Family, Windows, biased, decoder
 from veracity.frontends.architectures.names import MASKS, OPT_AT, TWO_NORMS, WTE, of_h
 from veracity.frontends.assembly import Design
@@ -16,20 +16,17 @@ _NORMS = "attn_norm mlp_norm final_norm"
 
 
 def _opt(s: Settings) -> Design:
-    s.only({
-        "do_layer_norm_before": (True,), "_remove_final_layer_norm": (False,),
-        "layer_norm_elementwise_affine": (True,),
-    })  # fmt: skip
-    width, dim = s.take("word_embed_proj_dim", default=None), s.whole("hidden_size")
-    if width not in (None, dim):
-        raise UnsupportedModelError(
-            s.where, f"embeddings of width {width} in a model of width {dim}",
-            "use a size of OPT whose embeddings are not projected",
-        )  # fmt: skip
+    before = s.flag("do_layer_norm_before", default=True)
+    s.only({"layer_norm_elementwise_affine": (True,)})
+    s.only({"_remove_final_layer_norm": (False,) if before else (False, True)})
+    dim = s.whole("hidden_size")
+    projected = s.whole("word_embed_proj_dim", default=dim) != dim
+    absent = "" if projected else "project_in project_out"
     design = decoder(
         s, "opt", eps=1e-5, style="", activation="relu", norm="layer", gated=False,
-        positions=True, tied=True,
-        fixed=("eps",), biases=_NORMS + biased(s, True, enable_bias=" q k v o up down"),
+        positions=True, tied=True, fixed=("eps",), pre_norm=before, sum_norm=not before,
+        absent=absent if before else absent + " final_norm",
+        biases=_NORMS + biased(s, True, enable_bias=" q k v o up down"),
     )  # fmt: skip
     return replace(design, skipped_positions=2)
 
@@ -97,6 +94,7 @@ ROWS: dict[str, Family] = {
         _opt,
         {"embed": "model.decoder.embed_tokens", "position": "model.decoder.embed_positions",
          "final_norm": "model.decoder.final_layer_norm", "head": "lm_head",
+         "project_in": "model.decoder.project_in", "project_out": "model.decoder.project_out",
          "attn_norm": OPT_AT + "self_attn_layer_norm", "mlp_norm": OPT_AT + "final_layer_norm",
          **{p: OPT_AT + f"self_attn.{p}_proj" for p in "qkv"},
          "o": OPT_AT + "self_attn.out_proj", "up": OPT_AT + "fc1", "down": OPT_AT + "fc2"},
