@@ -287,6 +287,7 @@ def test_a_description_has_one_spelling() -> None:
         (b'"rates":[[', b'"rates":[[1,%d],[2,-%d],[' % (1 << 60, 1 << 60)),
         (b'"rates":[[', b'"rates":[[1,0],['),
         (b'"decays":[', b'"decays":[[1,1]'),
+        (b'"weight_exponent":', b'"weight_exponent":-'),
         (b'"momentum":[0', b'"momentum":[4'),
         (b'"weights":"exact"', b'"weights":"loose"'),
         (b'"settle":0', b'"settle":false'),
