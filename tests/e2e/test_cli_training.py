@@ -199,6 +199,7 @@ def test_an_example_is_not_there(house: Path) -> None:
         call(*words, "other.npy", "--training", "net.vtrain", "--json", folder=house).stdout
     )
     assert told["whole_run"] is True
+    assert "veracity verify" in told["not_checked"]
     assert "another input" in call(*words, "there.npy", folder=house, expect=2).stderr
     sources = ("--data", "toy.vdata", "--data-secret", "toy.vdsec", "--out", "b.vexcl")
     for name, match in (("there.npy", "row 7"), ("real.npy", "uint8")):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support.hostile import Field, sealed, written
 from tests.support.training import small_recipe
+from tests.unit.test_formats import COMMITMENT as PINNED
 from veracity.codec import canonical_json
-from veracity.errors import FormatError, UsageError
+from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats import training as files
+from veracity.formats.data import DataFile
 from veracity.formats.training import Checkpoint, RunDescription, TrainingProof, WindowFile
+from veracity.training import verify as verifying
+from veracity.training.verify import VerifiedTraining
 from veracity.zkml.training.data import DataCommitment
+from veracity.zkml.training.run import RunProof
 
 RECIPE = small_recipe()
 RUN = RunDescription(RECIPE, (bytes(32),), 2, 12, b"\xab")
@@ -148,3 +155,64 @@ def test_a_training_proof_has_at_most_2_to_the_20_windows() -> None:
         TrainingProof.from_bytes(proof((1 << 20) + 1, b""))
     with pytest.raises(FormatError, match="4 bytes too many"):
         TrainingProof.from_bytes(proof(1, b"rows", b"window", b"", b""))
+
+
+# --- what is asked of a run before its windows are looked at
+
+DATA = DataFile(DataCommitment(8, 3, bytes(32 * 4), "toys"), (b"form",))
+OTHER = DataCommitment(8, 3, bytes(32), "others")
+STATED = RunDescription(RECIPE, (DATA.commitment.digest,), 2, 12, b"")
+
+
+def described(**changes: Any) -> TrainingProof:
+    return TrainingProof(replace(STATED, **changes), PINNED.digest, RunProof([], [], b""))
+
+
+PROVED = described()
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Notes which arguments are checked; all hold."""
+    calls: list[str] = []
+    for name in ("verify_data", "require_well_formed", "verify_run"):
+        monkeypatch.setattr(verifying, name, lambda *_, name=name: calls.append(name))
+    monkeypatch.setattr(verifying, "cache_root", lambda: tmp_path)
+    return calls
+
+
+def verify(found: TrainingProof = PROVED, **rest: Any) -> VerifiedTraining:
+    rest = {"commitment": PINNED, "data": [DATA], "backend": "reference", **rest}
+    return verifying.verify_training(found, **rest)
+
+
+def test_all_arguments_of_a_run_are_checked(checked: list[str]) -> None:
+    assert verify(digest=f" {PINNED.digest.upper()}\n").examples == 4
+    assert checked == ["verify_data", "require_well_formed", "verify_run"]
+    verify()  # the data's verdict is remembered
+    assert checked[3:] == ["require_well_formed", "verify_run"]
+    changed = replace(DATA, form=(b"other",))
+    verify(data=[changed])
+    assert checked[5:] == ["verify_data", "require_well_formed", "verify_run"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"digest": "00" * 32}, VerificationError, "not the one with the digest given"),
+        ({"digest": ""}, VerificationError, "not the one with the digest given"),
+        ({"found": replace(PROVED, commitment_digest="00" * 32)}, VerificationError, "another com"),
+        ({"data": []}, UsageError, "not among those given"),
+        ({"data": [DATA, replace(DATA, commitment=OTHER)]}, UsageError, "not on all of the data"),
+        ({"max_time": 1e-9}, UsageError, "may take about"),
+        ({"found": described(window=0)}, UsageError, "a window has 1 to"),
+        ({"found": described(log_columns=1)}, UsageError, "rows of a window have"),
+        ({"found": described(data=())}, UsageError, "not on all of the data"),
+    ],
+)
+def test_runs_that_are_not_checked_at_all(
+    checked: list[str], change: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        verify(**change)
+    assert not checked
