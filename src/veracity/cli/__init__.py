@@ -27,7 +27,7 @@ COMMANDS = {
     "nonce": "prove.nonce",
     "evaluate": "evaluate.evaluate",
     "verify": "verify.verify",
-    "inspect": "verify.inspect",
+    "inspect": "inspect.inspect",
     "serve": "serve.serve",
     "api-key": "serve.api_key",
     "sign": "sign.sign",

@@ -11,6 +11,7 @@ from veracity.cli.errors import EXIT_FALSE, error_facts
 from veracity.cli.options import FILE, json_option
 from veracity.cli.output import complain, emit_json
 from veracity.cli.printable import quoted
+from veracity.cli.report import report_option
 from veracity.cli.verdict import ACCEPTED, REJECTED
 from veracity.codec import read_file
 from veracity.errors import UsageError, VerificationError
@@ -52,6 +53,7 @@ def key_from(path: Path | None) -> str:
     type=int,
     help="Of another beacon: time of its first round, seconds between two.",
 )
+@report_option
 @json_option
 def audit(
     url: str,
