@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from veracity.lm.config import Config
 from veracity.lm.decoder import FloatModel, check_model
 from veracity.lm.text_decoder import check_tokens, forward, logits, ports_of
 from veracity.lm.tokenizer import Tokenizer
+from veracity.lm.tokenizer_rules import stated_rule
+from veracity.text import ByteLevel
 
 GOOD = Config("llama", 8, 2, 1, 2, 4, 12, 260, 32, 1e-5, "10000", "half")
 TURNING = ((1, 2), (3, (1 << 56) - 1))
@@ -225,3 +228,41 @@ def test_a_tokenizer_is_prepared_only_if_its_rule_fits() -> None:
     Tokenizer(body).check()
     with pytest.raises(FormatError, match="a token is longer than 1024 bytes"):
         Tokenizer(body).prepare()
+
+
+def stated(merge: object, **vocab: int) -> str:
+    """A ``tokenizer.json`` of byte-level BPE with one merge."""
+    model = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2} | vocab, "merges": [merge]}
+    splitter = {"type": "ByteLevel", "add_prefix_space": False}
+    return json.dumps({"model": model, "pre_tokenizer": splitter})
+
+
+@pytest.mark.parametrize("merge", ["a b", ["a", "b"]])
+def test_a_vocabulary_is_the_decode_tables(merge: object) -> None:
+    rule, _ = stated_rule(stated(merge), (b"a", b"b", b"ab"))
+    assert rule == ByteLevel(((2, 1),))
+    for tokens in ((b"a", b"b", b"ba"), (b"a", b"b", b""), (b"a", b"b", b"ab ")):
+        with pytest.raises(FormatError, match="vocabulary and decode table differ"):
+            stated_rule(stated(merge), tokens)
+    with pytest.raises(FormatError, match="vocabulary and decode table differ"):
+        stated_rule(stated(merge, ab=1), (b"a", b"b", b"ab"))
+    for text in ("", "[]", "{}", stated("ab"), stated("a c"), stated(merge, ab=9)):
+        with pytest.raises(FormatError, match="does not parse"):
+            stated_rule(text, (b"a", b"b", b"ab"))
+
+
+@pytest.mark.parametrize(
+    ("change", "of_model", "why"),
+    [
+        ({"type": "Unigram"}, True, "its model is Unigram, not BPE"),
+        *(({n: {"x": 1}}, False, f"it has {n}") for n in ("truncation", "padding")),
+        ({"post_processor": {"type": "x"}}, False, "it has post_processor"),
+        ({"dropout": 0.1}, True, "its model has dropout"),
+        ({"continuing_subword_prefix": "##"}, True, "its model has continuing_subword_prefix"),
+        ({"end_of_word_suffix": "</w>"}, True, "its model has end_of_word_suffix"),
+    ],
+)
+def test_forms_that_no_rule_of_ours_is(change: dict[str, Any], of_model: bool, why: str) -> None:
+    body = json.loads(stated("a b"))
+    (body["model"] if of_model else body).update(change)
+    assert stated_rule(json.dumps(body), (b"a", b"b", b"ab")) == (None, why)
