@@ -295,6 +295,23 @@ def test_refusals_have_receipts(office: Office, monkeypatch: pytest.MonkeyPatch)
             checking.prove_receipt(checked, office.model.program, office.model.secret)
 
 
+def test_no_value_left_its_range_where_a_proof_goes_on(office: Office, house: House) -> None:
+    """A server that would rather not answer signs a refusal, or breaks off: a proof shows it."""
+    whole, answered = office.check(office.file), office.answered
+    proof = Proof.load(house.proof)
+    short = answered.answer[:-2]
+    text = office.commitment.table.show_answer(short, ()).text
+    broken = office.check(office.signed("broken", answer=short, text=text, stopped="range"))
+    refused = office.check(office.signed("refuses", answer=(), text="", finish="none"))
+    checking.check_kept(whole, proof)
+    for lie in (broken, refused):
+        with pytest.raises(VerificationError, match="FRAUD"):
+            checking.check_kept(lie, proof)
+        with pytest.raises(VerificationError, match="FRAUD"):
+            checking.require_no_equivocation([lie, whole])
+    checking.require_no_equivocation([broken, broken])
+
+
 def test_nothing_is_answered_without_a_valid_certificate(office: Office) -> None:
     desk = dataclasses.replace(office.desk("late"), clock=lambda: 4e9)
     with pytest.raises(RequestError, match="certificate"):

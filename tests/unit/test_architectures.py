@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +34,8 @@ from veracity.frontends.catalogue import tried_models
 from veracity.frontends.gguf_table import ROWS
 from veracity.frontends.huggingface import read_folder
 from veracity.frontends.settings import Settings
+from veracity.lm.config import Config
+from veracity.lm.decoder import exact_product
 
 #: What ``config.json`` of published models says.
 PUBLISHED = json.loads((PATH.parent / "published_settings.json").read_text(encoding="utf-8"))
@@ -73,7 +76,9 @@ def test_logits_are_those_of_transformers(tmp_path: Path, name: str) -> None:
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
         ("olmo", {"clip_qkv": 8.0}, "clip_qkv = 8.0"),
         ("falcon", {"alibi": True}, "alibi = True"),
-        ("opt", {"do_layer_norm_before": False}, "do_layer_norm_before"),
+        ("opt", {"do_layer_norm_before": False}, "no use for"),
+        ("opt", {"_remove_final_layer_norm": True}, "_remove_final_layer_norm"),
+        ("opt", {"word_embed_proj_dim": 8}, "project_in.weight.*missing"),
         ("stablelm", {"qk_layernorm": True}, "qk_layernorm"),
         ("gemma2", {"layer_types": ["chunked", "full_attention"]}, "type chunked"),
         ("mistral", {"sliding_window": -1}, "sliding_window"),
@@ -164,6 +169,33 @@ def test_every_tensor_is_needed(name: str) -> None:
                 select({**raw, stray: raw[min(raw)]}, family.names, design, family.ignored)
 
 
+def test_products_of_matrices_are_the_same_in_any_order() -> None:
+    rng = np.random.default_rng(3)
+    left = rng.standard_normal((5, 4096)).astype(np.float32) * 1e-3
+    right = rng.standard_normal((4096, 3)).astype(np.float32) * 1e4
+    found = exact_product(left, right)
+    order = rng.permutation(4096)
+    assert np.array_equal(found, exact_product(left[:, order], right[order]))
+    assert np.abs(found - left.astype(np.float64) @ right).max() < 1e-4 * np.abs(found).max()
+    right[0, 0] = np.inf
+    for wrong in (right, right[:-1], np.zeros((4096,), np.float32)):
+        with pytest.raises(ValueError, match=r"fit|finite"):
+            exact_product(left, wrong)
+    with pytest.raises(ValueError, match="too many"):
+        exact_product(np.zeros((1, 4097), np.float32), np.zeros((4097, 1), np.float32))
+
+
+@pytest.mark.parametrize("other", ["pre_norm", "post_norm", "parallel"])
+def test_norms_of_sums_stand_alone(other: str) -> None:
+    facts = cases()["opt 350m"]["config"]
+    config = FAMILIES["opt"].design(Settings("config.json", facts)).config
+    config = replace(config, vocab=256)
+    config.check("m")
+    assert Config.from_dict(config.as_dict()) == config
+    with pytest.raises(FormatError, match="norms of sums"):
+        replace(config, **{other: True}).check("m")
+
+
 def test_contexts_are_capped_and_said(tmp_path: Path) -> None:
     content = read_folder(write(tmp_path / "m", "llama", max_position_embeddings=1 << 20))
     assert content.model.config.context == 1 << 16
@@ -217,6 +249,29 @@ def test_logits_of_gguf(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gguf, "gguf_tokenizer", lambda *_: None)
     model, *_ = gguf.read_gguf(tmp_path / "m.gguf")
     assert np.abs(model.logits(IDS)[:, COLUMNS] - logits_of(cases()[name])).max() < 1e-4
+
+
+def test_parts_of_a_split_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = cases()["llama"]
+    write_gguf(tmp_path / "m.gguf", case, split_max_tensors=8)
+    monkeypatch.setattr(gguf, "gguf_tokenizer", lambda *_: None)
+    parts = sorted(tmp_path.iterdir())
+    assert len(parts) == 3
+    model, *_ = gguf.read_gguf(parts[1])  # any of them names all
+    assert np.abs(model.logits(IDS)[:, COLUMNS] - logits_of(case)).max() < 1e-4
+
+    second, third = parts[1].read_bytes(), parts[2].read_bytes()
+    parts[1].write_bytes(third)
+    parts[2].write_bytes(second)
+    with pytest.raises(FormatError, match=r"split.no is 2, by its name it is 1"):
+        gguf.read_gguf(parts[0])
+    parts[2].unlink()
+    with pytest.raises(UsageError, match="is missing"):
+        gguf.read_gguf(parts[0])
+    lone = tmp_path / "lone.gguf"
+    lone.write_bytes(second)
+    with pytest.raises(UsageError, match="is one of 3 parts"):
+        gguf.read_gguf(lone)
 
 
 # ---- the table -----------------------------------------------------------------------------------

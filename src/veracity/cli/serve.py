@@ -73,6 +73,21 @@ __all__ = ["api_key", "serve"]
 )
 @click.option("--audit-all", is_flag=True, help="Auditors may read all receipts; clients are told.")
 @click.option("--auditor", multiple=True, metavar="NAME", help="A key that may audit.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="/metrics, for this machine.")
+@click.option(
+    "--keep-proofs",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 3650),
+    help="Days for which proofs stay; 0: for good.",
+)
+@click.option(
+    "--proofs-room",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Bytes of all proofs together, the oldest go first; 0: no bound.",
+)
 @threads_option
 @backend_option
 def serve(
@@ -99,6 +114,9 @@ def serve(
     retain: int,
     audit_all: bool,
     auditor: tuple[str, ...],
+    metrics_port: int | None,
+    keep_proofs: int,
+    proofs_room: int,
     threads: int | None,
     backend: str,
 ) -> None:
@@ -133,6 +151,9 @@ def serve(
         timeout=timeout,
         rate=rate,
         concurrency=per_key,
+        metrics_port=metrics_port,
+        keep_proofs=keep_proofs * 86400.0,
+        proofs_room=proofs_room,
     )
     model = ServedModel.load(
         program, secret or sibling(program, ".vsec"), name=name, threads=threads, backend=backend

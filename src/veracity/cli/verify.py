@@ -66,7 +66,7 @@ EXCERPT = 40
     "outputs",
     multiple=True,
     metavar="[NAME=]FILE",
-    help="A network's output, likewise.",
+    help="A network's output, likewise; of a proof about accuracy the NAME of the scores.",
 )
 @click.option("--samples", type=FILE, help="The examples of a proof about accuracy (.npz).")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
@@ -144,6 +144,7 @@ def verify(
     drawn = (temperature, nonce, server_nonce, *messages)
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
+    chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
     trained: VerifiedTraining | None = None
     if len(proofs) > 1:
         alone = (samples, training, receipt, init, *data, *inputs, *outputs)
@@ -158,9 +159,9 @@ def verify(
             verify_many(proofs, pinned, as_json=as_json, context=context, **common)
             return
         if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(given, pinned, data, **chain)
         elif training is not None:
-            trained = check_training(training, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(training, pinned, data, **chain)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
@@ -170,14 +171,18 @@ def verify(
         return
     if isinstance(given, AccuracyProof):
         refuse_words("accuracy", raw, expected, answer, *drawn)
-        if samples is None or inputs or outputs:
-            raise UsageError("a proof about accuracy needs --samples alone: it does not hold them")
+        if samples is None or inputs or len(outputs) > 1:
+            raise UsageError(
+                "a proof about accuracy needs --samples, which it does not hold; "
+                "--output takes the name of the scores"
+            )
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 found = verify_accuracy(
                     given,
                     pinned,
                     samples,
+                    output=outputs[0] if outputs else None,
                     context=context,
                     **common,
                     max_time=max_time,
@@ -186,7 +191,7 @@ def verify(
         except VerificationError as error:
             tell_rejected(error, as_json)
             raise click.exceptions.Exit(EXIT_FALSE) from None
-        tell_accuracy(found, as_json)
+        tell_accuracy(found, as_json, trained)
         return
     if samples is not None:
         raise UsageError("--samples is for proofs about accuracy")

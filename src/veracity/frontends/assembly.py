@@ -17,7 +17,7 @@ import numpy as np
 from veracity.errors import FormatError, UnsupportedModelError
 from veracity.frontends.fused import split_fused
 from veracity.lm.config import Config
-from veracity.lm.decoder import FloatModel, Floats, fold_norm
+from veracity.lm.decoder import FloatModel, Floats, exact_product, fold_norm
 
 __all__ = ["Design", "assemble", "select"]
 
@@ -38,6 +38,8 @@ class Design:
         Factors on embeddings, on logits, and on what layers add to the residual stream.
     turn_scale : float
         Factor on the features of queries and keys that turn.
+    turn_scales : tuple of float
+        The same for each layer, where layers differ.
     unit_gain : bool
         Gains of norms are stored less 1.
     turning : int
@@ -64,6 +66,7 @@ class Design:
     logit_scale: float = 1.0
     residual_scale: float = 1.0
     turn_scale: float = 1.0
+    turn_scales: tuple[float, ...] = ()
     unit_gain: bool = False
     turning: int = 0
     fused: str = ""
@@ -161,6 +164,14 @@ def assemble(design: Design, parts: Parts) -> FloatModel:
     """
     c, tensors = design.config, Parts()
     embed = parts["embed.weight"]
+    if "project_in.weight" in parts:  # the embedding is narrower than the model
+        head = embed if _is_tied(design, parts) else parts["head.weight"]
+        parts = {
+            **parts, "embed.weight": exact_product(embed, parts["project_in.weight"].T),
+            "head.weight": exact_product(head, parts["project_out.weight"]),
+        }  # fmt: skip
+        design = replace(design, tied=False)
+        embed = parts["embed.weight"]
     if c.vocab not in (0, len(embed)):
         raise FormatError(
             "settings", f"a vocabulary of {c.vocab} is stated, the embedding has {len(embed)} rows"
@@ -211,9 +222,16 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         tensors[name] = maps[f"{part}.weight"]
         if f"{part}.bias" in maps:
             tensors[f"{name}.bias"] = maps[f"{part}.bias"]
+    if design.turn_scales:
+        design = replace(design, turn_scale=design.turn_scales[i])
     _scale_queries(design, parts, tensors, at)
     outs = (f"{at}.attn.o", f"{at}.mlp.down")
     for ours_, post in zip(outs, ("attn", "mlp"), strict=True):
+        if c.sum_norm:
+            tensors[f"{at}.{post}.post"] = parts[f"{at}.{post}_norm.weight"]
+            if f"{at}.{post}_norm.bias" in parts:
+                tensors[f"{at}.{post}.post.bias"] = parts[f"{at}.{post}_norm.bias"]
+            continue
         if c.post_norm:
             gain = _gain(design, parts, f"{at}.{post}_post")
             if gain is None:
@@ -223,6 +241,8 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         for name in (ours_, f"{ours_}.bias"):
             if name in tensors:
                 tensors[name] = _scaled(tensors[name], design.residual_scale)
+    if c.sum_norm:
+        return
     readers = [f"{at}.attn.{k}" for k in "qkv"]
     _fold(design, parts, tensors, readers, f"{at}.attn_norm")
     readers = [f"{at}.mlp.{k}" for k in (["gate", "up"] if c.gated else ["up"])]
@@ -288,9 +308,9 @@ def _paired(design: Design, x: Floats, heads: int) -> Floats:
     return np.ascontiguousarray(rows.reshape(x.shape))
 
 
-def _head(design: Design, parts: Parts, tensors: Parts) -> None:
-    embed, gain = parts["embed.weight"], _gain(design, parts, "final_norm")
-    head, bias = parts.get("head.weight"), parts.get("final_norm.bias")
+def _is_tied(design: Design, parts: Parts) -> bool:
+    """Whether the head is the embedding; raises FormatError where the file contradicts itself."""
+    embed, head = parts["embed.weight"], parts.get("head.weight")
     tied = design.tied if design.tied is not None else head is None
     if tied and head is not None and not np.array_equal(head, embed):
         raise FormatError(
@@ -302,6 +322,13 @@ def _head(design: Design, parts: Parts, tensors: Parts) -> None:
             "settings", "tie_word_embeddings says that the head is not the embedding, but the file "
             "has no head; the model is incomplete, or it is tied after all",
         )  # fmt: skip
+    return tied
+
+
+def _head(design: Design, parts: Parts, tensors: Parts) -> None:
+    embed, gain = parts["embed.weight"], _gain(design, parts, "final_norm")
+    head, bias = parts.get("head.weight"), parts.get("final_norm.bias")
+    tied = _is_tied(design, parts)
     scale = design.logit_scale
     if tied and "embed_norm.weight" not in parts:
         scale /= design.embed_scale

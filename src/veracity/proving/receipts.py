@@ -265,8 +265,20 @@ def check_kept(checked: CheckedReceipt, proof: Proof) -> None:
             "receipt and proof together show it to anybody",
             "receipt",
         )
+    if _goes_on(checked, len(proof.answer)):
+        raise VerificationError(
+            "FRAUD: the committed model goes on where the receipt says that a value left its range;"
+            " receipt and proof together show it to anybody",
+            "receipt",
+        )
     if shared < len(opening.answer_ids):
         raise VerificationError("the proof covers a part of the answer only", "receipt")
+
+
+def _goes_on(checked: CheckedReceipt, tokens: int) -> bool:
+    """Whether an answer of so many tokens goes on where a receipt says that there is none."""
+    ended = checked.receipt.kind == "refused" or checked.receipt.stopped == "range"
+    return ended and tokens > len(checked.opening.answer_ids)
 
 
 def require_no_equivocation(receipts: list[CheckedReceipt]) -> None:
@@ -279,9 +291,8 @@ def require_no_equivocation(receipts: list[CheckedReceipt]) -> None:
         if not same or one.opening.prompt_ids != other.opening.prompt_ids:
             continue
         a, b = one.opening.answer_ids, other.opening.answer_ids
-        kinds = {one.receipt.kind, other.receipt.kind}
         shared = min(len(a), len(b))
-        if len(kinds) == 2 or a[:shared] != b[:shared]:
+        if _goes_on(one, len(b)) or _goes_on(other, len(a)) or a[:shared] != b[:shared]:
             raise VerificationError(
                 f"FRAUD: receipts {one.receipt.ident} and {other.receipt.ident} say different "
                 "things of one prompt; both together show it to anybody",

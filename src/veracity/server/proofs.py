@@ -156,6 +156,27 @@ class Proofs:
         data = await asyncio.to_thread(read_file, path, MAX_BYTES, "proof")
         return Response(data, media_type="application/octet-stream")
 
+    def tidy(self, oldest: float, room: int) -> int:
+        """Delete proofs that are too old or too many; a client may order them anew.
+
+        Parameters
+        ----------
+        oldest : float
+            Proofs made before are deleted; seconds since 1970.
+        room : int
+            Bytes of all proofs together, the oldest go first; 0 for no bound.
+        """
+        paths = self.place.proof("x").parent.glob("*.vproof")
+        found = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in paths)
+        total, gone = sum(size for _, size, _ in found), 0
+        for made, size, path in found:
+            if made >= oldest and not 0 < room < total:
+                break
+            if self.queue.drop(path.stem):  # one that is not done yet is a worker's
+                path.unlink(missing_ok=True)
+                total, gone = total - size, gone + 1
+        return gone
+
     def start(self) -> None:
         """Start the workers, and keep so many running."""
         self._keeper = asyncio.get_running_loop().create_task(self._keep())

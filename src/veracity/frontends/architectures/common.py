@@ -26,6 +26,9 @@ __all__ = [
     "cap_text",
     "capped",
     "decoder",
+    "sliding_layers",
+    "turning_only",
+    "two_tables",
 ]
 
 #: Our activations by the names that configurations have for them.
@@ -122,7 +125,7 @@ def capped(context: int, bound: int | None = None) -> tuple[int, tuple[str, ...]
 
 def _attention(s: Settings, dim: int, head_dim: int | None) -> tuple[int, int, int]:
     """Key heads, queries to each, features."""
-    heads = s.whole("num_attention_heads", "n_head", "num_heads")
+    heads = s.whole("num_attention_heads", "n_head", "n_heads", "num_heads")
     kv = s.whole("num_key_value_heads", default=heads)
     if heads % kv:
         raise UnsupportedModelError(
@@ -182,10 +185,32 @@ def _windows(s: Settings, layers: int, context: int, rule: Windows) -> tuple[int
     size = s.take(rule.name, default=None)
     if size is None and not s.is_null(rule.name):
         size = rule.usual
+    slides = sliding_layers(s, layers, rule)
+    if not any(slides):
+        return ()
+    if type(size) is not int or size < 1:
+        if size is None:
+            return ()
+        raise FormatError(s.where, f"sliding_window = {size!r} is no sensible number")
+    found = tuple(size if slid and size < context else 0 for slid in slides)
+    return found if any(found) else ()
+
+
+def sliding_layers(s: Settings, layers: int, rule: Windows) -> list[bool]:
+    """For each layer whether it is one of those that may have a window.
+
+    Parameters
+    ----------
+    s : Settings
+        Where ``layer_types`` is.
+    layers : int
+        Their number.
+    rule : Windows
+        How the architecture says it.
+    """
     kinds = s.take("layer_types", default=None) if rule.typed else None
-    sliding = rule.slides
     if kinds is None:
-        kinds = ["sliding_attention" if sliding(i) else "full_attention" for i in range(layers)]
+        return [rule.slides(i) for i in range(layers)]
     if not isinstance(kinds, list) or len(kinds) != layers:
         raise FormatError(s.where, "layer_types does not name the kind of every layer")
     others = [kind for kind in kinds if kind not in ("sliding_attention", "full_attention")]
@@ -193,14 +218,55 @@ def _windows(s: Settings, layers: int, context: int, rule: Windows) -> tuple[int
         raise UnsupportedModelError(
             s.where, f"a layer of type {min(map(str, others))}", "use a model without such layers"
         )
-    if "sliding_attention" not in kinds:
-        return ()
-    if type(size) is not int or size < 1:
-        if size is None:
-            return ()
-        raise FormatError(s.where, f"sliding_window = {size!r} is no sensible number")
-    found = tuple(size if kind == "sliding_attention" and size < context else 0 for kind in kinds)
-    return found if any(found) else ()
+    return [kind == "sliding_attention" for kind in kinds]
+
+
+def turning_only(design: Design, turned: Collection[bool]) -> Design:
+    """The design with queries and keys of these layers turned, and of no others."""
+    c = design.config
+    if all(turned):
+        return design
+    tables = c.rotations or (plain_turning(float(c.rope_base), c.head_dim).frequencies,)
+    used = tuple(0 if t else -1 for t in turned)
+    return replace(design, config=replace(c, rope_base="", rotations=tables, rotation_of=used))
+
+
+def two_tables(
+    s: Settings, design: Design, slides: Collection[bool], bases: tuple[float, float]
+) -> Design:
+    """Layers with a window turn by settings of their own.
+
+    Parameters
+    ----------
+    s : Settings
+        Where ``rope_parameters`` or ``rope_scaling`` is; the latter is of layers without a window.
+    design : Design
+        The design; no layer turns yet.
+    slides : collection of bool
+        Which layers have a window.
+    bases : (float, float)
+        Rotary bases of layers without and with a window, where the groups do not say.
+    """
+    c, turnings = design.config, []
+    group, scaling = s.part("rope_parameters"), s.part("rope_scaling")
+    if group is not None and scaling is not None:
+        raise FormatError(s.where, "rope_parameters and rope_scaling contradict each other")
+    for kind, base in zip(("full_attention", "sliding_attention"), bases, strict=True):
+        inner = group.part(kind) if group is not None else None
+        if inner is None and scaling is not None and kind == "full_attention":
+            inner = scaling
+        turnings.append(turning_of(inner or Settings(s.where, {}), base, c.head_dim, c.context))
+    if any(t.context for t in turnings):
+        raise UnsupportedModelError(
+            s.where, "longrope in some layers", "use a model whose layers all turn alike"
+        )
+    if group is not None:
+        group.finish()
+    used = tuple(int(slid) for slid in slides)
+    config = replace(
+        c, rope_style="half", rotations=tuple(t.frequencies for t in turnings), rotation_of=used
+    )
+    return replace(design, config=config, turn_scales=tuple(turnings[i].factor for i in used))
 
 
 def biased(s: Settings, usual: bool = False, **parts: str) -> str:
@@ -276,7 +342,7 @@ def decoder(
         Fields of :class:`veracity.lm.config.Config`.
     """
     dim = s.whole("hidden_size", "n_embd", "n_embed", "d_model")
-    layers = s.whole("num_hidden_layers", "n_layer", "num_layers")
+    layers = s.whole("num_hidden_layers", "n_layer", "n_layers", "num_layers")
     kv, group, width = _attention(s, dim, head_dim)
     act = activation
     if "activation" not in fixed:
@@ -289,7 +355,7 @@ def decoder(
         raise UnsupportedModelError(
             s.where, f"activation {act}", f"one of {', '.join(ACTIVATIONS)} works"
         )
-    positions = s.whole("max_position_embeddings", "n_positions", default=context)
+    positions = s.whole("max_position_embeddings", "n_positions", "max_seq_len", default=context)
     turning, features = Turning((), None), 0
     if style and "rope" in fixed:
         features = _even(s, int(width * (rotary or 1)), width)
@@ -299,7 +365,7 @@ def decoder(
         turning = _turning(s, features, theta, (positions, trained))
     most, notes = capped(positions, turning.context)
     whole = features == width and turning.base is not None
-    if not s.has("max_position_embeddings") and not s.has("n_positions"):
+    if not any(map(s.has, ("max_position_embeddings", "n_positions", "max_seq_len"))):
         notes += (f"the file states no context; {most} positions are usual for {family}",)
     config = Config(
         family, dim, layers, kv, group, width,

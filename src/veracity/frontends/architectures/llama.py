@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from veracity.frontends.architectures.common import Family, Windows, biased, decoder
-from veracity.frontends.architectures.names import AT, ENDS, JOINED, LLAMA, NORMS, QKVO
+from veracity.frontends.architectures.names import (
+    AT,
+    ENDS,
+    JOINED,
+    LLAMA,
+    NORMS,
+    QKVO,
+    TWO_NORMS,
+    WTE,
+    of_h,
+)
 from veracity.frontends.assembly import Design
 from veracity.frontends.settings import Settings
 
@@ -89,6 +99,21 @@ def _ernie(s: Settings) -> Design:
     )  # fmt: skip
 
 
+def _internlm(s: Settings) -> Design:
+    biases = biased(s, True, bias="q k v o")
+    return decoder(s, "internlm", biases=biases)
+
+
+def _internlm2(s: Settings) -> Design:
+    s.only({"attn_implementation": ("eager", "sdpa", "flash_attention_2")})
+    design = decoder(s, "internlm2", biases=biased(s, True, bias="qkv o"))
+    return replace(design, fused="groups")
+
+
+def _exaone(s: Settings) -> Design:
+    return decoder(s, "exaone", eps=1e-5)
+
+
 #: By ``model_type``.
 ROWS: dict[str, Family] = {
     "llama": Family(_llama, LLAMA),
@@ -98,6 +123,23 @@ ROWS: dict[str, Family] = {
     "phi3": Family(
         _phi3,
         {**ENDS, **NORMS, **JOINED, "qkv": AT + "self_attn.qkv_proj", "o": QKVO["o"]}
+    ),
+    "internlm": Family(_internlm, LLAMA),
+    "internlm2": Family(
+        _internlm2,
+        {"embed": "model.tok_embeddings", "final_norm": "model.norm", "head": "output",
+         "attn_norm": AT + "attention_norm", "mlp_norm": AT + "ffn_norm",
+         "qkv": AT + "attention.wqkv", "o": AT + "attention.wo",
+         "gate": AT + "feed_forward.w1", "up": AT + "feed_forward.w3",
+         "down": AT + "feed_forward.w2"},
+    ),
+    "exaone": Family(
+        _exaone,
+        {**WTE, **TWO_NORMS,
+         **of_h(q="attn.attention.q_proj", k="attn.attention.k_proj", v="attn.attention.v_proj",
+                o="attn.attention.out_proj", gate="mlp.c_fc_0", up="mlp.c_fc_1",
+                down="mlp.c_proj")},
+        "transformer.",
     ),
     "granite": Family(_granite, LLAMA),
     "helium": Family(_helium, LLAMA),

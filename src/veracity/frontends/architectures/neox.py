@@ -87,6 +87,15 @@ def _codegen(s: Settings) -> Design:
     return replace(design, fused="quarters")
 
 
+def _nemotron(s: Settings) -> Design:
+    design = decoder(
+        s, "nemotron", eps=1e-5, context=4096, rotary=0.5, activation="relu2", norm="layer",
+        gated=False,
+        biases=_NORMS + " " + biased(s, attention_bias="q k v o", mlp_bias="up down"),
+    )  # fmt: skip
+    return replace(design, unit_gain=True)
+
+
 #: By ``model_type``.
 ROWS: dict[str, Family] = {
     "gpt_neox": Family(
@@ -116,6 +125,7 @@ ROWS: dict[str, Family] = {
          "o": AT + "self_attn.dense", "attn_norm": NORMS["attn_norm"],
          **{f"{p}_norm": AT + f"self_attn.{p}_layernorm" for p in "qk"}},
     ),
+    "nemotron": Family(_nemotron, {p: n for p, n in LLAMA.items() if p != "gate"}),
     "stablelm": Family(_stablelm, LLAMA),
     "starcoder2": Family(
         _starcoder2,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from veracity.errors import FormatError
-from veracity.frontends.architectures.common import Family, Windows, biased, decoder
+from veracity.frontends.architectures.common import Family, Windows, biased, decoder, turning_only
 from veracity.frontends.architectures.names import LLAMA, QK_NORMS
 from veracity.frontends.assembly import Design
-from veracity.frontends.rotary import plain_turning
 from veracity.frontends.settings import Settings
 
 __all__ = ["ROWS"]
@@ -52,14 +50,7 @@ def _smollm3(s: Settings) -> Design:
         s, "smollm3", context=32768, theta=2e6, tied=True, biases=biases,
         windows=Windows(lambda i: sliding and not used[i]),
     )  # fmt: skip
-    c = design.config
-    if all(used):
-        return design
-    tables = c.rotations or (plain_turning(float(c.rope_base), c.head_dim).frequencies,)
-    config = replace(
-        c, rope_base="", rotations=tables, rotation_of=tuple(0 if u else -1 for u in used)
-    )
-    return replace(design, config=config)
+    return turning_only(design, used)
 
 
 #: By ``model_type``.

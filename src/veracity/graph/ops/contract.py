@@ -401,14 +401,14 @@ def _repeated(operand: Operand, samples: int) -> Operand:
 def _product_over(op: Op, p: Product, samples: int) -> Product:
     """A product under one more axis: a letter more for the operands that are values."""
     left, right, out = letters(op, p.spec)
-    free = [c for c in "zyxwvutsrqponmlkjihgfedcba" if c not in left + right]
-    require(bool(free), op, "a product with too many axes for several samples")
+    # A spec has at most 36 letters, and every one of them twice: some of the 26 are free.
+    free = next(c for c in "zyxwvutsrqponmlkjihgfedcba" if c not in left + right)
     alike = p.a.of == p.b.of  # two weights: one of them repeats
     a = _repeated(p.a, samples) if p.a.of == "value" or alike else p.a
     b = _repeated(p.b, samples) if p.b.of == "value" else p.b
-    left = free[0] + left if a is not p.a else left
-    right = free[0] + right if b is not p.b else right
-    return Product(spec=f"{left},{right}->{free[0]}{out}", a=a, b=b)
+    left = free + left if a is not p.a else left
+    right = free + right if b is not p.b else right
+    return Product(spec=f"{left},{right}->{free}{out}", a=a, b=b)
 
 
 def _contract_over(op: Contract, samples: int) -> Op:
