@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
@@ -83,7 +83,7 @@ data-lce: ## the photographs that the weights of `enhance` were trained on, from
 demo-accuracy: env $(FASHION) ## a CNN, its right answers to 1,000 pictures proved: Fashion-MNIST (minutes)
 	$(PY) examples/demo_accuracy.py --dir build/demo-accuracy --data $(FASHION)
 
-demo-service: env ## a server, receipts, a proof on demand, a lie that it shows: MODEL=stories260k is quick
+demo-service: env ## a server: 20 receipts, a proof on demand, a lie that an audit finds, reports: MODEL=stories260k is quick
 	$(PY) examples/demo_service.py $(if $(MODEL),--model $(MODEL))
 
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
@@ -175,6 +175,15 @@ bench-models: env ## import, prove and verify every language model of a folder: 
 bench-scale: env ## prove time, memory and size against tokens and model size; plots docs/figures/scale.png
 	$(PY) -m pip install --quiet "matplotlib>=3.9"
 	$(PY) benches/scale.py
+
+bench-serve: env ## stories260K served to 30 clients, some hostile: no error, no mix-up, what receipts cost
+	@mkdir -p build/bench
+	test -f build/bench/serve.vsec || { \
+	  $(BIN)/veracity import stories260k --out build/bench/serve.vprog -q; \
+	  $(BIN)/veracity calibrate build/bench/serve.vprog -q; \
+	  $(BIN)/veracity commit build/bench/serve.vprog -q --out build/bench/serve.vcom \
+	    --secret build/bench/serve.vsec; }
+	PYTHONPATH=. $(PY) benches/serve_load.py build/bench/serve.vprog | tee build/bench/serve.json
 
 bench-estimate: env ## what `veracity estimate` foretells against what is measured
 	@mkdir -p build/bench

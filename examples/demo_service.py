@@ -1,13 +1,14 @@
 """A server from key to proof: answers at once, each with a receipt, one of them proved on demand.
 
 Every step is the command line or OpenAI's own client; the verifier's process gets a folder with
-public files. At the end the server's key signs a lie, and a proof shows it. Run it with
-``make demo-service``.
+public files. At the end the server's key signs a lie into its log, and an audit finds it. Run it
+with ``make demo-service``.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -15,16 +16,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from openai import OpenAI
 
-from veracity.formats.dsse import load_private_key, load_public_key, sign
-from veracity.formats.receipt import RECEIPT_TYPE, Opening, Receipt, ReceiptFile
-from veracity.formats.secret import Secret
-from veracity.proving.receipts import check_receipt
+from veracity.formats.commitment import Commitment
+from veracity.formats.dsse import load_public_key
+from veracity.formats.receipt import ReceiptFile
+from veracity.proving.audit import QUICKNET
+from veracity.proving.receipts import CheckedReceipt, check_receipt
+from veracity.server.desk import Answered, open_desk
 
 PROMPT = "Once upon a time"
 
@@ -63,17 +67,36 @@ def ask(url: str, tokens: int) -> Any:
     return said["receipt"]
 
 
-def forge(file: ReceiptFile, secret: Secret, key: Path, publisher: Path) -> ReceiptFile:
-    """What the server's key signs of an answer that the model did not give."""
-    commitment = secret.commitment
-    honest = check_receipt(file, load_public_key(publisher), commitment)
-    ids = (*honest.opening.answer_ids[:-1], honest.opening.answer_ids[-1] ^ 1)
-    opening = Opening.fresh(honest.opening.prompt_ids, ids)
+def forge(honest: CheckedReceipt, commitment: Commitment) -> Answered:
+    """What the model did not say: the last token of a true answer changed."""
+    opening, signed = honest.opening, honest.receipt
+    ids = (*opening.answer_ids[:-1], opening.answer_ids[-1] ^ 1)
     text = commitment.table.show_answer(ids, commitment.metadata.stop_ids).text
-    hashes = opening.hashes(text)
-    receipt: Receipt = replace(honest.receipt, ident=os.urandom(16).hex(), **hashes)
-    envelope = sign(load_private_key(key), RECEIPT_TYPE, receipt.to_bytes())
-    return ReceiptFile(envelope, file.certificate, opening)
+    return Answered(
+        *(signed.frame, opening.prompt_ids, ids, text, signed.max_tokens),
+        *(signed.stops, signed.finish, signed.stopped),
+    )
+
+
+def round_from(when: float) -> str:
+    """A round of drand's quicknet; its randomness is made up here, as the demo asks nobody."""
+    start, period = QUICKNET
+    number = int(when - start) // period + 2
+    return f"{number}:{hashlib.sha256(b'demo %d' % number).hexdigest()}"
+
+
+@contextmanager
+def serving(command: list[str], log: Path) -> Iterator[str]:
+    """A server for as long as the context lasts; its URL."""
+    with (
+        log.open("a") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as server,
+    ):
+        try:
+            line = server.stdout.readline() if server.stdout else ""
+            yield line.partition("listening at ")[2].strip()
+        finally:
+            server.terminate()
 
 
 def main() -> None:
@@ -82,6 +105,7 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, default=Path("build/demo-service"))
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--tokens", type=int, default=12, help="new tokens at most")
+    parser.add_argument("--receipts", type=int, default=20, help="one of them is forged")
     chosen = parser.parse_args()
     folder = chosen.dir.resolve()
     shutil.rmtree(folder, ignore_errors=True)
@@ -89,7 +113,8 @@ def main() -> None:
     client.mkdir(parents=True)
     program, public, secret = (folder / f"model.{e}" for e in ("vprog", "vcom", "vsec"))
     publisher, key = folder / "publisher.key", folder / "server.key"
-    certificate = folder / "certificate.json"
+    certificate, state = folder / "certificate.json", folder / "state"
+    log = folder / "server.log"
 
     print("== The publisher: a model, its commitment, a certified server ==")
     run("import", chosen.model, "--out", program, "-q")
@@ -101,42 +126,72 @@ def main() -> None:
         *("sign", "server", folder / "server.key.pub", "--key", publisher, "--commitment", public),
         *("--url", "http://127.0.0.1", "--out", certificate),
     )
+    started = time.perf_counter()
     command = [sys.executable, "-m", "veracity.cli", "serve", str(program), "--port", "0"]
-    command += ["--secret", str(secret), "--name", "demo", "--sign-key", str(key)]
-    command += ["--certificate", str(certificate), "--state", str(folder / "state")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            line = server.stdout.readline() if server.stdout else ""
-            url = line.partition("listening at ")[2].strip()
-            print(f"\n== A client: asks {url}, keeps the receipt, orders its proof ==")
-            receipt = ask(url, chosen.tokens)
-            (client / "receipt.json").write_text(json.dumps(receipt))
-            started = time.perf_counter()
-            job = fetch(f"{url}/v1/proofs", {"receipt": receipt})
-            while job["status"] in ("queued", "running"):
-                job = fetch(f"{url}/v1/proofs/{job['id']}?wait=30")
-            if job["status"] != "done":
-                raise SystemExit("demo: the proof failed")
-            print(f"proved in {time.perf_counter() - started:.1f} s")
-            (client / "answer.vproof").write_bytes(fetch(url + job["file"]))
-        finally:
-            server.terminate()
-
-    print("\n== Anybody: check, with public files and the receipt ==")
+    command += ["--secret", str(secret), "--name", "demo", "--sign-key", str(key), "--rate", "1000"]
+    command += ["--certificate", str(certificate), "--state", str(state)]
+    command += ["--retain", "1", "--audit-all"]
     shutil.copy(public, client / "model.vcom")
     shutil.copy(folder / "publisher.key.pub", client / "publisher.key.pub")
     pinned = ("--commitment", "model.vcom", "--publisher", "publisher.key.pub")
-    print(run("receipt", "check", "receipt.json", *pinned, cwd=client))
-    print(run("receipt", "check", "receipt.json", *pinned, "--proof", "answer.vproof", cwd=client))
+    with serving(command, log) as url:
+        print(f"\n== A client: asks {url}, keeps the receipt, orders its proof ==")
+        receipt = ask(url, chosen.tokens)
+        (client / "receipt.json").write_text(json.dumps(receipt))
+        prove(url, receipt, client / "answer.vproof")
+        print(f"\n== Others ask: {chosen.receipts - 2} answers more ==")
+        many(url, chosen.receipts - 2, chosen.tokens)
 
-    print("== The server's key signs a lie: a promise that a proof breaks ==")
+    print("\n== Anybody: check, with public files and the receipt ==")
+    print(run("receipt", "check", "receipt.json", *pinned, cwd=client))
+    verdict = ("verify", "answer.vproof", "--commitment", "model.vcom", "-q")
+    promise = ("--receipt", "receipt.json", "--publisher", "publisher.key.pub")
+    print(run(*verdict, *promise, "--report", "verdict.html", cwd=client))
+
+    print("== The server's key signs a lie into its log ==")
+    commitment = Commitment.load(public)
     file = ReceiptFile.load(client / "receipt.json")
-    lie = forge(file, Secret.load(secret), key, folder / "publisher.key.pub")
+    honest = check_receipt(file, load_public_key(folder / "publisher.key.pub"), commitment)
+    desk = open_desk(key, certificate, state, commitment, 86400, retention=86400, policy=True)
+    lie = desk.issue(forge(honest, commitment), "")
+    desk.shelf.close()
     (client / "lie.json").write_bytes(lie.to_bytes())
-    told = ("receipt", "check", "lie.json", *pinned)
-    run(*told, cwd=client)
-    print(run(*told, "--proof", "answer.vproof", cwd=client, code=1))
-    print(run("receipt", "check", "receipt.json", "lie.json", *pinned, cwd=client, code=1))
+    run("receipt", "check", "lie.json", *pinned, cwd=client)
+    print(
+        run("receipt", "check", "lie.json", *pinned, "--proof", "answer.vproof", cwd=client, code=1)
+    )
+
+    print("== An auditor: every receipt of the log has to be proved ==")
+    with serving(command, log) as url:
+        (client / "head.json").write_text(json.dumps(fetch(f"{url}/v1/log/head")))
+        beacon = ("--head", "head.json", "--beacon", round_from(time.time()), "--fraction", "1")
+        found = ("--out", "evidence", "--report", "audit.html")
+        print(run("audit", url, *beacon, *pinned, *found, cwd=client, code=1))
+    took = time.perf_counter() - started
+    print(
+        f"after set-up: {took:.0f} s; reports: {os.path.relpath(client)}/verdict.html, audit.html"
+    )
+
+
+def prove(url: str, receipt: Any, target: Path) -> None:
+    """Order the proof of a receipt and fetch it."""
+    started = time.perf_counter()
+    job = fetch(f"{url}/v1/proofs", {"receipt": receipt})
+    while job["status"] in ("queued", "running"):
+        job = fetch(f"{url}/v1/proofs/{job['id']}?wait=30")
+    if job["status"] != "done":
+        raise SystemExit("demo: the proof failed")
+    print(f"proved in {time.perf_counter() - started:.1f} s")
+    target.write_bytes(fetch(url + job["file"]))
+
+
+def many(url: str, count: int, tokens: int) -> None:
+    """Answers to short texts."""
+    started = time.perf_counter()
+    for index in range(count):
+        body = {"model": "demo", "prompt": f"{index + 2} times", "max_tokens": tokens}
+        fetch(f"{url}/v1/completions", body)
+    print(f"  {time.perf_counter() - started:.1f} s")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def test_faults_of_ours_and_interrupts_are_objects_too(
         (MemoryError(), "UsageError", 2),
         (ModuleNotFoundError("x", name="gguf"), "UsageError", 2),
     ):
-        monkeypatch.setattr("veracity.cli.verify.inspect_file", fails(error))
+        monkeypatch.setattr("veracity.cli.inspect.inspect_file", fails(error))
         result = veracity("inspect", house.proof, "--json")
         facts = json.loads(result.stdout)["error"]
         assert (result.exit_code, facts["exit"], facts["kind"]) == (code, code, kind)

@@ -67,6 +67,7 @@ def test_it_is_verified_by_public_files(house: Path, tmp_path: Path) -> None:
     assert text.startswith("ACCEPTED")
     assert "where the data came from" in text
     call(*words, "--digest", told["commitment"], folder=tmp_path)
+    assert "--max-time 10" in call(*words, "--max-time", "0.01", folder=tmp_path, expect=2).stderr
     assert call(*words, "--digest", "0" * 64, folder=tmp_path, expect=1).stdout.startswith("REJ")
 
 
@@ -198,6 +199,7 @@ def test_an_example_is_not_there(house: Path) -> None:
         call(*words, "other.npy", "--training", "net.vtrain", "--json", folder=house).stdout
     )
     assert told["whole_run"] is True
+    assert "veracity verify" in told["not_checked"]
     assert "another input" in call(*words, "there.npy", folder=house, expect=2).stderr
     sources = ("--data", "toy.vdata", "--data-secret", "toy.vdsec", "--out", "b.vexcl")
     for name, match in (("there.npy", "row 7"), ("real.npy", "uint8")):

@@ -5,21 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.support.desks import PUBLISHER, desk_in
 from tests.support.serving import Running, running
 from tests.support.talking import Talker, talker
-from veracity.codec import write_file
 from veracity.engine import load_engine
 from veracity.errors import RequestError, VerificationError
 from veracity.formats.drawing import digest_of
-from veracity.formats.dsse import Envelope, load_private_key, new_key_files, sign
-from veracity.formats.receipt import CERTIFICATE_TYPE, KeyCertificate, ReceiptFile
+from veracity.formats.dsse import Envelope
+from veracity.formats.receipt import ReceiptFile
 from veracity.proving.prove import prove
 from veracity.proving.receipts import (
     CheckedReceipt,
@@ -28,12 +26,11 @@ from veracity.proving.receipts import (
     prove_receipt,
     require_no_equivocation,
 )
-from veracity.server.desk import Desk, open_desk
+from veracity.server.desk import Desk
 from veracity.server.model import ServedModel
 from veracity.server.nonces import MOST, NONCE_TYPE, PERIOD, Nonces
 from veracity.text.chat import Message
 
-PUBLISHER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TALK = [
     {"role": "system", "content": "be brief"},
     {"role": "user", "content": "hello"},
@@ -63,20 +60,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("talking")
     made = talker(folder)
     model = ServedModel("talker", made.model, made.secret, load_engine("cpu", threads=1).integers)
-    desk = desk_of(folder, made)
+    desk = desk_in(folder, made.commitment)
     with running(model, desk=desk) as server:
         yield Served(made, server, desk)
-
-
-def desk_of(folder: Path, made: Talker) -> Desk:
-    secret, _ = new_key_files()
-    write_file(folder / "key", secret, 0o600)
-    public = load_private_key(folder / "key").public_key().public_bytes_raw().hex()
-    certificate = KeyCertificate(public, made.commitment.digest, "http://127.0.0.1", 0, 1 << 40)
-    signed = sign(PUBLISHER, CERTIFICATE_TYPE, certificate.to_bytes())
-    (folder / "certificate.json").write_bytes(signed.to_bytes())
-    arguments = (folder / "key", folder / "certificate.json", folder / "state")
-    return open_desk(*arguments, made.commitment, 3600)
 
 
 def test_a_conversation_is_answered_as_it_is_proved(served: Served) -> None:

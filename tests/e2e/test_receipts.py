@@ -128,11 +128,21 @@ def test_a_promise_is_kept_by_a_proof(office: Office, house: House) -> None:
         *("--proof", proof, "--json"),
     )
     assert json.loads(kept.output)["verdict"].endswith("the promise is kept")
+    both = ["verify", proof, "--commitment", house.commitment, "--receipt", receipt, "-q"]
+    assert done(*both, *base).output.startswith("ACCEPTED")
+    assert command(*both).exit_code == 2
+    wrong = (*office.answered.answer[:-1], 5)
+    text = office.commitment.table.show_answer(wrong, ()).text
+    lie = office.folder / "lie.json"
+    lie.write_bytes(office.signed("liar", answer=wrong, text=text).to_bytes())
+    told = command("verify", proof, *both[2:4], "--receipt", lie, "-q", *base)
+    assert (told.exit_code, "FRAUD" in told.output) == (1, True)
     assert Proof.load(proof).context.startswith("receipt ")
 
 
 def test_what_lies_on_the_servers_disk_shows_no_words(office: Office) -> None:
-    stored = b"".join(p.read_bytes() for p in (office.folder / "state").iterdir())
+    files = [p for p in (office.folder / "state").rglob("*") if p.is_file()]
+    stored = b"".join(p.read_bytes() for p in files)
     opening = office.file.opening
     assert office.file.receipt.signature  # is there, in base64
     for salt in (opening.prompt_salt, opening.answer_salt, opening.text_salt):
@@ -285,6 +295,23 @@ def test_refusals_have_receipts(office: Office, monkeypatch: pytest.MonkeyPatch)
             checking.prove_receipt(checked, office.model.program, office.model.secret)
 
 
+def test_no_value_left_its_range_where_a_proof_goes_on(office: Office, house: House) -> None:
+    """A server that would rather not answer signs a refusal, or breaks off: a proof shows it."""
+    whole, answered = office.check(office.file), office.answered
+    proof = Proof.load(house.proof)
+    short = answered.answer[:-2]
+    text = office.commitment.table.show_answer(short, ()).text
+    broken = office.check(office.signed("broken", answer=short, text=text, stopped="range"))
+    refused = office.check(office.signed("refuses", answer=(), text="", finish="none"))
+    checking.check_kept(whole, proof)
+    for lie in (broken, refused):
+        with pytest.raises(VerificationError, match="FRAUD"):
+            checking.check_kept(lie, proof)
+        with pytest.raises(VerificationError, match="FRAUD"):
+            checking.require_no_equivocation([lie, whole])
+    checking.require_no_equivocation([broken, broken])
+
+
 def test_nothing_is_answered_without_a_valid_certificate(office: Office) -> None:
     desk = dataclasses.replace(office.desk("late"), clock=lambda: 4e9)
     with pytest.raises(RequestError, match="certificate"):
@@ -370,10 +397,9 @@ def test_the_log_holds_every_receipt_and_only_grows(
 
 def rewritten(office: Office, desk: Desk, growth: LogProof) -> None:
     """A server that drops a receipt from its log signs heads that contradict each other."""
-    file = office.file
     new = check_head(
         growth.head,
-        dataclasses.replace(file, certificate=desk.certificate),
+        desk.certificate,
         office.publisher,
         office.commitment,
     )

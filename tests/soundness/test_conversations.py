@@ -72,6 +72,20 @@ def test_a_drawn_answer_to_a_conversation(model: Talker, drawn: Proof) -> None:
     assert "--nonce" in with_nothing.draw.seed
 
 
+@pytest.mark.parametrize("free", ["messages", "temperature", "nonce", "server_nonce"])
+def test_whoever_does_not_insist_on_all_of_a_seed_is_told(
+    model: Talker, drawn: Proof, free: str
+) -> None:
+    """A thousandth of temperature or a space in the prompt gives another seed, as a nonce does."""
+    known = {"messages": TALK, "temperature": 0.9, "nonce": "c0ffee"}
+    known["server_nonce"] = SERVER.digest
+    found = check(model, drawn, **{n: x for n, x in known.items() if n != free})
+    assert found.draw is not None
+    assert "WARNING" in found.draw.seed
+    assert free.replace("_", "-").replace("messages", "message") in found.draw.seed
+    assert found.draw.seed.count("insists") == 1
+
+
 @pytest.mark.parametrize(
     "expected",
     [
@@ -367,7 +381,7 @@ def test_the_command_line(model: Talker) -> None:
     checked = run(
         main,
         ["verify", str(out), "--commitment", str(public), *said(TALK), "--nonce", "aa",
-         "--server-nonce", told, "-q"],
+         "--server-nonce", told, "--temperature", "0.7", "-q"],
     )  # fmt: skip
     assert checked.exit_code == 0, checked.output
     for word in ("ACCEPTED", "be kind", "at temperature 0.7", "neither side", told[:20]):

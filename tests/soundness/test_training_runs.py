@@ -194,7 +194,7 @@ def test_a_short_file_costs_little(whole: Trained, monkeypatch: Patch) -> None:
     def never(*_: Any) -> Any:
         raise AssertionError("the start was computed")
 
-    monkeypatch.setattr(runs, "commit_start", never)
+    monkeypatch.setattr(runs, "start_rows", never)
     short = replace(whole.proof, cuts=[whole.proof.cuts[0], b""])
     with pytest.raises(FormatError, match="window 2"):
         whole.verify(short)
@@ -275,6 +275,8 @@ def test_a_start_that_is_not_from_the_seed(monkeypatch: Patch) -> None:
         elsewhere = executed(steps=2).states[-1]
         patch.setattr(Run, "start_weights", property(lambda _: dict(elsewhere)))
         lie = executed()
+        given = {name: b.tensor for name, b in lie.boundaries[0].items()}
+        patch.setattr(runs, "start_rows", lambda *_: given)
         proof = window_proof(lie, 0)
         published = rounded_weights(lie.run.recipe, lie.states[-1])
         lie.files, rounding = prove_published(lie, published)

@@ -26,7 +26,15 @@ from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml import commit_model, verify
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tables import Table, unsigned
-from veracity.zkml.circuit.tensor import ArraySource, Below, One, ProductSource, Public, Tensor
+from veracity.zkml.circuit.tensor import (
+    ArraySource,
+    Below,
+    Chosen,
+    One,
+    ProductSource,
+    Public,
+    Tensor,
+)
 
 Details = dict[str, dict[str, Ints]]
 Step = Callable[[Any, Mapping[str, Ints], dict[str, Ints]], Ints]
@@ -44,7 +52,7 @@ def integers(builder: Builder, tensor: Tensor) -> Ints:
             x = builder.given[source.id].value
         elif isinstance(source, ProductSource):
             x = np.einsum(source.spec, *[integers(builder, t) for t in (source.a, source.b)])
-        elif isinstance(source, Below):
+        elif isinstance(source, Below | Chosen):
             x = source.values()
         elif isinstance(source, Public):
             x = source.values

@@ -51,15 +51,15 @@ def _layer(design: Design, parts: dict[str, Any], i: int, kind: str) -> dict[str
     return found
 
 
-def write_gguf(path: Path, case: dict[str, Any]) -> None:
-    """Settings and tensors of a case; no tokenizer."""
+def write_gguf(path: Path, case: dict[str, Any], **writer: Any) -> None:
+    """Settings and tensors of a case; no tokenizer; ``writer`` are options of the library's."""
     facts = case["config"]
     kind = facts["model_type"]
     arch = NAMES.get(kind, kind)
     design = FAMILIES[kind].design(Settings("config.json", facts))
     c, row = design.config, ROWS[arch]
-    parts = select(tensors(case["shapes"]), FAMILIES[kind].names, c.layers)
-    out = gguf.GGUFWriter(path, arch)
+    parts = select(tensors(case["shapes"]), FAMILIES[kind].names, design)
+    out = gguf.GGUFWriter(path, arch, **writer)
 
     def put(name: str, value: Any) -> None:
         kinds: dict[type, Any] = {bool: out.add_bool, int: out.add_uint32, str: out.add_string}

@@ -44,7 +44,7 @@ def subject_of(path: str) -> str:
     return "text and proofs"
 
 
-@dataclass
+@dataclass(eq=False)
 class Minutes:
     """Adds up the times of all phases of all tests.
 

@@ -127,6 +127,14 @@ def test_other_examples_and_other_orders(tried: Tried) -> None:
             tried.verify(fitted, examples=other)
 
 
+def test_a_proof_says_which_output_it_counts(tried: Tried) -> None:
+    """Of several outputs whoever proves might take the one that is right more often."""
+    assert tried.verify().output == "scores"
+    assert tried.verify(output="scores").to_plain()["output"] == "scores"
+    with pytest.raises(MismatchError, match="output"):
+        tried.verify(output="class")
+
+
 def test_what_else_is_refused(tried: Tried) -> None:
     other_digest = replace(tried.proof, commitment_digest="ab" * 32)
     for lie in (
@@ -169,9 +177,18 @@ def test_the_command_line(tried: Tried) -> None:
     check = ["verify", str(proof), "--commitment", str(folder / "toy.vcom"), "-q"]
     done = run.invoke(main, [*check, "--samples", str(test_set)])
     assert done.exit_code == 0, done.output
-    for word in ("ACCEPTED", "4 of 6", "may look different", tried.examples.digest[:16]):
+    for word in (
+        "ACCEPTED",
+        "4 of 6",
+        "output scores",
+        "may look different",
+        tried.examples.digest[:16],
+    ):
         assert word in done.output
     assert run.invoke(main, check).exit_code == 2
+    named = [*check, "--samples", str(test_set), "--output"]
+    assert run.invoke(main, [*named, "scores"]).exit_code == 0
+    assert run.invoke(main, [*named, "class"]).exit_code == 1
     np.savez(test_set, x=tried.x / 256, y=tried.true)
     other = run.invoke(main, [*check, "--samples", str(test_set), "--json"])
     assert other.exit_code == 1

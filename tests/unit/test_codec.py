@@ -42,6 +42,19 @@ def test_foreign_headers_say_what_they_are(kind: bytes, version: int, message: s
         ByteReader(writer.getvalue(), "file").header(kind, version)
 
 
+def test_every_byte_of_a_header_counts() -> None:
+    writer = ByteWriter()
+    writer.header(b"VCOM", 1)
+    whole = writer.getvalue()
+    assert whole == b"\x89VERACITY\nVCOM\1\0\0\0"
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        at = "not a Veracity commitment" if place < 10 else "unknown kind" if place < 14 else "vers"
+        with pytest.raises(FormatError, match=at):
+            ByteReader(bytes(damaged), "file").header(b"VCOM", 1)
+
+
 def test_trailing_bytes_are_rejected() -> None:
     with pytest.raises(FormatError, match="1 bytes too many"):
         ByteReader(b"x", "file").finish()

@@ -97,6 +97,31 @@ def test_what_begins_a_text(tmp_path: Path) -> None:
     assert token_facts(by_step)["texts_begin_with"] == ["<s>"]
 
 
+def test_what_ends_a_text(tmp_path: Path) -> None:
+    files = {"tokenizer_config.json": {"eos_token": "<s>", "add_eos_token": True}}
+    assert folder_tokenizer(folder(tmp_path / "a", files), 261, {}).frame(chat=False) == ([], [258])
+    step: Any = {"type": "RobertaProcessing", "cls": ["<s>", 258], "sep": ["<|im_end|>", 257]}
+    found = folder_tokenizer(folder(tmp_path / "b", post_processor=step), 261, {})
+    assert found.frame(chat=False) == ([258], [257])
+    with pytest.raises(UnsupportedModelError, match="post-processor of type Novelty"):
+        folder_tokenizer(folder(tmp_path / "c", post_processor={"type": "Novelty"}), 261, {})
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        (added("<odd>", 5, special=False), "have the id 5"),
+        (added("<odd>", 257), "have the id 257"),
+        (added(LETTERS[3], 261, special=False), "has the ids 3 and 261"),
+        (added("<odd>", 2.5), "is no number"),  # type: ignore[arg-type]
+    ],
+)
+def test_every_id_is_of_one_token(tmp_path: Path, token: dict[str, Any], told: str) -> None:
+    every = [added(t, 256 + i) for i, t in enumerate(MARKS)]
+    with pytest.raises(FormatError, match=told):
+        folder_tokenizer(folder(tmp_path, added_tokens=[*every, token]), 262, {})
+
+
 def test_without_a_template_there_is_no_chat(tmp_path: Path) -> None:
     tokenizer = folder_tokenizer(folder(tmp_path), 261, {})
     assert tokenizer.frame(chat=True) is None
@@ -294,6 +319,9 @@ def test_the_files_own_template_and_ids() -> None:
     tokenizer = gguf(template=CHATML, bos_token_id=258, add_bos_token=True, eos_token_id=5)
     assert tokenizer.frame(chat=False) == ([258], [])
     assert tokenizer.stop_ids == {5, 257}
+    assert gguf(eos_token_id=5, add_eos_token=True).frame(chat=False) == ([], [5])
+    with pytest.raises(FormatError, match="no eos_token_id"):
+        gguf(add_eos_token=True)
     assert "Be kind" not in token_facts(tokenizer)["conversation"]
     assert gguf(bos_token_id=258).frame(chat=False) == ([], [])
     assert gguf(template="x").conversation is None

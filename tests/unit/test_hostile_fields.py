@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from veracity.codec import ByteReader, ByteWriter
-from veracity.errors import FormatError
+from tests.support.hostile import Field, sealed, written
+from veracity.codec import ByteReader
+from veracity.errors import FormatError, UsageError
 from veracity.formats.accuracy import AccuracyProof
-from veracity.formats.data import DataFile, DataSecret
-from veracity.formats.drawing import Drawing, ServerNonce
+from veracity.formats.data import DataFile, DataSecret, RowOpening
+from veracity.formats.drawing import Drawing, ServerNonce, read_temperature
 from veracity.formats.exclusion import ExclusionProof
 
-Fields = tuple[int | bytes | list[bytes], ...]
-
-
-def written(*fields: int | bytes | list[bytes], kind: bytes = b"", version: int = 1) -> bytes:
-    """Numbers, bytes as they stand (in a list), and bytes with their length before them."""
-    writer = ByteWriter()
-    if kind:
-        writer.header(kind, version)
-    for one in fields:
-        if isinstance(one, int):
-            writer.u32(one)
-        elif isinstance(one, list):
-            writer.raw(b"".join(one))
-        else:
-            writer.blob(one)
-    return writer.getvalue()
-
-
-def sealed(body: bytes) -> bytes:
-    return body + hashlib.sha256(body).digest()
+Fields = tuple[Field, ...]
 
 
 def accuracy(answers: bytes, cuts: bytes) -> bytes:
@@ -56,6 +38,7 @@ HONEST = {
     AccuracyProof.from_bytes: accuracy(b"\1\0", b""),
     DataFile.from_bytes: data(b"", (2, 2), bytes(32), 1, b"link"),
     DataSecret.from_bytes: data_secret(2, b"\1\2", b"\0\0"),
+    RowOpening.from_bytes: RowOpening(bytes(32), 1, (2, 0, 1), bytes(64)).to_bytes(),
     ExclusionProof.from_bytes: exclusion(1, [bytes(32)], b"proof"),
 }
 HOSTILE: list[tuple[Callable[[bytes], object], str, bytes]] = [
@@ -88,6 +71,14 @@ def test_such_files_are_read(read: Callable[[bytes], object]) -> None:
     assert read(HONEST[read])
 
 
+@pytest.mark.parametrize("read", [r for r in HONEST if r != DataSecret.from_bytes])
+def test_nothing_may_follow(read: Callable[[bytes], object]) -> None:
+    with pytest.raises(FormatError, match="1 bytes too many"):
+        read(HONEST[read] + b"\0")
+    with pytest.raises(FormatError, match="1 bytes too many"):
+        DataSecret.from_bytes(sealed(HONEST[DataSecret.from_bytes][:-32] + b"\0"))
+
+
 @pytest.mark.parametrize(("read", "field", "content"), HOSTILE)
 def test_fields_that_cannot_be(read: Callable[[bytes], object], field: str, content: bytes) -> None:
     with pytest.raises(FormatError, match=field):
@@ -115,3 +106,24 @@ def test_a_servers_nonce_has_32_bytes() -> None:
     for size in (0, 31):
         with pytest.raises(FormatError, match="does not have 32 bytes"):
             ServerNonce.load(written(bytes(size), kind=b"VNCE"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["0", "0.0005", "1.0005", "0.9999", "4.001", "-1", "nan", "inf", "1e-9", "much", ""],
+)
+def test_temperatures_that_are_no_thousandths(given: str) -> None:
+    assert [read_temperature(t) for t in ("0.001", 0.7, "4")] == [1, 700, 4000]
+    with pytest.raises(UsageError, match=r"temperature .*: give one from"):
+        read_temperature(given)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_data_secret_is_its_owners_alone(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "toys.vdsec"
+    path.write_bytes(HONEST[DataSecret.from_bytes])
+    path.chmod(0o600)
+    assert DataSecret.load(path).labels.tolist() == [0]
+    path.chmod(mode)
+    with pytest.raises(UsageError, match="others than you can read the secret"):
+        DataSecret.load(path)

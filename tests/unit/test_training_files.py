@@ -47,7 +47,19 @@ def test_a_recipe_becomes_integers() -> None:
     assert recipe.steps == 2 * (14 // 4)
     assert recipe.rate_bits == 8  # 6 B / lr = 240 < 2^8
     assert recipe.rates[0] == 6  # 2^8 * 0.1 / 4 = 6.4
-    assert list(recipe.rates) == sorted(recipe.rates, reverse=True)
+    assert recipe.rates == (6, 6, 5, 3, 2, 0)  # 6.4, 6.0, 4.8, 3.2, 1.6, 0.4, carried on
+
+
+def test_learning_rates_are_true_in_sum() -> None:
+    """What rounding leaves of one is not lost: 6.4 at every step is not 6 at every step."""
+    text = RECIPE.replace("epochs = 2", "steps = 1000")
+    for schedule in ("constant", "linear", "cosine"):
+        plan = parse_plan(text + f"schedule = '{schedule}'")
+        recipe = plan.recipe(14, 8, 3)
+        wanted = [plan.learning_rate(t, 1000) / 4 * 2**recipe.rate_bits for t in range(1000)]
+        off = np.cumsum(wanted) - np.cumsum(recipe.rates)
+        assert np.abs(off).max() <= 0.5 + 1e-6
+        assert np.abs(np.subtract(wanted, recipe.rates)).max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -272,7 +284,10 @@ def test_a_description_has_one_spelling() -> None:
         (b'"loss":"cross_entropy"', b'"loss":"hinge"'),
         (b'"rates":[[', b'"rates":[[30,1],[30,'),
         (b'"rates":[[', b'"rates":[[1,99999999],['),
+        (b'"rates":[[', b'"rates":[[1,%d],[2,-%d],[' % (1 << 60, 1 << 60)),
+        (b'"rates":[[', b'"rates":[[1,0],['),
         (b'"decays":[', b'"decays":[[1,1]'),
+        (b'"weight_exponent":', b'"weight_exponent":-'),
         (b'"momentum":[0', b'"momentum":[4'),
         (b'"weights":"exact"', b'"weights":"loose"'),
         (b'"settle":0', b'"settle":false'),

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from veracity.errors import RangeError, UsageError
 from veracity.graph.training import Recipe, batch_rows, order_seed, start_weights, train_step
+from veracity.graph.training import start as starts
 from veracity.graph.training.network import dense
 from veracity.graph.training.order import epoch_order
 
@@ -248,21 +249,45 @@ def test_the_seed_of_the_order_hangs_on_premise_and_beacon() -> None:
 
 
 # ---- start --------------------------------------------------------------------------------------
-def test_the_start_is_the_rule() -> None:
+def test_the_start_is_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uniform in ``[-L, L]`` by rejection, at the weights' own scale; biases zero."""
+    monkeypatch.setattr(starts, "BLOCK", 8)
     recipe, seed = Recipe(dense(7, 5, 3), 1, (1,)), b"x" * 32
     weights = start_weights(recipe, seed)
     for layer, name in enumerate(("0.weight", "2.weight")):
-        shape = recipe.shapes()[name]
-        limit = isqrt(6 * 4**14 // shape[1])
-        head = b"veracity start v3" + seed + layer.to_bytes(8, "little")
-        stream, size = hashlib.shake_128(head).digest(1 << 10), 2 * limit + 1
-        words = [int.from_bytes(stream[i : i + 4], "little") for i in range(0, len(stream), 4)]
-        drawn = [w % size - limit for w in words if w < 2**32 // size * size]
-        expected = np.array(drawn[: shape[0] * shape[1]]).reshape(shape)
+        shape, drawn = recipe.shapes()[name], list[int]()
+        limit, count = isqrt(6 * 4**14 // shape[1]), shape[0] * shape[1]
+        for block in range(-(-count // 8)):
+            numbers = layer.to_bytes(8, "little") + block.to_bytes(8, "little")
+            stream = hashlib.shake_128(b"veracity start v3" + seed + numbers).digest(1 << 10)
+            words = [int.from_bytes(stream[i : i + 4], "little") for i in range(0, 1 << 10, 4)]
+            size = 2 * limit + 1
+            kept = [w % size - limit for w in words if w < 2**32 // size * size]
+            drawn += kept[: min(8, count - len(drawn))]
+        # five of eight come before seven of eight, and before three of four
+        expected = np.array(drawn)
+        expected = expected.reshape(shape) if layer == 0 else expected.reshape(5, 3).T
         assert np.array_equal(weights[name], expected * 2 ** (recipe.weight_bits(layer) - 14))
     assert not weights["0.bias"].any()
     assert not weights["2.bias"].any()
+
+
+def test_words_that_would_favour_some_weights_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream goes on where too many words fall away."""
+    streams: list[int] = []
+
+    class Sponge:
+        """Every other word is the greatest one."""
+
+        def digest(self, size: int) -> bytes:
+            streams.append(size)
+            return (b"\xff\xff\xff\xff" + bytes(4)) * (size // 8)
+
+    monkeypatch.setattr(starts.hashlib, "shake_128", lambda _: Sponge())
+    recipe = Recipe(dense(30, 20), 1, (1,))
+    limit = isqrt(6 * 4**14 // 30) << (recipe.weight_bits(0) - 14)
+    assert (start_weights(recipe, bytes(32))["0.weight"] == -limit).all()
+    assert len(streams) > 1
 
 
 @quick

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.test_linear_maps import check
+from veracity.engine.api import Engine
 from veracity.errors import UsageError
-from veracity.graph.wires import MODES, Step, Wire, apply_wire, gather_wire, wire_dims, wire_gain
+from veracity.graph import Program
+from veracity.graph.ops import Combine, MaxPool, Op, Operand
+from veracity.graph.port import Output, Port
+from veracity.graph.wires import (
+    MODES,
+    Step,
+    Wire,
+    apply_wire,
+    gather_wire,
+    wire_dims,
+    wire_gain,
+    wire_work,
+)
+from veracity.zk.counting import Shape, ShapeEngine
 from veracity.zkml.circuit.axis_maps import maps_of
 
 KINDS = ("permute", "split", "repeat", "sum", "window", "pad", "slice", "flip", "dilate", "tile",
@@ -149,6 +167,50 @@ def test_wires_stay_small() -> None:
         wire_dims((Step("flip", 0),) * 33, (4,))
     with pytest.raises(UsageError, match="axes or entries"):
         wire_dims(tuple(Step("repeat", 0, (1 << 20,)) for _ in range(2)), (4,))
+
+
+def test_the_work_of_a_wire_is_counted_and_bounded() -> None:
+    steps = Step("permute", 0, (1, 0)), Step("window", 0, (3, 1, 1, 1, 1)), Step("sum", 1)
+    assert wire_work(steps, (4, 8)) == (8 + 24) + (3 + 1)
+    assert wire_work((Step("repeat", 0, (7,)), Step("taps", 1, (2, *[1] * 8))), (4,)) == 7 + 12
+    long = Step("repeat", 0, (1 << 27,)), Step("sum", 0)
+    with pytest.raises(UsageError, match=r"2\^26"):
+        wire_dims(long, (4,))
+
+
+WIDE = Combine(name="", addends=(Operand(x="x", wire=(Step("tile", 0, (1 << 18,)),)),))
+POOL = MaxPool(name="", x="x", axis=0, size=64, stride=1, dilation=1, low=63, high=1 << 17)
+
+
+@pytest.mark.parametrize("op", [WIDE, POOL], ids=["wires", "pools"])
+def test_the_work_of_all_wires_of_a_program_is_bounded(op: Op) -> None:
+    """Few bytes for each op: without the bound, reading such a file takes as long as it likes."""
+    program = Program(
+        name="wide",
+        arch={},
+        inputs={"x": Port((8, 1), 0, -8, 7)},
+        outputs={"y": Output((8, 1), 0, -8, 7, "op0")},
+        limits={},
+        ops=tuple(replace(op, name=f"op{i}") for i in range(300)),
+        weights={},
+        exponents={},
+    )
+    with pytest.raises(UsageError, match=r"2\^26"):
+        program.validate()
+
+
+def test_claims_about_a_wire_take_memory_for_its_axes_only() -> None:
+    """A verifier that kept a row for every reader of the busiest entry would need 64 GiB here."""
+    step = Step("pad", 0, (1, 1 << 20, 0))  # an edge that a million results read
+    (found,) = maps_of((step,), (1 << 13,))
+    tracemalloc.start()
+    try:
+        weights = Shape((1 << 20) + (1 << 13))
+        _, pulled = found.pull(cast(Engine, ShapeEngine()), ((1, weights),))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    finally:
+        tracemalloc.stop()
+    assert len(pulled[0][1]) == 1 << 13
 
 
 @settings(deadline=None)

@@ -267,6 +267,10 @@ def check_opened(
     }
 
 
+#: What a run's file is not asked here.
+NOT_CHECKED = "that the run's own proof is true: `veracity verify` it with the model and these data"
+
+
 def check_absent(
     engine: Engine,
     proof: ExclusionProof,
@@ -299,4 +303,5 @@ def check_absent(
         "data": [digest.hex() for digest in proof.data],
         "examples": count,
         "whole_run": training is not None,
+        **({} if training is None else {"not_checked": NOT_CHECKED}),
     }

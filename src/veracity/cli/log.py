@@ -68,8 +68,8 @@ def check(
     try:
         head = check_included(file, proof, key, pinned)
         if older is not None:
-            old = check_head(older[0], file, key, pinned)
-            check_growth(old, check_head(older[1].head, file, key, pinned), older[1])
+            old = check_head(older[0], file.certificate, key, pinned)
+            check_growth(old, check_head(older[1].head, file.certificate, key, pinned), older[1])
     except VerificationError as error:
         if as_json:
             fault = error_facts(error, EXIT_FALSE, "log check")

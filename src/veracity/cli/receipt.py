@@ -22,6 +22,7 @@ from veracity.cli.options import (
 )
 from veracity.cli.output import emit, emit_json
 from veracity.cli.printable import quoted
+from veracity.cli.report import report_option
 from veracity.cli.verdict import ACCEPTED, REJECTED
 from veracity.codec import check_target, sibling
 from veracity.errors import UsageError, VerificationError
@@ -48,14 +49,17 @@ def receipt() -> None:
 @click.option("--commitment", required=True, type=FILE, help="The model you trust (.vcom).")
 @click.option("--publisher", required=True, type=FILE, help="Its publisher's public key (PEM).")
 @click.option("--proof", type=FILE, help="The proof of one receipt's answer (.vproof).")
+@click.option("--temperature", metavar="T", help="The temperature that you asked for.")
 @click.option("--nonce", help="Your nonce of a drawn answer, hexadecimal.")
 @click.option("--server-nonce", help="The digest that /v1/nonce gave before.")
+@report_option
 @json_option
 def check(
     receipts: tuple[Path, ...],
     commitment: Path,
     publisher: Path,
     proof: Path | None,
+    temperature: str | None,
     nonce: str | None,
     server_nonce: str | None,
     as_json: bool,
@@ -66,7 +70,7 @@ def check(
     REJECTED; exit code 0 and 1. Receipts of one key that say different things of one prompt are
     fraud.
     """
-    from veracity.formats.drawing import read_nonce
+    from veracity.formats.drawing import read_nonce, read_temperature
     from veracity.formats.dsse import load_public_key
     from veracity.formats.receipt import ReceiptFile
     from veracity.proving.drawn import compare_drawing
@@ -77,7 +81,9 @@ def check(
         raise UsageError("a proof is of one receipt; give that one")
     own = None if nonce is None else read_nonce(nonce)
     told = None if server_nonce is None else read_digest(server_nonce, "server's nonce")
-    expected = own is not None, told is not None
+    wanted = None if temperature is None else read_temperature(temperature)
+    said = {"nonce": own, "server nonce": told, "temperature": wanted}
+    expected = frozenset(name for name, value in said.items() if value is not None)
     key, pinned = load_public_key(publisher), Commitment.load(commitment)
     files = [ReceiptFile.load(path) for path in receipts]
     given = None if proof is None else Proof.load(proof)
@@ -85,7 +91,7 @@ def check(
         checked = [check_receipt(file, key, pinned) for file in files]
         require_no_equivocation(checked)
         for one in checked:
-            compare_drawing(one.drawing, None, own, told)
+            compare_drawing(one.drawing, wanted, own, told)
         if given is not None:
             check_proof(checked[0], given, pinned)
     except VerificationError as error:
@@ -107,7 +113,7 @@ def check(
         ACCEPTED.show([*rows, ("verdict", verdict)])
 
 
-def _facts(checked: Any, expected: tuple[bool, bool]) -> dict[str, Any]:
+def _facts(checked: Any, expected: frozenset[str]) -> dict[str, Any]:
     """A receipt for people."""
     signed = checked.receipt
     return {
@@ -117,20 +123,20 @@ def _facts(checked: Any, expected: tuple[bool, bool]) -> dict[str, Any]:
         **({"messages": len(said)} if (said := checked.opening.messages) else {}),
         "text": quoted(checked.text),
         "finish": signed.finish if signed.stopped is None else f"{signed.finish} (range)",
-        **_drawn(checked.drawing, *expected),
+        **_drawn(checked.drawing, expected),
         "signed": str(datetime.fromtimestamp(signed.time, UTC)),
         "proof_until": str(datetime.fromtimestamp(signed.prove_by, UTC)),
         "server": quoted(signed.url),
     }
 
 
-def _drawn(drawing: Any, nonce: bool, digest: bool) -> dict[str, Any]:
+def _drawn(drawing: Any, expected: frozenset[str]) -> dict[str, Any]:
     """How an answer was drawn; nothing for a greedy one."""
     from veracity.proving.drawn import Draw
 
     if drawing is None:
         return {}
-    draw = Draw.of(drawing, nonce, digest)
+    draw = Draw.of(drawing, expected)
     return {"temperature": draw.temperature, "nonce": draw.nonce, "seed": draw.seed}
 
 

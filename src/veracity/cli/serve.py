@@ -64,6 +64,30 @@ __all__ = ["api_key", "serve"]
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Proofs at a time."
 )
+@click.option(
+    "--retain",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 3650),
+    help="Days for which auditable receipts are kept with their words, for `veracity audit`.",
+)
+@click.option("--audit-all", is_flag=True, help="Auditors may read all receipts; clients are told.")
+@click.option("--auditor", multiple=True, metavar="NAME", help="A key that may audit.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="/metrics, for this machine.")
+@click.option(
+    "--keep-proofs",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 3650),
+    help="Days for which proofs stay; 0: for good.",
+)
+@click.option(
+    "--proofs-room",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Bytes of all proofs together, the oldest go first; 0: no bound.",
+)
 @threads_option
 @backend_option
 def serve(
@@ -87,15 +111,21 @@ def serve(
     state: Path | None,
     prove_within: int,
     workers: int,
+    retain: int,
+    audit_all: bool,
+    auditor: tuple[str, ...],
+    metrics_port: int | None,
+    keep_proofs: int,
+    proofs_room: int,
     threads: int | None,
     backend: str,
 ) -> None:
     """Answer over HTTP, in OpenAI's wire format, with a committed model.
 
     Every client of OpenAI's chat and completion endpoints works with it: point it at
-    http://127.0.0.1:8000/v1. Only what a proof could show is answered: greedy decoding, one message
-    of the user. Without keys and TLS it listens on this machine alone. With --sign-key,
-    --certificate and --state every answer carries a signed receipt (`veracity sign -h`).
+    http://127.0.0.1:8000/v1. Only what a proof could show is answered. Without keys and TLS it
+    listens on this machine alone. With --sign-key, --certificate and --state every answer carries
+    a signed receipt (`veracity sign -h`).
     """
     if len({sign_key is None, certificate is None, state is None}) == 2:
         raise UsageError("receipts take all three: --sign-key, --certificate and --state")
@@ -109,7 +139,10 @@ def serve(
         from veracity.server.worker import Workplace
     except ModuleNotFoundError as error:
         raise UsageError(f"the server needs {error.name}: pip install 'veracity[server]'") from None
-    listen = Listen(host, port, keys, tls_certificate, tls_key, allow_host)
+    if (audit_all or auditor) and not (retain and state is not None):
+        raise UsageError("audits take receipts that are kept: --state and --retain DAYS")
+    auditors = frozenset(auditor)
+    listen = Listen(host, port, keys, tls_certificate, tls_key, allow_host, auditors)
     listen.check()
     settings = Settings(
         limits=Limits(tokens=max_tokens),
@@ -118,6 +151,9 @@ def serve(
         timeout=timeout,
         rate=rate,
         concurrency=per_key,
+        metrics_port=metrics_port,
+        keep_proofs=keep_proofs * 86400.0,
+        proofs_room=proofs_room,
     )
     model = ServedModel.load(
         program, secret or sibling(program, ".vsec"), name=name, threads=threads, backend=backend
@@ -125,7 +161,11 @@ def serve(
     desk = proofs = None
     if sign_key is not None and certificate is not None and state is not None:
         commitment, seconds = model.secret.commitment, prove_within * 86400
-        desk = open_desk(sign_key, certificate, state, commitment, seconds)
+        desk = open_desk(
+            *(sign_key, certificate, state, commitment, seconds),
+            retention=retain * 86400,
+            policy=audit_all,
+        )
         opening = str((secret or sibling(program, ".vsec")).resolve())
         place = Workplace(str(program.resolve()), opening, str(state.resolve()), threads=threads)
         proofs = Proofs(desk, place, workers)

@@ -47,6 +47,26 @@ def key(out: Path) -> None:
 
 
 @sign.command()
+@click.argument("model", type=FILE)
+@click.option("--key", "key_path", required=True, type=FILE, help="The publisher's private key.")
+@click.option("--name", help="What you call the model [default: the file's name].")
+@click.option("--out", type=NewFile(), help="Where to write [default: MODEL.sig].")
+def commitment(model: Path, key_path: Path, name: str | None, out: Path | None) -> None:
+    """Sign a commitment (MODEL, a .vcom file) as its publisher: `verify --signer KEY.pub`.
+
+    The signature is a DSSE envelope around an in-toto statement, which tools of supply chains read.
+    """
+    from veracity.formats.dsse import load_private_key
+    from veracity.formats.statement import sign_statement
+
+    target = out or model.with_name(model.name + ".sig")
+    check_target(target, reads=[model, key_path])
+    signed = sign_statement(load_private_key(key_path), Commitment.load(model), name or model.name)
+    write_file(target, signed.to_bytes())
+    emit(f"written {target}")
+
+
+@sign.command()
 @click.argument("public", type=FILE)
 @click.option("--key", "key_path", required=True, type=FILE, help="The publisher's private key.")
 @click.option("--commitment", required=True, type=FILE, help="The model (.vcom).")

@@ -10,6 +10,7 @@ import click
 from veracity.cli.display import coloured, show_table
 from veracity.cli.errors import EXIT_FALSE
 from veracity.cli.output import emit
+from veracity.cli.report import note_tables, note_verdict
 
 __all__ = ["ACCEPTED", "EXIT_PROVED", "REJECTED", "Verdict"]
 
@@ -26,6 +27,7 @@ class Verdict:
 
     def begin(self) -> None:
         """The first line."""
+        note_verdict(self.word, self.code)
         terminal = sys.stdout is not None and sys.stdout.isatty()
         line = click.style(self.word, fg=self.colour, bold=True)
         emit(line if terminal and coloured() else self.word, verdict=self.code)
@@ -33,6 +35,7 @@ class Verdict:
 
     def show(self, rows: list[tuple[str, object]], title: str | None = None) -> None:
         """A table."""
+        note_tables(rows, title)
         show_table(rows, title, self.code)
 
 

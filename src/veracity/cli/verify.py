@@ -1,4 +1,4 @@
-"""The commands of those who trust nobody: verify and inspect."""
+"""The command of those who trust nobody: verify."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, flatten, show_table, size
+from veracity.cli.display import Bar, clock, flatten, size
 from veracity.cli.errors import EXIT_FALSE, error_facts, hint
 from veracity.cli.inputs import (
     given_messages,
@@ -20,16 +20,18 @@ from veracity.cli.inputs import (
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
 from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
+from veracity.cli.report import report_option
 from veracity.cli.tensors import read_ports
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED
 from veracity.cli.verify_accuracy import tell_accuracy
+from veracity.cli.verify_more import check_promise, check_signer, verify_many
 from veracity.cli.verify_training import check_training, tell_trained, training_rows
 from veracity.errors import MismatchError, UsageError, VerificationError
 from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.commitment import Commitment
 from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import TrainingProof
-from veracity.proving.inspect import inspect_file, load_proof
+from veracity.proving.inspect import load_proof
 from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_accuracy import verify_accuracy
@@ -37,14 +39,14 @@ from veracity.proving.verify_tensors import PROVED, VerifiedTensors, verify_tens
 from veracity.training.verify import VerifiedTraining
 from veracity.work.effort import MAX_TIME
 
-__all__ = ["inspect", "verify"]
+__all__ = ["verify"]
 
 #: How much of two texts is shown from where they differ (characters).
 EXCERPT = 40
 
 
 @click.command()
-@click.argument("proof", type=FILE)
+@click.argument("proofs", metavar="PROOF...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--commitment",
     required=True,
@@ -64,7 +66,7 @@ EXCERPT = 40
     "outputs",
     multiple=True,
     metavar="[NAME=]FILE",
-    help="A network's output, likewise.",
+    help="A network's output, likewise; of a proof about accuracy the NAME of the scores.",
 )
 @click.option("--samples", type=FILE, help="The examples of a proof about accuracy (.npz).")
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
@@ -89,12 +91,17 @@ EXCERPT = 40
     help="Refuse to begin a check that may take longer.",
 )
 @click.option("--init", type=FILE, help="The model that training started from (.vcom), if any.")
+@click.option("--receipt", type=FILE, help="A server's receipt that the proof has to keep.")
+@click.option("--publisher", type=FILE, help="Its publisher's public key (PEM).")
+@click.option("--signer", type=FILE, help="Public key that has to have signed the commitment.")
+@click.option("--signature", type=FILE, help="Its signature [default: COMMITMENT.sig].")
+@report_option
 @threads_option
 @backend_option
 @quiet_option
 @json_option
 def verify(
-    proof: Path,
+    proofs: tuple[Path, ...],
     commitment: Path,
     digest: str | None,
     inputs: tuple[str, ...],
@@ -113,6 +120,10 @@ def verify(
     data: tuple[Path, ...],
     max_time: float,
     init: Path | None,
+    receipt: Path | None,
+    publisher: Path | None,
+    signer: Path | None,
+    signature: Path | None,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -124,20 +135,33 @@ def verify(
     token ids with the tokenizer that the commitment pins; the prompt's ids must be the ones that
     its text has. Exit code 0: proved; 1: false, or not what was expected; 2: undecidable, such as
     a file that is missing, incomplete, of another version or of the wrong kind. PROOF may be -,
-    standard input.
+    standard input. Several proofs of answers make a table and one exit code.
     """
-    if [str(proof), str(commitment), str(prompt_file)].count("-") > 1:
+    proof = proofs[0]
+    if [*map(str, proofs), str(commitment), str(prompt_file)].count("-") > 1:
         raise UsageError("standard input holds one file only; name the others")
     expected = given_words(prompt, prompt_file)
     drawn = (temperature, nonce, server_nonce, *messages)
-    pinned, given = Commitment.load(stream(commitment)), load_proof(stream(proof))
+    pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
+    chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
     trained: VerifiedTraining | None = None
+    if len(proofs) > 1:
+        alone = (samples, training, receipt, init, *data, *inputs, *outputs)
+        refuse_words(
+            "several prompts", raw, expected, answer, *drawn, *map(str, filter(None, alone))
+        )
+    given = load_proof(stream(proof)) if len(proofs) == 1 else None
     try:
+        if signer is not None:
+            check_signer(signer, signature, commitment, pinned)
+        if given is None:
+            verify_many(proofs, pinned, as_json=as_json, context=context, **common)
+            return
         if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(given, pinned, data, **chain)
         elif training is not None:
-            trained = check_training(training, pinned, data, init=init, **common, quiet=quiet)
+            trained = check_training(training, pinned, data, **chain)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
@@ -147,14 +171,18 @@ def verify(
         return
     if isinstance(given, AccuracyProof):
         refuse_words("accuracy", raw, expected, answer, *drawn)
-        if samples is None or inputs or outputs:
-            raise UsageError("a proof about accuracy needs --samples alone: it does not hold them")
+        if samples is None or inputs or len(outputs) > 1:
+            raise UsageError(
+                "a proof about accuracy needs --samples, which it does not hold; "
+                "--output takes the name of the scores"
+            )
         try:
             with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
                 found = verify_accuracy(
                     given,
                     pinned,
                     samples,
+                    output=outputs[0] if outputs else None,
                     context=context,
                     **common,
                     max_time=max_time,
@@ -163,7 +191,7 @@ def verify(
         except VerificationError as error:
             tell_rejected(error, as_json)
             raise click.exceptions.Exit(EXIT_FALSE) from None
-        tell_accuracy(found, as_json)
+        tell_accuracy(found, as_json, trained)
         return
     if samples is not None:
         raise UsageError("--samples is for proofs about accuracy")
@@ -207,6 +235,8 @@ def verify(
                 backend=backend,
                 progress=bar,
             )
+        if receipt is not None:
+            check_promise(receipt, publisher, given, pinned)
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
@@ -413,18 +443,3 @@ def exact(text: str) -> str:
 def one_line(facts: Mapping[str, Any]) -> str:
     """Nested facts on one line."""
     return "; ".join(f"{name} {value}" for name, value in flatten(facts))
-
-
-@click.command()
-@click.argument("file", type=FILE)
-@json_option
-def inspect(file: Path, as_json: bool) -> None:
-    """Tell what a file of this package holds.
-
-    Takes .vprog, .vcom, .vsec and .vproof files, and - for standard input; shows nothing secret.
-    """
-    facts = inspect_file(stream(file))
-    if as_json:
-        emit_json(facts)
-    else:
-        show_table(flatten(facts))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from veracity.cli.display import clock, size
 from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
+from veracity.cli.verify_training import training_rows
 from veracity.proving.verify_accuracy import NOT_PROVED, PROVED, VerifiedAccuracy
+from veracity.training.verify import VerifiedTraining
 
 __all__ = ["tell_accuracy"]
 
 
-def tell_accuracy(found: VerifiedAccuracy, as_json: bool) -> None:
+def tell_accuracy(
+    found: VerifiedAccuracy, as_json: bool, trained: VerifiedTraining | None = None
+) -> None:
     """What an accepted proof about accuracy says.
 
     Parameters
@@ -19,9 +23,12 @@ def tell_accuracy(found: VerifiedAccuracy, as_json: bool) -> None:
         What was checked.
     as_json : bool
         One JSON object instead of tables.
+    trained : VerifiedTraining, optional
+        Where the model came from, where that was checked, too.
     """
     if as_json:
-        emit_json(found.to_plain(), verdict=EXIT_PROVED)
+        chain = {} if trained is None else {"training": trained.to_plain()}
+        emit_json({**found.to_plain(), **chain}, verdict=EXIT_PROVED)
         return
     model = found.metadata
     share = 100 * found.correct / found.samples
@@ -29,6 +36,7 @@ def tell_accuracy(found: VerifiedAccuracy, as_json: bool) -> None:
     ACCEPTED.show(
         [
             ("right", f"{found.correct:,} of {found.samples:,} ({share:.2f} %)"),
+            ("answers", f"the largest entry of output {found.output}"),
             ("examples", f"SHA-256 {found.examples_digest}"),
             *((f"rounding of {name}", f"at most {e:.3g}") for name, e in found.rounding.items()),
             *([("bound to", found.context)] if found.context else []),
@@ -46,5 +54,7 @@ def tell_accuracy(found: VerifiedAccuracy, as_json: bool) -> None:
         ],
         title="stated by the publisher, not proved",
     )
+    if trained is not None:
+        ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
     by_class = [(str(c), f"{k:,} of {n:,}") for c, (k, n) in found.right_by_class.items()]
     ACCEPTED.show([*by_class[:100]], title="right by class, counted here")

@@ -10,6 +10,7 @@ from veracity.cli.verdict import ACCEPTED
 from veracity.formats.commitment import Commitment
 from veracity.formats.training import TrainingProof
 from veracity.training.verify import VerifiedTraining, verify_training
+from veracity.work.effort import MAX_TIME
 
 __all__ = ["check_training", "tell_trained"]
 
@@ -25,6 +26,7 @@ def check_training(
     digest: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
+    max_time: float = MAX_TIME,
     quiet: bool = False,
 ) -> VerifiedTraining:
     """Verify a training proof with a bar; raises what :func:`verify_training` does.
@@ -45,13 +47,15 @@ def check_training(
         Threads to use.
     backend : str
         The engine that computes.
+    max_time : float
+        Seconds: what may take longer is not begun.
     quiet : bool
         No bar.
     """
     with Bar(SHARES, quiet=quiet) as bar:
         return verify_training(
             proof, commitment, list(data), init=init, digest=digest, threads=threads,
-            backend=backend, progress=bar,
+            backend=backend, max_time=max_time, progress=bar,
         )  # fmt: skip
 
 

@@ -79,6 +79,8 @@ def check_target(
 
 
 def _check(target: Path, kind: bytes | None, reads: Iterable[str | Path], force: bool) -> None:
+    if b"\0" in os.fsencode(target):
+        raise ValueError("a zero byte in a name")
     folder = target.parent
     if not folder.is_dir():
         raise UsageError(

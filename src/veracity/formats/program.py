@@ -351,7 +351,7 @@ def _arrays(
             np.lib.format.read_magic(member)
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
             header = member.tell()
-        if fortran or dtype.str[1:] not in kinds or dtype.hasobject:
+        if fortran or dtype.str[1:] not in kinds:
             raise FormatError(path.name, f"{info.filename} has another type")
         if header + int(np.prod(shape)) * dtype.itemsize != info.file_size:
             raise FormatError(path.name, f"{info.filename} has another size than it says")

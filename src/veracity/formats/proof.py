@@ -26,7 +26,7 @@ from veracity.codec import (
 from veracity.codec.files import Source, name_of
 from veracity.errors import UsageError
 from veracity.formats.drawing import Drawing
-from veracity.text.chat import ROLES, Message, is_unicode
+from veracity.text.chat import ROLES, Message
 
 __all__ = ["Proof"]
 
@@ -152,6 +152,7 @@ class Proof:
 
 
 def _messages(reader: ByteReader) -> tuple[Message, ...]:
+    # Canonical JSON is UTF-8, which has no half characters.
     plain = parse_json(reader.blob("messages", MAX_MESSAGES), "messages")
     if not isinstance(plain, list):
         reader.fail("messages", "no list")
@@ -160,8 +161,6 @@ def _messages(reader: ByteReader) -> tuple[Message, ...]:
             reader.fail("messages", "one needs exactly 'role' and 'content'")
         if one["role"] not in ROLES or not isinstance(one["content"], str):
             reader.fail("messages", "one has no such role, or no text")
-        if not is_unicode(one["content"]):
-            reader.fail("messages", "half a character")
     return tuple(Message(one["role"], one["content"]) for one in plain)
 
 

@@ -43,6 +43,7 @@ VERSION = 1
 MAX_DESCRIPTION = 1 << 24
 MAX_WINDOWS = 1 << 20
 MAX_WINDOW = 1 << 26
+MAX_STEPS = 1 << 20
 MAX_FILE = (1 << 31) - 1
 _FIELDS = {
     "recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str, "init": str,
@@ -167,8 +168,9 @@ def _recipe(plain: dict[str, Any]) -> Recipe:
 
 
 def _unrolled(runs: list[list[int]]) -> tuple[int, ...]:
-    if sum(count for _, count in runs) > 1 << 20:
-        raise UsageError("too many steps")
+    counts = [count for _, count in runs]
+    if min(counts, default=1) < 1 or sum(counts) > MAX_STEPS:  # a negative one hides another
+        raise UsageError("too many steps, or a run of no steps")
     return tuple(n for n, count in runs for _ in range(count))
 
 

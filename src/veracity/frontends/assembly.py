@@ -9,7 +9,7 @@ part; the folds are the same for all. Parts are named ``embed``, ``position``, `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from veracity.errors import FormatError, UnsupportedModelError
 from veracity.frontends.fused import split_fused
 from veracity.lm.config import Config
-from veracity.lm.decoder import FloatModel, Floats, fold_norm
+from veracity.lm.decoder import FloatModel, Floats, exact_product, fold_norm
 
 __all__ = ["Design", "assemble", "select"]
 
@@ -38,6 +38,8 @@ class Design:
         Factors on embeddings, on logits, and on what layers add to the residual stream.
     turn_scale : float
         Factor on the features of queries and keys that turn.
+    turn_scales : tuple of float
+        The same for each layer, where layers differ.
     unit_gain : bool
         Gains of norms are stored less 1.
     turning : int
@@ -50,6 +52,10 @@ class Design:
         Rows of the table of positions that belong to none.
     tied : bool or None
         Whether the head is the embedding; None where the file does not say.
+    biases : frozenset of str or None
+        Parts that have a bias, and no other has; None where the tensors say so.
+    absent : frozenset of str
+        Parts that the model lacks, though its architecture may have them.
     notes : tuple of str
         What the user should know.
     """
@@ -60,20 +66,24 @@ class Design:
     logit_scale: float = 1.0
     residual_scale: float = 1.0
     turn_scale: float = 1.0
+    turn_scales: tuple[float, ...] = ()
     unit_gain: bool = False
     turning: int = 0
     fused: str = ""
     transposed: bool = False
     skipped_positions: int = 0
     tied: bool | None = None
+    biases: frozenset[str] | None = None
+    absent: frozenset[str] = frozenset()
     notes: tuple[str, ...] = field(default=())
 
 
 def select(
     raw: Mapping[str, Floats],
     names: Mapping[str, str | tuple[str, ...]],
-    layers: int,
+    design: Design,
     ignored: Iterable[str] = (),
+    optional: Collection[str] = ("head",),
 ) -> Parts:
     """Tensors by the parts they play.
 
@@ -83,34 +93,65 @@ def select(
         Tensors by the file's names.
     names : mapping
         The file's names by part, ``{i}`` for the layer; several where any of them may be there.
-    layers : int
-        Number of layers.
+    design : Design
+        Layers, and which parts there are.
     ignored : iterable of str
         Endings of the names of tensors that no model reads.
+    optional : collection of str
+        Parts that may lack in all layers; a head may be the embedding.
 
     Raises
     ------
     UnsupportedModelError
         For a tensor that plays no part: a layer that nobody would compute.
+    FormatError
+        For a tensor that is missing.
     """
+    layers = design.config.layers
     if layers > len(raw):  # a small file can state many layers
         raise FormatError("settings", f"{layers} layers are stated, tensors of them are missing")
-    wanted: dict[str, str] = {}
-    every = [(p, n) for p, ns in names.items() for n in ((ns,) if isinstance(ns, str) else ns)]
-    for part, name in every:
-        numbers: Iterable[int] = range(layers) if "{i}" in name else (0,)
-        for i in numbers:
-            ours = f"layers.{i}.{part}" if "{i}" in name else part
-            for end in ("weight", "bias"):
-                wanted[f"{name.format(i=i)}.{end}"] = f"{ours}.{end}"
-    endings = tuple(ignored)
-    others = sorted(n for n in raw if n not in wanted and not (endings and n.endswith(endings)))
-    if others:
+    found: Parts = {}
+    left = {n for n in raw if not n.endswith(tuple(ignored))}
+    missing: list[str] = []
+    for part, stated in names.items():
+        if part in design.absent:
+            continue
+        theirs = (stated,) if isinstance(stated, str) else stated
+        every = [theirs]
+        if "{i}" in theirs[0]:
+            every = [tuple(name.format(i=i) for name in theirs) for i in range(layers)]
+        for end in ("weight", "bias"):
+            here = [[f"{n}.{end}" for n in one if f"{n}.{end}" in raw] for one in every]
+            if end == "weight":
+                wanted = part not in optional or any(here)
+            elif design.biases is None:
+                wanted = any(here)
+            else:
+                wanted = part in design.biases
+            if not wanted:
+                continue
+            left -= {name for one in here for name in one}
+            missing += [f"{n[0]}.{end}" for n, one in zip(every, here, strict=True) if not one]
+            for i, one in enumerate(here):
+                ours = f"layers.{i}.{part}" if "{i}" in theirs[0] else part
+                found |= {f"{ours}.{end}": raw[name] for name in one}
+    if left:
+        name = min(left)
+        if name.endswith(".bias") and f"{name.removesuffix('bias')}weight" not in left:
+            raise FormatError(
+                name, "the file has this bias, by its settings the model has none; "
+                "one of the two is of another model",
+            )  # fmt: skip
         raise UnsupportedModelError(
-            others[0], "a tensor that this architecture has no use for",
+            name, "a tensor that this architecture has no use for",
             "import the model as it was published, without adapters or other parts",
         )  # fmt: skip
-    return {ours: raw[theirs] for theirs, ours in wanted.items() if theirs in raw}
+    if missing:
+        raise FormatError(
+            missing[0], "this tensor is missing, by its settings the model has it; "
+            "fetch the model again",
+        )  # fmt: skip
+    return found
 
 
 def assemble(design: Design, parts: Parts) -> FloatModel:
@@ -123,6 +164,14 @@ def assemble(design: Design, parts: Parts) -> FloatModel:
     """
     c, tensors = design.config, Parts()
     embed = parts["embed.weight"]
+    if "project_in.weight" in parts:  # the embedding is narrower than the model
+        head = embed if _is_tied(design, parts) else parts["head.weight"]
+        parts = {
+            **parts, "embed.weight": exact_product(embed, parts["project_in.weight"].T),
+            "head.weight": exact_product(head, parts["project_out.weight"]),
+        }  # fmt: skip
+        design = replace(design, tied=False)
+        embed = parts["embed.weight"]
     if c.vocab not in (0, len(embed)):
         raise FormatError(
             "settings", f"a vocabulary of {c.vocab} is stated, the embedding has {len(embed)} rows"
@@ -173,9 +222,16 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         tensors[name] = maps[f"{part}.weight"]
         if f"{part}.bias" in maps:
             tensors[f"{name}.bias"] = maps[f"{part}.bias"]
+    if design.turn_scales:
+        design = replace(design, turn_scale=design.turn_scales[i])
     _scale_queries(design, parts, tensors, at)
     outs = (f"{at}.attn.o", f"{at}.mlp.down")
     for ours_, post in zip(outs, ("attn", "mlp"), strict=True):
+        if c.sum_norm:
+            tensors[f"{at}.{post}.post"] = parts[f"{at}.{post}_norm.weight"]
+            if f"{at}.{post}_norm.bias" in parts:
+                tensors[f"{at}.{post}.post.bias"] = parts[f"{at}.{post}_norm.bias"]
+            continue
         if c.post_norm:
             gain = _gain(design, parts, f"{at}.{post}_post")
             if gain is None:
@@ -185,6 +241,8 @@ def _layer(design: Design, parts: Parts, tensors: Parts, i: int) -> None:
         for name in (ours_, f"{ours_}.bias"):
             if name in tensors:
                 tensors[name] = _scaled(tensors[name], design.residual_scale)
+    if c.sum_norm:
+        return
     readers = [f"{at}.attn.{k}" for k in "qkv"]
     _fold(design, parts, tensors, readers, f"{at}.attn_norm")
     readers = [f"{at}.mlp.{k}" for k in (["gate", "up"] if c.gated else ["up"])]
@@ -250,9 +308,9 @@ def _paired(design: Design, x: Floats, heads: int) -> Floats:
     return np.ascontiguousarray(rows.reshape(x.shape))
 
 
-def _head(design: Design, parts: Parts, tensors: Parts) -> None:
-    embed, gain = parts["embed.weight"], _gain(design, parts, "final_norm")
-    head, bias = parts.get("head.weight"), parts.get("final_norm.bias")
+def _is_tied(design: Design, parts: Parts) -> bool:
+    """Whether the head is the embedding; raises FormatError where the file contradicts itself."""
+    embed, head = parts["embed.weight"], parts.get("head.weight")
     tied = design.tied if design.tied is not None else head is None
     if tied and head is not None and not np.array_equal(head, embed):
         raise FormatError(
@@ -264,6 +322,13 @@ def _head(design: Design, parts: Parts, tensors: Parts) -> None:
             "settings", "tie_word_embeddings says that the head is not the embedding, but the file "
             "has no head; the model is incomplete, or it is tied after all",
         )  # fmt: skip
+    return tied
+
+
+def _head(design: Design, parts: Parts, tensors: Parts) -> None:
+    embed, gain = parts["embed.weight"], _gain(design, parts, "final_norm")
+    head, bias = parts.get("head.weight"), parts.get("final_norm.bias")
+    tied = _is_tied(design, parts)
     scale = design.logit_scale
     if tied and "embed_norm.weight" not in parts:
         scale /= design.embed_scale

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ def _read(
             "use a model that has one",
         )
     added = {int(t["id"]): t for t in body.get("added_tokens") or []}
+    _check_ids(model["vocab"], body.get("added_tokens") or [])
     special = {i for i, t in added.items() if t.get("special")}
     names = {t["content"] for t in (added[i] for i in special)}
     words = {t: i for t, i in model["vocab"].items() if i not in special and t not in names}
@@ -95,6 +96,21 @@ def _read(
             notes=notes,
         )
     )
+
+
+def _check_ids(vocabulary: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> None:
+    """Every id is of one token, and every token has one id; marks may take words' ids."""
+    names: dict[int, str] = {}
+    ids = dict(vocabulary)
+    marks = {t["id"] for t in added if t.get("special")}
+    words = [(n, i) for n, i in vocabulary.items() if i not in marks]
+    for name, i in [*words, *((str(t["content"]), t["id"]) for t in added)]:
+        if type(i) is not int:
+            raise FormatError("tokenizer.json", f"the id of {name[:40]!r} is no number")
+        if names.setdefault(i, name) != name or ids.setdefault(name, i) != i:
+            other = f"{names[i][:40]!r} and {name[:40]!r} have the id {i}"
+            twice = f"{name[:40]!r} has the ids {ids.get(name)} and {i}"
+            raise FormatError("tokenizer.json", other if names[i] != name else twice)
 
 
 def _optional(path: Path) -> dict[str, Any] | None:
@@ -138,8 +154,17 @@ def _around(
     steps = (step or {}).get("processors", [step])
     sides: tuple[list[int], list[int]] = ([], [])
     for one in steps:
-        if one is None or one["type"] != "TemplateProcessing":
+        if one is None or one["type"] == "ByteLevel":
             continue
+        if one["type"] in ("BertProcessing", "RobertaProcessing"):
+            sides[0].append(one["cls"][1])
+            sides[1].append(one["sep"][1])
+            continue
+        if one["type"] != "TemplateProcessing":
+            raise UnsupportedModelError(
+                "tokenizer.json", f"a post-processor of type {one['type']}",
+                "use a model whose tokenizer puts marks around texts by a template",
+            )  # fmt: skip
         side = 0
         for piece in one["single"]:
             if "Sequence" in piece:
@@ -149,6 +174,9 @@ def _around(
     if not sides[0] and settings.get("add_bos_token"):
         first = ids.get(_content(settings.get("bos_token")) or "")
         sides[0].extend([] if first is None else [first])
+    if not sides[1] and settings.get("add_eos_token"):
+        last = ids.get(_content(settings.get("eos_token")) or "")
+        sides[1].extend([] if last is None else [last])
     return tuple(map(int, sides[0])), tuple(map(int, sides[1]))
 
 

@@ -16,7 +16,7 @@ from veracity.frontends.assembly import assemble, select
 from veracity.frontends.gguf_header import check_header
 from veracity.frontends.gguf_table import design_of, find_row
 from veracity.frontends.gguf_tokenizer import gguf_tokenizer
-from veracity.frontends.settings import Settings
+from veracity.frontends.settings import MALFORMED, Settings
 from veracity.lm.decoder import FloatModel, Floats, check_model
 from veracity.lm.tokenizer import Tokenizer
 
@@ -68,7 +68,8 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str, tuple[str, ...]]:
     try:
         _check_split(path, parts, fact("split.count"))
         raw: dict[str, Floats] = {}
-        for part, reader in zip(parts, readers, strict=True):
+        for place, (part, reader) in enumerate(zip(parts, readers, strict=True)):
+            _check_part(part, reader, place, len(parts))
             _check_layout(part, reader)
             for tensor in reader.tensors:
                 if tensor.name in raw:
@@ -79,7 +80,7 @@ def read_gguf(path: Path) -> tuple[FloatModel, Tokenizer, str, tuple[str, ...]]:
         tokenizer = gguf_tokenizer(path, fact, model.config.vocab)
     except KeyError as error:
         raise FormatError(path.name, f"{error.args[0]} is missing") from error
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+    except MALFORMED as error:
         raise FormatError(path.name, "facts and tensors do not fit each other") from error
     return model, tokenizer, str(fact("general.name") or path.stem), notes
 
@@ -104,6 +105,17 @@ def _check_split(path: Path, parts: list[Path], count: Any) -> None:
             f"{path.name} is one of {count} parts; put all beside each other, named "
             f"NAME-00001-of-{count:05}.gguf and so on"
         )
+
+
+def _check_part(path: Path, reader: Any, place: int, count: int) -> None:
+    """A part must say which of how many it is, as its name does."""
+    for name, wanted in (("split.no", place), ("split.count", count)):
+        found = reader.get_field(name)
+        stated = None if found is None else found.contents()
+        if stated != wanted and (count > 1 or stated not in (None, 0, 1)):
+            raise FormatError(
+                path.name, f"{name} is {stated}, by its name it is {wanted}; fetch the parts again"
+            )
 
 
 def _check_layout(path: Path, reader: Any) -> None:
@@ -147,4 +159,4 @@ def _model(
     prefix = f"{arch}."
     facts = {n.removeprefix(prefix): fact(n) for n in reader.fields if n.startswith(prefix)}
     design = design_of(arch, Settings(path.name, facts), raw)
-    return assemble(design, select(raw, row.names, design.config.layers)), design.notes
+    return assemble(design, select(raw, row.names, design, optional=row.optional)), design.notes

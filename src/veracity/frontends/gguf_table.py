@@ -53,6 +53,8 @@ class Row:
         Fields of the design.
     more : callable
         What settings say beside those that all have.
+    optional : frozenset of str
+        Parts that some models of it lack.
     """
 
     names: Mapping[str, str]
@@ -60,6 +62,7 @@ class Row:
     config: Mapping[str, Any] = field(default_factory=dict)
     design: Mapping[str, Any] = field(default_factory=dict)
     more: Callable[[Settings, Design], Design] = lambda _s, design: design
+    optional: frozenset[str] = frozenset({"head"})
 
 
 _PLAIN_LAYER = {"norm": "layer", "gated": False}
@@ -165,11 +168,12 @@ ROWS: dict[str, Row] = {
     "phi2": Row({**_ENDS, **_QKVO, **_UP, "attn_norm": _NORMS["attn_norm"],
                  "qkv": _AT + "attn_qkv"},
                 config={**_PLAIN_LAYER, "activation": "gelu_tanh", "parallel": True},
-                design={"fused": "blocks"}),
+                design={"fused": "blocks"}, optional=frozenset("qkv") | {"qkv", "head"}),
     "phi3": Row({**_FUSED, **_NORMS, **_JOINED}, design={"fused": "blocks"}, more=_every),
     "starcoder2": Row({**_ENDS, **_QKVO, **_NORMS, **_UP},
                       config={**_PLAIN_LAYER, "activation": "gelu_tanh"}, more=_every),
-    "stablelm": Row(_LLAMA, config={"norm": "layer"}, more=_parallel),
+    "stablelm": Row(_LLAMA, config={"norm": "layer"}, more=_parallel,
+                    optional=frozenset({"head", "mlp_norm"})),
     "gptneox": Row({**_FUSED, **_NORMS, **_UP},
                    config={**_PLAIN_LAYER, "activation": "gelu", "parallel": True},
                    design={"fused": "blocks"}, more=_parallel),
@@ -183,7 +187,7 @@ ROWS: dict[str, Row] = {
                 {"fused": "blocks"}),
     "command-r": Row({**_ENDS, **_QKVO, **_GATED, "attn_norm": _NORMS["attn_norm"]}, _INTER,
                      {"norm": "layer", "parallel": True}, more=_cohere),
-    "olmo": Row({**_ENDS, **_QKVO, **_GATED}, _INTER, {"norm": "layer"}),
+    "olmo": Row({p: n for p, n in _LLAMA.items() if "norm" not in p}, _INTER, {"norm": "layer"}),
     "olmo2": Row({**_ENDS, **_QKVO, **_GATED, **_QK, **_POST},
                  config={"pre_norm": False, "post_norm": True, "qk_norm": "all"}),
     "glm4": Row({**_ENDS, **_QKVO, **_NORMS, **_POST, **_JOINED}, _INTER, {"post_norm": True}),

@@ -106,6 +106,7 @@ def gguf_tokenizer(path: Path, fact: Fact, vocabulary: int) -> Tokenizer:
             marks=frozenset(marks),
             json=text,
             begin=_begin(fact, kind),
+            end=_end(fact),
             stops=frozenset(_stops(fact)),
             template=fact("tokenizer.chat_template"),
             named={
@@ -131,6 +132,15 @@ def _begin(fact: Fact, kind: str) -> tuple[int, ...]:
     if not wanted or (first is None and stated is None):
         return ()
     return (int(first),) if first is not None else ()
+
+
+def _end(fact: Fact) -> tuple[int, ...]:
+    last = fact("tokenizer.ggml.eos_token_id")
+    if not fact("tokenizer.ggml.add_eos_token"):
+        return ()
+    if last is None:
+        raise FormatError("tokenizer", "add_eos_token is set, and no eos_token_id is there")
+    return (int(last),)
 
 
 def _stops(fact: Fact) -> set[int]:

@@ -20,7 +20,7 @@ from veracity.frontends.architectures.common import HARMLESS
 from veracity.frontends.assembly import assemble, select
 from veracity.frontends.folder_tokenizer import folder_tokenizer
 from veracity.frontends.safetensors import read_safetensors
-from veracity.frontends.settings import Settings
+from veracity.frontends.settings import MALFORMED, Settings
 from veracity.lm.decoder import FloatModel, Floats, check_model
 
 __all__ = ["read_folder"]
@@ -48,7 +48,7 @@ def read_folder(folder: Path) -> ProgramFile:
         model, said = _model(family, facts, raw)
     except KeyError as error:
         raise FormatError(folder.name, f"{error.args[0]} is missing") from error
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+    except MALFORMED as error:
         raise FormatError(folder.name, "shapes do not fit config.json") from error
     check_model(model, folder.name)
     digest = hashlib.sha256()
@@ -148,7 +148,7 @@ def _model(
     names = family.names
     if not any(n.startswith(family.prefix) for n in raw):  # a decoder that was saved without head
         names = {p: _without(ns, family.prefix) for p, ns in names.items()}
-    parts = select(raw, names, design.config.layers, family.ignored)
+    parts = select(raw, names, design, family.ignored)
     return assemble(design, parts), design.notes
 
 

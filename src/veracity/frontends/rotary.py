@@ -96,7 +96,7 @@ def turning_of(
         )  # fmt: skip
     inner = settings.take("original_max_position_embeddings", default=None)
     trained = inner if original is None else original
-    if trained is not None and type(trained) is not int:
+    if trained is not None and (type(trained) is not int or trained < 1):
         raise FormatError(settings.where, "original_max_position_embeddings is no number")
     turning = found(settings, base, features, (context, trained))
     settings.finish(("original_max_position_embeddings", "finetuned"))

@@ -12,7 +12,13 @@ from typing import Any
 
 from veracity.errors import FormatError, UnsupportedModelError
 
-__all__ = ["Settings"]
+__all__ = ["MALFORMED", "Settings"]
+
+#: What values of the wrong types and shapes raise where no check names them.
+MALFORMED = (
+    TypeError, ValueError, ZeroDivisionError, OverflowError, IndexError, AttributeError,
+    RecursionError,
+)  # fmt: skip
 
 _ABSENT = object()
 
@@ -71,8 +77,10 @@ class Settings:
         return float(value)
 
     def flag(self, *names: str, default: bool) -> bool:
-        """True or false."""
+        """True or false; null is false, and refused where that is not what a missing one is."""
         value = self.take(*names, default=default)
+        if default and value is True and any(self._facts.get(n, n) is None for n in names):
+            raise FormatError(self.where, f"{names[0]} = null is neither true nor false")
         if not isinstance(value, bool):
             raise FormatError(self.where, f"{names[0]} = {value!r} is neither true nor false")
         return value
@@ -103,6 +111,14 @@ class Settings:
     def has(self, name: str) -> bool:
         """Whether a setting is there."""
         return self._facts.get(name) is not None
+
+    def was_taken(self, name: str) -> bool:
+        """Whether a setting was asked for already."""
+        return name in self._taken
+
+    def is_null(self, name: str) -> bool:
+        """Whether a setting is there and says none, which is not what a missing one says."""
+        return self._facts.get(name, name) is None
 
     def finish(self, harmless: Collection[str] = ()) -> None:
         """Refuse what nobody took, unless it is known to change nothing.

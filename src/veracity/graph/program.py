@@ -17,7 +17,7 @@ from veracity.errors import FormatError, UsageError
 from veracity.graph.ops import OPS, RULES, Op, Operand, Product
 from veracity.graph.ops.base import LARGEST, Facts, check_parameters
 from veracity.graph.port import DTYPES, Dim, Dims, Output, Port, WeightSpec, bind_sizes
-from veracity.graph.wires import Step
+from veracity.graph.wires import MAX_WORK, Step
 
 __all__ = ["Program"]
 
@@ -187,6 +187,7 @@ class Program:
         last = self.last_reader
         ended: set[str] = set()
         live: set[str] = set()
+        wired = 0
         for i, op in enumerate(self.ops):
             rule = RULES[type(op)]
             if op.name in dims:
@@ -200,6 +201,9 @@ class Program:
             check_parameters(op)
             operands = op.inputs()
             read = [dims[n] for n in operands]
+            wired += rule.wiring(op, self.facts, read)
+            if wired > MAX_WORK:
+                raise UsageError("wires read or make axes of more than 2^26 entries")
             dims[op.name] = rule.shape(op, self.facts, read)
             if not 1 <= len(dims[op.name]) <= MAX_DIMS:
                 raise UsageError(f"{op.name}: a value has 1 to {MAX_DIMS} dims")

@@ -15,7 +15,7 @@ from veracity.graph.ops import RULES, Op, Reshape, Top
 from veracity.graph.port import Dims, Output
 from veracity.graph.program import Program
 
-__all__ = ["MAX_SAMPLES", "choices_over", "program_over"]
+__all__ = ["MAX_SAMPLES", "choices_over", "program_over", "scores_port"]
 
 #: Most samples of one statement.
 MAX_SAMPLES = 1 << 20
@@ -66,6 +66,24 @@ def _over(op: Op, samples: int) -> Op:
     return found
 
 
+def scores_port(program: Program, port: str | None = None) -> str:
+    """The output whose largest entry is an answer: the one named, the only one or the only arg max.
+
+    Raises
+    ------
+    UsageError
+        There is none, or there are several.
+    """
+    made: Mapping[str, Op] = {op.name: op for op in program.ops}
+    tops = [n for n, o in program.outputs.items() if isinstance(made[o.value], Top)]
+    only = list(program.outputs) if len(program.outputs) == 1 else tops
+    found = only if port is None else [port]
+    if len(found) != 1 or found[0] not in program.outputs:
+        known = ", ".join(sorted(program.outputs))
+        raise UsageError(f"which output has the scores? one of {known}")
+    return found[0]
+
+
 def choices_over(program: Program, samples: int, port: str | None = None) -> tuple[Program, int]:
     """A program that shows, for each of several samples, only which class is chosen.
 
@@ -93,11 +111,8 @@ def choices_over(program: Program, samples: int, port: str | None = None) -> tup
     """
     over = program_over(program, samples)
     made: Mapping[str, Op] = {op.name: op for op in over.ops}
-    tops = [n for n, o in over.outputs.items() if isinstance(made[o.value], Top)]
-    found = [port] if port is not None else (list(over.outputs) if len(over.outputs) == 1 else tops)
-    if len(found) != 1 or found[0] not in over.outputs:
-        raise UsageError(f"which output has the scores? one of {', '.join(sorted(over.outputs))}")
-    shown = over.outputs[found[0]].value
+    found = scores_port(over, port)
+    shown = over.outputs[found].value
     op, dims = made[shown], over.value_dims[shown]
     if isinstance(op, Top):
         scores, ops = op.x, [o for o in over.ops if o is not op]
@@ -108,9 +123,7 @@ def choices_over(program: Program, samples: int, port: str | None = None) -> tup
     for d in dims[1:]:
         classes *= d if isinstance(d, int) else 0
     if classes < 2 or (isinstance(op, Top) and dims[-1] != classes):
-        raise UsageError(
-            f"output {found[0]}: one choice for each sample is needed, among two or more"
-        )
+        raise UsageError(f"output {found}: one choice for each sample is needed, among two or more")
     names = {"flat": "class.scores", "top": "class.top"}
     if set(names.values()) & (set(made) | set(over.inputs)):
         raise UsageError("a value has a name that is needed for the choice")

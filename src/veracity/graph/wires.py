@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -44,9 +43,8 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph.exact import transformed
-from veracity.graph.functions import PI, find_function
+from veracity.graph.fourier import fourier_matrix
 from veracity.graph.port import Dim, Dims
-from veracity.graph.tables import round_exactly
 
 __all__ = [
     "MODES",
@@ -59,13 +57,16 @@ __all__ = [
     "wire_dims",
     "wire_gain",
     "wire_over",
+    "wire_work",
 ]
 
 MODES = ("zero", "edge", "reflect")
 #: Most steps of a wire, numbers of a step, entries of an axis's index, entries of a result.
 MAX_STEPS, MAX_NUMBERS, MAX_INDEX, MAX_ENTRIES = 32, 1 << 16, 1 << 22, 1 << 30
-#: Most axes between two steps; longest axis that is transformed.
-MAX_AXES, MAX_TRANSFORM = 12, 1 << 10
+#: Most entries of axes that all wires of a program read or make: what verifying them costs.
+MAX_WORK = 1 << 26
+#: Most axes between two steps.
+MAX_AXES = 12
 _MATRICES = ("taps", "dft", "idft")
 
 
@@ -200,7 +201,7 @@ def axis_matrix(step: Step, n: int) -> NDArray[np.int64]:
         Where its numbers do not fit.
     """
     if step.kind != "taps":
-        return _transform(step, n)
+        return fourier_matrix(step.kind, n, step.numbers)
     rows = step.numbers[0] if step.numbers else 0
     _positive(rows)
     if len(step.numbers) != 1 + rows * n or max(map(abs, step.numbers[1:])) >= 1 << 31:
@@ -208,41 +209,6 @@ def axis_matrix(step: Step, n: int) -> NDArray[np.int64]:
     matrix = np.asarray(step.numbers[1:], dtype=np.int64).reshape(rows, n)
     matrix.setflags(write=False)
     return matrix
-
-
-def _transform(step: Step, n: int) -> NDArray[np.int64]:
-    """The matrix of ``dft`` or ``idft``."""
-    inverse = step.kind == "idft"
-    if len(step.numbers) != 3 + inverse:
-        raise UsageError(f"{step.kind} has other numbers")
-    part, half, scale = step.numbers[:3]
-    length = step.numbers[3] if inverse else n
-    fits = part in (0, 1) and half in (0, 1) and 1 <= scale <= 16
-    if not fits or not 1 <= length <= MAX_TRANSFORM:
-        raise UsageError("no such transform")
-    frequencies = length // 2 + 1 if half else length
-    if inverse and n != frequencies:
-        raise UsageError("a transform of another length")
-    turns = np.arange(frequencies)[:, None] * np.arange(length)[None] % length
-    matrix = _waves(part, scale, length)[turns]
-    if inverse and half:
-        matrix[1 : (length + 1) // 2] *= 2
-    matrix = np.ascontiguousarray(matrix.T if inverse else matrix)
-    matrix.setflags(write=False)
-    return matrix
-
-
-@lru_cache(maxsize=64)
-def _waves(part: int, scale: int, length: int) -> NDArray[np.int64]:
-    """One turn of a cosine or a sine over ``sqrt(length)``, the same on every machine."""
-    angles = np.arange(length) * (2 * np.pi / length)
-    size = 2.0**scale / np.sqrt(length)
-    exact = find_function(("cos", "sin")[part])[1]
-
-    def entry(i: int) -> Decimal:
-        return exact(2 * PI * i / length) * (1 << scale) / Decimal(length).sqrt()
-
-    return round_exactly(np.asarray((np.cos, np.sin)[part](angles) * size), entry)
 
 
 def is_indexed(step: Step) -> bool:
@@ -294,18 +260,50 @@ def wire_dims(wire: Wire, dims: Dims) -> Dims:
     UsageError
         Where a step does not fit, or the operand would be too large.
     """
+    return _followed(wire, dims)[0]
+
+
+def wire_work(wire: Wire, dims: Dims) -> int:
+    """Entries of the axes that the steps of a wire read or make: a verifier's work on it.
+
+    Raises
+    ------
+    UsageError
+        Where a step does not fit, or there are more than a program may have.
+    """
+    return _followed(wire, dims)[1]
+
+
+def _followed(wire: Wire, dims: Dims) -> tuple[Dims, int]:
+    """Dims behind a wire, and the work on it."""
     if len(wire) > MAX_STEPS:
         raise UsageError("a wire has too many steps")
+    work = 0
     for step in wire:
         if len(step.numbers) > MAX_NUMBERS:
             raise UsageError("a step has too many numbers")
+        before = dims
         try:
             dims = _step_dims(step, dims)
         except ValueError as error:
             raise UsageError(f"{step.kind} has other numbers") from error
+        work += _step_work(step, before, dims)
+        if work > MAX_WORK:
+            raise UsageError("wires read or make axes of more than 2^26 entries")
         if len(dims) > MAX_AXES or _entries(dims) > MAX_ENTRIES:
             raise UsageError("an operand has too many axes or entries")
-    return dims
+    return dims, work
+
+
+def _step_work(step: Step, before: Dims, after: Dims) -> int:
+    if step.kind == "permute":
+        return 0
+    if step.kind == "repeat":
+        return step.numbers[0]
+    n = _known(before[step.axis])
+    if step.kind in _MATRICES:
+        return n * (1 + _known(after[step.axis]))
+    return n + _entries(after[step.axis : step.axis + 1 + len(after) - len(before)])
 
 
 def _entries(dims: Dims) -> int:

@@ -49,6 +49,8 @@ class Config:
         Whether attention and feed-forward layer read the same residual stream.
     pre_norm, post_norm : bool
         Whether a norm stands before each of the two, and another after it.
+    sum_norm : bool
+        Whether the only norms are of the residual stream after each update, and replace it.
     qk_norm : str
         Norm of queries and keys: "" for none, "head" over each head, "all" over all of them.
     rotations : tuple of tuple of int
@@ -91,6 +93,7 @@ class Config:
     slopes: tuple[str, ...] = ()
     score_cap: str = ""
     logit_cap: str = ""
+    sum_norm: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, floats as text; what is usual in the family is left out."""
@@ -143,9 +146,13 @@ class Config:
             raise FormatError(where, "norm epsilon or rotary embedding out of bounds")
         if plain and not self.rope_base:
             raise FormatError(where, "norm epsilon or rotary embedding out of bounds")
-        flags = (self.gated, self.positions, self.parallel, self.pre_norm, self.post_norm)
-        if any(type(flag) is not bool for flag in flags):
+        others = (self.parallel, self.pre_norm, self.post_norm)
+        if any(
+            type(flag) is not bool for flag in (self.gated, self.positions, self.sum_norm, *others)
+        ):
             raise FormatError(where, "a choice is neither true nor false")
+        if self.sum_norm and any(others):
+            raise FormatError(where, "norms of sums beside other norms, or parallel layers")
         self._check_layers(where)
 
     def _check_layers(self, where: str) -> None:

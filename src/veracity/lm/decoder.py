@@ -19,7 +19,7 @@ from veracity.graph.functions import find_function
 from veracity.graph.ops.rotary import FREQUENCY_BITS
 from veracity.lm.config import Config
 
-__all__ = ["FloatModel", "check_model", "decimal", "fold_norm"]
+__all__ = ["FloatModel", "check_model", "decimal", "exact_product", "fold_norm"]
 
 Floats = NDArray[np.float32]
 Observer = Callable[[str, Floats], None]
@@ -56,13 +56,11 @@ class FloatModel:
             n = self._norm(x) if c.pre_norm else x
             mixed = self._after(f"{at}.attn.post", self._attend(i, n, see), see)
             if not c.parallel:
-                x = x + mixed
-                see("residual", x)
+                x = self._summed(f"{at}.attn.post", x + mixed, see)
                 n = self._norm(x) if c.pre_norm else x
             fed = self._after(f"{at}.mlp.post", self._feed(at, n, see), see)
-            x = x + mixed + fed if c.parallel else x + fed
-            see("residual", x)
-        n = self._norm(x)
+            x = self._summed(f"{at}.mlp.post", x + mixed + fed if c.parallel else x + fed, see)
+        n = x if c.sum_norm else self._norm(x)
         if "final_gain" in w:
             n = self._gain("final_gain", n, see)
         out = np.asarray(n @ w.get("head", w["embed"]).T, dtype=np.float32)
@@ -100,6 +98,11 @@ class FloatModel:
     def _after(self, name: str, x: Floats, see: Observer) -> Floats:
         """The norm after a layer, with its gain, where there is one."""
         return self._gain(name, self._norm(x), see) if self.config.post_norm else x
+
+    def _summed(self, name: str, x: Floats, see: Observer) -> Floats:
+        """The residual stream after an update, normalised where the architecture does that."""
+        see("residual", x)
+        return self._gain(name, self._norm(x), see) if self.config.sum_norm else x
 
     def _normed(self, name: str, x: Floats, see: Observer) -> Floats:
         """Queries or keys, normalised."""
@@ -226,7 +229,7 @@ def _shapes(model: FloatModel) -> dict[str, tuple[int, ...]]:
         inner["mlp.gate"] = (c.hidden, c.dim)
     if c.qk_norm:
         inner |= {"attn.q.gain": (heads,), "attn.k.gain": (kv,)}
-    if c.post_norm:
+    if c.post_norm or c.sum_norm:
         inner |= {"attn.post": (c.dim,), "mlp.post": (c.dim,)}
     for i in range(c.layers):
         for name, shape in inner.items():
@@ -269,6 +272,34 @@ def fold_norm(
                 extra if old is None else old + extra, dtype=np.float32
             )
         tensors[name] = np.asarray(tensors[name] * gain[None, :], dtype=np.float32)
+
+
+def exact_product(left: Floats, right: Floats) -> Floats:
+    """``left @ right`` of entries rounded to 20 bits, the same on every machine.
+
+    Integers of 20 bits have products of 40; sums of up to 2^12 of them are exact in float64, in
+    whatever order they are added.
+
+    Parameters
+    ----------
+    left, right : Floats
+        (n, k) and (k, m).
+
+    Raises
+    ------
+    ValueError
+        They do not fit, or ``k`` is above 4096.
+    """
+    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
+        raise ValueError("matrices that do not fit each other")
+    if right.shape[0] > 1 << 12 or not (np.isfinite(left).all() and np.isfinite(right).all()):
+        raise ValueError("entries that are not finite, or too many of them")
+    whole, powers = [], 0
+    for x in (left, right):
+        power = 20 - frexp(float(np.abs(x).max(initial=1e-30)))[1]
+        whole.append(np.rint(x.astype(np.float64) * 2.0**power))
+        powers += power
+    return np.asarray(whole[0] @ whole[1] * 2.0**-powers, dtype=np.float32)
 
 
 def _reproducible(matrix: Floats, vector: Floats) -> NDArray[np.float64]:

@@ -67,9 +67,10 @@ def build_program(
             mixed, fed = _attention(b, i, n), _mlp(b, at, n)
             x = b.join(f"{at}.mlp.out", b.join(f"{at}.attn.out", x, mixed), fed)
         else:
-            x = b.join(f"{at}.attn.out", x, _attention(b, i, n))
-            x = b.join(f"{at}.mlp.out", x, _mlp(b, at, _read(b, f"{at}.mlp_norm", x)))
-    _head(b, b.norm("final_norm", x))
+            x = _summed(b, f"{at}.attn", b.join(f"{at}.attn.out", x, _attention(b, i, n)))
+            n = _read(b, f"{at}.mlp_norm", x)
+            x = _summed(b, f"{at}.mlp", b.join(f"{at}.mlp.out", x, _mlp(b, at, n)))
+    _head(b, x if c.sum_norm else b.norm("final_norm", x))
     program = text_decoder(
         name=name, arch=c.as_dict(), vocab=c.vocab, context=c.context, ops=tuple(b.ops),
         weights=b.specs, exponents=b.exponents,
@@ -147,6 +148,13 @@ def _after(b: Builder, name: str, x: Scaled) -> Scaled:
     if not c.post_norm:
         return x
     return b.gain(name, b.norm(f"{name}_norm", x, size=c.dim), b.residual)
+
+
+def _summed(b: Builder, name: str, x: Scaled) -> Scaled:
+    """The residual stream after an update, normalised where the architecture does that."""
+    if not b.model.config.sum_norm:
+        return x
+    return b.gain(f"{name}.post", b.norm(f"{name}.post_norm", x), b.residual, narrow=True)
 
 
 def _projected(b: Builder, name: str, n: Scaled, limit: int, narrow: bool) -> Scaled:

@@ -63,6 +63,9 @@ class Builder:
         self.specs: dict[str, WeightSpec] = {}
         self.weights: dict[str, NDArray[np.integer]] = {}
         self.residual = _residual_exponent(model)
+        if model.config.sum_norm:  # what replaces the stream has 16 bits
+            sums = [n for n in ranges if n.endswith((".attn.post", ".mlp.post"))]
+            self.residual = min(self.residual, *(self.result(n, narrow=True)[0] for n in sums))
 
     def value(self, op: Op, exponent: int) -> Scaled:
         """Append an op; its result has this exponent."""

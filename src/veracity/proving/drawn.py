@@ -45,36 +45,44 @@ class Draw:
     seed: str
 
     @classmethod
-    def of(cls, drawing: Drawing, nonce_expected: bool, digest_expected: bool) -> Draw:
+    def of(cls, drawing: Drawing, expected: frozenset[str]) -> Draw:
         """What is to be said of a draw.
 
         Parameters
         ----------
         drawing : Drawing
             The proof's.
-        nonce_expected, digest_expected : bool
-            Whether the verifier said which nonce and which server's nonce it has to be.
+        expected : frozenset of str
+            What the verifier insisted on, of ``nonce``, ``server nonce``, ``temperature`` and
+            ``prompt``: the seed follows from all of them.
         """
-        user, server = bool(drawing.user_nonce), bool(drawing.server_nonce)
         return cls(
             drawing.shown_temperature,
             drawing.user_nonce.hex(),
             drawing.server_digest,
-            _who(user, server, nonce_expected, digest_expected),
+            _who(bool(drawing.user_nonce), bool(drawing.server_nonce), expected),
         )
 
 
-def _who(user: bool, server: bool, nonce_expected: bool, digest_expected: bool) -> str:
+#: What a seed follows from beside the model, and how to insist on it.
+_FREE = {
+    "nonce": "the user's nonce (it is in the proof; --nonce insists on yours)",
+    "server nonce": "the server's nonce (--server-nonce insists on the one that was fixed before)",
+    "temperature": "the temperature (a thousandth more is another seed; --temperature insists)",
+    "prompt": "the prompt (a space more is another seed; --prompt or --message insists)",
+}
+
+
+def _who(user: bool, server: bool, expected: frozenset[str]) -> str:
     """Who could have chosen among seeds."""
     if not user and not server:
-        return "nobody's nonce: it follows from model, prompt and temperature"
-    free = []
-    if user and not nonce_expected:
-        free.append("the user's nonce (it is in the proof; --nonce insists on yours)")
-    if server and not digest_expected:
-        free.append("the server's nonce (--server-nonce insists on the one that was fixed before)")
+        return "nobody's nonce: it follows from model, prompt and temperature, whoever chose these"
+    present = {"nonce": user, "server nonce": server}
+    free = [t for name, t in _FREE.items() if present.get(name, True) and name not in expected]
     if free:
-        return f"WARNING: the prover may have tried many answers by choosing {' and '.join(free)}"
+        *others, last = free
+        both = f"{', '.join(others)} and {last}" if others else last
+        return f"WARNING: the prover may have tried many answers by choosing {both}"
     if user and server:
         return "chosen by neither side: the server's nonce was fixed before yours was known"
     if user:

@@ -14,22 +14,22 @@ from veracity.formats.dsse import Envelope
 from veracity.formats.log import HEAD_TYPE, LogHead, LogProof
 from veracity.formats.merkle import leaf_hash, verify_consistency, verify_inclusion
 from veracity.formats.receipt import ReceiptFile
-from veracity.proving.receipts import check_certificate
+from veracity.proving.receipts import certified_key
 
 __all__ = ["check_growth", "check_head", "check_included"]
 
 
 def check_head(
-    head: Envelope, file: ReceiptFile, publisher: Ed25519PublicKey, commitment: Commitment
+    head: Envelope, envelope: Envelope, publisher: Ed25519PublicKey, commitment: Commitment
 ) -> LogHead:
-    """A head that the server of a receipt signed.
+    """A head that a certified server signed.
 
     Parameters
     ----------
     head : Envelope
         What the server showed.
-    file : ReceiptFile
-        A receipt of the same server, whose certificate counts.
+    envelope : Envelope
+        The certificate of its key.
     publisher : Ed25519PublicKey
         The key that the client trusts to speak for the model's publisher.
     commitment : Commitment
@@ -39,7 +39,7 @@ def check_head(
     ------
     VerificationError
     """
-    certificate, key = check_certificate(file, publisher, commitment)
+    certificate, key = certified_key(envelope, publisher, commitment)
     found = LogHead.from_bytes(head.verify(key, HEAD_TYPE))
     if (found.commitment, found.url) != (certificate.commitment, certificate.url):
         raise VerificationError("the head is of another log", "log")
@@ -68,7 +68,7 @@ def check_included(
     ------
     VerificationError
     """
-    head = check_head(proof.head, file, publisher, commitment)
+    head = check_head(proof.head, file.certificate, publisher, commitment)
     leaf = leaf_hash(file.receipt.to_bytes())
     verify_inclusion(leaf, proof.place, head.size, proof.path, bytes.fromhex(head.root))
     return head

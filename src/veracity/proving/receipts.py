@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.drawing import Drawing
-from veracity.formats.dsse import public_key_of
+from veracity.formats.dsse import Envelope, public_key_of
 from veracity.formats.program import ProgramFile
 from veracity.formats.proof import Proof
 from veracity.formats.receipt import (
@@ -36,7 +36,8 @@ from veracity.text.delivery import Delivery
 
 __all__ = [
     "CheckedReceipt",
-    "check_certificate",
+    "certified_key",
+    "check_kept",
     "check_proof",
     "check_receipt",
     "open_receipt",
@@ -71,15 +72,15 @@ class CheckedReceipt:
     drawing: Drawing | None = None
 
 
-def check_certificate(
-    file: ReceiptFile, publisher: Ed25519PublicKey, commitment: Commitment
+def certified_key(
+    envelope: Envelope, publisher: Ed25519PublicKey, commitment: Commitment
 ) -> tuple[KeyCertificate, Ed25519PublicKey]:
-    """The certificate of a receipt's key, and the key.
+    """A certificate of a server's key, and the key.
 
     Parameters
     ----------
-    file : ReceiptFile
-        What the client has.
+    envelope : Envelope
+        What the publisher signed.
     publisher : Ed25519PublicKey
         The key that the client trusts to speak for the model's publisher.
     commitment : Commitment
@@ -92,7 +93,7 @@ def check_certificate(
     FormatError
         The certificate does not parse.
     """
-    certificate = KeyCertificate.from_bytes(file.certificate.verify(publisher, CERTIFICATE_TYPE))
+    certificate = KeyCertificate.from_bytes(envelope.verify(publisher, CERTIFICATE_TYPE))
     if certificate.commitment != commitment.digest:
         raise VerificationError("the server's key is certified for another model", "certificate")
     return certificate, public_key_of(bytes.fromhex(certificate.key), "certificate")
@@ -119,7 +120,7 @@ def check_receipt(
     FormatError
         A part does not parse.
     """
-    certificate, key = check_certificate(file, publisher, commitment)
+    certificate, key = certified_key(file.certificate, publisher, commitment)
     receipt = Receipt.from_bytes(file.receipt.verify(key, RECEIPT_TYPE))
     return open_receipt(receipt, certificate, file.opening, commitment)
 
@@ -233,6 +234,24 @@ def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -
         The proof is false, of something else, or shows that the receipt lies.
     """
     verify(proof, commitment)
+    check_kept(checked, proof)
+
+
+def check_kept(checked: CheckedReceipt, proof: Proof) -> None:
+    """Check that what a true proof says is what a receipt says.
+
+    Parameters
+    ----------
+    checked : CheckedReceipt
+        The receipt.
+    proof : Proof
+        A proof that was verified under the same commitment.
+
+    Raises
+    ------
+    VerificationError
+        It is of something else, or shows that the receipt lies.
+    """
     opening = checked.opening
     if proof.drawing != checked.drawing:
         raise VerificationError("the proof is true, but of an answer drawn otherwise", "receipt")
@@ -246,8 +265,20 @@ def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -
             "receipt and proof together show it to anybody",
             "receipt",
         )
+    if _goes_on(checked, len(proof.answer)):
+        raise VerificationError(
+            "FRAUD: the committed model goes on where the receipt says that a value left its range;"
+            " receipt and proof together show it to anybody",
+            "receipt",
+        )
     if shared < len(opening.answer_ids):
         raise VerificationError("the proof covers a part of the answer only", "receipt")
+
+
+def _goes_on(checked: CheckedReceipt, tokens: int) -> bool:
+    """Whether an answer of so many tokens goes on where a receipt says that there is none."""
+    ended = checked.receipt.kind == "refused" or checked.receipt.stopped == "range"
+    return ended and tokens > len(checked.opening.answer_ids)
 
 
 def require_no_equivocation(receipts: list[CheckedReceipt]) -> None:
@@ -260,9 +291,8 @@ def require_no_equivocation(receipts: list[CheckedReceipt]) -> None:
         if not same or one.opening.prompt_ids != other.opening.prompt_ids:
             continue
         a, b = one.opening.answer_ids, other.opening.answer_ids
-        kinds = {one.receipt.kind, other.receipt.kind}
         shared = min(len(a), len(b))
-        if len(kinds) == 2 or a[:shared] != b[:shared]:
+        if _goes_on(one, len(b)) or _goes_on(other, len(a)) or a[:shared] != b[:shared]:
             raise VerificationError(
                 f"FRAUD: receipts {one.receipt.ident} and {other.receipt.ident} say different "
                 "things of one prompt; both together show it to anybody",

@@ -311,6 +311,11 @@ def verify(
         require_same("frame", "messages", given.frame)
         require_same("messages", shown_messages(expected), shown_messages(asked.messages))
     compare_drawing(given.drawing, wanted, own, told)
+    words = prompt if messages is None else messages
+    given_by_caller = {
+        "nonce": own, "server nonce": told, "temperature": wanted, "prompt": words,
+    }  # fmt: skip
+    insisted = frozenset(name for name, value in given_by_caller.items() if value is not None)
     if answer is not None:
         require_same("answer", answer.strip(), shown.text.strip())
     if context is not None:
@@ -333,9 +338,7 @@ def verify(
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
         messages=asked.messages,
-        draw=None
-        if given.drawing is None
-        else Draw.of(given.drawing, nonce is not None, server_nonce is not None),
+        draw=None if given.drawing is None else Draw.of(given.drawing, insisted),
     )
 
 

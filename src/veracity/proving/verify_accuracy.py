@@ -23,7 +23,7 @@ from veracity.formats.accuracy import AccuracyProof, accuracy_context
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.examples import Examples
 from veracity.formats.proof import check_context
-from veracity.graph.samples import choices_over
+from veracity.graph.samples import choices_over, scores_port
 from veracity.progress import Progress, silent
 from veracity.proving.discharge import discharge
 from veracity.proving.grid import arranged, example_arrays, to_integers
@@ -35,8 +35,8 @@ __all__ = ["VerifiedAccuracy", "verify_accuracy"]
 
 PROVED = (
     "the committed network, run in its exact integer arithmetic on each of these examples, rounded "
-    "to its input's grid, gives the answers counted here; its weights are integers below 2^49, "
-    "fixed when it was committed"
+    "to its input's grid, gives the answers counted here, each the place of the largest entry "
+    "of the output named here; its weights are integers below 2^49, fixed when it was committed"
 )
 NOT_SHOWN = "the proof does not show that the committed network gives these answers"
 NOT_PROVED = (
@@ -54,6 +54,8 @@ class VerifiedAccuracy:
     ----------
     correct, samples : int
         K of N: answers that are the example's label.
+    output : str
+        The output whose largest entry is the answer: whoever made the proof chose among several.
     right_by_class : dict
         For each label that occurs: how many of how many.
     examples_digest : str
@@ -74,6 +76,7 @@ class VerifiedAccuracy:
 
     correct: int
     samples: int
+    output: str
     right_by_class: dict[int, tuple[int, int]]
     examples_digest: str
     rounding: dict[str, float]
@@ -89,6 +92,7 @@ class VerifiedAccuracy:
             "accepted": True,
             "correct": self.correct,
             "samples": self.samples,
+            "output": self.output,
             "accuracy": round(self.correct / self.samples, 6),
             "right_by_class": {str(c): list(k) for c, k in self.right_by_class.items()},
             "examples": self.examples_digest,
@@ -108,6 +112,7 @@ def verify_accuracy(
     commitment: Commitment | Source,
     examples: Examples | Source,
     *,
+    output: str | None = None,
     digest: str | None = None,
     context: str | None = None,
     max_time: float = MAX_TIME,
@@ -125,6 +130,8 @@ def verify_accuracy(
         The network that the caller trusts to be the right one.
     examples : Examples or path
         Inputs and labels (``.npz``) that the caller has.
+    output : str, optional
+        The output whose largest entry must be the answer; without it whoever made the proof chose.
     digest : str, optional
         The commitment's digest as its publisher announces it.
     context : str, optional
@@ -148,11 +155,12 @@ def verify_accuracy(
     VerificationError
         The proof is false, or of other examples.
     MismatchError
-        The proof is true, but bound to another context than expected.
+        The proof is true, but of another output, or bound to another context, than expected.
     FormatError
         A file is damaged, of another kind or of another version.
     """
     require_settings(threads, backend, progress)
+    require_type("output", output, str, optional=True)
     require_type("digest", digest, str, optional=True)
     require_type("context", context, str, optional=True)
     if context is not None:
@@ -169,6 +177,7 @@ def verify_accuracy(
         raise VerificationError("the proof is about other examples", "examples")
     try:
         run, classes = choices_over(program, asked.count, given.output or None)
+        counted = scores_port(program, given.output or None)
         read, rounding = {}, {}
         for name, x in example_arrays(program.inputs, asked.inputs).items():
             port = program.inputs[name]
@@ -191,6 +200,8 @@ def verify_accuracy(
     discharge(
         engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
     )
+    if output is not None:
+        require_same("output", output, counted)
     if context is not None:
         require_same("context", context, given.context)
     right = given.answers == asked.labels
@@ -201,6 +212,7 @@ def verify_accuracy(
     return VerifiedAccuracy(
         correct=int(right.sum()),
         samples=asked.count,
+        output=counted,
         right_by_class=by_class,
         examples_digest=asked.digest,
         rounding=rounding,

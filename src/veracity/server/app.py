@@ -18,17 +18,20 @@ from starlette.routing import Route
 
 from veracity.errors import RangeError, RequestError
 from veracity.formats.dsse import sign
+from veracity.server.audits import AuditRoutes
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.http import EventStream, Frame, facts_of, read_body, refusal
 from veracity.server.limits import Doors
 from veracity.server.logs import LogRoutes
+from veracity.server.metrics import Metrics
 from veracity.server.model import ServedModel
 from veracity.server.nonces import NONCE_TYPE, Nonces
 from veracity.server.openai import DONE, KEEP_ALIVE, error_body, event, parse
 from veracity.server.proofs import ProofRoutes, Proofs
 from veracity.server.replies import Replies
 from veracity.server.request import Job, Limits, Outcome, drawing_for
+from veracity.server.upkeep import Upkeep
 from veracity.text.delivery import Delivery
 
 __all__ = ["make_app"]
@@ -291,6 +294,9 @@ def make_app(
     desk: Desk | None = None,
     proofs: Proofs | None = None,
     hosts: frozenset[str] | None = None,
+    auditors: frozenset[str] = frozenset(),
+    metrics: Metrics | None = None,
+    upkeep: Upkeep | None = None,
 ) -> Frame:
     """The application.
 
@@ -310,6 +316,12 @@ def make_app(
         Where proofs of receipts are ordered.
     hosts : frozenset of str, optional
         Names under which the server may be called; any where not given.
+    auditors : frozenset of str
+        Names of keys that may audit.
+    metrics : Metrics, optional
+        Where requests are counted.
+    upkeep : Upkeep, optional
+        What is forgotten, and when.
     """
     service = Service(model, evaluator, doors, limits, desk, proofs, int(time.time()))
 
@@ -317,9 +329,11 @@ def make_app(
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         if proofs is not None:
             proofs.start()
+        rounds = asyncio.create_task((upkeep or Upkeep(desk, proofs)).run())
         try:
             yield
         finally:
+            rounds.cancel()
             await asyncio.to_thread(evaluator.stop)
             if proofs is not None:
                 await proofs.stop()
@@ -352,5 +366,15 @@ def make_app(
             Route("/v1/proofs/{ident}", desk_of_proofs.state),
             Route("/v1/proofs/{ident}/file", desk_of_proofs.file),
         ]
+    if desk is not None and proofs is not None and desk.retention:
+        audits = AuditRoutes(desk, proofs, doors, auditors)
+        routes += [
+            Route("/v1/audit/{place:int}", audits.entry),
+            Route("/v1/audit/{place:int}/proof", audits.order, methods=["POST"]),
+            Route("/v1/audit/{place:int}/proof", audits.state),
+            Route("/v1/audit/{place:int}/proof/file", audits.file),
+        ]
     handlers: dict[Any, Any] = {HTTPException: _http_error, RequestError: _request_error}
-    return Frame(Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), hosts)
+    return Frame(
+        Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), hosts, metrics
+    )

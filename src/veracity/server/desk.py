@@ -5,10 +5,11 @@ Heads of the log are signed here, too.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from veracity.codec import make_folder, read_file
+from veracity.codec import make_folder, read_file, write_file
 from veracity.codec.files import Source
 from veracity.errors import RequestError, UsageError
 from veracity.formats.commitment import Commitment
@@ -115,6 +116,8 @@ class Desk:
         Seconds for which the server keeps token ids and salts, too, for audits; 0 for not at all.
     policy : bool
         Whether all receipts are for auditors to read, as the server publishes.
+    former : mapping
+        Certificates of the keys that signed before, by the keys' names.
     """
 
     key: Ed25519PrivateKey
@@ -126,6 +129,7 @@ class Desk:
     clock: Callable[[], float] = time.time
     retention: int = 0
     policy: bool = False
+    former: Mapping[str, Envelope] = field(default_factory=dict)
     _heads: _Heads = field(default_factory=_Heads, repr=False)
 
     def require_valid(self) -> None:
@@ -175,7 +179,7 @@ class Desk:
         )
         envelope = sign(self.key, RECEIPT_TYPE, receipt.to_bytes())
         file = ReceiptFile(envelope, self.certificate, opening)
-        kept = file.to_bytes() if self.retention else None
+        kept = file.to_bytes() if self.retention and receipt.auditable else None
         entry = Entry(receipt.ident, owner, now, envelope, kept, now + self.retention)
         return file, self.shelf.put(entry)
 
@@ -205,6 +209,10 @@ class Desk:
             return None
         return LogProof(envelope, old, tuple(self.shelf.consistency(old, head.size)))
 
+    def certificate_of(self, key: str) -> Envelope:
+        """The certificate of the key that signed something; today's where it is unknown."""
+        return self.former.get(key, self.certificate)
+
     def described(self) -> dict[str, Any]:
         """What anybody may know: the publisher's certificate of the server's key."""
         return {
@@ -212,6 +220,7 @@ class Desk:
             "commitment": self.commitment.digest,
             "auditable": self.policy,
             "retention": self.retention,
+            "former": [e.to_plain() for e in self.former.values()],
         }
 
 
@@ -264,8 +273,24 @@ def open_desk(
     folder = Path(state)
     make_folder(folder)
     shelf = Shelf(folder / "receipts.sqlite")
+    former = _certificates(folder / "certificates", envelope, certified)
     return Desk(
         *(own, envelope, certified, commitment, shelf, prove_within),
         retention=retention,
         policy=policy,
+        former=former,
     )
+
+
+def _certificates(
+    folder: Path, envelope: Envelope, certified: KeyCertificate
+) -> dict[str, Envelope]:
+    """Certificates of all keys that have signed here, today's among them."""
+    make_folder(folder)
+    own = hashlib.sha256(bytes.fromhex(certified.key)).hexdigest()
+    write_file(folder / f"{own}.json", envelope.to_bytes())
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        text = read_file(path, MAX_CERTIFICATE, "certificate")
+        found[path.stem] = Envelope.from_plain(json_of(text, "certificate"), "certificate")
+    return found

@@ -92,6 +92,11 @@ class Evaluator:
         self._admitted = 0
         self.pace = Pace()
 
+    @property
+    def admitted(self) -> int:
+        """Answers that are evaluated or wait for it."""
+        return self._admitted
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """A place among those who wait, for as long as the context lasts.

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from veracity.errors import RequestError
+from veracity.server.metrics import Metrics
 from veracity.server.openai import error_body
 
 __all__ = ["EventStream", "Frame", "facts_of", "read_body", "refusal"]
@@ -117,10 +118,14 @@ class Frame:
     hosts : frozenset of str or None
         Names under which the server may be called. A page of another site that had its own name
         lead here would be refused.
+    metrics : Metrics, optional
+        Where requests are counted.
     """
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None) -> None:
-        self._app, self._hosts = app, hosts
+    def __init__(
+        self, app: ASGIApp, hosts: frozenset[str] | None, metrics: Metrics | None = None
+    ) -> None:
+        self._app, self._hosts, self._metrics = app, hosts, metrics or Metrics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -159,6 +164,7 @@ class Frame:
             route = getattr(scope.get("route"), "path", None)
             line = {"request": name, "route": route, "status": status}
             seconds = round(time.monotonic() - started, 4)
+            self._metrics.note(route, status, seconds, facts)
             LOG.info(json.dumps({**line, "seconds": seconds, **facts}))
 
     def _knows(self, scope: Scope) -> bool:

@@ -17,17 +17,18 @@ from typing import Any
 from veracity.codec.files import reason_of
 from veracity.errors import UsageError
 
-__all__ = ["ATTEMPTS", "Claim", "Queue", "State"]
+__all__ = ["ATTEMPTS", "FAILURES", "Claim", "Queue", "State"]
 
-#: A job that failed so often is not tried again.
-ATTEMPTS = 3
-_VERSION = 1
+#: A job that failed so often is not tried again; nor is one that was begun so often, as workers
+#: that are killed say nothing.
+FAILURES, ATTEMPTS = 3, 30
+_VERSION = 2
 _BUSY = 10.0  # seconds
 _TABLES = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, receipt TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, state TEXT NOT NULL,
     created REAL NOT NULL, attempt INTEGER NOT NULL, lease REAL NOT NULL, share REAL NOT NULL,
-    proof TEXT
+    proof TEXT, failures INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX waiting ON jobs (state, created)
 """
@@ -128,7 +129,7 @@ class Queue:
             Seconds since 1970.
         """
         self._rows(
-            "INSERT INTO jobs VALUES (?, ?, ?, 'queued', ?, 0, 0, 0, NULL) "
+            "INSERT INTO jobs VALUES (?, ?, ?, 'queued', ?, 0, 0, 0, NULL, 0) "
             "ON CONFLICT (receipt) DO NOTHING",
             *(os.urandom(16).hex(), receipt, owner, now),
         )
@@ -149,6 +150,13 @@ class Queue:
         rows = self._rows(
             "SELECT id, receipt, state, attempt, share, proof FROM jobs WHERE id = ? AND owner = ?",
             *(ident, owner),
+        )
+        return State(*rows[0]) if rows else None
+
+    def of_receipt(self, receipt: str) -> State | None:
+        """The job of a receipt, whoever ordered it."""
+        rows = self._rows(
+            "SELECT id, receipt, state, attempt, share, proof FROM jobs WHERE receipt = ?", receipt
         )
         return State(*rows[0]) if rows else None
 
@@ -197,9 +205,10 @@ class Queue:
     def give_up(self, claim: Claim) -> bool:
         """An attempt failed; the job waits for another, or has failed."""
         return self._changed(
-            "UPDATE jobs SET state = ?, share = 0 "
+            "UPDATE jobs SET share = 0, failures = failures + 1, "
+            "state = CASE WHEN failures + 1 >= ? THEN 'failed' ELSE 'queued' END "
             "WHERE id = ? AND attempt = ? AND state = 'running' RETURNING id",
-            *("failed" if claim.attempt >= ATTEMPTS else "queued", claim.ident, claim.attempt),
+            *(FAILURES, claim.ident, claim.attempt),
         )
 
     def _changed(self, statement: str, *values: Any) -> bool:
@@ -208,6 +217,16 @@ class Queue:
     def is_done(self, receipt: str) -> bool:
         """Whether the proof of a receipt is there."""
         return bool(self._rows("SELECT 1 FROM jobs WHERE receipt = ? AND state = 'done'", receipt))
+
+    def drop(self, ident: str) -> bool:
+        """Forget a job that is done; False where it is not."""
+        return self._changed("DELETE FROM jobs WHERE id = ? AND state = 'done' RETURNING id", ident)
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are in each state."""
+        return {
+            str(s): int(n) for s, n in self._rows("SELECT state, count(*) FROM jobs GROUP BY 1")
+        }
 
     def close(self) -> None:
         """Let go of the file."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ from veracity.server.jobs import Queue, State
 from veracity.server.limits import Doors
 from veracity.server.worker import Workplace
 
-__all__ = ["ProofRoutes", "Proofs"]
+__all__ = ["ProofRoutes", "Proofs", "shown", "wait_for"]
 
 #: Jobs of one key that may be open; seconds that a client may wait; between looks at a job.
 _OPEN, _WAIT, _LOOK = 16, 60.0, 0.25
@@ -79,11 +80,41 @@ class Proofs:
         RequestError
             No such receipt was given to this key, or no proof of it is owed.
         """
+        receipt = self._owed(file, now)
+        if self._desk.shelf.get(receipt.ident, owner) != file.receipt.to_bytes():
+            raise RequestError("no such receipt", "not_found", status=404)
+        ident = self._ordered(receipt, file, owner, now)
+        return self.state(ident, owner)
+
+    def order_for_audit(self, file: ReceiptFile, auditor: str, now: float) -> State:
+        """The job of a receipt that the server kept for auditors, whoever ordered it first.
+
+        Parameters
+        ----------
+        file : ReceiptFile
+            What the server kept.
+        auditor : str
+            The key that asks.
+        now : float
+            Seconds since 1970.
+
+        Raises
+        ------
+        RequestError
+            No proof of it is owed, or too many are under way.
+        """
+        receipt = self._owed(file, now)
+        self._ordered(receipt, file, auditor, now)
+        found = self.queue.of_receipt(receipt.ident)
+        if found is None:
+            raise RequestError("no such proof", "not_found", status=404)
+        return found
+
+    def _owed(self, file: ReceiptFile, now: float) -> Receipt:
+        """The receipt, if it promises a proof now."""
         try:
             receipt = Receipt.from_bytes(file.receipt.payload)
-            if self._desk.shelf.get(receipt.ident, owner) != file.receipt.to_bytes():
-                raise RequestError("no such receipt", "not_found", status=404)
-            # The receipt is known to be this server's; its certificate may be an older one.
+            # Who signed is told by the shelf; its certificate may be an older one.
             certificate = KeyCertificate.from_bytes(file.certificate.payload)
             open_receipt(receipt, certificate, file.opening, self._desk.commitment)
         except (FormatError, VerificationError) as error:
@@ -92,6 +123,13 @@ class Proofs:
             raise RequestError("a refusal promises no proof", "invalid_value", "receipt")
         if now > receipt.prove_by:
             raise RequestError("no proof of this receipt is owed any more", "too_late", "receipt")
+        return receipt
+
+    def _ordered(self, receipt: Receipt, file: ReceiptFile, owner: str, now: float) -> str:
+        """The name of its job."""
+        known = self.queue.find(receipt.ident)
+        if known is not None:
+            return known
         if self.queue.open_jobs(owner) >= _OPEN:
             raise RequestError(
                 "too many proofs of this key are not done yet",
@@ -99,12 +137,9 @@ class Proofs:
                 status=429,
                 retry_after=60,
             )
-        request = self.place.request(receipt.ident)
-        known = self.queue.find(receipt.ident)
-        if known is None:  # on the disk before a worker can see the job
-            write_file(request, file.to_bytes(), 0o600)
-        ident = known or self.queue.add(receipt.ident, owner, now)
-        return self.state(ident, owner)
+        # On the disk before a worker can see the job.
+        write_file(self.place.request(receipt.ident), file.to_bytes(), 0o600)
+        return self.queue.add(receipt.ident, owner, now)
 
     def state(self, ident: str, owner: str) -> State:
         """A job; :class:`RequestError` for all but its owner."""
@@ -112,6 +147,35 @@ class Proofs:
         if found is None:
             raise RequestError("no such proof", "not_found", status=404)
         return found
+
+    async def sent(self, found: State) -> Response:
+        """The file of a job that is done; :class:`RequestError` for others."""
+        if found.state != "done":
+            raise RequestError("the proof is not done", "not_done", status=409)
+        path = self.place.proof(found.ident)
+        data = await asyncio.to_thread(read_file, path, MAX_BYTES, "proof")
+        return Response(data, media_type="application/octet-stream")
+
+    def tidy(self, oldest: float, room: int) -> int:
+        """Delete proofs that are too old or too many; a client may order them anew.
+
+        Parameters
+        ----------
+        oldest : float
+            Proofs made before are deleted; seconds since 1970.
+        room : int
+            Bytes of all proofs together, the oldest go first; 0 for no bound.
+        """
+        paths = self.place.proof("x").parent.glob("*.vproof")
+        found = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in paths)
+        total, gone = sum(size for _, size, _ in found), 0
+        for made, size, path in found:
+            if made >= oldest and not 0 < room < total:
+                break
+            if self.queue.drop(path.stem):  # one that is not done yet is a worker's
+                path.unlink(missing_ok=True)
+                total, gone = total - size, gone + 1
+        return gone
 
     def start(self) -> None:
         """Start the workers, and keep so many running."""
@@ -207,28 +271,19 @@ class ProofRoutes:
             except FormatError as error:
                 raise RequestError(str(error), "invalid_value", "receipt") from None
             found = await asyncio.to_thread(self.proofs.order, file, owner, time.time())
-        return JSONResponse(_shown(found), status_code=200 if found.state == "done" else 202)
+        return JSONResponse(shown(found), status_code=200 if found.state == "done" else 202)
 
     async def state(self, request: Request) -> Response:
         """``GET /v1/proofs/{id}``; ``?wait=SECONDS`` waits for the end of the job."""
         owner, ident = self._owner(request), request.path_params["ident"]
-        deadline = time.monotonic() + _seconds(request.query_params.get("wait", "0"))
-        while True:
-            found = await asyncio.to_thread(self.proofs.state, ident, owner)
-            over = found.state in ("done", "failed") or time.monotonic() >= deadline
-            if over or await request.is_disconnected():
-                return JSONResponse(_shown(found))
-            await asyncio.sleep(_LOOK)
+        found = await wait_for(request, lambda: self.proofs.state(ident, owner))
+        return JSONResponse(shown(found))
 
     async def file(self, request: Request) -> Response:
         """``GET /v1/proofs/{id}/file``: the ``.vproof``."""
         owner, ident = self._owner(request), request.path_params["ident"]
         found = await asyncio.to_thread(self.proofs.state, ident, owner)
-        if found.state != "done":
-            raise RequestError("the proof is not done", "not_done", status=409)
-        path = self.proofs.place.proof(found.ident)
-        data = await asyncio.to_thread(read_file, path, MAX_BYTES, "proof")
-        return Response(data, media_type="application/octet-stream")
+        return await self.proofs.sent(found)
 
 
 def _seconds(text: str) -> float:
@@ -237,7 +292,19 @@ def _seconds(text: str) -> float:
     return min(float(text), _WAIT)
 
 
-def _shown(state: State) -> dict[str, Any]:
+async def wait_for(request: Request, look: Callable[[], State]) -> State:
+    """A job, at its end if that comes within the seconds of ``?wait=``."""
+    deadline = time.monotonic() + _seconds(request.query_params.get("wait", "0"))
+    while True:
+        found = await asyncio.to_thread(look)
+        over = found.state in ("done", "failed") or time.monotonic() >= deadline
+        if over or await request.is_disconnected():
+            return found
+        await asyncio.sleep(_LOOK)
+
+
+def shown(state: State) -> dict[str, Any]:
+    """A job for its client."""
     return {
         "id": state.ident,
         "object": "proof",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from veracity.server.app import make_app
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.limits import Doors, read_keys
+from veracity.server.metrics import Metrics, serve_metrics
 from veracity.server.model import ServedModel
 from veracity.server.proofs import Proofs
 from veracity.server.request import Limits
+from veracity.server.upkeep import Upkeep
 
 __all__ = ["Listen", "Settings", "serve"]
 
@@ -41,6 +43,8 @@ class Listen:
         Of TLS, PEM.
     hosts : sequence of str
         More names under which the server may be called.
+    auditors : frozenset of str
+        Names of keys that may audit.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +53,7 @@ class Listen:
     certificate: Path | None = None
     key: Path | None = None
     hosts: Sequence[str] = ()
+    auditors: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raise :class:`UsageError` unless strangers need a key and cannot listen in."""
@@ -99,6 +104,12 @@ class Settings:
         Requests of one key, in a minute and at a time.
     grace : int
         Seconds for running answers when the server is told to end.
+    metrics_port : int or None
+        Where this machine may read numbers; nowhere by default.
+    keep_proofs : float
+        Seconds for which proofs stay on the disk; 0 for no end.
+    proofs_room : int
+        Bytes of all proofs together; 0 for no bound.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -108,6 +119,9 @@ class Settings:
     rate: int = 60
     concurrency: int = 4
     grace: int = 30
+    metrics_port: int | None = None
+    keep_proofs: float = 0.0
+    proofs_room: int = 0
 
 
 class _Server(uvicorn.Server):
@@ -157,8 +171,18 @@ def serve(
     evaluator = Evaluator(
         model, slots=settings.slots, waiting=settings.waiting, timeout=settings.timeout
     )
+    unknown = listen.auditors - set((keys or {}).values())
+    if unknown:
+        raise UsageError(f"no key of an auditor called {min(unknown)[:64]!r}; see --keys")
     doors = Doors(keys, settings.rate, settings.concurrency)
-    app = make_app(model, evaluator, doors, settings.limits, desk, proofs, listen.names)
+    metrics = Metrics([_gauges(evaluator, desk, proofs)])
+    app = make_app(
+        *(model, evaluator, doors, settings.limits, desk, proofs),
+        hosts=listen.names,
+        auditors=listen.auditors,
+        metrics=metrics,
+        upkeep=Upkeep(desk, proofs, settings.keep_proofs, settings.proofs_room),
+    )
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -180,7 +204,32 @@ def serve(
         port = listener.getsockname()[1]
         scheme = "http" if listen.certificate is None else "https"
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
-        _Server(config, lambda: on_listen(f"{scheme}://{host}:{port}")).run([listener])
+        counting = None
+        if settings.metrics_port is not None:
+            counting = serve_metrics(metrics, settings.metrics_port)
+        try:
+            _Server(config, lambda: on_listen(f"{scheme}://{host}:{port}")).run([listener])
+        finally:
+            if counting is not None:
+                counting.shutdown()
+                counting.server_close()
+
+
+def _gauges(
+    evaluator: Evaluator, desk: Desk | None, proofs: Proofs | None
+) -> Callable[[], Mapping[str, float]]:
+    """What is asked when somebody looks."""
+
+    def ask() -> Mapping[str, float]:
+        found: dict[str, float] = {"veracity_answers_admitted": evaluator.admitted}
+        if desk is not None:
+            found["veracity_receipts"] = desk.shelf.summary()[0]
+        if proofs is not None:
+            for state, count in proofs.queue.counts().items():
+                found[f'veracity_jobs{{state="{state}"}}'] = count
+        return found
+
+    return ask
 
 
 def _bound(listen: Listen) -> socket.socket:

@@ -236,7 +236,7 @@ def check_messages(messages: Sequence[Message]) -> None:
         raise UsageError(f"a conversation has at most {MAX_MESSAGES} messages")
     turns = roles[1:] if roles[:1] == ["system"] else roles
     wanted = ["user" if i % 2 == 0 else "assistant" for i in range(len(turns))]
-    if not turns or turns != wanted or len(turns) % 2 == 0:
+    if turns != wanted or len(turns) % 2 == 0:
         raise UsageError(
             "a conversation is a system message or none, then user and assistant in turn, the last "
             f"message the user's; this one has the roles {', '.join(roles)[:200] or 'of nobody'}"

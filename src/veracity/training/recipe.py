@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -143,11 +143,11 @@ class Plan:
             raise UsageError("the learning rate lies between 0 and 64")
         if self.schedule not in SCHEDULES:
             raise UsageError(f"no schedule {self.schedule!r}; known: {', '.join(SCHEDULES)}")
-        # m_t must not be coarse: its greatest value is at least 6
+        # m_t must not be coarse: its greatest value is about 6 or more
         q = self.integers.get("q", max(4, math.ceil(math.log2(6 * self.batch / self.lr))))
         scale = self.lr / self.batch * 2.0**q
         shares = [_share(self.schedule, t, steps) for t in range(steps)]
-        rates = tuple(math.floor(scale * share + 0.5) for share in shares)
+        rates = _carried(scale * share for share in shares)
         if self.weights not in WEIGHTS:
             raise UsageError(f"no weights {self.weights!r}; known: {', '.join(WEIGHTS)}")
         bits, powers = self._powers()
@@ -186,12 +186,22 @@ class Plan:
             raise UsageError("weight decay lies between 0 and 1")
         if not self.weight_decay:
             return ()
-        scale, total, told, out = self.lr * self.weight_decay * 2.0**DECAY_BITS, 0.0, 0, []
-        for first in range(0, len(shares), self.settle):
-            total += scale * sum(shares[first : first + self.settle])
-            out.append(math.floor(total + 0.5) - told)
-            told += out[-1]
-        return tuple(out)
+        scale = self.lr * self.weight_decay * 2.0**DECAY_BITS
+        blocks = range(0, len(shares), self.settle)
+        return _carried(scale * sum(shares[first : first + self.settle]) for first in blocks)
+
+
+def _carried(values: Iterable[float]) -> tuple[int, ...]:
+    """Integers with the sums of these numbers: what rounding leaves goes to the next one.
+
+    A rate of 6.4 that became 6 at every step would be a run at a learning rate 6 % lower.
+    """
+    total, told, out = 0.0, 0, list[int]()
+    for value in values:
+        total += value
+        out.append(math.floor(total + 0.5) - told)
+        told += out[-1]
+    return tuple(out)
 
 
 def _share(schedule: str, t: int, steps: int) -> float:

@@ -20,6 +20,8 @@ from veracity.graph.training.recipe import DECAY_BITS
 from veracity.progress import Progress, silent
 from veracity.training.base import public_base
 from veracity.training.data import verify_data
+from veracity.training.effort import require_training_effort
+from veracity.work.effort import MAX_TIME
 from veracity.work.well_formed import remember, require_well_formed
 from veracity.zk.keys import load_key
 from veracity.zkml.training.run import verify_run
@@ -156,6 +158,7 @@ def verify_training(
     digest: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
+    max_time: float = MAX_TIME,
     progress: Progress = silent,
 ) -> VerifiedTraining:
     """Check that a committed model came from these data by the recipe in ``proof``.
@@ -176,6 +179,8 @@ def verify_training(
         Threads to use; all cores by default.
     backend : str
         The engine that computes.
+    max_time : float
+        Seconds: what may take longer is not begun.
     progress : Progress
         Called as the check advances.
 
@@ -186,7 +191,8 @@ def verify_training(
     FormatError
         A file does not parse.
     UsageError
-        A file cannot be read, or a data set is missing.
+        A file cannot be read, a data set is missing, or the check may take longer than
+        ``max_time``.
     """
     progress("load", 0.0)
     given = proof if isinstance(proof, TrainingProof) else TrainingProof.load(proof)
@@ -202,6 +208,7 @@ def verify_training(
     base = init if init is None or isinstance(init, Commitment) else Commitment.load(init)
     public = None if base is None else public_base(base)
     run = given.description.run([d.commitment for d in sets], public)
+    require_training_effort(run, given, sets, max_time)
     run.check()
     engine = load_engine(backend, threads=threads)
     progress("load", 1.0)

@@ -2,8 +2,9 @@
 
 A verifier's work is linear in the links, in the points that it decompresses and adds up, and in
 the length of the vectors that it evaluates. The last cannot exceed what the committed rows of the
-proof hold, and links take bytes, so no program, however it is written, makes much work of small
-files: what is too short for its claims ends early.
+proof hold, or what a program's wires read and make (at most 2^26 entries,
+:mod:`veracity.graph.wires`), and links take bytes, so no program, however it is written, makes
+much work of small files: what is too short for its claims ends early.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from veracity import zkml
 from veracity.engine.api import POINT_BYTES
 from veracity.errors import UsageError
 
-__all__ = ["MAX_TIME", "require_effort", "verification_seconds"]
+__all__ = ["MAX_TIME", "require_effort", "require_time", "verification_seconds"]
 
 # Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
 #: The verifier's seconds: always, for a link, per row commitment, per value of the witness.
@@ -74,8 +75,6 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
     UsageError
         It may take longer, or ``max_time`` is no positive number.
     """
-    if not max_time > 0:
-        raise UsageError("the time allowed must be a positive number of seconds (--max-time)")
     rows = argument_bytes // POINT_BYTES
     seconds = verification_seconds(
         min(len(statement.cuts), argument_bytes // LINK_BYTES) + 1,
@@ -84,6 +83,21 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
     )
     if statement.sampling is not None:
         seconds += NOISE_SECONDS * drawn_entries(statement)
+    require_time(seconds, max_time)
+
+
+def require_time(seconds: float, max_time: float) -> None:
+    """Raise UsageError where a check may take longer than allowed, or that is no positive number.
+
+    Parameters
+    ----------
+    seconds : float
+        What it may take.
+    max_time : float
+        What is allowed.
+    """
+    if not max_time > 0:
+        raise UsageError("the time allowed must be a positive number of seconds (--max-time)")
     if seconds > max_time:
         wanted = math.ceil(seconds / 10) * 10
         raise UsageError(

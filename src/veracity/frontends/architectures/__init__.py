@@ -30,6 +30,7 @@ _MEDIA = "a model of pictures or sound"
 _MISSING = {
     "mixtral": _EXPERTS, "qwen2_moe": _EXPERTS, "qwen3_moe": _EXPERTS, "olmoe": _EXPERTS,
     "phimoe": _EXPERTS, "granitemoe": _EXPERTS, "deepseek": _EXPERTS, "dbrx": _EXPERTS,
+    "baichuan": "whose settings do not say whether it turns or uses ALiBi",
     "gpt_oss": _EXPERTS, "jamba": _STATES, "mamba": _STATES, "falcon_mamba": _STATES,
     "rwkv": "a recurrent model: its recurrence is no op", "bert": _ENCODER, "roberta": _ENCODER,
     "distilbert": _ENCODER, "modernbert": _ENCODER, "t5": "an encoder and a decoder",
@@ -46,7 +47,7 @@ def find_family(kind: Any) -> Family:
     UnsupportedModelError
         Says what is missing, where that is known.
     """
-    if kind in FAMILIES:
+    if isinstance(kind, str) and kind in FAMILIES:
         return FAMILIES[kind]
     known = [n for n in _MISSING if isinstance(kind, str) and kind.startswith(n)]
     reason = f", {_MISSING[max(known, key=len)]}," if known else ""

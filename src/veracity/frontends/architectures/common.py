@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,19 @@ from veracity.graph.program import MAX_LIMIT
 from veracity.lm.config import Config
 from veracity.lm.decoder import decimal
 
-__all__ = ["ACTIVATIONS", "HARMLESS", "Family", "cap_text", "capped", "decoder"]
+__all__ = [
+    "ACTIVATIONS",
+    "HARMLESS",
+    "Family",
+    "Windows",
+    "biased",
+    "cap_text",
+    "capped",
+    "decoder",
+    "sliding_layers",
+    "turning_only",
+    "two_tables",
+]
 
 #: Our activations by the names that configurations have for them.
 ACTIVATIONS = {
@@ -43,8 +55,19 @@ _HARMLESS = """
     encoder_no_repeat_ngram_size forced_bos_token_id forced_eos_token_id remove_invalid_values
     exponential_decay_length_penalty suppress_tokens begin_suppress_tokens num_beam_groups
     num_return_sequences output_scores return_dict_in_generate tf_legacy_loss max_new_tokens
+    is_llama_config transformers.js_config use_flash_attention use_flash_attn kv_cache_dtype
+    attention_softmax_in_fp32 bias_dropout_fusion
+    masked_softmax_fusion skip_bias_add skip_bias_add_qkv offset_alibi aux_loss_alpha
 """
 HARMLESS = frozenset(_HARMLESS.split())
+#: Settings of some architectures only, which files of others state as well: what they may say.
+_ELSEWHERE: dict[str, tuple[Any, ...]] = {
+    "use_mrope": (False,), "rope_interleaved": (False,), "rope_interleave": (False,),
+    "attention_bias": (False,), "mlp_bias": (False,), "lm_head_bias": (False,),
+    "rotary_scaling_factor": (1,), "scale_attn_weights": (True,), "qk_layernorm": (False,),
+    "apply_residual_connection_post_layernorm": (False,), "alibi": (False,),
+    "first_k_dense_replace": (0,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,28 @@ class Family:
     ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
 
 
+@dataclass(frozen=True)
+class Windows:
+    """How an architecture says which layers see how far.
+
+    Attributes
+    ----------
+    slides : callable
+        Which layers have a window where the file does not say.
+    usual : int or None
+        How far they see where the file does not say.
+    typed : bool
+        Whether ``layer_types`` is read.
+    name : str
+        The setting of how far.
+    """
+
+    slides: Callable[[int], bool] = lambda _i: True
+    usual: int | None = None
+    typed: bool = True
+    name: str = "sliding_window"
+
+
 def capped(context: int, bound: int | None = None) -> tuple[int, tuple[str, ...]]:
     """A context that programs can have, and what to say where it is less than the model's."""
     most = min(context, MAX_LIMIT, bound or MAX_LIMIT)
@@ -80,7 +125,7 @@ def capped(context: int, bound: int | None = None) -> tuple[int, tuple[str, ...]
 
 def _attention(s: Settings, dim: int, head_dim: int | None) -> tuple[int, int, int]:
     """Key heads, queries to each, features."""
-    heads = s.whole("num_attention_heads", "n_head", "num_heads")
+    heads = s.whole("num_attention_heads", "n_head", "n_heads", "num_heads")
     kv = s.whole("num_key_value_heads", default=heads)
     if heads % kv:
         raise UnsupportedModelError(
@@ -105,14 +150,29 @@ def _turning(s: Settings, features: int, theta: float, context: tuple[int, int |
     return turning_of(group, base, features, most, original)
 
 
-def _partial(s: Settings, head_dim: int, usual: float) -> int:
-    """Features of a head that turn, by any of the settings that say so."""
-    group = s.take("rope_parameters", default={}) or s.take("rope_scaling", default={}) or {}
-    inner = group.get("partial_rotary_factor") if isinstance(group, dict) else None
-    usual = usual if inner is None else inner
-    part = s.number("partial_rotary_factor", "rotary_pct", "rope_pct", default=usual)
-    features = int(head_dim * part)
-    if not 0 < part <= 1 or features % 2 or (head_dim - features) % 2:
+def _partial(s: Settings, head_dim: int, usual: float | None, name: str) -> int:
+    """Features of a head that turn, by any of the settings that say so; all of them for None."""
+    groups = [s.take(name, default=None) for name in ("rope_parameters", "rope_scaling")]
+    found = [g["partial_rotary_factor"] for g in groups
+             if isinstance(g, dict) and g.get("partial_rotary_factor") is not None]  # fmt: skip
+    if (stated := s.take(name, default=None)) is not None:
+        found.append(s.number(name))
+        if groups[0] is not None and len(found) == 1:  # then the group alone is read
+            found.append(usual or 1.0)
+    if any(part != found[0] for part in found):
+        raise FormatError(s.where, f"{name} = {stated!r} and rope_parameters contradict each other")
+    only = Settings(s.where, {name: found[0]} if found else {})
+    part = only.number(name, default=usual or 1.0)
+    if usual is None and part != 1:
+        raise UnsupportedModelError(
+            s.where, f"{name} = {part}", "this architecture turns all features"
+        )
+    return _even(s, int(head_dim * part), head_dim)
+
+
+def _even(s: Settings, features: int, head_dim: int) -> int:
+    """Features that turn, which pair, as do the others."""
+    if not 0 < features <= head_dim or features % 2 or head_dim % 2:
         raise UnsupportedModelError(
             s.where, f"a rotary embedding of {features} of {head_dim} features",
             "use a model where both parts are even",
@@ -120,39 +180,108 @@ def _partial(s: Settings, head_dim: int, usual: float) -> int:
     return features
 
 
-def _windows(
-    s: Settings, layers: int, context: int, sliding: Callable[[int], bool]
-) -> tuple[int, ...]:
-    """For each layer how far it sees; empty where all see everything.
-
-    Parameters
-    ----------
-    s : Settings
-        Where ``sliding_window`` and ``layer_types`` are.
-    layers, context : int
-        Layers, and positions.
-    sliding : callable
-        Which layers slide, where ``layer_types`` does not say.
-    """
-    size = s.take("sliding_window", "window_size", default=None)
-    kinds = s.take("layer_types", default=None)
-    if kinds is None:
-        kinds = ["sliding_attention" if sliding(i) else "full_attention" for i in range(layers)]
-    if not isinstance(kinds, list) or len(kinds) != layers:
-        raise FormatError(s.where, "layer_types does not name the kind of every layer")
-    others = set(kinds) - {"sliding_attention", "full_attention"}
-    if others:
-        raise UnsupportedModelError(
-            s.where, f"a layer of type {min(map(str, others))}", "use a model without such layers"
-        )
-    if "sliding_attention" not in kinds:
+def _windows(s: Settings, layers: int, context: int, rule: Windows) -> tuple[int, ...]:
+    """For each layer how far it sees; empty where all see everything."""
+    size = s.take(rule.name, default=None)
+    if size is None and not s.is_null(rule.name):
+        size = rule.usual
+    slides = sliding_layers(s, layers, rule)
+    if not any(slides):
         return ()
     if type(size) is not int or size < 1:
         if size is None:
             return ()
         raise FormatError(s.where, f"sliding_window = {size!r} is no sensible number")
-    found = tuple(size if kind == "sliding_attention" and size < context else 0 for kind in kinds)
+    found = tuple(size if slid and size < context else 0 for slid in slides)
     return found if any(found) else ()
+
+
+def sliding_layers(s: Settings, layers: int, rule: Windows) -> list[bool]:
+    """For each layer whether it is one of those that may have a window.
+
+    Parameters
+    ----------
+    s : Settings
+        Where ``layer_types`` is.
+    layers : int
+        Their number.
+    rule : Windows
+        How the architecture says it.
+    """
+    kinds = s.take("layer_types", default=None) if rule.typed else None
+    if kinds is None:
+        return [rule.slides(i) for i in range(layers)]
+    if not isinstance(kinds, list) or len(kinds) != layers:
+        raise FormatError(s.where, "layer_types does not name the kind of every layer")
+    others = [kind for kind in kinds if kind not in ("sliding_attention", "full_attention")]
+    if others:
+        raise UnsupportedModelError(
+            s.where, f"a layer of type {min(map(str, others))}", "use a model without such layers"
+        )
+    return [kind == "sliding_attention" for kind in kinds]
+
+
+def turning_only(design: Design, turned: Collection[bool]) -> Design:
+    """The design with queries and keys of these layers turned, and of no others."""
+    c = design.config
+    if all(turned):
+        return design
+    tables = c.rotations or (plain_turning(float(c.rope_base), c.head_dim).frequencies,)
+    used = tuple(0 if t else -1 for t in turned)
+    return replace(design, config=replace(c, rope_base="", rotations=tables, rotation_of=used))
+
+
+def two_tables(
+    s: Settings, design: Design, slides: Collection[bool], bases: tuple[float, float]
+) -> Design:
+    """Layers with a window turn by settings of their own.
+
+    Parameters
+    ----------
+    s : Settings
+        Where ``rope_parameters`` or ``rope_scaling`` is; the latter is of layers without a window.
+    design : Design
+        The design; no layer turns yet.
+    slides : collection of bool
+        Which layers have a window.
+    bases : (float, float)
+        Rotary bases of layers without and with a window, where the groups do not say.
+    """
+    c, turnings = design.config, []
+    group, scaling = s.part("rope_parameters"), s.part("rope_scaling")
+    if group is not None and scaling is not None:
+        raise FormatError(s.where, "rope_parameters and rope_scaling contradict each other")
+    for kind, base in zip(("full_attention", "sliding_attention"), bases, strict=True):
+        inner = group.part(kind) if group is not None else None
+        if inner is None and scaling is not None and kind == "full_attention":
+            inner = scaling
+        turnings.append(turning_of(inner or Settings(s.where, {}), base, c.head_dim, c.context))
+    if any(t.context for t in turnings):
+        raise UnsupportedModelError(
+            s.where, "longrope in some layers", "use a model whose layers all turn alike"
+        )
+    if group is not None:
+        group.finish()
+    used = tuple(int(slid) for slid in slides)
+    config = replace(
+        c, rope_style="half", rotations=tuple(t.frequencies for t in turnings), rotation_of=used
+    )
+    return replace(design, config=config, turn_scales=tuple(turnings[i].factor for i in used))
+
+
+def biased(s: Settings, usual: bool = False, **parts: str) -> str:
+    """The parts that have a bias: those whose flag is set.
+
+    Parameters
+    ----------
+    s : Settings
+        Where the flags are.
+    usual : bool
+        What they are where the file does not say.
+    parts : str
+        Parts by flag.
+    """
+    return " ".join(names for flag, names in parts.items() if s.flag(flag, default=usual))
 
 
 def decoder(
@@ -164,12 +293,16 @@ def decoder(
     trained: int | None = None,
     theta: float = 10000.0,
     head_dim: int | None = None,
-    rotary: float = 1.0,
+    rotary: float | None = None,
+    share: str = "partial_rotary_factor",
     style: str = "half",
     activation: str = "silu",
-    sliding: Callable[[int], bool] | None = None,
+    fixed: Collection[str] = (),
+    windows: Windows | None = None,
     tied: bool | None = False,
     hidden: int | None = None,
+    biases: str = "",
+    absent: str = "",
     **more: Any,
 ) -> Design:
     """A design from the settings that most architectures share; ``more`` are fields of the config.
@@ -186,56 +319,74 @@ def decoder(
         Positions that the model was trained on, where the file does not say.
     head_dim, hidden : int, optional
         Where the file does not say and they do not follow from the width.
-    rotary : float
-        Share of the features that turn; 0 for none.
+    rotary : float, optional
+        Share of the features that turn, where the file does not say; by default all, whatever it
+        says.
+    share : str
+        The setting that says so.
     style : str
-        How features pair.
+        How features pair; "" where none turn.
     activation : str
         Where the file does not say.
-    sliding : callable, optional
-        Which layers have a window, where the file states one; none by default.
+    fixed : collection of str
+        ``eps``, ``activation``, ``rope``: what no setting changes.
+    windows : Windows, optional
+        Which layers have a window; none by default.
     tied : bool or None
         Whether the head is the embedding, where the file does not say; None where its tensors do.
+    biases : str
+        Parts that have a bias; all others have none.
+    absent : str
+        Parts of the row that this model lacks.
     more : optional
         Fields of :class:`veracity.lm.config.Config`.
     """
-    dim = s.whole("hidden_size", "n_embd", "d_model")
-    layers = s.whole("num_hidden_layers", "n_layer", "num_layers")
+    dim = s.whole("hidden_size", "n_embd", "n_embed", "d_model")
+    layers = s.whole("num_hidden_layers", "n_layer", "n_layers", "num_layers")
     kv, group, width = _attention(s, dim, head_dim)
-    act = str(s.take("hidden_act", "hidden_activation", "activation_function", "activation",
-                     default=activation))  # fmt: skip
+    act = activation
+    if "activation" not in fixed:
+        act = str(s.take("hidden_act", "hidden_activation", "activation_function", "activation",
+                         default=activation))  # fmt: skip
+    if "eps" not in fixed:
+        eps = s.number("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon",
+                       "norm_eps", default=eps)  # fmt: skip
     if act not in ACTIVATIONS:
         raise UnsupportedModelError(
             s.where, f"activation {act}", f"one of {', '.join(ACTIVATIONS)} works"
         )
-    positions = s.whole("max_position_embeddings", "n_positions", default=context)
+    positions = s.whole("max_position_embeddings", "n_positions", "max_seq_len", default=context)
     turning, features = Turning((), None), 0
-    if rotary and style:
-        features = _partial(s, width, rotary)
+    if style and "rope" in fixed:
+        features = _even(s, int(width * (rotary or 1)), width)
+        turning = plain_turning(theta, features)
+    elif style:
+        features = _partial(s, width, rotary, share)
         turning = _turning(s, features, theta, (positions, trained))
     most, notes = capped(positions, turning.context)
     whole = features == width and turning.base is not None
-    if not s.has("max_position_embeddings") and not s.has("n_positions"):
+    if not any(map(s.has, ("max_position_embeddings", "n_positions", "max_seq_len"))):
         notes += (f"the file states no context; {most} positions are usual for {family}",)
     config = Config(
         family, dim, layers, kv, group, width,
         s.whole("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size",
                 default=hidden or 4 * dim),
         s.whole("vocab_size", default=0) if s.has("vocab_size") else 0, most,
-        s.number("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon",
-                 default=eps),
+        eps,
         decimal(turning.base) if whole and turning.base is not None else "",
         style if features else "", ACTIVATIONS[act], **more,
     )  # fmt: skip
     if features and not whole:
         table = turning.frequencies + (0,) * ((width - features) // 2)
         config = replace(config, rotations=(table,), rotation_of=(0,) * layers)
-    if sliding is not None:
-        config = replace(config, windows=_windows(s, layers, most, sliding))
+    if windows is not None:
+        config = replace(config, windows=_windows(s, layers, most, windows))
+    s.only({name: values for name, values in _ELSEWHERE.items() if not s.was_taken(name)})
     return Design(
         config=config, turning=features if features < width else 0, turn_scale=turning.factor,
         tied=s.flag("tie_word_embeddings", default=bool(tied)) if tied is not None
         or s.has("tie_word_embeddings") else None, notes=notes,
+        biases=frozenset(biases.split()), absent=frozenset(absent.split()),
     )  # fmt: skip
 
 
@@ -251,8 +402,8 @@ def cap_text(s: Settings, name: str, usual: float | None) -> str:
     usual : float or None
         What it is where the file does not say.
     """
-    value = s.take(name, default=usual)
-    if value is None or value == 0:
+    value = s.take(name, default=None if s.is_null(name) else usual)
+    if value is None:
         return ""
     number = s.number(name, default=usual)
     if not 0 < number < 1e6:

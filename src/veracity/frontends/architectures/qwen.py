@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from veracity.errors import FormatError
-from veracity.frontends.architectures.common import Family, decoder
+from veracity.frontends.architectures.common import Family, Windows, biased, decoder, turning_only
 from veracity.frontends.architectures.names import LLAMA, QK_NORMS
 from veracity.frontends.assembly import Design
-from veracity.frontends.rotary import plain_turning
 from veracity.frontends.settings import Settings
 
 __all__ = ["ROWS"]
@@ -22,38 +20,37 @@ def _windowed_above(s: Settings, family: str, **more: Any) -> Design:
         for name in ("sliding_window", "layer_types"):
             s.take(name, default=None)
         return decoder(s, family, context=32768, **more)
-    return decoder(
-        s, family, context=32768, sliding=lambda i: isinstance(first, int) and i >= first, **more
-    )
+    if type(first) is not int or s.is_null("max_window_layers"):
+        raise FormatError(s.where, f"max_window_layers = {first!r} is no sensible number")
+    windows = Windows(lambda i: i >= first, 4096)
+    return decoder(s, family, context=32768, windows=windows, **more)
 
 
 def _qwen2(s: Settings) -> Design:
-    return _windowed_above(s, "qwen2")
+    return _windowed_above(s, "qwen2", biases="q k v")
 
 
 def _qwen3(s: Settings) -> Design:
-    s.flag("attention_bias", default=False)
-    return _windowed_above(s, "qwen3", head_dim=128, qk_norm="head")
+    biases = biased(s, attention_bias="q k v o")
+    return _windowed_above(s, "qwen3", head_dim=128, qk_norm="head", biases=biases)
 
 
 def _smollm3(s: Settings) -> Design:
-    s.take("attention_bias", default=None)
-    s.take("mlp_bias", default=None)
+    biases = biased(s, attention_bias="q k v o", mlp_bias="gate up down")
     used = s.take("no_rope_layers", default=None)
     every = s.whole("no_rope_layer_interval", default=4)
-    design = _windowed_above(s, "smollm3", theta=2e6, tied=True)
-    c = design.config
+    layers = s.whole("num_hidden_layers")
     if used is None:
-        used = [int((i + 1) % every != 0) for i in range(c.layers)]
-    if not isinstance(used, list) or len(used) != c.layers or set(used) - {0, 1}:
+        used = [int((i + 1) % every != 0) for i in range(layers)]
+    if not isinstance(used, list) or len(used) != layers or any(u not in (0, 1) for u in used):
         raise FormatError(s.where, "no_rope_layers is not 0 or 1 for every layer")
-    if all(used):
-        return design
-    tables = c.rotations or (plain_turning(float(c.rope_base), c.head_dim).frequencies,)
-    config = replace(
-        c, rope_base="", rotations=tables, rotation_of=tuple(0 if u else -1 for u in used)
-    )
-    return replace(design, config=config)
+    sliding = s.flag("use_sliding_window", default=False)
+    s.take("max_window_layers", default=None)
+    design = decoder(
+        s, "smollm3", context=32768, theta=2e6, tied=True, biases=biases,
+        windows=Windows(lambda i: sliding and not used[i]),
+    )  # fmt: skip
+    return turning_only(design, used)
 
 
 #: By ``model_type``.

@@ -137,6 +137,10 @@ class Run:
         return found
 
 
+def _no_wiring(_op: object, _facts: Facts, _dims: Sequence[Dims]) -> int:
+    return 0
+
+
 @dataclass(frozen=True)
 class OpRule:
     """What a family says about an op.
@@ -153,6 +157,9 @@ class OpRule:
         ``(op, run, operands) -> (result, details)``: THE integer meaning.
     ends : bool
         The result is an output and nothing else may read it.
+    wiring : callable
+        ``(op, facts, dims of operands) -> entries`` of the axes that its wires read or make; asked
+        before ``shape``, for that is work, too.
     over : callable, optional
         ``(op, samples) -> op``: the same under one more, first axis of that many samples
         (:mod:`veracity.graph.samples`); None where there is no such op.
@@ -163,6 +170,7 @@ class OpRule:
     evaluate: Callable[[Any, Run, Sequence[Array]], tuple[Array, Details]]
     ends: bool = False
     over: Callable[[Any, int], Op] | None = None
+    wiring: Callable[[Any, Facts, Sequence[Dims]], int] = _no_wiring
 
 
 #: Bounds of parameters by name, wherever an op has one of this name.

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from veracity.graph.exact import EXACT, matmul, multiply
 from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, rescaled, rounded
 from veracity.graph.port import Dim, Dims
-from veracity.graph.wires import Step, Wire, apply_wire, wire_dims, wire_gain, wire_over
+from veracity.graph.wires import (
+    MAX_WORK,
+    Step,
+    Wire,
+    apply_wire,
+    wire_dims,
+    wire_gain,
+    wire_over,
+    wire_work,
+)
 
 __all__ = [
     "RULES",
@@ -151,6 +160,17 @@ def _dims_of(op: Op, facts: Facts, operand: Operand, read: dict[str, Dims]) -> D
     require(0 < abs(operand.factor) <= MAX_FACTOR, op, "a factor out of bounds")
     source = read[operand.x] if operand.of == "value" else facts.weights[operand.x].shape
     return wire_dims(operand.wire, source)
+
+
+def _wiring(op: Contract | Combine, facts: Facts, dims: Sequence[Dims]) -> int:
+    read = dict(zip(op.inputs(), dims, strict=True))
+    products = op.products if isinstance(op, Contract) else ()
+    total = 0
+    for o in (*op.addends, *(o for p in products for o in (p.a, p.b))):
+        require(o.of in ("value", "weight"), op, "an operand is a value or a weight")
+        total += wire_work(o.wire, read[o.x] if o.of == "value" else facts.weights[o.x].shape)
+        require(total <= MAX_WORK, op, "wires read or make axes of more than 2^26 entries")
+    return total
 
 
 def _bound_of(
@@ -381,14 +401,14 @@ def _repeated(operand: Operand, samples: int) -> Operand:
 def _product_over(op: Op, p: Product, samples: int) -> Product:
     """A product under one more axis: a letter more for the operands that are values."""
     left, right, out = letters(op, p.spec)
-    free = [c for c in "zyxwvutsrqponmlkjihgfedcba" if c not in left + right]
-    require(bool(free), op, "a product with too many axes for several samples")
+    # A spec has at most 36 letters, and every one of them twice: some of the 26 are free.
+    free = next(c for c in "zyxwvutsrqponmlkjihgfedcba" if c not in left + right)
     alike = p.a.of == p.b.of  # two weights: one of them repeats
     a = _repeated(p.a, samples) if p.a.of == "value" or alike else p.a
     b = _repeated(p.b, samples) if p.b.of == "value" else p.b
-    left = free[0] + left if a is not p.a else left
-    right = free[0] + right if b is not p.b else right
-    return Product(spec=f"{left},{right}->{free[0]}{out}", a=a, b=b)
+    left = free + left if a is not p.a else left
+    right = free + right if b is not p.b else right
+    return Product(spec=f"{left},{right}->{free}{out}", a=a, b=b)
 
 
 def _contract_over(op: Contract, samples: int) -> Op:
@@ -406,7 +426,7 @@ def _reshape_over(op: Reshape, samples: int) -> Op:
 
 
 RULES: dict[type[Op], OpRule] = {
-    Contract: OpRule(_shape, _magnitude, _contract, over=_contract_over),
-    Combine: OpRule(_shape, _magnitude, _combine, over=_combine_over),
+    Contract: OpRule(_shape, _magnitude, _contract, over=_contract_over, wiring=_wiring),
+    Combine: OpRule(_shape, _magnitude, _combine, over=_combine_over, wiring=_wiring),
     Reshape: OpRule(_reshape_shape, _same_magnitude, _reshape, over=_reshape_over),
 }

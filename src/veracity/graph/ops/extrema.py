@@ -81,6 +81,13 @@ def taps_of(op: MaxPool, n: int) -> tuple[Step, ...]:
     return tuple(Step("pick", op.axis, tuple(column)) for column in index.T.tolist())
 
 
+def _pool_wiring(op: MaxPool, _facts: Facts, dims: Sequence[Dims]) -> int:
+    """Entries of all taps; eight times, since they are no arrays."""
+    n = dims[0][op.axis] if 0 <= op.axis < len(dims[0]) else 0
+    length = (n if isinstance(n, int) else 0) + op.low + op.high
+    return 8 * max(0, op.size) * max(0, length) // max(1, op.stride)
+
+
 def _pool_shape(op: MaxPool, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     x = dims[0]
     require(0 <= op.axis < len(x), op, "no such axis")
@@ -144,7 +151,7 @@ def _top(_op: Top, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[st
 
 
 RULES: dict[type[Op], OpRule] = {
-    MaxPool: OpRule(_pool_shape, _pool_magnitude, _pool, over=_pool_over),
+    MaxPool: OpRule(_pool_shape, _pool_magnitude, _pool, over=_pool_over, wiring=_pool_wiring),
     Clamp: OpRule(_clamp_shape, _clamp_magnitude, _clamp, over=unchanged),
     Top: OpRule(_top_shape, _top_magnitude, _top, ends=True, over=unchanged),
 }

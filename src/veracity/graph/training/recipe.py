@@ -220,6 +220,8 @@ class Recipe:
             raise UsageError("with the square loss gradients need at least the activations' bits")
         if not (4 <= a <= 12 and 4 <= g <= 15 and 4 <= q <= 20):
             raise UsageError("integer widths leave 4..12 (a), 4..15 (g), 4..20 (q)")
+        if self.weight_exponent < 0:
+            raise UsageError("published weights have at least 0 bits after the point")
         self._validate_blocks()
         for layer in range(self.layers):
             shifts = (

@@ -1,8 +1,8 @@
 """The steps of wires as linear maps: transposed from the description that evaluation uses.
 
-A step that reads at most one entry for each of its result is transposed by gathering, for every
-entry of the source, the coefficients of all results that read it. Nothing is committed, and the
-work is proportional to one axis and the taps on it, never to the array.
+A step that reads at most one entry for each of its result is transposed by prefix sums: for every
+entry of the source, over the coefficients of all results that read it. Nothing is committed, and
+the work is proportional to one axis and the taps on it, never to the array.
 """
 
 from __future__ import annotations
@@ -65,25 +65,21 @@ class AxisIndex:
         vectors, axis = vectors_of(functional), self.step.axis
         span = axis_index(self.step, self.size).ndim
         joint = kron(engine, vectors[axis : axis + span])
-        padded = engine.concat([joint, zeros(engine, 1)])  # absent readers gather the zero
-        rows = _readers(self.step, self.size)
-        total = engine.gather(padded, rows[0])
-        for row in rows[1:]:
-            total = engine.add(total, engine.gather(padded, row))
+        order, ends = _readers(self.step, self.size)
+        # an entry's readers stand side by side: a difference of prefix sums, however many there are
+        sums = engine.concat([zeros(engine, 1), engine.cumsum(engine.gather(joint, order))])
+        total = engine.sub(engine.gather(sums, ends[1:]), engine.gather(sums, ends[:-1]))
         return 1, functional_of([*vectors[:axis], total, *vectors[axis + span :]])
 
 
 @lru_cache(maxsize=256)
-def _readers(step: Step, size: int) -> NDArray[np.int64]:
-    """(most readers, size): which results read an entry; the number of results for none."""
+def _readers(step: Step, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Results by the entry that they read, and where those of each entry begin and end."""
     index = axis_index(step, size).reshape(-1)
     read = np.flatnonzero(index >= 0)
     order = read[np.argsort(index[read], kind="stable")]
-    counts = np.bincount(index[read], minlength=size)
-    rows = np.full((max(1, int(counts.max())), size), len(index), dtype=np.int64)
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows[rank, index[order]] = order
-    return rows
+    ends = np.concatenate([[0], np.cumsum(np.bincount(index[read], minlength=size))])
+    return order, ends.astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
 from veracity.zkml.circuit.tensor import (
     ArraySource,
     Below,
+    Chosen,
     One,
     ProductSource,
     Public,
@@ -166,7 +167,7 @@ class Claim:
 
 
 _Maps = tuple[LinearMap, ...]
-_Constant = One | Below | Public | PublicRows
+_Constant = One | Below | Chosen | Public | PublicRows
 
 
 @dataclass

@@ -32,6 +32,7 @@ from veracity.zkml.circuit.linear_maps import (
 __all__ = [
     "ArraySource",
     "Below",
+    "Chosen",
     "One",
     "ProductSource",
     "Public",
@@ -89,6 +90,25 @@ class Below:
         (_, rows), (_, entries) = weights
         prefix = engine.concat([engine.from_ints([0]), engine.cumsum(entries)])
         return engine.dot(rows, engine.gather(prefix, np.asarray(self.limits, dtype=np.int64)))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Public bits: entry ``(r, v)`` is ``v == indices[r]``; never made by the verifier, either."""
+
+    indices: tuple[int, ...]
+    size: int
+
+    def values(self) -> Ints:
+        """The array, (len(indices), size)."""
+        out = np.zeros((len(self.indices), self.size), dtype=np.int8)
+        out[np.arange(len(self.indices)), np.asarray(self.indices, dtype=np.int64)] = 1
+        return out
+
+    def evaluate(self, engine: Engine, weights: Functional) -> int:
+        """``<weights, values>``: in each row the weight of one entry."""
+        (_, rows), (_, entries) = weights
+        return engine.dot(rows, engine.gather(entries, np.asarray(self.indices, dtype=np.int64)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +224,7 @@ class UpdatedSource:
         return (self.updates.base, *self.updates.steps[: self.count])
 
 
-Source = ArraySource | One | Below | Public | PublicRows | ProductSource | UpdatedSource
+Source = ArraySource | One | Below | Chosen | Public | PublicRows | ProductSource | UpdatedSource
 Terms = Mapping[tuple[Source, tuple[LinearMap, ...]], int]
 
 
@@ -241,6 +261,23 @@ class Tensor:
         """
         source = Below(limits, size)
         return Tensor((len(limits), size), {(source, ()): 1}, source.values() if proving else None)
+
+    @staticmethod
+    def chosen(indices: tuple[int, ...], size: int, proving: bool) -> Tensor:
+        """Bits ``v == indices[r]``; see :class:`Chosen`.
+
+        Parameters
+        ----------
+        indices : tuple of int
+            One for each row.
+        size : int
+            Length of a row.
+        proving : bool
+            Whether the tensor carries its integers.
+        """
+        source = Chosen(indices, size)
+        dims = (len(indices), size)
+        return Tensor(dims, {(source, ()): 1}, source.values() if proving else None)
 
     @staticmethod
     def public(values: Ints, proving: bool) -> Tensor:

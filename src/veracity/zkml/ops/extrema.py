@@ -66,11 +66,12 @@ def top(context: Context, op: Top) -> Tensor:
     if x.value is not None:
         value = np.take_along_axis(x.value, answer[..., None], axis=-1)[..., 0]
     largest = b.column("top.value", rows, value, bounded=True)
-    flat = answer.reshape(-1)
-    ties = Tensor.below(tuple(flat.tolist()), entries, b.proving)
-    ties = ties.split(0, *rows) if len(rows) > 1 else ties
+    flat = tuple(answer.reshape(-1).tolist())
+    ties = Tensor.below(flat, entries, b.proving)
+    chosen = Tensor.chosen(flat, entries, b.proving)
+    if len(rows) > 1:
+        ties, chosen = ties.split(0, *rows), chosen.split(0, *rows)
     b.lookup(op.name, unsigned(16), largest.broadcast(len(rows), entries) - x - ties)
-    chosen = Tensor.public(np.eye(entries, dtype=np.int8)[flat].reshape(x.dims), b.proving)
     axes = letters(x)
     b.zero(Tensor.product(f"{axes},{axes}->{axes[:-1]}", x, chosen) - largest)
     return largest

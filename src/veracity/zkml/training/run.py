@@ -40,8 +40,8 @@ from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment, row_bits
 from veracity.zkml.training.rounding import build_rounding
 from veracity.zkml.training.run_proof import RunProof
+from veracity.zkml.training.start import start_rows
 from veracity.zkml.training.state import (
-    commit_start,
     end_id,
     start_id,
     state_specs,
@@ -153,7 +153,7 @@ class Run:
         """
         if self.base is not None:
             return self.base.tensors(engine, self.recipe)
-        return _tensors(commit_start(engine, key, self.recipe, self.start_weights))
+        return start_rows(engine, key, self.recipe, self.start_seed)
 
     def premise0(self, start: Mapping[str, CommittedTensor]) -> bytes:
         """Digest of all that the order hangs on but the beacon."""

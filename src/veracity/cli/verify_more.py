@@ -1,0 +1,146 @@
+"""More of `verify`: many proofs at once, a receipt's promise, a publisher's signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from veracity.cli.output import emit_json
+from veracity.cli.printable import printable, quoted
+from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED, Verdict
+from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.formats.commitment import Commitment
+from veracity.formats.proof import Proof
+from veracity.proving.inspect import load_proof
+from veracity.proving.verify import verify as verify_answer
+
+__all__ = ["check_promise", "check_signer", "verify_many"]
+
+#: Some file could not be read, or is of a kind that is checked alone; none is false.
+UNDECIDED = Verdict("UNDECIDED", "yellow", 2)
+
+
+@dataclass(frozen=True)
+class One:
+    """The verdict on one file."""
+
+    name: str
+    word: str
+    said: str
+
+
+def verify_many(
+    paths: tuple[Path, ...], pinned: Commitment, *, as_json: bool, **options: Any
+) -> None:
+    """Check proofs of answers under one commitment: a row for each, one exit code.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        The proofs.
+    pinned : Commitment
+        The model.
+    as_json : bool
+        One JSON object instead of tables.
+    options : mapping
+        As of :func:`veracity.verify`.
+
+    Raises
+    ------
+    click.exceptions.Exit
+        With 1 where a proof is false, else with 2 where one could not be checked.
+    """
+    found = [_check(path, pinned, options) for path in paths]
+    words = {one.word for one in found}
+    verdict = ACCEPTED
+    if REJECTED.word in words:
+        verdict = REJECTED
+    elif UNDECIDED.word in words:
+        verdict = UNDECIDED
+    if as_json:
+        rows = [vars(one) for one in found]
+        emit_json({"accepted": verdict is ACCEPTED, "proofs": rows}, verdict=verdict.code)
+    else:
+        verdict.begin()
+        verdict.show([(printable(one.name), f"{one.word}: {one.said}") for one in found])
+        counts = {word: sum(one.word == word for one in found) for word in sorted(words)}
+        verdict.show([(word.lower(), count) for word, count in counts.items()])
+        verdict.show([("commitment", pinned.digest)])
+    if verdict.code != EXIT_PROVED:
+        raise click.exceptions.Exit(verdict.code)
+
+
+def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
+    try:
+        given = load_proof(path)
+        if not isinstance(given, Proof):
+            raise UsageError("no proof of an answer; check it alone")
+        result = verify_answer(given, pinned, **options)
+    except VerificationError as error:
+        return One(path.name, REJECTED.word, str(error))
+    except (FormatError, UsageError) as error:
+        return One(path.name, UNDECIDED.word, str(error))
+    return One(path.name, ACCEPTED.word, f"{quoted(result.prompt)} -> {quoted(result.answer)}")
+
+
+def check_promise(receipt: Path, publisher: Path | None, given: Any, pinned: Commitment) -> None:
+    """Check that a proof keeps the promise of a receipt.
+
+    Parameters
+    ----------
+    receipt : Path
+        The client's file.
+    publisher : Path or None
+        The publisher's public key.
+    given : Proof
+        What was verified.
+    pinned : Commitment
+        The model.
+
+    Raises
+    ------
+    VerificationError
+        The receipt is none of a certified server, or says something else.
+    UsageError
+        No key is given.
+    """
+    from veracity.formats.dsse import load_public_key
+    from veracity.formats.receipt import ReceiptFile
+    from veracity.proving.receipts import check_kept, check_receipt
+
+    if publisher is None or not isinstance(given, Proof):
+        raise UsageError("a receipt is of an answer, and takes --publisher KEY.pub")
+    checked = check_receipt(ReceiptFile.load(receipt), load_public_key(publisher), pinned)
+    check_kept(checked, given)
+
+
+def check_signer(
+    signer: Path, signature: Path | None, commitment: Path, pinned: Commitment
+) -> None:
+    """Check that a publisher's key signed a commitment.
+
+    Parameters
+    ----------
+    signer : Path
+        The public key.
+    signature : Path or None
+        The signature; beside the commitment, with ``.sig``, where not given.
+    commitment : Path
+        Where the commitment is.
+    pinned : Commitment
+        What it holds.
+
+    Raises
+    ------
+    VerificationError
+        Another key signed, or something else was signed.
+    """
+    from veracity.formats.dsse import load_public_key
+    from veracity.formats.statement import check_statement, load_statement
+
+    path = signature or commitment.with_name(commitment.name + ".sig")
+    check_statement(load_statement(path), load_public_key(signer), pinned)

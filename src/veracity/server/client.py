@@ -1,0 +1,118 @@
+"""A client of a server: JSON and files over HTTP, with bounds on what comes back.
+
+Redirections are not followed, so that a key goes nowhere but where it was meant to.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from email.message import Message
+from http.client import HTTPException
+from typing import IO, Any
+
+from veracity.errors import FormatError, PeerError, RequestError, UsageError
+from veracity.formats.receipt import json_of
+
+__all__ = ["Api"]
+
+#: Bytes of a reply in JSON; seconds until one comes.
+MAX_REPLY, TIMEOUT = 1 << 25, 120.0
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Message,
+        newurl: str,
+    ) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Api:
+    """A server, and who asks it.
+
+    Attributes
+    ----------
+    url : str
+        Its address, without a path.
+    key : str
+        The bearer key; empty for none.
+    timeout : float
+        Seconds until a reply has come.
+    """
+
+    url: str
+    key: str = field(default="", repr=False)
+    timeout: float = TIMEOUT
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise UsageError("a server's address begins with http:// or https://")
+
+    def get(self, path: str) -> Any:
+        """JSON.
+
+        Raises
+        ------
+        RequestError
+            The server refused.
+        PeerError, FormatError
+            It did not answer, or not in JSON.
+        """
+        return self._json(self._sent(path, None, MAX_REPLY))
+
+    def post(self, path: str, body: object) -> Any:
+        """JSON for JSON; raises as :meth:`get`."""
+        return self._json(self._sent(path, json.dumps(body).encode("ascii"), MAX_REPLY))
+
+    def file(self, path: str, most: int) -> bytes:
+        """Bytes, at most so many; raises as :meth:`get`."""
+        return self._sent(path, None, most)
+
+    def _json(self, data: bytes) -> Any:
+        value = json_of(data, "reply")
+        if not isinstance(value, dict):
+            raise FormatError("reply", "no JSON object")
+        return value
+
+    def _sent(self, path: str, body: bytes | None, most: int) -> bytes:
+        headers = {"content-type": "application/json"} if body is not None else {}
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
+        try:
+            request = urllib.request.Request(  # noqa: S310 (the scheme was checked)
+                self.url.rstrip("/") + path, body, headers
+            )
+            opener = urllib.request.build_opener(
+                _NoRedirect, urllib.request.HTTPSHandler(context=ssl.create_default_context())
+            )
+            with opener.open(request, timeout=self.timeout) as reply:
+                data: bytes = reply.read(most + 1)
+        except urllib.error.HTTPError as error:
+            with error:
+                code = _code(error)
+                raise RequestError(f"the server refused: {code}", code, None, error.code) from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise PeerError(f"no reply from the server ({type(error).__name__})") from None
+        if len(data) > most:
+            raise PeerError(f"the server's reply has more than {most} bytes")
+        return data
+
+
+def _code(error: urllib.error.HTTPError) -> str:
+    """The fault as the server names it, if it does so in few plain letters."""
+    try:
+        code = json_of(error.read(1 << 16), "reply")["error"]["code"]  # type: ignore[index]
+    except (OSError, HTTPException, FormatError, KeyError, TypeError, IndexError):
+        return "no reason given"
+    plain = isinstance(code, str) and code.isascii() and code.replace("_", "").isalnum()
+    return str(code)[:80] if plain else "no reason given"

@@ -1,0 +1,82 @@
+"""Whom a beacon chooses, and how surely it chooses one that is false."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from fractions import Fraction
+
+import pytest
+
+from veracity.errors import UsageError, VerificationError
+from veracity.formats.log import LogHead
+from veracity.proving.audit import (
+    QUICKNET,
+    Beacon,
+    caught,
+    chosen,
+    read_beacon,
+    read_fraction,
+    require_fixed_before,
+)
+
+ROOT = bytes(range(32))
+
+
+def test_the_formula_of_the_guide() -> None:
+    share = read_fraction("0.01")
+    assert caught(68, share) < 0.5 < caught(69, share)
+    assert caught(458, share) < 0.99 < caught(459, share)
+    assert caught(5, Fraction(1)) == 1
+    assert caught(0, share) == 0
+
+
+@pytest.mark.parametrize(("false", "share"), [(1, "0.1"), (7, "0.1"), (30, "0.05"), (3, "1/2")])
+def test_a_simulation_confirms_it(false: int, share: str) -> None:
+    """Many beacons: how often at least one of the false receipts is chosen, within 4 sigma."""
+    size, tries, fraction = 60, 1500, read_fraction(share)
+    lies = set(random.Random(false).sample(range(size), false))
+    hits = sum(
+        bool(
+            lies & set(chosen(ROOT, size, Beacon(n, hashlib.sha256(b"%d" % n).digest()), fraction))
+        )
+        for n in range(1, tries + 1)
+    )
+    p = caught(false, fraction)
+    assert abs(hits - tries * p) <= 4 * math.sqrt(tries * p * (1 - p)) + 1
+
+
+def test_the_choice_depends_on_everything() -> None:
+    half = Fraction(1, 2)
+    base = chosen(ROOT, 200, Beacon(5, bytes(32)), half)
+    assert 60 < len(base) < 140
+    assert base == chosen(ROOT, 200, Beacon(5, bytes(32)), half)
+    assert base != chosen(bytes(32), 200, Beacon(5, bytes(32)), half)
+    assert base != chosen(ROOT, 200, Beacon(6, bytes(32)), half)
+    assert base != chosen(ROOT, 200, Beacon(5, bytes(31)), half)
+    assert chosen(ROOT, 9, Beacon(5, bytes(32)), Fraction(1)) == list(range(9))
+    fewer = chosen(ROOT, 200, Beacon(5, bytes(32)), Fraction(1, 10))
+    assert set(fewer) <= set(base)
+
+
+def test_a_head_is_fixed_before_the_beacon() -> None:
+    spoken = QUICKNET[0] + 9 * QUICKNET[1]
+    head = LogHead(1, "0" * 64, spoken - 1, "1" * 64, "http://x")
+    require_fixed_before(head, Beacon(10, b""), QUICKNET)
+    with pytest.raises(VerificationError, match="before the beacon"):
+        require_fixed_before(
+            LogHead(1, "0" * 64, spoken, "1" * 64, "http://x"), Beacon(10, b""), QUICKNET
+        )
+
+
+@pytest.mark.parametrize("text", ["", "5", "5:", "5:ab", "0:" + "ab" * 32, "-1:" + "ab" * 32, "x"])
+def test_what_is_no_beacon(text: str) -> None:
+    with pytest.raises(UsageError):
+        read_beacon(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "2", "1/0", "nan", "1e-3", "1/2/3", "..", "/"])
+def test_what_is_no_fraction(text: str) -> None:
+    with pytest.raises(UsageError):
+        read_fraction(text)

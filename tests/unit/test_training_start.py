@@ -1,0 +1,77 @@
+"""The first weights as whoever verifies makes them: rows from blocks, and no tensor in memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tests.support.training import ENGINE
+from veracity.graph.training import Recipe, start_weights
+from veracity.graph.training import start as drawing
+from veracity.graph.training.network import Network, dense
+from veracity.zk.committed import RowLayout
+from veracity.zk.keys import CommitmentKey, load_key
+from veracity.zkml.training import start as starting
+from veracity.zkml.training.start import start_rows
+from veracity.zkml.training.state import commit_start, weight_specs
+
+LENET = Network(
+    (28, 28, 1), ("conv 5 5x5", "relu", "avgpool 2", "conv 6 3x3", "relu", "flatten", "dense 10")
+)
+
+
+@pytest.fixture(scope="module")
+def key() -> CommitmentKey:
+    return load_key(ENGINE, 12)
+
+
+@pytest.mark.parametrize("network", [dense(700, 9, 600, 3), dense(5000, 3, 2), LENET])
+@pytest.mark.parametrize("block", [1000, drawing.BLOCK])
+def test_rows_are_those_of_the_weights(
+    network: Network, block: int, key: CommitmentKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In either order of axes, with rows that are not full, and blocks that end anywhere."""
+    monkeypatch.setattr(drawing, "BLOCK", block)
+    monkeypatch.setattr(starting, "BLOCK", 2 * block)
+    recipe, seed = Recipe(network, 1, (1,)), b"s" * 32
+    expected = commit_start(ENGINE, key, recipe, start_weights(recipe, seed))
+    found = start_rows(ENGINE, key, recipe, seed)
+    assert list(found) == list(expected)
+    assert found == {name: boundary.tensor for name, boundary in expected.items()}
+    assert found != start_rows(ENGINE, key, recipe, b"t" * 32)
+
+
+@given(st.lists(st.integers(1, 70), min_size=1, max_size=4), st.integers(0, 9), st.integers(1, 50))
+@settings(deadline=None, max_examples=100)
+def test_rows_lie_as_the_layout_says(dims: list[int], bits: int, block: int) -> None:
+    assume(prod(dims) <= 1 << 14)
+    values = np.arange(prod(dims), dtype=np.int32)
+    layout = RowLayout(tuple(dims), bits, 9)
+    blocks = (values[i : i + block] for i in range(0, len(values), block))
+    rows = np.concatenate(list(starting._matrices(layout, blocks)))
+    assert np.array_equal(rows, layout.matrix(values.reshape(dims)))
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_weights_are_drawn_as_they_are_committed(dims: list[int]) -> None:
+    recipe = Recipe(dense(2, 2), 1, (1,))
+    spec = next(iter(weight_specs(recipe).values()))
+    assert type(spec)(tuple(dims), 0, 0, 1, 9).order == drawing.drawing_order(tuple(dims))
+
+
+def test_memory_is_that_of_some_rows(key: CommitmentKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two million weights, which would take 16 MB."""
+    monkeypatch.setattr(drawing, "BLOCK", 1 << 12)
+    monkeypatch.setattr(starting, "BLOCK", 1 << 12)
+    recipe = Recipe(dense(1000, 2000, 2), 1, (1,))
+    tracemalloc.start()
+    start_rows(ENGINE, key, recipe, bytes(32))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
