@@ -292,6 +292,31 @@ def private_peers() -> list[str]:
     )
 
 
+def vision_peers() -> list[str]:
+    """A CNN here and by EZKL, stage by stage, in processor time."""
+    found = load("vision-peers")["systems"]
+    pairs = (("import", "calibrate"), ("", "srs"), ("commit", "setup"), ("", "witness"),
+             ("prove", "prove"), ("verify", "verify"))  # fmt: skip
+
+    def cells(system: str, stage: str) -> Row:
+        measured = found[system].get(stage)
+        if measured is None:
+            return ["", "", ""]
+        if "cpu_s" not in measured:
+            why = measured.get("failed", "stopped")
+            return [f"{why} after {seconds(measured['seconds'])}", "", ""]
+        size = sum(measured["bytes"].values())
+        return [seconds(measured["cpu_s"]), memory(measured["peak_memory_bytes"]), f"{size:,}"]
+
+    return table(
+        ["here", "processor", "peak memory", "bytes", "EZKL", "processor", "peak memory", "bytes"],
+        [
+            [ours, *cells("veracity", ours), theirs, *cells("EZKL", theirs)]
+            for ours, theirs in pairs
+        ],
+    )
+
+
 def training() -> list[str]:
     """Runs of training that are proved, and the data they are on."""
     runs = [load(f"training-{name}") for name in ("fashion-mlp", "mlp-10m")]
@@ -333,6 +358,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training": training,
     "private-layer": private_layer,
     "private-peers": private_peers,
+    "vision-peers": vision_peers,
 }
 
 _MARKED = re.compile(r"(<!-- figures:([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

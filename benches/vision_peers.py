@@ -94,7 +94,9 @@ def measured(command: list[str], minutes: float, threads: int | None) -> dict[st
         return {"unfinished": True, "seconds": round(time.perf_counter() - started, 1)}
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not lines:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        ended = f"ended with {done.returncode}" + (" (killed: out of memory?)" if done.returncode
+                                                   == -9 else "")  # fmt: skip
+        last = (done.stderr.strip().splitlines() or [ended])[-1]
         return {"failed": last[:200], "seconds": round(time.perf_counter() - started, 1)}
     found: dict[str, Any] = json.loads(lines[-1])
     return found
@@ -104,8 +106,10 @@ def here(stage: str, folder: Path) -> None:
     """One stage of this project, in this process; prints its measures."""
     import resource
 
-    from veracity import commit, load_commitment, load_proof, prove_tensors, verify_tensors
+    from veracity import commit, prove_tensors, verify_tensors
+    from veracity.formats.commitment import Commitment
     from veracity.formats.npy import load_array, save_array
+    from veracity.formats.tensor_proof import TensorProof
     from veracity.proving.models import import_network
 
     started = time.perf_counter()
@@ -128,9 +132,8 @@ def here(stage: str, folder: Path) -> None:
         written = [proof]
     else:
         outputs = load_array(folder / "y.npy")
-        verify_tensors(
-            load_proof(proof), load_commitment(folder / "network.vcom"), x.reshape(PICTURE), outputs
-        )
+        public = Commitment.load(folder / "network.vcom")
+        verify_tensors(TensorProof.load(proof), public, x.reshape(PICTURE), outputs)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(
         json.dumps(

@@ -5,8 +5,10 @@
 ``DIR`` holds the photographs to learn from, one or more folders of JPEG or PNG files; ``make
 data-lce`` unpacks those of the shipped weights from a Debian package (``WALLPAPERS`` names them:
 CC-BY-4.0 and CC0 only). ``RUN/checkpoint.pt`` is replaced every 250 steps, complete or not at all,
-and a run that was interrupted goes on from there. ``--kind plain`` trains the control: the same
-network without correction, at as many parameters.
+and a run that was interrupted goes on from there. ``--kind plain`` and ``--kind plain-cost`` train
+the controls: the same network without correction and without kernels of each picture's own, with
+as many parameters (66 channels between the convolutions of a block), or with as many lookups in a
+proof of 64x64 pixels (18; 65,536 lookups stand for the 47,900 that correction and kernels cost).
 
 The degradations follow the usual setting of blind super-resolution: Gaussian blur of a random
 width, isotropic or not, exact bicubic reduction by two, noise on some, eight bits. What the network
@@ -206,7 +208,7 @@ class Network(nn.Module):
         super().__init__()
         self.kind, self.blocks_, self.terms = kind, blocks, 3
         self.conditioned = kind == "lce"
-        hidden = {"lce": channels, "plain": 66}[kind]
+        hidden = {"lce": channels, "plain": 66, "plain-cost": 18}[kind]
         self.head = nn.Conv2d(6 if self.conditioned else 3, channels, 3, padding=1)
         self.maps = nn.Conv2d(3, maps, 3, padding=1, bias=False)
         if self.conditioned:
@@ -443,7 +445,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kind", choices=("lce", "plain"), default="lce")
+    parser.add_argument("--kind", choices=("lce", "plain", "plain-cost"), default="lce")
     parser.add_argument("--out", type=Path, help="write the weights here (.npz)")
     chosen = parser.parse_args()
     chosen.run.mkdir(parents=True, exist_ok=True)

@@ -78,13 +78,20 @@ def block(w: Mapping[str, Floats], name: str, x: Floats, f: Floats, shares: Floa
     x = x + (mixer @ flat).reshape(x.shape) + gated * gate.repeat(channels // heads, 0)
     y = x
     for part, c in (("ffn1", shares[0]), ("ffn2", shares[1])):
-        kernel = of(f"{part}.weight") + np.einsum("k,kocuv->ocuv", c, of(f"{part}.terms"))
+        kernel = of(f"{part}.weight")
+        if f"{name}.{part}.terms" in w:
+            kernel = kernel + np.einsum("k,kocuv->ocuv", c, of(f"{part}.terms"))
         y = conv(np.maximum(y, 0) if part == "ffn2" else y, kernel, of(f"{part}.bias"))
     return x + y
 
 
 def judge(w: Mapping[str, Floats], x: Floats) -> Floats:
-    """Shares of the basis filters (12), then of the kernels' terms, from the statistics."""
+    """Shares of the basis filters (12), then of the kernels' terms, from the statistics.
+
+    Zeros for a control, which has neither.
+    """
+    if "est1.weight" not in w:
+        return np.zeros(12 + 6 * sum(name.endswith(".gate.weight") for name in w))
     hidden = np.maximum(w["est1.weight"] @ statistics(x) + w["est1.bias"], 0)
     return w["est2.weight"] @ hidden + w["est2.bias"]
 
@@ -97,17 +104,27 @@ def enhance(
     ``shares`` are those that :func:`judge` gives, or others.
     """
     out = judge(w, x) if shares is None else shares
+    if "corrector.basis" not in w:
+        return _joined(w, x, x, x - 0.5, out), x, np.zeros((15, 15))
     basis = w["corrector.basis"] - w["corrector.basis"].mean((1, 2), keepdims=True)
     h = np.einsum("k,kuv->uv", out[:12], basis)
     padded = np.pad(x, ((0, 0), (7, 7), (7, 7)), mode="reflect")
     views = np.lib.stride_tricks.sliding_window_view(padded, (15, 15), (1, 2))
     clean = x + np.einsum("cyxuv,uv->cyx", views, h, optimize=True)
     clean = np.clip(clean, -0.5, 1.5)
-    first = y = conv(np.concatenate([x, clean]) - 0.5, w["head.weight"], w["head.bias"])
+    entry = np.concatenate([x, clean]) - 0.5
+    return _joined(w, x, clean, entry, out), clean, h
+
+
+def _joined(
+    w: Mapping[str, Floats], x: Floats, clean: Floats, entry: Floats, out: Floats
+) -> Floats:
+    """The enlarged picture from what the head reads."""
+    first = y = conv(entry, w["head.weight"], w["head.bias"])
     f = conv(clean - 0.5, w["maps.weight"])
     shares = out[12:].reshape(-1, 2, 3)
     for i, c in enumerate(shares):
         y = block(w, f"blocks.{i}", y, f, c)
     t = conv(y + first, w["tail.weight"], w["tail.bias"])
     t = t.reshape(3, 2, 2, *t.shape[1:]).transpose(0, 3, 1, 4, 2).reshape(3, 2 * x.shape[1], -1)
-    return enlarge(x) + t, clean, h
+    return enlarge(x) + t
