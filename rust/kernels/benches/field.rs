@@ -7,7 +7,6 @@ use veracity_kernels::buffers::recycle;
 use veracity_kernels::contract::contract;
 use veracity_kernels::field::{Fp, Fq};
 use veracity_kernels::fractions::{Block, Entries, Integers, Leaves, SmallArray, Tree, collect};
-use veracity_kernels::rows::Source;
 use veracity_kernels::small::Tensor;
 use veracity_kernels::{sumcheck, vector};
 
@@ -39,11 +38,6 @@ fn time<T>(name: &str, floor: &str, units: usize, mut f: impl FnMut() -> T) {
         "{name:44} {:9.2} ns   floor {floor}",
         best * 1e9 / units as f64
     );
-}
-
-fn recycle2((p, d): (Vec<Fq>, Vec<Fq>)) {
-    recycle(p);
-    recycle(d);
 }
 
 fn copy(a: &[Fq]) -> Vec<Fq> {
