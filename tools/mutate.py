@@ -24,11 +24,23 @@ from tools.mutation.sources import closure
 from tools.mutation.verdicts import Table
 
 #: What a verifier starts from.
-ENTRIES = ("veracity.proving.verify", "veracity.proving.inspect")
+ENTRIES = (
+    "veracity.proving.verify",
+    "veracity.proving.inspect",
+    "veracity.proving.verify_tensors",
+    "veracity.proving.verify_accuracy",
+    "veracity.proving.receipts",
+    "veracity.proving.audit",
+    "veracity.proving.log",
+    "veracity.training.verify",
+    "veracity.training.exclusion",
+    "veracity.training.data",
+)
 #: Where attacks and hostile inputs are; slow and frozen tests are not among them.
 SUITE = (
     "tests/soundness",
     "tests/unit",
+    "tests/graph",
     "tests/fuzz",
     "tests/zero_knowledge",
     "tests/conformance",

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.programs import Example, small_model
 from veracity.engine import load_engine
-from veracity.errors import FormatError, RangeError, VerificationError
+from veracity.errors import FormatError, RangeError, UsageError, VerificationError
+from veracity.zk.batch import batch_challenge
 from veracity.zk.keys import load_key
 from veracity.zkml import commit_model, exact_widths, prove_widths, verify_widths
 from veracity.zkml.circuit.builder import Builder
@@ -173,3 +174,29 @@ def test_equal_links_do_not_stand_for_each_other() -> None:
         check(e, files, whole[share:] + whole[:share], size)
     with pytest.raises(REJECTED):
         check(e, files, whole + whole, size)
+
+
+def test_widths_of_another_program(mixed: Example, honest: Any) -> None:
+    files, proof = honest
+    other = replace(mixed, program=replace(mixed.program, name="another"))
+    with pytest.raises(UsageError, match="belongs to another program"):
+        proved(other, files)
+    with pytest.raises(VerificationError, match="belongs to another program"):
+        check(other, files, proof)
+
+
+def test_the_batch_is_weighted_by_all_links(
+    monkeypatch: pytest.MonkeyPatch, mixed: Example, honest: Any
+) -> None:
+    """Weights that did not depend on a link could be chosen around it."""
+    files, proof = honest
+    weighted: list[list[bytes]] = []
+
+    def challenge(premise: bytes, states: list[bytes]) -> int:
+        weighted.append(list(states))
+        return batch_challenge(premise, states)
+
+    monkeypatch.setattr(exact_widths, "batch_challenge", challenge)
+    check(mixed, files, proof)
+    (states,) = weighted
+    assert len(set(states)) == len(parts_of(mixed.program, LIMIT))

@@ -303,6 +303,13 @@ def test_another_tensor_than_sealed_is_rejected(custody: Custody, port: str) -> 
         verify(ENGINE, lie, proof, key=KEY)
 
 
+def test_a_commitment_has_exactly_the_programs_weights(custody: Custody) -> None:
+    w = custody.made.tensor
+    for tensors in ({"v": w}, {"w": w, "v": w}):
+        with pytest.raises(UsageError, match="exactly the program's weights"):
+            ModelCommitment.of_tensors(reader(), tensors)
+
+
 def test_a_tensor_of_another_layout_is_refused(custody: Custody) -> None:
     spec = custody.made.tensor.spec
     for changes in ({"exponent": 9}, {"high": 7}, {"row_bits": 5}, {"dims": (8, 3)}):

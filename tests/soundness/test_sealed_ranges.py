@@ -16,7 +16,7 @@ import pytest
 
 from tests.soundness.test_ports import ENGINE, KEY, LOG_COLUMNS, doubled
 from tests.support import cheating
-from tests.support.forging import Forger, without_lookup
+from tests.support.forging import Forger, without, without_lookup
 from tests.support.toy_programs import Toy
 from veracity.engine.api import Ints
 from veracity.errors import RangeError, UsageError, VerificationError
@@ -75,6 +75,7 @@ LIES: list[Any] = [
     (output_outside, ranged(-50, 296), ("x", "function.y"), True),
     (output_outside, ranged(-(1 << 15) - 150, -151 + (1 << 15)), ("x", "function.y", "1"), False),
     (output_outside, ranged(-(1 << 15), (1 << 15) - 1), ("x", "function.y", "1"), False),
+    (output_outside, ranged(-50, -51 + (1 << 16)), ("x", "function.y", "1"), True),
     (output_outside, ranged(-(1 << 20), 200), ("port.below",), True),
     (output_outside, ranged(-100, 1 << 20), ("port.above",), True),
 ]  # fmt: skip
@@ -102,6 +103,41 @@ def test_entries_outside_their_range(
         verify(ENGINE, sealed.statement, proof, key=KEY)
 
 
+@pytest.mark.parametrize("present", [True, False], ids=["refused", "accepted without"])
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_a_distance_that_is_not_its_limbs(
+    monkeypatch: pytest.MonkeyPatch, side: str, present: bool
+) -> None:
+    """Limbs of 32 bits that hold what a negative distance is modulo 2^32."""
+    bounds = (-100, 1 << 20) if side == "above" else (-(1 << 20), 200)
+    toy, outputs = output_outside(ranged(*bounds))
+    sealed = Sealed(toy, outputs)
+    monkeypatch.setattr(Program, "check_ranges", lambda *_: None)
+    if not present:
+        dropped = without(monkeypatch, f"port.{side}", "1", "x", "function.y")
+    with cheating.cheating(monkeypatch, lambda *_: None):
+        proof = sealed.prove()
+    if not present:
+        assert dropped
+    with pytest.raises(VerificationError) if present else nullcontext():
+        verify(ENGINE, sealed.statement, proof, key=KEY)
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["refused", "accepted without"])
+def test_another_number_where_there_is_one(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    toy, outputs = one(8)
+    sealed = Sealed(toy, outputs)
+    monkeypatch.setattr(Program, "check_ranges", lambda *_: None)
+    if not present:
+        dropped = without(monkeypatch, "x", "1")
+    with cheating.cheating(monkeypatch, lambda *_: None):
+        proof = sealed.prove()
+    if not present:
+        assert dropped
+    with pytest.raises(VerificationError) if present else nullcontext():
+        verify(ENGINE, sealed.statement, proof, key=KEY)
+
+
 @pytest.mark.parametrize("at", [i for i, lie in enumerate(LIES) if not lie[3]])
 def test_ranges_of_just_16_bits(at: int) -> None:
     change, toy, *_ = LIES[at]
@@ -109,15 +145,20 @@ def test_ranges_of_just_16_bits(at: int) -> None:
     verify(ENGINE, sealed.statement, sealed.prove(), key=KEY)
 
 
-def test_a_range_of_one_number() -> None:
+def one(number: int) -> tuple[Toy, dict[str, Ints]]:
+    """A toy whose input is always 7, on another number."""
     ops = (Function(name="w", x="x", fn="relu", k_in=0, k_out=0),)
     program = Program(
         name="one", arch={}, inputs={"x": Port((4,), 0, 7, 7)},
-        outputs={"w": Output((4,), 0, 7, 7, "w")}, limits={}, ops=ops, weights={}, exponents={},
+        outputs={"w": Output((4,), 0, 0, 9, "w")}, limits={}, ops=ops, weights={}, exponents={},
     )  # fmt: skip
     program.validate()
-    toy = Toy(program, {}, {"x": np.full(4, 7)})
-    sealed = Sealed(toy, toy.trace.outputs)
+    x = np.full(4, number)
+    return Toy(program, {}, {"x": x}), {"w": x}
+
+
+def test_a_range_of_one_number() -> None:
+    sealed = Sealed(*one(7))
     verify(ENGINE, sealed.statement, sealed.prove(), key=KEY)
 
 

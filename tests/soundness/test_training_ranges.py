@@ -181,7 +181,7 @@ def test_packing_forgery(monkeypatch: Patch) -> None:
         mask=at_step(1, 0, moved(1, *dead)),
         activation=at_step(1, 0, moved(-SMALL, *dead)),
     )
-    trained = executed(lie, owner=20)  # whose weights behind that neuron are small
+    trained = executed(lie, owner=21)  # whose weights behind that neuron are small
     step = trained.witnesses[0].steps[1]
     assert max(np.abs(z).max() for z in step.z) < 1 << 15
     assert step.z[0][dead] < 0

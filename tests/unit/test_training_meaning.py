@@ -347,7 +347,7 @@ WIDE = {
         ({"rate_bits": 21}, "integer widths"),
         (WIDE, "1 to 48 bits"),
         ({"weight_exponent": 28}, "1 to 48 bits"),
-        ({"weight_exponent": -21}, "1 to 48 bits"),
+        ({"weight_exponent": -1}, "at least 0 bits"),
     ],
 )
 def test_recipes_without_meaning_are_refused(changes: dict[str, Any], match: str) -> None:
