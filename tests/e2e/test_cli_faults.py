@@ -258,7 +258,8 @@ def test_outputs_are_checked_before_the_work(house: House, tmp_path: Path) -> No
     nowhere = tmp_path / "no" / "where"
     prove = ("prove", house.program, "--secret", house.secret, "--prompt", "x", "--out")
     expect(USAGE, *prove, nowhere, says="no folder")
-    expect(USAGE, *prove, os.devnull, says="not an ordinary file")
+    os.mkfifo(tmp_path / "pipe")  # not a device: a command that forgot to ask would replace it
+    expect(USAGE, *prove, tmp_path / "pipe", says="not an ordinary file")
     expect(USAGE, "import", "stories260k", "--out", nowhere, says="no folder")
 
 
