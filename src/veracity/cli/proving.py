@@ -43,8 +43,8 @@ IMPORT_SHARES = {"load": 1.0}
 NETWORK_SHARES = {"load": 0.3, "observe": 0.7}
 #: Shares of the time, measured with stories260K and gpt2-124m.
 CALIBRATE_SHARES = {"observe": 0.66, "scales": 0.13, "accuracy": 0.21}
-COMMIT_SHARES = {"load": 0.12, "commit": 0.55, "form": 0.33}
-EXACT_SHARES = {"load": 0.01, "commit": 0.11, "form": 0.06, "widths": 0.82}
+COMMIT_SHARES = {"load": 0.05, "commit": 0.68, "form": 0.27}
+EXACT_SHARES = {"load": 0.01, "commit": 0.24, "form": 0.09, "widths": 0.66}
 
 
 @click.command("import")
