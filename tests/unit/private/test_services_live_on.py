@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +23,19 @@ from veracity.private.parties.wire import (
 
 
 async def dies_in_a_pass(parties: Three) -> None:
+    """The user's connection ends right after the first message of its second pass."""
     async with parties.session(2, 3) as (session, _):
         await session.feed([1, 2])
-        feeding = asyncio.create_task(session.feed([3]))
-        await asyncio.sleep(0.005)
-        session.owner.abort()
-        with pytest.raises(VeracityError):
-            await feeding
+        write = session.owner._link.write
+
+        async def last_words(*message: Any) -> None:
+            await write(*message)
+            session.owner.abort()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session.owner._link, "write", last_words)
+            with pytest.raises(VeracityError):
+                await session.feed([3])
 
 
 async def stalls_in_a_pass(parties: Three) -> None:
