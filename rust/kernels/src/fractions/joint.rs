@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Levels above integers from this length on are computed where they are read: half of the memory
 /// of a tree would go to them, and a first touch of memory takes longer than these products.
-const COMPUTED: usize = 4 * PART;
+const COMPUTED: usize = 512;
 
 /// `dims` without axes of length 1.
 pub(super) fn strip(dims: &[usize]) -> Vec<usize> {
