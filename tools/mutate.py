@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tools.mutation.mutants import Mutant, find_mutants
-from tools.mutation.runner import Job, Outcome, baseline, read_log, record, run
+from tools.mutation.runner import Job, Outcome, baseline, read_log, record, recorded, run
 from tools.mutation.sources import closure
 from tools.mutation.verdicts import LIVES, Table
 
@@ -150,7 +150,7 @@ def _try(given: argparse.Namespace, root: Path, mutants: list[Mutant], log: list
     job = Job(root, tests, (), given.workers, given.timeout, data, given.budget, likely=True)
     pending = mutants if given.again else job.pending(mutants, log)
     print(f"{len(mutants)} mutants, {len(pending)} to try", flush=True)
-    for likely in (True, False):
+    for likely in (False,) if recorded(root, tests, given.reach) else (True, False):
         if pending and not likely:
             reach = record(root, tests, given.reach, given.workers, data)
             job = replace(job, reach=tuple(reach), likely=False)

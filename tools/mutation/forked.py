@@ -26,8 +26,14 @@ import pytest
 
 __all__ = ["replace_code"]
 
-#: Loaded before anything forks; not what pytest wants to load itself.
-PRELOADED = ("numpy", "veracity.proving.verify", "veracity.training.verify")
+#: Loaded before anything forks, as each child would load them again.
+PRELOADED = (
+    "numpy",
+    "hypothesis.strategies",
+    "veracity.proving",
+    "veracity.proving.verify",
+    "veracity.training.verify",
+)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -22,7 +22,7 @@ from typing import Any
 from tools.mutation.mutants import Mutant
 from tools.mutation.reach import Reach, read_reach, record_of
 
-__all__ = ["Job", "Outcome", "Worker", "baseline", "read_log", "record", "run"]
+__all__ = ["Job", "Outcome", "Worker", "baseline", "read_log", "record", "recorded", "run"]
 
 #: Tests that are tried first.
 _LIKELY = 16
@@ -97,31 +97,33 @@ class Job:
     def order(self, mutant: Mutant, log: Iterable[Outcome]) -> tuple[list[str], bool]:
         """The tests that call a mutant's function, and whether that is all of them.
 
-        Files that killed a neighbour come first, then those with the test that calls fewest
-        functions, as it is about them; within a file, the quickest tests.
+        First those that killed it or a neighbour; then files that did, then those with the test
+        that calls fewest functions, as it is about them; within a file, the quickest tests.
         """
+        near = self._likely(mutant, log)
         if self.likely:
-            return self._likely(mutant, log), False
+            return near, False
         name = f"{mutant.module}.{mutant.function}"
-        near = [o.by for o in log if o.dies and o.key.startswith(f"{mutant.module}.")]
+        reach = {one.test: one for one in self.reach if name in one.functions}
         killers = {test.partition("::")[0] for test in near}
         files: dict[str, list[Reach]] = {}
-        for one in self.reach:
-            if name in one.functions:
-                files.setdefault(one.test.partition("::")[0], []).append(one)
+        for one in reach.values():
+            files.setdefault(one.test.partition("::")[0], []).append(one)
         ranked = sorted(
             files.items(),
             key=lambda f: (f[0] not in killers, min(len(r.functions) for r in f[1]), f[0]),
         )
-        chosen: list[str] = []
-        spent = 0.0
+        order = [reach[test] for test in near if test in reach]
         for _, found in ranked:
-            for one in sorted(found, key=lambda r: (r.seconds, r.test)):
-                if self.budget is not None and spent > self.budget:
-                    return chosen, False
-                chosen.append(one.test)
-                spent += one.seconds
-        return chosen, True
+            order += sorted(found, key=lambda r: (r.seconds, r.test))
+        chosen: dict[str, None] = {}
+        spent = 0.0
+        for one in order:
+            if self.budget is not None and spent > self.budget:
+                return list(chosen), False
+            spent += 0.0 if one.test in chosen else one.seconds
+            chosen[one.test] = None
+        return list(chosen), True
 
     def _likely(self, mutant: Mutant, log: Iterable[Outcome]) -> list[str]:
         """Tests that killed it, or others of its function, or of its module."""
@@ -348,6 +350,21 @@ def baseline(job: Job, mutants: Iterable[Mutant], log: Sequence[Outcome]) -> str
             return worker.first_failure(sorted(tests, key=lambda t: t.partition("::")[0]))
         finally:
             worker.end()
+
+
+def recorded(root: Path, tests: Sequence[Path], folder: Path) -> bool:
+    """Whether it is known what all these tests call.
+
+    Parameters
+    ----------
+    root : path
+        The tree.
+    tests : sequence of path
+        Test files, relative to the root.
+    folder : path
+        Where records are kept.
+    """
+    return all(record_of(root, test.as_posix(), folder).is_file() for test in tests)
 
 
 def record(
