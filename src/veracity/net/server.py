@@ -29,6 +29,8 @@ __all__ = ["Server"]
 HANDSHAKE = 5.0
 #: Connections on their way to a session; another one closes the oldest of them.
 WAITING = 256
+#: Pause before a caller is refused for want of room, so that asking again and again costs little.
+PAUSE = 0.5
 #: Pause after the machine could not accept a connection, say for want of descriptors (seconds).
 BREATH = 0.1
 
@@ -216,6 +218,7 @@ class Server:
                     return
                 full = self._quota.full(person)
                 if full is not None:
+                    await asyncio.sleep(PAUSE)
                     await channel.refuse(full)
                     return
                 entered.enter_context(self._quota.held(person))

@@ -26,6 +26,7 @@ from veracity.mpc.sessions import Integers
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
 from veracity.net import Channel
 from veracity.net.person import Quota
+from veracity.net.server import PAUSE
 from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
 from veracity.private.parties.preprocessing_client import PreprocessingClient
 from veracity.private.parties.spool import SharedRegistry, Spool
@@ -159,6 +160,7 @@ class OwnerService:
                 why = f"this connection has had the {what} already"
             if why is not None:
                 _LOG.info("refused%s: %s", caller(channel), why)
+                await asyncio.sleep(PAUSE)
                 await channel.refuse(why)
                 return
             sent.add(what)
