@@ -43,7 +43,7 @@ def recorded(notebook: dict[str, Any]) -> list[str]:
 
 
 def masked(printed: str) -> str:
-    """Return an output with measured figures and digests replaced, to be compared with another run's."""
+    """Return an output without measured figures and digests, to be compared with another run's."""
     return _MEASURED.sub("#", printed)
 
 
