@@ -374,6 +374,7 @@ def test_the_log_holds_every_receipt_and_only_grows(
         assert server.ask("/v1/log/consistency?from=8").status == 404
         for query in ("proof?receipt=x", "proof", "consistency?from=-1", "consistency"):
             assert server.ask(f"/v1/log/{query}").status == 400
+        witnessed(office, house, server, tmp_path)
     proofs = [LogProof.load(reply.body) for reply in shown]
     heads = [
         check_included(f, p, office.publisher, office.commitment)
@@ -390,9 +391,30 @@ def test_the_log_holds_every_receipt_and_only_grows(
     given += ["--publisher", office.folder / "publisher.key.pub", "--inclusion", tmp_path / "i"]
     grown = ["--since", tmp_path / "old", "--growth", tmp_path / "g"]
     assert done("log", "check", tmp_path / "r", *given, *grown).output.startswith("ACCEPTED")
+    seen = [*grown[:1], tmp_path / "heads" / f"head-{7:015d}.json", "--growth", tmp_path / "same"]
+    own = ["--witness", tmp_path / "own.key.pub"]
+    assert "witnessed" in done("log", "check", tmp_path / "r", *given, *seen, *own).output
+    assert command("log", "check", tmp_path / "r", *given, *grown, *own).exit_code == 2
+    strange = ["--witness", office.folder / "publisher.key.pub"]
+    assert command("log", "check", tmp_path / "r", *given, *seen, *strange).exit_code == 1
     assert done("log", "leaf", tmp_path / "r").output.strip() == leaves[4]
     assert command("log", "check", tmp_path / "other", *given).exit_code == 1
     rewritten(office, desk, LogProof.load(growth))
+
+
+def witnessed(office: Office, house: House, server: Running, folder: Path) -> None:
+    """Somebody keeps the head, signed."""
+    done("sign", "key", folder / "own.key")
+    given = ["--commitment", house.commitment, "--publisher", office.folder / "publisher.key.pub"]
+    given += ["--keep", folder / "heads", "--sign-key", folder / "own.key"]
+    told = done("log", "witness", server.url, *given).output
+    assert told.startswith("ACCEPTED")
+    assert "grown from" not in told
+    assert json.loads(done("log", "witness", server.url, *given, "--json").output)["size"] == 7
+    (folder / "same").write_bytes(server.ask("/v1/log/consistency?from=7").body)
+    given[3] = folder / "own.key.pub"
+    assert command("log", "witness", server.url, *given).exit_code == 1
+    assert command("log", "witness", "http://127.0.0.1:1", *given).exit_code == 2
 
 
 def rewritten(office: Office, desk: Desk, growth: LogProof) -> None:
