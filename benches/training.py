@@ -108,7 +108,7 @@ def float_accuracy(
 
 
 def verified(files: Path) -> dict[str, Any]:
-    """What a process that has only public files takes: the first check, processor time of others."""
+    """What a process with public files takes: the first check; processor time of further ones."""
     source = [sys.executable, __file__, "--verify", str(files)]
     found: dict[str, Any] = json.loads(subprocess.run(source, check=True, stdout=-1).stdout)
     return found
