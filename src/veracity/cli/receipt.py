@@ -18,6 +18,7 @@ from veracity.cli.options import (
     json_option,
     memory_option,
     quiet_option,
+    ray_option,
     threads_option,
 )
 from veracity.cli.output import emit, emit_json
@@ -149,6 +150,7 @@ def _drawn(drawing: Any, expected: frozenset[str]) -> dict[str, Any]:
 @force_option
 @memory_option
 @jobs_option
+@ray_option
 @threads_option
 @quiet_option
 def prove(
@@ -160,6 +162,7 @@ def prove(
     force: bool,
     memory: int | None,
     jobs: int,
+    ray: str | None,
     threads: int | None,
     quiet: bool,
 ) -> None:
@@ -181,6 +184,7 @@ def prove(
             opened,
             memory=memory,
             jobs=jobs,
+            ray=ray,
             threads=threads,
             progress=bar,
         )

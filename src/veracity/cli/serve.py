@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.options import FILE, backend_option, threads_option
+from veracity.cli.options import FILE, backend_option, jobs_option, ray_option, threads_option
 from veracity.cli.output import complain, emit
 from veracity.cli.printable import printable
 from veracity.codec import sibling
@@ -88,6 +88,8 @@ __all__ = ["api_key", "serve"]
     type=click.IntRange(0),
     help="Bytes of all proofs together, the oldest go first; 0: no bound.",
 )
+@jobs_option
+@ray_option
 @threads_option
 @backend_option
 def serve(
@@ -117,6 +119,8 @@ def serve(
     metrics_port: int | None,
     keep_proofs: int,
     proofs_room: int,
+    jobs: int,
+    ray: str | None,
     threads: int | None,
     backend: str,
 ) -> None:
@@ -167,7 +171,12 @@ def serve(
             policy=audit_all,
         )
         opening = str((secret or sibling(program, ".vsec")).resolve())
-        place = Workplace(str(program.resolve()), opening, str(state.resolve()), threads=threads)
+        place = Workplace(
+            *(str(program.resolve()), opening, str(state.resolve())),
+            threads=threads,
+            jobs=jobs,
+            ray=ray,
+        )
         proofs = Proofs(desk, place, workers)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
     logging.getLogger("veracity.server").setLevel(logging.INFO)
