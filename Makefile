@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: docs bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
@@ -108,6 +108,10 @@ wheel: env ## dist: a wheel for Python 3.11 and newer, glibc 2.28 and newer, and
 
 test-wheel: wheel ## the wheel in a fresh environment without a compiler verifies a proof
 	$(BIN)/pytest -m wheel tests/e2e/test_wheel.py
+
+test-cluster: env ## proofs on a Ray cluster of two nodes: killed workers, a late node, a head started anew (minutes)
+	test -d build/ray/ray || $(PY) -m pip install --quiet --target build/ray 'ray>=2.52,<3'
+	PYTHONPATH="$(CURDIR)/build/ray" $(BIN)/pytest -m cluster tests/e2e/test_ray.py
 
 lint: env ## ruff, mypy, stub test, import contract, rustfmt, clippy
 	$(BIN)/ruff check .
@@ -198,8 +202,18 @@ mutate: env ## delete one check of the verifier at a time; ONLY=TEXT, CHANGED=RE
 vectors: env ## remake the frozen proofs (when the protocol's label changes)
 	$(PY) -m tests.vectors.make
 
-lock: env ## rewrite the pins from what .venv holds
+docs: build/docs/.installed ## the documentation as a site in build/site; any warning or dead link is an error
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --quiet
+
+# An environment of its own: the package is read, not built, and `env` stays as quick as it is.
+build/docs/.installed: requirements/docs.txt | $(VENV)/.created
+	$(PY) -m venv build/docs
+	PIP_CONSTRAINT= build/docs/bin/python -m pip install --quiet -r requirements/docs.txt
+	@touch $@
+
+lock: env ## rewrite the pins from what .venv, and build/docs where it is, hold
 	$(PY) -m pip freeze --exclude-editable --exclude veracity > $(CONSTRAINTS)
+	test ! -x build/docs/bin/python || build/docs/bin/python -m pip freeze > requirements/docs.txt
 
 clean: ## remove build outputs (keeps .venv)
 	rm -rf build dist rust/target .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
