@@ -1,8 +1,8 @@
-"""Links proved on machines that come and go: valid like any other proof, secrets on no wire but TLS."""
+"""Links proved on machines that come and go: valid like any other, and nothing for strangers."""
 
 from __future__ import annotations
 
-import os
+import hashlib
 import socket
 import ssl
 import threading
@@ -16,16 +16,16 @@ import pytest
 
 from tests.soundness.test_chain import ENGINE, KEY, make, thirds
 from tests.support.cluster import LocalLauncher, make_cluster_certificates
-from veracity.errors import RangeError, UsageError, VeracityError
+from veracity.errors import FormatError, RangeError, UsageError, VeracityError
 from veracity.work.cluster import connect as connecting
 from veracity.work.cluster import pool as pools
+from veracity.work.cluster.files import local_file
 from veracity.work.cluster.identity import ClusterIdentity
+from veracity.work.cluster.launcher import split_address
 from veracity.work.cluster.pool import ClusterPool
-from veracity.work.links import Workers, files_of, prove_chain, setup_message
-from veracity.work.links import _tasks as tasks_of
+from veracity.work.links import Workers, prove_chain, setup_message
 from veracity.work.messages import Message, receive, send
 from veracity.zkml import verify
-from veracity.zkml.chain import assemble
 from veracity.zkml.job import Job
 
 TWO = Workers(jobs=2, threads=2, cluster="127.0.0.1:6379")
@@ -259,36 +259,63 @@ def test_weights_are_placed_once_on_a_machine(
     wanted: list[str] = []
     chunks = pools.chunks
     monkeypatch.setattr(pools, "chunks", lambda path: (wanted.append(path.name), chunks(path))[1])
-    # The other machine has no file at these places: it is told of places that do not exist there.
-    setup = setup_message(ENGINE, Job(cut, weights, opening), TWO)
-    elsewhere = {path: f"{path}.elsewhere" for path in files_of(setup)}
-    for path, place in elsewhere.items():
-        os.link(path, place)
-    identity = ClusterIdentity.from_environment()
-    job = Job(cut, weights, opening)
-    for expected in (len(elsewhere), 0):
+    launcher.entry = "tests.support.cluster_elsewhere"
+    digests = {connecting.digest_of(Path(w.filename)) for w in weights.values()}
+    for expected in (len(digests), 0):
         wanted.clear()
-        made: dict[str, Any] = {}
-        moved = {
-            name: {**place, "file": elsewhere[place["file"]]}
-            for name, place in setup.body["weights"].items()
-        }
-        files = {place: connecting.digest_of(Path(place)) for place in elsewhere.values()}
-        hidden = {place: f"{place}.hidden" for place in files}
-        told = Message(setup.kind, {**setup.body, "weights": moved}, setup.parts)
-        real = pools.Path
-        monkeypatch.setattr(pools, "Path", lambda p: real(hidden.get(str(p), str(p))))
-        for place, hide in hidden.items():
-            os.rename(place, hide)
-        with ClusterPool(told, files, launcher, "127.0.0.1", identity) as pool:
-            results = pool.run(tasks_of(ENGINE, job, made))
-        for place, hide in hidden.items():
-            os.rename(hide, place)
-        monkeypatch.setattr(pools, "Path", real)
-        proof, _ = assemble(cut, made, [(r.parts[0], []) for r in results])
+        proof = prove_chain(ENGINE, cut, weights, opening, TWO)
         verify(ENGINE, cut, proof, key=KEY)
         assert len(wanted) == expected
-    kept = [p for p in (cache / "cluster").iterdir() if p.suffix == ""]
-    assert len(kept) == len(set(files.values()))
+    kept = [p for p in (cache / "cluster").iterdir() if not p.suffix]
+    assert {p.name for p in kept} == digests
     assert all(p.stat().st_mode & 0o777 == 0o600 for p in kept)
     assert (cache / "cluster").stat().st_mode & 0o777 == 0o700
+
+
+def test_other_bytes_than_announced_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERACITY_CACHE", str(tmp_path))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    here = tmp_path / "here"
+    here.write_bytes(b"others")
+    with pytest.raises(FormatError, match="other bytes"):
+        local_file(here, digest, lambda: iter([b"wei", b"rd"]))
+    assert [p.suffix for p in (tmp_path / "cluster").iterdir()] == [".lock"]
+    kept = local_file(here, digest, lambda: iter([b"wei", b"ghts"]))
+    assert kept.read_bytes() == b"weights"
+    assert local_file(here, digest, lambda: iter([])) == kept
+    here.write_bytes(b"weights")
+    assert local_file(here, digest, lambda: iter([])) == here
+    with pytest.raises(FormatError, match="without a digest"):
+        local_file(here, "../x", lambda: iter([]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"RAY_AUTH_MODE": "disabled"}, "without authentication"),
+        ({"RAY_USE_TLS": "0"}, "without TLS"),
+        ({"RAY_TLS_CA_CERT": ""}, "RAY_TLS_CA_CERT is not set"),
+        ({"RAY_TLS_SERVER_KEY": "/none"}, "certificates cannot be used"),
+    ],
+)
+def test_an_open_cluster_is_refused(
+    llama: Any,
+    launcher: LocalLauncher,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str],
+    said: str,
+) -> None:
+    e, statement, opening = llama
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=said):
+        prove_chain(ENGINE, statement, e.weights, opening, TWO)
+    assert launcher.asked == 0
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://x:1", "x", "x:0", "x:70000", "x y:1", ""])
+def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(UsageError, match="no address of a cluster"):
+        split_address(address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import socket
@@ -22,7 +22,7 @@ __all__ = ["LocalLauncher", "make_cluster_certificates"]
 
 def make_cluster_certificates(folder: Path) -> dict[str, str]:
     """An authority and one machine's certificate; the environment that Ray takes them from."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     authority, machine = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     names = [x509.DNSName("localhost"), x509.DNSName(socket.gethostname())]
     addresses = {"127.0.0.1", socket.gethostbyname(socket.gethostname()), own_address()}
@@ -37,8 +37,8 @@ def make_cluster_certificates(folder: Path) -> dict[str, str]:
             .issuer_name(issuer)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
         )
 
     top = certificate(authority, "authority").add_extension(x509.BasicConstraints(True, None), True)

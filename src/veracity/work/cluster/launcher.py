@@ -22,7 +22,15 @@ class Launcher(Protocol):
     """What gets workers to call back, wherever they run."""
 
     def start(self, host: str, port: int, job: str) -> None:
-        """Ask for workers that call ``host:port`` for a job; again where it was asked before."""
+        """Ask for workers that call back; again where it was asked before.
+
+        Parameters
+        ----------
+        host, port : str, int
+            Where they call.
+        job : str
+            What they name.
+        """
 
     def troubles(self) -> str:
         """The last trouble told of, empty for none; raises VeracityError for one without end."""

@@ -32,8 +32,20 @@ __all__ = ["main"]
 _CALL = 30.0
 
 
+class _Gone(Exception):
+    """The process that asked is gone in the middle of a file."""
+
+
 def main(host: str, port: int, job: str) -> int:
-    """Work until the other end is gone; 0 where it hung up, 1 where nobody was there."""
+    """Work until the other end is gone; 0 where it hung up, 1 where nobody was there.
+
+    Parameters
+    ----------
+    host, port : str, int
+        Where the process listens that asked.
+    job : str
+        The name of its job.
+    """
     for name in ("SIGINT", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_input, daemon=True).start()
@@ -69,9 +81,9 @@ def _serve(end: ssl.SSLSocket) -> None:
         send(end, Message("opened"))
         while (part := receive(end)) is not None:
             send(end, work(part, lambda phase, share: _tell(end, phase, share)))
+    except (_Gone, ssl.SSLError, ConnectionError):
+        return
     except OSError as error:
-        if isinstance(error, ssl.SSLError | ConnectionError):
-            return
         _complain(end, VeracityError(f"a machine cannot keep the weights: {error.strerror}"))
     except Exception as error:
         _complain(end, error)
@@ -89,7 +101,7 @@ def _fetched(end: ssl.SSLSocket, path: str) -> Iterator[bytes]:
     while True:
         message = answer_of(end)
         if message is None or message.kind != "chunk" or len(message.parts) != 1:
-            raise ConnectionError
+            raise _Gone
         if not message.parts[0]:
             return
         yield message.parts[0]
