@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from veracity.cli.display import Bar
+from veracity.cli.display import Bar, date
 from veracity.cli.errors import EXIT_FALSE, error_facts
 from veracity.cli.inputs import NewFile
 from veracity.cli.options import (
@@ -125,8 +124,8 @@ def _facts(checked: Any, expected: frozenset[str]) -> dict[str, Any]:
         "text": quoted(checked.text),
         "finish": signed.finish if signed.stopped is None else f"{signed.finish} (range)",
         **_drawn(checked.drawing, expected),
-        "signed": str(datetime.fromtimestamp(signed.time, UTC)),
-        "proof_until": str(datetime.fromtimestamp(signed.prove_by, UTC)),
+        "signed": date(signed.time),
+        "proof_until": date(signed.prove_by),
         "server": quoted(signed.url),
     }
 
