@@ -1,11 +1,13 @@
 """Delete one deciding check of the verifier at a time and see whether a test dies with it.
 
-``make mutate`` or ``python -m tools.mutate``. A first run of the tests notes which functions each
-of them calls (again where a test file has changed since); a mutant then meets those tests only.
-``--budget SECONDS`` (``MUTATE_ARGS="--budget 60"``) leaves whoever outlives so much of them for a
-later run. Runs can be interrupted: outcomes are JSON lines, and what has one for the present
-source is not tried again. Frozen vectors are left out on purpose: bytes that change are no attack.
-The verdicts of a whole run go into the table with ``--record``.
+``make mutate`` or ``python -m tools.mutate``. What has a verdict in the table, or an outcome in the
+log of an earlier run, for its function as it stands is not tried again: after an edit, minutes
+remain. A mutant first meets the tests that killed it or its neighbours before. For who outlives
+them, a run of the tests notes which functions each of them calls (again where a test file has
+changed since), and it meets all that call its own. ``--budget SECONDS``
+(``MUTATE_ARGS="--budget 60"``) leaves whoever outlives so much of them for a later run. Runs can be
+interrupted. Frozen vectors are left out on purpose: bytes that change are no attack. ``--record``
+writes the verdicts into the table; there, who lives may be called ``redundant``, with the reason.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from tools.mutation.mutants import Mutant, find_mutants
-from tools.mutation.runner import Job, Outcome, baseline, read_log, record, run
+from tools.mutation.runner import Job, Outcome, baseline, read_log, record, recorded, run
 from tools.mutation.sources import closure
-from tools.mutation.verdicts import Table
+from tools.mutation.verdicts import LIVES, Table
 
 #: What a verifier starts from.
 ENTRIES = (
@@ -109,6 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--changed", default="", metavar="REV", help="in functions changed since")
     parser.add_argument("--list", action="store_true", help="print names, run nothing")
     parser.add_argument("--again", action="store_true", help="also what has an outcome already")
+    parser.add_argument("--living", action="store_true", help="also what lived")
     parser.add_argument("--record", action="store_true", help="write outcomes into the table")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="of tests for a mutant")
     parser.add_argument("--unchecked", action="store_true", help="do not try the tests first")
@@ -120,44 +124,61 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     given = parser.parse_args(arguments)
     root = Path.cwd()
-    mutants = every = all_mutants(root)
-    if given.changed:
-        mutants = changed(root, given.changed, mutants)
+    every = all_mutants(root)
+    mutants = changed(root, given.changed, every) if given.changed else every
     mutants = [m for m in mutants if given.only in m.key]
     if given.list:
         for mutant in mutants:
             print(f"{mutant.path}:{mutant.line}  {mutant.key}")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    table = Table.load(given.table)
+    log = [*table.outcomes(), *read_log(given.log)]
+    if given.living:
+        log = [o for o in log if o.dies]
+    try:
+        _try(given, root, mutants, log)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return _conclude(given, every, mutants)
+
+
+def _try(given: argparse.Namespace, root: Path, mutants: list[Mutant], log: list[Outcome]) -> None:
+    """First the tests that are known to kill, then all that call a mutant's function."""
     tests, data = suite(root), given.data.resolve()
-    reach = tuple(record(root, tests, given.reach, given.workers, data))
-    job = Job(root, tests, reach, given.workers, given.timeout, data, given.budget)
-    log = read_log(given.log)
+    job = Job(root, tests, (), given.workers, given.timeout, data, given.budget, likely=True)
     pending = mutants if given.again else job.pending(mutants, log)
     print(f"{len(mutants)} mutants, {len(pending)} to try", flush=True)
-    if pending and not given.unchecked and (by := baseline(job)):
-        print(f"the tests fail without a mutant: {by}", file=sys.stderr)
-        return 2
+    for likely in (False,) if recorded(root, tests, given.reach) else (True, False):
+        if pending and not likely:
+            reach = record(root, tests, given.reach, given.workers, data)
+            job = replace(job, reach=tuple(reach), likely=False)
+        if pending and not given.unchecked and (by := baseline(job, pending, log)):
+            raise ValueError(f"the tests fail without a mutant: {by}")
+        found = run(job, pending, given.log, _report, log)
+        dead = {o.key for o in found if o.dies}
+        pending = [m for m in pending if m.key not in dead]
 
-    def report(outcome: Outcome, whole: bool, left: int) -> None:
-        alive = "LIVES" if whole else "outlives its budget"
-        word = f"dies by {outcome.by}" if outcome.dies else alive
-        print(f"{left:4} left, {outcome.seconds:5.0f} s  {outcome.key}: {word}", flush=True)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    run(job, pending, given.log, report)
+def _report(outcome: Outcome, whole: bool, left: int) -> None:
+    if not (outcome.dies or whole):
+        return
+    word = f"dies by {outcome.by}" if outcome.dies else "LIVES"
+    print(f"{left:4} left, {outcome.seconds:5.0f} s  {outcome.key}: {word}", flush=True)
+
+
+def _conclude(given: argparse.Namespace, every: list[Mutant], mutants: list[Mutant]) -> int:
+    """Write the table where that is asked for, and tell who lives."""
     names = {m.key: m for m in mutants}
-    last = {o.key: o for o in read_log(given.log) if o.key in names}
+    outcomes = [o for o in read_log(given.log) if o.key in names]
+    table = Table.load(given.table).updated(every, outcomes)
     if given.record:
-        table = Table.load(given.table).updated([m.key for m in every], last.values())
         given.table.parent.mkdir(parents=True, exist_ok=True)
         table.save(given.table)
-    verdicts = Table.load(given.table).verdicts
-    alive = [
-        key
-        for key, outcome in last.items()
-        if not outcome.dies and (key not in verdicts or verdicts[key].verdict != "redundant")
-    ]
-    print(f"{len(last)} tried, {len(alive)} live")
+    found = {key: table.verdicts[key].verdict for key in names if key in table.verdicts}
+    alive = [key for key, verdict in found.items() if verdict == LIVES]
+    print(f"{len(found)} of {len(names)} with a verdict, {len(alive)} live")
     for key in alive:
         print(f"{names[key].path}:{names[key].line}  {key}")
     return 1 if alive else 0

@@ -22,7 +22,6 @@ from veracity.errors import PeerError, UsageError
 from veracity.formats.program import load_program_file
 from veracity.lm.generate import generate
 from veracity.private import Client, Sampling
-from veracity.private.card import Card
 from veracity.private.parties.user import UserSession
 
 pytest.importorskip("cryptography")
@@ -126,28 +125,6 @@ def test_what_others_wrote_holds_no_secret(parties: tuple[str, Cluster], house: 
         assert seeds[0].read_bytes().hex() not in text
     for path in (three.folder / "cache").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
-
-
-@pytest.mark.parametrize("hide", [False, True])
-def test_the_length_of_an_answer_can_be_hidden(
-    hide: bool, parties: tuple[str, Cluster], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The model ends its answer with the first token; the owner sees one pass, or all of them."""
-    mode, three = parties
-    monkeypatch.setattr(Card, "ends", lambda _card, _tokens: True)
-
-    async def ask() -> int:
-        answer = client(three).generate("A hen", 3, hide_length=hide)
-        return len([token async for token in answer])
-
-    assert asyncio.run(ask()) == 1
-    log = three.folder / f"owner-{mode}.log"
-    wanted = f", {3 if hide else 1} passes"
-    for _ in range(100):
-        if wanted in log.read_text().splitlines()[-1]:
-            return
-        time.sleep(0.05)
-    pytest.fail(log.read_text().splitlines()[-1])
 
 
 def test_the_example_script(parties: tuple[str, Cluster]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tools.mutate import all_mutants, changed, suite
-from tools.mutation.mutants import Mutant, find_mutants
-from tools.mutation.runner import Job, Outcome, read_log, record, run, source_digest
+from tools.mutation.mutants import Edit, Mutant, find_mutants
+from tools.mutation.runner import Job, Outcome, baseline, read_log, record, run
 from tools.mutation.sources import closure
 from tools.mutation.verdicts import Table, Verdict
 
@@ -126,11 +126,12 @@ def test_a_mutant_lacks_its_decision_and_nothing_else(tree: Path) -> None:
 
 
 def test_names_do_not_change_with_lines_elsewhere(tree: Path) -> None:
-    before = [m.key for m in found(tree)]
+    before = found(tree)
     path = tree / "src/veracity/decides.py"
     path.write_text("# more\n# lines\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
     after = found(tree)
-    assert [m.key for m in after] == before
+    assert [m.key for m in after] == [m.key for m in before]
+    assert [m.source for m in after] == [m.source for m in before]
     assert after[0].line > 4
 
 
@@ -178,8 +179,11 @@ def test_a_run_tells_who_dies_and_goes_on_where_it_stopped(tree: Path) -> None:
     assert len(known) == 3
     assert whole.pending(every, known) == []
     assert whole.order(every[2], known) == (["tests/unit/test_near.py::test_near"], True)
-    (tree / "src/veracity/decides.py").write_text(DECIDES + "\n# changed\n", encoding="utf-8")
-    assert whole.pending(every, known) == every
+    path = tree / "src/veracity/decides.py"
+    path.write_text(DECIDES.replace("value =", "sum ="), encoding="utf-8")
+    assert whole.pending(found(tree)[:3], known) == []
+    path.write_text(DECIDES.replace("return None", "return 0"), encoding="utf-8")
+    assert whole.pending(found(tree)[:3], known) == found(tree)[:3]
 
 
 def test_a_test_that_does_not_end_kills(tree: Path) -> None:
@@ -189,6 +193,18 @@ def test_a_test_that_does_not_end_kills(tree: Path) -> None:
     quick = replace(job(tree), timeout=20.0)
     outcomes = run(replace(quick, timeout=6.0), [first], tree / "build/log.jsonl", lambda *_: None)
     assert [(o.dies, o.by) for o in outcomes] == [(True, "it does not end")]
+
+
+def test_words_about_a_function_are_not_its_source(tree: Path) -> None:
+    path = tree / "src/veracity/decides.py"
+    before = {m.key: m.source for m in found(tree)}
+    path.write_text(DECIDES.replace("Not a statement", "A text"), encoding="utf-8")
+    assert {m.key: m.source for m in found(tree)} == before
+    path.write_text(DECIDES.replace("not zero", "zero"), encoding="utf-8")
+    after = {m.key: m.source for m in found(tree)}
+    assert {k.split(":")[0] for k in before if after[k] != before[k]} == {
+        "veracity.decides.Sum.check"
+    }
 
 
 def test_changed_functions_only(tree: Path) -> None:
@@ -205,41 +221,80 @@ def test_changed_functions_only(tree: Path) -> None:
     assert {m.function for m in changed(tree, "HEAD", found(tree))} == {"Sum.verify"}
 
 
+def named(key: str, source: str) -> Mutant:
+    return Mutant(Path("m.py"), "m", key, "call", "c()", 1, (1, 2), source, Edit(0, 0, ""))
+
+
 def test_the_table_complains() -> None:
-    table = Table({"a": Verdict("dies", "t"), "b": Verdict("lives", "?"), "c": Verdict("dies", "")})
-    assert table.complaints(["a", "b", "d"]) == [
-        "no verdict: d",
+    a, b, d = (named(k, "s") for k in "abd")
+    table = Table(
+        {
+            a.key: Verdict("dies", "t", "s"),
+            b.key: Verdict("lives", "?", "s"),
+            "c": Verdict("dies", "", "s"),
+        }
+    )
+    assert table.complaints([a, b, d]) == [
+        "no verdict: m.d: call: c()",
         "no such check any more: c",
-        "lives: b",
         "no reason: c",
+        "lives: m.b: call: c()",
     ]
-    assert Table({"a": Verdict("redundant", "b implies it")}).complaints(["a"]) == []
+    assert Table({a.key: Verdict("redundant", "b implies it", "s")}).complaints([a]) == []
+    other = named("a", "new")
+    assert "its function has changed: m.a: call: c()" in table.complaints([other, b, d])
 
 
 def test_a_run_updates_the_table(tmp_path: Path) -> None:
+    a, b, c, d = (named(k, "s") for k in "abcd")
     old = Table(
         {
-            "a": Verdict("redundant", "implied"),
-            "b": Verdict("dies", "t1"),
-            "gone": Verdict("dies", "t"),
+            a.key: Verdict("redundant", "implied", "before"),
+            b.key: Verdict("dies", "t1", "s"),
+            d.key: Verdict("dies", "t3", "before"),
+            "gone": Verdict("dies", "t", "s"),
         }
     )
     run = [
-        Outcome("a", "", False, "", 1.0),
-        Outcome("b", "", False, "", 1.0),
-        Outcome("c", "", True, "t2", 1.0),
+        Outcome(a.key, "s", False, "", 1.0),
+        Outcome(b.key, "s", False, "", 1.0),
+        Outcome(c.key, "s", True, "t2", 1.0),
+        Outcome(d.key, "older", True, "t4", 1.0),
     ]
-    new = old.updated(["a", "b", "c"], run)
+    new = old.updated([a, b, c, d], run)
     assert new.verdicts == {
-        "a": Verdict("redundant", "implied"),
-        "b": Verdict("lives", "no test fails"),
-        "c": Verdict("dies", "t2"),
+        a.key: Verdict("redundant", "implied", "s"),
+        b.key: Verdict("lives", "no test fails", "s"),
+        c.key: Verdict("dies", "t2", "s"),
+        d.key: Verdict("dies", "t3", "before"),
     }
     path = tmp_path / "table.json"
     new.save(path)
     assert Table.load(path) == new
-    assert list(json.loads(path.read_text(encoding="utf-8"))) == ["a", "b", "c"]
+    assert list(json.loads(path.read_text(encoding="utf-8"))) == [a.key, b.key, c.key, d.key]
+    assert {o.key: o.dies for o in new.outcomes()} == {a.key: False, c.key: True, d.key: True}
     assert Table.load(tmp_path / "none.json").verdicts == {}
+
+
+def test_what_killed_a_neighbour_is_tried_first(tree: Path) -> None:
+    near, log = job(tree), tree / "build/log.jsonl"
+    first = replace(near, reach=(), likely=True)
+    size, over = found(tree)[1:3]
+    gone = "tests/unit/test_near.py::test_that_is_gone"
+    killed = [
+        Outcome(over.key, "", True, "tests/unit/test_far.py::test_far", 1.0),
+        Outcome(size.key, "", True, "tests/unit/test_gone.py::test_gone", 1.0),
+        Outcome(size.key, "", True, "tests/unit/test_near.py::test_near", 1.0),
+        Outcome(size.key, "", True, gone, 1.0),
+    ]
+    tests, whole = first.order(size, killed)
+    assert not whole
+    assert tests == [gone, "tests/unit/test_near.py::test_near", "tests/unit/test_far.py::test_far"]
+    assert baseline(first, [size, over], killed) == ""
+    outcomes = {o.key: o for o in run(first, [size, over], log, lambda *_: None, killed)}
+    assert outcomes[size.key].by == "tests/unit/test_near.py::test_near"
+    assert not outcomes[over.key].dies
+    assert [o.key for o in read_log(log)] == [size.key]
 
 
 def test_the_verifier_of_this_tree_is_covered() -> None:
@@ -251,4 +306,4 @@ def test_the_verifier_of_this_tree_is_covered() -> None:
     for mutant in every:
         ast.parse(mutant.applied((ROOT / mutant.path).read_bytes()))
     assert len(suite(ROOT)) > 30
-    assert source_digest(ROOT, every[0])
+    assert all(len(m.source) == 12 for m in every)

@@ -26,8 +26,14 @@ import pytest
 
 __all__ = ["replace_code"]
 
-#: Loaded before anything forks; not what pytest wants to load itself.
-PRELOADED = ("numpy", "veracity.proving.verify", "veracity.training.verify")
+#: Loaded before anything forks, as each child would load them again.
+PRELOADED = (
+    "numpy",
+    "hypothesis.strategies",
+    "veracity.proving",
+    "veracity.proving.verify",
+    "veracity.training.verify",
+)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -74,9 +80,23 @@ def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
 
 
 class _FirstFailure:
-    """A plugin that remembers which test failed first."""
+    """A plugin that runs the tests that are asked for, in their order, and remembers a failure.
 
-    name = ""
+    Who asks names files or tests; a test that is not there any more is left out.
+    """
+
+    def __init__(self, tests: list[str]) -> None:
+        self.place = {test: i for i, test in enumerate(tests)}
+        self.name = ""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """See pytest."""
+        places = [
+            (self.place.get(i.nodeid, self.place.get(i.nodeid.partition("::")[0], -1)), i)
+            for i in items
+        ]
+        items[:] = [i for place, i in sorted(places, key=lambda p: p[0]) if place >= 0]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """See pytest."""
@@ -128,9 +148,10 @@ def _run(request: dict[str, Any], write: int) -> NoReturn:
         if request["mutated"] != request["source"]:
             source, mutated = request["source"].encode(), request["mutated"].encode()
             replace_code(Path(request["path"]), source, mutated)
-        first = _FirstFailure()
+        first = _FirstFailure(request["tests"])
+        files = dict.fromkeys(test.partition("::")[0] for test in request["tests"])
         options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp", request["scratch"]]
-        code = pytest.main([*options, *request["tests"]], plugins=[first])
+        code = pytest.main([*options, *files], plugins=[first])
         by = first.name or ("" if code in (0, 5) else f"the tests do not run (exit code {code})")
     finally:
         with os.fdopen(write, "w") as said:

@@ -70,6 +70,8 @@ class Mutant:
         Where it stands.
     lines : tuple of int
         First and last line of the function.
+    source : str
+        Digest of the function, without what documents it.
     edit : Edit
         The change.
     number : int
@@ -83,6 +85,7 @@ class Mutant:
     text: str
     line: int
     lines: tuple[int, int]
+    source: str
     edit: Edit
     number: int = 0
 
@@ -114,11 +117,11 @@ def find_mutants(root: Path, modules: Iterable[tuple[str, Path]]) -> list[Mutant
     for module, path in modules:
         source = path.read_bytes()
         seen: Counter[tuple[str, str, str]] = Counter()
-        for function, lines, kind, node, text, edit in _places(source):
+        for (function, lines, digest), kind, node, text, edit in _places(source):
             name = (function, kind, text)
             found = Mutant(
-                path.relative_to(root), module, function, kind, text, node.lineno, lines, edit,
-                seen[name],
+                path.relative_to(root), module, function, kind, text, node.lineno, lines, digest,
+                edit, seen[name],
             )  # fmt: skip
             seen[name] += 1
             if found.applied(source) != source:
@@ -126,7 +129,7 @@ def find_mutants(root: Path, modules: Iterable[tuple[str, Path]]) -> list[Mutant
     return out
 
 
-Place = tuple[str, tuple[int, int], str, ast.stmt | ast.expr, str, Edit]
+Place = tuple[tuple[str, tuple[int, int], str], str, ast.stmt | ast.expr, str, Edit]
 
 
 def _places(source: bytes) -> Iterator[Place]:
@@ -141,27 +144,33 @@ def _places(source: bytes) -> Iterator[Place]:
         return start, starts[last.end_lineno - 1] + last.end_col_offset
 
     for function, node in _functions(ast.parse(source), ""):
-        lines = (node.lineno, node.end_lineno or node.lineno)
+        start, stop = span(node, node)
+        body = source[start:stop]
+        if ast.get_docstring(node, clean=False) is not None:
+            first, last = span(node.body[0], node.body[0])
+            body = source[start:first] + source[last:stop]
+        digest = hashlib.sha256(body).hexdigest()[:12]
+        where = (function, (node.lineno, node.end_lineno or node.lineno), digest)
         for inner in _statements(node):
             if isinstance(inner, ast.If) and _refuses(inner.body[-1]):
                 condition = ast.unparse(inner.test)
                 edit = Edit(*span(inner.body[0], inner.body[-1]), "pass")
-                yield function, lines, "refusal", inner, f"if {condition}", edit
+                yield where, "refusal", inner, f"if {condition}", edit
                 for part, new in _parts(inner.test, negated=False):
                     text = f"{ast.unparse(part)} in if {condition}"
-                    yield function, lines, "part", part, text, Edit(*span(part, part), new)
+                    yield where, "part", part, text, Edit(*span(part, part), new)
             elif isinstance(inner, ast.Expr) and _states(inner.value):
                 edit = Edit(*span(inner, inner), "pass")
-                yield function, lines, "call", inner, ast.unparse(inner), edit
+                yield where, "call", inner, ast.unparse(inner), edit
             elif isinstance(inner, ast.Expr) and _collects(inner.value):
                 edit = Edit(*span(inner, inner), "pass")
-                yield function, lines, "entry", inner, ast.unparse(inner), edit
+                yield where, "entry", inner, ast.unparse(inner), edit
             for entry in _hashed(inner):
                 text = f"{ast.unparse(entry)} in {ast.unparse(inner)}"
-                yield function, lines, "entry", entry, text, Edit(*span(entry, entry), "*[]")
+                yield where, "entry", entry, text, Edit(*span(entry, entry), "*[]")
         for call, limit in _limits(node):
             edit = Edit(*span(limit, limit), UNLIMITED)
-            yield function, lines, "limit", call, ast.unparse(call), edit
+            yield where, "limit", call, ast.unparse(call), edit
 
 
 def _functions(

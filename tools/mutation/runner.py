@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import queue
@@ -23,8 +22,10 @@ from typing import Any
 from tools.mutation.mutants import Mutant
 from tools.mutation.reach import Reach, read_reach, record_of
 
-__all__ = ["Job", "Outcome", "Worker", "baseline", "read_log", "record", "run"]
+__all__ = ["Job", "Outcome", "Worker", "baseline", "read_log", "record", "recorded", "run"]
 
+#: Tests that are tried first.
+_LIKELY = 16
 #: What a copy of the tree does without.
 LEFT_OUT = (".git", ".venv*", "target", "build", "dist", "*cache*", ".hypothesis")
 
@@ -38,7 +39,7 @@ class Outcome:
     key : str
         Its name.
     source : str
-        Digest of the file that it was made from.
+        Digest of the function that it was made from.
     dies : bool
         Whether a test failed.
     by : str
@@ -75,6 +76,8 @@ class Job:
     budget : float or None
         Seconds of tests that a mutant may cost. Who outlives them has no outcome yet: a later
         run tries it.
+    likely : bool
+        Try only tests that have killed it before, or its neighbours.
     """
 
     root: Path
@@ -84,43 +87,53 @@ class Job:
     timeout: float
     data: Path
     budget: float | None = None
+    likely: bool = False
 
     def pending(self, mutants: Iterable[Mutant], log: Iterable[Outcome]) -> list[Mutant]:
-        """Those without an outcome for the source as it stands."""
+        """Those without an outcome for their functions as they stand."""
         known = {(o.key, o.source) for o in log}
-        return [m for m in mutants if (m.key, source_digest(self.root, m)) not in known]
+        return [m for m in mutants if (m.key, m.source) not in known]
 
     def order(self, mutant: Mutant, log: Iterable[Outcome]) -> tuple[list[str], bool]:
         """The tests that call a mutant's function, and whether that is all of them.
 
-        Files that killed a neighbour come first, then those with the test that calls fewest
-        functions, as it is about them; within a file, the quickest tests.
+        First those that killed it or a neighbour; then files that did, then those with the test
+        that calls fewest functions, as it is about them; within a file, the quickest tests.
         """
+        near = self._likely(mutant, log)
+        if self.likely:
+            return near, False
         name = f"{mutant.module}.{mutant.function}"
-        near = [o.by for o in log if o.dies and o.key.startswith(f"{mutant.module}.")]
+        reach = {one.test: one for one in self.reach if name in one.functions}
         killers = {test.partition("::")[0] for test in near}
         files: dict[str, list[Reach]] = {}
-        for one in self.reach:
-            if name in one.functions:
-                files.setdefault(one.test.partition("::")[0], []).append(one)
+        for one in reach.values():
+            files.setdefault(one.test.partition("::")[0], []).append(one)
         ranked = sorted(
             files.items(),
             key=lambda f: (f[0] not in killers, min(len(r.functions) for r in f[1]), f[0]),
         )
-        chosen: list[str] = []
-        spent = 0.0
+        order = [reach[test] for test in near if test in reach]
         for _, found in ranked:
-            for one in sorted(found, key=lambda r: (r.seconds, r.test)):
-                if self.budget is not None and spent > self.budget:
-                    return chosen, False
-                chosen.append(one.test)
-                spent += one.seconds
-        return chosen, True
+            order += sorted(found, key=lambda r: (r.seconds, r.test))
+        chosen: dict[str, None] = {}
+        spent = 0.0
+        for one in order:
+            if self.budget is not None and spent > self.budget:
+                return list(chosen), False
+            spent += 0.0 if one.test in chosen else one.seconds
+            chosen[one.test] = None
+        return list(chosen), True
 
-
-def source_digest(root: Path, mutant: Mutant) -> str:
-    """Digest of the file that a mutant is made from."""
-    return hashlib.sha256((root / mutant.path).read_bytes()).hexdigest()[:16]
+    def _likely(self, mutant: Mutant, log: Iterable[Outcome]) -> list[str]:
+        """Tests that killed it, or others of its function, or of its module."""
+        starts = (mutant.key, f"{mutant.module}.{mutant.function}:", f"{mutant.module}.")
+        killed = [o for o in log if o.dies and o.key.startswith(starts[-1])]
+        found: dict[str, None] = {}
+        for start in starts:
+            found.update(dict.fromkeys(o.by for o in reversed(killed) if o.key.startswith(start)))
+        there = [t for t in found if (self.root / t.partition("::")[0]).is_file()]
+        return there[:_LIKELY]
 
 
 def read_log(path: Path) -> list[Outcome]:
@@ -237,7 +250,11 @@ class Worker:
 
 
 def run(
-    job: Job, mutants: Sequence[Mutant], log: Path, report: Callable[[Outcome, bool, int], None]
+    job: Job,
+    mutants: Sequence[Mutant],
+    log: Path,
+    report: Callable[[Outcome, bool, int], None],
+    earlier: Iterable[Outcome] = (),
 ) -> list[Outcome]:
     """Try mutants; writes a line to the log after each.
 
@@ -251,6 +268,8 @@ def run(
         JSON lines; earlier outcomes there order the tests.
     report : callable
         Receives each outcome, whether all tests were tried, and the number that is left.
+    earlier : iterable of Outcome
+        More outcomes that order the tests.
 
     Raises
     ------
@@ -260,7 +279,7 @@ def run(
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
         waiting.put(mutant)
-    outcomes, known, lock = [], read_log(log), threading.Lock()
+    outcomes, known, lock = [], [*earlier, *read_log(log)], threading.Lock()
     failed: list[BaseException] = []
     started: list[Worker] = []
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -279,7 +298,7 @@ def run(
                 begun = time.monotonic()
                 by = worker.first_failure(tests, mutant)
                 seconds = round(time.monotonic() - begun, 1)
-                found = Outcome(mutant.key, source_digest(job.root, mutant), bool(by), by, seconds)
+                found = Outcome(mutant.key, mutant.source, bool(by), by, seconds)
                 with lock:
                     outcomes.append(found)
                     known.append(found)
@@ -312,14 +331,40 @@ def run(
     return outcomes
 
 
-def baseline(job: Job) -> str:
-    """The first test that fails without any mutant; empty where none does."""
+def baseline(job: Job, mutants: Iterable[Mutant], log: Sequence[Outcome]) -> str:
+    """The first test that fails without any mutant; empty where none does.
+
+    Parameters
+    ----------
+    job : Job
+        How.
+    mutants : iterable of Mutant
+        Only tests that these would meet are run.
+    log : sequence of Outcome
+        Earlier outcomes.
+    """
+    tests = dict.fromkeys(test for m in mutants for test in job.order(m, log)[0])
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         worker = Worker(job, Path(folder) / "tree")
         try:
-            return worker.first_failure([r.test for r in job.reach])
+            return worker.first_failure(sorted(tests, key=lambda t: t.partition("::")[0]))
         finally:
             worker.end()
+
+
+def recorded(root: Path, tests: Sequence[Path], folder: Path) -> bool:
+    """Whether it is known what all these tests call.
+
+    Parameters
+    ----------
+    root : path
+        The tree.
+    tests : sequence of path
+        Test files, relative to the root.
+    folder : path
+        Where records are kept.
+    """
+    return all(record_of(root, test.as_posix(), folder).is_file() for test in tests)
 
 
 def record(

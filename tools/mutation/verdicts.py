@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from tools.mutation.mutants import Mutant
 from tools.mutation.runner import Outcome
 
-__all__ = ["Table", "Verdict"]
+__all__ = ["LIVES", "Table", "Verdict"]
 
 DIES, REDUNDANT, LIVES = "dies", "redundant", "lives"
 
@@ -24,10 +25,13 @@ class Verdict:
         Whether a test fails with it; a check is redundant where another one implies it.
     why : str
         The test, or the reason.
+    source : str
+        Digest of the function that it was found in.
     """
 
     verdict: str
     why: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,39 +51,52 @@ class Table:
     def save(self, path: Path) -> None:
         """Write it, sorted, a line each, so that changes can be read."""
         rows = [
-            f"{json.dumps(key)}: {json.dumps({'verdict': v.verdict, 'why': v.why})}"
-            for key, v in sorted(self.verdicts.items())
+            f"{json.dumps(k)}: {json.dumps(asdict(v))}" for k, v in sorted(self.verdicts.items())
         ]
         path.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
 
-    def updated(self, keys: Iterable[str], outcomes: Iterable[Outcome]) -> Table:
+    def outcomes(self) -> list[Outcome]:
+        """What the table knows, as a run would have found it; who lives is not known."""
+        return [
+            Outcome(key, v.source, v.verdict == DIES, v.why if v.verdict == DIES else "", 0.0)
+            for key, v in self.verdicts.items()
+            if v.verdict in (DIES, REDUNDANT)
+        ]
+
+    def updated(self, mutants: Iterable[Mutant], outcomes: Iterable[Outcome]) -> Table:
         """The table of these mutants after a run: old reasons are kept while nothing dies.
 
         Parameters
         ----------
-        keys : iterable of str
-            All mutants that there are.
+        mutants : iterable of Mutant
+            All that there are.
         outcomes : iterable of Outcome
             What a run found; the last one of a mutant counts.
         """
         found = dict(self.verdicts)
+        wanted = {m.key: m.source for m in mutants}
         for outcome in outcomes:
+            if wanted.get(outcome.key) != outcome.source:
+                continue
             known = found.get(outcome.key)
             if outcome.dies:
-                found[outcome.key] = Verdict(DIES, outcome.by)
-            elif known is None or known.verdict != REDUNDANT:
-                found[outcome.key] = Verdict(LIVES, "no test fails")
-        wanted = set(keys)
+                found[outcome.key] = Verdict(DIES, outcome.by, outcome.source)
+            elif known is not None and known.verdict == REDUNDANT:
+                found[outcome.key] = replace(known, source=outcome.source)
+            else:
+                found[outcome.key] = Verdict(LIVES, "no test fails", outcome.source)
         return Table({key: v for key, v in found.items() if key in wanted})
 
-    def complaints(self, keys: Iterable[str]) -> list[str]:
+    def complaints(self, mutants: Iterable[Mutant]) -> list[str]:
         """What is wrong with the table, given all mutants that there are."""
-        wanted = set(keys)
-        out = [f"no verdict: {key}" for key in sorted(wanted - self.verdicts.keys())]
+        wanted = {m.key: m.source for m in mutants}
+        out = [f"no verdict: {key}" for key in sorted(wanted.keys() - self.verdicts.keys())]
         out += [f"no such check any more: {key}" for key in sorted(self.verdicts.keys() - wanted)]
         for key, v in sorted(self.verdicts.items()):
             if v.verdict not in (DIES, REDUNDANT):
                 out.append(f"{v.verdict}: {key}")
             elif not v.why.strip():
                 out.append(f"no reason: {key}")
+            elif key in wanted and v.source != wanted[key]:
+                out.append(f"its function has changed: {key}")
         return out

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.options import FILE, backend_option
-from veracity.cli.output import complain, emit
+from veracity.cli.display import show_table
+from veracity.cli.options import FILE, backend_option, json_option
+from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
-from veracity.cli.private_options import MODE, link_options
+from veracity.cli.private_options import DENY, FOLDER, MODE, link_options
 
-__all__ = ["dealer", "serve"]
+__all__ = ["bind", "dealer", "serve"]
 
 
 def log_to_stderr() -> None:
@@ -26,7 +27,8 @@ def log_to_stderr() -> None:
 @click.option("--listen", required=True, help="HOST:PORT; port 0 lets the system choose.")
 @link_options
 @backend_option
-@click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
+@DENY
+@click.option("--sessions", default=8, show_default=True, type=click.IntRange(1))
 @click.option(
     "--memory",
     "memory_mb",
@@ -43,6 +45,7 @@ def dealer(
     cap_mb: int,
     timeout: float,
     backend: str,
+    deny: Path | None,
     sessions: int,
     memory_mb: int,
 ) -> None:
@@ -61,8 +64,8 @@ def dealer(
             identity=identity,
             insecure=insecure,
             cache=cache,
-            limits=DealerLimits(disk=cap_mb * 10**6, memory=memory_mb * 10**6),
-            sessions=sessions,
+            limits=DealerLimits(disk=cap_mb * 10**6, memory=memory_mb * 10**6, sessions=sessions),
+            deny=deny,
             timeout=timeout,
             backend=backend,
             on_listen=lambda address: emit(f"listening at {address}"),
@@ -77,7 +80,13 @@ def dealer(
 @click.option("--mode", type=MODE, default="secure", show_default=True)
 @link_options
 @backend_option
+@DENY
 @click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--each",
+    type=click.IntRange(1),
+    help="Sessions at once of one certificate [default: half of --sessions].",
+)
 @click.option(
     "--ahead",
     default=8,
@@ -96,7 +105,9 @@ def serve(
     cap_mb: int,
     timeout: float,
     backend: str,
+    deny: Path | None,
     sessions: int,
+    each: int | None,
     ahead: int,
 ) -> None:
     """Answer users with a calibrated model; sees no prompt and no answer.
@@ -126,8 +137,41 @@ def serve(
             cache=cache,
             limits=ServiceLimits(disk=cap_mb * 10**6, ahead=ahead),
             sessions=sessions,
+            each=each,
+            deny=deny,
             timeout=timeout,
             backend=backend,
             on_listen=told,
         )
+    )
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--commitment", required=True, type=FILE, help="Its .vcom file; rewritten.")
+@click.option("--secret", required=True, type=FILE, help="The .vsec file that opens it.")
+@click.option("--cache", type=FOLDER, help="As for `serve`: the masks' seed is there.")
+@backend_option
+@json_option
+def bind(
+    program: Path, commitment: Path, secret: Path, cache: Path | None, backend: str, as_json: bool
+) -> None:
+    """Name a committed model's masked weights in its commitment.
+
+    Users who say `ask --commitment` are then served these weights or none. The digest of the
+    commitment stays the same. Do it again after the cache of the owner was lost: masks are new.
+    """
+    from veracity.private.committed import bind as run
+
+    card = run(program, commitment, secret, cache=cache, backend=backend)
+    if as_json:
+        emit_json({"card": card.digest, "weights": card.weights})
+        return
+    show_table(
+        [
+            ("written", commitment),
+            ("card", card.digest),
+            ("masked weights", card.weights),
+            ("next", f"veracity private serve {program} ..., and publish the commitment again"),
+        ]
     )

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from veracity.cli.display import Bar, clock, size
-from veracity.cli.inputs import FiniteFloat, given_words, prompt_file_option
-from veracity.cli.options import backend_option, json_option, quiet_option
+from veracity.cli.inputs import (
+    FiniteFloat,
+    given_messages,
+    given_words,
+    message_option,
+    prompt_file_option,
+)
+from veracity.cli.options import FILE, backend_option, json_option, quiet_option
 from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
 from veracity.cli.private_options import MODE, link_options
@@ -21,15 +30,74 @@ from veracity.errors import UsageError
 __all__ = ["ask"]
 
 
+INTERRUPTED = 130
+
+
+@contextlib.asynccontextmanager
+async def going_on(answer: AsyncGenerator[Any, None], show_length: bool) -> AsyncIterator[None]:
+    """Run the answer's passes to their end, also where the terminal is closed or Ctrl-C is pressed.
+
+    Parameters
+    ----------
+    answer : async generator
+        From :meth:`Client.generate`.
+    show_length : bool
+        End at once instead.
+
+    Raises
+    ------
+    click.exceptions.Exit
+        After such a signal.
+    """
+    if show_length:
+        async with contextlib.aclosing(answer):
+            yield
+        return
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    came: list[int] = []
+
+    def leave(number: int) -> None:
+        if not came and number == signal.SIGINT:
+            complain("passes go on, so that nobody learns where you left; Ctrl-C again cuts them")
+        if task is not None and (not came or number == signal.SIGINT):
+            task.cancel()
+        came.append(number)
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGHUP, signal.SIGINT)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as `nohup` has it
+            loop.add_signal_handler(number, leave, number)
+    try:
+        async with contextlib.aclosing(answer):
+            yield
+    except asyncio.CancelledError:
+        if not came:
+            raise
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
 @click.command()
 @click.argument("prompt", required=False)
 @prompt_file_option
+@message_option
 @click.option("--server", required=True, help="HOST:PORT of the owner.")
 @click.option("--dealer", required=True, help="HOST:PORT of the dealer.")
 @click.option("--max-new-tokens", default=24, show_default=True, type=click.IntRange(1))
 @click.option("--raw", is_flag=True, help="Do not put the model's chat template around the prompt.")
 @click.option(
-    "--hide-length", is_flag=True, help="Run all passes: nobody learns where the answer ends."
+    "--show-length",
+    is_flag=True,
+    help="Leave when the answer ends: quicker, and owner and dealer learn its length, "
+    "which the owner's model chooses.",
+)
+@click.option(
+    "--round-length",
+    type=click.IntRange(2),
+    help="Leave at the next multiple of so many tokens [default: after --max-new-tokens always].",
 )
 @click.option(
     "--resume",
@@ -46,6 +114,11 @@ __all__ = ["ask"]
 @click.option("--top-k", default=0, type=click.IntRange(0), help="Draw among so many tokens only.")
 @click.option("--mode", type=MODE, help="Insist on this mode.")
 @click.option("--model", help="Insist on the model with this card digest.")
+@click.option(
+    "--commitment",
+    type=FILE,
+    help="Insist on the model of this .vcom file, which names its weights (`private bind`).",
+)
 @link_options
 @backend_option
 @click.option(
@@ -61,16 +134,19 @@ __all__ = ["ask"]
 def ask(
     prompt: str | None,
     prompt_file: Path | None,
+    messages: tuple[str, ...],
     server: str,
     dealer: str,
     max_new_tokens: int,
     raw: bool,
-    hide_length: bool,
+    show_length: bool,
+    round_length: int | None,
     resume: int,
     temperature: float | None,
     top_k: int,
     mode: str | None,
     model: str | None,
+    commitment: Path | None,
     identity: Path | None,
     insecure: bool,
     cache: Path | None,
@@ -84,25 +160,36 @@ def ask(
 ) -> None:
     """Ask a served model; nobody else learns the prompt or the answer.
 
-    Owner and dealer learn how many tokens prompt and answer have. The answer goes to standard
-    output as it comes, a line of figures for each token to standard error.
+    Owner and dealer learn how many tokens the prompt has, and `--max-new-tokens`: so many passes
+    are run, wherever the answer ends. The answer goes to standard output as it comes, a line of
+    figures for each token to standard error.
     """
+    from veracity.private.card import Prompt
     from veracity.private.client import Client, Token
     from veracity.private.sampling import Sampling
 
     if top_k and temperature is None:
         raise UsageError("--top-k needs --temperature")
-    words = given_words(prompt, prompt_file)
+    if show_length and round_length is not None:
+        raise UsageError("--show-length and --round-length exclude each other; give one")
+    words: Prompt | None = given_words(prompt, prompt_file)
+    talk = given_messages(messages)
+    if words is not None and talk is not None:
+        raise UsageError("give a prompt or messages, not both")
+    words = talk if words is None else words
     if words is None:
-        raise UsageError("nothing is asked; give the prompt, or --prompt-file FILE")
+        raise UsageError("nothing is asked; give --prompt-file FILE (- reads standard input)")
 
     def show(token: Token, number: int) -> None:
         if lines:
-            emit_json({"token": token.id, "text": token.text, **asdict(token.report)}, indent=0)
+            facts = {"token": token.id, "text": token.text, "ended": token.ended}
+            emit_json({**facts, **asdict(token.report)}, indent=0)
         if lines or as_json:
             return
         emit(printable(token.text), newline=False)
         sys.stdout.flush()
+        if token.ended is not None:
+            emit("")
         if not quiet:
             report = token.report
             both = sys.stdout.isatty() and sys.stderr.isatty()
@@ -111,11 +198,14 @@ def ask(
                 f"{clock(report.offline_s)} before, {size(report.online_bytes)}, "
                 f"{report.round_trips:g} round trips"
             )
+            if token.ended == "stop" and not show_length and number < max_new_tokens:
+                complain("the answer has ended; passes go on, so that nobody learns its length")
 
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
         client = Client(
             server, dealer, identity=identity, insecure=insecure, cache=cache,
-            cap=cap_mb * 10**6, mode=mode, model=model, timeout=timeout, wait=wait, backend=backend,
+            cap=cap_mb * 10**6, mode=mode, model=model,
+            commitment=commitment, timeout=timeout, wait=wait, backend=backend,
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []
@@ -123,14 +213,16 @@ def ask(
             words,
             max_new_tokens,
             raw=raw,
-            hide_length=hide_length,
+            round_length=1 if show_length else round_length or 0,
             resume=resume,
             sampling=None if temperature is None else Sampling(temperature, top_k),
         )
-        async for token in answer:
-            drawn.close()  # the bar leaves before the answer comes
-            found.append(token)
-            show(token, len(found))
+        async with going_on(answer, show_length):
+            async for token in answer:
+                drawn.close()  # the bar leaves before the answer comes
+                found.append(token)
+                # A terminal that does not scroll must not slow the passes: it would show.
+                await asyncio.to_thread(show, token, len(found))
         return found
 
     with contextlib.ExitStack() as drawn:
@@ -142,6 +234,7 @@ def ask(
             {
                 "answer": answer,
                 "token_ids": [token.id for token in tokens],
+                "ended": tokens[-1].ended,
                 "online_s": round(sum(t.report.online_s for t in tokens), 3),
                 "offline_s": round(sum(t.report.offline_s for t in tokens), 3),
                 "online_bytes": sum(t.report.online_bytes for t in tokens),
@@ -150,6 +243,3 @@ def ask(
                 "round_trips": sum(t.report.round_trips for t in tokens),
             }
         )
-        return
-    if not lines:
-        emit("")

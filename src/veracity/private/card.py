@@ -1,12 +1,14 @@
 """What an owner shows of its model to everybody: the program without weights, and the tokenizer.
 
-The card's SHA-256 names the model; a user who knows it from elsewhere can insist on it.
+The card's SHA-256 names the model; a user who knows it from elsewhere can insist on it. The card
+names the weights, too, by the SHA-256 of what users get of them, under masks.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +18,14 @@ from veracity.formats.program import ProgramFile
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.lm.tokenizer import Tokenizer
-from veracity.text.chat import Message
+from veracity.text.chat import Message, as_messages
 
-__all__ = ["Card", "store_card", "stored_card"]
+__all__ = ["Card", "Prompt", "store_card", "stored_card"]
+
+#: What is asked: words, or the messages of a conversation.
+Prompt = str | Sequence[Message | tuple[str, str] | Mapping[str, str]]
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,18 @@ class Card:
         Ops, shapes and exponents; no weights.
     tokenizer : Tokenizer
         Text to tokens and back.
+    weights : str
+        SHA-256 of the masked weights, hexadecimal (:func:`veracity.mpc.weights.masked_digest`).
     """
 
     name: str
     program: Program = field(repr=False)
     tokenizer: Tokenizer = field(repr=False)
+    weights: str
 
     @classmethod
-    def of(cls, loaded: ProgramFile) -> Card:
-        """The card of a calibrated model.
+    def of(cls, loaded: ProgramFile, weights: bytes) -> Card:
+        """The card of a calibrated model, with the digest of its masked weights.
 
         Raises
         ------
@@ -50,7 +60,7 @@ class Card:
         """
         if loaded.program is None:
             raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
-        return cls(str(loaded.source["name"]), loaded.program, loaded.tokenizer)
+        return cls(str(loaded.source["name"]), loaded.program, loaded.tokenizer, weights.hex())
 
     def to_bytes(self) -> bytes:
         """Canonical encoding."""
@@ -58,6 +68,7 @@ class Card:
             "name": self.name,
             "program": self.program.to_json(),
             "tokenizer": dict(self.tokenizer.body),
+            "weights": self.weights,
         }
         return canonical_json(body)
 
@@ -71,11 +82,13 @@ class Card:
         """
         where = "model card"
         body = parse_json(data, where)
-        kinds = {"name": str, "program": str, "tokenizer": dict}
+        kinds = {"name": str, "program": str, "tokenizer": dict, "weights": str}
         if not isinstance(body, dict) or body.keys() != kinds.keys():
-            raise FormatError(where, "it needs exactly 'name', 'program' and 'tokenizer'")
+            raise FormatError(where, "it needs exactly 'name', 'program', 'tokenizer', 'weights'")
         if not all(type(body[name]) is kind for name, kind in kinds.items()):
             raise FormatError(where, "a field of another type")
+        if not _DIGEST.fullmatch(body["weights"]):
+            raise FormatError(where, "'weights' is no SHA-256")
         program = Program.from_json(body["program"])
         if not is_text_decoder(program):
             raise FormatError(where, "its program is no text decoder")
@@ -83,28 +96,45 @@ class Card:
         tokenizer.check()
         if len(tokenizer.token_bytes) != vocabulary_of(program):
             raise FormatError(where, "the tokenizer does not fit the program")
-        return cls(body["name"], program, tokenizer)
+        return cls(body["name"], program, tokenizer, body["weights"])
 
     @property
     def digest(self) -> str:
         """SHA-256 of the encoding, hexadecimal."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    def prompt(self, words: str, *, raw: bool) -> list[int]:
-        """Token ids of a user's words in the model's frame.
+    def prompt(self, given: Prompt, *, raw: bool = False) -> list[int]:
+        """Token ids of a user's words in the model's frame, or of a conversation in its template.
+
+        Parameters
+        ----------
+        given : str or sequence of messages
+            Words, or messages of system, user and assistant, the last one the user's.
+        raw : bool
+            Words without a template.
 
         Raises
         ------
         UsageError
-            Where nothing is left of the context for an answer.
+            Where nothing is left of the context for an answer, or the model takes no conversation
+            like this.
         """
-        between = self.tokenizer.conversation
-        sides = self.tokenizer.frame(chat=not raw)
-        if sides is None and between is not None:
-            ids = self.tokenizer.encode_parts(between.parts([Message("user", words)]))
+        between, known = self.tokenizer.conversation, self.tokenizer
+        chat = known.frame(chat=True)
+        messages = [Message("user", given)] if isinstance(given, str) else as_messages(given)
+        if isinstance(given, str) and (raw or (chat is None and between is None)):
+            sides = known.frame(chat=False) or ([], [])
+            ids = [*sides[0], *known.encode(given), *sides[1]]
+        elif raw:
+            raise UsageError("messages have a template; leave out --raw, or give a prompt")
+        elif chat is not None and (
+            isinstance(given, str) or (between is None and [m.role for m in messages] == ["user"])
+        ):
+            ids = [*chat[0], *known.encode(messages[0].content), *chat[1]]
+        elif between is None:
+            raise UsageError("the model's files have no chat template; ask it with a prompt")
         else:
-            before, after = sides or self.tokenizer.frame(chat=False) or ([], [])
-            ids = [*before, *self.tokenizer.encode(words), *after]
+            ids = known.encode_parts(between.parts(messages))
         if not ids:
             raise UsageError("the prompt has no tokens; ask something")
         if len(ids) > context_of(self.program):

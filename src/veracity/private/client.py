@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import context_of
 from veracity.mpc.modes import MODES, find_mode
 from veracity.mpc.token_selection.pick import greedy
-from veracity.private.card import Card, store_card, stored_card
+from veracity.net import Channel
+from veracity.private.answer import AnswerState, Token, read_apart
+from veracity.private.card import Card, Prompt, store_card, stored_card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
-from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
+from veracity.private.parties.handshake import (
+    ServerInfo,
+    exchange_hellos,
+    fetch_card,
+    fetch_weights,
+)
 from veracity.private.parties.owner import ServiceLimits
-from veracity.private.parties.report import PassReport
 from veracity.private.parties.spool import SharedRegistry
 from veracity.private.parties.user import UserSession
 from veracity.private.parties.weights import WeightCache
 from veracity.private.sampling import Sampling
 from veracity.progress import Progress, silent
 
+if TYPE_CHECKING:
+    from veracity.private.committed import Pinned
+
 __all__ = ["Client", "Conversation", "Token"]
-
-
-@dataclass(frozen=True)
-class Token:
-    """One token of an answer.
-
-    Attributes
-    ----------
-    id : int
-        In the model's vocabulary.
-    text : str
-        What it adds to the text; may be empty in the middle of a character.
-    report : PassReport
-        What it took.
-    """
-
-    id: int
-    text: str
-    report: PassReport
 
 
 @dataclass(eq=False)
@@ -87,51 +80,40 @@ class Conversation:
         """
         await self._session.ready()
 
-    async def tokens(
-        self,
-        prompt: list[int],
-        *,
-        to_the_end: bool = False,
-        hide_length: bool = False,
-        decoder: codecs.IncrementalDecoder | None = None,
-    ) -> AsyncIterator[Token]:
+    def tokens(
+        self, prompt: list[int], *, to_the_end: bool = False, round_length: int = 0
+    ) -> AsyncGenerator[Token, None]:
         """Answer token ids; see :meth:`Client.generate`.
-
-        With ``to_the_end`` the model's end of the answer is ignored; ``decoder`` may hold the
-        beginning of a character.
 
         Parameters
         ----------
         prompt : list of int
             Token ids, as many as the session is for.
         to_the_end : bool
-            Whether to go on behind the model's end of the answer.
-        hide_length : bool
-            Whether to run all passes, so that the other parties see no length.
-        decoder : codecs.IncrementalDecoder, optional
-            May hold the beginning of a character.
+            Ignore the model's end of the answer.
+        round_length : int
+            As for :meth:`Client.generate`.
+
+        Raises
+        ------
+        PeerError, UsageError
         """
+        state = AnswerState(self.max_new_tokens, round_length, to_the_end)
+        return read_apart(self._passes(prompt, state), state)
+
+    async def _passes(self, prompt: list[int], state: AnswerState) -> AsyncGenerator[Token, None]:
+        """Run passes until no further one is due; the tokens of the answer."""
         if len(prompt) != self.prompt_tokens:
             raise UsageError(
                 f"this session is for a prompt of {self.prompt_tokens} tokens, "
                 f"this one has {len(prompt)}; open another session"
             )
-        decoder = decoder or _utf8()
         feed = prompt
-        for left in reversed(range(self.max_new_tokens)):
-            token = await self._session.feed(feed)
-            feed = [token]
-            last = left == 0 or (self.card.ends(feed) and not to_the_end)
-            text = decoder.decode(self.card.piece(token), final=last)
-            yield Token(token, text, self._session.reports[-1])
-            if last:
-                for _ in range(left if hide_length else 0):
-                    await self._session.feed(feed)
-                return
-
-
-def _utf8() -> codecs.IncrementalDecoder:
-    return codecs.getincrementaldecoder("utf-8")("replace")
+        while not state.over:
+            feed = [await self._session.feed(feed)]
+            token = state.add(self.card, feed[0], self._session.reports[-1])
+            if token is not None:
+                yield token
 
 
 class Client:
@@ -155,6 +137,9 @@ class Client:
         Insist on ``secure`` or ``shuffled``.
     model : str, optional
         Insist on the model with this card digest (hexadecimal).
+    commitment : path, bytes or binary file, optional
+        Insist on the model of this ``.vcom`` file: its program, its tokens, and the masked weights
+        that its publisher names in it.
     timeout : float
         Seconds without a sign of life after which another party counts as gone.
     wait : float
@@ -188,6 +173,7 @@ class Client:
         ahead: int = ServiceLimits.ahead,
         mode: str | None = None,
         model: str | None = None,
+        commitment: Source | None = None,
         timeout: float = TIMEOUT,
         wait: float = 0.0,
         backend: str = "cpu",
@@ -198,6 +184,11 @@ class Client:
         self._engine = load_engine(backend)
         self._mode = None if mode is None else find_mode(mode).name
         self._model = model
+        self._pinned: Pinned | None = None
+        if commitment is not None:
+            from veracity.private.committed import Pinned
+
+            self._pinned = Pinned.by(commitment)
         self._limits = ServiceLimits(disk=cap, ahead=ahead)
         self._progress = progress
         self._folder = cache_folder(cache, "user")
@@ -205,26 +196,29 @@ class Client:
 
     async def generate(
         self,
-        prompt: str,
+        prompt: Prompt,
         max_new_tokens: int = 32,
         *,
         raw: bool = False,
-        hide_length: bool = False,
+        round_length: int = 0,
         sampling: Sampling | None = None,
         resume: int = 1,
-    ) -> AsyncIterator[Token]:
+    ) -> AsyncGenerator[Token, None]:
         """Ask, and get the answer token by token.
 
         Parameters
         ----------
-        prompt : str
-            The user's words; the model's chat template, where it has one, is put around them.
+        prompt : str or sequence of messages
+            The user's words; the model's chat template, where it has one, is put around them. Or
+            the messages of a conversation, as for :func:`veracity.prove`.
         max_new_tokens : int
             The answer ends there if the model does not end it before.
         raw : bool
             Give the words to the model without a template.
-        hide_length : bool
-            Run all passes, also after the model has ended its answer: nobody learns where.
+        round_length : int
+            0 runs ``max_new_tokens`` passes whenever the answer ends, so that nobody learns its
+            length, also where the reader leaves before. A larger number stops at the next
+            multiple of it; 1 shows the length.
         sampling : Sampling, optional
             Draw tokens instead of taking the most likely one; not in mode ``secure``.
         resume : int
@@ -243,27 +237,66 @@ class Client:
             Where a value leaves the range that calibration fixed (``shuffled`` only).
         UsageError
         """
-        ids: list[int] = []
-        found: list[int] = []
+        state = AnswerState(max_new_tokens, round_length)
+        passes = self._passes(prompt, raw, sampling, resume, state)
+        async with contextlib.aclosing(read_apart(passes, state)) as answer:
+            async for token in answer:
+                yield token
+
+    def answer(
+        self,
+        prompt: list[int],
+        max_new_tokens: int = 32,
+        *,
+        round_length: int = 0,
+        sampling: Sampling | None = None,
+        resume: int = 1,
+    ) -> AsyncGenerator[Token, None]:
+        """Answer token ids, from :meth:`Card.prompt`; otherwise as :meth:`generate`.
+
+        Parameters
+        ----------
+        prompt : list of int
+            All that the model reads.
+        max_new_tokens, round_length, sampling, resume
+            As for :meth:`generate`.
+        """
+        if not prompt:
+            raise UsageError("the prompt has no tokens; ask something")
+        state = AnswerState(max_new_tokens, round_length)
+        passes = self._passes("", False, sampling, resume, state, prompt)
+        return read_apart(passes, state)
+
+    async def _passes(
+        self,
+        prompt: Prompt,
+        raw: bool,
+        sampling: Sampling | None,
+        resume: int,
+        state: AnswerState,
+        ids: Sequence[int] = (),
+    ) -> AsyncGenerator[Token, None]:
+        """Run an answer's passes, in another session where one breaks off.
+
+        Whether it is taken up depends on what all parties see, not on whether the answer has
+        ended: else who cuts a session would learn that.
+        """
         card: Card | None = None
-        decoder = _utf8()
         while True:
-            before = len(found)
-            length, most = len(ids) + len(found), max_new_tokens - len(found)
+            before = len(state.found)
+            length, most = len(ids) + before, state.most - before
             opened = self._session(prompt, length, most, raw, sampling, card)
             try:
                 async with opened as (session, first):
                     ids, card = ids or first, session.card
-                    answer = session.tokens(
-                        [*ids, *found], hide_length=hide_length, decoder=decoder
-                    )
-                    async for token in answer:
-                        found.append(token.id)
-                        yield token
+                    state.most = before + session.max_new_tokens
+                    answer = session._passes([*ids, *state.found], state)
+                    async with contextlib.aclosing(answer):
+                        async for token in answer:
+                            yield token
                 return
             except PeerError:
-                over = len(found) == max_new_tokens or (card is not None and card.ends(found))
-                if over or not resume or len(found) == before:
+                if state.over or not resume or len(state.found) == before:
                     raise
                 resume -= 1
 
@@ -295,7 +328,7 @@ class Client:
     @asynccontextmanager
     async def _session(
         self,
-        prompt: str,
+        prompt: Prompt,
         length: int,
         max_new_tokens: int,
         raw: bool,
@@ -306,27 +339,7 @@ class Client:
             raise UsageError("an answer has at least one token; pass --max-new-tokens 1 or more")
         owner = await self._caller.call(self._server, "owner")
         try:
-            info = await exchange_hellos(owner)
-            if self._mode not in (None, info.mode):
-                raise UsageError(
-                    f"the server works in mode {info.mode!r}, not {self._mode!r}; "
-                    "ask another server, or for this mode"
-                )
-            if sampling is not None and not MODES[info.mode].samples:
-                raise UsageError(
-                    f"this server answers in mode {info.mode!r}, so greedily; "
-                    "leave out the sampling"
-                )
-            wanted = self._model if same is None else same.digest
-            if wanted not in (None, info.card.hex()):
-                raise PeerError(
-                    f"the server has another model: {info.card.hex()}; ask its owner why"
-                )
-            data = stored_card(self._folder, info.card)
-            if data is None:
-                data = await fetch_card(owner, info)
-                store_card(self._folder, data)
-            card = Card.from_bytes(data)
+            info, card = await self._meet(owner, sampling, same)
             ids = [] if length else card.prompt(prompt, raw=raw)
             rows = length or len(ids)
             passes = min(max_new_tokens, context_of(card.program) + 1 - rows)
@@ -335,16 +348,56 @@ class Client:
                 raise UsageError(f"the model's context holds {most} tokens; shorten the prompt")
             # What another set's owner called by the same names is not believed.
             home = self._folder / self._caller.authority
-            weight_cache = WeightCache(home, card.program, info.masks)
+            weight_cache = WeightCache(home, card.program, info.weights)
             setup = await fetch_weights(owner, card.program, weight_cache, self._progress)
+            masked = await asyncio.to_thread(weight_cache.load)
             dealer = await self._caller.call(self._dealer, "dealer")
         except BaseException:
             await owner.close()
             raise
         session = UserSession(
-            self._engine, card.program, info.mode, owner, dealer, weight_cache.load(), rows, passes,
+            self._engine, card.program, info.mode, owner, dealer, masked, rows, passes,
             self._folder, self._registry, self._limits,
             greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip
         async with session:
             yield Conversation(card, info.mode, rows, passes, setup, session), ids
+
+    async def card(self) -> tuple[Card, str]:
+        """What the owner serves, and in which mode; no session begins.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        async with await self._caller.call(self._server, "owner") as owner:
+            info, card = await self._meet(owner, None, None)
+        return card, info.mode
+
+    async def _meet(
+        self, owner: Channel, sampling: Sampling | None, same: Card | None
+    ) -> tuple[ServerInfo, Card]:
+        """Hellos and card, with all that this client insists on."""
+        info = await exchange_hellos(owner)
+        if self._mode not in (None, info.mode):
+            raise UsageError(
+                f"the server works in mode {info.mode!r}, not {self._mode!r}; "
+                "ask another server, or for this mode"
+            )
+        if sampling is not None and not MODES[info.mode].samples:
+            raise UsageError(
+                f"this server answers in mode {info.mode!r}, so greedily; leave out the sampling"
+            )
+        wanted = self._model if same is None else same.digest
+        if wanted not in (None, info.card.hex()):
+            raise PeerError(f"the server has another model: {info.card.hex()}; ask its owner why")
+        data = stored_card(self._folder, info.card)
+        if data is None:
+            data = await fetch_card(owner, info)
+            store_card(self._folder, data)
+        card = Card.from_bytes(data)
+        if card.weights != info.weights.hex():
+            raise PeerError("the owner names other weights than its card")
+        if self._pinned is not None:
+            self._pinned.check(card)
+        return info, card

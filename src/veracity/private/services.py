@@ -12,17 +12,23 @@ from pathlib import Path
 from veracity.codec import read_file, write_file
 from veracity.codec.arguments import require_number
 from veracity.engine import load_engine
+from veracity.engine.api import Engine
 from veracity.errors import FormatError
 from veracity.formats.program import ProgramFile
+from veracity.mpc.weights import masked_digest
 from veracity.net import Channel, Server
+from veracity.net.person import DenyList, Quota
 from veracity.private.card import Card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
 from veracity.private.parties.dealer import DealerLimits, DealerService
 from veracity.private.parties.owner import OwnerService, ServiceLimits
 from veracity.private.parties.spool import SharedRegistry
-from veracity.work.programs import load_program, weights_digest
+from veracity.work.programs import integer_program, load_program, weights_digest
 
 __all__ = ["deal", "serve"]
+
+#: Connections at once, and of one certificate: most of them have no session.
+CONNECTIONS, CONNECTIONS_EACH = 128, 16
 
 Told = Callable[[Address], None]
 
@@ -38,7 +44,7 @@ async def deal(
     insecure: bool = False,
     cache: str | Path | None = None,
     limits: DealerLimits | None = None,
-    sessions: int = 4,
+    deny: str | Path | None = None,
     timeout: float = TIMEOUT,
     backend: str = "cpu",
     on_listen: Told = _silent,
@@ -57,8 +63,9 @@ async def deal(
         Where material waits.
     limits : DealerLimits, optional
         What each session gets.
-    sessions : int
-        Sessions at once.
+    deny : path, optional
+        File with serial numbers of certificates that are refused, one in a line; read again at
+        every connection.
     timeout : float
         Seconds without a sign of life after which a party counts as gone.
     backend : str
@@ -74,6 +81,7 @@ async def deal(
     """
     require_number("timeout", timeout)
     address = Address.parse(listen)
+    limits = limits or DealerLimits()
     service = DealerService(load_engine(backend), cache_folder(cache, "dealer"), limits)
     server = Server(
         service.handle,
@@ -82,7 +90,9 @@ async def deal(
         identity=identity_of(identity),
         insecure=insecure,
         peers=("owner", "user"),
-        sessions=2 * sessions,
+        sessions=CONNECTIONS,
+        each=limits.sessions + CONNECTIONS_EACH,
+        denied=() if deny is None else DenyList(Path(deny)),
         timeout=timeout,
     )
     async with server:
@@ -101,6 +111,8 @@ async def serve(
     cache: str | Path | None = None,
     limits: ServiceLimits | None = None,
     sessions: int = 4,
+    each: int | None = None,
+    deny: str | Path | None = None,
     timeout: float = TIMEOUT,
     backend: str = "cpu",
     on_listen: Callable[[Address, Card], None] | None = None,
@@ -116,10 +128,12 @@ async def serve(
     mode : str
         ``secure`` shows a user nothing but the answer; ``shuffled`` is faster and shows the user
         values of the hidden layers in a random order.
-    identity, insecure, cache, sessions, timeout, backend
+    identity, insecure, cache, deny, timeout, backend
         As for :func:`deal`.
     limits : ServiceLimits, optional
         What each session gets.
+    sessions, each : int
+        Sessions at once, and of one certificate (half of them where not given).
     on_listen : callable, optional
         Gets the address and the model's card once users can call.
 
@@ -134,25 +148,27 @@ async def serve(
     """
     address, to_dealer = Address.parse(listen), Address.parse(dealer)
     loaded = load_program(program)
-    card = Card.of(loaded)
-    folder = cache_folder(cache, "owner")
+    folder, engine = cache_folder(cache, "owner"), load_engine(backend)
+    seed, card = masked_model(engine, folder, loaded)
     caller = Caller(identity_of(identity), insecure, timeout)
 
     async def call() -> Channel:
         return await caller.call(to_dealer, "dealer")
 
     service = OwnerService(
-        engine=load_engine(backend),
+        engine=engine,
         program=card.program,
         weights=loaded.weights,
-        seed=masks_seed(folder, card, weights_digest(loaded.weights)),
+        seed=seed,
         mode=mode,
         name=card.name,
         card=card.to_bytes(),
+        masked=bytes.fromhex(card.weights),
         dealer=call,
         folder=folder,
         registry=SharedRegistry(folder / "ledger"),
         limits=limits or ServiceLimits(),
+        sessions=Quota("sessions", sessions, (sessions + 1) // 2 if each is None else each),
     )
     server = Server(
         service.handle,
@@ -160,7 +176,9 @@ async def serve(
         port=address.port,
         identity=caller.identity,
         insecure=insecure,
-        sessions=sessions,
+        sessions=CONNECTIONS,
+        each=CONNECTIONS_EACH,
+        denied=() if deny is None else DenyList(Path(deny)),
         timeout=timeout,
     )
     async with server:
@@ -169,7 +187,28 @@ async def serve(
         await server.serve()
 
 
-def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
+def masked_model(engine: Engine, folder: Path, loaded: ProgramFile) -> tuple[bytes, Card]:
+    """The seed of a model's masks, and its card.
+
+    Parameters
+    ----------
+    engine : Engine
+        What computes.
+    folder : path
+        Where seeds are kept.
+    loaded : ProgramFile
+        The calibrated model.
+
+    Raises
+    ------
+    UsageError, FormatError
+    """
+    program = integer_program(loaded)
+    seed = masks_seed(folder, program.digest, weights_digest(loaded.weights))
+    return seed, Card.of(loaded, masked_digest(engine.ring, program, loaded.weights, seed))
+
+
+def masks_seed(folder: Path, program: str, weights: bytes) -> bytes:
     """The seed of the masks of these very weights, made when they are served for the first time.
 
     Other weights under the same masks would show a user the difference of both, so a seed
@@ -180,8 +219,8 @@ def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
     ----------
     folder : path
         Where seeds are kept.
-    card : Card
-        What users see of the model.
+    program : str
+        Its digest.
     weights : bytes
         Digest of the integer weights.
 
@@ -189,7 +228,7 @@ def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
     ------
     UsageError, FormatError
     """
-    digest = bytes.fromhex(card.program.digest) + weights
+    digest = bytes.fromhex(program) + weights
     path = folder / f"{hashlib.sha256(digest).hexdigest()[:40]}.masks"
     if not path.exists():
         fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
