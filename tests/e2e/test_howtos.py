@@ -39,7 +39,7 @@ def walk(page: str, folder: Path, digest: str = "") -> list[str]:
             assert words[0] == "veracity", line
             result = veracity(*words[1:])
             assert result.exit_code == (int(code[1]) if code else 0), (line, result.output)
-            printed.append(result.output)
+            printed.append(result.stdout)
     assert printed, page
     return printed
 
