@@ -370,7 +370,8 @@ def test_hostile_replies_end_in_typed_refusals(served: Any, office: Office, tmp_
             for proxy in (flowing, holding):
                 got = proxy.ask("/v1/completions", {**TEXT, "stream": media == stream})
                 if got.headers["content-type"].startswith(stream):
-                    sent = [json.loads(e[6:]) for e in got.body.split(b"\n\n") if e]
+                    parts = [e for e in got.body.split(b"\n\n") if e.startswith(b"data: ")]
+                    sent = [json.loads(e[6:]) for e in parts]
                     assert sent[-1]["error"]["code"] == code, number
                     assert all(c["choices"][0]["finish_reason"] is None for c in sent[:-1])
                     assert len(sent) == 1 or proxy is flowing
