@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: docs notebooks bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: docs notebooks bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
@@ -113,6 +113,10 @@ wheel: env ## dist: a wheel for Python 3.11 and newer, glibc 2.28 and newer, and
 
 test-wheel: wheel ## the wheel in a fresh environment without a compiler verifies a proof
 	$(BIN)/pytest -m wheel tests/e2e/test_wheel.py
+
+test-cluster: env ## proofs on a Ray cluster of two nodes: killed workers, a late node, a head started anew (minutes)
+	test -d build/ray/ray || $(PY) -m pip install --quiet --target build/ray 'ray>=2.52,<3'
+	PYTHONPATH="$(CURDIR)/build/ray" $(BIN)/pytest -m cluster tests/e2e/test_ray.py
 
 lint: env ## ruff, mypy, stub test, import contract, rustfmt, clippy
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from veracity.cli.options import (
     json_option,
     memory_option,
     quiet_option,
+    ray_option,
     threads_option,
 )
 from veracity.cli.output import emit, emit_json
@@ -148,6 +149,7 @@ def _drawn(drawing: Any, expected: frozenset[str]) -> dict[str, Any]:
 @force_option
 @memory_option
 @jobs_option
+@ray_option
 @threads_option
 @quiet_option
 def prove(
@@ -159,6 +161,7 @@ def prove(
     force: bool,
     memory: int | None,
     jobs: int,
+    ray: str | None,
     threads: int | None,
     quiet: bool,
 ) -> None:
@@ -180,6 +183,7 @@ def prove(
             opened,
             memory=memory,
             jobs=jobs,
+            ray=ray,
             threads=threads,
             progress=bar,
         )

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.options import FILE, Bytes, backend_option, threads_option
+from veracity.cli.options import (
+    FILE,
+    Bytes,
+    backend_option,
+    jobs_option,
+    ray_option,
+    threads_option,
+)
 from veracity.cli.output import complain, emit
 from veracity.cli.printable import printable
 from veracity.codec import sibling
@@ -88,6 +95,8 @@ __all__ = ["api_key", "serve"]
     type=click.IntRange(0),
     help="Bytes of all proofs together, the oldest go first; 0: no bound.",
 )
+@jobs_option
+@ray_option
 @click.option(
     "--verifier",
     is_flag=True,
@@ -123,6 +132,8 @@ def serve(
     metrics_port: int | None,
     keep_proofs: int,
     proofs_room: int,
+    jobs: int,
+    ray: str | None,
     verifier: bool,
     memory: int | None,
     threads: int | None,
@@ -193,7 +204,12 @@ def serve(
             policy=audit_all,
         )
         opening = str((secret or sibling(program, ".vsec")).resolve())
-        place = Workplace(str(program.resolve()), opening, str(state.resolve()), threads=threads)
+        place = Workplace(
+            *(str(program.resolve()), opening, str(state.resolve())),
+            threads=threads,
+            jobs=jobs,
+            ray=ray,
+        )
         proofs = Proofs(desk, place, workers)
 
     def told(url: str) -> None:
