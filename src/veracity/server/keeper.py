@@ -135,7 +135,22 @@ class Collector:
     broken: str | None = None
 
     def accept(self, _ask: Ask, plain: object, _text: str, _finish: str) -> object:
-        """Keep a receipt; :class:`FormatError` where it is none."""
+        """Keep a receipt.
+
+        Parameters
+        ----------
+        _ask : Ask
+            Not looked at, as what follows the receipt.
+        plain : object
+            ``veracity.receipt`` of the reply.
+        _text, _finish : str
+            Not looked at.
+
+        Raises
+        ------
+        FormatError
+            It is no receipt.
+        """
         file = ReceiptFile.from_plain(plain)
         data = file.to_bytes()
         make_folder(self.folder / "receipts")
