@@ -39,7 +39,7 @@ from veracity.server.page import Page
 from veracity.server.request import Limits
 from veracity.server.upstream import Passed, Upstream
 
-__all__ = ["make_proxy"]
+__all__ = ["make_checking_proxy"]
 
 #: Bytes of a nonce that the proxy adds, and of all text of an answer.
 _NONCE, _TEXT = 16, 1 << 26
@@ -252,7 +252,7 @@ async def _health(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def make_proxy(
+def make_checking_proxy(
     upstream: Upstream,
     keeper: Keeps,
     *,
