@@ -34,6 +34,8 @@ PRELOADED = (
     "veracity.proving.verify",
     "veracity.training.verify",
 )
+#: pytest would have loaded some of them itself.
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -134,12 +136,12 @@ def serve(requests: int, answers: int) -> None:
             with os.fdopen(read) as said:
                 text = said.read()
             _, status = os.waitpid(child, 0)
-            by = json.loads(text)["by"] if text else f"the tests end with {status}"
-            print(json.dumps({"by": by}), file=told, flush=True)
+            answer = json.loads(text) if text else {"by": f"the tests end with {status}"}
+            print(json.dumps(answer), file=told, flush=True)
 
 
 def _run(request: dict[str, Any], write: int) -> NoReturn:
-    by = "the mutant cannot be loaded"
+    answer = {"fault": "the process ended early"}
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -151,11 +153,14 @@ def _run(request: dict[str, Any], write: int) -> NoReturn:
         first = _FirstFailure(request["tests"])
         files = dict.fromkeys(test.partition("::")[0] for test in request["tests"])
         options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp", request["scratch"]]
-        code = pytest.main([*options, *files], plugins=[first])
+        code = pytest.main([*_QUIET, *options, *files], plugins=[first])
         by = first.name or ("" if code in (0, 5) else f"the tests do not run (exit code {code})")
+        answer = {"by": by}
+    except Exception as error:
+        answer = {"fault": repr(error)}
     finally:
         with os.fdopen(write, "w") as said:
-            said.write(json.dumps({"by": by}))
+            said.write(json.dumps(answer))
         os._exit(0)
 
 

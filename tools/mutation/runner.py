@@ -226,6 +226,8 @@ class Worker:
             said = self._answer(self.job.timeout)
             if "by" in said:
                 return str(said["by"])
+            if "fault" in said:
+                raise RuntimeError(f"the tests cannot be started: {said['fault']}")
             if self.process.poll() is not None:
                 raise InterruptedError("the tests were ended from outside")
             self._end_child()
@@ -274,7 +276,7 @@ def run(
     Raises
     ------
     RuntimeError
-        The package cannot be loaded.
+        The package cannot be loaded, or pytest does not start.
     """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
