@@ -18,6 +18,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NoReturn
@@ -122,6 +124,9 @@ def serve(requests: int, answers: int) -> None:
     for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
+    for plugin in entry_points(group="pytest11"):
+        with suppress(ImportError):
+            plugin.load()
     with os.fdopen(requests) as lines, os.fdopen(answers, "w") as told:
         print(json.dumps({"ready": True}), file=told, flush=True)
         for line in lines:
@@ -140,8 +145,21 @@ def serve(requests: int, answers: int) -> None:
             print(json.dumps(answer), file=told, flush=True)
 
 
+def _keep_bytecode_of_tests() -> None:
+    """Compile test files once, and the package, whose files are mutants, each time."""
+    write = SourceFileLoader.set_data
+
+    def set_data(self: SourceFileLoader, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+        if f"{os.sep}tests{os.sep}" in path:
+            write(self, path, data, _mode=_mode)
+
+    sys.dont_write_bytecode = False
+    SourceFileLoader.set_data = set_data  # type: ignore[method-assign,assignment]
+
+
 def _run(request: dict[str, Any], write: int) -> NoReturn:
     answer = {"fault": "the process ended early"}
+    _keep_bytecode_of_tests()
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)

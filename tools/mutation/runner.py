@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +22,17 @@ from typing import Any
 from tools.mutation.mutants import Mutant
 from tools.mutation.reach import Reach, read_reach, record_of
 
-__all__ = ["Job", "Outcome", "Worker", "baseline", "read_log", "record", "recorded", "run"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "Worker",
+    "baseline",
+    "read_log",
+    "record",
+    "recorded",
+    "run",
+    "stages",
+]
 
 #: Tests that are tried first.
 _LIKELY = 16
@@ -145,6 +155,20 @@ def read_log(path: Path) -> list[Outcome]:
         except (ValueError, TypeError):
             continue
     return found
+
+
+def stages(tests: Iterable[str]) -> Iterator[list[str]]:
+    """Tests in their order: those of one file, then of two more, four, and so on.
+
+    As pytest loads all files before it runs any test, few are given to it at first.
+    """
+    files: dict[str, list[str]] = {}
+    for test in tests:
+        files.setdefault(test.partition("::")[0], []).append(test)
+    left, count = list(files.values()), 1
+    while left:
+        yield [test for found in left[:count] for test in found]
+        left, count = left[count:], 2 * count
 
 
 @dataclass
@@ -298,7 +322,9 @@ def run(
                 with lock:
                     tests, whole = job.order(mutant, known)
                 begun = time.monotonic()
-                by = worker.first_failure(tests, mutant)
+                by = next(
+                    filter(None, (worker.first_failure(t, mutant) for t in stages(tests))), ""
+                )
                 seconds = round(time.monotonic() - begun, 1)
                 found = Outcome(mutant.key, mutant.source, bool(by), by, seconds)
                 with lock:
