@@ -18,6 +18,7 @@ from veracity.formats.dsse import (
     load_public_key,
 )
 from veracity.formats.log import load_head
+from veracity.formats.receipt import ReceiptFile
 
 
 def coded(size: int) -> str:
@@ -78,3 +79,9 @@ def test_keys_of_another_kind() -> None:
 def test_no_head(text: str) -> None:
     with pytest.raises(FormatError, match="no signed head"):
         load_head(text.encode())
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "{}", '["certificate", "opening", "receipt"]'])
+def test_no_receipt(text: str) -> None:
+    with pytest.raises(FormatError, match="needs exactly 'certificate'"):
+        ReceiptFile.load(text.encode())
