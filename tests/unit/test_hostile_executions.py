@@ -10,10 +10,11 @@ import pytest
 
 from tests.unit.test_program_limits import HONEST, X
 from tests.unit.test_shape_rules import FACTS, PRODUCT
-from veracity.errors import FormatError, UsageError
+from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.graph import Output, Program, WeightSpec, execute, ops
 from veracity.graph.evaluate import pointwise
 from veracity.graph.exact import linear, matmul, multiply
+from veracity.graph.samples import program_over
 from veracity.graph.wires import MAX_WORK, Step
 
 GAIN = HONEST.ops[0]
@@ -109,3 +110,28 @@ def test_programs_that_are_not_written_so(words: str, change: Any) -> None:
     assert change(text) != text
     with pytest.raises(FormatError, match=words):
         Program.from_json(change(text))
+
+
+def test_samples_of_programs_that_cannot_have_them() -> None:
+    """An axis more than a value may have, and an op that mixes rows."""
+    add = replace(HONEST.ops[1], name="s", a="x", b="x")
+    deep = replace(
+        HONEST,
+        inputs={"x": replace(X, dims=(1,) * 8)},
+        outputs={"y": replace(HONEST.outputs["y"], dims=(1,) * 8)},
+        limits={},
+        ops=(add,),
+        weights={},
+        exponents={},
+    )
+    deep.validate()
+    with pytest.raises(UsageError, match="dims out of bounds"):
+        program_over(deep, 2)
+    head = replace(
+        ANSWERS,
+        inputs={"x": replace(X, dims=(6, 4))},
+        outputs={"h": Output((6,), 0, 0, 2, "h")},
+        limits={},
+    )
+    with pytest.raises(UnsupportedModelError, match="Head on several samples"):
+        program_over(head, 2)
