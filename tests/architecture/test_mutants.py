@@ -10,7 +10,9 @@ from tools.mutate import TABLE, all_mutants
 from tools.mutation.verdicts import Table
 
 ROOT = Path(__file__).resolve().parents[2]
-WHAT_TO_DO = 'run `make mutate MUTATE_ARGS=--record`: it tries what has no verdict, see tools/mutate.py'
+WHAT_TO_DO = (
+    "run `make mutate MUTATE_ARGS=--record`: it tries what has no verdict, see tools/mutate.py"
+)
 
 
 @lru_cache(maxsize=512)
