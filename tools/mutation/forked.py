@@ -50,6 +50,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
     """Give the functions of a loaded module the code of another source; how many changed.
 
+    Where one cannot take it, the whole package is forgotten, and loads again from its files.
+
     Parameters
     ----------
     path : path
@@ -77,9 +79,13 @@ def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
         code = found.__code__
         better = wanted.get((code.co_qualname, code.co_firstlineno))
         if better is not None:
-            with suppress(ValueError):  # it closes over other variables
+            try:
                 found.__code__ = better
-                changed += 1
+            except ValueError:  # it closes over other variables: what is loaded is of no use
+                for name in [n for n in sys.modules if n.partition(".")[0] == "veracity"]:
+                    del sys.modules[name]
+                return 0
+            changed += 1
     return changed
 
 
