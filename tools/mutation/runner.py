@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ __all__ = [
     "stages",
 ]
 
-#: Tests that are tried first.
-_LIKELY = 16
+#: How many tests that killed neighbours are tried first; seconds that make a test slow.
+_LIKELY, _SLOW = 16, 0.2
 #: What a copy of the tree does without.
 LEFT_OUT = (".git", ".venv*", "target", "build", "dist", "*cache*", ".hypothesis")
 
@@ -108,7 +109,8 @@ class Job:
         """The tests that call a mutant's function, and whether that is all of them.
 
         First those that killed it or a neighbour; then files that did, then those with the test
-        that calls fewest functions, as it is about them; within a file, the quickest tests.
+        that calls fewest functions, as it is about them: the quick tests of all of them, and at
+        last the slow ones.
         """
         near = self._likely(mutant, log)
         if self.likely:
@@ -124,8 +126,10 @@ class Job:
             key=lambda f: (f[0] not in killers, min(len(r.functions) for r in f[1]), f[0]),
         )
         order = [reach[test] for test in near if test in reach]
-        for _, found in ranked:
-            order += sorted(found, key=lambda r: (r.seconds, r.test))
+        for slow in (False, True):
+            for _, found in ranked:
+                some = [r for r in found if (r.seconds > _SLOW) is slow]
+                order += sorted(some, key=lambda r: (r.seconds, r.test))
         chosen: dict[str, None] = {}
         spent = 0.0
         for one in order:
@@ -162,10 +166,8 @@ def stages(tests: Iterable[str]) -> Iterator[list[str]]:
 
     As pytest loads all files before it runs any test, few are given to it at first.
     """
-    files: dict[str, list[str]] = {}
-    for test in tests:
-        files.setdefault(test.partition("::")[0], []).append(test)
-    left, count = list(files.values()), 1
+    left = [list(found) for _, found in groupby(tests, key=lambda test: test.partition("::")[0])]
+    count = 1
     while left:
         yield [test for found in left[:count] for test in found]
         left, count = left[count:], 2 * count
