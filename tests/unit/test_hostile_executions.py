@@ -14,7 +14,7 @@ from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.graph import Output, Program, WeightSpec, execute, ops
 from veracity.graph.evaluate import pointwise
 from veracity.graph.exact import linear, matmul, multiply
-from veracity.graph.samples import program_over
+from veracity.graph.samples import choices_over, program_over
 from veracity.graph.wires import MAX_WORK, Step
 
 GAIN = HONEST.ops[0]
@@ -135,3 +135,23 @@ def test_samples_of_programs_that_cannot_have_them() -> None:
     )
     with pytest.raises(UnsupportedModelError, match="Head on several samples"):
         program_over(head, 2)
+
+
+def test_choices_among_values_too_large_to_compare() -> None:
+    """Values of 61 bits are fine; the difference of two of them needs one bit more."""
+    for bits, fine in ((60, True), (61, False)):
+        large = replace(
+            HONEST,
+            inputs={"x": replace(X, dims=(4,), low=0, high=1 << bits)},
+            outputs={"y": replace(HONEST.outputs["y"], dims=(4,))},
+            limits={},
+            ops=(ops.Combine(name="s", addends=(ops.Operand(x="x"),)),),
+            weights={},
+            exponents={},
+        )
+        large.validate()
+        if fine:
+            assert choices_over(large, 2)[1] == 4
+            continue
+        with pytest.raises(UsageError, match="more than 62 bits"):
+            choices_over(large, 2)

@@ -358,3 +358,8 @@ def test_positions_count_as_examples() -> None:
     with pytest.raises(UsageError, match="positions"):
         Recipe(network, 1 << 12, rates).validate()
     assert prod(network.stages[0].rule.out[1:]) == 900
+
+
+def test_no_layers_are_no_network() -> None:
+    with pytest.raises(UsageError, match="last layer of a network is dense"):
+        _ = Network((8,), ()).stages
