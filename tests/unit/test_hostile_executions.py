@@ -15,7 +15,7 @@ from veracity.graph import Output, Program, WeightSpec, execute, ops
 from veracity.graph.evaluate import pointwise
 from veracity.graph.exact import linear, matmul, multiply
 from veracity.graph.samples import choices_over, program_over
-from veracity.graph.wires import MAX_WORK, Step
+from veracity.graph.wires import MAX_WORK, Step, gather_wire, wire_gain
 
 GAIN = HONEST.ops[0]
 ANSWERS = replace(
@@ -155,3 +155,11 @@ def test_choices_among_values_too_large_to_compare() -> None:
             continue
         with pytest.raises(UsageError, match="more than 62 bits"):
             choices_over(large, 2)
+
+
+def test_wires_on_lengths_that_nobody_knows() -> None:
+    assert wire_gain((Step("sum", 1),), ("T", 3)) == 3
+    with pytest.raises(UsageError, match="whose length is not known"):
+        wire_gain((Step("sum", 0),), ("T", 3))
+    with pytest.raises(UsageError, match="only windows are gathered"):
+        gather_wire((Step("flip", 0),), np.ones(3, np.int64), (3,))
