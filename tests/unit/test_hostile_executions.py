@@ -161,5 +161,9 @@ def test_wires_on_lengths_that_nobody_knows() -> None:
     assert wire_gain((Step("sum", 1),), ("T", 3)) == 3
     with pytest.raises(UsageError, match="whose length is not known"):
         wire_gain((Step("sum", 0),), ("T", 3))
+    window = (Step("window", 0, (2, 1, 1, 0, 0)),)
+    assert gather_wire(window, np.ones((2, 2), np.int64), (3,)).tolist() == [1, 2, 1]
+    with pytest.raises(UsageError, match="whose length is not known"):
+        gather_wire(window, np.ones((2, 2), np.int64), ("T",))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="only windows are gathered"):
         gather_wire((Step("flip", 0),), np.ones(3, np.int64), (3,))

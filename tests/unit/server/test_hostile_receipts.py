@@ -23,10 +23,12 @@ from veracity.formats.receipt import (
     Receipt,
     ReceiptFile,
 )
+from veracity.proving import receipts
 from veracity.proving.log import check_growth, check_head, check_included
 from veracity.proving.receipts import (
     CheckedReceipt,
     check_kept,
+    check_proof,
     check_receipt,
     open_receipt,
     prove_receipt,
@@ -169,6 +171,18 @@ def test_proofs_that_keep_no_promise(
     )
     with pytest.raises(VerificationError, match=words):
         check_kept(checked, replace(PROOF, **changes))
+
+
+def test_a_proof_is_checked_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(receipts, "verify", lambda *given: calls.append(given))
+    check_proof(opened(), PROOF, COMMITMENT)
+    with pytest.raises(VerificationError, match="FRAUD"):
+        check_proof(opened(), replace(PROOF, tokens=(0, 3, 3, 1)), COMMITMENT)
+    assert len(calls) == 2
+    monkeypatch.undo()
+    with pytest.raises(VerificationError, match="no proof that its weights are integers"):
+        check_proof(opened(), PROOF, COMMITMENT)
 
 
 def test_two_receipts_of_one_prompt() -> None:
