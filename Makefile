@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: docs bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-rust test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: docs notebooks bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
@@ -98,7 +98,12 @@ test-rust: ## the kernels' own tests, in Rust; one line for each group of them
 	  -p veracity-kernels 2>&1 | awk '/^test result|FAILED|panicked|^error|^warning/'
 
 test-all: env ## slow tests, too
-	$(PYTEST) -m "not gpu and not wheel" $(PYTEST_ARGS)
+	$(PYTEST) -m "not gpu and not wheel and not page" $(PYTEST_ARGS)
+
+test-page: env ## the server's pages in headless Chromium; pictures of them in build/page
+	@for program in chromium chromedriver; do command -v $$program >/dev/null || { \
+	  echo "make: $$program is needed; on Debian: apt-get install chromium chromium-driver" >&2; exit 1; }; done
+	$(BIN)/pytest -q -m page tests/e2e/test_page.py $(PYTEST_ARGS)
 
 wheel: env ## dist: a wheel for Python 3.11 and newer, glibc 2.28 and newer, and the sources
 	rm -rf dist
@@ -108,6 +113,10 @@ wheel: env ## dist: a wheel for Python 3.11 and newer, glibc 2.28 and newer, and
 
 test-wheel: wheel ## the wheel in a fresh environment without a compiler verifies a proof
 	$(BIN)/pytest -m wheel tests/e2e/test_wheel.py
+
+test-cluster: env ## proofs on a Ray cluster of two nodes: killed workers, a late node, a head started anew (minutes)
+	test -d build/ray/ray || $(PY) -m pip install --quiet --target build/ray 'ray>=2.52,<3'
+	PYTHONPATH="$(CURDIR)/build/ray" $(BIN)/pytest -m cluster tests/e2e/test_ray.py
 
 lint: env ## ruff, mypy, stub test, import contract, rustfmt, clippy
 	$(BIN)/ruff check .
@@ -200,6 +209,9 @@ vectors: env ## remake the frozen proofs (when the protocol's label changes)
 
 docs: build/docs/.installed ## the documentation as a site in build/site; any warning or dead link is an error
 	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --quiet
+
+notebooks: env ## run the notebooks of the documentation, and record what their cells print
+	$(PY) -m tools.site.notebooks docs/notebooks/*.ipynb
 
 # An environment of its own: the package is read, not built, and `env` stays as quick as it is.
 build/docs/.installed: requirements/docs.txt | $(VENV)/.created

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.house import PROMPT, House, done
+from tests.e2e.offices import office
+
+__all__ = ["office"]
 
 
 @pytest.fixture(scope="session")

@@ -5,115 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.e2e.house import PROMPT, House, done
 from tests.e2e.house import veracity as command
-from tests.support.serving import Running, running
+from tests.e2e.offices import ASK, Office
+from tests.support.serving import running
 from veracity.errors import FormatError, RangeError, RequestError, UsageError, VerificationError
-from veracity.formats.commitment import Commitment
 from veracity.formats.drawing import Drawing
-from veracity.formats.dsse import load_private_key, load_public_key, sign
-from veracity.formats.log import LogProof
-from veracity.formats.merkle import MerkleTree, leaf_hash
+from veracity.formats.dsse import load_private_key, sign
 from veracity.formats.proof import Proof
-from veracity.formats.receipt import CERTIFICATE_TYPE, RECEIPT_TYPE, Receipt, ReceiptFile
+from veracity.formats.receipt import RECEIPT_TYPE, Receipt, ReceiptFile
 from veracity.proving import receipts as checking
-from veracity.proving.log import check_growth, check_head, check_included
-from veracity.proving.receipts import check_proof, check_receipt, require_no_equivocation
-from veracity.server.desk import Answered, Desk, open_desk
+from veracity.proving.receipts import check_proof, require_no_equivocation
+from veracity.server.desk import open_desk
 from veracity.server.model import ServedModel
 from veracity.text.chat import Message
-
-ASK = {"model": "tiny", "prompt": PROMPT, "max_tokens": 12}
-
-
-@dataclass(frozen=True)
-class Office:
-    """A publisher, a server that it certified, and one receipt with its true answer."""
-
-    folder: Path
-    model: ServedModel
-    publisher: Ed25519PublicKey
-    commitment: Commitment
-    file: ReceiptFile
-
-    def desk(self, name: str = "state") -> Desk:
-        return open_desk(
-            self.folder / "server.key",
-            self.folder / "certificate.json",
-            self.folder / name,
-            self.commitment,
-            3600,
-        )
-
-    def check(self, file: ReceiptFile) -> checking.CheckedReceipt:
-        return check_receipt(file, self.publisher, self.commitment)
-
-    @property
-    def answered(self) -> Answered:
-        """What the honest server signs for ``ASK``."""
-        checked = self.check(self.file)
-        ids, signed = checked.opening, checked.receipt
-        return Answered(
-            signed.frame,
-            ids.prompt_ids,
-            ids.answer_ids,
-            checked.text,
-            signed.max_tokens,
-            (),
-            signed.finish,
-            None,
-        )
-
-    def signed(self, state: str = "lies", **changes: Any) -> ReceiptFile:
-        """What a server signs that says something else."""
-        desk = self.desk(state)
-        try:
-            return desk.issue(dataclasses.replace(self.answered, **changes), "")
-        finally:
-            desk.shelf.close()
-
-
-@pytest.fixture(scope="module")
-def office(house: House, tmp_path_factory: pytest.TempPathFactory) -> Office:
-    folder = tmp_path_factory.mktemp("office")
-    for name in ("publisher.key", "server.key", "other.key"):
-        done("sign", "key", folder / name)
-    done(
-        *("sign", "server", folder / "server.key.pub", "--key", folder / "publisher.key"),
-        *("--commitment", house.commitment, "--url", "http://127.0.0.1:1"),
-        *("--out", folder / "certificate.json"),
-    )
-    model = ServedModel.load(house.program, house.secret, name="tiny")
-    commitment = model.secret.commitment
-    publisher = load_public_key(folder / "publisher.key.pub")
-    args = (folder / "server.key", folder / "certificate.json", folder / "state", commitment, 3600)
-    with running(model, desk=open_desk(*args)) as server:
-        reply = server.ask("/v1/completions", ASK).json
-        streamed = server.ask("/v1/completions", {**ASK, "stream": True}).body.decode()
-        check_served(server, reply, streamed)
-    file = ReceiptFile.from_plain(reply["veracity"]["receipt"])
-    assert check_receipt(file, publisher, commitment).text == reply["choices"][0]["text"]
-    (folder / "receipt.json").write_bytes(file.to_bytes())
-    return Office(folder, model, publisher, commitment, file)
-
-
-def check_served(server: Running, reply: Any, streamed: str) -> None:
-    """The last chunk with a choice has a receipt of its own; receipts can be fetched again."""
-    last = json.loads(streamed.split("data: ")[-2])
-    own = ReceiptFile.from_plain(last["veracity"]["receipt"])
-    assert own.opening.answer_ids == tuple(reply["veracity"]["receipt"]["opening"]["answer_ids"])
-    ident = json.loads(own.receipt.payload)["ident"]
-    assert server.ask(f"/v1/receipts/{ident}").json == own.receipt.to_plain()
-    assert server.ask("/v1/receipts/" + "0" * 32).code == "not_found"
-    known = server.ask("/.well-known/veracity.json").json
-    assert known["certificate"] == own.certificate.to_plain()
 
 
 def test_a_promise_is_kept_by_a_proof(office: Office, house: House) -> None:
@@ -349,66 +258,6 @@ def test_the_words_of_a_receipt_are_the_ones_that_were_asked(office: Office) -> 
     at = ids.index(longest)
     with pytest.raises(VerificationError, match="tokenisation"):
         office.check(office.signed(prompt=(*ids[:at], *spelled, *ids[at + 1 :])))
-
-
-def test_the_log_holds_every_receipt_and_only_grows(
-    office: Office, house: House, tmp_path: Path
-) -> None:
-    now = [1.0e9]
-    certified = dataclasses.replace(office.desk("log").certified, not_before=0)
-    envelope = sign(
-        load_private_key(office.folder / "publisher.key"), CERTIFICATE_TYPE, certified.to_bytes()
-    )
-    desk = dataclasses.replace(
-        office.desk("log2"), clock=lambda: now[0], certificate=envelope, certified=certified
-    )
-    with running(office.model, desk=desk) as server:
-        files = [desk.issue(office.answered, "") for _ in range(3)]
-        old = server.ask("/v1/log/head").json
-        files += [desk.issue(office.answered, "") for _ in range(4)]
-        leaves = [leaf_hash(f.receipt.to_bytes()).hex() for f in files]
-        assert server.ask(f"/v1/log/proof?receipt={leaves[5]}").status == 404
-        now[0] += 60
-        shown = [server.ask(f"/v1/log/proof?receipt={leaf}") for leaf in leaves]
-        growth = server.ask("/v1/log/consistency?from=3").body
-        assert server.ask("/v1/log/consistency?from=8").status == 404
-        for query in ("proof?receipt=x", "proof", "consistency?from=-1", "consistency"):
-            assert server.ask(f"/v1/log/{query}").status == 400
-    proofs = [LogProof.load(reply.body) for reply in shown]
-    heads = [
-        check_included(f, p, office.publisher, office.commitment)
-        for f, p in zip(files, proofs, strict=True)
-    ]
-    assert {h.size for h in heads} == {7}
-    with pytest.raises(VerificationError, match="not in this tree"):
-        check_included(files[0], proofs[1], office.publisher, office.commitment)
-    names = {"r": files[4].to_bytes(), "i": shown[4].body, "g": growth}
-    names |= {"old": json.dumps(old).encode(), "other": office.file.to_bytes()}
-    for name, data in names.items():
-        (tmp_path / name).write_bytes(data)
-    given = ["--commitment", house.commitment]
-    given += ["--publisher", office.folder / "publisher.key.pub", "--inclusion", tmp_path / "i"]
-    grown = ["--since", tmp_path / "old", "--growth", tmp_path / "g"]
-    assert done("log", "check", tmp_path / "r", *given, *grown).output.startswith("ACCEPTED")
-    assert done("log", "leaf", tmp_path / "r").output.strip() == leaves[4]
-    assert command("log", "check", tmp_path / "other", *given).exit_code == 1
-    rewritten(office, desk, LogProof.load(growth))
-
-
-def rewritten(office: Office, desk: Desk, growth: LogProof) -> None:
-    """A server that drops a receipt from its log signs heads that contradict each other."""
-    new = check_head(
-        growth.head,
-        desk.certificate,
-        office.publisher,
-        office.commitment,
-    )
-    tree = MerkleTree([leaf_hash(b"another"), leaf_hash(b"history"), leaf_hash(b"of receipts")])
-    other = dataclasses.replace(new, size=3, root=tree.root(3).hex())
-    with pytest.raises(VerificationError, match="does not begin with"):
-        check_growth(other, new, growth)
-    with pytest.raises(VerificationError, match="another older log"):
-        check_growth(dataclasses.replace(other, size=2), new, growth)
 
 
 def test_one_server_at_a_time_has_the_receipts(office: Office) -> None:

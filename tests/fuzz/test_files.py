@@ -162,7 +162,7 @@ DATA = DataFile(DataCommitment(2, 3, bytes(64), "label"), (b"form", b"of rows"))
 DATA_SECRET = DataSecret(
     bytes(32), bytes(range(32)), np.arange(4, dtype=np.uint8).reshape(2, 2), np.array([0, 2])
 )
-TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], b"rounding"))
+TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], [b"r", b"s"]))
 
 
 @given(
@@ -201,7 +201,10 @@ def test_descriptions_of_runs(data: bytes) -> None:
     assert found is None or found.encoded == data
 
 
-@given(mutated([COMMITMENT.to_bytes(), SECRET.to_bytes()]))
+NAMING = replace(COMMITMENT, masked_weights=bytes(range(32)))
+
+
+@given(mutated([COMMITMENT.to_bytes(), NAMING.to_bytes(), SECRET.to_bytes()]))
 @fuzz
 def test_commitments_and_secrets(data: bytes) -> None:
     for kind in (Commitment, Secret):
@@ -370,7 +373,7 @@ def test_members_of_program_files(
     parsed(lambda: load_program_file(path))
 
 
-CARD = Card.of(TINY)
+CARD = Card.of(TINY, bytes(32))
 
 
 @given(mutated([CARD.to_bytes()]))

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.support.programs import Example
 from veracity.engine import load_engine
+from veracity.mpc.weights import masked_digest
 from veracity.net import Channel, Server, connect
 from veracity.private.parties.dealer import DealerLimits, DealerService
 from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
@@ -68,7 +69,7 @@ class Three:
         offer = await exchange_hellos(owner)
         await fetch_card(owner, offer)
         program = self.example.program
-        kept = WeightCache(self.folder / "user", program, offer.masks)
+        kept = WeightCache(self.folder / "user", program, offer.weights)
         setup = await fetch_weights(owner, program, kept, lambda *_: None)
         dealer = await self.call(self.dealer_port, "dealer")
         made = UserSession(
@@ -108,14 +109,16 @@ async def three(
         async def call() -> Channel:
             return await connect("127.0.0.1", dealing.port, peer="dealer", timeout=timeout, **PLAIN)
 
+        seed = secrets.token_bytes(32)
         owner = OwnerService(
             ENGINE,
             example.program,
             example.weights,
-            secrets.token_bytes(32),
+            seed,
             mode,
             "small",
             json.dumps({"program": example.program.to_json()}).encode(),
+            masked_digest(ENGINE.ring, example.program, example.weights, seed),
             call,
             folder / "owner",
             limits=limits,

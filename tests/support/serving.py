@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from veracity.server.desk import Desk
 from veracity.server.model import ServedModel
 from veracity.server.proofs import Proofs
 from veracity.server.serve import Listen, Settings
+from veracity.server.verifier import Bounds
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Running:
     """A server that listens."""
 
     url: str
-    model: ServedModel
+    model: ServedModel | None = None
 
     @property
     def place(self) -> str:
@@ -81,6 +82,30 @@ def running(
     **listen: Any,
 ) -> Iterator[Running]:
     """Serve for as long as the context lasts; fails where the server does not end."""
+
+    def work(told: Callable[[str], None]) -> None:
+        serving.serve(model, Listen(port=0, **listen), settings or Settings(), told, desk, proofs)
+
+    with _listening(work) as url:
+        yield Running(url, model)
+
+
+@contextmanager
+def verifying(
+    bounds: Bounds | None = None, settings: Settings | None = None, **listen: Any
+) -> Iterator[Running]:
+    """The same, of a verifier without a model."""
+
+    def work(told: Callable[[str], None]) -> None:
+        place, most = Listen(port=0, **listen), bounds or Bounds(threads=1)
+        serving.serve_verifier(place, settings or Settings(), most, told)
+
+    with _listening(work) as url:
+        yield Running(url)
+
+
+@contextmanager
+def _listening(serve: Callable[[Callable[[str], None]], None]) -> Iterator[str]:
     ready = threading.Event()
     urls: list[str] = []
     servers: list[uvicorn.Server] = []
@@ -95,11 +120,8 @@ def running(
         urls.append(url)
         ready.set()
 
-    def work() -> None:
-        serving.serve(model, Listen(port=0, **listen), settings or Settings(), told, desk, proofs)
-
     serving._Server = Watched  # type: ignore[misc]
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=serve, args=(told,), daemon=True)
     try:
         thread.start()
         if not ready.wait(60):
@@ -107,7 +129,7 @@ def running(
     finally:
         serving._Server = original  # type: ignore[misc]
     try:
-        yield Running(urls[0], model)
+        yield urls[0]
     finally:
         servers[0].should_exit = True
         thread.join(60)

@@ -318,3 +318,32 @@ def test_arguments_that_do_not_hold(
         discharge(replace(COMMITMENT, well_formed=b"w", widths=b"x"))
     assert "verify" not in argued
     assert not list(Path(well_formed.cache_root()).rglob("*")) or name == "verify"
+
+
+def test_masked_weights_are_named_behind_the_digest(tmp_path: Path) -> None:
+    named = replace(COMMITMENT, masked_weights=bytes(range(32)))
+    assert named.digest == COMMITMENT.digest
+    data = named.to_bytes()
+    assert data[: -2 * 32] == COMMITMENT.to_bytes()
+    again = Commitment.from_bytes(data)
+    assert (again.masked_weights, again.to_bytes()) == (bytes(range(32)), data)
+    assert Commitment.from_bytes(data[: -2 * 32]).masked_weights == b""
+    path = tmp_path / "model.vcom"
+    again.save(path)
+    assert Commitment.load(path).masked_weights == bytes(range(32))
+
+
+def test_masked_weights_that_were_changed_or_moved() -> None:
+    named = replace(COMMITMENT, masked_weights=bytes(range(32))).to_bytes()
+    changed = bytearray(named)
+    changed[-64] ^= 1
+    other = replace(COMMITMENT, metadata=replace(METADATA, package_version="other"))
+    moved = other.to_bytes() + named[-64:]
+    for data in (bytes(changed), moved):
+        with pytest.raises(FormatError, match="of another commitment"):
+            Commitment.from_bytes(data)
+    for end in range(len(named) - 63, len(named)):
+        with pytest.raises(FormatError):
+            Commitment.from_bytes(named[:end])
+    with pytest.raises(FormatError):
+        Commitment.from_bytes(named + b"x")

@@ -8,6 +8,7 @@ be loaded, where it is read. A build that would load anything from elsewhere fai
 from __future__ import annotations
 
 import html
+import json
 import posixpath
 import re
 import sys
@@ -41,16 +42,21 @@ _mathml = LatexToMathML(fancy_error=False)
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the root's pages and the font of formulas."""
+    """Add the root's pages, those that are made, and the font of formulas."""
     root = Path(config.config_file_path).parent
     for name in ROOT_PAGES:
         text = (root / name).read_text(encoding="utf-8")
         place = RENAMED.get(name, name)
         files.append(File.generated(config, place, content=text))
     sys.path[:0] = [str(root), str(root / "src")]
-    from tools.site.commands import page
+    from tools.site import commands, notebooks
 
-    files.append(File.generated(config, COMMANDS, content=page()))
+    files.append(File.generated(config, COMMANDS, content=commands.page()))
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        notebook = json.loads(file.content_string)
+        place = file.src_uri.replace(".ipynb", ".md")
+        text = notebooks.markdown(notebook, posixpath.basename(file.src_uri))
+        files.append(File.generated(config, place, content=text))
     package, inside, place = FONT
     spec = find_spec(package)
     if spec is None or spec.origin is None:
@@ -73,6 +79,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
         if target.startswith("docs/"):
             target = target.removeprefix("docs/")
+            shown = target.replace(".ipynb", ".md")
+            target = target if shown == place else shown  # a notebook's page offers its file
         elif target in ROOT_PAGES:
             target = RENAMED.get(target, target)
         else:

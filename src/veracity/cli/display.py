@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "Bar",
     "clock",
     "coloured",
+    "date",
     "flatten",
     "show_columns",
     "show_table",
@@ -39,6 +41,14 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.2f} GB"
+
+
+def date(seconds: int) -> str:
+    """A time that somebody else states, in seconds since 1970; one beyond calendars as it is."""
+    try:
+        return str(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds} s after 1970"
 
 
 def clock(seconds: float) -> str:

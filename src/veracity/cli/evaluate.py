@@ -19,6 +19,7 @@ from veracity.cli.options import (
     json_option,
     memory_option,
     quiet_option,
+    ray_option,
     threads_option,
 )
 from veracity.cli.output import emit_json
@@ -46,6 +47,7 @@ __all__ = ["evaluate"]
 @force_option
 @memory_option
 @jobs_option
+@ray_option
 @threads_option
 @backend_option
 @quiet_option
@@ -62,6 +64,7 @@ def evaluate(
     force: bool,
     memory: int | None,
     jobs: int,
+    ray: str | None,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -88,6 +91,7 @@ def evaluate(
             context=context,
             memory=memory,
             jobs=jobs,
+            ray=ray,
             threads=threads,
             backend=backend,
             progress=bar,

@@ -18,6 +18,7 @@ __all__ = [
     "json_option",
     "memory_option",
     "quiet_option",
+    "ray_option",
     "threads_option",
 ]
 
@@ -62,6 +63,16 @@ def jobs_option(command: Command) -> Command:
         show_default=True,
         type=click.IntRange(1, 256),
         help="Processes that prove segments side by side; they share --threads and --memory.",
+    )(command)
+
+
+def ray_option(command: Command) -> Command:
+    """``--ray``: prove on the machines of a cluster."""
+    return click.option(
+        "--ray",
+        metavar="HOST:PORT",
+        help="Prove on the machines of this Ray cluster, --jobs processes in all; each of them is "
+        "trusted with the weights.",
     )(command)
 
 

@@ -10,7 +10,7 @@ from veracity.cli.display import show_table
 from veracity.cli.options import json_option
 from veracity.cli.output import emit_json
 from veracity.cli.private_cluster import bench, demo
-from veracity.cli.private_services import dealer, serve
+from veracity.cli.private_services import bind, dealer, serve
 from veracity.cli.private_user import ask
 
 __all__ = ["private"]
@@ -67,5 +67,5 @@ def certificates(folder: Path, days: int, as_json: bool) -> None:
     )
 
 
-for command in (dealer, serve, ask, demo, bench):
+for command in (bind, dealer, serve, ask, demo, bench):
     private.add_command(command)

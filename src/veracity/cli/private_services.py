@@ -9,12 +9,13 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.options import FILE, backend_option
-from veracity.cli.output import complain, emit
+from veracity.cli.display import show_table
+from veracity.cli.options import FILE, backend_option, json_option
+from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
-from veracity.cli.private_options import MODE, link_options
+from veracity.cli.private_options import FOLDER, MODE, link_options
 
-__all__ = ["dealer", "serve"]
+__all__ = ["bind", "dealer", "serve"]
 
 
 def log_to_stderr() -> None:
@@ -130,4 +131,35 @@ def serve(
             backend=backend,
             on_listen=told,
         )
+    )
+
+
+@click.command()
+@click.argument("program", type=FILE)
+@click.option("--commitment", required=True, type=FILE, help="Its .vcom file; rewritten.")
+@click.option("--secret", required=True, type=FILE, help="The .vsec file that opens it.")
+@click.option("--cache", type=FOLDER, help="As for `serve`: the masks' seed is there.")
+@backend_option
+@json_option
+def bind(
+    program: Path, commitment: Path, secret: Path, cache: Path | None, backend: str, as_json: bool
+) -> None:
+    """Name a committed model's masked weights in its commitment.
+
+    Users who say `ask --commitment` are then served these weights or none. The digest of the
+    commitment stays the same. Do it again after the cache of the owner was lost: masks are new.
+    """
+    from veracity.private.committed import bind as run
+
+    card = run(program, commitment, secret, cache=cache, backend=backend)
+    if as_json:
+        emit_json({"card": card.digest, "weights": card.weights})
+        return
+    show_table(
+        [
+            ("written", commitment),
+            ("card", card.digest),
+            ("masked weights", card.weights),
+            ("next", f"veracity private serve {program} ..., and publish the commitment again"),
+        ]
     )

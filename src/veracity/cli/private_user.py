@@ -15,7 +15,7 @@ import click
 
 from veracity.cli.display import Bar, clock, size
 from veracity.cli.inputs import FiniteFloat, given_words, prompt_file_option
-from veracity.cli.options import backend_option, json_option, quiet_option
+from veracity.cli.options import FILE, backend_option, json_option, quiet_option
 from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
 from veracity.cli.private_options import MODE, link_options
@@ -107,6 +107,11 @@ async def going_on(answer: AsyncGenerator[Any, None], show_length: bool) -> Asyn
 @click.option("--top-k", default=0, type=click.IntRange(0), help="Draw among so many tokens only.")
 @click.option("--mode", type=MODE, help="Insist on this mode.")
 @click.option("--model", help="Insist on the model with this card digest.")
+@click.option(
+    "--commitment",
+    type=FILE,
+    help="Insist on the model of this .vcom file, which names its weights (`private bind`).",
+)
 @link_options
 @backend_option
 @click.option(
@@ -133,6 +138,7 @@ def ask(
     top_k: int,
     mode: str | None,
     model: str | None,
+    commitment: Path | None,
     identity: Path | None,
     insecure: bool,
     cache: Path | None,
@@ -185,7 +191,8 @@ def ask(
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
         client = Client(
             server, dealer, identity=identity, insecure=insecure, cache=cache,
-            cap=cap_mb * 10**6, mode=mode, model=model, timeout=timeout, wait=wait, backend=backend,
+            cap=cap_mb * 10**6, mode=mode, model=model,
+            commitment=commitment, timeout=timeout, wait=wait, backend=backend,
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []

@@ -25,6 +25,7 @@ from veracity.cli.options import (
     json_option,
     memory_option,
     quiet_option,
+    ray_option,
     threads_option,
 )
 from veracity.cli.output import complain, emit_bytes, emit_json
@@ -94,6 +95,7 @@ def require_pipe(as_json: bool) -> None:
 @force_option
 @memory_option
 @jobs_option
+@ray_option
 @threads_option
 @backend_option
 @quiet_option
@@ -118,6 +120,7 @@ def prove(
     force: bool,
     memory: int | None,
     jobs: int,
+    ray: str | None,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -149,6 +152,7 @@ def prove(
                 force=force,
                 memory=memory,
                 jobs=jobs,
+                ray=ray,
                 threads=threads,
                 backend=backend,
                 quiet=quiet,
@@ -177,6 +181,7 @@ def prove(
             context=context,
             memory=memory,
             jobs=jobs,
+            ray=ray,
             threads=threads,
             backend=backend,
             progress=bar,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from veracity.cli.display import Bar
+from veracity.cli.display import Bar, date
 from veracity.cli.errors import EXIT_FALSE, error_facts
 from veracity.cli.inputs import NewFile
 from veracity.cli.options import (
@@ -18,6 +17,7 @@ from veracity.cli.options import (
     json_option,
     memory_option,
     quiet_option,
+    ray_option,
     threads_option,
 )
 from veracity.cli.output import emit, emit_json
@@ -124,8 +124,8 @@ def _facts(checked: Any, expected: frozenset[str]) -> dict[str, Any]:
         "text": quoted(checked.text),
         "finish": signed.finish if signed.stopped is None else f"{signed.finish} (range)",
         **_drawn(checked.drawing, expected),
-        "signed": str(datetime.fromtimestamp(signed.time, UTC)),
-        "proof_until": str(datetime.fromtimestamp(signed.prove_by, UTC)),
+        "signed": date(signed.time),
+        "proof_until": date(signed.prove_by),
         "server": quoted(signed.url),
     }
 
@@ -149,6 +149,7 @@ def _drawn(drawing: Any, expected: frozenset[str]) -> dict[str, Any]:
 @force_option
 @memory_option
 @jobs_option
+@ray_option
 @threads_option
 @quiet_option
 def prove(
@@ -160,6 +161,7 @@ def prove(
     force: bool,
     memory: int | None,
     jobs: int,
+    ray: str | None,
     threads: int | None,
     quiet: bool,
 ) -> None:
@@ -181,6 +183,7 @@ def prove(
             opened,
             memory=memory,
             jobs=jobs,
+            ray=ray,
             threads=threads,
             progress=bar,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import importlib.metadata
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -71,7 +72,7 @@ def report_option(command: Command) -> Command:
         type=NewFile(),
         callback=_begin,
         expose_value=False,
-        help="Also write the verdict as one HTML page to keep.",
+        help="Also write the verdict as one HTML page to keep; .json: its tables, for programs.",
     )(command)
 
 
@@ -85,7 +86,8 @@ def _begin(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -
             raise UsageError("a report is made of tables; leave out --json")
         if not report.word:
             return  # there is no verdict
-        write_file(path, page(report, _settings(ctx), datetime.now(UTC)).encode("utf-8"))
+        make = plain if path.suffix == ".json" else page
+        write_file(path, make(report, _settings(ctx), datetime.now(UTC)).encode("utf-8"))
 
     ctx.call_on_close(write)
 
@@ -142,16 +144,7 @@ def page(report: Report, settings: Rows, now: datetime) -> str:
         When it was written.
     """
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-    repeat: Rows = [
-        ("command", report.command),
-        *settings,
-        ("exit code", report.code),
-        ("version", f"veracity {importlib.metadata.version('veracity')}"),
-        ("written", now.isoformat(timespec="seconds")),
-        ("how to repeat", "Run this command with these files; nothing else decides the verdict."),
-    ]
-    tables = [*report.tables, ("how this was checked", repeat)]
-    body = "\n".join(_table(caption, rows) for caption, rows in tables)
+    body = "\n".join(_table(caption, rows) for caption, rows in _tables(report, settings, now))
     mark = "no" if report.code else "ok"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -161,6 +154,38 @@ def page(report: Report, settings: Rows, now: datetime) -> str:
         f"<title>{text_of(report.word)}: veracity</title>\n<style>{_STYLE}</style>\n</head>\n"
         f'<body>\n<h1 class="{mark}">{text_of(report.word)}</h1>\n{body}\n</body>\n</html>\n'
     )
+
+
+def plain(report: Report, settings: Rows, now: datetime) -> str:
+    """The same as JSON: the verdict, its exit code, and tables of names and values.
+
+    Parameters
+    ----------
+    report : Report
+        The verdict.
+    settings : list of (str, object)
+        Arguments of the command.
+    now : datetime
+        When it was written.
+    """
+    tables = [
+        {"title": title, "rows": [[name, str(value)] for name, value in rows]}
+        for title, rows in _tables(report, settings, now)
+    ]
+    return json.dumps({"verdict": report.word, "exit": report.code, "tables": tables}) + "\n"
+
+
+def _tables(report: Report, settings: Rows, now: datetime) -> list[tuple[str, Rows]]:
+    """All tables of a report, how it was made among them."""
+    repeat: Rows = [
+        ("command", report.command),
+        *settings,
+        ("exit code", report.code),
+        ("version", f"veracity {importlib.metadata.version('veracity')}"),
+        ("written", now.isoformat(timespec="seconds")),
+        ("how to repeat", "Run this command with these files; nothing else decides the verdict."),
+    ]
+    return [*report.tables, ("how this was checked", repeat)]
 
 
 def _table(caption: str, rows: Rows) -> str:

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import click
 
-from veracity.cli.options import FILE, backend_option, threads_option
+from veracity.cli.options import (
+    FILE,
+    Bytes,
+    backend_option,
+    jobs_option,
+    ray_option,
+    threads_option,
+)
 from veracity.cli.output import complain, emit
 from veracity.cli.printable import printable
 from veracity.codec import sibling
@@ -20,7 +27,7 @@ __all__ = ["api_key", "serve"]
 
 
 @click.command()
-@click.argument("program", type=FILE)
+@click.argument("program", type=FILE, required=False)
 @click.option("--secret", type=FILE, help="The model's .vsec file [default: PROGRAM with .vsec].")
 @click.option("--name", help="What clients call the model [default: the name of its source].")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
@@ -88,10 +95,18 @@ __all__ = ["api_key", "serve"]
     type=click.IntRange(0),
     help="Bytes of all proofs together, the oldest go first; 0: no bound.",
 )
+@jobs_option
+@ray_option
+@click.option(
+    "--verifier",
+    is_flag=True,
+    help="Serve no model: a page to check proofs on, and POST /v1/verify.",
+)
+@click.option("--memory", type=Bytes(), help="Of one check of --verifier [default: 4GiB].")
 @threads_option
 @backend_option
 def serve(
-    program: Path,
+    program: Path | None,
     secret: Path | None,
     name: str | None,
     host: str,
@@ -117,6 +132,10 @@ def serve(
     metrics_port: int | None,
     keep_proofs: int,
     proofs_room: int,
+    jobs: int,
+    ray: str | None,
+    verifier: bool,
+    memory: int | None,
     threads: int | None,
     backend: str,
 ) -> None:
@@ -125,8 +144,17 @@ def serve(
     Every client of OpenAI's chat and completion endpoints works with it: point it at
     http://127.0.0.1:8000/v1. Only what a proof could show is answered. Without keys and TLS it
     listens on this machine alone. With --sign-key, --certificate and --state every answer carries
-    a signed receipt (`veracity sign -h`).
+    a signed receipt (`veracity sign -h`). The page at / is for people: it chats, keeps receipts and
+    orders proofs; with --verifier it checks proofs that are dropped on it.
     """
+    if verifier:
+        owned = (program, secret, name, sign_key, certificate, state, *auditor)
+        if any(given is not None for given in owned) or audit_all or retain:
+            raise UsageError("a verifier has no model, no receipts and no auditors of its own")
+    elif program is None:
+        raise UsageError("name the model to serve (.vprog), or serve a --verifier")
+    elif memory is not None:
+        raise UsageError("--memory goes with --verifier")
     if len({sign_key is None, certificate is None, state is None}) == 2:
         raise UsageError("receipts take all three: --sign-key, --certificate and --state")
     try:
@@ -134,8 +162,9 @@ def serve(
         from veracity.server.model import ServedModel
         from veracity.server.proofs import Proofs
         from veracity.server.request import Limits
-        from veracity.server.serve import Listen, Settings
+        from veracity.server.serve import Listen, Settings, serve_verifier
         from veracity.server.serve import serve as run
+        from veracity.server.verifier import Bounds
         from veracity.server.worker import Workplace
     except ModuleNotFoundError as error:
         raise UsageError(f"the server needs {error.name}: pip install 'veracity[server]'") from None
@@ -155,6 +184,14 @@ def serve(
         keep_proofs=keep_proofs * 86400.0,
         proofs_room=proofs_room,
     )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
+    logging.getLogger("veracity.server").setLevel(logging.INFO)
+    if program is None:
+        most = Bounds(
+            seconds=timeout, threads=threads, backend=backend, memory=memory or Bounds.memory
+        )
+        serve_verifier(listen, settings, most, lambda url: emit(f"listening at {url}"))
+        return
     model = ServedModel.load(
         program, secret or sibling(program, ".vsec"), name=name, threads=threads, backend=backend
     )
@@ -167,10 +204,13 @@ def serve(
             policy=audit_all,
         )
         opening = str((secret or sibling(program, ".vsec")).resolve())
-        place = Workplace(str(program.resolve()), opening, str(state.resolve()), threads=threads)
+        place = Workplace(
+            *(str(program.resolve()), opening, str(state.resolve())),
+            threads=threads,
+            jobs=jobs,
+            ray=ray,
+        )
         proofs = Proofs(desk, place, workers)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
-    logging.getLogger("veracity.server").setLevel(logging.INFO)
 
     def told(url: str) -> None:
         emit(f"listening at {url}")

@@ -71,6 +71,7 @@ def prove_arrays(
     force: bool,
     memory: int | None,
     jobs: int,
+    ray: str | None,
     threads: int | None,
     backend: str,
     quiet: bool,
@@ -94,6 +95,8 @@ def prove_arrays(
         Limits.
     jobs : int
         Processes that prove.
+    ray : str, optional
+        Cluster on which they run.
     backend : str
         The engine.
     """
@@ -110,6 +113,7 @@ def prove_arrays(
             context=context,
             memory=memory,
             jobs=jobs,
+            ray=ray,
             threads=threads,
             backend=backend,
             progress=bar,

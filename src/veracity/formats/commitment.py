@@ -4,7 +4,8 @@ Layout: header; metadata (canonical JSON); program (canonical JSON, compressed);
 is spelled in them (compressed); model commitment; SHA-256 of all of it, which is the commitment's
 digest; annex. The annex holds the proof that all weights are integers
 (:mod:`veracity.zkml.well_formed`). It is outside the digest, so that it may
-be made anew; a checksum of its own tells damage from falsehood.
+be made anew; a checksum of its own tells damage from falsehood. A second annex, or none, names the
+masked weights of private inference (:mod:`veracity.private`): the publisher's word, not a proof.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ MAX_PROGRAM = 1 << 24
 MAX_ROWS = 1 << 28
 MAX_ANNEX = 1 << 20
 MAX_WIDTHS = 1 << 24
-MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS + MAX_ANNEX + MAX_WIDTHS
+MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS + MAX_ANNEX + MAX_WIDTHS + 64
 #: What the digest is of, apart from the file's content.
 DOMAIN = b"veracity model v3"
+MASKED_DOMAIN = b"veracity masked weights v1"
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ class Commitment:
         Proof that the weights are integers; empty where there is none.
     widths : bytes
         Proof that they keep to their stated widths; empty where there is none.
+    masked_weights : bytes
+        SHA-256 of the weights as private inference masks them; empty where they are not named.
     """
 
     metadata: Metadata
@@ -178,6 +182,7 @@ class Commitment:
     model: ModelCommitment
     well_formed: bytes = b""
     widths: bytes = b""
+    masked_weights: bytes = b""
 
     def __repr__(self) -> str:
         name = self.metadata.source.get("name", "model")
@@ -208,7 +213,13 @@ class Commitment:
         annex.blob(self.well_formed)
         annex.blob(self.widths)
         body = annex.getvalue()
-        return self._encoded + body + hashlib.sha256(body).digest()
+        whole = self._encoded + body + hashlib.sha256(body).digest()
+        if self.masked_weights:
+            whole += self.masked_weights + self._masked_checksum(self.masked_weights)
+        return whole
+
+    def _masked_checksum(self, masked: bytes) -> bytes:
+        return hashlib.sha256(MASKED_DOMAIN + bytes.fromhex(self.digest) + masked).digest()
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "commitment") -> Commitment:
@@ -230,6 +241,10 @@ class Commitment:
             reader.fail(
                 "annex checksum", "the file is damaged or incomplete; fetch or make it again"
             )
+        masked = b""
+        if len(data) - reader.position == 2 * DIGEST_BYTES:
+            masked = reader.raw(DIGEST_BYTES, "masked weights")
+            masked_checksum = reader.raw(DIGEST_BYTES, "checksum of masked weights")
         reader.finish()
         plain = parse_json(stated, f"{where}, metadata")
         program = read_program(program_json, f"{where}, program")
@@ -247,9 +262,11 @@ class Commitment:
         if metadata.conversation is not None:
             metadata.conversation.require_marks(table.special, f"{where}, conversation")
         model = ModelCommitment.from_bytes(rows)
-        commitment = cls(metadata, program, table, model, well_formed, widths)
+        commitment = cls(metadata, program, table, model, well_formed, widths, masked)
         # What was read is what is pinned, whatever a compressor would write today.
         commitment.__dict__["_encoded"] = data[: end + DIGEST_BYTES]
+        if masked and masked_checksum != commitment._masked_checksum(masked):
+            reader.fail("checksum of masked weights", "damaged, or of another commitment")
         return commitment
 
     @classmethod

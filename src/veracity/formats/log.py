@@ -16,9 +16,18 @@ from veracity.formats.dsse import Envelope
 from veracity.formats.fields import checked, hexadecimal, string, whole
 from veracity.formats.receipt import json_of
 
-__all__ = ["HEAD_TYPE", "LogHead", "LogProof", "load_head"]
+__all__ = [
+    "HEAD_TYPE",
+    "WITNESS_TYPE",
+    "LogHead",
+    "LogProof",
+    "SeenHead",
+    "load_head",
+    "load_witness",
+]
 
 HEAD_TYPE = "application/vnd.veracity.log-head+json"
+WITNESS_TYPE = "application/vnd.veracity.log-witness+json"
 VERSION = 1
 MAX_SIZE = 1 << 48
 MAX_PATH = 128
@@ -70,6 +79,35 @@ _HEAD: dict[str, Callable[[object], bool]] = {
 
 
 @dataclass(frozen=True)
+class SeenHead:
+    """What a witness signs: this head was shown, signed by its server, and the log had only grown.
+
+    Attributes
+    ----------
+    head : LogHead
+        The head.
+    seen : int
+        When it was shown (the witness's word); seconds since 1970.
+    """
+
+    head: LogHead
+    seen: int
+
+    def to_bytes(self) -> bytes:
+        """The payload that is signed."""
+        return canonical_json({**asdict(self.head), "seen": self.seen, "version": VERSION})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "witness") -> SeenHead:
+        """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
+        rules = {**_HEAD, "seen": whole(0, 1 << 53)}
+        value = checked(parse_json(data, where), rules, where)
+        seen = value.pop("seen")
+        del value["version"]
+        return cls(LogHead(**value), seen)
+
+
+@dataclass(frozen=True)
 class LogProof:
     """Shows that a leaf, or an older log, is in the log under a head.
 
@@ -114,9 +152,20 @@ _PROOF: dict[str, Callable[[object], bool]] = {
 
 
 def load_head(source: Source) -> Envelope:
-    """A signed head as the server sent it, alone or in a proof."""
-    where = name_of(source, "head")
-    value = json_of(read_file(source, MAX_FILE, "head"), where)
-    if not isinstance(value, dict) or "head" not in value:
-        raise FormatError(where, "no signed head")
-    return Envelope.from_plain(value["head"], where)
+    """A signed head as the server sent it or a witness kept it, alone or in a proof."""
+    return _part(source, "head", "no signed head")
+
+
+def load_witness(source: Source) -> Envelope:
+    """What a witness signed about the head in a file; raises as :func:`load_head`."""
+    return _part(
+        source, "witness", "no witness has signed this head; see `veracity log witness -h`"
+    )
+
+
+def _part(source: Source, name: str, missing: str) -> Envelope:
+    where = name_of(source, name)
+    value = json_of(read_file(source, MAX_FILE, name), where)
+    if not isinstance(value, dict) or name not in value:
+        raise FormatError(where, missing)
+    return Envelope.from_plain(value[name], where)

@@ -22,6 +22,7 @@ __all__ = [
     "Integers",
     "dealer_weights",
     "masked_bytes",
+    "masked_digest",
     "masked_parts",
     "masked_shapes",
     "masked_weights",
@@ -181,3 +182,28 @@ def masked_parts(
         for start in range(0, len(flat), PART):
             part = flat[start : start + PART].astype(np.int64).view(np.uint64)
             yield (part - mask[start : start + PART]).astype(WORD, copy=False)
+
+
+def masked_digest(
+    ring: Ring, program: Program, weights: Mapping[str, NDArray[np.integer]], seed: bytes
+) -> bytes:
+    """SHA-256 of ``W - U`` as it travels: the name of these weights under these masks.
+
+    An owner that computes with other weights than those behind the user's ``W - U`` gets noise.
+    The digest tells nothing about W to who does not know U.
+
+    Parameters
+    ----------
+    ring : Ring
+        What expands seeds.
+    program : Program
+        Which tables are masked, and their shapes.
+    weights : mapping
+        The owner's integers by name.
+    seed : bytes
+        Of the masks, 32 bytes.
+    """
+    found = hashlib.sha256()
+    for part in masked_parts(ring, program, weights, seed):
+        found.update(part.tobytes())
+    return found.digest()

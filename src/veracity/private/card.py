@@ -1,11 +1,13 @@
 """What an owner shows of its model to everybody: the program without weights, and the tokenizer.
 
-The card's SHA-256 names the model; a user who knows it from elsewhere can insist on it.
+The card's SHA-256 names the model; a user who knows it from elsewhere can insist on it. The card
+names the weights, too, by the SHA-256 of what users get of them, under masks.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,8 @@ from veracity.text.chat import Message
 
 __all__ = ["Card", "store_card", "stored_card"]
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+
 
 @dataclass(frozen=True)
 class Card:
@@ -33,15 +37,18 @@ class Card:
         Ops, shapes and exponents; no weights.
     tokenizer : Tokenizer
         Text to tokens and back.
+    weights : str
+        SHA-256 of the masked weights, hexadecimal (:func:`veracity.mpc.weights.masked_digest`).
     """
 
     name: str
     program: Program = field(repr=False)
     tokenizer: Tokenizer = field(repr=False)
+    weights: str
 
     @classmethod
-    def of(cls, loaded: ProgramFile) -> Card:
-        """The card of a calibrated model.
+    def of(cls, loaded: ProgramFile, weights: bytes) -> Card:
+        """The card of a calibrated model, with the digest of its masked weights.
 
         Raises
         ------
@@ -50,7 +57,7 @@ class Card:
         """
         if loaded.program is None:
             raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
-        return cls(str(loaded.source["name"]), loaded.program, loaded.tokenizer)
+        return cls(str(loaded.source["name"]), loaded.program, loaded.tokenizer, weights.hex())
 
     def to_bytes(self) -> bytes:
         """Canonical encoding."""
@@ -58,6 +65,7 @@ class Card:
             "name": self.name,
             "program": self.program.to_json(),
             "tokenizer": dict(self.tokenizer.body),
+            "weights": self.weights,
         }
         return canonical_json(body)
 
@@ -71,11 +79,13 @@ class Card:
         """
         where = "model card"
         body = parse_json(data, where)
-        kinds = {"name": str, "program": str, "tokenizer": dict}
+        kinds = {"name": str, "program": str, "tokenizer": dict, "weights": str}
         if not isinstance(body, dict) or body.keys() != kinds.keys():
-            raise FormatError(where, "it needs exactly 'name', 'program' and 'tokenizer'")
+            raise FormatError(where, "it needs exactly 'name', 'program', 'tokenizer', 'weights'")
         if not all(type(body[name]) is kind for name, kind in kinds.items()):
             raise FormatError(where, "a field of another type")
+        if not _DIGEST.fullmatch(body["weights"]):
+            raise FormatError(where, "'weights' is no SHA-256")
         program = Program.from_json(body["program"])
         if not is_text_decoder(program):
             raise FormatError(where, "its program is no text decoder")
@@ -83,7 +93,7 @@ class Card:
         tokenizer.check()
         if len(tokenizer.token_bytes) != vocabulary_of(program):
             raise FormatError(where, "the tokenizer does not fit the program")
-        return cls(body["name"], program, tokenizer)
+        return cls(body["name"], program, tokenizer, body["weights"])
 
     @property
     def digest(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import context_of
@@ -23,6 +26,9 @@ from veracity.private.parties.user import UserSession
 from veracity.private.parties.weights import WeightCache
 from veracity.private.sampling import Sampling
 from veracity.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from veracity.private.committed import Pinned
 
 __all__ = ["Client", "Conversation", "Token"]
 
@@ -125,6 +131,9 @@ class Client:
         Insist on ``secure`` or ``shuffled``.
     model : str, optional
         Insist on the model with this card digest (hexadecimal).
+    commitment : path, bytes or binary file, optional
+        Insist on the model of this ``.vcom`` file: its program, its tokens, and the masked weights
+        that its publisher names in it.
     timeout : float
         Seconds without a sign of life after which another party counts as gone.
     wait : float
@@ -158,6 +167,7 @@ class Client:
         ahead: int = ServiceLimits.ahead,
         mode: str | None = None,
         model: str | None = None,
+        commitment: Source | None = None,
         timeout: float = TIMEOUT,
         wait: float = 0.0,
         backend: str = "cpu",
@@ -168,6 +178,11 @@ class Client:
         self._engine = load_engine(backend)
         self._mode = None if mode is None else find_mode(mode).name
         self._model = model
+        self._pinned: Pinned | None = None
+        if commitment is not None:
+            from veracity.private.committed import Pinned
+
+            self._pinned = Pinned.by(commitment)
         self._limits = ServiceLimits(disk=cap, ahead=ahead)
         self._progress = progress
         self._folder = cache_folder(cache, "user")
@@ -309,6 +324,10 @@ class Client:
                 data = await fetch_card(owner, info)
                 store_card(self._folder, data)
             card = Card.from_bytes(data)
+            if card.weights != info.weights.hex():
+                raise PeerError("the owner names other weights than its card")
+            if self._pinned is not None:
+                self._pinned.check(card)
             ids = [] if length else card.prompt(prompt, raw=raw)
             rows = length or len(ids)
             passes = min(max_new_tokens, context_of(card.program) + 1 - rows)
@@ -317,14 +336,15 @@ class Client:
                 raise UsageError(f"the model's context holds {most} tokens; shorten the prompt")
             # What another set's owner called by the same names is not believed.
             home = self._folder / self._caller.authority
-            weight_cache = WeightCache(home, card.program, info.masks)
+            weight_cache = WeightCache(home, card.program, info.weights)
             setup = await fetch_weights(owner, card.program, weight_cache, self._progress)
+            masked = await asyncio.to_thread(weight_cache.load)
             dealer = await self._caller.call(self._dealer, "dealer")
         except BaseException:
             await owner.close()
             raise
         session = UserSession(
-            self._engine, card.program, info.mode, owner, dealer, weight_cache.load(), rows, passes,
+            self._engine, card.program, info.mode, owner, dealer, masked, rows, passes,
             self._folder, self._registry, self._limits,
             greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip

@@ -12,15 +12,17 @@ from pathlib import Path
 from veracity.codec import read_file, write_file
 from veracity.codec.arguments import require_number
 from veracity.engine import load_engine
+from veracity.engine.api import Engine
 from veracity.errors import FormatError
 from veracity.formats.program import ProgramFile
+from veracity.mpc.weights import masked_digest
 from veracity.net import Channel, Server
 from veracity.private.card import Card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
 from veracity.private.parties.dealer import DealerLimits, DealerService
 from veracity.private.parties.owner import OwnerService, ServiceLimits
 from veracity.private.parties.spool import SharedRegistry
-from veracity.work.programs import load_program, weights_digest
+from veracity.work.programs import integer_program, load_program, weights_digest
 
 __all__ = ["deal", "serve"]
 
@@ -134,21 +136,22 @@ async def serve(
     """
     address, to_dealer = Address.parse(listen), Address.parse(dealer)
     loaded = load_program(program)
-    card = Card.of(loaded)
-    folder = cache_folder(cache, "owner")
+    folder, engine = cache_folder(cache, "owner"), load_engine(backend)
+    seed, card = masked_model(engine, folder, loaded)
     caller = Caller(identity_of(identity), insecure, timeout)
 
     async def call() -> Channel:
         return await caller.call(to_dealer, "dealer")
 
     service = OwnerService(
-        engine=load_engine(backend),
+        engine=engine,
         program=card.program,
         weights=loaded.weights,
-        seed=masks_seed(folder, card, weights_digest(loaded.weights)),
+        seed=seed,
         mode=mode,
         name=card.name,
         card=card.to_bytes(),
+        masked=bytes.fromhex(card.weights),
         dealer=call,
         folder=folder,
         registry=SharedRegistry(folder / "ledger"),
@@ -169,7 +172,28 @@ async def serve(
         await server.serve()
 
 
-def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
+def masked_model(engine: Engine, folder: Path, loaded: ProgramFile) -> tuple[bytes, Card]:
+    """The seed of a model's masks, and its card.
+
+    Parameters
+    ----------
+    engine : Engine
+        What computes.
+    folder : path
+        Where seeds are kept.
+    loaded : ProgramFile
+        The calibrated model.
+
+    Raises
+    ------
+    UsageError, FormatError
+    """
+    program = integer_program(loaded)
+    seed = masks_seed(folder, program.digest, weights_digest(loaded.weights))
+    return seed, Card.of(loaded, masked_digest(engine.ring, program, loaded.weights, seed))
+
+
+def masks_seed(folder: Path, program: str, weights: bytes) -> bytes:
     """The seed of the masks of these very weights, made when they are served for the first time.
 
     Other weights under the same masks would show a user the difference of both, so a seed
@@ -180,8 +204,8 @@ def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
     ----------
     folder : path
         Where seeds are kept.
-    card : Card
-        What users see of the model.
+    program : str
+        Its digest.
     weights : bytes
         Digest of the integer weights.
 
@@ -189,7 +213,7 @@ def masks_seed(folder: Path, card: Card, weights: bytes) -> bytes:
     ------
     UsageError, FormatError
     """
-    digest = bytes.fromhex(card.program.digest) + weights
+    digest = bytes.fromhex(program) + weights
     path = folder / f"{hashlib.sha256(digest).hexdigest()[:40]}.masks"
     if not path.exists():
         fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")

@@ -65,6 +65,7 @@ def evaluate(
     context: str = "",
     memory: int | None = None,
     jobs: int = 1,
+    ray: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -87,6 +88,8 @@ def evaluate(
         Bytes that all processes together may occupy.
     jobs : int
         Processes that prove segments side by side.
+    ray : str, optional
+        ``HOST:PORT`` of a Ray cluster whose machines prove the segments.
     threads : int, optional
         Threads of all processes together; all cores by default.
     backend : str
@@ -105,6 +108,7 @@ def evaluate(
     check_context(context)
     require_whole("memory", memory, 1, optional=True)
     require_whole("jobs", jobs, 1)
+    require_type("ray", ray, str, optional=True)
     require_settings(threads, backend, progress)
     progress("load", 0.0)
     loaded = load_network(program)
@@ -149,7 +153,7 @@ def evaluate(
         context=accuracy_context(shown),
         committed=held,
     )
-    workers = Workers(jobs, threads, backend, plan.memory)
+    workers = Workers(jobs, threads, backend, plan.memory, ray)
     argument = prove_chain(
         engine, statement, loaded.weights, opened.opening, workers, progress, whole=whole
     )

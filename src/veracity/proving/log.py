@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from veracity.errors import VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.dsse import Envelope
-from veracity.formats.log import HEAD_TYPE, LogHead, LogProof
+from veracity.formats.log import HEAD_TYPE, WITNESS_TYPE, LogHead, LogProof, SeenHead
 from veracity.formats.merkle import leaf_hash, verify_consistency, verify_inclusion
 from veracity.formats.receipt import ReceiptFile
 from veracity.proving.receipts import certified_key
 
-__all__ = ["check_growth", "check_head", "check_included"]
+__all__ = ["check_growth", "check_head", "check_included", "check_witness"]
 
 
 def check_head(
@@ -93,3 +93,26 @@ def check_growth(old: LogHead, new: LogHead, proof: LogProof) -> None:
         raise VerificationError("the proof is about another older log", "log")
     roots = bytes.fromhex(old.root), bytes.fromhex(new.root)
     verify_consistency(old.size, new.size, proof.path, *roots)
+
+
+def check_witness(envelope: Envelope, witness: Ed25519PublicKey, head: LogHead) -> SeenHead:
+    """Check that a witness saw a head.
+
+    Parameters
+    ----------
+    envelope : Envelope
+        What the witness signed.
+    witness : Ed25519PublicKey
+        The key of a witness that the client trusts.
+    head : LogHead
+        The head.
+
+    Raises
+    ------
+    VerificationError
+        Somebody else signed, or about another head.
+    """
+    found = SeenHead.from_bytes(envelope.verify(witness, WITNESS_TYPE))
+    if found.head != head:
+        raise VerificationError("the witness saw another head than this one", "log")
+    return found

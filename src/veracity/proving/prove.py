@@ -60,6 +60,7 @@ def prove(
     context: str = "",
     memory: int | None = None,
     jobs: int = 1,
+    ray: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -100,6 +101,8 @@ def prove(
     jobs : int
         Processes that prove segments side by side; a proof has at least so many segments where the
         model can be cut so often.
+    ray : str, optional
+        ``HOST:PORT`` of a Ray cluster whose machines prove the segments; this one alone by default.
     threads : int, optional
         Threads of all processes together; all cores by default.
     backend : str
@@ -124,6 +127,7 @@ def prove(
     require_whole("max_new_tokens", max_new_tokens, 1)
     require_whole("memory", memory, 1, optional=True)
     require_whole("jobs", jobs, 1)
+    require_type("ray", ray, str, optional=True)
     require_settings(threads, backend, progress)
     check_context(context)
     if (prompt is None) == (messages is None) or (messages is not None and raw):
@@ -170,6 +174,7 @@ def prove(
         context=context,
         memory=memory,
         jobs=jobs,
+        ray=ray,
         threads=threads,
         backend=backend,
         progress=progress,
@@ -308,6 +313,7 @@ def prove_tokens(
     context: str = "",
     memory: int | None = None,
     jobs: int = 1,
+    ray: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -336,6 +342,8 @@ def prove_tokens(
         Limit of the memory of all processes together, in bytes.
     jobs : int
         Processes that prove side by side.
+    ray : str, optional
+        Cluster whose machines they run on.
     threads : int, optional
         Threads of all processes together; all cores by default.
     backend : str
@@ -360,7 +368,7 @@ def prove_tokens(
         commitment=commitment.model,
         context=statement_context(commitment.digest, frame, context, drawing, messages),
     )
-    workers = Workers(jobs, threads, backend, plan.memory)
+    workers = Workers(jobs, threads, backend, plan.memory, ray)
     argument = prove_chain(engine, statement, loaded.weights, opened.opening, workers, progress)
     cuts = plan.cuts
     return Proof(

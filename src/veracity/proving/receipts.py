@@ -307,6 +307,7 @@ def prove_receipt(
     *,
     memory: int | None = None,
     jobs: int = 1,
+    ray: str | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Proof:
@@ -324,6 +325,8 @@ def prove_receipt(
         Bytes that all processes together may occupy.
     jobs : int
         Processes that prove side by side.
+    ray : str, optional
+        ``HOST:PORT`` of a Ray cluster whose machines they run on.
     threads : int, optional
         Threads of all processes together; all cores by default.
     progress : Progress
@@ -348,6 +351,7 @@ def prove_receipt(
         context=f"receipt {checked.receipt.ident}",
         memory=memory,
         jobs=jobs,
+        ray=ray,
         threads=threads,
         progress=progress,
     )

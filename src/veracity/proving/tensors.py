@@ -84,6 +84,7 @@ def prove_tensors(
     context: str = "",
     memory: int | None = None,
     jobs: int = 1,
+    ray: str | None = None,
     threads: int | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -109,6 +110,8 @@ def prove_tensors(
         Bytes that all processes together may occupy.
     jobs : int
         Processes that prove segments side by side.
+    ray : str, optional
+        ``HOST:PORT`` of a Ray cluster whose machines prove the segments.
     threads : int, optional
         Threads of all processes together; all cores by default.
     backend : str
@@ -127,6 +130,7 @@ def prove_tensors(
     check_context(context)
     require_whole("memory", memory, 1, optional=True)
     require_whole("jobs", jobs, 1)
+    require_type("ray", ray, str, optional=True)
     require_settings(threads, backend, progress)
     progress("load", 0.0)
     loaded = load_network(program)
@@ -181,7 +185,7 @@ def prove_tensors(
         context=tensor_context(commitment.digest, context),
         committed=held if samples else None,
     )
-    workers = Workers(jobs, threads, backend, plan.memory)
+    workers = Workers(jobs, threads, backend, plan.memory, ray)
     argument = prove_chain(
         engine,
         statement,

@@ -21,13 +21,21 @@ from veracity.formats.dsse import sign
 from veracity.server.audits import AuditRoutes
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
-from veracity.server.http import EventStream, Frame, facts_of, read_body, refusal
+from veracity.server.http import (
+    EventStream,
+    Frame,
+    facts_of,
+    http_error,
+    read_body,
+    request_error,
+)
 from veracity.server.limits import Doors
 from veracity.server.logs import LogRoutes
 from veracity.server.metrics import Metrics
 from veracity.server.model import ServedModel
 from veracity.server.nonces import NONCE_TYPE, Nonces
 from veracity.server.openai import DONE, KEEP_ALIVE, error_body, event, parse
+from veracity.server.page import Page
 from veracity.server.proofs import ProofRoutes, Proofs
 from veracity.server.replies import Replies
 from veracity.server.request import Job, Limits, Outcome, drawing_for
@@ -137,6 +145,7 @@ class Service:
                 "context": self.model.context,
                 "decoding": "greedy; drawn where a temperature is given",
                 "chat_frame": self.model.frame_name(chat=True),
+                "conversations": self.model.converses,
                 "receipts": self.desk is not None,
             },
         }
@@ -272,20 +281,6 @@ class Service:
         yield DONE
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    said = {404: ("no such page", "not_found"), 405: ("no such method here", "method_not_allowed")}
-    message, code = said.get(status, ("the request cannot be served", "bad_request"))
-    return refusal(RequestError(message, code, status=status))
-
-
-async def _request_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestError):
-        raise error
-    facts_of(request)["code"] = error.code
-    return refusal(error)
-
-
 def make_app(
     model: ServedModel,
     evaluator: Evaluator,
@@ -341,6 +336,7 @@ def make_app(
                 desk.shelf.close()
 
     routes = [
+        Route("/", Page.named("chat").send),
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/completions", service.complete, methods=["POST"]),
         Route("/v1/models", service.models),
@@ -374,7 +370,7 @@ def make_app(
             Route("/v1/audit/{place:int}/proof", audits.state),
             Route("/v1/audit/{place:int}/proof/file", audits.file),
         ]
-    handlers: dict[Any, Any] = {HTTPException: _http_error, RequestError: _request_error}
+    handlers: dict[Any, Any] = {HTTPException: http_error, RequestError: request_error}
     return Frame(
         Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), hosts, metrics
     )

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +22,15 @@ from veracity.errors import RequestError
 from veracity.server.metrics import Metrics
 from veracity.server.openai import error_body
 
-__all__ = ["EventStream", "Frame", "facts_of", "read_body", "refusal"]
+__all__ = [
+    "EventStream",
+    "Frame",
+    "facts_of",
+    "http_error",
+    "read_body",
+    "refusal",
+    "request_error",
+]
 
 LOG = logging.getLogger("veracity.server")
 _HEADERS = (
@@ -82,6 +91,22 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     return bytes(body)
 
 
+async def http_error(_request: Request, error: Exception) -> Response:
+    """The reply where no page or method is found."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    said = {404: ("no such page", "not_found"), 405: ("no such method here", "method_not_allowed")}
+    message, code = said.get(status, ("the request cannot be served", "bad_request"))
+    return refusal(RequestError(message, code, status=status))
+
+
+async def request_error(request: Request, error: Exception) -> Response:
+    """The reply to a request that is refused, noted for the log."""
+    if not isinstance(error, RequestError):
+        raise error
+    facts_of(request)["code"] = error.code
+    return refusal(error)
+
+
 class EventStream(StreamingResponse):
     """A stream of events that is closed whatever becomes of its client.
 
@@ -140,7 +165,9 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [*_HEADERS, (b"x-request-id", name.encode("ascii"))]
+                said = {header for header, _ in message["headers"]}  # a page has its own policy
+                own = [header for header in _HEADERS if header[0] not in said]
+                own.append((b"x-request-id", name.encode("ascii")))
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 

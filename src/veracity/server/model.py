@@ -129,6 +129,11 @@ class ServedModel:
         """The frame around one message; a model without a chat template reads it as it is."""
         return form_of(self.secret.commitment.metadata, raw=not chat)
 
+    @property
+    def converses(self) -> bool:
+        """Whether the model reads conversations, by a chat template of its own."""
+        return self.secret.commitment.metadata.conversation is not None
+
     def encode(self, messages: Sequence[Message], *, chat: bool) -> EncodedPrompt:
         """A conversation in token ids.
 

@@ -15,14 +15,16 @@ from veracity.errors import UsageError
 from veracity.server.app import make_app
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
+from veracity.server.http import Frame
 from veracity.server.limits import Doors, read_keys
 from veracity.server.metrics import Metrics, serve_metrics
 from veracity.server.model import ServedModel
 from veracity.server.proofs import Proofs
 from veracity.server.request import Limits
 from veracity.server.upkeep import Upkeep
+from veracity.server.verifier import Bounds, make_verifier
 
-__all__ = ["Listen", "Settings", "serve"]
+__all__ = ["Listen", "Settings", "serve", "serve_verifier"]
 
 #: Open connections at a time; seconds that a connection may be idle; bytes of a request's head.
 _CONNECTIONS, _IDLE, _HEAD = 512, 30, 1 << 16
@@ -183,6 +185,51 @@ def serve(
         metrics=metrics,
         upkeep=Upkeep(desk, proofs, settings.keep_proofs, settings.proofs_room),
     )
+    _run(app, listen, settings, on_listen, metrics)
+
+
+def serve_verifier(
+    listen: Listen, settings: Settings, bounds: Bounds, on_listen: Callable[[str], None]
+) -> None:
+    """Serve the verifier of proofs until the process is told to end.
+
+    Parameters
+    ----------
+    listen : Listen
+        Where and for whom.
+    settings : Settings
+        How much.
+    bounds : Bounds
+        What one check may take.
+    on_listen : callable
+        Told the URL once connections are accepted.
+
+    Raises
+    ------
+    UsageError
+        The address cannot be had, or is open to strangers without keys and TLS.
+    """
+    listen.check()
+    keys = None if listen.keys is None else read_keys(listen.keys)
+    doors, metrics = Doors(keys, settings.rate, settings.concurrency), Metrics()
+    app = make_verifier(
+        *(doors, bounds),
+        slots=settings.slots,
+        waiting=settings.waiting,
+        hosts=listen.names,
+        metrics=metrics,
+    )
+    _run(app, listen, settings, on_listen, metrics)
+
+
+def _run(
+    app: Frame,
+    listen: Listen,
+    settings: Settings,
+    on_listen: Callable[[str], None],
+    metrics: Metrics,
+) -> None:
+    """Accept connections until the process is told to end."""
     config = uvicorn.Config(
         app,
         loop="asyncio",

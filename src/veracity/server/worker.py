@@ -46,6 +46,10 @@ class Workplace:
         Seconds for which a job is held.
     threads : int or None
         Threads that prove.
+    jobs : int
+        Processes that prove segments side by side.
+    ray : str or None
+        ``HOST:PORT`` of a cluster on whose machines they run.
     """
 
     program: str
@@ -53,6 +57,8 @@ class Workplace:
     state: str
     lease: float = 60.0
     threads: int | None = None
+    jobs: int = 1
+    ray: str | None = None
 
     @property
     def database(self) -> Path:
@@ -125,6 +131,8 @@ class Worker:
             checked,
             self._loaded,
             self._opened,
+            jobs=self._place.jobs,
+            ray=self._place.ray,
             threads=self._place.threads,
             progress=lease.progress,
         )

@@ -1,4 +1,4 @@
-"""Proving the links of a chain in several processes.
+"""Proving the links of a chain in several processes, of one machine or of many.
 
 This process runs the model once, keeping nothing but what links hand over to each other, and
 commits to that; workers prove the links (:mod:`veracity.work.pool`), each executing its own ops
@@ -13,7 +13,7 @@ import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,10 @@ from veracity.zkml.job import Job, hand_over
 from veracity.zkml.links import Link
 from veracity.zkml.statement import PORT_ROW_BITS, PortValue
 
-__all__ = ["Workers", "open_chain", "prove_chain", "setup_message"]
+if TYPE_CHECKING:
+    from veracity.work.cluster.pool import ClusterPool
+
+__all__ = ["Workers", "files_of", "open_chain", "prove_chain", "relocated", "setup_message"]
 
 _ENTRY = f"{__name__}:open_chain"
 _SCALAR = 32
@@ -60,12 +63,15 @@ class Workers:
         The engine of each.
     memory : int or None
         Bytes that each of them may occupy.
+    cluster : str or None
+        ``HOST:PORT`` of a Ray cluster whose machines they run on; this machine where None.
     """
 
     jobs: int = 1
     threads: int | None = None
     backend: str = "cpu"
     memory: int | None = None
+    cluster: str | None = None
 
 
 def prove_chain(
@@ -111,9 +117,9 @@ def prove_chain(
     UsageError
         If the answer is not the model's, or files do not belong together.
     VeracityError
-        If a worker dies.
+        If a worker dies, or no machine of the cluster takes part.
     """
-    if workers.jobs == 1:
+    if workers.jobs == 1 and workers.cluster is None:
         return zkml.prove(engine, statement, weights, opening, progress, whole, sealed=sealed)
     statement.check()
     opening.check(statement.commitment)
@@ -122,10 +128,25 @@ def prove_chain(
     report = _Mean(len(statement.links), progress)
     count = min(workers.jobs, len(statement.links))
     setup = setup_message(engine, job, workers)
-    with WorkerPool(_ENTRY, setup, count, workers.threads) as pool:
+    with _pool(setup, workers, count) as pool:
         results = pool.run(_tasks(engine, job, made), report)
     proofs = [(r.parts[0], [Span(*span) for span in r.body["spans"]]) for r in results]
     return assemble(statement, made, proofs)[0]
+
+
+def _pool(setup: Message, workers: Workers, count: int) -> WorkerPool | ClusterPool:
+    if workers.cluster is None:
+        return WorkerPool(_ENTRY, setup, count, workers.threads)
+    from veracity.work.cluster.connect import connect
+
+    return connect(
+        workers.cluster,
+        setup,
+        files_of(setup),
+        workers=count,
+        threads=workers.threads,
+        memory=workers.memory,
+    )
 
 
 def _tasks(engine: Engine, job: Job, made: dict[str, CommittedTensor]) -> Iterator[Message]:
@@ -204,6 +225,28 @@ def setup_message(engine: Engine, job: Job, workers: Workers) -> Message:
         "memory": workers.memory,
     }
     return Message("chain", body, tuple(parts))
+
+
+def files_of(setup: Message) -> list[str]:
+    """The files that a setup names."""
+    return sorted({p["file"] for p in setup.body["weights"].values() if "file" in p})
+
+
+def relocated(setup: Message, places: Mapping[str, str]) -> Message:
+    """A setup for a machine on which its files lie elsewhere.
+
+    Parameters
+    ----------
+    setup : Message
+        Of the machine that asks.
+    places : mapping
+        Where its files lie, by where they lay there.
+    """
+    weights = {
+        name: {**place, "file": places[place["file"]]} if "file" in place else place
+        for name, place in setup.body["weights"].items()
+    }
+    return Message(setup.kind, {**setup.body, "weights": weights}, setup.parts)
 
 
 def open_chain(setup: Message) -> Callable[[Message, Progress], Message]:

@@ -9,7 +9,6 @@ error.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import signal
@@ -23,13 +22,13 @@ from types import TracebackType
 from veracity.errors import UsageError, VeracityError
 from veracity.work.messages import Message, raised, receive, send
 
-__all__ = ["PartProgress", "WorkerPool", "cores", "threads_each"]
+__all__ = ["THREADS", "Ahead", "PartProgress", "WorkerPool", "cores", "threads_each"]
 
 #: ``progress(part, phase, share)``: the index of a part of the work, and what its worker tells.
 PartProgress = Callable[[int, str, float], None]
 
 #: Read by Rust's and by NumPy's pools of threads when they start.
-_THREADS = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+THREADS = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def cores() -> int:
@@ -52,7 +51,7 @@ class _Worker:
         paths = [str(Path(p).resolve()) for p in sys.path]
         environment = {
             **os.environ,
-            **dict.fromkeys(_THREADS, str(threads)),
+            **dict.fromkeys(THREADS, str(threads)),
             "PYTHONPATH": os.pathsep.join(paths),
         }
         said = None if os.environ.get("VERACITY_TRACEBACK") == "1" else subprocess.DEVNULL
@@ -152,7 +151,7 @@ class WorkerPool:
         VeracityError
             What a part raised, or that a worker died.
         """
-        waiting = _Ahead(parts)
+        waiting = Ahead(parts)
         results: dict[int, Message] = {}
         with selectors.DefaultSelector() as ready:
             for worker in self._workers:
@@ -191,18 +190,19 @@ class WorkerPool:
         worker.part = None
 
 
-class _Ahead:
+class Ahead:
     """Parts with their numbers; at most one is computed before it is asked for."""
 
     def __init__(self, parts: Iterable[Message]) -> None:
         self._parts: Iterator[tuple[int, Message]] = enumerate(parts)
         self._next: tuple[int, Message] | None = None
+        self.over = False
 
     def fill(self) -> None:
-        """Compute the next one, if there is one and it was not yet."""
-        if self._next is None:
-            with contextlib.suppress(StopIteration):
-                self._next = next(self._parts)
+        """Compute the next one, unless it was already; ``over`` where there is none."""
+        if self._next is None and not self.over:
+            self._next = next(self._parts, None)
+            self.over = self._next is None
 
     def take(self) -> tuple[int, Message] | None:
         """The next one."""

@@ -23,9 +23,9 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Card:
     made = House(tmp_path_factory.mktemp("cards"))
     done("import", "stories260k", "--out", made.program, "-q")
     with pytest.raises(UsageError, match="calibrate"):
-        Card.of(load_program_file(made.program))
+        Card.of(load_program_file(made.program), bytes(32))
     done("calibrate", made.program, "-q")
-    return Card.of(load_program_file(made.program))
+    return Card.of(load_program_file(made.program), bytes(32))
 
 
 def test_a_card_is_its_bytes(card: Card, tmp_path: Path) -> None:
@@ -65,6 +65,8 @@ def test_cards_that_are_none(card: Card) -> None:
         card.to_bytes() + b" ",
         encoded({**body, "more": 1}),
         encoded({**body, "name": 1}),
+        encoded({**body, "weights": "0" * 63}),
+        encoded({**body, "weights": "G" * 64}),
         encoded({**body, "program": "{}"}),
         encoded({**body, "program": body["program"][:-1]}),
         encoded({**body, "program": mlp().program.to_json()}),
@@ -76,17 +78,17 @@ def test_cards_that_are_none(card: Card) -> None:
 
 
 def test_masks_belong_to_one_set_of_weights(card: Card, tmp_path: Path) -> None:
-    seed = masks_seed(tmp_path, card, b"a" * 32)
+    seed = masks_seed(tmp_path, card.program.digest, b"a" * 32)
     assert len(seed) == 32
-    assert masks_seed(tmp_path, card, b"a" * 32) == seed
-    assert masks_seed(tmp_path, card, b"b" * 32) != seed
+    assert masks_seed(tmp_path, card.program.digest, b"a" * 32) == seed
+    assert masks_seed(tmp_path, card.program.digest, b"b" * 32) != seed
     paths = sorted(tmp_path.iterdir())
     assert len(paths) == 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
     for path in paths:
         path.write_bytes(seed[:5])
     with pytest.raises(FormatError, match="remove it"):
-        masks_seed(tmp_path, card, b"a" * 32)
+        masks_seed(tmp_path, card.program.digest, b"a" * 32)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import stat
 from dataclasses import replace
@@ -15,10 +16,10 @@ import pytest
 from tests.support.private_parties import run, three
 from tests.support.private_services import MODES, model
 from veracity.engine import load_engine
-from veracity.errors import PeerError, UsageError
+from veracity.errors import FormatError, PeerError, UsageError
 from veracity.mpc.material import Label
 from veracity.mpc.modes import find_mode
-from veracity.mpc.weights import masked_bytes, masked_parts, masked_weights, seed_digest
+from veracity.mpc.weights import masked_bytes, masked_digest, masked_parts, masked_weights
 from veracity.net import Channel, pair
 from veracity.private.parties.preprocessing_client import (
     HEADER,
@@ -69,7 +70,9 @@ def test_masked_weights_by_parts_are_the_masked_weights(tmp_path: Path) -> None:
         part.tobytes() for part in masked_parts(ENGINE.ring, example.program, example.weights, seed)
     )
     assert len(parts) == masked_bytes(example.program)
-    kept = WeightCache(tmp_path, example.program, seed_digest(seed))
+    digest = masked_digest(ENGINE.ring, example.program, example.weights, seed)
+    assert digest == hashlib.sha256(parts).digest()
+    kept = WeightCache(tmp_path, example.program, digest)
     assert not kept.there
     with pytest.raises(PeerError), kept.filled() as out:
         out.write(parts[:100])
@@ -82,8 +85,13 @@ def test_masked_weights_by_parts_are_the_masked_weights(tmp_path: Path) -> None:
     loaded = kept.load()
     assert loaded.keys() == whole.keys()
     assert all(np.array_equal(loaded[name], whole[name]) for name in whole)
-    other = WeightCache(tmp_path, example.program, seed_digest(bytes(32)))
+    other = WeightCache(tmp_path, example.program, bytes(32))
     assert not other.there
+    damaged = bytearray(parts)
+    damaged[len(parts) // 2] ^= 1
+    kept.path.write_bytes(damaged)
+    with pytest.raises(FormatError, match="remove"):
+        kept.load()
 
 
 def test_the_ledger_is_kept_privately(tmp_path: Path) -> None:

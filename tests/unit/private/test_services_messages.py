@@ -120,15 +120,15 @@ def test_messages_that_do_not_parse(data: bytes) -> None:
 
 HELLO = {
     "protocol": PROTOCOL, "mode": "secure", "name": "x", "card": "00" * 32, "card_bytes": 9,
-    "masks": "00" * 32,
+    "weights": "00" * 32,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("protocol", 2), ("mode", "open"), ("name", 7), ("card", "00"), ("card", "0G" * 32),
-        ("card_bytes", 0), ("card_bytes", 1 << 40), ("masks", ""), ("more", 1),
+        ("protocol", 1), ("mode", "open"), ("name", 7), ("card", "00"), ("card", "0G" * 32),
+        ("card_bytes", 0), ("card_bytes", 1 << 40), ("weights", ""), ("more", 1),
     ],
 )  # fmt: skip
 def test_an_owner_that_says_what_cannot_be(field: str, value: object) -> None:
@@ -151,7 +151,7 @@ def test_an_owner_that_sends_other_files_than_it_named(tmp_path: Path) -> None:
         await far.send(MessageTag.CHUNK, b"x" * 9)
         with pytest.raises(PeerError, match="another card"):
             await fetch_card(near, offer)
-        kept = WeightCache(tmp_path / "kept", program, offer.masks)
+        kept = WeightCache(tmp_path / "kept", program, offer.weights)
         await far.send(MessageTag.CHUNK, b"x" * 9)
         with pytest.raises(PeerError, match="9 bytes"):
             await fetch_weights(near, program, kept, lambda *_: None)

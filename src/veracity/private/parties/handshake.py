@@ -36,8 +36,8 @@ class ServerInfo:
     ----------
     mode, name : str
         How it evaluates, and its model's name for people.
-    card, masks : bytes
-        SHA-256 of the public card; name of the masks of its weights.
+    card, weights : bytes
+        SHA-256 of the public card, and of the masked weights.
     card_bytes : int
         Size of the card.
     """
@@ -45,7 +45,7 @@ class ServerInfo:
     mode: str
     name: str
     card: bytes
-    masks: bytes
+    weights: bytes
     card_bytes: int
 
 
@@ -58,14 +58,14 @@ async def exchange_hellos(channel: Channel) -> ServerInfo:
     """
     await send_object(channel, MessageTag.HELLO, protocol=PROTOCOL)
     fields = {
-        "protocol": int, "mode": str, "name": str, "card": str, "card_bytes": int, "masks": str,
+        "protocol": int, "mode": str, "name": str, "card": str, "card_bytes": int, "weights": str,
     }  # fmt: skip
     hello = await receive_object(channel, MessageTag.HELLO, fields)
     if hello["protocol"] != PROTOCOL or hello["mode"] not in MODES:
         raise PeerError("the owner speaks another version of the services' protocol")
     if not 0 < hello["card_bytes"] <= CARD_LIMIT:
         raise PeerError("the owner's card has a size that cannot be")
-    digests = [digest_of(hello, name) for name in ("card", "masks")]
+    digests = [digest_of(hello, name) for name in ("card", "weights")]
     return ServerInfo(hello["mode"], hello["name"], digests[0], digests[1], hello["card_bytes"])
 
 
@@ -107,11 +107,14 @@ async def fetch_weights(
     """
     if weight_cache.there:
         return 0
-    size, done = masked_bytes(program), 0
+    size, done, found = masked_bytes(program), 0, hashlib.sha256()
     await send_object(channel, MessageTag.ASK, what="weights", rows=0, passes=0)
     with weight_cache.filled() as out:
         async for part in receive_chunks(channel, size):
             out.write(part)
+            found.update(part)
             done += len(part)
             progress("weights", done / size)
+        if found.digest() != weight_cache.digest:
+            raise PeerError("the owner sent other weights than it named")
     return size

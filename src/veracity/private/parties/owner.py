@@ -87,6 +87,8 @@ class OwnerService:
         Of the model, for people.
     card : bytes
         What clients get in public, the program among it.
+    masked : bytes
+        SHA-256 of the masked weights.
     dealer : callable
         Connects to the dealer.
     folder : Path
@@ -102,6 +104,7 @@ class OwnerService:
     mode: str
     name: str
     card: bytes
+    masked: bytes
     dealer: Callable[[], Awaitable[Channel]]
     folder: Path
     registry: SharedRegistry = field(default_factory=SharedRegistry)
@@ -127,7 +130,7 @@ class OwnerService:
             name=self.name[:200],
             card=self.digest.hex(),
             card_bytes=len(self.card),
-            masks=seed_digest(self.seed).hex(),
+            weights=self.masked.hex(),
         )
         while True:
             fields = {"what": str, "rows": int, "passes": int}

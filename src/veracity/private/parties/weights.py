@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from veracity.errors import UsageError
+from veracity.errors import FormatError, UsageError
 from veracity.graph.program import Program
 from veracity.mpc.party import Array
 from veracity.mpc.weights import WORD, masked_bytes, masked_shapes
@@ -26,7 +26,7 @@ __all__ = ["WeightCache"]
 
 
 class WeightCache:
-    """The user's copy of masked weights on disk, one file for each model and each set of masks.
+    """The user's copy of masked weights on disk, one file for each set of masked weights.
 
     Parameters
     ----------
@@ -34,15 +34,15 @@ class WeightCache:
         The cache.
     program : Program
         The model.
-    masks : bytes
-        :func:`seed_digest` of the masks.
+    digest : bytes
+        SHA-256 of the masked weights, as the owner's card says.
     """
 
-    def __init__(self, folder: Path, program: Program, masks: bytes) -> None:
+    def __init__(self, folder: Path, program: Program, digest: bytes) -> None:
+        self.digest = digest
         self._program = program
         self._folder = folder
-        name = hashlib.sha256(bytes.fromhex(program.digest) + masks).hexdigest()[:40]
-        self.path = folder / f"{name}.masked"
+        self.path = folder / f"{digest.hex()[:40]}.masked"
 
     @property
     def there(self) -> bool:
@@ -53,7 +53,19 @@ class WeightCache:
             return False
 
     def load(self) -> dict[str, Array]:
-        """Memory-mapped."""
+        """Memory-mapped, once all of it was compared with its digest.
+
+        Raises
+        ------
+        FormatError
+            Where the file is damaged: with other weights an answer is noise.
+        """
+        with self.path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").digest() != self.digest:
+                raise FormatError(
+                    self.path.name,
+                    f"damaged; remove {self.path}, and the weights are fetched again",
+                )
         words = np.memmap(self.path, dtype=WORD, mode="r")
         found, at = {}, 0
         for name, shape in masked_shapes(self._program).items():

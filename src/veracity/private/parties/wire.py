@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: Version of what services send each other; another one is refused.
-PROTOCOL = 1
+PROTOCOL = 2
 #: Bytes of a file that travel in one message.
 CHUNK = 1 << 22
 #: Seconds between two keep-alives of a party that is at work for another.

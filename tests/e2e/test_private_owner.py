@@ -1,4 +1,4 @@
-"""What an owner learns from the length of answers that its own model ends: nothing by default."""
+"""An owner that would read prompts from lengths, or serve another model than it committed to."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.house import House, done
+from tests.e2e.house import House, done, veracity
 from tests.e2e.test_private import arguments, client, expected
 from veracity.benchmarks.local_cluster import Cluster, LocalCluster
-from veracity.errors import PeerError
+from veracity.engine import load_engine
+from veracity.errors import PeerError, UsageError
+from veracity.formats.commitment import Commitment
+from veracity.formats.program import load_program_file, save_program_file
+from veracity.mpc.weights import masked_digest
 from veracity.private.card import Card
+from veracity.private.committed import Pinned
 from veracity.private.parties.user import UserSession
 
 pytest.importorskip("cryptography")
@@ -32,6 +39,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     text.write_text("Once there was a red hen. Tom and the big dog saw her one day. " * 30)
     done("import", "stories260k", "--out", made.program, "-q")
     done("calibrate", made.program, "--text", text, "-q")
+    done("commit", made.program, "--out", made.commitment, "-q")
     return made
 
 
@@ -159,3 +167,64 @@ def test_a_terminal_that_is_closed(
     seen = view.next()
     assert code == 130
     assert seen == passes or (passes is None and seen < 40)
+
+
+# ---- a committed model ---------------------------------------------------------------------------
+
+
+def test_a_committed_model_is_asked(three: Cluster, house: House) -> None:
+    files = ("--commitment", house.commitment, "--secret", house.secret)
+    before = Commitment.load(house.commitment)
+    with pytest.raises(UsageError, match="private bind"):
+        client(three, commitment=house.commitment)
+    cache = three.folder / "cache"
+    done("private", "bind", house.program, *files, "--cache", cache)
+    named = Commitment.load(house.commitment)
+    assert named.digest == before.digest
+    done("private", "bind", house.program, *files, "--cache", cache)
+    assert Commitment.load(house.commitment).masked_weights == named.masked_weights
+
+    async def answer() -> list[int]:
+        asked = client(three, commitment=house.commitment).generate("A hen", 2)
+        return [token.id async for token in asked]
+
+    assert asyncio.run(answer()) == expected(house, "A hen", 2)
+
+
+@pytest.mark.parametrize("what", ["weights", "program", "tokens", "text"])
+def test_another_model_than_the_commitments(
+    what: str, three: Cluster, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commitment names the served model but for one part."""
+    owner = three.folder / "cache" / "owner"
+    (seed,) = (path.read_bytes() for path in owner.glob("*.masks"))
+    loaded = load_program_file(house.program)
+    digest = masked_digest(load_engine("cpu").ring, loaded.program, loaded.weights, seed)
+    named = replace(Commitment.load(house.commitment), masked_weights=digest)
+    pinned = Pinned.of(named)
+    pinned.check(Card.of(loaded, digest))
+    other = replace(pinned, **{what: {} if what == "text" else "0" * 64})
+    monkeypatch.setattr(Pinned, "by", classmethod(lambda _cls, _source: other))
+
+    async def answer() -> None:
+        async for _ in client(three, commitment=house.commitment).generate("A hen", 1):
+            pass
+
+    with pytest.raises(PeerError, match="another model than the commitment"):
+        asyncio.run(answer())
+
+
+def test_files_that_do_not_belong_together(three: Cluster, house: House, tmp_path: Path) -> None:
+    other = House(tmp_path)
+    other.program.write_bytes(house.program.read_bytes())
+    done("commit", other.program, "--out", other.commitment, "-q")
+    cache = ("--cache", tmp_path / "cache")
+    files = ("--commitment", other.commitment, "--secret", house.secret)
+    wrong = veracity("private", "bind", house.program, *files, *cache)
+    assert (wrong.exit_code, "another commitment" in wrong.stderr) == (2, True)
+    loaded = load_program_file(house.program)
+    halved = {name: array // 2 for name, array in loaded.weights.items()}
+    save_program_file(other.program, replace(loaded, weights=halved))
+    files = ("--commitment", house.commitment, "--secret", house.secret)
+    wrong = veracity("private", "bind", other.program, *files, *cache)
+    assert (wrong.exit_code, "other weights" in wrong.stderr) == (2, True)

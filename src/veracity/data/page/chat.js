@@ -1,0 +1,287 @@
+// The conversation: asks, shows what streams in, keeps receipts, orders proofs.
+
+let model = null;
+let past = [];
+let running = null;
+
+async function begin() {
+  try {
+    model = (await (await call("/v1/models")).json()).data[0];
+  } catch (error) {
+    $("door").hidden = error.status !== 401;
+    if (error.status === 401 && !key) return $("key").focus();
+    return show($("fault"), error.message);
+  }
+  $("fault").replaceChildren();
+  $("door").hidden = true;
+  const facts = model.veracity;
+  show($("model"), model.id);
+  show($("commitment"), facts.commitment);
+  show($("about"), facts.receipts ? "; each comes with a signed receipt" : "; this server signs no receipts");
+  document.title = model.id + ": veracity";
+  $("system-field").hidden = !facts.conversations;
+  $("most").max = facts.context;
+  show($("kind"), kindOf(facts));
+}
+
+function kindOf(facts) {
+  if (facts.conversations) return "The model reads the whole conversation.";
+  if (facts.chat_frame === "raw") return "This model goes on with a text; it reads one message at a time.";
+  return "The model reads one message at a time.";
+}
+
+function asked(text) {
+  const before = model.veracity.conversations ? past : [];
+  const system = before === past && $("system").value ? [{ role: "system", content: $("system").value }] : [];
+  const body = {
+    model: model.id,
+    messages: [...system, ...before, { role: "user", content: text }],
+    max_tokens: Number($("most").value) || 128,
+    stream: true,
+  };
+  const temperature = Number($("temperature").value);
+  if (temperature > 0) {
+    body.temperature = temperature;
+    const seed = $("seed").value.trim();
+    // A seed has 64 bits, more than a number of this language holds: it goes as its digits.
+    if (seed) return JSON.stringify(body).replace(/}$/, ',"seed":' + BigInt(seed) + "}");
+  }
+  return JSON.stringify(body);
+}
+
+function withConsent(text) {
+  return $("auditable").checked ? text.replace(/}$/, ',"veracity":{"auditable":true}}') : text;
+}
+
+function turnFor(text) {
+  const answer = node("p", { class: "said answer", dir: "auto" });
+  const below = node("div", { class: "below" });
+  const item = node(
+    "li",
+    { "aria-busy": "true" },
+    node("h2", {}, "You"),
+    node("p", { class: "said asked", dir: "auto" }, ...shown(text)),
+    node("h2", {}, "Answer"),
+    answer,
+    below
+  );
+  $("talk").append(item);
+  $("empty").hidden = true;
+  return { item, answer, below };
+}
+
+async function* events(reply) {
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      if (block === "data: [DONE]") return;
+      if (block.startsWith("data: ")) yield JSON.parse(block.slice(6));
+    }
+  }
+}
+
+async function ask(text) {
+  const turn = turnFor(text);
+  running = new AbortController();
+  busy(true);
+  let said = "";
+  let finish = null;
+  let facts = {};
+  try {
+    const reply = await call("/v1/chat/completions", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: withConsent(asked(text)),
+      signal: running.signal,
+    });
+    for await (const chunk of events(reply)) {
+      if (chunk.error) throw new Fault(chunk.error.message, 500, chunk);
+      const choice = chunk.choices[0];
+      if (!choice) continue;
+      said += choice.delta.content || "";
+      if (choice.finish_reason) finish = choice.finish_reason;
+      facts = chunk.veracity || facts;
+      show(turn.answer, said);
+      follow();
+    }
+    if (!finish) throw new Fault("The answer broke off. See whether the server still runs.", 0);
+    past.push({ role: "user", content: text }, { role: "assistant", content: said });
+    ended(turn, finish, facts);
+  } catch (error) {
+    broken(turn, error, text);
+  } finally {
+    turn.item.setAttribute("aria-busy", "false");
+    running = null;
+    busy(false);
+    follow();
+  }
+}
+
+function broken(turn, error, text) {
+  const left = error.name === "AbortError";
+  const message = left ? "Stopped. There is no receipt of what was not finished." : error.message;
+  turn.below.append(node("p", { class: left ? "soft" : "fault" }, ...shown(message)));
+  say(message);
+  if (error.status === 401) $("door").hidden = false;
+  if (!$("prompt").value) $("prompt").value = text;
+  const facts = error.facts && error.facts.veracity;
+  if (facts && facts.receipt) turn.below.append(receiptOf(facts));
+}
+
+function ended(turn, finish, facts) {
+  const why =
+    facts.stopped === "range"
+      ? "It ends here because a value left its calibrated range."
+      : finish === "length"
+        ? "Cut at the limit of tokens."
+        : "The model ended it.";
+  say("The answer has ended. " + why);
+  turn.below.append(node("p", { class: "soft" }, why));
+  if (facts.receipt) turn.below.append(receiptOf(facts));
+}
+
+function receiptOf(facts) {
+  const bytes = Uint8Array.from(atob(facts.receipt.receipt.payload), (c) => c.charCodeAt(0));
+  const signed = JSON.parse(new TextDecoder().decode(bytes));
+  const ident = String(signed.ident);
+  const name = "receipt-" + ident.replace(/[^0-9a-f]/g, "").slice(0, 8);
+  const day = (seconds) => new Date(seconds * 1000).toISOString().replace("T", " ").slice(0, 16) + " UTC";
+  const box = node("div", { class: "panel", role: "group", "aria-label": "Receipt " + ident.slice(0, 8) });
+  const keep = node("button", { type: "button" }, "Save receipt");
+  keep.addEventListener("click", () => save(name + ".json", JSON.stringify(facts.receipt, null, 1) + "\n", "application/json"));
+  const actions = node("div", { class: "bar" }, keep);
+  const more = node("details", {}, node("summary", {}, "Receipt " + ident.slice(0, 8)));
+  more.append(
+    rows([
+      ["receipt", ident],
+      ["says", signed.kind === "refused" ? "that this prompt was refused" : "that the committed model gives this answer"],
+      ["signed", day(signed.time)],
+      ["proof owed until", day(signed.prove_by)],
+      ["auditors", signed.auditable ? "may read it" : "may not read it"],
+      ["drawn", signed.temperature ? "at temperature " + signed.temperature / 1000 : "no: the most likely tokens"],
+      ["commitment", signed.commitment],
+    ])
+  );
+  box.append(more, actions);
+  if (facts.proof_url && signed.kind === "answer") proofFor(facts.receipt, name, box, actions);
+  box.append(node("p", { class: "soft" }, "Keep the receipt: without this file nobody can ask for a proof."));
+  return box;
+}
+
+function proofFor(receipt, name, box, actions) {
+  const warning = node("span", { class: "soft", id: name + "-shows" }, "A proof shows prompt and answer to whoever gets it.");
+  const button = node("button", { type: "button", "aria-describedby": name + "-shows" }, "Prove");
+  const bar = node("progress", { max: "1", value: "0", "aria-label": "Progress of the proof" });
+  const state = node("span", { role: "status" });
+  const line = node("div", { class: "bar", hidden: "" }, bar, state);
+  actions.append(button, warning);
+  box.append(line);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    line.hidden = false;
+    bar.hidden = false;
+    state.className = "soft";
+    try {
+      const job = await proved(receipt, bar, state);
+      const get = node("button", { type: "button", class: "main" }, "Save proof");
+      get.addEventListener("click", async () => {
+        try {
+          save(name.replace("receipt", "answer") + ".vproof", await (await call(job.file)).blob(), "application/octet-stream");
+        } catch (error) {
+          show(state, error.message);
+        }
+      });
+      bar.hidden = true;
+      button.hidden = true;
+      actions.insertBefore(get, warning);
+      state.replaceChildren("Proved. SHA-256 ", node("span", { class: "digest" }, ...shown(job.sha256)));
+      say("The proof is done.");
+    } catch (error) {
+      bar.hidden = true;
+      state.className = "fault";
+      show(state, error.message);
+      button.disabled = false;
+    }
+  });
+}
+
+async function proved(receipt, bar, state) {
+  const body = JSON.stringify({ receipt });
+  const headers = { "content-type": "application/json" };
+  let job = await (await call("/v1/proofs", { method: "POST", headers, body })).json();
+  let lost = 0;
+  while (job.status === "queued" || job.status === "running") {
+    bar.value = job.progress;
+    const share = Math.round(100 * job.progress) + " %";
+    const text = job.status === "queued" ? "Waits for its turn" : "Proving: " + share;
+    if (state.textContent !== text) show(state, text);
+    try {
+      job = await (await call("/v1/proofs/" + encodeURIComponent(job.id) + "?wait=1")).json();
+      lost = 0;
+    } catch (error) {
+      // A server that is started again still has the job.
+      if (error.status || ++lost > 60) throw error;
+      show(state, "No reply; trying again");
+      await new Promise((done) => setTimeout(done, 2000));
+    }
+  }
+  if (job.status !== "done") throw new Fault("The proof failed. The receipt still binds the server: tell its owner.", 500);
+  return job;
+}
+
+function say(text) {
+  show($("status"), text);
+}
+
+function busy(is) {
+  $("send").hidden = is;
+  $("stop").hidden = !is;
+  $("fresh").hidden = is || !past.length || !model.veracity.conversations;
+  if (is) say("Answering");
+}
+
+function follow() {
+  const near = window.innerHeight + window.scrollY > document.body.scrollHeight - 600;
+  if (near) $("compose").scrollIntoView({ block: "end" });
+}
+
+$("door").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key = $("key").value.trim();
+  $("key").value = "";
+  begin().then(() => model && $("prompt").focus());
+});
+$("compose").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("prompt").value;
+  if (!model || running || !text) return;
+  const wrong = [$("most"), $("temperature"), $("seed")].find((field) => !field.checkValidity());
+  if (wrong) {
+    $("settings").open = true;
+    wrong.reportValidity();
+    return;
+  }
+  $("prompt").value = "";
+  ask(text);
+});
+$("prompt").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("compose").requestSubmit();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && running) running.abort();
+});
+$("stop").addEventListener("click", () => running && running.abort());
+$("fresh").addEventListener("click", () => {
+  past = [];
+  $("talk").append(node("li", { class: "divide" }, "New conversation"));
+  $("fresh").hidden = true;
+  $("prompt").focus();
+});
+begin();
