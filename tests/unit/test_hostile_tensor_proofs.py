@@ -170,7 +170,7 @@ def test_outputs_are_named(accepted: list[Any], output: Any) -> None:
 def test_numbers_are_finite(accepted: list[Any], number: float) -> None:
     x = X + 0.0
     x[0] = number
-    with pytest.raises(UsageError, match="x: a number is not finite"):
+    with pytest.raises(VerificationError, match="x: a number is not finite"):
         verify(x=x)
     assert not accepted
 
