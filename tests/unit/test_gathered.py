@@ -72,7 +72,7 @@ TRAINED = program_of(RECIPE)
 LENGTH = choose_log_columns(TRAINED)
 MODEL = commitment(TRAINED, bits=LENGTH)
 CUT = bytes(32 * sum(s.rows for s in state_specs(RECIPE, RECIPE.steps).values()))
-PROOF = RunProof([CUT] * 3, [b""] * 3, b"")
+PROOF = RunProof([CUT] * 3, [b""] * 3, [b""])
 
 
 def verify_links(proof: bytes = b"") -> None:
@@ -94,7 +94,7 @@ def verify_windows(proof: bytes = b"") -> None:
 
 
 def verify_rounding(proof: bytes = b"") -> None:
-    verify_run(ENGINE, KEY, RUN, MODEL, replace(PROOF, rounding=proof))
+    verify_run(ENGINE, KEY, RUN, MODEL, replace(PROOF, roundings=[proof]))
 
 
 RANGES = list(forms.form_ranges(ROWS))
@@ -135,6 +135,8 @@ def test_runs_whose_parts_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         (VerificationError, "another row length", RUN, longer, PROOF),
         (FormatError, "number of windows", RUN, MODEL, replace(PROOF, windows=[b""] * 2)),
         (FormatError, "number of windows", RUN, MODEL, replace(PROOF, cuts=[CUT] * 4)),
+        (FormatError, "number of roundings", RUN, MODEL, replace(PROOF, roundings=[])),
+        (FormatError, "number of roundings", RUN, MODEL, replace(PROOF, roundings=[b""] * 2)),
         (FormatError, "window 3: its rows", RUN, MODEL, replace(PROOF, cuts=[CUT, CUT, CUT[:-32]])),
         (FormatError, "window 1: its rows", RUN, MODEL, replace(PROOF, cuts=[CUT + CUT, CUT, CUT])),
         (FormatError, "program's weights", RUN, replace(MODEL, rows=MODEL.rows[:-32]), PROOF),
@@ -189,19 +191,21 @@ def test_every_part_of_the_rounding_is_absorbed(monkeypatch: pytest.MonkeyPatch)
     name = next(iter(start))
     finer = {**start, name: replace(start[name], spec=replace(start[name].spec, exponent=1))}
     found = [
-        RUN.rounding_statement(start, start, MODEL),
-        replace(RUN, beacon=b"x").rounding_statement(start, start, MODEL),
-        RUN.rounding_statement(start, start, replace(MODEL, rows=b"\1" + MODEL.rows[1:])),
-        RUN.rounding_statement(start, tensors(runs.weight_specs(RECIPE), 1), MODEL),
-        RUN.rounding_statement(start, finer, MODEL),
+        RUN.rounding_statement(start, start, MODEL, (0, 4)),
+        RUN.rounding_statement(start, start, MODEL, (0, 5)),
+        RUN.rounding_statement(start, start, MODEL, (1, 4)),
+        replace(RUN, beacon=b"x").rounding_statement(start, start, MODEL, (0, 4)),
+        RUN.rounding_statement(start, start, replace(MODEL, rows=b"\1" + MODEL.rows[1:]), (0, 4)),
+        RUN.rounding_statement(start, tensors(runs.weight_specs(RECIPE), 1), MODEL, (0, 4)),
+        RUN.rounding_statement(start, finer, MODEL, (0, 4)),
     ]
     with monkeypatch.context() as patch:
         patch.setattr(runs, "weight_specs", lambda recipe: {f"{n}'": 0 for n in start})
         renamed = {f"{n}'": t for n, t in start.items()}
         patch.setattr(runs, "_head", lambda *_: [])
-        found.append(RUN.rounding_statement(start, renamed, MODEL))
+        found.append(RUN.rounding_statement(start, renamed, MODEL, (0, 4)))
         patch.setattr(runs, "weight_specs", lambda recipe: dict.fromkeys(start, 0))
-        found.append(RUN.rounding_statement(start, start, MODEL))
+        found.append(RUN.rounding_statement(start, start, MODEL, (0, 4)))
     assert len(set(found)) == len(found)
 
 
