@@ -17,7 +17,7 @@ from veracity.formats.dsse import (
     load_private_key,
     load_public_key,
 )
-from veracity.formats.log import load_head
+from veracity.formats.log import load_head, load_witness
 from veracity.formats.receipt import ReceiptFile
 
 
@@ -79,6 +79,8 @@ def test_keys_of_another_kind() -> None:
 def test_no_head(text: str) -> None:
     with pytest.raises(FormatError, match="no signed head"):
         load_head(text.encode())
+    with pytest.raises(FormatError, match="no witness has signed"):
+        load_witness(text.encode())
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "{}", '["certificate", "opening", "receipt"]'])

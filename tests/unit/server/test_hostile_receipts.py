@@ -204,6 +204,15 @@ def test_refusals_promise_no_proof() -> None:
         prove_receipt(refused, None, None)  # type: ignore[arg-type]
 
 
+def test_promises_are_kept_with_the_matching_pair_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(receipts, "check_pair", lambda *pair: calls.append(pair))
+    monkeypatch.setattr(receipts, "prove_tokens", lambda *pair, **_: calls.append(pair[:2]))
+    program, secret = object(), object()
+    prove_receipt(opened(), program, secret)  # type: ignore[arg-type]
+    assert calls == [(program, secret)] * 2
+
+
 # ---- the log -------------------------------------------------------------------------------------
 TREE = MerkleTree([leaf_hash(signed(replace(TRUE, time=i)).to_bytes()) for i in range(6)])
 
