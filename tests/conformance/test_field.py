@@ -106,6 +106,18 @@ def test_outer(engine, reference, scalars, n, m):
     assert engine.to_ints(found) == reference.to_ints(expected)
 
 
+@pytest.mark.parametrize("before", [0, 1, 300])
+@pytest.mark.parametrize("after", [0, 2, 70_000])
+@pytest.mark.parametrize("n", [0, 1, 17])
+def test_pad(engine, scalars, before, after, n):
+    a = scalars(n)
+    v = engine.pad(engine.from_ints(a), before, after)
+    assert engine.to_ints(v) == [0] * before + a + [0] * after
+    for wrong in ((-1, 0), (0, -1)):
+        with pytest.raises(ValueError, match="negative"):
+            engine.pad(v, *wrong)
+
+
 def test_concat_and_slices(engine, scalars):
     a, b = scalars(5), scalars(3)
     v = engine.concat([engine.from_ints(a), engine.from_ints([]), engine.from_ints(b)])

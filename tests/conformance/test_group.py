@@ -80,6 +80,32 @@ def test_bad_encodings(engine, reference, encoded, bad, position):
             e.decompress(b"".join(parts))
 
 
+def test_coordinates(engine, reference, encoded):
+    points = reference.decompress(b"".join(encoded))
+    data = reference.coordinates(points)
+    found = engine.from_coordinates(data)
+    assert engine.coordinates(found) == data
+    assert engine.compress(found) == b"".join(encoded)
+    assert engine.coordinates(engine.from_coordinates(b"")) == b""
+    long = data * (700 // len(encoded))
+    assert engine.coordinates(engine.from_coordinates(long)) == long
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_coordinates_that_are_no_point(engine, reference, encoded, at):
+    data = reference.coordinates(reference.decompress(encoded[7] + encoded[8]))
+    one = data[64 * at : 64 * at + 64]
+    x, y = one[:32], one[32:]
+    moved = (int.from_bytes(x, "little") + BASE).to_bytes(33, "little")[:32]
+    minus = (BASE - int.from_bytes(y, "little")).to_bytes(32, "little")
+    bad = [bytes(32) + y, x + bytes(32), y + x, moved + y, x + b"\xff" * 32, one[:63]]
+    for wrong in [*bad, bytes([x[0] ^ 1]) + x[1:] + y]:
+        for e in (engine, reference):
+            with pytest.raises(ValueError):
+                e.from_coordinates(data[: 64 * at] + wrong)
+    assert engine.compress(engine.from_coordinates(x + minus))[:31] == x[:31]
+
+
 def test_random_bytes(engine, reference, rng):
     """Half of all abscissas are on the curve: the backends accept the same ones."""
     for _ in range(60):

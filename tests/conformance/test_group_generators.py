@@ -60,7 +60,7 @@ def test_longer_request_extends_the_file(engine, cache, expected):
     cached_generators(engine, LABEL, 10)
     short = cache.stat().st_size
     assert engine.compress(cached_generators(engine, LABEL, 30)) == expected
-    assert cache.stat().st_size == short + 32 * 20
+    assert cache.stat().st_size == short + 64 * 20
 
 
 def _resealed(data: bytes) -> bytes:
@@ -69,7 +69,7 @@ def _resealed(data: bytes) -> bytes:
     name = LABEL.encode()
     sealed = len(name).to_bytes(8, "little") + name + body
     return (
-        data[:16] + (len(body) // 32).to_bytes(8, "little") + hashlib.sha256(sealed).digest() + body
+        data[:16] + (len(body) // 64).to_bytes(8, "little") + hashlib.sha256(sealed).digest() + body
     )
 
 
@@ -79,12 +79,13 @@ def _resealed(data: bytes) -> bytes:
         lambda data: b"",
         lambda data: data[:40],
         lambda data: data[:-1],
-        lambda data: data[:-32],
-        lambda data: data + bytes(32),
+        lambda data: data[:-64],
+        lambda data: data + bytes(64),
         lambda data: b"\0" + data[1:],
         lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:],
+        lambda data: _resealed(data[:-64]),
         lambda data: _resealed(data[:-32]),
-        lambda data: _resealed(data[:56] + data[88:] + data[56:88]),
+        lambda data: _resealed(data[:56] + data[120:] + data[56:120]),
         lambda data: _resealed(data[:56] + bytes(len(data) - 56)),
         lambda data: _resealed(data[:56] + b"\xff" * (len(data) - 56)),
     ],
@@ -101,7 +102,17 @@ def test_one_replaced_point_is_found_where_the_digest_is_known(engine, cache, ex
     digest = hashlib.sha256(expected).hexdigest()
     cached_generators(engine, LABEL, 30, digest)
     good = cache.read_bytes()
-    cache.write_bytes(_resealed(good[:88] + good[56:88] + good[120:]))
+    cache.write_bytes(_resealed(good[:120] + good[56:120] + good[184:]))
+    assert engine.compress(cached_generators(engine, LABEL, 30, digest)) == expected
+    assert cache.read_bytes() == good
+
+
+def test_a_point_off_the_curve_is_found_though_it_compresses_alike(engine, cache, expected):
+    """Another ordinate of the same parity: only the curve's equation tells."""
+    digest = hashlib.sha256(expected).hexdigest()
+    cached_generators(engine, LABEL, 30, digest)
+    good = cache.read_bytes()
+    cache.write_bytes(good[:88] + bytes([good[88] ^ 2]) + good[89:])
     assert engine.compress(cached_generators(engine, LABEL, 30, digest)) == expected
     assert cache.read_bytes() == good
 

@@ -8,7 +8,7 @@ use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use veracity_kernels::curve::{Affine, POINT_BYTES};
+use veracity_kernels::curve::{Affine, COORDINATE_BYTES, POINT_BYTES};
 use veracity_kernels::{curve_encoding, curve_scale, hash_to_curve, msm, pedersen};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -19,7 +19,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(points_add, module)?)?;
     module.add_function(wrap_pyfunction!(points_fold, module)?)?;
     module.add_function(wrap_pyfunction!(points_compress, module)?)?;
-    module.add_function(wrap_pyfunction!(points_decompress, module)?)
+    module.add_function(wrap_pyfunction!(points_decompress, module)?)?;
+    module.add_function(wrap_pyfunction!(points_coordinates, module)?)?;
+    module.add_function(wrap_pyfunction!(points_from_coordinates, module)?)
 }
 
 /// The points of a contiguous array of shape (n, 8).
@@ -130,5 +132,26 @@ fn points_decompress<'py>(py: Python<'py>, data: &[u8]) -> PyResult<VecOut<'py>>
     match py.detach(|| curve_encoding::decompress(data)) {
         Some(points) => give_points(py, points),
         None => Err(PyValueError::new_err("not a sequence of encoded points")),
+    }
+}
+
+/// Both coordinates, 64 bytes a point.
+#[pyfunction]
+fn points_coordinates<'py>(
+    py: Python<'py>,
+    points_in: VecIn<'py>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let points = points(&points_in)?;
+    let mut out = vec![0; points.len() * COORDINATE_BYTES];
+    py.detach(|| curve_encoding::coordinates(points, &mut out));
+    Ok(PyBytes::new(py, &out))
+}
+
+/// The points of coordinates.
+#[pyfunction]
+fn points_from_coordinates<'py>(py: Python<'py>, data: &[u8]) -> PyResult<VecOut<'py>> {
+    match py.detach(|| curve_encoding::from_coordinates(data)) {
+        Some(points) => give_points(py, points),
+        None => Err(PyValueError::new_err("not a sequence of points")),
     }
 }

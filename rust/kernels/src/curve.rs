@@ -15,6 +15,8 @@ pub struct Affine {
     pub y: Fp,
 }
 
+/// Bytes of both coordinates of a point.
+pub const COORDINATE_BYTES: usize = 64;
 /// Bytes of an encoded point.
 pub const POINT_BYTES: usize = 32;
 
@@ -60,6 +62,21 @@ impl Affine {
     pub fn is_on_curve(&self) -> bool {
         (self.x.is_zero() && self.y.is_zero())
             || self.y.square() == self.x.square() * self.x + curve_b()
+    }
+
+    /// Both coordinates, little-endian; zeros for the identity.
+    pub fn to_coordinates(&self) -> [u8; COORDINATE_BYTES] {
+        let mut out = [0; COORDINATE_BYTES];
+        out[..32].copy_from_slice(&self.x.to_bytes());
+        out[32..].copy_from_slice(&self.y.to_bytes());
+        out
+    }
+
+    /// Inverse of [`Affine::to_coordinates`]; `None` for all other bytes.
+    pub fn from_coordinates(bytes: &[u8; COORDINATE_BYTES]) -> Option<Self> {
+        let (halves, _) = bytes.as_chunks::<32>();
+        let (x, y) = (Fp::from_bytes(&halves[0])?, Fp::from_bytes(&halves[1])?);
+        Some(Self { x, y }).filter(Self::is_on_curve)
     }
 
     /// Canonical encoding: x little-endian, top bit = parity of y; zeros for the identity.

@@ -1,6 +1,6 @@
 //! Encodings of many points, in parallel.
 
-use crate::curve::{Affine, Encoded, POINT_BYTES};
+use crate::curve::{Affine, COORDINATE_BYTES, Encoded, POINT_BYTES};
 #[cfg(target_arch = "x86_64")]
 use crate::field::Fp;
 #[cfg(target_arch = "x86_64")]
@@ -44,6 +44,33 @@ pub fn decompress(data: &[u8]) -> Option<Vec<Affine>> {
         })
         .collect();
     Some(parts?.concat())
+}
+
+/// Writes the coordinates of points, in parallel.
+pub fn coordinates(points: &[Affine], out: &mut [u8]) {
+    assert_eq!(points.len() * COORDINATE_BYTES, out.len());
+    points
+        .par_chunks(ENCODING_CHUNK)
+        .zip(out.par_chunks_mut(ENCODING_CHUNK * COORDINATE_BYTES))
+        .for_each(|(points, out)| {
+            for (p, o) in points.iter().zip(out.chunks_exact_mut(COORDINATE_BYTES)) {
+                o.copy_from_slice(&p.to_coordinates());
+            }
+        });
+}
+
+/// Reads coordinates, in parallel; `None` where any are no point or the length is no multiple.
+pub fn from_coordinates(data: &[u8]) -> Option<Vec<Affine>> {
+    let (pairs, rest) = data.as_chunks::<COORDINATE_BYTES>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let point = Affine::from_coordinates;
+    pairs
+        .par_iter()
+        .with_min_len(ENCODING_CHUNK)
+        .map(point)
+        .collect()
 }
 
 /// Sixteen points, where the processor allows with their square roots side by side.

@@ -131,30 +131,41 @@ pub fn zeta() -> Fp {
 
 /// `k p` for recoded `k`; the time depends on `k`.
 pub fn multiply(p: &Affine, k: &[Digits; 2]) -> Xyzz {
-    if p.is_identity() {
-        return Xyzz::IDENTITY;
-    }
-    let mut twice = Xyzz::from(*p);
-    twice.double();
-    let mut odd = [Xyzz::from(*p); ODD_MULTIPLES];
-    for i in 1..ODD_MULTIPLES {
-        odd[i] = odd[i - 1];
-        odd[i].add(&twice);
+    sum(&[*p], std::slice::from_ref(k))
+}
+
+/// `sum_i k_i p_i` for recoded `k_i`, for few points: the doublings are shared (Straus 1964). The
+/// time depends on the scalars.
+pub fn sum(points: &[Affine], scalars: &[[Digits; 2]]) -> Xyzz {
+    let mut odd = Vec::with_capacity(ODD_MULTIPLES * points.len());
+    for p in points {
+        let mut multiple = Xyzz::from(*p);
+        let mut twice = multiple;
+        twice.double();
+        odd.push(multiple);
+        for _ in 1..ODD_MULTIPLES {
+            multiple.add(&twice);
+            odd.push(multiple);
+        }
     }
     let zeta = zeta();
     let plain = Xyzz::batch_to_affine(&odd);
     let turned: Vec<Affine> = plain.iter().map(|p| endomorphism(p, &zeta)).collect();
-    let mut sum = Xyzz::IDENTITY;
-    for bit in (0..k[0].len().max(k[1].len())).rev() {
-        sum.double();
-        for (table, digits) in [(&plain, &k[0]), (&turned, &k[1])] {
-            let d = digits.get(bit).copied().unwrap_or(0);
-            if d != 0 {
-                sum.add_affine(&table[d.unsigned_abs() as usize / 2].negate_if(d < 0));
+    let longest = scalars.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    let mut total = Xyzz::IDENTITY;
+    for bit in (0..longest).rev() {
+        total.double();
+        for (i, k) in scalars.iter().enumerate() {
+            for (table, digits) in [&plain, &turned].into_iter().zip(k) {
+                let d = digits.get(bit).copied().unwrap_or(0);
+                if d != 0 {
+                    let multiple = ODD_MULTIPLES * i + d.unsigned_abs() as usize / 2;
+                    total.add_affine(&table[multiple].negate_if(d < 0));
+                }
             }
         }
     }
-    sum
+    total
 }
 
 #[cfg(test)]

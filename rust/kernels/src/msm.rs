@@ -1,10 +1,14 @@
-//! Multi-scalar multiplication with full scalars (Pippenger's bucket method, signed windows).
+//! Multi-scalar multiplication with full scalars: shared doublings for few points, else Pippenger's
+//! bucket method with signed windows.
 
 use crate::curve::{Affine, Xyzz};
+use crate::curve_glv;
 use crate::field::{Fq, Limbs};
 use crate::msm_buckets::{horner, with_buffers};
 use rayon::prelude::*;
 
+/// Up to here, shared doublings cost less than buckets.
+const FEW: usize = 16;
 /// Scalars are below 2^255; one bit more makes room for signed digits.
 const BITS: usize = 256;
 /// Fewest points worth a task of their own, where there are more threads than windows.
@@ -79,6 +83,10 @@ pub fn msm(points: &[Affine], scalars: &[Fq]) -> Affine {
     let n = points.len();
     if n == 0 {
         return Affine::IDENTITY;
+    }
+    if n <= FEW {
+        let digits: Vec<_> = scalars.iter().map(curve_glv::recode).collect();
+        return curve_glv::sum(&points, &digits).to_affine();
     }
     let recoding = Recoding::for_points(n);
     let shifted: Vec<Limbs> = scalars.par_iter().map(|k| recoding.shift(k)).collect();

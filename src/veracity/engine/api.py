@@ -28,6 +28,7 @@ from veracity.engine.api_words import Fss, Integers, Ints, Ring
 
 __all__ = [
     "BASE",
+    "COORDINATE_BYTES",
     "ORDER",
     "POINT_BYTES",
     "SCALAR_BYTES",
@@ -49,6 +50,7 @@ ORDER = 0x40000000000000000000000000000000224698FC0994A8DD8C46EB2100000001
 BASE = 0x40000000000000000000000000000000224698FC094CF91B992D30ED00000001
 
 POINT_BYTES = 32
+COORDINATE_BYTES = 64
 SCALAR_BYTES = 32
 
 
@@ -205,6 +207,10 @@ class Engine(Protocol):
 
     def concat(self, parts: Sequence[Vec]) -> Vec:
         """Concatenation; the empty sequence gives an empty vector."""
+        ...
+
+    def pad(self, a: Vec, before: int, after: int) -> Vec:
+        """``a`` between so many zeros."""
         ...
 
     # ---- vectors: element-wise -------------------------------------------------------------
@@ -366,4 +372,14 @@ class Engine(Protocol):
 
     def decompress(self, data: bytes) -> Points:
         """Inverse of :meth:`compress`; ``ValueError`` for any non-canonical or off-curve bytes."""
+        ...
+
+    def coordinates(self, points: Points) -> bytes:
+        """Both coordinates, 64 bytes a point, little-endian; the point at infinity is zeros."""
+        ...
+
+    def from_coordinates(self, data: bytes) -> Points:
+        """Inverse of :meth:`coordinates`, without square roots; ``ValueError`` for any bytes that
+        are not canonical or lie off the curve.
+        """
         ...

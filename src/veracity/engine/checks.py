@@ -24,6 +24,7 @@ __all__ = [
     "check_keys",
     "check_matrix_size",
     "check_pack",
+    "check_padding",
     "check_payloads",
     "check_ring_product",
     "check_same_length",
@@ -49,6 +50,12 @@ def check_same_length(a: _Sized, b: _Sized) -> None:
     """Two sequences must have equal lengths."""
     if len(a) != len(b):
         raise ValueError(f"lengths differ: {len(a)} and {len(b)}")
+
+
+def check_padding(before: int, after: int) -> None:
+    """As many zeros as there can be."""
+    if before < 0 or after < 0:
+        raise ValueError(f"negative padding: {before} and {after}")
 
 
 def check_small(values: Ints, shape: tuple[int | None, ...] | None = None) -> Ints:

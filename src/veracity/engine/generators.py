@@ -1,10 +1,10 @@
 """Generators by hash-to-curve, kept on disk because deriving many of them takes seconds.
 
-A cache file holds the compressed points ``0 .. count-1`` of one label; a longer file serves
-shorter requests, since point ``i`` depends on the label and ``i`` only. What is loaded is not
-trusted: where the caller knows the digest of the points, they must have it; elsewhere the file's
-own digest and a random sample of derivations are checked. A file that fails is derived again.
-File layout::
+A cache file holds both coordinates of the points ``0 .. count-1`` of one label, so that nobody
+takes square roots twice; a longer file serves shorter requests, since point ``i`` depends on the
+label and ``i`` only. What is loaded is not trusted: it must lie on the curve, and where the caller
+knows the digest of the compressed points, they must have it; elsewhere the file's own digest and a
+random sample of derivations are checked. A file that fails is derived again. File layout::
 
     magic (16 bytes) | count (8, little-endian) | SHA-256 of label and points (32) | points
 
@@ -20,14 +20,14 @@ import os
 import sys
 from pathlib import Path
 
-from veracity.engine.api import POINT_BYTES, Engine, Points
-from veracity.engine.reference.curve import encode
+from veracity.engine.api import COORDINATE_BYTES, Engine, Points
+from veracity.engine.reference.curve import encode_coordinates
 from veracity.engine.reference.hash_to_curve import hash_to_curve
 from veracity.errors import BackendUnavailable
 
 __all__ = ["cache_file", "cache_root", "cached_generators"]
 
-_MAGIC = b"veracity-gens-1\n"
+_MAGIC = b"veracity-gens-2\n"
 _HEADER = len(_MAGIC) + 8 + 32
 #: Derivations repeated, at random indices, each time a file is loaded.
 _SAMPLES = 8
@@ -36,7 +36,7 @@ _SAMPLES = 8
 def cache_file(label: str) -> Path:
     """Path of the cache of ``label``; whether it exists is another matter."""
     name = hashlib.sha256(label.encode()).hexdigest()[:32]
-    return cache_root() / f"generators-{name}.bin"
+    return cache_root() / f"generators-{name}.xy"
 
 
 def cache_root() -> Path:
@@ -81,19 +81,22 @@ def cached_generators(
         raise ValueError("negative number of generators")
     path = cache_file(label)
     used = n if used is None else used
-    points = _load(engine, path, label, n, digest, used)
+    points = _load(engine, path, label, n, digest)
     if points is None:
         points = engine.generators(label, n)
-        body = engine.compress(points)
-        if digest is not None and hashlib.sha256(body).hexdigest() != digest:
+        if digest is not None and _compressed(engine, points) != digest:
             raise BackendUnavailable(
                 f"the {engine.name} engine derives wrong generators; build it again (make env)"
             )
         # A cache that cannot be written costs time, nothing else.
         with contextlib.suppress(OSError):
-            _store(path, label, body)
-        points = points if used == n else engine.decompress(body[: used * POINT_BYTES])
-    return points
+            _store(path, label, engine.coordinates(points))
+    return points[:used]
+
+
+def _compressed(engine: Engine, points: Points) -> str:
+    """SHA-256 of the compressed points, hexadecimal."""
+    return hashlib.sha256(engine.compress(points)).hexdigest()
 
 
 def _digest(label: str, body: bytes) -> bytes:
@@ -101,40 +104,40 @@ def _digest(label: str, body: bytes) -> bytes:
     return hashlib.sha256(len(name).to_bytes(8, "little") + name + body).digest()
 
 
-def _load(
-    engine: Engine, path: Path, label: str, n: int, digest: str | None, used: int
-) -> Points | None:
+def _load(engine: Engine, path: Path, label: str, n: int, digest: str | None) -> Points | None:
     """The first points of a cache file, or None unless all checks of the first ``n`` pass."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
     header, body = data[:_HEADER], data[_HEADER:]
-    count, rest = divmod(len(body), POINT_BYTES)
-    expected = _MAGIC + count.to_bytes(8, "little") + _digest(label, body)
-    if rest or count < n or header != expected:
+    count, rest = divmod(len(body), COORDINATE_BYTES)
+    start = _MAGIC + count.to_bytes(8, "little")
+    if rest or count < n or len(header) != _HEADER or not header.startswith(start):
         return None
-    checked = body[: n * POINT_BYTES]
-    if digest is not None and hashlib.sha256(checked).hexdigest() != digest:
+    if digest is None and header != start + _digest(label, body):
         return None
+    checked = body[: n * COORDINATE_BYTES]
     for _ in range(min(_SAMPLES, n) if digest is None else 0):
         i = int.from_bytes(os.urandom(8), "little") % n
-        if checked[i * POINT_BYTES : (i + 1) * POINT_BYTES] != _derive(label, i):
+        if checked[i * COORDINATE_BYTES : (i + 1) * COORDINATE_BYTES] != _derive(label, i):
             return None
     try:
-        return engine.decompress(checked[: used * POINT_BYTES])
+        points = engine.from_coordinates(checked)
     except ValueError:
         return None
+    # On the curve, a point is what it compresses to.
+    return points if digest is None or _compressed(engine, points) == digest else None
 
 
 def _derive(label: str, i: int) -> bytes:
-    return encode(hash_to_curve(label, i.to_bytes(8, "little")))
+    return encode_coordinates(hash_to_curve(label, i.to_bytes(8, "little")))
 
 
 def _store(path: Path, label: str, body: bytes) -> None:
     """Write to a temporary file and rename it, so that no reader sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    count = len(body) // POINT_BYTES
+    count = len(body) // COORDINATE_BYTES
     # Not tempfile, which imports ``random``: the verifier runs without it.
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 
 from veracity.codec import ByteReader, ByteWriter
 from veracity.text.added import MAX_ADDED, Added
@@ -131,11 +132,7 @@ def _read_pairs(reader: ByteReader) -> tuple[tuple[int, int], ...]:
     count = reader.u32("merges", MAX_MERGES)
     steps = _unpack(reader, "i", count, "merges")
     cuts = _unpack(reader, "H", count, "merges")
-    made, token = [], 0
-    for step in steps:
-        token += step
-        made.append(token)
-    return tuple(zip(made, cuts, strict=True))
+    return tuple(zip(accumulate(steps), cuts, strict=True))
 
 
 def _pack(kind: str, values: Sequence[int]) -> bytes:

@@ -105,7 +105,7 @@ def draw_directions(
 def project(
     engine: Engine, directions: Sequence[Directions], values: Mapping[ArrayId, Ints]
 ) -> NDArray[np.int64]:
-    """``V``, exactly: 128 additions an entry, as a float64 product below 2^53.
+    """``V = sum_X L_X X R_X^T``, exactly as long as it fits in 63 bits.
 
     Parameters
     ----------
@@ -114,31 +114,24 @@ def project(
     directions : sequence of Directions
         Both matrices of every column.
     values : mapping
-        The columns.
+        The columns; at most 63 bits an entry.
 
     Returns
     -------
     int64 array, shape (128, 128)
     """
     total = np.zeros((ROWS, ROWS), dtype=np.int64)
+    multiply = engine.integers.matmul_transposed
     for d in directions:
         matrix = values[d.sides.id].reshape(d.sides.outer, d.sides.inner)
-        left = d.left.astype(np.float64)
-        for start in range(0, d.sides.inner, _CHUNK):
-            part = matrix[:, start : start + _CHUNK]
-            rows = _exact(left, part)
-            total += engine.integers.matmul_transposed(
-                rows, np.ascontiguousarray(d.right[:, start : start + _CHUNK])
-            )
+        for first in range(0, d.sides.inner, _CHUNK):
+            columns = slice(first, first + _CHUNK)
+            right = np.ascontiguousarray(d.right[:, columns], dtype=np.int64)
+            for start in range(0, d.sides.outer, _CHUNK):
+                rows = slice(start, start + _CHUNK)
+                part = multiply(right, np.ascontiguousarray(matrix[rows, columns]))
+                total += multiply(part, np.ascontiguousarray(d.left[:, rows])).T  # (left, right)
     return total
-
-
-def _exact(left: NDArray[np.float64], part: Ints) -> NDArray[np.int64]:
-    """``left @ part`` for a binary ``left``; columns hold at most 63 bits."""
-    if part.dtype.itemsize <= 4:
-        return np.asarray(left @ part.astype(np.float64)).astype(np.int64)
-    low = np.asarray(left @ (part & 0xFFFFFFFF).astype(np.float64)).astype(np.int64)
-    return low + (np.asarray(left @ (part >> 32).astype(np.float64)).astype(np.int64) << 32)
 
 
 def limbs_of(projection: NDArray[np.int64]) -> list[NDArray[np.uint16]]:

@@ -21,6 +21,7 @@ from veracity.engine.checks import (
     check_eq_halved,
     check_index,
     check_matrix_size,
+    check_padding,
     check_same_length,
     check_small,
     check_wide,
@@ -56,6 +57,13 @@ class CpuField:
 
     def concat(self, parts: Sequence[LimbVec]) -> LimbVec:
         return np.concatenate([np.empty((0, 4), dtype=np.uint64), *parts])
+
+    def pad(self, a: LimbVec, before: int, after: int) -> LimbVec:
+        check_padding(before, after)
+        # Pages of zeros that nobody writes cost nothing.
+        out = np.zeros((before + len(a) + after, 4), dtype=np.uint64)
+        out[before : before + len(a)] = a
+        return out
 
     # ---- vectors: element-wise -------------------------------------------------------------
     def add(self, a: LimbVec, b: LimbVec) -> LimbVec:

@@ -62,3 +62,9 @@ class CpuGroup:
 
     def decompress(self, data: bytes) -> LimbPoints:
         return _cpu.points_decompress(data)
+
+    def coordinates(self, points: LimbPoints) -> bytes:
+        return _cpu.points_coordinates(points)
+
+    def from_coordinates(self, data: bytes) -> LimbPoints:
+        return _cpu.points_from_coordinates(data)

@@ -15,7 +15,15 @@ from collections.abc import Iterable
 
 from veracity.engine.api import BASE, POINT_BYTES
 
-__all__ = ["Affine", "decode", "encode", "square_root", "sum_of_multiples"]
+__all__ = [
+    "Affine",
+    "decode",
+    "decode_coordinates",
+    "encode",
+    "encode_coordinates",
+    "square_root",
+    "sum_of_multiples",
+]
 
 #: An affine point, or ``None`` for the identity.
 Affine = tuple[int, int] | None
@@ -166,3 +174,20 @@ def decode(data: bytes) -> Affine:
         raise ValueError("point encoding is not on the curve")
     # y is never zero: the order of the group is odd.
     return x, y if y % 2 == odd else BASE - y
+
+
+def encode_coordinates(p: Affine) -> bytes:
+    """64 bytes: x and y, little-endian; zeros for the identity."""
+    x, y = (0, 0) if p is None else p
+    return x.to_bytes(POINT_BYTES, "little") + y.to_bytes(POINT_BYTES, "little")
+
+
+def decode_coordinates(data: bytes) -> Affine:
+    """Inverse of :func:`encode_coordinates`; ``ValueError`` for any other bytes."""
+    x = int.from_bytes(data[:POINT_BYTES], "little")
+    y = int.from_bytes(data[POINT_BYTES:], "little")
+    if x == y == 0:
+        return None
+    if x >= BASE or y >= BASE or (y * y - x**3 - _CURVE_B) % BASE:
+        raise ValueError("coordinates that are no point")
+    return x, y

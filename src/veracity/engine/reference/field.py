@@ -23,6 +23,7 @@ from veracity.engine.checks import (
     check_eq_halved,
     check_index,
     check_matrix_size,
+    check_padding,
     check_same_length,
     check_small,
     check_wide,
@@ -77,6 +78,10 @@ class ReferenceField:
 
     def concat(self, parts: Sequence[ObjectVec]) -> ObjectVec:
         return _vec([value for part in parts for value in part])
+
+    def pad(self, a: ObjectVec, before: int, after: int) -> ObjectVec:
+        check_padding(before, after)
+        return _vec([*[0] * before, *a, *[0] * after])
 
     # ---- vectors: element-wise -------------------------------------------------------------
     def add(self, a: ObjectVec, b: ObjectVec) -> ObjectVec:

@@ -11,9 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import ORDER, POINT_BYTES, Ints
+from veracity.engine.api import COORDINATE_BYTES, ORDER, POINT_BYTES, Ints
 from veracity.engine.checks import check_index, check_same_length, check_small
-from veracity.engine.reference.curve import Affine, decode, encode, sum_of_multiples
+from veracity.engine.reference.curve import (
+    Affine,
+    decode,
+    decode_coordinates,
+    encode,
+    encode_coordinates,
+    sum_of_multiples,
+)
 from veracity.engine.reference.hash_to_curve import hash_to_curve
 
 __all__ = ["ReferenceGroup"]
@@ -102,3 +109,14 @@ class ReferenceGroup:
         if len(data) % POINT_BYTES:
             raise ValueError("decompress: length is not a multiple of 32")
         return _array(decode(data[i : i + POINT_BYTES]) for i in range(0, len(data), POINT_BYTES))
+
+    def coordinates(self, points: Any) -> bytes:
+        """Both coordinates, 64 bytes a point."""
+        return b"".join(encode_coordinates(p) for p in points)
+
+    def from_coordinates(self, data: bytes) -> NDArray[Any]:
+        """Inverse of :meth:`coordinates`; ``ValueError`` for any other bytes."""
+        if len(data) % COORDINATE_BYTES:
+            raise ValueError("from_coordinates: length is not a multiple of 64")
+        starts = range(0, len(data), COORDINATE_BYTES)
+        return _array(decode_coordinates(data[i : i + COORDINATE_BYTES]) for i in starts)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Vec
-from veracity.zk.mle import kron, ones, zeros
+from veracity.zk.mle import kron, ones
 from veracity.zk.reduction import Functional
 
 __all__ = [
@@ -218,8 +218,8 @@ class Slice:
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
         vectors = vectors_of(functional)
-        low, high = zeros(engine, self.start), zeros(engine, self.size - self.stop)
-        vectors[self.axis] = engine.concat([low, vectors[self.axis], high])
+        after = self.size - self.stop
+        vectors[self.axis] = engine.pad(vectors[self.axis], self.start, after)
         return 1, functional_of(vectors)
 
 
