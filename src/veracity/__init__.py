@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from veracity.proving.models import calibrate, import_model
     from veracity.proving.prove import ProvedAnswer, prove
     from veracity.proving.tensors import ProvedTensors, prove_tensors
-    from veracity.proving.verify import VerifiedAnswer, verify
+    from veracity.proving.verified import VerifiedAnswer
+    from veracity.proving.verify import verify
     from veracity.proving.verify_accuracy import VerifiedAccuracy, verify_accuracy
     from veracity.proving.verify_tensors import VerifiedTensors, verify_tensors
     from veracity.training.train import SGD, TrainedModel, train
@@ -110,7 +111,8 @@ _HOMES = {
     "proving.tensors": ("ProvedTensors", "prove_tensors"),
     "proving.verify_accuracy": ("VerifiedAccuracy", "verify_accuracy"),
     "proving.verify_tensors": ("VerifiedTensors", "verify_tensors"),
-    "proving.verify": ("VerifiedAnswer", "verify"),
+    "proving.verified": ("VerifiedAnswer",),
+    "proving.verify": ("verify",),
     "training.train": ("SGD", "TrainedModel", "train"),
     "training.verify": ("VerifiedTraining", "verify_training"),
     "work.commit": ("commit",),

@@ -32,7 +32,7 @@ from veracity.formats.commitment import Commitment
 from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import TrainingProof
 from veracity.proving.inspect import load_proof
-from veracity.proving.verify import VerifiedAnswer
+from veracity.proving.verified import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_accuracy import verify_accuracy
 from veracity.proving.verify_tensors import PROVED, VerifiedTensors, verify_tensors
