@@ -2,7 +2,10 @@
 
     python benches/training.py --data DIR [--workloads fashion-mlp,mlp-10m,fashion-data,...]
 
-Everything is counted and every proof is verified. ``fashion-mlp`` is one epoch of Fashion-MNIST;
+Everything is counted and every proof is verified, from its files, in a process of its own. What a
+further window costs a verifier is the difference between two runs of the same network, in processor
+time; they share what comes once: start weights, rounding, commitment.
+``fashion-mlp`` is one epoch of Fashion-MNIST;
 ``fashion-cnn`` 200 steps of a network like LeNet; ``mlp-10m`` has 8 layers and 9.97 million
 parameters, one window of 16 steps; ``fashion-data`` commits to 60,000 pictures;
 ``fashion-accuracy`` trains 5 epochs three times without a proof, beside float32 with the same start
@@ -15,7 +18,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -28,6 +34,7 @@ from numpy.typing import NDArray
 from veracity.benchmarks.proving import checkout, cpu_name
 from veracity.engine import load_engine
 from veracity.formats.data import DataFile, DataSecret
+from veracity.formats.training import TrainingProof
 from veracity.graph.training import (
     Recipe,
     Weights,
@@ -38,10 +45,10 @@ from veracity.graph.training import (
 )
 from veracity.training.data import check_row, commit_examples, read_idx, reveal_row, verify_data
 from veracity.training.exclusion import check_exclusion, exclude_input
-from veracity.training.finish import finish_run
+from veracity.training.finish import finish_run, save_finished
 from veracity.training.floats import FloatNetwork
 from veracity.training.recipe import Plan
-from veracity.training.runner import begin_run
+from veracity.training.runner import RunFolder, begin_run
 from veracity.training.train import run_of
 from veracity.training.verify import verify_training
 from veracity.zkml.training.rounding import rounded_weights
@@ -100,10 +107,35 @@ def float_accuracy(
     return accuracy(floats.predict(pictures.test[0]), pictures.test[1])
 
 
+def verified(files: Path) -> dict[str, Any]:
+    """What a process with public files takes: the first check; processor time of further ones."""
+    source = [sys.executable, __file__, "--verify", str(files)]
+    found: dict[str, Any] = json.loads(subprocess.run(source, check=True, stdout=-1).stdout)
+    return found
+
+
+def verify_files(files: Path) -> None:
+    """Be that process."""
+    public = files / "net.vtrain", files / "net.vcom", [files / "train.vdata"]
+    first, spent = verify_training(*public).seconds, []
+    for _ in range(4):
+        started = time.process_time()
+        verify_training(*public)
+        spent.append(time.process_time() - started)
+    # not ru_maxrss, which keeps the peak of the process that this one was forked from
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+    print(json.dumps({"first": first, "again": min(spent), "peak": peak}))
+
+
 def proved_run(
-    name: str, plan: Plan, owner: tuple[DataFile, DataSecret], pictures: Pictures, columns: int
+    name: str,
+    plan: Plan,
+    owner: tuple[DataFile, DataSecret],
+    pictures: Pictures,
+    columns: int,
+    other: int | None = None,
 ) -> dict[str, Any]:
-    """Train, prove, finish, verify."""
+    """Train, prove, finish, verify; with ``other``, also a run of so many windows."""
     engine = load_engine("cpu")
     run = replace(run_of(plan, [owner]), log_columns=columns)
     spent: dict[str, float] = {}
@@ -119,15 +151,24 @@ def proved_run(
         started = last[0] = time.perf_counter()
         folder.train(note)
         took = time.perf_counter() - started
-        weights, _ = folder.last_weights()
-        start = {name: b.tensor for name, b in folder.start.items()}
-        finished = finish_run(folder)
-    verify_data(engine, owner[0])
-    checked = verify_training(finished[3], finished[1], [owner[0]])
-    steps, size = run.recipe.steps, checked.proof_bytes
+        proof = finished_files(folder, owner[0], Path(scratch) / "files")
+        windows = len(run.ranges())
+        weights = folder.checkpoint(windows).weights
+        order = run.rows(folder.start, 0, run.recipe.steps)
+        checked = verified(Path(scratch) / "files")
+    verification = {
+        "verify_s": round(checked["first"], 3),
+        "verify_peak_memory_bytes": checked["peak"],
+    }
+    if other is not None:
+        less = verified_run(replace(plan, epochs=None, steps=other * run.window), owner, columns)
+        each = (checked["again"] - less["again"]) / (windows - other)
+        verification["verify_cpu_s_per_window"] = round(each, 4)
+        verification["verify_cpu_s_once"] = round(checked["again"] - windows * each, 3)
+    steps, size = run.recipe.steps, len(proof.to_bytes())
     return {
         "workload": name,
-        "parameters": finished[0].parameters,
+        "parameters": sum(w.size for w in weights.values()),
         "batch": run.recipe.batch,
         "steps": steps,
         "window": run.window,
@@ -136,11 +177,12 @@ def proved_run(
         "train_and_prove_s": round(took, 2),
         "proof_bytes": size,
         "proof_bytes_per_step": size // steps,
-        "verify_s": round(checked.seconds, 3),
+        "window_bytes_per_step": sum(map(len, proof.proof.windows + proof.proof.cuts)) // steps,
+        **verification,
         "accuracy_float": float_accuracy(
             run.recipe,
             run.start_seed,
-            run.rows(start, 0, steps),
+            order,
             pictures,
             np.array([plan.learning_rate(t, steps) for t in range(steps)]),
         ),
@@ -151,21 +193,43 @@ def proved_run(
     }
 
 
+def finished_files(folder: RunFolder, data: DataFile, files: Path) -> TrainingProof:
+    """Finish a run; its files lie in a new folder."""
+    finished = finish_run(folder)
+    files.mkdir()
+    names = (files / f"net.{kind}" for kind in ("vprog", "vcom", "vsec", "vtrain"))
+    save_finished(finished, *names)
+    (files / "train.vdata").write_bytes(data.to_bytes())
+    return finished[3]
+
+
+def verified_run(plan: Plan, owner: tuple[DataFile, DataSecret], columns: int) -> dict[str, Any]:
+    """A run of which nothing is measured but the check."""
+    run = replace(run_of(plan, [owner]), log_columns=columns)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = begin_run(Path(scratch) / "run", load_engine("cpu"), run, [owner])
+        folder.train()
+        finished_files(folder, owner[0], Path(scratch) / "files")
+        return verified(Path(scratch) / "files")
+
+
 def fashion_mlp(pictures: Pictures) -> dict[str, Any]:
     """One epoch, 937 steps, all proved."""
-    return proved_run("fashion-mlp", Plan(SMALL, epochs=1), pictures.committed(60000), pictures, 14)
+    return proved_run(
+        "fashion-mlp", Plan(SMALL, epochs=1), pictures.committed(60000), pictures, 14, 2
+    )
 
 
 def fashion_cnn(pictures: Pictures) -> dict[str, Any]:
     """A network like LeNet, 200 steps, all proved."""
     plan = Plan(LENET, lr=0.1, steps=200, input=(28, 28, 1), window=8, weights="rounded")
-    return proved_run("fashion-cnn", plan, pictures.committed(12800), pictures, 14)
+    return proved_run("fashion-cnn", plan, pictures.committed(12800), pictures, 14, 5)
 
 
 def mlp_10m(pictures: Pictures) -> dict[str, Any]:
     """8 layers, 9.97 million parameters, one window of 16 steps."""
     plan = Plan((*("dense 1224", "relu") * 7, "dense 10"), lr=0.02, steps=16, window=16)
-    return proved_run("mlp-10m", plan, pictures.committed(2048), pictures, 16)
+    return proved_run("mlp-10m", plan, pictures.committed(2048), pictures, 16, 2)
 
 
 def mlp_200m(pictures: Pictures) -> dict[str, Any]:
@@ -248,10 +312,16 @@ def compared(name: str, plan: Plan, count: int, pictures: Pictures) -> dict[str,
 def main() -> None:
     """Measure; each workload in a process of its own, so that peaks are its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--verify", type=Path, help="check the files of a folder, and end")
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
     parser.add_argument("--out", type=Path, help="folder for training-NAME.json")
     chosen = parser.parse_args()
+    if chosen.verify is not None:
+        verify_files(chosen.verify)
+        return
+    if chosen.data is None:
+        parser.error("give --data, a folder with Fashion-MNIST")
     known = (
         fashion_mlp, fashion_cnn, mlp_10m, fashion_data, fashion_accuracy, mlp_200m, cnn_accuracy,
     )  # fmt: skip

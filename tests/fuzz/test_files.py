@@ -162,7 +162,7 @@ DATA = DataFile(DataCommitment(2, 3, bytes(64), "label"), (b"form", b"of rows"))
 DATA_SECRET = DataSecret(
     bytes(32), bytes(range(32)), np.arange(4, dtype=np.uint8).reshape(2, 2), np.array([0, 2])
 )
-TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], b"rounding"))
+TRAINED = TrainingProof(RUN, "ab" * 32, RunProof([b"r" * 32] * 2, [b"w", b"x"], [b"r", b"s"]))
 
 
 @given(

@@ -24,6 +24,7 @@ from tests.support.training import (
     small_examples,
     small_recipe,
     train_and_prove,
+    unblinded,
     window_proof,
 )
 from tests.support.training_lies import executed, prove_published, tensors, verify_window
@@ -272,15 +273,16 @@ def test_one_row_an_example(size: int) -> None:
 def test_a_start_that_is_not_from_the_seed(monkeypatch: Patch) -> None:
     """Weights that somebody has trained elsewhere, passed for the public start."""
     with monkeypatch.context() as patch:
-        elsewhere = executed(steps=2).states[-1]
+        trained = executed(steps=2)
+        elsewhere = trained.states[-1]
         patch.setattr(Run, "start_weights", property(lambda _: dict(elsewhere)))
-        lie = executed()
-        given = {name: b.tensor for name, b in lie.boundaries[0].items()}
+        given = unblinded(trained.run.recipe, elsewhere)
         patch.setattr(runs, "start_rows", lambda *_: given)
+        lie = executed()
         proof = window_proof(lie, 0)
         published = rounded_weights(lie.run.recipe, lie.states[-1])
         lie.files, rounding = prove_published(lie, published)
-        lie.proof = RunProof([cut(lie.boundaries[1])], [proof], rounding)
+        lie.proof = RunProof([cut(lie.boundaries[1])], [proof], [rounding])
         lie.verify()
     verify_window(lie, 0, proof)  # a verifier who takes the start from the prover
     with pytest.raises(VerificationError):
@@ -296,11 +298,11 @@ def test_trained_rows_under_another_program(whole: Trained, monkeypatch: Patch) 
     assert other.digest != honest.digest
     published = rounded_weights(recipe, whole.states[-1])
     files = commit_model(ENGINE, other, published)
-    weights = whole.boundaries[0], whole.boundaries[-1]
+    weights = tensors(whole.boundaries[0]), whole.boundaries[-1]
     monkeypatch.setattr(runs, "program_of", lambda _: other)
-    rounding = runs.prove_rounding(ENGINE, KEY, whole.run, weights, published, files)
+    roundings = runs.prove_rounding(ENGINE, KEY, whole.run, weights, published, files)
     assert whole.proof is not None
-    lie = replace(whole, files=files, proof=replace(whole.proof, rounding=rounding))
+    lie = replace(whole, files=files, proof=replace(whole.proof, roundings=roundings))
     lie.verify()
     monkeypatch.undo()
     with pytest.raises(VerificationError, match="another program"):

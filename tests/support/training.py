@@ -12,14 +12,16 @@ from veracity.engine import load_engine
 from veracity.graph.training import Recipe, Step, Weights, train_step
 from veracity.graph.training.network import dense
 from veracity.graph.training.program import program_of
-from veracity.zk.committed import CommittedArray
-from veracity.zk.keys import load_key
+from veracity.zk.committed import CommittedArray, commit_array
+from veracity.zk.keys import CommitmentKey, load_key
+from veracity.zk.mle import zeros
 from veracity.zkml.boundary import Boundary
+from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
 from veracity.zkml.training.data import DataCommitment, commit_data, data_blinds
 from veracity.zkml.training.rounding import rounded_weights
 from veracity.zkml.training.run import Run, RunProof, prove_rounding, prove_window, verify_run
-from veracity.zkml.training.state import commit_start, commit_weights
+from veracity.zkml.training.state import commit_weights, open_start, start_id, weight_specs
 from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec
 
 ENGINE = load_engine("cpu")
@@ -76,6 +78,18 @@ def committed_data(examples: np.ndarray, classes: int = 3) -> tuple[DataCommitme
     return commit_data(ENGINE, KEY, examples, classes, seed), seed
 
 
+def unblinded(
+    recipe: Recipe, weights: Weights, key: CommitmentKey = KEY
+) -> dict[str, CommittedTensor]:
+    """Rows of weights without blinds: what a verifier makes of a start from a seed."""
+    out = {}
+    for name, spec in weight_specs(recipe).items():
+        values, blinds = spec.stored(weights[name]), zeros(ENGINE, spec.rows)
+        points = commit_array(ENGINE, key, spec.shape(start_id(name)), values, blinds)
+        out[name] = CommittedTensor(spec, ENGINE.compress(points))
+    return out
+
+
 def execute_windows(
     trained: Trained,
     step: Callable[[Recipe, int, Weights, np.ndarray], Step] = train_step,
@@ -88,7 +102,7 @@ def execute_windows(
     run = trained.run
     if start is None:
         weights = run.start_weights
-        trained.boundaries.append(commit_start(ENGINE, KEY, run.recipe, weights))
+        trained.boundaries.append(open_start(ENGINE, run.start(ENGINE, KEY), weights))
     else:
         weights = {name: b.values for name, b in start.items()}
         trained.boundaries.append(start)
@@ -119,7 +133,7 @@ def window_proof(trained: Trained, index: int, witness: WindowWitness | None = N
         honest.examples,
         data_blinds(ENGINE, trained.seed, rows),
     )
-    weights = (trained.start, trained.boundaries[index], trained.boundaries[index + 1])
+    weights = (tensors, trained.boundaries[index], trained.boundaries[index + 1])
     return prove_window(
         ENGINE, KEY, run, ends, weights, array, honest if witness is None else witness
     )
@@ -144,8 +158,7 @@ def finish(trained: Trained) -> None:
     windows = [window_proof(trained, i) for i in range(len(trained.run.ranges()))]
     published = rounded_weights(recipe, trained.states[-1])
     trained.files = commit_model(ENGINE, program_of(recipe), published)
-    rounding = prove_rounding(
-        ENGINE, KEY, trained.run, (trained.start, trained.boundaries[-1]), published, trained.files
-    )
+    weights = {n: b.tensor for n, b in trained.start.items()}, trained.boundaries[-1]
+    roundings = prove_rounding(ENGINE, KEY, trained.run, weights, published, trained.files)
     cuts = [b"".join(b[name].tensor.data for name in sorted(b)) for b in trained.boundaries[1:]]
-    trained.proof = RunProof(cuts, windows, rounding)
+    trained.proof = RunProof(cuts, windows, roundings)

@@ -35,6 +35,7 @@ from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.model import ModelCommitment, commit_model
 from veracity.zkml.training import run as runs
 from veracity.zkml.training.data import commit_data
+from veracity.zkml.training.rounding import rounding_ranges
 from veracity.zkml.training.run import Run
 from veracity.zkml.training.state import commit_weights, end_id, start_id
 from veracity.zkml.training.window import EXAMPLES
@@ -168,8 +169,8 @@ def prove_published(
 ) -> tuple[Any, bytes]:
     """Files of a model that is said to be the end of a run, and the proof of its rounding."""
     files = commit_model(engine, program_of(trained.run.recipe), published)
-    weights = trained.boundaries[0], trained.boundaries[-1]
-    proof = runs.prove_rounding(engine, KEY, trained.run, weights, published, files)
+    weights = tensors(trained.boundaries[0]), trained.boundaries[-1]
+    (proof,) = runs.prove_rounding(engine, KEY, trained.run, weights, published, files)
     return files, proof
 
 
@@ -178,9 +179,10 @@ def verify_published(trained: Trained, commitment: ModelCommitment, proof: bytes
     run, start, end = trained.run, *(tensors(trained.boundaries[i]) for i in (0, -1))
     points = commitment.points(ENGINE, program_of(run.recipe))
     points |= {end_id(name): t.points(ENGINE, name) for name, t in end.items()}
-    statement = run.rounding_statement(start, end, commitment)
+    (ends,) = rounding_ranges(run.recipe)
+    statement = run.rounding_statement(start, end, commitment, ends)
     transcript = VerifierTranscript(runs.ROUNDING_PROTOCOL, statement, proof)
-    circuit = runs.build_rounding(run.recipe)
+    circuit = runs.build_rounding(run.recipe, ends)
     owed = verify_circuit(ENGINE, KEY, circuit, points, transcript)
     transcript.finish()
     require_all(ENGINE, KEY, [owed], batch_challenge(bytes(32), [transcript.state()]))

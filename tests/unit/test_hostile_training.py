@@ -146,15 +146,19 @@ def test_a_checkpoint_is_its_owners_alone(tmp_path: Path, mode: int) -> None:
 
 
 def proof(windows: int, *fields: Field) -> bytes:
-    return written(RUN.encoded, [bytes(32)], windows, *fields, kind=b"VTRN")
+    return written(RUN.encoded, [bytes(32)], windows, *fields, kind=b"VTRN", version=2)
 
 
 def test_a_training_proof_has_at_most_2_to_the_20_windows() -> None:
-    assert TrainingProof.from_bytes(proof(1, b"rows", b"window", b"")).proof.windows == [b"window"]
+    whole = proof(1, b"rows", b"window", 2, b"first", b"second")
+    assert TrainingProof.from_bytes(whole).proof.windows == [b"window"]
+    assert TrainingProof.from_bytes(whole).proof.roundings == [b"first", b"second"]
     with pytest.raises(FormatError, match="windows: 1048577 is over the limit"):
         TrainingProof.from_bytes(proof((1 << 20) + 1, b""))
     with pytest.raises(FormatError, match="4 bytes too many"):
-        TrainingProof.from_bytes(proof(1, b"rows", b"window", b"", b""))
+        TrainingProof.from_bytes(proof(1, b"rows", b"window", 1, b"", b""))
+    with pytest.raises(FormatError, match="roundings: 1025 is over the limit"):
+        TrainingProof.from_bytes(proof(1, b"rows", b"window", 1025))
 
 
 # --- what is asked of a run before its windows are looked at
@@ -165,7 +169,7 @@ STATED = RunDescription(RECIPE, (DATA.commitment.digest,), 2, 12, b"")
 
 
 def described(**changes: Any) -> TrainingProof:
-    return TrainingProof(replace(STATED, **changes), PINNED.digest, RunProof([], [], b""))
+    return TrainingProof(replace(STATED, **changes), PINNED.digest, RunProof([], [], []))
 
 
 PROVED = described()

@@ -22,7 +22,7 @@ SMALL = Run(small_recipe(), (DATA.commitment,), 2, LOG_COLUMNS)
 
 def claimed(run: Run, windows: int = 1, size: int = 1 << 10, rows: int = 1 << 10) -> TrainingProof:
     """A proof of no meaning with messages of these sizes."""
-    messages = RunProof([bytes(rows)] * windows, [bytes(size)] * windows, bytes(size))
+    messages = RunProof([bytes(rows)] * windows, [bytes(size)] * windows, [bytes(size)])
     return TrainingProof(RunDescription.of(run), "00" * 32, messages)
 
 

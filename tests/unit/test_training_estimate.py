@@ -42,7 +42,8 @@ def test_bytes_are_counted() -> None:
     found = count_window(recipe, 2, LOG_COLUMNS)
     assert found.proof_bytes == len(window_proof(trained, 0)) + rows
     _, proof = prove_published(trained, rounded_weights(recipe, trained.states[-1]))
-    assert count_rounding(recipe, LOG_COLUMNS).proof_bytes == len(proof)
+    (counted,) = count_rounding(recipe, LOG_COLUMNS)
+    assert counted.proof_bytes == len(proof)
 
 
 def test_windows_fit_a_limit() -> None:

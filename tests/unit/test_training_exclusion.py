@@ -56,7 +56,7 @@ def test_every_data_set_is_searched(owners: list[Owner], proof: ExclusionProof) 
 def test_a_run_is_searched_as_a_whole(proof: ExclusionProof) -> None:
     def run_on(*digests: bytes) -> TrainingProof:
         description = RunDescription(small_recipe(), digests, 2, 14, b"")
-        return TrainingProof(description, "ab" * 32, RunProof([], [], b""))
+        return TrainingProof(description, "ab" * 32, RunProof([], [], []))
 
     require_whole_run(proof, run_on(*proof.data))
     for others in (proof.data[:1], (*proof.data, bytes(32))):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.support.training import ENGINE
+from tests.support.training import ENGINE, unblinded
 from veracity.graph.training import Recipe, start_weights
 from veracity.graph.training import start as drawing
 from veracity.graph.training.network import Network, dense
@@ -18,7 +18,7 @@ from veracity.zk.committed import RowLayout
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml.training import start as starting
 from veracity.zkml.training.start import start_rows
-from veracity.zkml.training.state import commit_start, weight_specs
+from veracity.zkml.training.state import weight_specs
 
 LENET = Network(
     (28, 28, 1), ("conv 5 5x5", "relu", "avgpool 2", "conv 6 3x3", "relu", "flatten", "dense 10")
@@ -39,10 +39,10 @@ def test_rows_are_those_of_the_weights(
     monkeypatch.setattr(drawing, "BLOCK", block)
     monkeypatch.setattr(starting, "BLOCK", 2 * block)
     recipe, seed = Recipe(network, 1, (1,)), b"s" * 32
-    expected = commit_start(ENGINE, key, recipe, start_weights(recipe, seed))
+    expected = unblinded(recipe, start_weights(recipe, seed), key)
     found = start_rows(ENGINE, key, recipe, seed)
     assert list(found) == list(expected)
-    assert found == {name: boundary.tensor for name, boundary in expected.items()}
+    assert found == expected
     assert found != start_rows(ENGINE, key, recipe, b"t" * 32)
 
 

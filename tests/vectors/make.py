@@ -69,7 +69,7 @@ def run_parts(trained: Trained) -> list[bytes]:
     (form,) = prove_form(engine, key, data, trained.examples, trained.seed)
     proof = trained.proof
     head = [data.rows, form, trained.files[0].to_bytes()]
-    return [*head, *proof.cuts, *proof.windows, proof.rounding]
+    return [*head, *proof.cuts, *proof.windows, *proof.roundings]
 
 
 def parts_of(path: Path) -> list[bytes]:
@@ -115,8 +115,8 @@ def frozen_run() -> tuple[Run, list[bytes], ModelCommitment, RunProof]:
     """The run with its proof of form, its model, and its proof."""
     rows, form, model, *proof = parts_of(RUN)
     run = Run(small_recipe(steps=3), (DataCommitment(8, 3, rows),), 2, LOG_COLUMNS)
-    cuts, windows, (rounding,) = proof[:2], proof[2:4], proof[4:]
-    return run, [form], ModelCommitment.from_bytes(model), RunProof(cuts, windows, rounding)
+    cuts, windows, roundings = proof[:2], proof[2:4], proof[4:]
+    return run, [form], ModelCommitment.from_bytes(model), RunProof(cuts, windows, roundings)
 
 
 def main() -> None:

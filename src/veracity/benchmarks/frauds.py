@@ -24,7 +24,7 @@ from veracity.zkml.model import commit_model
 from veracity.zkml.training.data import data_blinds
 from veracity.zkml.training.rounding import rounded_weights
 from veracity.zkml.training.run import Run, RunProof, prove_rounding, prove_window, verify_run
-from veracity.zkml.training.state import commit_start, commit_weights
+from veracity.zkml.training.state import commit_weights, open_start
 from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec
 
 __all__ = ["FRAUDS", "try_fraud"]
@@ -100,23 +100,23 @@ def try_fraud(
     run = Run(recipe, (data.commitment,), steps, 14)
     run.check()
     key = load_key(engine, run.log_columns)
-    weights = run.start_weights
-    start = commit_start(engine, key, recipe, weights)
+    weights, start = run.start_weights, run.start(engine, key)
+    opened = open_start(engine, start, weights)
     before = dict(weights)
-    rows = run.rows({name: b.tensor for name, b in start.items()}, 0, steps)
+    rows = run.rows(start, 0, steps)
     examples = secret.examples(recipe.classes)[rows]
     done = (_honest if fraud is None else FRAUDS[fraud])(recipe, weights, examples)
     end = commit_weights(engine, key, recipe, weights, os.urandom(32), b"fraud")
     shape = batch_spec(recipe, steps).shape(EXAMPLES)
     array = CommittedArray(shape, examples, data_blinds(engine, secret.seed, rows))
     witness = WindowWitness(examples, before, dict(weights), done)
-    window = prove_window(engine, key, run, (0, steps), (start, start, end), array, witness)
+    window = prove_window(engine, key, run, (0, steps), (start, opened, end), array, witness)
     published = rounded_weights(recipe, weights)
     files = commit_model(engine, program_of(recipe), published)
-    rounding = prove_rounding(engine, key, run, (start, end), published, files)
+    roundings = prove_rounding(engine, key, run, (start, end), published, files)
     cut = b"".join(end[name].tensor.data for name in sorted(end))
     try:
-        verify_run(engine, key, run, files[0], RunProof([cut], [window], rounding))
+        verify_run(engine, key, run, files[0], RunProof([cut], [window], roundings))
     except (VerificationError, FormatError) as error:
         return str(error)
     return ""

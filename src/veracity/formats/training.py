@@ -1,8 +1,9 @@
 """What a training run leaves: ``.vtrain`` for everybody, windows and checkpoints on the way there.
 
 ``.vtrain``: header; description (canonical JSON); digest of the ``.vcom``; after each window the
-rows of its weights and its proof; the rounding. The description holds recipe, digests of the data
-in order, steps per window, row length, beacon and the digest of the model that it starts from.
+rows of its weights and its proof; the proofs of the rounding. The description holds recipe, digests
+of the data in order, steps per window, row length, beacon and the digest of the model that it
+starts from.
 ``.vwin``: header; digest of the description; index; rows; proof.
 ``.vckpt``: header; digest of the description; index; cut seed; master weights; SHA-256. Mode 0600.
 """
@@ -39,11 +40,12 @@ from veracity.zkml.training.run import Run, RunProof
 __all__ = ["Checkpoint", "RunDescription", "TrainingProof", "WindowFile"]
 
 PROOF_KIND, WINDOW_KIND, CHECKPOINT_KIND = b"VTRN", b"VWIN", b"VCUT"
-VERSION = 1
+VERSION, PROOF_VERSION = 1, 2
 MAX_DESCRIPTION = 1 << 24
 MAX_WINDOWS = 1 << 20
 MAX_WINDOW = 1 << 26
 MAX_STEPS = 1 << 20
+MAX_ROUNDINGS = 1 << 10
 MAX_FILE = (1 << 31) - 1
 _FIELDS = {
     "recipe": dict, "data": list, "window": int, "log_columns": int, "beacon": str, "init": str,
@@ -297,21 +299,23 @@ class TrainingProof:
     def to_bytes(self) -> bytes:
         """The content of a ``.vtrain`` file."""
         writer = ByteWriter()
-        writer.header(PROOF_KIND, VERSION)
+        writer.header(PROOF_KIND, PROOF_VERSION)
         writer.blob(self.description.encoded)
         writer.raw(bytes.fromhex(self.commitment_digest))
         writer.u32(len(self.proof.windows))
         for rows, proof in zip(self.proof.cuts, self.proof.windows, strict=True):
             writer.blob(rows)
             writer.blob(proof)
-        writer.blob(self.proof.rounding)
+        writer.u32(len(self.proof.roundings))
+        for proof in self.proof.roundings:
+            writer.blob(proof)
         return writer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "training proof") -> TrainingProof:
         """Parse a ``.vtrain`` file; raises :class:`FormatError` on anything but an exact one."""
         reader = ByteReader(data, where)
-        reader.header(PROOF_KIND, VERSION)
+        reader.header(PROOF_KIND, PROOF_VERSION)
         stated = reader.blob("description", MAX_DESCRIPTION)
         description = RunDescription.parse(stated, f"{where}, description")
         digest = reader.raw(DIGEST_BYTES, "commitment digest").hex()
@@ -319,9 +323,10 @@ class TrainingProof:
         for _ in range(reader.u32("windows", MAX_WINDOWS)):
             cuts.append(reader.blob("rows", MAX_WINDOW))
             windows.append(reader.blob("window", MAX_WINDOW))
-        rounding = reader.blob("rounding", MAX_WINDOW)
+        count = reader.u32("roundings", MAX_ROUNDINGS)
+        roundings = [reader.blob("rounding", MAX_WINDOW) for _ in range(count)]
         reader.finish()
-        return cls(description, digest, RunProof(cuts, windows, rounding))
+        return cls(description, digest, RunProof(cuts, windows, roundings))
 
     @classmethod
     def load(cls, source: Source) -> TrainingProof:

@@ -38,11 +38,11 @@ def training_seconds(run: Run, proof: TrainingProof, data: list[DataFile]) -> fl
     """
     recipe, messages = run.recipe, proof.proof
     windows = len(messages.windows)
-    argument = sum(map(len, (*messages.windows, messages.rounding))) // POINT_BYTES
+    argument = sum(map(len, (*messages.windows, *messages.roundings))) // POINT_BYTES
     form = sum(len(link) for found in data for link in found.form) // POINT_BYTES
     examples = sum(found.commitment.examples for found in data)
     rows = sum(map(len, messages.cuts)) // POINT_BYTES + examples + recipe.steps * recipe.batch
-    links = windows + 1 + sum(len(found.form) for found in data)
+    links = windows + len(messages.roundings) + sum(len(found.form) for found in data)
     seconds = verification_seconds(
         links, argument + form + rows, (argument + form) << run.log_columns
     )

@@ -108,15 +108,14 @@ def estimate_run(run: Run, engine: Engine) -> RunEstimate:
     """
     recipe, parameters = run.recipe, _parameters(run.recipe)
     examples, count = sum(d.examples for d in run.data), len(run.ranges())
-    window, rounding = (
-        count_window(recipe, run.window, run.log_columns),
-        count_rounding(recipe, run.log_columns),
-    )
+    window = count_window(recipe, run.window, run.log_columns)
+    roundings = count_rounding(recipe, run.log_columns)
     share = recipe.steps / run.window  # the last window may be a shorter one
-    lookups = int(window.lookups * share) + rounding.lookups
-    values = int(window.committed_values * share) + rounding.committed_values
+    lookups = int(window.lookups * share) + sum(r.lookups for r in roundings)
+    values = int(window.committed_values * share) + sum(r.committed_values for r in roundings)
     speed = measure_speed(engine)
-    rows = window.witness_rows * count + rounding.witness_rows
+    rows = window.witness_rows * count + sum(r.witness_rows for r in roundings)
+    proofs = count + len(roundings)
     return RunEstimate(
         parameters=parameters,
         steps=recipe.steps,
@@ -126,19 +125,19 @@ def estimate_run(run: Run, engine: Engine) -> RunEstimate:
         committed_values=values,
         train_s=round(_step_seconds(recipe) * recipe.steps, 2),
         prove_s=round(
-            SEGMENT_S * (count + 1)
+            SEGMENT_S * proofs
             + lookups * PER_LOOKUP * speed.multiplication
             + values * PER_VALUE * speed.committed_value,
             2,
         ),
         verify_s=round(
-            verification_seconds(count + 1, rows, values)
+            verification_seconds(proofs, rows, values)
             + LAYER_S * recipe.layers * recipe.steps
             + START_S * parameters,
             2,
         ),
-        proof_bytes=window.proof_bytes * count + rounding.proof_bytes,
-        peak_memory_bytes=_memory(recipe, window, examples),
+        proof_bytes=window.proof_bytes * count + sum(r.proof_bytes for r in roundings),
+        peak_memory_bytes=max(_memory(recipe, costs, examples) for costs in (window, *roundings)),
     )
 
 

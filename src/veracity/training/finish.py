@@ -45,18 +45,17 @@ def finish_run(folder: RunFolder, progress: Progress = silent) -> Finished:
     weights, end = folder.last_weights()
     with told():
         published = rounded_weights(run.recipe, weights)
-    start = {name: b.tensor for name, b in folder.start.items()}
     source = {
         "kind": "training",
         "name": "trained network",
-        "premise": run.premise(start).hex(),
+        "premise": run.premise(folder.start).hex(),
         "data": [d.digest.hex() for d in run.data],
         "parameters": sum(w.size for w in published.values()),
     }
     report: dict[str, Any] = {"samples": {}, "accuracy": {}}
     network = NetworkFile(source, program_of(run.recipe), published, report)
     commitment, secret = commit(network, engine=engine, progress=progress)
-    rounding = prove_rounding(
+    roundings = prove_rounding(
         engine,
         load_key(engine, run.log_columns),
         run,
@@ -71,7 +70,7 @@ def finish_run(folder: RunFolder, progress: Progress = silent) -> Finished:
         if found is not None:
             cuts.append(found.rows)
             windows.append(found.proof)
-    proof = RunProof(cuts, windows, rounding)
+    proof = RunProof(cuts, windows, roundings)
     description = RunDescription.of(run)
     return network, commitment, secret, TrainingProof(description, commitment.digest, proof)
 

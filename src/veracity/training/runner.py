@@ -36,9 +36,10 @@ from veracity.work.well_formed import require_well_formed
 from veracity.zk.committed import CommittedArray
 from veracity.zk.keys import load_key
 from veracity.zkml.boundary import Boundary
+from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.training.data import row_digest
 from veracity.zkml.training.run import Run, prove_window
-from veracity.zkml.training.state import commit_start, commit_weights
+from veracity.zkml.training.state import commit_weights, open_start
 from veracity.zkml.training.window import EXAMPLES, WindowWitness, batch_spec
 
 __all__ = ["RunFolder", "begin_run", "open_run", "told"]
@@ -93,14 +94,17 @@ class RunFolder:
         return RunDescription.of(self.run).digest
 
     @cached_property
-    def start(self) -> dict[str, Boundary]:
+    def start(self) -> dict[str, CommittedTensor]:
         """The first weights under rows that everybody can compute."""
+        return self.run.start(self.engine, load_key(self.engine, self.run.log_columns))
+
+    def _opened_start(self, weights: Weights) -> dict[str, Boundary]:
+        """The first weights with what opens their rows: no blinds where a seed gives them."""
         recipe, base = self.run.recipe, self.base
         if base is not None:
             held, opening = base.network.weights, base.opening.opening
             return base.public.boundaries(self.engine, recipe, held, opening)
-        key = load_key(self.engine, self.run.log_columns)
-        return commit_start(self.engine, key, recipe, self.run.start_weights)
+        return open_start(self.engine, self.start, weights)
 
     @property
     def start_weights(self) -> Weights:
@@ -164,7 +168,7 @@ class RunFolder:
     def committed(self, checkpoint: Checkpoint) -> dict[str, Boundary]:
         """The weights of a checkpoint under their rows: always the same ones for it."""
         if checkpoint.index == 0:
-            return self.start
+            return self._opened_start(checkpoint.weights)
         total = hashlib.sha256()
         for name in sorted(checkpoint.weights):
             total.update(np.ascontiguousarray(checkpoint.weights[name]).tobytes())
@@ -255,8 +259,7 @@ class RunFolder:
 
     def _rows(self, index: int) -> NDArray[np.int64]:
         """Numbers of the examples of a window."""
-        tensors = {name: b.tensor for name, b in self.start.items()}
-        return self.run.rows(tensors, *self.run.ranges()[index])
+        return self.run.rows(self.start, *self.run.ranges()[index])
 
     def _check_rows(self, index: int, before: Mapping[str, Boundary]) -> None:
         if index == 0:

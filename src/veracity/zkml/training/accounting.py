@@ -6,8 +6,8 @@ from math import prod
 
 from veracity.graph.training import Recipe
 from veracity.zkml.accounting import Costs, count_circuit
-from veracity.zkml.training.rounding import build_rounding
-from veracity.zkml.training.state import state_specs
+from veracity.zkml.training.rounding import build_rounding, rounding_ranges
+from veracity.zkml.training.state import state_specs, weight_specs
 from veracity.zkml.training.window import build_window
 
 __all__ = ["count_rounding", "count_window"]
@@ -36,8 +36,8 @@ def count_window(recipe: Recipe, steps: int, log_columns: int) -> Costs:
     )
 
 
-def count_rounding(recipe: Recipe, log_columns: int) -> Costs:
-    """Counts of the rounding at the end of a run.
+def count_rounding(recipe: Recipe, log_columns: int) -> list[Costs]:
+    """Counts of the rounding at the end of a run, stretch by stretch.
 
     Parameters
     ----------
@@ -46,5 +46,10 @@ def count_rounding(recipe: Recipe, log_columns: int) -> Costs:
     log_columns : int
         Logarithm of the row length.
     """
-    weights = 2 * sum(prod(dims) for dims in recipe.shapes().values())
-    return count_circuit(build_rounding(recipe), log_columns, weights, (0, 0))
+    sizes = [prod(spec.dims) for spec in weight_specs(recipe).values()]
+    return [
+        count_circuit(
+            build_rounding(recipe, ends), log_columns, 2 * sum(sizes[slice(*ends)]), (0, 0)
+        )
+        for ends in rounding_ranges(recipe)
+    ]

@@ -8,13 +8,15 @@ commitment, tensor by tensor::
 Why ``W'`` is unique. Every entry of ``W'`` is an integer below ``2^49`` by the commitment's own
 proof of well-formedness, which a verifier of training requires, and W is an integer far below the
 field's size.
-Messages and checks. Those of one circuit; its transcript absorbs the run's premise, the rows of W
-and all of the model commitment.
+Messages and checks. Those of one circuit for every stretch of tensors, so that memory is bounded
+however many weights there are; each has a transcript that absorbs the run's premise, the rows of
+W, all of the model commitment and its own range. The verifier makes the list of ranges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 from veracity.engine.api import Ints
 from veracity.errors import RangeError
@@ -28,7 +30,10 @@ from veracity.zkml.model import choose_log_columns
 from veracity.zkml.model import weight_specs as published_specs
 from veracity.zkml.training.state import end_id, state_limits, weight_specs
 
-__all__ = ["build_rounding", "rounded_weights"]
+__all__ = ["build_rounding", "rounded_weights", "rounding_ranges"]
+
+#: Weights whose roundings are proved together, unless a tensor alone has more.
+_ROUNDING_LOOKUPS = 1 << 27
 
 
 def _shifts(recipe: Recipe) -> dict[str, int]:
@@ -60,31 +65,50 @@ def rounded_weights(recipe: Recipe, weights: Weights) -> dict[str, Ints]:
     return out
 
 
+def rounding_ranges(recipe: Recipe) -> list[tuple[int, int]]:
+    """First and end, among all weights in order of name, of every stretch proved by itself."""
+    out, first, held = list[tuple[int, int]](), 0, 0
+    for i, spec in enumerate(weight_specs(recipe).values()):
+        size = prod(spec.dims)
+        if i > first and held + size > _ROUNDING_LOOKUPS:
+            out.append((first, i))
+            first, held = i, 0
+        held += size
+    return [*out, (first, len(weight_specs(recipe)))]
+
+
 def build_rounding(
     recipe: Recipe,
+    ends: tuple[int, int],
     master: Mapping[str, Ints] | None = None,
     published: Mapping[str, Ints] | None = None,
 ) -> Circuit:
-    """The circuit of the rounding.
+    """The circuit of the rounding of a stretch of weights.
 
     Parameters
     ----------
     recipe : Recipe
         Scales.
+    ends : tuple of int
+        One of :func:`rounding_ranges`.
     master, published : mapping, optional
         The prover's integers; both or neither.
     """
     program, limits = program_of(recipe), state_limits(recipe, recipe.steps)
     specs = published_specs(program, choose_log_columns(program))
-    given = {}
-    for name, spec in weight_specs(recipe).items():
+    given, chosen = {}, list(weight_specs(recipe))[slice(*ends)]
+    for name in chosen:
+        spec = weight_specs(recipe)[name]
         value = None if master is None else master[name]
         given[end_id(name)] = Given(spec, value, limit=limits[name])
     for name, spec in specs.items():
-        value = None if published is None else published[name]
-        given[weight_id(name)] = Given(spec, value)
+        if name in chosen:
+            value = None if published is None else published[name]
+            given[weight_id(name)] = Given(spec, value)
     b = Builder(given, master is not None)
     for name, shift in _shifts(recipe).items():
+        if name not in chosen:
+            continue
         rest = None
         if master is not None:
             rest = (master[name] + (1 << (shift - 1))) & ((1 << shift) - 1)

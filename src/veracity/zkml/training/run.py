@@ -21,6 +21,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,16 +30,17 @@ from veracity.errors import FormatError, UnsupportedModelError, UsageError, Veri
 from veracity.graph.training import Recipe, Weights, batch_rows, order_seed, start_weights
 from veracity.graph.training.program import program_of
 from veracity.zk.batch import batch_challenge, require_all
-from veracity.zk.committed import CommittedArray
+from veracity.zk.committed import ArrayId, CommittedArray
 from veracity.zk.keys import GENERATOR_LABEL, MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript, framed
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.boundary import Boundary
+from veracity.zkml.circuit.declared import weight_id
 from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.model import ModelCommitment, ModelOpening, choose_log_columns, weight_arrays
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment, row_bits
-from veracity.zkml.training.rounding import build_rounding
+from veracity.zkml.training.rounding import build_rounding, rounding_ranges
 from veracity.zkml.training.run_proof import RunProof
 from veracity.zkml.training.start import start_rows
 from veracity.zkml.training.state import (
@@ -65,6 +67,8 @@ PROTOCOL = "veracity v4 window"
 ROUNDING_PROTOCOL = "veracity v4 rounding"
 
 _MOST_WINDOW = 256
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -238,8 +242,9 @@ class Run:
         start: Mapping[str, CommittedTensor],
         end: Mapping[str, CommittedTensor],
         commitment: ModelCommitment,
+        ends: tuple[int, int],
     ) -> bytes:
-        """What the transcript of the rounding absorbs first.
+        """What a transcript of the rounding absorbs first.
 
         Parameters
         ----------
@@ -247,8 +252,11 @@ class Run:
             Weights before the first and after the last step.
         commitment : ModelCommitment
             The published model.
+        ends : tuple of int
+            The range of the weights, in order of name, that it is about.
         """
-        parts = [*_head(self, start), commitment.to_bytes()]
+        numbers = [n.to_bytes(8, "little") for n in ends]
+        parts = [*_head(self, start), *numbers, commitment.to_bytes()]
         for name in weight_specs(self.recipe):
             parts += [name.encode(), end[name].spec.encode(), end[name].data]
         return framed(*parts)
@@ -267,7 +275,7 @@ def prove_window(
     key: CommitmentKey,
     run: Run,
     ends: tuple[int, int],
-    weights: tuple[Mapping[str, Boundary], Mapping[str, Boundary], Mapping[str, Boundary]],
+    weights: tuple[Mapping[str, CommittedTensor], Mapping[str, Boundary], Mapping[str, Boundary]],
     examples: CommittedArray,
     witness: WindowWitness,
     secret: bytes = b"",
@@ -284,7 +292,8 @@ def prove_window(
     ends : tuple of int
         The window's range of steps.
     weights : tuple of mapping
-        Committed weights before the first step of the run, before the window and after it.
+        Committed weights before the first step of the run; before the window, and after it, with
+        what opens them.
     examples : CommittedArray
         The window's examples with their blinds, (steps, batch, example).
     witness : WindowWitness
@@ -300,7 +309,7 @@ def prove_window(
     earlier = {EXAMPLES: examples}
     earlier |= {start_id(n): b.named(start_id(n)) for n, b in before.items()}
     earlier |= {end_id(n): b.named(end_id(n)) for n, b in after.items()}
-    statement = run.window_statement(_tensors(start), ends, _tensors(before), _tensors(after))
+    statement = run.window_statement(start, ends, _tensors(before), _tensors(after))
     transcript = ProverTranscript(PROTOCOL, statement)
     prove_circuit(engine, key, circuit, earlier, transcript, secret, progress)
     return transcript.finish()
@@ -310,12 +319,12 @@ def prove_rounding(
     engine: Engine,
     key: CommitmentKey,
     run: Run,
-    weights: tuple[Mapping[str, Boundary], Mapping[str, Boundary]],
+    weights: tuple[Mapping[str, CommittedTensor], Mapping[str, Boundary]],
     published: Mapping[str, Ints],
     files: tuple[ModelCommitment, ModelOpening],
     progress: Progress = silent,
-) -> bytes:
-    """The proof that published weights are the trained ones, rounded.
+) -> list[bytes]:
+    """The proofs that published weights are the trained ones, rounded: one for every stretch.
 
     Parameters
     ----------
@@ -324,7 +333,7 @@ def prove_rounding(
     run : Run
         What is proved.
     weights : tuple of mapping
-        Committed weights before the first and after the last step.
+        Committed weights before the first step; after the last one, with what opens them.
     published : mapping
         Integers of the model.
     files : tuple
@@ -333,14 +342,28 @@ def prove_rounding(
         Receives (phase, fraction of the phase done).
     """
     start, end = weights
-    program = program_of(run.recipe)
-    circuit = build_rounding(run.recipe, {n: b.values for n, b in end.items()}, published)
-    earlier = weight_arrays(engine, program, published, files)
-    earlier |= {end_id(n): end[n].named(end_id(n)) for n in weight_specs(run.recipe)}
-    statement = run.rounding_statement(_tensors(start), _tensors(end), files[0])
-    transcript = ProverTranscript(ROUNDING_PROTOCOL, statement)
-    prove_circuit(engine, key, circuit, earlier, transcript, files[1].seed, progress)
-    return transcript.finish()
+    program, ranges, out = program_of(run.recipe), rounding_ranges(run.recipe), []
+    known = weight_arrays(engine, program, published, files)
+    known |= {end_id(n): end[n].named(end_id(n)) for n in weight_specs(run.recipe)}
+    values = {n: b.values for n, b in end.items()}
+    for i, ends in enumerate(ranges):
+
+        def report(phase: str, done: float, i: int = i) -> None:
+            progress(phase, (i + done) / len(ranges))
+
+        circuit = build_rounding(run.recipe, ends, values, published)
+        statement = run.rounding_statement(start, _tensors(end), files[0], ends)
+        transcript = ProverTranscript(ROUNDING_PROTOCOL, statement)
+        earlier = _stretch(run, ends, known)
+        prove_circuit(engine, key, circuit, earlier, transcript, files[1].seed, report)
+        out.append(transcript.finish())
+    return out
+
+
+def _stretch(run: Run, ends: tuple[int, int], known: Mapping[ArrayId, T]) -> dict[ArrayId, T]:
+    """Trained and published weights of a stretch of the rounding."""
+    names = list(weight_specs(run.recipe))[slice(*ends)]
+    return {name(n): known[name(n)] for n in names for name in (end_id, weight_id)}
 
 
 def verify_run(
@@ -385,6 +408,9 @@ def verify_run(
     ranges = run.ranges()
     if len(proof.windows) != len(ranges) or len(proof.cuts) != len(ranges):
         raise FormatError("proof", "another number of windows than the run has")
+    stretches = rounding_ranges(run.recipe)
+    if len(proof.roundings) != len(stretches):
+        raise FormatError("proof", "another number of roundings than the weights need")
     cuts = list(proof.tensors(run.recipe))  # before anything that costs as much as the weights
     commitment.tensors(program)  # before work: weights are as many as the files have rows for
     start = run.start(engine, key)
@@ -410,13 +436,14 @@ def verify_run(
         states.append(transcript.state())
         received = handed
         progress("windows", (i + 1) / len(ranges))
-    statement = run.rounding_statement(start, received, commitment)
-    transcript = VerifierTranscript(ROUNDING_PROTOCOL, statement, proof.rounding)
     points = commitment.points(engine, program)
     for name in weight_specs(run.recipe):
         points[end_id(name)] = received[name].points(engine, f"end, {name}")
-    circuit = build_rounding(run.recipe)
-    equations.append(verify_circuit(engine, key, circuit, points, transcript))
-    transcript.finish()
-    states.append(transcript.state())
+    for ends, messages in zip(stretches, proof.roundings, strict=True):
+        statement = run.rounding_statement(start, received, commitment, ends)
+        transcript = VerifierTranscript(ROUNDING_PROTOCOL, statement, messages)
+        circuit, given = build_rounding(run.recipe, ends), _stretch(run, ends, points)
+        equations.append(verify_circuit(engine, key, circuit, given, transcript))
+        transcript.finish()
+        states.append(transcript.state())
     require_all(engine, key, equations, batch_challenge(run.premise(start), states))

@@ -24,13 +24,13 @@ class RunProof:
         Rows of all weights after each window, tensors in order of name.
     windows : list of bytes
         Proofs of the windows.
-    rounding : bytes
-        Proof of the rounding.
+    roundings : list of bytes
+        Proofs of the rounding, one for each stretch of weights.
     """
 
     cuts: list[bytes] = field(repr=False)
     windows: list[bytes] = field(repr=False)
-    rounding: bytes = field(repr=False)
+    roundings: list[bytes] = field(repr=False)
 
     def tensors(self, recipe: Recipe) -> Iterator[dict[str, CommittedTensor]]:
         """Weights after each window; raises FormatError for a wrong number of rows."""

@@ -19,9 +19,9 @@ from veracity.engine.api import Engine, Ints
 from veracity.graph.training import Recipe, Weights
 from veracity.graph.training.program import program_of
 from veracity.graph.training.recipe import ACTIVATION_BITS
-from veracity.zk.committed import ArrayId, commit_array
+from veracity.zk.committed import ArrayId
 from veracity.zk.keys import MAX_LOG_COLUMNS, CommitmentKey
-from veracity.zk.mle import ones, zeros
+from veracity.zk.mle import zeros
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.circuit.declared import boundary_id
@@ -30,9 +30,9 @@ from veracity.zkml.model import SHORT_ROWS, choose_log_columns
 from veracity.zkml.training.data import BYTE
 
 __all__ = [
-    "commit_start",
     "commit_weights",
     "end_id",
+    "open_start",
     "start_id",
     "state_limits",
     "state_specs",
@@ -117,37 +117,26 @@ def state_limits(recipe: Recipe, step: int) -> dict[str, int]:
     return out
 
 
-def commit_start(
-    engine: Engine, key: CommitmentKey, recipe: Recipe, weights: Weights
+def open_start(
+    engine: Engine, tensors: Mapping[str, CommittedTensor], weights: Weights
 ) -> dict[str, Boundary]:
-    """Weights that everybody can compute, under rows without blinds.
+    """Weights that everybody can compute, under their rows, which have no blinds.
 
     Parameters
     ----------
-    engine, key : Engine, CommitmentKey
-        Backend and generators.
-    recipe : Recipe
-        Shapes.
+    engine : Engine
+        Backend.
+    tensors : mapping
+        The rows (:mod:`veracity.zkml.training.start`).
     weights : Weights
         From the public seed.
     """
     out = {}
-    for name, spec in weight_specs(recipe).items():
-        blinds = zeros(engine, spec.rows)
-        array = spec.arrays(start_id(name), np.asarray(weights[name]), blinds)
-        # short integers at the scale of a start are committed to faster than long ones
-        shift = _common_zeros(array.values)
-        short = array.values >> shift
-        points = commit_array(engine, key, array.shape, short, blinds)
-        points = engine.scale_points(points, engine.scale(ones(engine, spec.rows), 1 << shift))
-        out[name] = Boundary(CommittedTensor(spec, engine.compress(points)), array)
+    for name, tensor in tensors.items():
+        blinds = zeros(engine, tensor.spec.rows)
+        array = tensor.spec.arrays(start_id(name), np.asarray(weights[name]), blinds)
+        out[name] = Boundary(tensor, array)
     return out
-
-
-def _common_zeros(values: Ints) -> int:
-    """How many low bits are zero in every entry."""
-    bits = int(np.bitwise_or.reduce(values, axis=None))
-    return (bits & -bits).bit_length() - 1 if bits else 0
 
 
 def commit_weights(
