@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 
 from veracity import zkml
 from veracity.codec.arguments import require_settings, require_type
 from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
-from veracity.formats.commitment import Commitment
+from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.drawing import read_nonce, read_temperature
 from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.lm.text_decoder import is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
 from veracity.proving.discharge import discharge
 from veracity.proving.drawn import Draw, compare_drawing
-from veracity.proving.prompts import Given, conversation_of, form_of, shown_messages
+from veracity.proving.prompts import (
+    Given,
+    ReadPrompt,
+    conversation_of,
+    form_of,
+    shown_messages,
+)
 from veracity.proving.verified import (
     VerifiedAnswer,
     accepted_answer,
@@ -158,16 +165,7 @@ def verify(
         engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
     )
     # Words are compared last: "not what you expected" is said of true proofs only.
-    if prompt is not None:
-        form = form_of(metadata, raw)
-        if form == "messages" and metadata.conversation is not None:
-            expected = [Message("user", prompt)]
-        else:
-            require_same("frame", form, given.frame)
-            require_same("prompt", prompt, asked.words)
-    if expected is not None:
-        require_same("frame", "messages", given.frame)
-        require_same("messages", shown_messages(expected), shown_messages(asked.messages))
+    require_asked(given.frame, asked, metadata, prompt, expected, raw=raw)
     compare_drawing(given.drawing, wanted, own, told)
     words = prompt if messages is None else messages
     given_by_caller = {
@@ -186,6 +184,44 @@ def verify(
         seconds=time.perf_counter() - started,
         draw=None if given.drawing is None else Draw.of(given.drawing, insisted),
     )
+
+
+def require_asked(
+    frame: str,
+    asked: ReadPrompt,
+    metadata: Metadata,
+    prompt: str | None,
+    messages: Sequence[Message] | None = None,
+    *,
+    raw: bool = False,
+) -> None:
+    """Raise :class:`MismatchError` unless a proof is of what its reader expected to be asked.
+
+    Parameters
+    ----------
+    frame : str
+        The proof's.
+    asked : ReadPrompt
+        What was asked.
+    metadata : Metadata
+        The model's.
+    prompt : str or None
+        Expected words; None for any.
+    messages : sequence of Message, optional
+        An expected conversation.
+    raw : bool
+        The words are expected without a template.
+    """
+    if prompt is not None:
+        form = form_of(metadata, raw)
+        if form == "messages":
+            messages = [Message("user", prompt)]
+        else:
+            require_same("frame", form, frame)
+            require_same("prompt", prompt, asked.words)
+    if messages is not None:
+        require_same("frame", "messages", frame)
+        require_same("messages", shown_messages(messages), shown_messages(asked.messages))
 
 
 def require_announced(announced: str | None, pinned: Commitment) -> None:

@@ -7,6 +7,7 @@ randomness.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from veracity import zkml
@@ -20,13 +21,21 @@ from veracity.formats.proof import check_context
 from veracity.lm.several import ports_of_several, several
 from veracity.progress import Progress, silent
 from veracity.proving.discharge import discharge
+from veracity.proving.prompts import Given, conversation_of
 from veracity.proving.verified import (
     VerifiedAnswer,
     accepted_answer,
     read_answer,
     require_commitment,
 )
-from veracity.proving.verify import check_commitment, read_digest, require_announced, require_same
+from veracity.proving.verify import (
+    check_commitment,
+    read_digest,
+    require_announced,
+    require_asked,
+    require_same,
+)
+from veracity.text.chat import Message, as_messages
 from veracity.work.effort import MAX_TIME
 
 __all__ = ["verify_answers"]
@@ -38,6 +47,8 @@ def verify_answers(
     proof: AnswersProof | Source,
     commitment: Commitment | Source,
     *,
+    prompts: Sequence[str | Given] | None = None,
+    raw: bool = False,
     digest: str | None = None,
     context: str | None = None,
     max_time: float = MAX_TIME,
@@ -53,6 +64,10 @@ def verify_answers(
         The answers with their proof.
     commitment : Commitment, path, bytes or binary file
         The model that the caller trusts to be the right one.
+    prompts : sequence of str or of messages, optional
+        What the caller expects to have been asked, in order, as for :func:`veracity.verify`.
+    raw : bool
+        Words are expected without a template.
     digest : str, optional
         The commitment's digest as its publisher announces it.
     context : str, optional
@@ -76,7 +91,7 @@ def verify_answers(
     VerificationError
         The proof is false, or the commitment is not the one that was announced.
     MismatchError
-        The proof is true, but of another context than expected.
+        The proof is true, but of other prompts or another context than expected.
     FormatError
         A file is damaged, of another kind or of another version.
     UsageError
@@ -85,7 +100,11 @@ def verify_answers(
     started = time.perf_counter()
     require_type("digest", digest, str, optional=True)
     require_type("context", context, str, optional=True)
+    require_type("raw", raw, bool)
     require_settings(threads, backend, progress)
+    if isinstance(prompts, str):
+        raise UsageError("give the prompts that you expect as a list")
+    expected = None if prompts is None else [_expected(one) for one in prompts]
     announced = None if digest is None else read_digest(digest)
     if context is not None:
         check_context(context)
@@ -112,6 +131,11 @@ def verify_answers(
     discharge(
         engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
     )
+    if expected is not None:
+        require_same("number of answers", str(len(expected)), str(len(readings)))
+        for (words, said), one, (asked, _) in zip(expected, given.answers, readings, strict=True):
+            seen = None if said is None else conversation_of(said, pinned.metadata.conversation)
+            require_asked(one.frame, asked, pinned.metadata, words, seen, raw=raw)
     if context is not None:
         require_same("context", context, given.context)
     size, seconds = len(given.to_bytes()), time.perf_counter() - started
@@ -121,6 +145,11 @@ def verify_answers(
         )
         for one, reading in zip(given.answers, readings, strict=True)
     )
+
+
+def _expected(given: str | Given) -> tuple[str | None, list[Message] | None]:
+    """Words or a conversation."""
+    return (given, None) if isinstance(given, str) else (None, as_messages(given))
 
 
 def _as_read(proof: AnswersProof) -> AnswersProof:
