@@ -12,8 +12,11 @@ from veracity.cli.output import emit_json
 from veracity.cli.private_cluster import bench, demo
 from veracity.cli.private_services import bind, dealer, serve
 from veracity.cli.private_user import ask
+from veracity.errors import UsageError
 
 __all__ = ["private"]
+
+ROLES = ("owner", "user", "dealer")
 
 
 @click.group()
@@ -44,24 +47,43 @@ def private() -> None:
     type=click.IntRange(1, 3650),
     help="How long the certificates hold.",
 )
+@click.option(
+    "--user", "users", multiple=True, metavar="NAME", help="A person who asks; one for each."
+)
+@click.option(
+    "--keep-authority", is_flag=True, help="Keep the key that signs, so that users can be added."
+)
+@click.option("--add", is_flag=True, help="Add the users to a set whose authority was kept.")
 @json_option
-def certificates(folder: Path, days: int, as_json: bool) -> None:
+def certificates(
+    folder: Path, days: int, users: tuple[str, ...], keep_authority: bool, add: bool, as_json: bool
+) -> None:
     """Make the certificates under which the three parties talk.
 
     FOLDER must not exist yet. It gets a folder for each party; give each party its own and nobody
-    else's. No further certificates can be made for this set: for another user, or after a loss,
-    make a new set.
-    """
-    from veracity.private.certificates import make_certificates
+    else's. With --user each person has a certificate, by whose name and serial number owner and
+    dealer log sessions, limit them, and may deny them (`serve --deny`).
 
-    made = make_certificates(folder, days=days)
+    Nobody can be added to a set later unless the authority's key is kept: whoever has that can
+    make any party. Bring its folder to a place of its own.
+    """
+    from veracity.private.certificates import add_users, make_certificates, serial_of
+
+    if add and keep_authority:
+        raise UsageError("--add and --keep-authority exclude each other; give one")
+    if add:
+        made = add_users(folder, users, days=days)
+    else:
+        made = make_certificates(folder, days=days, users=users, keep_authority=keep_authority)
     if as_json:
-        emit_json({**{role: str(home) for role, home in made.items()}, "days": days})
+        emit_json({**{name: str(home) for name, home in made.items()}, "days": days})
         return
     show_table(
         [
-            *((f"for the {role}", home) for role, home in made.items()),
+            *((f"for the {n}" if n in ROLES else f"for {n}", home) for n, home in made.items()),
+            *((f"serial of {name}", serial_of(made[name])) for name in users),
             ("valid", f"{days} days"),
+            *([("authority", folder / "authority")] if keep_authority else []),
             ("next", "bring each folder to its party over a way that you trust"),
         ]
     )

@@ -10,10 +10,16 @@ import click
 
 from veracity.cli.inputs import FiniteFloat
 
-__all__ = ["FOLDER", "MODE", "link_options"]
+__all__ = ["DENY", "FOLDER", "MODE", "link_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MODE = click.Choice(["secure", "shuffled", "shuffled-bfv"])
+DENY = click.option(
+    "--deny",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with serial numbers of certificates that are refused, one in a line; read again "
+    "at every connection.",
+)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 

@@ -13,7 +13,7 @@ from veracity.cli.display import show_table
 from veracity.cli.options import FILE, backend_option, json_option
 from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
-from veracity.cli.private_options import FOLDER, MODE, link_options
+from veracity.cli.private_options import DENY, FOLDER, MODE, link_options
 
 __all__ = ["bind", "dealer", "serve"]
 
@@ -27,7 +27,8 @@ def log_to_stderr() -> None:
 @click.option("--listen", required=True, help="HOST:PORT; port 0 lets the system choose.")
 @link_options
 @backend_option
-@click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
+@DENY
+@click.option("--sessions", default=8, show_default=True, type=click.IntRange(1))
 @click.option(
     "--memory",
     "memory_mb",
@@ -44,6 +45,7 @@ def dealer(
     cap_mb: int,
     timeout: float,
     backend: str,
+    deny: Path | None,
     sessions: int,
     memory_mb: int,
 ) -> None:
@@ -62,8 +64,8 @@ def dealer(
             identity=identity,
             insecure=insecure,
             cache=cache,
-            limits=DealerLimits(disk=cap_mb * 10**6, memory=memory_mb * 10**6),
-            sessions=sessions,
+            limits=DealerLimits(disk=cap_mb * 10**6, memory=memory_mb * 10**6, sessions=sessions),
+            deny=deny,
             timeout=timeout,
             backend=backend,
             on_listen=lambda address: emit(f"listening at {address}"),
@@ -78,7 +80,13 @@ def dealer(
 @click.option("--mode", type=MODE, default="secure", show_default=True)
 @link_options
 @backend_option
+@DENY
 @click.option("--sessions", default=4, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--each",
+    type=click.IntRange(1),
+    help="Sessions at once of one certificate [default: half of --sessions].",
+)
 @click.option(
     "--ahead",
     default=8,
@@ -97,7 +105,9 @@ def serve(
     cap_mb: int,
     timeout: float,
     backend: str,
+    deny: Path | None,
     sessions: int,
+    each: int | None,
     ahead: int,
 ) -> None:
     """Answer users with a calibrated model; sees no prompt and no answer.
@@ -127,6 +137,8 @@ def serve(
             cache=cache,
             limits=ServiceLimits(disk=cap_mb * 10**6, ahead=ahead),
             sessions=sessions,
+            each=each,
+            deny=deny,
             timeout=timeout,
             backend=backend,
             on_listen=told,

@@ -7,13 +7,16 @@ cannot get out of step unnoticed: a reader must end exactly where the writer did
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import math
+import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +31,8 @@ Words = NDArray[np.uint64]
 _WORD = np.dtype("<u8")
 _LABEL = struct.Struct("<8s32s16sIIIB7x")
 _MAGIC = b"VERAMAT1"
+#: Bytes of an entry of the registry.
+MARK = 32
 
 
 @dataclass(frozen=True)
@@ -85,17 +90,23 @@ class ReplayRegistry:
     Parameters
     ----------
     path : path, optional
-        A file that keeps the registry across processes.
+        A file (mode 0600) that keeps the registry across processes, several at once among them: it
+        is locked while a mark is written, and a mark is on the disk before its material is used. A
+        half mark at its end, of a process that died while it wrote, is cut: nothing was used yet.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._used: set[bytes] = set()
-        if path is not None and path.exists():
-            data = path.read_bytes()
-            if len(data) % 32:
-                raise FormatError("ledger", "damaged; remove it and all stored material")
-            self._used = {data[i : i + 32] for i in range(0, len(data), 32)}
+        self._known = 0  # bytes of the file
+        if path is not None:
+            with self._locked(path) as file:
+                self._catch_up(file)
 
     def use(self, label: Label, seed: bytes) -> None:
         """Mark as used.
@@ -107,12 +118,48 @@ class ReplayRegistry:
         """
         marks = [hashlib.sha256(b"label" + label.encode()).digest()]
         marks.append(hashlib.sha256(b"seed" + seed).digest())
+        if self._path is None:
+            self._mark(marks)
+            return
+        with self._locked(self._path) as file:
+            self._catch_up(file)
+            self._mark(marks)
+            file.write(b"".join(marks))
+            file.flush()
+            os.fsync(file.fileno())
+            self._known += len(b"".join(marks))
+
+    def _mark(self, marks: list[bytes]) -> None:
         if any(mark in self._used for mark in marks):
             raise UsageError("this material was used before; ask the dealer for more")
         self._used.update(marks)
-        if self._path is not None:
-            with self._path.open("ab") as out:
-                out.write(b"".join(marks))
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[BinaryIO]:
+        """The file, while no other process has it."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(descriptor, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+                yield file
+        except OSError as error:
+            raise UsageError(
+                f"the registry of used material, {path}, cannot be kept: {error.strerror}; free "
+                "space or choose another --cache"
+            ) from None
+
+    def _catch_up(self, file: BinaryIO) -> None:
+        """Read what others have written; cut half a mark."""
+        size = os.fstat(file.fileno()).st_size
+        if size < self._known:
+            raise UsageError("the registry of used material was shortened; use another --cache")
+        if size % MARK:
+            size -= size % MARK
+            file.truncate(size)
+        file.seek(self._known)
+        data = file.read(size - self._known)
+        self._used.update(data[i : i + MARK] for i in range(0, len(data), MARK))
+        self._known = size
 
 
 class Sink(Protocol):

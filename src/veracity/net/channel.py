@@ -20,6 +20,7 @@ from veracity.errors import PeerError, UsageError
 from veracity.net.frames import HEADER_BYTES, LARGEST, REASON_BYTES, TAGS, Kind
 from veracity.net.link import Expectation, Link
 from veracity.net.memory import linked
+from veracity.net.person import Person
 
 __all__ = ["TIMEOUT", "Channel", "Octets", "Traffic", "pair"]
 
@@ -80,6 +81,8 @@ class Channel:
         Seconds without a sign of life after which the other party counts as gone.
     peer : str
         The other party's role as its certificate says; empty without TLS.
+    person : Person, optional
+        Whom that certificate was made for.
 
     Notes
     -----
@@ -88,11 +91,19 @@ class Channel:
     each waits for the other to receive.
     """
 
-    def __init__(self, link: Link, *, timeout: float = TIMEOUT, peer: str = "") -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        timeout: float = TIMEOUT,
+        peer: str = "",
+        person: Person | None = None,
+    ) -> None:
         if not (math.isfinite(timeout) and timeout > 0):
             raise UsageError(f"a time-out of {timeout} seconds means nothing; give a positive one")
         self.timeout = timeout
         self.peer = peer
+        self.person = person
         self._link = link
         self._sending = asyncio.Lock()
         self._closed = False

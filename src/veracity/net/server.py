@@ -1,8 +1,9 @@
 """A listener that outlives its clients: several at once and after one another.
 
 Each connection is a task of its own: TLS, role, greeting, then the caller's handler. Whatever a
-client does ends its task and nothing else. Everything is limited: sessions, connections that have
-not got so far yet, and the time for each step.
+client does ends its task and nothing else. Everything is limited: sessions, those of one
+certificate, connections that have not got so far yet, and the time for each step. Who says nothing
+makes room for who comes next, so idle connections keep nobody out.
 """
 
 from __future__ import annotations
@@ -13,20 +14,23 @@ import logging
 import signal
 import socket
 import traceback
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Container, Iterator
 from types import TracebackType
 
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.net.channel import TIMEOUT, Channel
 from veracity.net.link import Link
+from veracity.net.person import Person, Quota, person_of
 from veracity.net.tls import PARTING, ROLES, Identity, role_of, secured
 
 __all__ = ["Server"]
 
 #: Seconds for a client to finish TLS and the greeting.
-HANDSHAKE = 10.0
-#: Connections that may be on their way to a session, beside the sessions themselves.
-WAITING = 32
+HANDSHAKE = 5.0
+#: Connections on their way to a session; another one closes the oldest of them.
+WAITING = 256
+#: Pause before a caller is refused for want of room, so that asking again and again costs little.
+PAUSE = 0.5
 #: Pause after the machine could not accept a connection, say for want of descriptors (seconds).
 BREATH = 0.1
 
@@ -50,8 +54,10 @@ class Server:
         Speak plain TCP.
     peers : collection of str
         The roles that may call.
-    sessions : int
-        Sessions at once; another caller is refused and told so.
+    sessions, each : int
+        Sessions at once, and of one certificate; another caller is refused and told so.
+    denied : container of Person
+        Whose certificates are refused.
     timeout : float
         Of each channel (seconds).
     grace : float
@@ -75,6 +81,8 @@ class Server:
         insecure: bool = False,
         peers: Collection[str] = ("user",),
         sessions: int = 4,
+        each: int | None = None,
+        denied: Container[Person] = (),
         timeout: float = TIMEOUT,
         grace: float = 5.0,
     ) -> None:
@@ -85,7 +93,8 @@ class Server:
         self._handler = handler
         self._context = secured(identity, insecure, server=True)
         self._peers = frozenset(peers)
-        self._sessions = sessions
+        self._quota = Quota("sessions", sessions, sessions if each is None else each)
+        self._denied = denied
         self._timeout = timeout
         self._grace = grace
         self._host = host
@@ -93,6 +102,7 @@ class Server:
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._active = 0
         self._stopped = asyncio.Event()
 
@@ -176,44 +186,64 @@ class Server:
                 _LOG.warning("no connection could be accepted: %s", error)
                 await asyncio.sleep(BREATH)
                 continue
-            if len(self._tasks) - self._active >= WAITING:
-                connection.close()  # no word for those who have not shown who they are
-                continue
+            if len(self._waiting) >= WAITING:
+                oldest = next(iter(self._waiting))
+                del self._waiting[oldest]
+                oldest.cancel()  # no word for those who have not shown who they are
             task = asyncio.create_task(self._meet(connection))
             self._tasks.add(task)
+            self._waiting[task] = None
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda done: self._waiting.pop(done, None))
 
     async def _meet(self, connection: socket.socket) -> None:
         """One connection, from TLS to its end; raises nothing but cancellation."""
         link: Link | None = None
-        entered = False
         try:
-            async with asyncio.timeout(HANDSHAKE):
+            async with contextlib.AsyncExitStack() as entered, asyncio.timeout(HANDSHAKE) as limit:
                 _, link = await asyncio.get_running_loop().connect_accepted_socket(
                     Link,
                     connection,
                     ssl=self._context,
                     ssl_shutdown_timeout=PARTING if self._context else None,
                 )
-                channel = Channel(link, timeout=self._timeout, peer=role_of(link))
+                person = person_of(link)
+                channel = Channel(link, timeout=self._timeout, peer=role_of(link), person=person)
                 if self._context is not None and channel.peer not in self._peers:
                     await channel.refuse("this role has no business here")
                     return
-                if self._active >= self._sessions:
-                    await channel.refuse("all sessions are taken; try again later")
+                if person is not None and person in self._denied:
+                    _LOG.warning("refused: the certificate of %s is denied", person)
+                    await channel.refuse("this certificate is not valid any more")
                     return
-                self._active += 1
-                entered = True
+                full = self._quota.full(person)
+                if full is not None:
+                    await asyncio.sleep(PAUSE)
+                    await channel.refuse(full)
+                    return
+                entered.enter_context(self._quota.held(person))
+                entered.enter_context(self._counted())
                 await channel.greet()
-            await self._session(channel)
+                limit.reschedule(None)
+                await self._session(channel)
         except (OSError, PeerError) as error:  # time-outs are OSErrors
             _LOG.info("a caller did not get in: %s", error)
         finally:
-            self._active -= entered
             if link is None:
                 connection.close()
             else:
                 link.abort()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        if task is not None:
+            self._waiting.pop(task, None)
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
 
     async def _session(self, channel: Channel) -> None:
         """Run the handler; its errors end here."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from veracity.errors import PeerError, UsageError
 from veracity.net.channel import TIMEOUT, Channel
 from veracity.net.link import Link
+from veracity.net.person import person_of
 
 __all__ = [
     "AUTHORITY",
@@ -179,7 +180,7 @@ async def connect(
             if loop.time() >= latest:
                 raise PeerError(f"nobody listens at {place} ({_why(error)})") from None
             await asyncio.sleep(RETRY)
-    channel = Channel(link, timeout=timeout, peer=role_of(link))
+    channel = Channel(link, timeout=timeout, peer=role_of(link), person=person_of(link))
     try:
         await channel.greet()
     except BaseException:

@@ -17,6 +17,7 @@ from veracity.errors import FormatError
 from veracity.formats.program import ProgramFile
 from veracity.mpc.weights import masked_digest
 from veracity.net import Channel, Server
+from veracity.net.person import DenyList, Quota
 from veracity.private.card import Card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
 from veracity.private.parties.dealer import DealerLimits, DealerService
@@ -25,6 +26,9 @@ from veracity.private.parties.spool import SharedRegistry
 from veracity.work.programs import integer_program, load_program, weights_digest
 
 __all__ = ["deal", "serve"]
+
+#: Connections at once, and of one certificate: most of them have no session.
+CONNECTIONS, CONNECTIONS_EACH = 128, 16
 
 Told = Callable[[Address], None]
 
@@ -40,7 +44,7 @@ async def deal(
     insecure: bool = False,
     cache: str | Path | None = None,
     limits: DealerLimits | None = None,
-    sessions: int = 4,
+    deny: str | Path | None = None,
     timeout: float = TIMEOUT,
     backend: str = "cpu",
     on_listen: Told = _silent,
@@ -59,8 +63,9 @@ async def deal(
         Where material waits.
     limits : DealerLimits, optional
         What each session gets.
-    sessions : int
-        Sessions at once.
+    deny : path, optional
+        File with serial numbers of certificates that are refused, one in a line; read again at
+        every connection.
     timeout : float
         Seconds without a sign of life after which a party counts as gone.
     backend : str
@@ -76,6 +81,7 @@ async def deal(
     """
     require_number("timeout", timeout)
     address = Address.parse(listen)
+    limits = limits or DealerLimits()
     service = DealerService(load_engine(backend), cache_folder(cache, "dealer"), limits)
     server = Server(
         service.handle,
@@ -84,7 +90,9 @@ async def deal(
         identity=identity_of(identity),
         insecure=insecure,
         peers=("owner", "user"),
-        sessions=2 * sessions,
+        sessions=CONNECTIONS,
+        each=limits.sessions + CONNECTIONS_EACH,
+        denied=() if deny is None else DenyList(Path(deny)),
         timeout=timeout,
     )
     async with server:
@@ -103,6 +111,8 @@ async def serve(
     cache: str | Path | None = None,
     limits: ServiceLimits | None = None,
     sessions: int = 4,
+    each: int | None = None,
+    deny: str | Path | None = None,
     timeout: float = TIMEOUT,
     backend: str = "cpu",
     on_listen: Callable[[Address, Card], None] | None = None,
@@ -118,10 +128,12 @@ async def serve(
     mode : str
         ``secure`` shows a user nothing but the answer; ``shuffled`` is faster and shows the user
         values of the hidden layers in a random order.
-    identity, insecure, cache, sessions, timeout, backend
+    identity, insecure, cache, deny, timeout, backend
         As for :func:`deal`.
     limits : ServiceLimits, optional
         What each session gets.
+    sessions, each : int
+        Sessions at once, and of one certificate (half of them where not given).
     on_listen : callable, optional
         Gets the address and the model's card once users can call.
 
@@ -156,6 +168,7 @@ async def serve(
         folder=folder,
         registry=SharedRegistry(folder / "ledger"),
         limits=limits or ServiceLimits(),
+        sessions=Quota("sessions", sessions, (sessions + 1) // 2 if each is None else each),
     )
     server = Server(
         service.handle,
@@ -163,7 +176,9 @@ async def serve(
         port=address.port,
         identity=caller.identity,
         insecure=insecure,
-        sessions=sessions,
+        sessions=CONNECTIONS,
+        each=CONNECTIONS_EACH,
+        denied=() if deny is None else DenyList(Path(deny)),
         timeout=timeout,
     )
     async with server:

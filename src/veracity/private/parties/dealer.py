@@ -23,10 +23,12 @@ from veracity.mpc.party import OWNER, USER
 from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
 from veracity.net import Channel
 from veracity.private.parties.dealing import Dealing, Made, Model
+from veracity.private.parties.owner import caller
 from veracity.private.parties.passes import heaviest, passes_of, price_of
 from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind
 from veracity.private.parties.spool import Spool
 from veracity.private.parties.wire import (
+    FIRST_WORD,
     PROTOCOL,
     MessageTag,
     digest_of,
@@ -55,6 +57,8 @@ class DealerLimits:
         Bytes of material that wait, for each session.
     memory : int
         Bytes of weights' masks, all models together.
+    sessions : int
+        Sessions at once.
     passes : int
         Passes of a session.
     idle : float
@@ -63,6 +67,7 @@ class DealerLimits:
 
     disk: int = 8 << 30
     memory: int = 8 << 30
+    sessions: int = 8
     passes: int = 4096
     idle: float = 900.0
 
@@ -92,7 +97,10 @@ class DealerService:
     async def handle(self, channel: Channel) -> None:
         """One connection: a party of one session."""
         hello = await receive_object(
-            channel, MessageTag.HELLO, {"protocol": int, "party": str, "session": str}
+            channel,
+            MessageTag.HELLO,
+            {"protocol": int, "party": str, "session": str},
+            timeout=FIRST_WORD,
         )
         if hello["protocol"] != PROTOCOL or hello["party"] not in _NAMES:
             await channel.refuse("another version of the services' protocol; update veracity")
@@ -108,12 +116,13 @@ class DealerService:
             await channel.refuse("no such session; begin a new one with the owner")
             return
         await session.join(USER)
+        session.user = caller(channel)
         await self._preprocessing(channel, session, USER)
 
     async def _owner(self, channel: Channel, name: bytes) -> None:
         """Register a session and send its owner the material."""
         fields = {"mode": str, "program": str, "masks": str, "rows": int, "passes": int}
-        order = await receive_object(channel, MessageTag.ASK, fields)
+        order = await receive_object(channel, MessageTag.ASK, fields, timeout=FIRST_WORD)
         if name in self._names:
             await channel.refuse("this session's name was used before")
             return
@@ -140,6 +149,12 @@ class DealerService:
                 "prompt and answer"
             )
             return
+        if name in self._names:  # since it was looked up
+            await channel.refuse("this session's name was used before")
+            return
+        if len(self._sessions) >= self._limits.sessions:
+            await channel.refuse("all sessions of the dealer are taken; try again later")
+            return
         self._names.add(name)
         spool = Spool(self._folder, self._limits.disk)
         session = Dealing(self._engine, model, order["mode"], name, passes, spool)
@@ -153,10 +168,10 @@ class DealerService:
             model.uses -= 1
             self._sessions.pop(name, None)
             _LOG.info(
-                "session %s (%s): prompt of %d tokens; dealt %d passes, %.1f MB in %.1f s; "
+                "session %s (%s%s%s): prompt of %d tokens; dealt %d passes, %.1f MB in %.1f s; "
                 "received %d bytes from the owner: program, lengths, requests",
-                name.hex()[:8], session.mode, order["rows"], session.dealt,
-                session.bytes / 1e6, session.seconds, channel.traffic.received_bytes,
+                name.hex()[:8], session.mode, caller(channel), session.user, order["rows"],
+                session.dealt, session.bytes / 1e6, session.seconds, channel.traffic.received_bytes,
             )  # fmt: skip
 
     async def _model(self, channel: Channel, key: bytes) -> Model:

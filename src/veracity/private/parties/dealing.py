@@ -15,6 +15,7 @@ from veracity.graph.program import Program
 from veracity.mpc.modes import find_mode
 from veracity.mpc.party import OWNER, USER, Array
 from veracity.mpc.sessions import Dealt
+from veracity.private.parties.passes import REPETITIONS
 from veracity.private.parties.spool import Piece, Spool
 
 __all__ = ["Dealing", "Made", "Model"]
@@ -69,11 +70,13 @@ class Dealing:
         self._spool = spool
         self._made: dict[int, Made] = {}
         self._epoch = self._next = 0
+        self._furthest, self._repeated = -1, 0
         self._asked = [-1, -1]
         self._changed = asyncio.Condition()
         self._fault: VeracityError | None = None
         self._task: asyncio.Task[None] | None = None
         self.joined: set[int] = set()
+        self.user = ""  # who it is, for the log
         self.dealt = self.bytes = 0
         self.seconds = 0.0
 
@@ -116,6 +119,11 @@ class Dealing:
         """
         async with self._changed:
             if epoch == self._epoch + 1 and index < self._next:
+                if index > self._furthest:
+                    self._furthest, self._repeated = index, 0
+                self._repeated += 1
+                if self._repeated > REPETITIONS:
+                    raise PeerError("a pass is repeated too often")
                 self._epoch, self._next = epoch, index
                 for made in self._made.values():
                     made.close()

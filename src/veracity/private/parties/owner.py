@@ -25,12 +25,15 @@ from veracity.mpc.party import OWNER
 from veracity.mpc.sessions import Integers
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
 from veracity.net import Channel
-from veracity.private.parties.passes import passes_of, price_of
+from veracity.net.person import Quota
+from veracity.net.server import PAUSE
+from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
 from veracity.private.parties.preprocessing_client import PreprocessingClient
 from veracity.private.parties.spool import SharedRegistry, Spool
 from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
 from veracity.private.parties.wire import (
     CHUNK,
+    FIRST_WORD,
     PROTOCOL,
     MessageTag,
     in_time,
@@ -40,7 +43,7 @@ from veracity.private.parties.wire import (
     send_object,
 )
 
-__all__ = ["OwnerService", "ServiceLimits", "register"]
+__all__ = ["OwnerService", "ServiceLimits", "caller", "register"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ class ServiceLimits:
         Bytes of material that wait for their passes.
     ahead : int
         Passes that wait.
+    asking : float
+        Seconds that a user may take to ask for the next thing, before it has a session.
     idle : float
         Seconds that a user may think before it feeds a token.
     material : float
@@ -63,6 +68,7 @@ class ServiceLimits:
 
     disk: int = 8 << 30
     ahead: int = 8
+    asking: float = 120.0
     idle: float = 600.0
     material: float = 1800.0
 
@@ -95,6 +101,11 @@ class OwnerService:
         Where material waits.
     registry : SharedRegistry
         Of all sessions.
+    limits : ServiceLimits
+        What each session gets.
+    sessions, downloads : Quota
+        How many there may be at once, and for each certificate. A connection counts as a session
+        once it has asked for one, and has each file once.
     """
 
     engine: Engine
@@ -109,6 +120,8 @@ class OwnerService:
     folder: Path
     registry: SharedRegistry = field(default_factory=SharedRegistry)
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+    sessions: Quota = field(default_factory=lambda: Quota("sessions", 4, 2))
+    downloads: Quota = field(default_factory=lambda: Quota("downloads", 4, 1))
 
     def __post_init__(self) -> None:
         self._mode = find_mode(self.mode)
@@ -118,7 +131,9 @@ class OwnerService:
 
     async def handle(self, channel: Channel) -> None:
         """One client."""
-        hello = await receive_object(channel, MessageTag.HELLO, {"protocol": int})
+        hello = await receive_object(
+            channel, MessageTag.HELLO, {"protocol": int}, timeout=FIRST_WORD
+        )
         if hello["protocol"] != PROTOCOL:
             await channel.refuse("another version of the services' protocol; update veracity")
             return
@@ -132,18 +147,31 @@ class OwnerService:
             card_bytes=len(self.card),
             weights=self.masked.hex(),
         )
+        sent: set[str] = set()
         while True:
             fields = {"what": str, "rows": int, "passes": int}
-            ask = await receive_object(channel, MessageTag.ASK, fields, timeout=self.limits.idle)
-            if ask["what"] == "card":
-                await send_chunks(channel, memoryview(self.card))
-            elif ask["what"] == "weights":
-                await self._send_weights(channel)
-            elif ask["what"] == "session":
-                await self._session(channel, ask["rows"], ask["passes"])
-                return
-            else:
+            ask = await receive_object(channel, MessageTag.ASK, fields, timeout=self.limits.asking)
+            what = ask["what"]
+            if what not in ("card", "weights", "session"):
                 raise PeerError("the other party asks for something that does not exist")
+            quota = self.sessions if what == "session" else self.downloads
+            why = quota.full(channel.person)
+            if what in sent:
+                why = f"this connection has had the {what} already"
+            if why is not None:
+                _LOG.info("refused%s: %s", caller(channel), why)
+                await asyncio.sleep(PAUSE)
+                await channel.refuse(why)
+                return
+            sent.add(what)
+            with quota.held(channel.person):
+                if what == "card":
+                    await send_chunks(channel, memoryview(self.card))
+                elif what == "weights":
+                    await self._send_weights(channel)
+                else:
+                    await self._session(channel, ask["rows"], ask["passes"])
+                    return
 
     async def _send_weights(self, channel: Channel) -> None:
         """``W - U``, 8 bytes a weight, in chunks that do not depend on the tensors."""
@@ -184,8 +212,8 @@ class OwnerService:
             await preprocessing.close()
         seen = channel.traffic - before
         _LOG.info(
-            "session %s (%s): prompt of %d tokens, %d passes, received %.1f MB, all of it masked",
-            name.hex()[:8], self.mode, rows, done, seen.received_bytes / 1e6,
+            "session %s (%s%s): prompt of %d tokens, %d passes, received %.1f MB, all of it masked",
+            name.hex()[:8], self.mode, caller(channel), rows, done, seen.received_bytes / 1e6,
         )  # fmt: skip
 
     async def _passes(
@@ -211,7 +239,7 @@ class OwnerService:
         async def wait() -> None:
             await channel.send(MessageTag.TURN, b"\x00")
 
-        index = 0
+        index = failed = 0
         async with SessionThread(channel) as apart:
             await apart(side.introduce())
             while index < len(passes):
@@ -239,10 +267,20 @@ class OwnerService:
                 finally:
                     pass_material.piece.close()
                 if outcome.done:
-                    index += 1
+                    index, failed = index + 1, 0
+                elif failed == REPETITIONS:
+                    _LOG.warning("a pass had no result %d times%s", failed + 1, caller(channel))
+                    await channel.refuse("a pass had no result too often")
+                    break
                 else:
+                    failed += 1
                     await preprocessing.repeat(index)
         return index
+
+
+def caller(channel: Channel) -> str:
+    """Who calls, for logs: name and serial number of the certificate, after a comma."""
+    return "" if channel.person is None else f", {channel.person}"
 
 
 async def register(owner: OwnerService, name: bytes, rows: int, count: int) -> Channel:

@@ -17,12 +17,15 @@ from veracity.engine.api import Engine
 from veracity.graph.program import Program
 from veracity.mpc.modes import find_mode
 
-__all__ = ["LONGEST", "PASS_BYTES", "Price", "heaviest", "passes_of", "price_of"]
+__all__ = ["LONGEST", "PASS_BYTES", "REPETITIONS", "Price", "heaviest", "passes_of", "price_of"]
 
 #: Tokens that one pass feeds at most: memory and the chance of a repetition grow with them.
 LONGEST = 64
 #: Bytes of material, for both parties, that a pass of several tokens has at most.
 PASS_BYTES = 1 << 30
+
+#: How often a pass may be repeated: each time a party that deviates could learn something.
+REPETITIONS = 5
 
 #: Bytes of material for both parties, from the first position of a pass and its number of tokens.
 Price = Callable[[int, int], int]

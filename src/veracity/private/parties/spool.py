@@ -145,8 +145,6 @@ class SharedRegistry(ReplayRegistry):
     """A registry for all sessions of a process, which run in several threads."""
 
     def __init__(self, path: Path | None = None) -> None:
-        if path is not None:
-            path.touch(mode=0o600, exist_ok=True)
         super().__init__(path)
         self._lock = threading.Lock()
 

@@ -20,7 +20,7 @@ from veracity.mpc.token_selection.pick import Pick, greedy
 from veracity.mpc.weights import user_weights
 from veracity.net import Channel
 from veracity.private.parties.owner import ServiceLimits
-from veracity.private.parties.passes import passes_of, price_of
+from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
 from veracity.private.parties.preprocessing_client import PassMaterial, PreprocessingClient
 from veracity.private.parties.report import PassReport, Tally
 from veracity.private.parties.spool import SharedRegistry, Spool
@@ -229,6 +229,7 @@ class UserSession:
 
     async def _pass(self, tokens: Sequence[int]) -> int:
         """Run the next pass, again where it has no result."""
+        failed = 0
         while True:
             await self.ready()
             if self._ready is None:
@@ -251,6 +252,9 @@ class UserSession:
             tally.formula_bytes += plan.cost.online_bytes
             if outcome.done and outcome.token is not None:
                 break
+            failed += 1
+            if failed > REPETITIONS:
+                raise PeerError("a pass had no result too often; the other parties may deviate")
             await self._opened.repeat(self._done)
         if not 0 <= outcome.token < vocabulary_of(self.program):
             raise PeerError("the pass gave a token that does not exist")

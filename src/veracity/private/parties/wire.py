@@ -18,6 +18,7 @@ from veracity.net import Channel
 
 __all__ = [
     "CHUNK",
+    "FIRST_WORD",
     "PROTOCOL",
     "MessageTag",
     "chunks_of",
@@ -32,6 +33,8 @@ __all__ = [
 
 #: Version of what services send each other; another one is refused.
 PROTOCOL = 2
+#: Seconds in which a caller has to say what it wants first.
+FIRST_WORD = 10.0
 #: Bytes of a file that travel in one message.
 CHUNK = 1 << 22
 #: Seconds between two keep-alives of a party that is at work for another.
