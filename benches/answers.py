@@ -1,8 +1,8 @@
 """Several answers with one proof against one proof for each, in one process on this machine.
 
-Run ``make bench-answers``, or ``.venv/bin/python benches/answers.py MODEL.vprog MODEL.vsec [--tokens
-8,32]``: eight prompts of the bundled text, answered in as many tokens as asked for, proved alone and
-together. A JSON line for each length; both sides warm.
+Run ``make bench-answers``, or ``.venv/bin/python benches/answers.py MODEL.vprog MODEL.vsec
+[--tokens 8,32]``: eight prompts of the bundled text, answered in as many tokens as asked for,
+proved alone and together. A JSON line for each length; both sides warm.
 """
 
 from __future__ import annotations
