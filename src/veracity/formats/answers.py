@@ -135,4 +135,4 @@ def answers_context(proof: AnswersProof) -> bytes:
     writer = ByteWriter()
     writer.header(ANSWERS_KIND, VERSION)
     proof._said(writer)
-    return hashlib.sha256(b"veracity answers\0" + writer.getvalue()).digest()
+    return hashlib.sha256(b"veracity answers v1\0" + writer.getvalue()).digest()
