@@ -18,7 +18,7 @@ from veracity.zk.committed import RowLayout
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml.training import start as starting
 from veracity.zkml.training.start import start_rows
-from veracity.zkml.training.state import weight_specs
+from veracity.zkml.training.state import weight_row_bits, weight_specs
 
 LENET = Network(
     (28, 28, 1), ("conv 5 5x5", "relu", "avgpool 2", "conv 6 3x3", "relu", "flatten", "dense 10")
@@ -63,6 +63,12 @@ def test_weights_are_drawn_as_they_are_committed(dims: list[int]) -> None:
     recipe = Recipe(dense(2, 2), 1, (1,))
     spec = next(iter(weight_specs(recipe).values()))
     assert type(spec)(tuple(dims), 0, 0, 1, 9).order == drawing.drawing_order(tuple(dims))
+
+
+@pytest.mark.parametrize(("width", "bits"), [(100, 12), (1 << 12, 16), (1 << 13, 18)])
+def test_rows_grow_with_the_network(width: int, bits: int) -> None:
+    """So a cut of 67 million weights, the most with rows of 2^16, has 1,024 of them."""
+    assert weight_row_bits(Recipe(dense(width, width, 2), 1, (1,))) == bits
 
 
 def test_memory_is_that_of_some_rows(key: CommitmentKey, monkeypatch: pytest.MonkeyPatch) -> None:

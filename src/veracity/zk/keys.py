@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 #: Least and greatest logarithm of a row length.
-MIN_LOG_COLUMNS, MAX_LOG_COLUMNS = 4, 16
+MIN_LOG_COLUMNS, MAX_LOG_COLUMNS = 4, 18
 
 #: Version of all generator labels; absorbed with every statement.
 GENERATOR_LABEL = "veracity-pallas-generators-v1"

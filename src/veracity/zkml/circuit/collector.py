@@ -152,7 +152,8 @@ class Collector:
         if not bounded:
             self._require_integers(str(name), value)
             self._free.add(ArraySource(name))
-        self.zero(Tensor(spec.dims, {(ArraySource(name), ()): 1}, integers) - value)
+        # identities are claimed at points: nobody needs the integers of a difference
+        self.zero(Tensor(spec.dims, {(ArraySource(name), ()): 1}) - value.bare())
 
     def bound(self, tensor: Tensor) -> int | None:
         """What the integers of a tensor cannot exceed in magnitude; None where nothing says so.

@@ -32,8 +32,8 @@ from veracity.zkml.training.state import end_id, state_limits, weight_specs
 
 __all__ = ["build_rounding", "rounded_weights", "rounding_ranges"]
 
-#: Weights whose roundings are proved together, unless a tensor alone has more.
-_ROUNDING_LOOKUPS = 1 << 27
+#: Lookups of roundings that are proved together, unless a tensor alone has more.
+_ROUNDING_LOOKUPS = 3 << 26
 
 
 def _shifts(recipe: Recipe) -> dict[str, int]:
@@ -67,9 +67,9 @@ def rounded_weights(recipe: Recipe, weights: Weights) -> dict[str, Ints]:
 
 def rounding_ranges(recipe: Recipe) -> list[tuple[int, int]]:
     """First and end, among all weights in order of name, of every stretch proved by itself."""
-    out, first, held = list[tuple[int, int]](), 0, 0
-    for i, spec in enumerate(weight_specs(recipe).values()):
-        size = prod(spec.dims)
+    out, first, held, shifts = list[tuple[int, int]](), 0, 0, _shifts(recipe)
+    for i, (name, spec) in enumerate(weight_specs(recipe).items()):
+        size = prod(spec.dims) * -(-shifts[name] // 16)
         if i > first and held + size > _ROUNDING_LOOKUPS:
             out.append((first, i))
             first, held = i, 0

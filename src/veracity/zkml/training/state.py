@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from math import prod
 from types import MappingProxyType
 
 import numpy as np
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 _HALF = 1 << 62
+#: Logarithm of the row length of a large network's weights; of the largest ones', the greatest.
+LONG_ROWS = 16
 
 
 def start_id(name: str) -> ArrayId:
@@ -56,7 +59,10 @@ def end_id(name: str) -> ArrayId:
 def weight_row_bits(recipe: Recipe) -> int:
     """Logarithm of the row length of master weights: longer rows make cuts of large ones short."""
     published = choose_log_columns(program_of(recipe))
-    return published if published == SHORT_ROWS else MAX_LOG_COLUMNS
+    if published == SHORT_ROWS:
+        return published
+    parameters = sum(prod(dims) for dims in recipe.shapes().values())
+    return LONG_ROWS if parameters < 1 << 26 else MAX_LOG_COLUMNS
 
 
 @lru_cache(maxsize=8)
