@@ -208,7 +208,7 @@ vectors: env ## remake the frozen proofs (when the protocol's label changes)
 	$(PY) -m tests.vectors.make
 
 docs: build/docs/.installed ## the documentation as a site in build/site; any warning or dead link is an error
-	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict
 
 notebooks: env ## run the notebooks of the documentation, and record what their cells print
 	$(PY) -m tools.site.notebooks docs/notebooks/*.ipynb

@@ -15,7 +15,7 @@ from veracity.cli.train import RunsByDefault
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 #: A label of the transcript, such as ``veracity model v3``, is no command.
 _INLINE = re.compile(r"`(veracity (?![a-z ]*v\d)[a-z][^`]*)`")
 _WORD = re.compile(r"--[a-z][a-z0-9-]*")

@@ -16,7 +16,9 @@ from veracity.formats.commitment import Commitment
 PAGES = Path(__file__).resolve().parents[2] / "docs/howto"
 PUBLIC = ("stories.vcom", "stories.vcom.sig", "publisher.key.pub", "answer.vproof")
 
-_BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^```(sh|python|toml)(?: title=\"([\w.]+)\")?\n(.*?)^```", re.DOTALL | re.MULTILINE
+)
 _CODE = re.compile(r"\s+# exit code (\d)$")
 
 
@@ -24,7 +26,10 @@ def walk(page: str, folder: Path, digest: str = "") -> list[str]:
     """Do what a page shows, in ``folder``; returns what each command printed."""
     printed = []
     namespace: dict[str, object] = {"DIGEST": digest}
-    for language, text in _BLOCK.findall((PAGES / page).read_text(encoding="utf-8")):
+    for language, title, text in _BLOCK.findall((PAGES / page).read_text(encoding="utf-8")):
+        if language == "toml":
+            (folder / title).write_text(text, encoding="utf-8")
+            continue
         if language == "python":
             exec(compile(text, page, "exec", dont_inherit=True), namespace)
             continue
@@ -34,7 +39,7 @@ def walk(page: str, folder: Path, digest: str = "") -> list[str]:
             assert words[0] == "veracity", line
             result = veracity(*words[1:])
             assert result.exit_code == (int(code[1]) if code else 0), (line, result.output)
-            printed.append(result.output)
+            printed.append(result.stdout)
     assert printed, page
     return printed
 
@@ -81,6 +86,13 @@ def test_a_program_checks(auditor: Path) -> None:
     digest = Commitment.load(auditor / "stories.vcom").digest
     (printed,) = walk("verify-in-a-program.md", auditor, digest)
     assert '"accepted": true' in printed
+
+
+def test_an_owner_of_data_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = walk("answer-for-your-data.md", tmp_path)
+    assert printed[4].startswith("ACCEPTED")
+    assert "row       17" in printed[-1]
 
 
 def test_a_command_that_fails_is_noticed(auditor: Path) -> None:

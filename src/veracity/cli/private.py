@@ -10,6 +10,7 @@ from veracity.cli.display import show_table
 from veracity.cli.options import json_option
 from veracity.cli.output import emit_json
 from veracity.cli.private_cluster import bench, demo
+from veracity.cli.private_proxy import proxy
 from veracity.cli.private_services import bind, dealer, serve
 from veracity.cli.private_user import ask
 from veracity.errors import UsageError
@@ -89,5 +90,5 @@ def certificates(
     )
 
 
-for command in (bind, dealer, serve, ask, demo, bench):
+for command in (bind, dealer, serve, ask, proxy, demo, bench):
     private.add_command(command)

@@ -14,7 +14,13 @@ from typing import Any
 import click
 
 from veracity.cli.display import Bar, clock, size
-from veracity.cli.inputs import FiniteFloat, given_words, prompt_file_option
+from veracity.cli.inputs import (
+    FiniteFloat,
+    given_messages,
+    given_words,
+    message_option,
+    prompt_file_option,
+)
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option
 from veracity.cli.output import complain, emit, emit_json
 from veracity.cli.printable import printable
@@ -77,6 +83,7 @@ async def going_on(answer: AsyncGenerator[Any, None], show_length: bool) -> Asyn
 @click.command()
 @click.argument("prompt", required=False)
 @prompt_file_option
+@message_option
 @click.option("--server", required=True, help="HOST:PORT of the owner.")
 @click.option("--dealer", required=True, help="HOST:PORT of the dealer.")
 @click.option("--max-new-tokens", default=24, show_default=True, type=click.IntRange(1))
@@ -127,6 +134,7 @@ async def going_on(answer: AsyncGenerator[Any, None], show_length: bool) -> Asyn
 def ask(
     prompt: str | None,
     prompt_file: Path | None,
+    messages: tuple[str, ...],
     server: str,
     dealer: str,
     max_new_tokens: int,
@@ -156,6 +164,7 @@ def ask(
     are run, wherever the answer ends. The answer goes to standard output as it comes, a line of
     figures for each token to standard error.
     """
+    from veracity.private.card import Prompt
     from veracity.private.client import Client, Token
     from veracity.private.sampling import Sampling
 
@@ -163,9 +172,13 @@ def ask(
         raise UsageError("--top-k needs --temperature")
     if show_length and round_length is not None:
         raise UsageError("--show-length and --round-length exclude each other; give one")
-    words = given_words(prompt, prompt_file)
+    words: Prompt | None = given_words(prompt, prompt_file)
+    talk = given_messages(messages)
+    if words is not None and talk is not None:
+        raise UsageError("give a prompt or messages, not both")
+    words = talk if words is None else words
     if words is None:
-        raise UsageError("nothing is asked; give the prompt, or --prompt-file FILE")
+        raise UsageError("nothing is asked; give --prompt-file FILE (- reads standard input)")
 
     def show(token: Token, number: int) -> None:
         if lines:

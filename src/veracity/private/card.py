@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,12 @@ from veracity.formats.program import ProgramFile
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
 from veracity.lm.tokenizer import Tokenizer
-from veracity.text.chat import Message
+from veracity.text.chat import Message, as_messages
 
-__all__ = ["Card", "store_card", "stored_card"]
+__all__ = ["Card", "Prompt", "store_card", "stored_card"]
+
+#: What is asked: words, or the messages of a conversation.
+Prompt = str | Sequence[Message | tuple[str, str] | Mapping[str, str]]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -100,21 +103,38 @@ class Card:
         """SHA-256 of the encoding, hexadecimal."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    def prompt(self, words: str, *, raw: bool) -> list[int]:
-        """Token ids of a user's words in the model's frame.
+    def prompt(self, given: Prompt, *, raw: bool = False) -> list[int]:
+        """Token ids of a user's words in the model's frame, or of a conversation in its template.
+
+        Parameters
+        ----------
+        given : str or sequence of messages
+            Words, or messages of system, user and assistant, the last one the user's.
+        raw : bool
+            Words without a template.
 
         Raises
         ------
         UsageError
-            Where nothing is left of the context for an answer.
+            Where nothing is left of the context for an answer, or the model takes no conversation
+            like this.
         """
-        between = self.tokenizer.conversation
-        sides = self.tokenizer.frame(chat=not raw)
-        if sides is None and between is not None:
-            ids = self.tokenizer.encode_parts(between.parts([Message("user", words)]))
+        between, known = self.tokenizer.conversation, self.tokenizer
+        chat = known.frame(chat=True)
+        messages = [Message("user", given)] if isinstance(given, str) else as_messages(given)
+        if isinstance(given, str) and (raw or (chat is None and between is None)):
+            sides = known.frame(chat=False) or ([], [])
+            ids = [*sides[0], *known.encode(given), *sides[1]]
+        elif raw:
+            raise UsageError("messages have a template; leave out --raw, or give a prompt")
+        elif chat is not None and (
+            isinstance(given, str) or (between is None and [m.role for m in messages] == ["user"])
+        ):
+            ids = [*chat[0], *known.encode(messages[0].content), *chat[1]]
+        elif between is None:
+            raise UsageError("the model's files have no chat template; ask it with a prompt")
         else:
-            before, after = sides or self.tokenizer.frame(chat=False) or ([], [])
-            ids = [*before, *self.tokenizer.encode(words), *after]
+            ids = known.encode_parts(between.parts(messages))
         if not ids:
             raise UsageError("the prompt has no tokens; ask something")
         if len(ids) > context_of(self.program):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,16 @@ from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import context_of
 from veracity.mpc.modes import MODES, find_mode
 from veracity.mpc.token_selection.pick import greedy
+from veracity.net import Channel
 from veracity.private.answer import AnswerState, Token, read_apart
-from veracity.private.card import Card, store_card, stored_card
+from veracity.private.card import Card, Prompt, store_card, stored_card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
-from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
+from veracity.private.parties.handshake import (
+    ServerInfo,
+    exchange_hellos,
+    fetch_card,
+    fetch_weights,
+)
 from veracity.private.parties.owner import ServiceLimits
 from veracity.private.parties.spool import SharedRegistry
 from veracity.private.parties.user import UserSession
@@ -190,7 +196,7 @@ class Client:
 
     async def generate(
         self,
-        prompt: str,
+        prompt: Prompt,
         max_new_tokens: int = 32,
         *,
         raw: bool = False,
@@ -202,8 +208,9 @@ class Client:
 
         Parameters
         ----------
-        prompt : str
-            The user's words; the model's chat template, where it has one, is put around them.
+        prompt : str or sequence of messages
+            The user's words; the model's chat template, where it has one, is put around them. Or
+            the messages of a conversation, as for :func:`veracity.prove`.
         max_new_tokens : int
             The answer ends there if the model does not end it before.
         raw : bool
@@ -236,15 +243,44 @@ class Client:
             async for token in answer:
                 yield token
 
+    def answer(
+        self,
+        prompt: list[int],
+        max_new_tokens: int = 32,
+        *,
+        round_length: int = 0,
+        sampling: Sampling | None = None,
+        resume: int = 1,
+    ) -> AsyncGenerator[Token, None]:
+        """Answer token ids, from :meth:`Card.prompt`; otherwise as :meth:`generate`.
+
+        Parameters
+        ----------
+        prompt : list of int
+            All that the model reads.
+        max_new_tokens, round_length, sampling, resume
+            As for :meth:`generate`.
+        """
+        if not prompt:
+            raise UsageError("the prompt has no tokens; ask something")
+        state = AnswerState(max_new_tokens, round_length)
+        passes = self._passes("", False, sampling, resume, state, prompt)
+        return read_apart(passes, state)
+
     async def _passes(
-        self, prompt: str, raw: bool, sampling: Sampling | None, resume: int, state: AnswerState
+        self,
+        prompt: Prompt,
+        raw: bool,
+        sampling: Sampling | None,
+        resume: int,
+        state: AnswerState,
+        ids: Sequence[int] = (),
     ) -> AsyncGenerator[Token, None]:
         """Run an answer's passes, in another session where one breaks off.
 
         Whether it is taken up depends on what all parties see, not on whether the answer has
         ended: else who cuts a session would learn that.
         """
-        ids: list[int] = []
         card: Card | None = None
         while True:
             before = len(state.found)
@@ -292,7 +328,7 @@ class Client:
     @asynccontextmanager
     async def _session(
         self,
-        prompt: str,
+        prompt: Prompt,
         length: int,
         max_new_tokens: int,
         raw: bool,
@@ -303,31 +339,7 @@ class Client:
             raise UsageError("an answer has at least one token; pass --max-new-tokens 1 or more")
         owner = await self._caller.call(self._server, "owner")
         try:
-            info = await exchange_hellos(owner)
-            if self._mode not in (None, info.mode):
-                raise UsageError(
-                    f"the server works in mode {info.mode!r}, not {self._mode!r}; "
-                    "ask another server, or for this mode"
-                )
-            if sampling is not None and not MODES[info.mode].samples:
-                raise UsageError(
-                    f"this server answers in mode {info.mode!r}, so greedily; "
-                    "leave out the sampling"
-                )
-            wanted = self._model if same is None else same.digest
-            if wanted not in (None, info.card.hex()):
-                raise PeerError(
-                    f"the server has another model: {info.card.hex()}; ask its owner why"
-                )
-            data = stored_card(self._folder, info.card)
-            if data is None:
-                data = await fetch_card(owner, info)
-                store_card(self._folder, data)
-            card = Card.from_bytes(data)
-            if card.weights != info.weights.hex():
-                raise PeerError("the owner names other weights than its card")
-            if self._pinned is not None:
-                self._pinned.check(card)
+            info, card = await self._meet(owner, sampling, same)
             ids = [] if length else card.prompt(prompt, raw=raw)
             rows = length or len(ids)
             passes = min(max_new_tokens, context_of(card.program) + 1 - rows)
@@ -350,3 +362,42 @@ class Client:
         )  # fmt: skip
         async with session:
             yield Conversation(card, info.mode, rows, passes, setup, session), ids
+
+    async def card(self) -> tuple[Card, str]:
+        """What the owner serves, and in which mode; no session begins.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        async with await self._caller.call(self._server, "owner") as owner:
+            info, card = await self._meet(owner, None, None)
+        return card, info.mode
+
+    async def _meet(
+        self, owner: Channel, sampling: Sampling | None, same: Card | None
+    ) -> tuple[ServerInfo, Card]:
+        """Hellos and card, with all that this client insists on."""
+        info = await exchange_hellos(owner)
+        if self._mode not in (None, info.mode):
+            raise UsageError(
+                f"the server works in mode {info.mode!r}, not {self._mode!r}; "
+                "ask another server, or for this mode"
+            )
+        if sampling is not None and not MODES[info.mode].samples:
+            raise UsageError(
+                f"this server answers in mode {info.mode!r}, so greedily; leave out the sampling"
+            )
+        wanted = self._model if same is None else same.digest
+        if wanted not in (None, info.card.hex()):
+            raise PeerError(f"the server has another model: {info.card.hex()}; ask its owner why")
+        data = stored_card(self._folder, info.card)
+        if data is None:
+            data = await fetch_card(owner, info)
+            store_card(self._folder, data)
+        card = Card.from_bytes(data)
+        if card.weights != info.weights.hex():
+            raise PeerError("the owner names other weights than its card")
+        if self._pinned is not None:
+            self._pinned.check(card)
+        return info, card

@@ -12,6 +12,7 @@ import uvicorn
 
 from veracity.codec.files import reason_of, require_private
 from veracity.errors import UsageError
+from veracity.private.client import Client
 from veracity.server.app import make_app
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
@@ -19,12 +20,13 @@ from veracity.server.http import Frame
 from veracity.server.limits import Doors, read_keys
 from veracity.server.metrics import Metrics, serve_metrics
 from veracity.server.model import ServedModel
+from veracity.server.private_proxy import PrivateProxy, make_proxy
 from veracity.server.proofs import Proofs
 from veracity.server.request import Limits
 from veracity.server.upkeep import Upkeep
 from veracity.server.verifier import Bounds, make_verifier
 
-__all__ = ["Listen", "Settings", "serve", "serve_verifier"]
+__all__ = ["Listen", "Settings", "serve", "serve_private", "serve_verifier"]
 
 #: Open connections at a time; seconds that a connection may be idle; bytes of a request's head.
 _CONNECTIONS, _IDLE, _HEAD = 512, 30, 1 << 16
@@ -220,6 +222,47 @@ def serve_verifier(
         metrics=metrics,
     )
     _run(app, listen, settings, on_listen, metrics)
+
+
+def serve_private(
+    listen: Listen,
+    settings: Settings,
+    client: Client,
+    on_listen: Callable[[str], None],
+    *,
+    round_length: int = 0,
+) -> None:
+    """Answer programs of this machine by private inference, until the process is told to end.
+
+    Passes that are under way are finished then, so that nobody learns where the process stopped.
+
+    Parameters
+    ----------
+    listen : Listen
+        Where; an address of this machine, since prompts arrive in clear.
+    settings : Settings
+        How much.
+    client : Client
+        Asks the owner.
+    on_listen : callable
+        Told the URL once connections are accepted.
+    round_length : int
+        As for :meth:`Client.generate`.
+
+    Raises
+    ------
+    UsageError
+        The address cannot be had, or others than this machine could reach it.
+    """
+    listen.check()
+    if not listen.local:
+        raise UsageError("prompts arrive here in clear; listen at 127.0.0.1")
+    keys = None if listen.keys is None else read_keys(listen.keys)
+    doors = Doors(keys, settings.rate, settings.concurrency)
+    proxy = PrivateProxy(
+        client, doors, settings.limits, round_length=round_length, waiting=settings.waiting
+    )
+    _run(make_proxy(proxy, listen.names), listen, settings, on_listen, Metrics())
 
 
 def _run(
