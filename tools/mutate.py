@@ -7,7 +7,8 @@ them, a run of the tests notes which functions each of them calls (again where a
 changed since), and it meets all that call its own. ``--budget SECONDS``
 (``MUTATE_ARGS="--budget 60"``) leaves whoever outlives so much of them for a later run. Runs can be
 interrupted. Frozen vectors are left out on purpose: bytes that change are no attack. ``--record``
-writes the verdicts into the table; there, who lives may be called ``redundant``, with the reason.
+writes the verdicts into the table; there, who lives may be called
+``redundant`` or the ``prover``'s, with the reason.
 """
 
 from __future__ import annotations

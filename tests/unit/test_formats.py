@@ -227,3 +227,13 @@ def statement(**changes: object) -> Proof:
 def test_false_statements_are_rejected(changes: dict[str, object], says: str) -> None:
     with pytest.raises((VerificationError, FormatError), match=says):
         verify(statement(**changes), COMMITMENT)
+
+
+@pytest.mark.parametrize(("frame", "said"), [(2, "frame: 2 is over"), (9, "frame: 9 is over")])
+def test_plain_proofs_have_no_other_frame(frame: int, said: str) -> None:
+    """Conversations are in files of the extended version only."""
+    honest = Proof(COMMITMENT.digest, "chat", (0, 2, 3), 2, b"argument").to_bytes()
+    at = len(b"\x89VERACITY\nVPRF") + 4 + 32
+    assert honest[at : at + 4] == b"\1\0\0\0"
+    with pytest.raises(FormatError, match=said):
+        Proof.from_bytes(honest[:at] + bytes([frame]) + honest[at + 1 :])

@@ -159,6 +159,22 @@ def count(proof: AccuracyProof = ANSWERS, pinned: Commitment = PINNED, **rest: A
     return accurately.verify_accuracy(proof, pinned, **rest)
 
 
+@pytest.mark.parametrize("output", [7, b"class", ["class"]])
+def test_outputs_are_named(accepted: list[Any], output: Any) -> None:
+    with pytest.raises(UsageError, match="'output' must be str"):
+        count(output=output)
+    assert not accepted
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_numbers_are_finite(accepted: list[Any], number: float) -> None:
+    x = X + 0.0
+    x[0] = number
+    with pytest.raises(VerificationError, match="x: a number is not finite"):
+        verify(x=x)
+    assert not accepted
+
+
 def test_right_answers_are_counted(accepted: list[Any]) -> None:
     found = count()
     assert (found.correct, found.samples) == (1, 2)

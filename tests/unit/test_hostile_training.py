@@ -200,6 +200,34 @@ def test_all_arguments_of_a_run_are_checked(checked: list[str]) -> None:
     assert checked[5:] == ["verify_data", "require_well_formed", "verify_run"]
 
 
+class Base:
+    """A model to start from that fits any recipe."""
+
+    commitment = replace(PINNED.model, log_columns=4)
+
+    def check(self, recipe: object) -> None:
+        pass
+
+
+def test_the_model_to_start_from_is_checked_too(
+    checked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are integers by its own proof; else a first weight might be anything."""
+    monkeypatch.setattr(verifying, "public_base", lambda _: Base())
+    init = replace(PINNED, well_formed=b"base")
+    weighed: list[object] = []
+    monkeypatch.setattr(verifying, "require_well_formed", lambda _, found: weighed.append(found))
+    found = verify(described(init=Base.commitment.digest), init=init)
+    assert found.init == init.digest
+    assert weighed == [PINNED, init]
+    with pytest.raises(UsageError, match="started from a committed model"):
+        verify(described(init=Base.commitment.digest))
+    with pytest.raises(UsageError, match="from a public seed"):
+        verify(init=init)
+    with pytest.raises(UsageError, match="from another model"):
+        verify(described(init=bytes(32)), init=init)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [

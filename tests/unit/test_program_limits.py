@@ -363,6 +363,7 @@ def test_a_batch_needs_as_many_examples() -> None:
         batch_rows(b"s" * 32, 3, 4, 0, 1)
 
 
+COARSE = {"activation_bits": 4, "gradient_bits": 4, "rate_bits": 5}
 RECIPE = Recipe(dense(4, 3), batch=2, rates=(1, 1))
 
 
@@ -399,6 +400,7 @@ RECIPE = Recipe(dense(4, 3), batch=2, rates=(1, 1))
         ({"settle": 1, "decays": (1,)}, "a number for each block"),
         ({"settle": 1, "decays": (1, 1 << 16)}, "less than all of a weight"),
         ({"settle": 1, "decays": (1, -1)}, "less than all of a weight"),
+        ({"network": dense(4, 3, 3), **COARSE}, "at least 14 bits while training"),
     ],
 )
 def test_recipes_that_are_none(changes: dict[str, Any], said: str) -> None:

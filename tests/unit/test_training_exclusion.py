@@ -53,6 +53,14 @@ def test_every_data_set_is_searched(owners: list[Owner], proof: ExclusionProof) 
         check_exclusion(ENGINE, sets, swapped)
 
 
+def test_data_sets_whose_form_is_not_proved(owners: list[Owner], proof: ExclusionProof) -> None:
+    """A row of other numbers than bytes might hold the input in disguise."""
+    first, second = (data for data, _ in owners)
+    for form in ((), (b"",), second.form):
+        with pytest.raises((VerificationError, FormatError)):
+            check_exclusion(ENGINE, [replace(first, form=form), second], proof)
+
+
 def test_a_run_is_searched_as_a_whole(proof: ExclusionProof) -> None:
     def run_on(*digests: bytes) -> TrainingProof:
         description = RunDescription(small_recipe(), digests, 2, 14, b"")

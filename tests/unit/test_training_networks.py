@@ -308,6 +308,11 @@ def test_a_layer_has_one_canonical_text(text: str, same: str) -> None:
         ((8, 8, 1), ["conv 2 9x9", "relu", "flatten", "dense 2"], "larger than its picture"),
         ((8, 8, 1), ["conv 2 3x3 pad 3", "relu", "flatten", "dense 2"], "narrower"),
         ((8, 8, 1), ["conv 2 2x2 same", "relu", "flatten", "dense 2"], "odd sides"),
+        ((8, 8, 1), ["conv 2 3x5 same", "relu", "flatten", "dense 2"], "odd sides"),
+        ((8, 8, 1), ["conv 2 0x3", "relu", "flatten", "dense 2"], "narrower"),
+        ((2048, 1, 1), ["conv 2 1025x1", "relu", "flatten", "dense 2"], "sides are 1 to 1024"),
+        ((8, 8, 1), ["flatten", "avgpool 2", "dense 2"], "state input"),
+        ((8, 6, 1), ["avgpool 4", "flatten", "dense 2"], "no whole number"),
         ((8, 8, 1), ["conv 2 3x3 stride 0", "relu", "flatten", "dense 2"], "stride is 1"),
         ((8, 8, 1), ["conv 2 3", "relu", "flatten", "dense 2"], "is written as"),
         ((8, 8, 1), ["conv 2 3x3", "avgpool 2", "relu", "flatten", "dense 2"], "a relu stands"),
@@ -353,3 +358,8 @@ def test_positions_count_as_examples() -> None:
     with pytest.raises(UsageError, match="positions"):
         Recipe(network, 1 << 12, rates).validate()
     assert prod(network.stages[0].rule.out[1:]) == 900
+
+
+def test_no_layers_are_no_network() -> None:
+    with pytest.raises(UsageError, match="last layer of a network is dense"):
+        _ = Network((8,), ()).stages

@@ -18,6 +18,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NoReturn
@@ -34,6 +36,8 @@ PRELOADED = (
     "veracity.proving.verify",
     "veracity.training.verify",
 )
+#: pytest would have loaded some of them itself.
+_QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -45,6 +49,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
     """Give the functions of a loaded module the code of another source; how many changed.
+
+    Where one cannot take it, the whole package is forgotten, and loads again from its files.
 
     Parameters
     ----------
@@ -73,9 +79,13 @@ def replace_code(path: Path, source: bytes, mutated: bytes) -> int:
         code = found.__code__
         better = wanted.get((code.co_qualname, code.co_firstlineno))
         if better is not None:
-            with suppress(ValueError):  # it closes over other variables
+            try:
                 found.__code__ = better
-                changed += 1
+            except ValueError:  # it closes over other variables: what is loaded is of no use
+                for name in [n for n in sys.modules if n.partition(".")[0] == "veracity"]:
+                    del sys.modules[name]
+                return 0
+            changed += 1
     return changed
 
 
@@ -120,6 +130,9 @@ def serve(requests: int, answers: int) -> None:
     for name in PRELOADED:
         with suppress(ImportError):
             importlib.import_module(name)
+    for plugin in entry_points(group="pytest11"):
+        with suppress(ImportError):
+            plugin.load()
     with os.fdopen(requests) as lines, os.fdopen(answers, "w") as told:
         print(json.dumps({"ready": True}), file=told, flush=True)
         for line in lines:
@@ -134,12 +147,25 @@ def serve(requests: int, answers: int) -> None:
             with os.fdopen(read) as said:
                 text = said.read()
             _, status = os.waitpid(child, 0)
-            by = json.loads(text)["by"] if text else f"the tests end with {status}"
-            print(json.dumps({"by": by}), file=told, flush=True)
+            answer = json.loads(text) if text else {"by": f"the tests end with {status}"}
+            print(json.dumps(answer), file=told, flush=True)
+
+
+def _keep_bytecode_of_tests() -> None:
+    """Compile test files once, and the package, whose files are mutants, each time."""
+    write = SourceFileLoader.set_data
+
+    def set_data(self: SourceFileLoader, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+        if f"{os.sep}tests{os.sep}" in path:
+            write(self, path, data, _mode=_mode)
+
+    sys.dont_write_bytecode = False
+    SourceFileLoader.set_data = set_data  # type: ignore[method-assign,assignment]
 
 
 def _run(request: dict[str, Any], write: int) -> NoReturn:
-    by = "the mutant cannot be loaded"
+    answer = {"fault": "the process ended early"}
+    _keep_bytecode_of_tests()
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -151,11 +177,14 @@ def _run(request: dict[str, Any], write: int) -> NoReturn:
         first = _FirstFailure(request["tests"])
         files = dict.fromkeys(test.partition("::")[0] for test in request["tests"])
         options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp", request["scratch"]]
-        code = pytest.main([*options, *files], plugins=[first])
+        code = pytest.main([*_QUIET, *options, *files], plugins=[first])
         by = first.name or ("" if code in (0, 5) else f"the tests do not run (exit code {code})")
+        answer = {"by": by}
+    except Exception as error:
+        answer = {"fault": repr(error)}
     finally:
         with os.fdopen(write, "w") as said:
-            said.write(json.dumps({"by": by}))
+            said.write(json.dumps(answer))
         os._exit(0)
 
 

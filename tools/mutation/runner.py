@@ -13,19 +13,30 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from tools.mutation.mutants import Mutant
 from tools.mutation.reach import Reach, read_reach, record_of
 
-__all__ = ["Job", "Outcome", "Worker", "baseline", "read_log", "record", "recorded", "run"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "Worker",
+    "baseline",
+    "read_log",
+    "record",
+    "recorded",
+    "run",
+    "stages",
+]
 
-#: Tests that are tried first.
-_LIKELY = 16
+#: How many tests that killed neighbours are tried first; seconds that make a test slow.
+_LIKELY, _SLOW = 16, 0.2
 #: What a copy of the tree does without.
 LEFT_OUT = (".git", ".venv*", "target", "build", "dist", "*cache*", ".hypothesis")
 
@@ -98,7 +109,8 @@ class Job:
         """The tests that call a mutant's function, and whether that is all of them.
 
         First those that killed it or a neighbour; then files that did, then those with the test
-        that calls fewest functions, as it is about them; within a file, the quickest tests.
+        that calls fewest functions, as it is about them: the quick tests of all of them, and at
+        last the slow ones.
         """
         near = self._likely(mutant, log)
         if self.likely:
@@ -114,8 +126,10 @@ class Job:
             key=lambda f: (f[0] not in killers, min(len(r.functions) for r in f[1]), f[0]),
         )
         order = [reach[test] for test in near if test in reach]
-        for _, found in ranked:
-            order += sorted(found, key=lambda r: (r.seconds, r.test))
+        for slow in (False, True):
+            for _, found in ranked:
+                some = [r for r in found if (r.seconds > _SLOW) is slow]
+                order += sorted(some, key=lambda r: (r.seconds, r.test))
         chosen: dict[str, None] = {}
         spent = 0.0
         for one in order:
@@ -145,6 +159,18 @@ def read_log(path: Path) -> list[Outcome]:
         except (ValueError, TypeError):
             continue
     return found
+
+
+def stages(tests: Iterable[str]) -> Iterator[list[str]]:
+    """Tests in their order: those of one file, then of two more, four, and so on.
+
+    As pytest loads all files before it runs any test, few are given to it at first.
+    """
+    left = [list(found) for _, found in groupby(tests, key=lambda test: test.partition("::")[0])]
+    count = 1
+    while left:
+        yield [test for found in left[:count] for test in found]
+        left, count = left[count:], 2 * count
 
 
 @dataclass
@@ -226,6 +252,8 @@ class Worker:
             said = self._answer(self.job.timeout)
             if "by" in said:
                 return str(said["by"])
+            if "fault" in said:
+                raise RuntimeError(f"the tests cannot be started: {said['fault']}")
             if self.process.poll() is not None:
                 raise InterruptedError("the tests were ended from outside")
             self._end_child()
@@ -274,7 +302,7 @@ def run(
     Raises
     ------
     RuntimeError
-        The package cannot be loaded.
+        The package cannot be loaded, or pytest does not start.
     """
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in mutants:
@@ -296,7 +324,9 @@ def run(
                 with lock:
                     tests, whole = job.order(mutant, known)
                 begun = time.monotonic()
-                by = worker.first_failure(tests, mutant)
+                by = next(
+                    filter(None, (worker.first_failure(t, mutant) for t in stages(tests))), ""
+                )
                 seconds = round(time.monotonic() - begun, 1)
                 found = Outcome(mutant.key, mutant.source, bool(by), by, seconds)
                 with lock:

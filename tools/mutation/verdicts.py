@@ -12,7 +12,9 @@ from tools.mutation.runner import Outcome
 
 __all__ = ["LIVES", "Table", "Verdict"]
 
-DIES, REDUNDANT, LIVES = "dies", "redundant", "lives"
+DIES, REDUNDANT, PROVER, LIVES = "dies", "redundant", "prover", "lives"
+#: Verdicts that are given by hand, with a reason.
+_STATED = (REDUNDANT, PROVER)
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class Verdict:
 
     Attributes
     ----------
-    verdict : {"dies", "redundant", "lives"}
-        Whether a test fails with it; a check is redundant where another one implies it.
+    verdict : {"dies", "redundant", "prover", "lives"}
+        Whether a test fails with it. A check is redundant where another one implies it, and the
+        prover's where no verifier runs it: it spares a prover time or words.
     why : str
         The test, or the reason.
     source : str
@@ -60,7 +63,7 @@ class Table:
         return [
             Outcome(key, v.source, v.verdict == DIES, v.why if v.verdict == DIES else "", 0.0)
             for key, v in self.verdicts.items()
-            if v.verdict in (DIES, REDUNDANT)
+            if v.verdict != LIVES
         ]
 
     def updated(self, mutants: Iterable[Mutant], outcomes: Iterable[Outcome]) -> Table:
@@ -81,7 +84,7 @@ class Table:
             known = found.get(outcome.key)
             if outcome.dies:
                 found[outcome.key] = Verdict(DIES, outcome.by, outcome.source)
-            elif known is not None and known.verdict == REDUNDANT:
+            elif known is not None and known.verdict in _STATED:
                 found[outcome.key] = replace(known, source=outcome.source)
             else:
                 found[outcome.key] = Verdict(LIVES, "no test fails", outcome.source)
@@ -93,7 +96,7 @@ class Table:
         out = [f"no verdict: {key}" for key in sorted(wanted.keys() - self.verdicts.keys())]
         out += [f"no such check any more: {key}" for key in sorted(self.verdicts.keys() - wanted)]
         for key, v in sorted(self.verdicts.items()):
-            if v.verdict not in (DIES, REDUNDANT):
+            if v.verdict not in (DIES, *_STATED):
                 out.append(f"{v.verdict}: {key}")
             elif not v.why.strip():
                 out.append(f"no reason: {key}")

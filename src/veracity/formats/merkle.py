@@ -61,12 +61,12 @@ class MerkleTree:
 
     def root(self, size: int) -> bytes:
         """The root over the first leaves."""
-        self._require(0, size)
+        self._require(0 <= size <= len(self))
         return self._over(0, size) if size else EMPTY
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The proof that a leaf is in the tree of so many leaves."""
-        self._require(index + 1, size)
+        self._require(0 <= index < size <= len(self))
         path, low, high = [], 0, size
         while high - low > 1:
             middle = low + _split(high - low)
@@ -80,7 +80,7 @@ class MerkleTree:
 
     def consistency(self, old: int, size: int) -> list[bytes]:
         """The proof that the tree of ``old`` leaves begins the one of ``size``."""
-        self._require(old, size)
+        self._require(0 <= old <= size <= len(self))
         if old in (0, size):
             return []
         path, low, high, whole = [], 0, size, True
@@ -96,8 +96,8 @@ class MerkleTree:
             path.append(self._over(low, high))
         return path[::-1]
 
-    def _require(self, least: int, size: int) -> None:
-        if not 0 <= least <= size <= len(self):
+    def _require(self, there: bool) -> None:
+        if not there:
             raise UsageError("no such leaf or tree")
 
     def _over(self, low: int, high: int) -> bytes:

@@ -65,7 +65,7 @@ def read_png(data: bytes, where: str) -> Pixels:
         raw = inflate.decompress(packed, size + 1)
     except zlib.error as error:
         raise FormatError(where, "the pixels are damaged") from error
-    if len(raw) != size or not inflate.eof or inflate.unused_data or inflate.unconsumed_tail:
+    if len(raw) != size or not inflate.eof or inflate.unused_data:
         raise FormatError(where, "there are more or fewer pixels than the picture has")
     rows = np.frombuffer(raw, dtype=np.uint8).reshape(height, 1 + width * channels)
     kinds = rows[:, 0]

@@ -205,7 +205,7 @@ class Program:
             if wired > MAX_WORK:
                 raise UsageError("wires read or make axes of more than 2^26 entries")
             dims[op.name] = rule.shape(op, self.facts, read)
-            if not 1 <= len(dims[op.name]) <= MAX_DIMS:
+            if len(dims[op.name]) > MAX_DIMS:
                 raise UsageError(f"{op.name}: a value has 1 to {MAX_DIMS} dims")
             bounds[op.name], held = rule.magnitude(
                 op, self.facts, [bounds[n] for n in operands], read

@@ -370,11 +370,10 @@ def gather_wire(wire: Wire, y: Array, dims: tuple[int, ...]) -> Array:
         Dims of the result.
     """
     for i, step in reversed(list(enumerate(wire))):
-        before = wire_dims(wire[:i], dims)
-        size, stride, dilation, low, high = step.numbers
-        axis, length = step.axis, before[step.axis]
-        if step.kind != "window" or not isinstance(length, int):
+        if step.kind != "window":
             raise UsageError("only windows are gathered")
+        size, stride, dilation, low, high = step.numbers
+        axis, length = step.axis, _known(wire_dims(wire[:i], dims)[step.axis])
         taps = np.moveaxis(y, (axis, axis + 1), (0, 1))
         out = np.zeros((length + low + high, *taps.shape[2:]), dtype=y.dtype)
         span = (len(taps) - 1) * stride + 1

@@ -139,8 +139,6 @@ class Execution:
         read = {n for op in self.program.ops for n in op.inputs()}
         if unread := sorted(set(self.inputs) - set(self.public_inputs()) - read):
             raise UsageError(f"port {unread[0]} is committed, and nothing reads it")
-        if self.committed_outputs and set(self.committed_outputs) & set(self.public_outputs()):
-            raise UsageError("one value is both public and committed")
         links_of(self.program, self.cuts, self.committed_outputs)
 
 

@@ -5,16 +5,26 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.unit.server.test_receipt_files import CERTIFICATE, RECEIPT
 from veracity.errors import UsageError, VerificationError
+from veracity.formats.dsse import sign
 from veracity.formats.log import LogHead
+from veracity.formats.merkle import MerkleTree, leaf_hash
+from veracity.formats.receipt import CERTIFICATE_TYPE, RECEIPT_TYPE, Receipt
 from veracity.proving.audit import (
+    MAX_ROUND,
     QUICKNET,
     Beacon,
     caught,
+    check_placed,
     chosen,
     read_beacon,
     read_fraction,
@@ -70,8 +80,10 @@ def test_a_head_is_fixed_before_the_beacon() -> None:
         )
 
 
-@pytest.mark.parametrize("text", ["", "5", "5:", "5:ab", "0:" + "ab" * 32, "-1:" + "ab" * 32, "x"])
+@pytest.mark.parametrize("text", ["", "5", "5:", "5:ab", "0:" + "ab" * 32, "-1:" + "ab" * 32, "x",
+                                  f"{MAX_ROUND}:" + "ab" * 32])  # fmt: skip
 def test_what_is_no_beacon(text: str) -> None:
+    assert read_beacon(f"{MAX_ROUND - 1}:" + "ab" * 16).round == MAX_ROUND - 1
     with pytest.raises(UsageError):
         read_beacon(text)
 
@@ -80,3 +92,37 @@ def test_what_is_no_beacon(text: str) -> None:
 def test_what_is_no_fraction(text: str) -> None:
     with pytest.raises(UsageError):
         read_fraction(text)
+
+
+PUBLISHER, SERVER = (Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in (1, 2))
+
+
+def placed(place: int = 1, **changes: Any) -> Receipt:
+    """The receipt at a place of a log of three, unless one thing is changed."""
+    receipts = [sign(SERVER, RECEIPT_TYPE, replace(RECEIPT, time=i).to_bytes()) for i in range(3)]
+    tree = MerkleTree(leaf_hash(r.to_bytes()) for r in receipts)
+    key = SERVER.public_key().public_bytes_raw().hex()
+    given = {
+        "envelope": receipts[place],
+        "path": tree.inclusion(place, 3),
+        "head": LogHead(3, tree.root(3).hex(), 9, "1" * 64, "http://x"),
+        "certificate": sign(PUBLISHER, CERTIFICATE_TYPE, replace(CERTIFICATE, key=key).to_bytes()),
+        "publisher": PUBLISHER.public_key(),
+        "commitment": SimpleNamespace(digest=CERTIFICATE.commitment),
+    }
+    return check_placed(place, **given | changes)
+
+
+def test_what_stands_in_the_log_is_what_was_signed() -> None:
+    assert placed(1).time == 1
+    unlogged = sign(SERVER, RECEIPT_TYPE, replace(RECEIPT, time=7).to_bytes())
+    with pytest.raises(VerificationError, match="not in this tree"):
+        placed(envelope=unlogged)
+    with pytest.raises(VerificationError, match="another model"):
+        placed(commitment=SimpleNamespace(digest="0" * 64))
+    with pytest.raises(VerificationError, match="another key"):
+        placed(publisher=SERVER.public_key())
+    other = sign(PUBLISHER, RECEIPT_TYPE, RECEIPT.to_bytes())
+    head = LogHead(1, leaf_hash(other.to_bytes()).hex(), 9, "1" * 64, "http://x")
+    with pytest.raises(VerificationError, match="another key"):
+        placed(0, envelope=other, path=[], head=head)

@@ -89,8 +89,23 @@ def test_what_is_not_there() -> None:
     for call in (
         lambda: TREE.root(MOST + 1),
         lambda: TREE.inclusion(5, 5),
+        lambda: TREE.inclusion(-1, 5),
         lambda: TREE.consistency(6, 5),
+        lambda: TREE.consistency(-1, 5),
         lambda: TREE.root(-1),
     ):
         with pytest.raises(UsageError):
             call()
+
+
+def test_a_subtree_is_not_the_tree() -> None:
+    """Heads whose size is not that of their root, and leaves before the first."""
+    pair = TREE.root(2)
+    for leaf, index, size, path, word in (
+        (LEAVES[1], 0, 1, [LEAVES[0]], "too long"),
+        (LEAVES[0], 0, 4, [LEAVES[1]], "not in this tree"),
+        (LEAVES[0], -1, 2, [LEAVES[1]], "outside"),
+        (LEAVES[0], 2, 2, [LEAVES[1]], "outside"),
+    ):
+        with pytest.raises(VerificationError, match=word):
+            verify_inclusion(leaf, index, size, path, pair)

@@ -101,8 +101,8 @@ def _conv_numbers(text: str) -> tuple[int, tuple[int, int], int, int]:
             raise UsageError("'same' needs a square kernel with odd sides")
         return n, sides, stride, sides[0] // 2
     pad = int(found[6] or "0")
-    if not 1 <= min(sides) <= max(sides) <= _MOST_SIDE or pad >= min(sides):
-        raise UsageError("padding is narrower than the kernel")
+    if max(sides) > _MOST_SIDE or pad >= min(sides):
+        raise UsageError("padding is narrower than the kernel, whose sides are 1 to 1024")
     return n, sides, stride, pad
 
 

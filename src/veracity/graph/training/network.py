@@ -166,7 +166,7 @@ def _pool(text: str, shape: Shape, before: int, flat: bool) -> int:
     if text not in {f"avgpool {k}" for k in POOLS}:
         raise UsageError(f"sides of squares are {', '.join(map(str, POOLS))}")
     side = int(text.split()[1])
-    if flat or len(shape) != 3:
+    if flat:
         raise UsageError("averages are taken of pictures: state input = [height, width, channels]")
     if shape[1] % (before * side) or shape[2] % (before * side):
         raise UsageError(f"a picture of {shape[1]} x {shape[2]} has no whole number of squares")
