@@ -1,8 +1,12 @@
 //! Field vectors, small integers and single elements on their way between Python and Rust.
 
 use numpy::ndarray::ArrayView2;
-use numpy::{PyArray2, PyReadonlyArray2, PyReadonlyArrayDyn, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use numpy::{
+    PyArray2, PyArrayDescrMethods, PyReadonlyArray2, PyReadonlyArrayDyn, PyUntypedArray,
+    PyUntypedArrayMethods, dtype,
+};
+use pyo3::Borrowed;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use veracity_kernels::buffers;
@@ -79,13 +83,34 @@ pub(crate) fn require(condition: bool, message: &'static str) -> PyResult<()> {
 }
 
 /// An array of small integers, of any shape.
-#[derive(FromPyObject)]
 pub(crate) enum SmallIn<'py> {
     I8(PyReadonlyArrayDyn<'py, i8>),
     I16(PyReadonlyArrayDyn<'py, i16>),
     I32(PyReadonlyArrayDyn<'py, i32>),
     I64(PyReadonlyArrayDyn<'py, i64>),
     U16(PyReadonlyArrayDyn<'py, u16>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for SmallIn<'py> {
+    type Error = PyErr;
+
+    /// By a look at the dtype: one try after the other would write a message for each that fails.
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let (py, found) = (object.py(), object.cast::<PyUntypedArray>()?.dtype());
+        if found.is_equiv_to(&dtype::<i16>(py)) {
+            object.extract().map(Self::I16)
+        } else if found.is_equiv_to(&dtype::<i64>(py)) {
+            object.extract().map(Self::I64)
+        } else if found.is_equiv_to(&dtype::<u16>(py)) {
+            object.extract().map(Self::U16)
+        } else if found.is_equiv_to(&dtype::<i8>(py)) {
+            object.extract().map(Self::I8)
+        } else if found.is_equiv_to(&dtype::<i32>(py)) {
+            object.extract().map(Self::I32)
+        } else {
+            Err(PyTypeError::new_err("not an array of small integers"))
+        }
+    }
 }
 
 /// Calls an expression with the entries of a [`SmallIn`] as a slice of their own type.

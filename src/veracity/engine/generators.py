@@ -91,7 +91,8 @@ def cached_generators(
         # A cache that cannot be written costs time, nothing else.
         with contextlib.suppress(OSError):
             _store(path, label, engine.coordinates(points))
-    return points[:used]
+    first: Points = points[:used]
+    return first
 
 
 def _compressed(engine: Engine, points: Points) -> str:
