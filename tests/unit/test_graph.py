@@ -17,7 +17,7 @@ from tests.support.programs import Example, small_model
 from veracity.engine.reference.integers import ReferenceIntegers
 from veracity.errors import FormatError, RangeError, UsageError
 from veracity.graph import Output, Port, Program, WeightSpec, execute
-from veracity.graph.exact import linear, matmul, rhu
+from veracity.graph.exact import linear, matmul, rhu, sums_of_squares
 from veracity.graph.functions import FUNCTIONS, PARAMETRIC, find_function
 from veracity.graph.ops import Contract, Head, HeadWithBias, Linear, Rope, rope_tables
 from veracity.graph.ops.contract import Operand, Product
@@ -87,6 +87,16 @@ def test_out_of_range_and_wrong_tokens(example: Example) -> None:
     for tokens, prompt in (([], 1), ([99], 1), ([-1], 1), ([1], 2), ([1], 0), ([1] * 65, 1)):
         with pytest.raises(UsageError):
             forward(example.program, example.weights, tokens, prompt)
+
+
+@pytest.mark.parametrize("bits", [1, 20, 27, 28, 29, 31, 32, 40, 51, 52, 60])
+@pytest.mark.parametrize("d", [1, 2, 768, 4096])
+def test_sums_of_squares_are_exact(bits: int, d: int) -> None:
+    rng = np.random.default_rng(bits)
+    some = rng.integers(-(1 << bits), 1 << bits, (2, d), dtype=np.int64)
+    edges = np.array([[-(1 << bits)] * d, [(1 << bits) - 1] * d], dtype=np.int64)
+    for c in (some, edges, edges.astype(object)):
+        assert [int(m) for m in sums_of_squares(c)] == [sum(int(x) ** 2 for x in row) for row in c]
 
 
 @pytest.mark.parametrize("bits", [10, 30, 40])

@@ -210,7 +210,15 @@ class Engine(Protocol):
         ...
 
     def pad(self, a: Vec, before: int, after: int) -> Vec:
-        """``a`` between so many zeros."""
+        """``a`` between zeros.
+
+        Parameters
+        ----------
+        a : Vec
+            Elements.
+        before, after : int
+            How many zeros stand on each side.
+        """
         ...
 
     # ---- vectors: element-wise -------------------------------------------------------------

@@ -17,7 +17,7 @@ from veracity.engine import load_engine
 from veracity.engine.api import Integers
 from veracity.errors import UsageError
 
-__all__ = ["EXACT", "linear", "matmul", "multiply", "rhu", "transformed"]
+__all__ = ["EXACT", "linear", "matmul", "multiply", "rhu", "sums_of_squares", "transformed"]
 
 #: Below this, float64 holds every integer.
 EXACT = 1 << 53
@@ -32,6 +32,23 @@ def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
 
 def _magnitude(x: NDArray[Any]) -> int:
     return max(abs(int(x.min())), abs(int(x.max()))) if x.size else 0
+
+
+def sums_of_squares(c: NDArray[Any]) -> NDArray[Any]:
+    """``sum_j c[.., j]^2``, exactly: integers of 64 bits, or of Python where they are wider."""
+    d, peak = c.shape[-1], _magnitude(c)
+    if d * peak * peak < 1 << 63:
+        narrow = c.astype(np.int64)
+        return np.asarray((narrow * narrow).sum(axis=-1))
+    half = (peak.bit_length() + 1) // 2
+    if d << 2 * half + 1 < 1 << 63:  # three sums over halves of the bits
+        whole = c.astype(np.int64)
+        high, low = whole >> half, whole & (1 << half) - 1
+        sums = [(a * b).sum(axis=-1) for a, b in ((high, high), (high, low), (low, low))]
+        first, cross, last = (np.asarray(s).astype(object) for s in sums)
+        return np.asarray((first << 2 * half) + (cross << half + 1) + last)
+    wide = c.astype(object)
+    return np.asarray((wide * wide).sum(axis=-1))
 
 
 def _bounded(k: int, left: int, right: int) -> None:

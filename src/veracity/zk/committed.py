@@ -170,6 +170,11 @@ class RowLayout:
         """Present entries of a full row."""
         return self.block * prod(self.dims[self._split[0] + 1 :])
 
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """What :attr:`index` depends on: the entries of a row along each of its axes."""
+        return (self.block, *self.dims[self._split[0] + 1 :])
+
     @cached_property
     def index(self) -> NDArray[np.int64]:
         """Generator index of each of the ``width`` entries of a row."""

@@ -87,6 +87,18 @@ class ShapeEngine:
         """Lengths add up."""
         return Shape(sum(len(p) for p in parts))
 
+    def pad(self, a: Shape, before: int, after: int) -> Shape:
+        """Lengths add up.
+
+        Parameters
+        ----------
+        a : Shape
+            Elements.
+        before, after : int
+            How many zeros stand on each side.
+        """
+        return Shape(before + len(a) + after)
+
     def same(self, a: Shape, *_others: Any) -> Shape:
         """The length of the first operand."""
         return Shape(len(a))

@@ -56,6 +56,8 @@ class CpuField:
         return _cpu.vec_from_wide_bytes(os.urandom(2 * SCALAR_BYTES * n))
 
     def concat(self, parts: Sequence[LimbVec]) -> LimbVec:
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate([np.empty((0, 4), dtype=np.uint64), *parts])
 
     def pad(self, a: LimbVec, before: int, after: int) -> LimbVec:

@@ -8,9 +8,8 @@ from math import isqrt
 
 import numpy as np
 
-from veracity.graph.exact import rhu
+from veracity.graph.exact import rhu, sums_of_squares
 from veracity.graph.ops.base import (
-    LARGEST,
     Array,
     Facts,
     Op,
@@ -78,9 +77,7 @@ def normalise(op: Norm, x: Array) -> tuple[Array, Array]:
     within(op, x, 1 << op.x_bits)
     d = x.shape[-1]
     c = x if op.kind == "rms" else d * x - x.sum(axis=-1, keepdims=True)
-    largest = int(np.abs(c).max()) if c.size else 0
-    wide = c if d * largest * largest < LARGEST else c.astype(object)
-    squares = (wide * wide).sum(axis=-1)
+    squares = sums_of_squares(c)
     found = [isqrt(op.constant // (int(m) + op.eps)) for m in squares.reshape(-1)]
     rho = np.asarray(found, dtype=np.int64).reshape(squares.shape)
     return in_range(op, rhu(c * rho[..., None], op.shift), op.bits), rho

@@ -21,6 +21,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Ints
 from veracity.errors import UnsupportedModelError
+from veracity.graph.exact import sums_of_squares
 from veracity.graph.ops import HeadNorm, Norm, Op, Rsqrt
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
@@ -53,9 +54,8 @@ def norm(context: Context, op: Norm) -> Tensor:
 
     m = rho = acc_value = None
     if c.value is not None:
-        wide = c.value.astype(object)
         rho = np.asarray(context.detail(op.name, "rho")).reshape(row)
-        m = (wide * wide).sum(axis=-1) + op.eps
+        m = sums_of_squares(c.value).astype(object) + op.eps
         acc_value = c.value.astype(np.int64) * rho[..., None].astype(np.int64)
 
     def sum_of_squares(m_t: Tensor) -> None:
