@@ -165,7 +165,7 @@ def ask(
     figures for each token to standard error.
     """
     from veracity.private.card import Prompt
-    from veracity.private.client import Client, Token
+    from veracity.private.client import Client, Conversation, Token
     from veracity.private.sampling import Sampling
 
     if top_k and temperature is None:
@@ -201,11 +201,18 @@ def ask(
             if token.ended == "stop" and not show_length and number < max_new_tokens:
                 complain("the answer has ended; passes go on, so that nobody learns its length")
 
+    async def announce(session: Conversation) -> None:
+        if not (quiet or lines or as_json):
+            complain(
+                f"material for a prompt of {session.prompt_tokens} tokens and "
+                f"{session.max_new_tokens} of an answer: {size(await session.material_bytes())}"
+            )
+
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
         client = Client(
             server, dealer, identity=identity, insecure=insecure, cache=cache,
             cap=cap_mb * 10**6, mode=mode, model=model,
-            commitment=commitment, timeout=timeout, wait=wait, backend=backend,
+            commitment=commitment, on_session=announce, timeout=timeout, wait=wait, backend=backend,
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []
