@@ -158,7 +158,13 @@ class OwnerService:
         sent: set[str] = set()
         while True:
             fields = {"what": str, "rows": int, "passes": int}
-            ask = await receive_object(channel, MessageTag.ASK, fields, timeout=self.limits.asking)
+            try:
+                ask = await receive_object(
+                    channel, MessageTag.ASK, fields, timeout=self.limits.asking
+                )
+            except PeerError as fault:
+                _LOG.info("no session was asked for%s: %s", caller(channel), fault)
+                return
             what = ask["what"]
             if what not in ("card", "weights", "session"):
                 raise PeerError("the other party asks for something that does not exist")
