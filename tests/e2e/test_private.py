@@ -116,8 +116,9 @@ def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Cluster], ho
     assert ended.returncode == 0, ended.stderr
     tokenizer = load_program_file(house.program).tokenizer
     assert ended.stdout == tokenizer.decode(expected(house, count=3)) + "\n"
-    first, *lines = ended.stderr.strip().splitlines()
-    assert first.startswith("material for a prompt of 5 tokens and 3 of an answer: ")
+    said = ended.stderr.strip().splitlines()  # a slow machine tells of downloads, too
+    assert [line for line in said if line.startswith("material for a prompt of 5 tokens and 3 ")]
+    lines = [line for line in said if line.startswith("[")]
     assert len(lines) == 3
     assert all("online" in line and "round trips" in line for line in lines)
 

@@ -24,7 +24,7 @@ from veracity.private.parties.passes import REPETITIONS, passes_of, price_of, we
 from veracity.private.parties.preprocessing_client import PassMaterial, PreprocessingClient
 from veracity.private.parties.report import PassReport, Tally
 from veracity.private.parties.spool import SharedRegistry, Spool
-from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
+from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, at_home
 from veracity.private.parties.wire import (
     PROTOCOL,
     MessageTag,
@@ -273,7 +273,9 @@ class UserSession:
             before, begun = self.owner.traffic, time.perf_counter()
             try:
                 run = self._side.run(ready.side, tokens)
-                outcome = await (run if light(self._mode, rows) else self._apart(run))
+                # A user's loop has nobody else to serve.
+                home = at_home(self._mode, rows, alone=True)
+                outcome = await (run if home else self._apart(run))
             finally:
                 ready.pass_material.piece.close()
             tally, traffic = self._tally, self.owner.traffic - before
