@@ -40,6 +40,17 @@ ENTRIES = (
     "veracity.training.exclusion",
     "veracity.training.data",
 )
+#: What a verifier's modules import and only provers run.
+PROVERS = (
+    "veracity.proving.prove",
+    "veracity.training.curves",
+    "veracity.training.runner",
+    "veracity.work.cluster",
+    "veracity.work.links",
+    "veracity.work.memory",
+    "veracity.work.messages",
+    "veracity.work.pool",
+)
 #: Where attacks and hostile inputs are; slow and frozen tests are not among them.
 SUITE = (
     "tests/soundness",
@@ -51,6 +62,7 @@ SUITE = (
     "tests/e2e/test_cli_faults.py",
 )
 APART = ("tests/unit/mpc", "tests/unit/net", "tests/unit/private", "tests/unit/test_mutation.py")
+_APART = tuple(f"{name}." for name in PROVERS)
 TABLE = Path("tests/data/mutants.json")
 LOG = Path("build/mutants.jsonl")
 REACH = Path("build/reach")
@@ -58,7 +70,8 @@ REACH = Path("build/reach")
 
 def all_mutants(root: Path) -> list[Mutant]:
     """Every mutant of the verifier's modules."""
-    return find_mutants(root, closure(root / "src", ENTRIES).items())
+    modules = closure(root / "src", ENTRIES).items()
+    return find_mutants(root, [m for m in modules if not f"{m[0]}.".startswith(_APART)])
 
 
 def suite(root: Path) -> tuple[Path, ...]:
