@@ -16,6 +16,11 @@ _PATH = re.compile(r"`((?:src|tests|rust|benches|examples|docs)/[\w./-]+)`")
 #: In the tables of ``docs/protocols/README.md`` code is named from the package on.
 _CODE = re.compile(r"`((?:zk|zkml|net|mpc|private)/[\w./-]*)`")
 
+#: A name of code in the text: with an underscore, or dots between names, or called.
+_NAME = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:\([^`]*\))?`")
+_SOURCES = {"src": ("py", "pyi"), "tests": ("py",), "rust": ("rs", "toml"), "benches": ("py",)}
+_SOURCES |= {"examples": ("py",), "tools": ("py",)}
+
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_and_paths_resolve(page: Path) -> None:
@@ -56,3 +61,26 @@ def test_every_target_that_is_named_has_a_rule() -> None:
         named = set(re.findall(r"`make ([a-z][a-z-]*)", text))
         named |= set(re.findall(r"^make ([a-z][a-z-]*)", fenced, re.MULTILINE))
         assert named <= rules, page.name
+
+
+def words() -> set[str]:
+    """Every name in the sources, and of their files."""
+    out = set(re.findall(r"\w+", (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
+    for folder, endings in _SOURCES.items():
+        for ending in endings:
+            for path in (ROOT / folder).rglob(f"*.{ending}"):
+                if "target" not in path.parts:
+                    out |= {path.stem, ending}
+                    out |= set(re.findall(r"[^\W\d]\w*", path.read_text(encoding="utf-8")))
+    return out
+
+
+def test_names_of_code_are_in_the_code() -> None:
+    """A function that was renamed leaves no page behind that has its old name."""
+    known = words()
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # which tells what was
+            continue
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        named = {part for name in _NAME.findall(text) if "_" in name for part in name.split(".")}
+        assert named - known - {"NAME_input", "png"} == set(), page.name

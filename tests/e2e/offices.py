@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ class Office:
             self.commitment,
             3600,
         )
+
+    @property
+    def now(self) -> int:
+        """About now; within the certificate's time."""
+        return int(time.time())
+
+    @property
+    def strange(self) -> Ed25519PublicKey:
+        """A key that is not the publisher's."""
+        return load_public_key(self.folder / "other.key.pub")
 
     def check(self, file: ReceiptFile) -> checking.CheckedReceipt:
         return check_receipt(file, self.publisher, self.commitment)

@@ -55,8 +55,11 @@ def test_jobs_outlive_kills_at_random_moments(house: House, tmp_path: Path, roun
             ask = {"model": "tiny", "prompt": f"Tim had {number}", "max_tokens": 4}
             reply = server.ask("/v1/completions", ask).json
             receipt = reply["veracity"]["receipt"]
-            job = server.ask("/v1/proofs", {"receipt": receipt}).json
-            promised[job["id"]] = receipt
+            job = server.ask("/v1/proofs", {"receipt": receipt})
+            if job.status == 429:  # 16 jobs of one key are open: the job was not accepted
+                assert len(promised) >= 16
+            else:
+                promised[job.json["id"]] = receipt
             time.sleep(chance.uniform(0, 2))
             for worker in children(process.pid) if chance.random() < 0.5 else []:
                 with contextlib.suppress(OSError):

@@ -16,9 +16,11 @@ from openai import OpenAI
 
 from veracity.server import serve as serving
 from veracity.server.desk import Desk
+from veracity.server.keeper import Keeps
 from veracity.server.model import ServedModel
 from veracity.server.proofs import Proofs
 from veracity.server.serve import Listen, Settings
+from veracity.server.upstream import Upstream
 from veracity.server.verifier import Bounds
 
 
@@ -99,6 +101,17 @@ def verifying(
     def work(told: Callable[[str], None]) -> None:
         place, most = Listen(port=0, **listen), bounds or Bounds(threads=1)
         serving.serve_verifier(place, settings or Settings(), most, told)
+
+    with _listening(work) as url:
+        yield Running(url)
+
+
+@contextmanager
+def proxying(upstream: Upstream, keeper: Keeps, **more: Any) -> Iterator[Running]:
+    """The same, of a proxy on the user's side."""
+
+    def work(told: Callable[[str], None]) -> None:
+        serving.serve_proxy(upstream, keeper, Listen(port=0), told, **more)
 
     with _listening(work) as url:
         yield Running(url)

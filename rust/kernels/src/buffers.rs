@@ -40,6 +40,7 @@ pub fn take<M: Modulus>(n: usize) -> Vec<Fe<M>> {
     if n * size_of::<Limbs>() < LARGE {
         return Fe::from_limbs(vec![[0; 4]; n]);
     }
+    let mut evicted = Vec::new();
     if let Ok(mut pool) = POOL.lock() {
         let found = pool
             .free
@@ -50,7 +51,11 @@ pub fn take<M: Modulus>(n: usize) -> Vec<Fe<M>> {
             limbs.truncate(n);
             return Fe::from_limbs(limbs);
         }
+        // What does not fit makes room, so that kept memory does not add to the peak.
+        let left = pool.bytes.saturating_sub(n * size_of::<Limbs>());
+        evicted = shrink(&mut pool, left);
     }
+    drop(evicted);
     let mut limbs = vec![[0; 4]; n];
     prefer_huge(&mut limbs);
     Fe::from_limbs(limbs)

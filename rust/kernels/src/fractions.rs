@@ -6,6 +6,7 @@
 //! dims, and kernels see whole slices. The bottom of the tree is made of small integers; its
 //! fractions are computed where they are used, since fresh memory costs more than the arithmetic.
 
+mod bind;
 mod block;
 mod entries;
 mod eq;

@@ -52,7 +52,8 @@ pub fn mul(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
     out
 }
 
-fn mul_into(out: &mut [Fq], a: &[Fq], b: &[Fq]) {
+/// `a_i b_i`, for slices of one length.
+pub(crate) fn mul_into(out: &mut [Fq], a: &[Fq], b: &[Fq]) {
     #[cfg(target_arch = "x86_64")]
     if ifma::available() {
         // SAFETY: the machine has the instructions.

@@ -30,6 +30,7 @@ COMMANDS = {
     "inspect": "inspect.inspect",
     "serve": "serve.serve",
     "api-key": "serve.api_key",
+    "proxy": "proxy.proxy",
     "sign": "sign.sign",
     "receipt": "receipt.receipt",
     "log": "log.log",

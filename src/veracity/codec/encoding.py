@@ -141,10 +141,31 @@ class ByteReader:
         """Exactly ``size`` bytes."""
         end = self.position + size
         if end > len(self.data):
-            self.fail(what, "the file ends too early; it may be truncated, fetch it again")
+            self._truncated(what)
         piece = self.data[self.position : end]
         self.position = end
         return piece
+
+    def _truncated(self, what: str) -> NoReturn:
+        self.fail(what, "the file ends too early; it may be truncated, fetch it again")
+
+    def short_pieces(self, count: int, what: str) -> tuple[list[int], list[bytes]]:
+        """``count`` times two bytes, whose low 15 bits tell how many bytes follow; all of both."""
+        # Tens of thousands of tokens are read in every verification: no call for each.
+        data, at, size = self.data, self.position, len(self.data)
+        heads, pieces = [], []
+        for _ in range(count):
+            start = at + 2
+            if start > size:
+                self._truncated(what)
+            head = data[at] | data[at + 1] << 8
+            at = start + (head & 0x7FFF)
+            if at > size:
+                self._truncated(what)
+            heads.append(head)
+            pieces.append(data[start:at])
+        self.position = at
+        return heads, pieces
 
     def blob(self, what: str, limit: int) -> bytes:
         """Bytes with their length before them, at most ``limit``."""

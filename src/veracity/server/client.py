@@ -12,6 +12,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from email.message import Message
 from http.client import HTTPException
+from pathlib import Path
 from typing import IO, Any
 
 from veracity.errors import FormatError, PeerError, RequestError, UsageError
@@ -48,11 +49,14 @@ class Api:
         The bearer key; empty for none.
     timeout : float
         Seconds until a reply has come.
+    ca : Path, optional
+        PEM file of the authorities that may certify it; those of the system by default.
     """
 
     url: str
     key: str = field(default="", repr=False)
     timeout: float = TIMEOUT
+    ca: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
@@ -92,8 +96,9 @@ class Api:
             request = urllib.request.Request(  # noqa: S310 (the scheme was checked)
                 self.url.rstrip("/") + path, body, headers
             )
+            context = ssl.create_default_context(cafile=self.ca)
             opener = urllib.request.build_opener(
-                _NoRedirect, urllib.request.HTTPSHandler(context=ssl.create_default_context())
+                _NoRedirect, urllib.request.HTTPSHandler(context=context)
             )
             with opener.open(request, timeout=self.timeout) as reply:
                 data: bytes = reply.read(most + 1)

@@ -17,16 +17,19 @@ from veracity.server.app import make_app
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
 from veracity.server.http import Frame
+from veracity.server.keeper import Keeps
 from veracity.server.limits import Doors, read_keys
 from veracity.server.metrics import Metrics, serve_metrics
 from veracity.server.model import ServedModel
 from veracity.server.private_proxy import PrivateProxy, make_proxy
 from veracity.server.proofs import Proofs
+from veracity.server.proxy import make_checking_proxy
 from veracity.server.request import Limits
 from veracity.server.upkeep import Upkeep
+from veracity.server.upstream import Upstream
 from veracity.server.verifier import Bounds, make_verifier
 
-__all__ = ["Listen", "Settings", "serve", "serve_private", "serve_verifier"]
+__all__ = ["Listen", "Settings", "serve", "serve_private", "serve_proxy", "serve_verifier"]
 
 #: Open connections at a time; seconds that a connection may be idle; bytes of a request's head.
 _CONNECTIONS, _IDLE, _HEAD = 512, 30, 1 << 16
@@ -222,6 +225,43 @@ def serve_verifier(
         metrics=metrics,
     )
     _run(app, listen, settings, on_listen, metrics)
+
+
+def serve_proxy(
+    upstream: Upstream,
+    keeper: Keeps,
+    listen: Listen,
+    on_listen: Callable[[str], None],
+    *,
+    key: str = "",
+    hold: bool = False,
+) -> None:
+    """Serve a proxy for this machine until the process is told to end.
+
+    Parameters
+    ----------
+    upstream : Upstream
+        The server behind it.
+    keeper : Keeps
+        Takes receipts.
+    listen : Listen
+        Where; loopback only, as whoever reaches the proxy uses its key.
+    on_listen : callable
+        Told the URL once connections are accepted.
+    key : str
+        The bearer key for the server.
+    hold : bool
+        Send nothing of a stream before its receipt is checked.
+
+    Raises
+    ------
+    UsageError
+        The address cannot be had, or is not this machine's alone.
+    """
+    if not listen.local:
+        raise UsageError("a proxy is for this machine alone: let it listen at 127.0.0.1")
+    app = make_checking_proxy(upstream, keeper, key=key, hold=hold, hosts=listen.names)
+    _run(app, listen, Settings(), on_listen, Metrics())
 
 
 def serve_private(

@@ -52,7 +52,7 @@ class TokenTable:
     rule: Rule | None = None
 
     def __post_init__(self) -> None:
-        if any(len(piece) > MAX_PIECE for piece in self.pieces):
+        if max(map(len, self.pieces), default=0) > MAX_PIECE:
             raise FormatError("token table", f"a token is longer than {MAX_PIECE} bytes")
         if self.encoder is not None:
             self.encoder.check()
@@ -127,9 +127,11 @@ class TokenTable:
         writer = ByteWriter()
         writer.u32(len(self.pieces))
         packed = bytearray()  # one object for a million tokens, not two million
+        heads = [length.to_bytes(2, "little") for length in range(MAX_PIECE + 1)]
+        marks = [(length | SPECIAL).to_bytes(2, "little") for length in range(MAX_PIECE + 1)]
+        special = self.special
         for index, piece in enumerate(self.pieces):
-            flag = SPECIAL if index in self.special else 0
-            packed += (len(piece) | flag).to_bytes(2, "little")
+            packed += (marks if index in special else heads)[len(piece)]
             packed += piece
         writer.raw(bytes(packed))
         write_rule(writer, self.rule)
@@ -139,16 +141,12 @@ class TokenTable:
     def from_bytes(cls, data: bytes, where: str = "token table") -> TokenTable:
         """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
         reader = ByteReader(data, where)
-        pieces, special = [], set()
-        for index in range(reader.u32("count", MAX_TOKENS)):
-            head = int.from_bytes(reader.raw(2, "piece"), "little")
-            if head & SPECIAL:
-                special.add(index)
-            pieces.append(reader.raw(head & (SPECIAL - 1), "piece"))
+        heads, pieces = reader.short_pieces(reader.u32("count", MAX_TOKENS), "piece")
+        special = frozenset(index for index, head in enumerate(heads) if head & SPECIAL)
         rule = read_rule(reader, len(pieces))
         reader.finish()
         try:
-            return cls(tuple(pieces), frozenset(special), rule)
+            return cls(tuple(pieces), special, rule)
         except FormatError as error:
             raise FormatError(where, error.reason) from None
 

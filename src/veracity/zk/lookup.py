@@ -99,6 +99,7 @@ def prove_lookups(
         Receives the fraction of the work that is done.
     """
     tree = channel.engine.fraction_tree(leaves)
+    del leaves  # the tree has its own
     root = tree.root()
     claim = _root(channel, *channel.send("lookup root", [root, inverse(root)]))
     for depth in range(variables):

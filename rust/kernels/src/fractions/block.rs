@@ -6,10 +6,9 @@
 //! that are 1 at the leaves stay one element a row of the first axis, `x = lam p`:
 //! `(q0 + x0) (q1 + x1) - x0 x1` is the same bracket.
 
-use super::entries::{ONES, Pooled, Values, ZEROS, halves};
+use super::entries::{ONES, Pooled, Values, ZEROS, both, halves};
 use super::kernels;
 use super::weights::{Tables, Weights};
-use crate::buffers::take;
 use crate::field::Fq;
 use crate::parallel::{CHUNK, row_parts};
 use crate::rows::Source;
@@ -29,7 +28,7 @@ pub(super) struct Fractions {
     pub(super) q: Arc<Values>,
 }
 
-enum Data {
+pub(super) enum Data {
     Level {
         below: Fractions,
         above: Option<[Arc<Values>; 2]>,
@@ -48,9 +47,9 @@ enum Data {
 /// A block; its children have the dims `dims`, the second one perhaps a row less.
 pub(super) struct Half {
     pub(super) position: usize,
-    dims: Vec<usize>,
-    lengths: [usize; 2],
-    data: Data,
+    pub(super) dims: Vec<usize>,
+    pub(super) lengths: [usize; 2],
+    pub(super) data: Data,
     tables: Tables,
 }
 
@@ -111,7 +110,7 @@ impl Half {
     }
 
     /// Moves on to the next axis where the first one is bound to its end.
-    fn settle(&mut self, shared: Option<Shared>) {
+    pub(super) fn settle(&mut self, shared: Option<Shared>) {
         while self.dims[0] == 1 && self.dims.len() > 1 {
             self.dims.remove(0);
             self.tables.clear();
@@ -127,16 +126,17 @@ impl Half {
             };
             let batched = |c: usize| {
                 let x = x[c][0];
-                Pooled(q[c].iter().map(|q| x + shared.half * *q).collect())
+                let p: Vec<_> = q[c].iter().map(|q| x + shared.half * *q).collect();
+                Pooled::from(p)
             };
             let p = [batched(0), batched(1)];
-            let q = std::mem::replace(q, [Pooled(Vec::new()), Pooled(Vec::new())]);
+            let q = std::mem::take(q);
             self.data = Data::Batched { p, q };
         }
     }
 
     /// `lam p` of a row of a child, 0 where it is missing.
-    fn x(&self, child: usize, row: usize, shared: Shared) -> Fq {
+    pub(super) fn x(&self, child: usize, row: usize, shared: Shared) -> Fq {
         match &self.data {
             Data::Level { .. } if row * self.row() < self.lengths[child] => shared.lam,
             Data::Rows { x, .. } => x[child].get(row).copied().unwrap_or(Fq::ZERO),
@@ -145,7 +145,7 @@ impl Half {
     }
 
     /// Whether numerators are one element a row.
-    fn by_rows(&self) -> bool {
+    pub(super) fn by_rows(&self) -> bool {
         match &self.data {
             Data::Level { below, .. } => matches!(*below.p, Values::Ones(_)) && self.row() >= LONG,
             Data::Rows { .. } => true,
@@ -154,7 +154,11 @@ impl Half {
     }
 
     /// Cuts a range of lower halves where an upper half ends and, if asked, where rows do.
-    fn cut(&self, range: Range<usize>, rows: bool) -> impl Iterator<Item = Range<usize>> {
+    pub(super) fn cut(
+        &self,
+        range: Range<usize>,
+        rows: bool,
+    ) -> impl Iterator<Item = Range<usize>> {
         let ends = self.lengths.map(|n| n.saturating_sub(self.len()));
         let row = if rows { self.row() } else { usize::MAX };
         let mut at = range.start;
@@ -175,7 +179,7 @@ impl Half {
     }
 
     /// A part of a child, `missing` where it ends; parts do not straddle ends.
-    fn part<'a>(
+    pub(super) fn part<'a>(
         &'a self,
         kind: Kind,
         child: usize,
@@ -203,23 +207,43 @@ impl Half {
         }
     }
 
+    /// Numerators and denominators of a part of a child.
+    pub(super) fn fraction<'a>(
+        &'a self,
+        child: usize,
+        at: Range<usize>,
+        [for_p, for_q]: [&'a mut Vec<Fq>; 2],
+    ) -> [&'a [Fq]; 2] {
+        match &self.data {
+            Data::Level { below, start, .. } if at.start < self.lengths[child] => {
+                let at = at.start + child * start..at.end + child * start;
+                both([&below.p, &below.q], at, [for_p, for_q])
+            }
+            _ => [
+                self.part(Kind::Numerator, child, at.clone(), for_p),
+                self.part(Kind::Denominator, child, at, for_q),
+            ],
+        }
+    }
+
     /// Lower and upper halves of both children.
-    fn four<'a>(&'a self, kind: Kind, at: Range<usize>, s: &'a mut Scratch) -> [&'a [Fq]; 4] {
+    fn four<'a>(&'a self, at: Range<usize>, s: &'a mut [Scratch; 2]) -> [[&'a [Fq]; 4]; 2] {
         let n = self.len();
         let upper = at.start + n..at.end + n;
-        let [s0, s1, s2, s3] = s;
-        [
-            self.part(kind, 0, at.clone(), s0),
-            self.part(kind, 0, upper.clone(), s1),
-            self.part(kind, 1, at, s2),
-            self.part(kind, 1, upper, s3),
-        ]
+        let [[p0, p1, p2, p3], [q0, q1, q2, q3]] = s;
+        let [a, b, c, d] = [
+            self.fraction(0, at.clone(), [p0, q0]),
+            self.fraction(0, upper.clone(), [p1, q1]),
+            self.fraction(1, at, [p2, q2]),
+            self.fraction(1, upper, [p3, q3]),
+        ];
+        [[a[0], b[0], c[0], d[0]], [a[1], b[1], c[1], d[1]]]
     }
 
     /// The part of a round's sums that a range of lower halves contributes: at 0, and leading.
     pub(super) fn sums(&self, range: Range<usize>, w: &Weights, shared: Shared) -> [Fq; 2] {
         let mut total = [Fq::ZERO; 2];
-        let (mut for_p, mut for_q) = (Scratch::default(), Scratch::default());
+        let mut scratch = <[Scratch; 2]>::default();
         let (by_rows, inner) = (self.by_rows(), w.inner.len());
         for (row, columns) in row_parts(range, inner) {
             let here = row * inner + columns.start..row * inner + columns.end;
@@ -227,11 +251,10 @@ impl Half {
             for at in self.cut(here.clone(), by_rows) {
                 let shift = columns.start + (at.start - here.start);
                 let w = &w.inner[shift..shift + at.len()];
-                let q = self.four(Kind::Denominator, at.clone(), &mut for_q);
+                let [p, q] = self.four(at.clone(), &mut scratch);
                 let found = if by_rows {
                     kernels::round_shifted(q, self.shifts(at.start / self.row(), shared), w)
                 } else {
-                    let p = self.four(Kind::Numerator, at.clone(), &mut for_p);
                     self.bracket(p, q, at, w, shared)
                 };
                 sums = [sums[0] + found[0], sums[1] + found[1]];
@@ -289,83 +312,6 @@ impl Half {
         out
     }
 
-    /// New arrays for the values that [`Self::bind`] computes.
-    pub(super) fn targets(&self) -> Targets {
-        let n = self.len();
-        let p = if self.by_rows() { 0 } else { n };
-        [[take(p), take(n)], [take(p), take(n)]]
-    }
-
-    /// Folds a range of one child; the targets begin where the range does.
-    pub(super) fn fold(
-        &self,
-        child: usize,
-        start: usize,
-        [p, q]: [&mut [Fq]; 2],
-        r: Fq,
-        shared: Shared,
-    ) {
-        let n = self.len();
-        let mut scratch = Scratch::default();
-        let (mut p, mut q) = (p, q);
-        for at in self.cut(start..start + q.len(), false) {
-            let [s0, s1, s2, s3] = &mut scratch;
-            let upper = at.start + n..at.end + n;
-            let denominators = [
-                self.part(Kind::Denominator, child, at.clone(), s0),
-                self.part(Kind::Denominator, child, upper.clone(), s1),
-            ];
-            let (now_q, later_q) = q.split_at_mut(at.len());
-            q = later_q;
-            if p.is_empty() {
-                kernels::lerp(now_q, denominators, r);
-                continue;
-            }
-            let (now_p, later_p) = p.split_at_mut(at.len());
-            p = later_p;
-            let numerators = [
-                self.part(Kind::Numerator, child, at.clone(), s2),
-                self.part(Kind::Numerator, child, upper.clone(), s3),
-            ];
-            match &self.data {
-                Data::Level { .. } => {
-                    let Shared { lam, half } = shared;
-                    kernels::lerp_batched([now_p, now_q], numerators, denominators, lam, r, half);
-                }
-                _ => {
-                    kernels::lerp(now_p, numerators, r);
-                    kernels::lerp(now_q, denominators, r);
-                }
-            }
-        }
-    }
-
-    /// Takes the folded arrays over.
-    pub(super) fn bind(&mut self, targets: Targets, r: Fq, shared: Shared) {
-        let [[p0, q0], [p1, q1]] = targets;
-        let rows = self.dims[0].div_ceil(2);
-        let q = [Pooled(q0), Pooled(q1)];
-        self.data = if self.by_rows() {
-            let x = |child: usize| -> Vec<Fq> {
-                let bound = |i| {
-                    let low = self.x(child, i, shared);
-                    low + r * (self.x(child, i + rows, shared) - low)
-                };
-                (0..rows).map(bound).collect()
-            };
-            Data::Rows { x: [x(0), x(1)], q }
-        } else {
-            Data::Batched {
-                p: [Pooled(p0), Pooled(p1)],
-                q,
-            }
-        };
-        self.lengths = [self.len(); 2];
-        self.dims[0] = rows;
-        self.position /= 2;
-        self.settle(Some(shared));
-    }
-
     /// Both children of the one entry that is left.
     pub(super) fn ends(&self, shared: Shared) -> [End; 2] {
         [0, 1].map(|c| match &self.data {
@@ -379,14 +325,11 @@ impl Half {
     }
 }
 
-/// Arrays of (numerators, denominators) for both children.
-pub(super) type Targets = [[Vec<Fq>; 2]; 2];
-
 /// Memory for computed parts.
-type Scratch = [Vec<Fq>; 4];
+pub(super) type Scratch = [Vec<Fq>; 4];
 
 #[derive(Copy, Clone)]
-enum Kind {
+pub(super) enum Kind {
     Numerator,
     Denominator,
 }

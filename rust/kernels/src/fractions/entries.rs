@@ -1,12 +1,14 @@
 //! Numerators and denominators of a block, stored or computed.
 
+use super::kernels;
 use super::leaves::Leaves;
 use crate::buffers::recycle;
 use crate::field::Fq;
 use crate::parallel::CHUNK;
 use crate::rows::Source;
-use std::ops::{Deref, Range};
-use std::sync::OnceLock;
+use crate::vector::mul_into;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Arc, OnceLock};
 
 /// As many ones and zeros as a part needs.
 pub(super) static ONES: [Fq; CHUNK] = [Fq::ONE; CHUNK];
@@ -24,20 +26,44 @@ pub(super) fn half() -> Fq {
     Fq::ONE.double().invert_vartime().unwrap_or(Fq::ZERO)
 }
 
-/// A vector whose memory is used again.
-pub(super) struct Pooled(pub(super) Vec<Fq>);
+/// A vector whose memory is used again, of which only the first elements may be left.
+#[derive(Default)]
+pub(super) struct Pooled {
+    memory: Vec<Fq>,
+    length: usize,
+}
+
+impl Pooled {
+    /// Forgets all elements but the first `length`; their memory stays.
+    pub(super) fn shorten(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+}
+
+impl From<Vec<Fq>> for Pooled {
+    fn from(memory: Vec<Fq>) -> Self {
+        let length = memory.len();
+        Self { memory, length }
+    }
+}
 
 impl Deref for Pooled {
     type Target = [Fq];
 
     fn deref(&self) -> &[Fq] {
-        &self.0
+        &self.memory[..self.length]
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut [Fq] {
+        &mut self.memory[..self.length]
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        recycle(std::mem::take(&mut self.0));
+        recycle(std::mem::take(&mut self.memory));
     }
 }
 
@@ -92,8 +118,7 @@ pub struct Integers {
 }
 
 impl Integers {
-    fn elements<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<Fq>) -> &'a [Fq] {
-        scratch.resize(range.len(), Fq::ZERO);
+    fn fill(&self, range: Range<usize>, out: &mut [Fq]) {
         let (constants, beta) = (&self.constants[..], self.beta);
         with_array!(&self.values, |x| match &self.images {
             None => {
@@ -104,7 +129,7 @@ impl Integers {
                     constants,
                     beta,
                 }
-                .fill(range, scratch);
+                .fill(range, out);
             }
             Some(images) => with_array!(images, |y| {
                 let images = Some(&y[..]);
@@ -114,10 +139,9 @@ impl Integers {
                     constants,
                     beta,
                 }
-                .fill(range, scratch);
+                .fill(range, out);
             }),
         });
-        scratch
     }
 }
 
@@ -131,26 +155,39 @@ pub enum Entries {
     Vector(Vec<Fq>),
 }
 
-/// [`Entries`] whose memory is used again.
+/// What stands above the two halves of the first axis of denominators with numerators 1.
+#[derive(Copy, Clone)]
+pub(super) enum Above {
+    Numerators,
+    Denominators,
+}
+
+/// [`Entries`] whose memory is used again, or the level above them where it is not stored.
 pub(super) enum Values {
     Ones(usize),
-    Integers(Integers),
+    Integers(Arc<Integers>),
     Vector(Pooled),
+    /// Of denominators with numerators 1, of which `half` are in the lower half.
+    Joined {
+        kind: Above,
+        below: Arc<Integers>,
+        half: usize,
+    },
 }
 
 impl From<Entries> for Values {
     fn from(entries: Entries) -> Self {
         match entries {
             Entries::Ones(n) => Self::Ones(n),
-            Entries::Integers(x) => Self::Integers(x),
-            Entries::Vector(x) => Self::Vector(Pooled(x)),
+            Entries::Integers(x) => Self::Integers(Arc::new(x)),
+            Entries::Vector(x) => Self::Vector(x.into()),
         }
     }
 }
 
 impl From<Vec<Fq>> for Values {
     fn from(x: Vec<Fq>) -> Self {
-        Self::Vector(Pooled(x))
+        Self::Vector(x.into())
     }
 }
 
@@ -159,7 +196,8 @@ impl Source for Values {
         match self {
             Self::Ones(n) => *n,
             Self::Integers(x) => x.values.len(),
-            Self::Vector(x) => x.0.len(),
+            Self::Vector(x) => x.len(),
+            Self::Joined { half, .. } => *half,
         }
     }
 
@@ -167,10 +205,79 @@ impl Source for Values {
     fn elements<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<Fq>) -> &'a [Fq] {
         match self {
             Self::Ones(_) => &ONES[..range.len()],
-            Self::Integers(x) => x.elements(range, scratch),
-            Self::Vector(x) => &x.0[range],
+            Self::Integers(x) => {
+                scratch.resize(range.len(), Fq::ZERO);
+                x.fill(range, scratch);
+                scratch
+            }
+            Self::Vector(x) => &x[range],
+            Self::Joined { kind, below, half } => joined(*kind, below, *half, range, scratch),
         }
     }
+}
+
+/// Parts of numerators and denominators of one level.
+pub(super) fn both<'a>(
+    [p, q]: [&'a Values; 2],
+    range: Range<usize>,
+    [for_p, for_q]: [&'a mut Vec<Fq>; 2],
+) -> [&'a [Fq]; 2] {
+    let (Values::Joined { .. }, Values::Joined { below, half, .. }) = (p, q) else {
+        return [p.elements(range.clone(), for_p), q.elements(range, for_q)];
+    };
+    let n = range.len();
+    for_p.resize(n, Fq::ZERO);
+    let (out_q, [low, high]) = halves_below(below, *half, range, for_q);
+    let (p_now, p_alone) = for_p.split_at_mut(high.len());
+    let (q_now, q_alone) = out_q.split_at_mut(high.len());
+    kernels::join([p_now, q_now], None, [&low[..high.len()], high]);
+    p_alone.fill(Fq::ONE);
+    q_alone.copy_from_slice(&low[high.len()..]);
+    [for_p, out_q]
+}
+
+/// Room for a part of a level that is not stored, and the two halves that it is made of.
+fn halves_below<'a>(
+    below: &Integers,
+    half: usize,
+    range: Range<usize>,
+    scratch: &'a mut Vec<Fq>,
+) -> (&'a mut [Fq], [&'a [Fq]; 2]) {
+    let n = range.len();
+    // An upper half may be shorter.
+    let both = (below.values.len() - half).clamp(range.start, range.end) - range.start;
+    scratch.resize(2 * n + both, Fq::ZERO);
+    let (out, rest) = scratch.split_at_mut(n);
+    let (low, high) = rest.split_at_mut(n);
+    let upper = range.start + half;
+    below.fill(range, low);
+    below.fill(upper..upper + both, high);
+    (out, [low, high])
+}
+
+/// Part of a level that is not stored.
+fn joined<'a>(
+    kind: Above,
+    below: &Integers,
+    half: usize,
+    range: Range<usize>,
+    scratch: &'a mut Vec<Fq>,
+) -> &'a [Fq] {
+    let (out, [low, high]) = halves_below(below, half, range, scratch);
+    let (now, alone) = out.split_at_mut(high.len());
+    match kind {
+        Above::Numerators => {
+            for ((out, a), b) in now.iter_mut().zip(low).zip(high) {
+                *out = *a + *b;
+            }
+            alone.fill(Fq::ONE);
+        }
+        Above::Denominators => {
+            mul_into(now, &low[..high.len()], high);
+            alone.copy_from_slice(&low[high.len()..]);
+        }
+    }
+    out
 }
 
 impl Values {

@@ -29,6 +29,8 @@ dispatch! {
     join(out: [&mut [Fq]; 2], p: Option<[&[Fq]; 2]>, q: [&[Fq]; 2]);
     /// `low + r (high - low)`.
     lerp(out: &mut [Fq], ends: [&[Fq]; 2], r: Fq);
+    /// `low + r (high - low)`, in place of `low`.
+    fold(low: &mut [Fq], high: &[Fq], r: Fq);
     /// `lam p + q / 2` and `q` at `r`; `half` is 1 / 2.
     lerp_batched(out: [&mut [Fq]; 2], p: [&[Fq]; 2], q: [&[Fq]; 2], lam: Fq, r: Fq, half: Fq);
     /// `sum w (p0' q1' + p1' q0')` and `sum w q0' q1'` of slopes.

@@ -1,5 +1,6 @@
 //! The sumcheck that leads from a level to the one below, over all blocks.
 
+use super::bind::fold;
 use super::block::{Half, PART, Shared};
 use super::tail::TailHalves;
 use crate::field::Fq;
@@ -7,6 +8,15 @@ use rayon::prelude::*;
 
 /// Rounds with fewer entries are not worth a second thread.
 const FEW: usize = 4 * PART;
+
+/// Calls `f` for parts of at most [`PART`] entries, on all threads where there are many.
+fn each<T: Send>(tasks: Vec<T>, f: impl Fn(T) + Sync + Send) {
+    if tasks.len() * PART <= FEW {
+        tasks.into_iter().for_each(f);
+    } else {
+        tasks.into_par_iter().for_each(f);
+    }
+}
 
 /// The state of one layer's sumcheck.
 pub(super) struct Layer {
@@ -90,14 +100,11 @@ impl Layer {
                 }
             }
         }
-        let fold = |(block, child, start, out): (&Half, usize, usize, [&mut [Fq]; 2])| {
-            block.fold(child, start, out, r, shared);
-        };
-        if tasks.len() * PART <= FEW {
-            tasks.into_iter().for_each(fold);
-        } else {
-            tasks.into_par_iter().for_each(fold);
-        }
+        each(tasks, |(block, child, start, out)| {
+            block.first(child, start, out, r, shared);
+        });
+        let folds = self.blocks.iter_mut().flat_map(|b| b.folds(shared));
+        each(folds.collect(), |part| fold(part, r));
         for (block, targets) in self.blocks.iter_mut().zip(targets) {
             block.bind(targets, r, shared);
         }

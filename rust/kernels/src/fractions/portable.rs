@@ -25,6 +25,12 @@ pub(crate) fn lerp(out: &mut [Fq], [low, high]: [&[Fq]; 2], r: Fq) {
     }
 }
 
+pub(crate) fn fold(low: &mut [Fq], high: &[Fq], r: Fq) {
+    for (a, b) in low.iter_mut().zip(high) {
+        *a += r * (*b - *a);
+    }
+}
+
 pub(crate) fn lerp_batched(
     out: [&mut [Fq]; 2],
     p: [&[Fq]; 2],

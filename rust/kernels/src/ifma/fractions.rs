@@ -104,6 +104,24 @@ kernel! {
         }
     }
 
+    pub(crate) unsafe fn fold(low: &mut [Fq], high: &[Fq], r: Fq) {
+        unsafe {
+            let r = F8::broadcast(&r);
+            let blocks = low.len().div_ceil(8);
+            for k in (1..blocks).step_by(2) {
+                let (x, y) = (eight(low, k - 1), eight(low, k));
+                let slopes = [eight(high, k - 1).minus(x), eight(high, k).minus(y)];
+                let [a, b] = F8::times2([r; 2], slopes);
+                put(low, k - 1, a.plus(x).canonical());
+                put(low, k, b.plus(y).canonical());
+            }
+            if blocks % 2 == 1 {
+                let (x, y) = (eight(low, blocks - 1), eight(high, blocks - 1));
+                put(low, blocks - 1, r.times(y.minus(x)).plus(x).canonical());
+            }
+        }
+    }
+
     pub(crate) unsafe fn lerp_batched(
         out: [&mut [Fq]; 2],
         p: [&[Fq]; 2],

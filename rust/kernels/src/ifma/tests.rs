@@ -107,6 +107,11 @@ proptest! {
             prop_assert_eq!(fast, run(&|out| portable::join(out, p, q2)));
         }
         same!(n, |o| super::fractions::lerp(o, p2, x[0]), portable::lerp(o, p2, x[0]));
+        let (mut folded, mut slow) = (v[0].clone(), v[0].clone());
+        // SAFETY: see above.
+        unsafe { super::fractions::fold(&mut folded, p[1], x[0]) };
+        portable::fold(&mut slow, p[1], x[0]);
+        prop_assert_eq!(folded, slow);
         // SAFETY: see above.
         let fast = run(&|out| unsafe {
             super::fractions::lerp_batched(out, p2, q2, x[0], x[1], x[2])

@@ -265,8 +265,12 @@ def prove_all_lookups(
         Receives the fraction done.
     """
     alpha, beta = _challenges(channel)
-    leaves = _leaves(channel.engine, plan, multiplicities, alpha, beta)
-    leaf = prove_lookups(channel, leaves, plan.placement().variables, progress)
+    leaf = prove_lookups(
+        channel,
+        _leaves(channel.engine, plan, multiplicities, alpha, beta),
+        plan.placement().variables,
+        progress,
+    )
     return _claims(channel.engine, resolver, plan, leaf, alpha, beta)
 
 

@@ -1,0 +1,124 @@
+//! Binding a variable of a block: the first one into new arrays, later ones where they stand.
+
+use super::block::{Data, Half, Kind, PART, Scratch, Shared};
+use super::kernels;
+use crate::buffers::take;
+use crate::field::Fq;
+
+/// Arrays of (numerators, denominators) for both children; empty where a block has its own.
+pub(super) type Targets = [[Vec<Fq>; 2]; 2];
+
+/// Lower halves that are folded in place, their upper halves, and what stands for missing ones.
+pub(super) type Fold<'a> = (&'a mut [Fq], &'a [Fq], Fq);
+
+/// Folds in place.
+pub(super) fn fold((low, high, missing): Fold<'_>, r: Fq) {
+    let (both, alone) = low.split_at_mut(high.len());
+    kernels::fold(both, high, r);
+    for x in alone {
+        *x += r * (missing - *x);
+    }
+}
+
+/// Cuts an array whose lower half has `n` entries into parts.
+fn cut<'a>(values: &'a mut [Fq], n: usize, missing: Fq, out: &mut Vec<Fold<'a>>) {
+    let (low, high) = values.split_at_mut(n);
+    let mut high = &*high;
+    for low in low.chunks_mut(PART) {
+        let (now, later) = high.split_at(low.len().min(high.len()));
+        out.push((low, now, missing));
+        high = later;
+    }
+}
+
+impl Half {
+    /// New arrays for the values of a level, which are bound for the first time.
+    pub(super) fn targets(&self) -> Targets {
+        let n = match self.data {
+            Data::Level { .. } => self.len(),
+            _ => 0,
+        };
+        let p = if self.by_rows() { 0 } else { n };
+        [[take(p), take(n)], [take(p), take(n)]]
+    }
+
+    /// Binds a range of one child of a level; the targets begin where the range does.
+    pub(super) fn first(
+        &self,
+        child: usize,
+        start: usize,
+        [p, q]: [&mut [Fq]; 2],
+        r: Fq,
+        shared: Shared,
+    ) {
+        let (n, Shared { lam, half }) = (self.len(), shared);
+        let mut scratch = Scratch::default();
+        let (mut p, mut q) = (p, q);
+        for at in self.cut(start..start + q.len(), false) {
+            let [s0, s1, s2, s3] = &mut scratch;
+            let upper = at.start + n..at.end + n;
+            let (now_q, later_q) = q.split_at_mut(at.len());
+            q = later_q;
+            if p.is_empty() {
+                let low = self.part(Kind::Denominator, child, at, s0);
+                let high = self.part(Kind::Denominator, child, upper, s1);
+                kernels::lerp(now_q, [low, high], r);
+                continue;
+            }
+            let (now_p, later_p) = p.split_at_mut(at.len());
+            p = later_p;
+            let [p_low, q_low] = self.fraction(child, at, [s0, s1]);
+            let [p_high, q_high] = self.fraction(child, upper, [s2, s3]);
+            let (numerators, denominators) = ([p_low, p_high], [q_low, q_high]);
+            kernels::lerp_batched([now_p, now_q], numerators, denominators, lam, r, half);
+        }
+    }
+
+    /// What is to be folded of a block with arrays of its own, in parts.
+    pub(super) fn folds(&mut self, shared: Shared) -> Vec<Fold<'_>> {
+        let n = self.len();
+        let mut out = Vec::new();
+        match &mut self.data {
+            Data::Level { .. } => {}
+            Data::Rows { q, .. } => q.iter_mut().for_each(|q| cut(q, n, Fq::ONE, &mut out)),
+            Data::Batched { p, q } => {
+                p.iter_mut().for_each(|p| cut(p, n, shared.half, &mut out));
+                q.iter_mut().for_each(|q| cut(q, n, Fq::ONE, &mut out));
+            }
+        }
+        out
+    }
+
+    /// Takes the bound values over: the targets of a level, else what was folded in place.
+    pub(super) fn bind(&mut self, targets: Targets, r: Fq, shared: Shared) {
+        let (n, rows) = (self.len(), self.dims[0].div_ceil(2));
+        let numerators = self.by_rows().then(|| {
+            [0, 1].map(|child| -> Vec<Fq> {
+                let bound = |i| {
+                    let low = self.x(child, i, shared);
+                    low + r * (self.x(child, i + rows, shared) - low)
+                };
+                (0..rows).map(bound).collect()
+            })
+        });
+        match &mut self.data {
+            Data::Level { .. } => {
+                let [[p0, q0], [p1, q1]] = targets;
+                let (p, q) = ([p0.into(), p1.into()], [q0.into(), q1.into()]);
+                self.data = match numerators {
+                    Some(x) => Data::Rows { x, q },
+                    None => Data::Batched { p, q },
+                };
+            }
+            Data::Rows { x, q } => {
+                q.iter_mut().for_each(|q| q.shorten(n));
+                *x = numerators.unwrap_or_default();
+            }
+            Data::Batched { p, q } => p.iter_mut().chain(q).for_each(|v| v.shorten(n)),
+        }
+        self.lengths = [n; 2];
+        self.dims[0] = rows;
+        self.position /= 2;
+        self.settle(Some(shared));
+    }
+}
