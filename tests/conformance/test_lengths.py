@@ -41,3 +41,9 @@ def test_points_of_different_lengths(each: Engine, name: str, lengths: tuple[int
         return  # one point for every scalar
     with pytest.raises(ValueError, match=r"."):
         GROUP[name](each, points, each.from_ints(list(range(1, scalars + 1))))
+
+
+@pytest.mark.parametrize(("size", "bits", "count"), [(8, 8, -1), (8, 8, 7), (8, 0, 8), (65, 65, 8)])
+def test_words_that_are_not_packed_so(each: Engine, size: int, bits: int, count: int) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        each.ring.unpack(bytes(size), bits, count)
