@@ -31,6 +31,7 @@ from tools.mutation.verdicts import LIVES, Table
 ENTRIES = (
     "veracity.proving.verify",
     "veracity.proving.inspect",
+    "veracity.proving.verify_answers",
     "veracity.proving.verify_tensors",
     "veracity.proving.verify_accuracy",
     "veracity.proving.receipts",

@@ -1,9 +1,10 @@
 """Zero-knowledge proofs that an answer came from a committed language model.
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
-:func:`prove` (text), :func:`prove_tensors` and :func:`evaluate` (a network). Everybody else:
-:func:`verify`, :func:`verify_tensors`, :func:`verify_accuracy`. A network that is trained with a
-proof: :func:`train`, :func:`verify_training`. Any file: :func:`load`. Private inference:
+:func:`prove` (text), :func:`prove_answers` (texts with one proof), :func:`prove_tensors` and
+:func:`evaluate` (a network). Everybody else: :func:`verify`, :func:`verify_answers`,
+:func:`verify_tensors`, :func:`verify_accuracy`. A network that is trained with a proof:
+:func:`train`, :func:`verify_training`. Any file: :func:`load`. Private inference:
 :mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from veracity.formats.accuracy import AccuracyProof
+    from veracity.formats.answers import AnswersProof
     from veracity.formats.commitment import Commitment, Metadata
     from veracity.formats.examples import Examples
     from veracity.formats.proof import Proof
@@ -39,9 +41,12 @@ if TYPE_CHECKING:
     from veracity.proving.inspect import load
     from veracity.proving.models import calibrate, import_model
     from veracity.proving.prove import ProvedAnswer, prove
+    from veracity.proving.prove_answers import ProvedAnswers, prove_answers
     from veracity.proving.tensors import ProvedTensors, prove_tensors
-    from veracity.proving.verify import VerifiedAnswer, verify
+    from veracity.proving.verified import VerifiedAnswer
+    from veracity.proving.verify import verify
     from veracity.proving.verify_accuracy import VerifiedAccuracy, verify_accuracy
+    from veracity.proving.verify_answers import verify_answers
     from veracity.proving.verify_tensors import VerifiedTensors, verify_tensors
     from veracity.training.train import SGD, TrainedModel, train
     from veracity.training.verify import VerifiedTraining, verify_training
@@ -52,6 +57,7 @@ __all__ = [
     "SGD",
     "Accuracy",
     "AccuracyProof",
+    "AnswersProof",
     "BackendUnavailable",
     "Commitment",
     "Estimate",
@@ -62,6 +68,7 @@ __all__ = [
     "PeerError",
     "Proof",
     "ProvedAnswer",
+    "ProvedAnswers",
     "ProvedTensors",
     "RangeError",
     "RequestError",
@@ -84,10 +91,12 @@ __all__ = [
     "import_model",
     "load",
     "prove",
+    "prove_answers",
     "prove_tensors",
     "train",
     "verify",
     "verify_accuracy",
+    "verify_answers",
     "verify_tensors",
     "verify_training",
 ]
@@ -98,6 +107,7 @@ __version__: str
 _HOMES = {
     "benchmarks.proving": ("bench",),
     "formats.accuracy": ("AccuracyProof",),
+    "formats.answers": ("AnswersProof",),
     "formats.commitment": ("Commitment", "Metadata"),
     "formats.examples": ("Examples",),
     "formats.proof": ("Proof",),
@@ -107,10 +117,13 @@ _HOMES = {
     "proving.inspect": ("load",),
     "proving.models": ("calibrate", "import_model"),
     "proving.prove": ("ProvedAnswer", "prove"),
+    "proving.prove_answers": ("ProvedAnswers", "prove_answers"),
     "proving.tensors": ("ProvedTensors", "prove_tensors"),
     "proving.verify_accuracy": ("VerifiedAccuracy", "verify_accuracy"),
     "proving.verify_tensors": ("VerifiedTensors", "verify_tensors"),
-    "proving.verify": ("VerifiedAnswer", "verify"),
+    "proving.verified": ("VerifiedAnswer",),
+    "proving.verify_answers": ("verify_answers",),
+    "proving.verify": ("verify",),
     "training.train": ("SGD", "TrainedModel", "train"),
     "training.verify": ("VerifiedTraining", "verify_training"),
     "work.commit": ("commit",),

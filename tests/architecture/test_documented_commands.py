@@ -34,7 +34,7 @@ def shown(text: str) -> list[str]:
 def resolve(words: list[str]) -> tuple[click.Command, str]:
     """The command that these words call, and its name."""
     command: click.Command = main
-    context = click.Context(main, info_name="veracity")
+    context = click.Context(main, info_name="veracity", **main.context_settings)
     for word in words[1:]:
         if not isinstance(command, click.Group) or not re.fullmatch(r"[a-z][a-z-]*", word):
             break

@@ -15,7 +15,8 @@ import shutil
 import signal
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -198,40 +199,61 @@ def self_signed(certificate: Path, key: Path, name: str) -> None:
     )
 
 
-@pytest.mark.slow
-def test_a_server_answers_whoever_has_a_key(images: Path, house: House, tmp_path: Path) -> None:
-    shutil.copy(house.program, tmp_path / "stories.vprog")
-    shutil.copy(house.commitment, tmp_path / "stories.vcom")
-    shutil.copy(house.secret, tmp_path / "stories.vsec")
-    self_signed(tmp_path / "cert.pem", tmp_path / "key.pem", "answers.example.org")
-    program = images / "server/bin/veracity"
-    make_key, serve = shown("veracity-server")
-    shared = {"cwd": tmp_path, "env": alone(images, "server"), "text": True}
-    key = subprocess.run([program, *make_key], check=True, capture_output=True, **shared)
+@contextmanager
+def serving(images: Path, folder: Path, command: list[str]) -> Iterator[Callable[..., int]]:
+    """What a command of the page serves: a function that asks it, and tells the status."""
     process = subprocess.Popen(
-        [program, *serve, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **shared
+        [images / "server/bin/veracity", *command, "--port", "0"],
+        cwd=folder,
+        env=alone(images, "server"),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
+    trust = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+    trust.check_hostname = False
     try:
         assert process.stdout is not None
-        told = process.stdout.readline()
-        found = re.search(r":(\d+)", told.rpartition("//")[2])
-        assert found is not None, told
-        trust = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
-        trust.check_hostname = False
-        head = {"host": "answers.example.org", "content-type": "application/json"}
-        body = '{"model": "stories", "prompt": "Once upon a time", "max_tokens": 4}'
-        for secret, status in (("wrong", 401), (key.stdout.strip(), 200)):
-            connection = http.client.HTTPSConnection(
-                "127.0.0.1", int(found[1]), timeout=60, context=trust
-            )
-            sent = {**head, "authorization": f"Bearer {secret}"}
-            connection.request("POST", "/v1/completions", body, sent)
-            assert connection.getresponse().status == status
-            connection.close()
+        found = re.search(r"https://\S+:(\d+)", process.stdout.readline())
+        assert found is not None
+        port = int(found[1])
+
+        def ask(method: str, path: str, key: str = "", body: str | None = None) -> int:
+            place = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trust)
+            head = {"host": "answers.example.org", "content-type": "application/json"}
+            place.request(method, path, body, {**head, "authorization": f"Bearer {key}"})
+            status = place.getresponse().status
+            place.close()
+            return status
+
+        yield ask
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=60)
         assert process.returncode in (0, 130), log  # 130: ended by a signal
-        assert key.stdout.strip() not in log
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.slow
+def test_a_server_answers_whoever_has_a_key(images: Path, house: House, tmp_path: Path) -> None:
+    for path in (house.program, house.commitment, house.secret):
+        shutil.copy(path, tmp_path)
+    self_signed(tmp_path / "cert.pem", tmp_path / "key.pem", "answers.example.org")
+    make_key, answers, checks = shown("veracity-server")
+    made = subprocess.run(
+        [images / "server/bin/veracity", *make_key],
+        cwd=tmp_path,
+        env=alone(images, "server"),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    key = made.stdout.strip()
+    body = '{"model": "stories", "prompt": "Once upon a time", "max_tokens": 4}'
+    with serving(images, tmp_path, answers) as ask:
+        assert ask("POST", "/v1/completions", "wrong", body) == 401
+        assert ask("POST", "/v1/completions", key, body) == 200
+    with serving(images, tmp_path, checks) as ask:
+        assert ask("GET", "/") == 200
+        assert ask("POST", "/v1/completions", key, body) == 404

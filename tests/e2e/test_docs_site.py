@@ -53,6 +53,7 @@ def test_a_site_is_made(mkdocs: Path, checkout: Path) -> None:
     text = (site / "api/verifying.html").read_text(encoding="utf-8")
     assert 'id="veracity.verify"' in text
     assert ":class:" not in text
+    assert "<code>veracity sign key|server</code>" in (site / "readme.html").read_text("utf-8")
     assert (site / "site/STIXTwoMath-Regular.ttf").stat().st_size > 1e5
 
 

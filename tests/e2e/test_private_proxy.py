@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,14 @@ def name_of(served: Served) -> str:
 
 
 def test_a_conversation_of_three_turns(served: Served) -> None:
-    """Each turn's answer is the integer program's, by the model's own chat template."""
+    """Each turn's answer is the integer program's; all are one session, which feeds what is new."""
     client, talk = served.client(), [{"role": "system", "content": "be brief"}]
+    log = served.three.folder / "owner-shuffled.log"
+
+    def logged() -> list[str]:
+        return [line for line in log.read_text().splitlines() if "prompt of" in line]
+
+    before, lengths = len(logged()), [0]
     for words in ("hello", "a story", "more"):
         talk.append({"role": "user", "content": words})
         reply = client.chat.completions.create(
@@ -89,10 +97,15 @@ def test_a_conversation_of_three_turns(served: Served) -> None:
         assert choice.message.content == served.expected(talk, 4)
         assert choice.finish_reason in ("stop", "length")
         assert reply.usage is not None
-        assert reply.usage.prompt_tokens == len(
-            Card.of(served.made.model, bytes(32)).prompt([(m["role"], m["content"]) for m in talk])
-        )
+        card = Card.of(served.made.model, bytes(32))
+        lengths.append(len(card.prompt([(m["role"], m["content"]) for m in talk])))
+        assert reply.usage.prompt_tokens == lengths[-1]
         talk.append({"role": "assistant", "content": choice.message.content or ""})
+    while len(lines := logged()[before:]) < 3:
+        time.sleep(0.02)
+    assert len({line.split(" session ")[1].split()[0] for line in lines}) == 1
+    fed = [int(line.split("prompt of ")[1].split()[0]) for line in lines]
+    assert fed == [now - then for then, now in pairwise(lengths)]
 
 
 def test_a_stream_and_a_text_to_continue(served: Served) -> None:

@@ -22,6 +22,7 @@ from tests.unit.test_formats_program import rebuilt, tiny
 from veracity.codec import ByteReader, ByteWriter, canonical_json, parse_json
 from veracity.errors import UsageError
 from veracity.formats.accuracy import AccuracyProof
+from veracity.formats.answers import AnswersProof
 from veracity.formats.commitment import DOMAIN, KIND, VERSION, Commitment, read_program
 from veracity.formats.data import DataFile, DataSecret, RowOpening
 from veracity.formats.examples import read_examples
@@ -39,6 +40,7 @@ from veracity.graph.training import Recipe
 from veracity.graph.training.network import dense
 from veracity.private.card import Card
 from veracity.text import Pieces
+from veracity.text.chat import Message
 from veracity.text.table import TokenTable
 from veracity.zkml import ModelCommitment, ModelOpening
 from veracity.zkml.committed import CommittedTensor, TensorSpec
@@ -100,6 +102,25 @@ ACCURACY = AccuracyProof("ab" * 32, "cd" * 32, "y", np.arange(9), b"proof", (3,)
 @fuzz
 def test_proofs_about_accuracy(data: bytes) -> None:
     proof = parsed(lambda: AccuracyProof.from_bytes(data))
+    assert proof is None or proof.to_bytes() == data
+
+
+SEVERAL = AnswersProof(
+    "ab" * 32,
+    (
+        Proof("ab" * 32, "raw", (1, 2, 3), 2, b""),
+        Proof("ab" * 32, "messages", (4, 5), 1, b"", messages=(Message("user", "x"),)),
+    ),
+    b"proof",
+    (3,),
+    "nonce",
+)
+
+
+@given(mutated([SEVERAL.to_bytes()]))
+@fuzz
+def test_proofs_of_several_answers(data: bytes) -> None:
+    proof = parsed(lambda: AnswersProof.from_bytes(data))
     assert proof is None or proof.to_bytes() == data
 
 

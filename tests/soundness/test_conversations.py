@@ -23,8 +23,10 @@ from veracity.lm.generate import generate
 from veracity.lm.text_decoder import logits, ports_of
 from veracity.progress import silent
 from veracity.proving import prompts
-from veracity.proving.prove import answer_tokens, prove, prove_tokens
-from veracity.proving.verify import VerifiedAnswer, verify
+from veracity.proving.answering import answer_tokens
+from veracity.proving.prove import prove, prove_tokens
+from veracity.proving.verified import VerifiedAnswer
+from veracity.proving.verify import verify
 from veracity.text.chat import ChatFrame, Message
 
 pytest.importorskip("jinja2")

@@ -24,9 +24,10 @@ from veracity.formats.proof import Proof, statement_context
 from veracity.formats.secret import Secret
 from veracity.lm.text_decoder import ports_of
 from veracity.progress import silent
+from veracity.proving.answering import answer_tokens
 from veracity.proving.inspect import inspect_file
 from veracity.proving.models import calibrate, import_model
-from veracity.proving.prove import answer_tokens, prove, prove_tokens
+from veracity.proving.prove import prove, prove_tokens
 from veracity.proving.verify import verify
 from veracity.work.commit import commit
 

@@ -167,7 +167,7 @@ def test_rounded_up(monkeypatch: Patch, role: str, present: bool) -> None:
     if not present:
         without_op(monkeypatch, op)
     columns = {
-        (f"{role}.y[5x6]", 0): moved(1, 1, 2),
+        (f"{role}.y[5x6]", 0): moved(1, 1, 2),  # that of momentum is what the window hands over
         (f"all of {role}.r of {op}", 0): moved(-(1 << shift), 1, 2),
     }
     if not present:
@@ -232,5 +232,10 @@ def test_unbounded(monkeypatch: Patch, role: str, present: bool) -> None:
 
 
 def test_every_quotient_of_a_settle_step_is_bounded() -> None:
-    found = {side.id.name for side in build_window(recipe(), 0, 2).bounded()}
-    assert {"momentum.y", "decay.y"} <= found
+    names = list(recipe().shapes())
+    for last in (2, 4):  # the last block of a window hands its quotients over
+        found = {side.id for side in build_window(recipe(), 0, last).bounded()}
+        assert {end_id(recipe().momentum_name(n)) for n in names} <= found
+        made = {one.name for one in found}
+        assert "decay.y" in made
+        assert ("momentum.y" in made) == (last == 4)

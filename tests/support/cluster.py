@@ -95,7 +95,8 @@ class LocalLauncher:
     def start(self, host: str, port: int, job: str) -> None:
         self.asked += 1
         self.call = (host, str(port), job)
-        for _ in range(self.count):
+        alive = sum(process.poll() is None for process in self.processes)
+        for _ in range(self.count - alive):
             self.one_more()
 
     def one_more(self, **variables: str) -> subprocess.Popen[bytes]:

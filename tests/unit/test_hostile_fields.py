@@ -11,6 +11,7 @@ from tests.support.hostile import Field, sealed, written
 from veracity.codec import ByteReader
 from veracity.errors import FormatError, UsageError
 from veracity.formats.accuracy import AccuracyProof
+from veracity.formats.answers import AnswersProof
 from veracity.formats.data import DataFile, DataSecret, RowOpening
 from veracity.formats.drawing import Drawing, ServerNonce, read_temperature
 from veracity.formats.exclusion import ExclusionProof
@@ -20,6 +21,14 @@ Fields = tuple[Field, ...]
 
 def accuracy(answers: bytes, cuts: bytes) -> bytes:
     return written([bytes(64)], b"y", b"", answers, cuts, b"proof", kind=b"VACC")
+
+
+def answers(*fields: int | bytes, count: int = 1, context: bytes = b"") -> bytes:
+    return written([bytes(32)], context, count, *fields, kind=b"VANS")
+
+
+def ids(*tokens: int) -> bytes:
+    return b"".join(i.to_bytes(4, "little") for i in tokens)
 
 
 def data(label: bytes, numbers: Fields, rows: bytes, *links: int | bytes) -> bytes:
@@ -36,6 +45,7 @@ def exclusion(*sets: int | bytes | list[bytes]) -> bytes:
 
 HONEST = {
     AccuracyProof.from_bytes: accuracy(b"\1\0", b""),
+    AnswersProof.from_bytes: answers(0, 1, ids(7, 8), b"[]", b"", b"proof"),
     DataFile.from_bytes: data(b"", (2, 2), bytes(32), 1, b"link"),
     DataSecret.from_bytes: data_secret(2, b"\1\2", b"\0\0"),
     RowOpening.from_bytes: RowOpening(bytes(32), 1, (2, 0, 1), bytes(64)).to_bytes(),
@@ -45,6 +55,24 @@ HOSTILE: list[tuple[Callable[[bytes], object], str, bytes]] = [
     (AccuracyProof.from_bytes, "answers", accuracy(b"", b"")),
     (AccuracyProof.from_bytes, "answers", accuracy(b"\1\0\2", b"")),
     (AccuracyProof.from_bytes, "answers", accuracy(b"\1\0", bytes(3))),
+    (
+        AnswersProof.from_bytes,
+        "context",
+        answers(0, 1, ids(7, 8), b"[]", b"", b"x", context=b"\xff"),
+    ),
+    (AnswersProof.from_bytes, "answers", answers(b"", b"proof", count=0)),
+    (AnswersProof.from_bytes, "frame", answers(3, 1, ids(7, 8), b"[]", b"", b"x")),
+    (AnswersProof.from_bytes, "prompt length", answers(0, 0, ids(7, 8), b"[]", b"", b"x")),
+    (AnswersProof.from_bytes, "prompt length", answers(0, 2, ids(7, 8), b"[]", b"", b"x")),
+    (AnswersProof.from_bytes, "tokens", answers(0, 1, ids(7, 8)[1:], b"[]", b"", b"x")),
+    (AnswersProof.from_bytes, "messages", answers(2, 1, ids(7, 8), b"[]", b"", b"x")),
+    (
+        AnswersProof.from_bytes,
+        "messages",
+        answers(0, 1, ids(7, 8), b'[{"content":"x","role":"user"}]', b"", b"x"),
+    ),
+    (AnswersProof.from_bytes, "messages", answers(0, 1, ids(7, 8), b"{}", b"", b"x")),
+    (AnswersProof.from_bytes, "cuts", answers(0, 1, ids(7, 8), b"[]", b"\0", b"x")),
     (DataFile.from_bytes, "label", data(b"\xff", (2, 2), bytes(32), 0)),
     (DataFile.from_bytes, "whole number of rows", data(b"", (2, 2), bytes(33), 0)),
     (DataFile.from_bytes, "whole number of rows", data(b"", (2, 2), b"", 0)),

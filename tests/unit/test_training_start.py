@@ -81,3 +81,11 @@ def test_memory_is_that_of_some_rows(key: CommitmentKey, monkeypatch: pytest.Mon
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_shorter_rows_have_the_first_generators(key: CommitmentKey) -> None:
+    shorter, own = key.prefix(10), load_key(ENGINE, 10)
+    assert shorter.log_columns == 10
+    assert ENGINE.compress(shorter.columns) == ENGINE.compress(own.columns)
+    with pytest.raises(ValueError, match="longer rows"):
+        key.prefix(13)

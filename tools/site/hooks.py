@@ -31,6 +31,8 @@ FONT = ("ziamath", "fonts/STIXTwoMath-Regular.ttf", "site/STIXTwoMath-Regular.tt
 COMMANDS = "commands.md"
 
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+#: A bar within a cell has a backslash in the source, which would be shown where it is code.
+_CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', re.DOTALL)
 _LOADED = re.compile(
     r"<(?:script|img|iframe|source|video|audio)\b[^>]*?\bsrc=[\"']?(?:https?:)?//[^\s>]*"
@@ -91,7 +93,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 
 def on_page_content(content: str, *, page: Any, **_: Any) -> str:
-    """Turn each formula into MathML; one that is no LaTeX ends the build."""
+    """Turn each formula into MathML, one that is no LaTeX ends the build; mend bars in tables."""
 
     def drawn(found: re.Match[str]) -> str:
         latex = html.unescape(found[2]).strip()
@@ -104,6 +106,7 @@ def on_page_content(content: str, *, page: Any, **_: Any) -> str:
             raise PluginError(f"{page.file.src_uri}: {latex}: {error}") from None
         return f'<div class="formula">{formula}</div>' if display else formula
 
+    content = _CELL.sub(lambda cell: cell[0].replace("\\|", "|"), content)
     return _FORMULA.sub(drawn, content)
 
 

@@ -24,8 +24,9 @@ from veracity.engine import load_engine
 from veracity.errors import UsageError, VeracityError
 from veracity.lm.text_decoder import ports_of
 from veracity.progress import Progress, silent
+from veracity.proving.answering import answer_tokens
 from veracity.proving.models import calibrate, import_model
-from veracity.proving.prove import answer_tokens, prove_tokens
+from veracity.proving.prove import prove_tokens
 from veracity.work.commit import commit
 from veracity.work.programs import integer_program, load_program, page_weights
 

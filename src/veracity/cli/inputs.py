@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -20,9 +21,11 @@ __all__ = [
     "FiniteFloat",
     "NewFile",
     "given_messages",
+    "given_prompts",
     "given_words",
     "message_option",
     "prompt_file_option",
+    "prompts_option",
     "standard_input",
     "stream",
 ]
@@ -94,6 +97,53 @@ def message_option(command: Command) -> Command:
         help="A message of a conversation instead of a prompt; ROLE is system, user or assistant. "
         "Give one for each, in order.",
     )(command)
+
+
+def prompts_option(command: Command) -> Command:
+    """``--prompts``: several prompts in a file."""
+    return click.option(
+        "--prompts",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE.jsonl",
+        help="Several prompts with one proof: a line of JSON for each, a text in quotes or a list "
+        'of messages, {"role": ..., "content": ...} each.',
+    )(command)
+
+
+def given_prompts(file: Path) -> list[str | list[tuple[str, str]]]:
+    """Prompts and conversations of a file, a line of JSON each.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or a line is neither.
+    """
+    data = read_file(stream(file), MAX_TEXT_BYTES, "prompts")
+    out: list[str | list[tuple[str, str]]] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            raise UsageError(f"line {number} of the prompts is no JSON") from None
+        if isinstance(found, str):
+            out.append(found)
+        elif isinstance(found, list) and found and all(map(_is_message, found)):
+            out.append([(one["role"], one["content"]) for one in found])
+        else:
+            raise UsageError(
+                f"line {number} of the prompts is neither a text in quotes nor a list of messages"
+            )
+    return out
+
+
+def _is_message(given: object) -> bool:
+    return (
+        isinstance(given, dict)
+        and given.keys() == {"role", "content"}
+        and all(isinstance(value, str) for value in given.values())
+    )
 
 
 def given_messages(given: Sequence[str]) -> list[tuple[str, str]] | None:

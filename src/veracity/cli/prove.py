@@ -16,6 +16,7 @@ from veracity.cli.inputs import (
     given_words,
     message_option,
     prompt_file_option,
+    prompts_option,
 )
 from veracity.cli.options import (
     FILE,
@@ -29,6 +30,7 @@ from veracity.cli.options import (
     threads_option,
 )
 from veracity.cli.output import complain, emit_bytes, emit_json
+from veracity.cli.prove_answers import prove_several
 from veracity.cli.tensors import prove_arrays, refuse_both
 from veracity.codec import check_target, sibling
 from veracity.errors import UsageError
@@ -54,6 +56,7 @@ def require_pipe(as_json: bool) -> None:
 @click.option("--prompt", help="What to ask a language model.")
 @prompt_file_option
 @message_option
+@prompts_option
 @click.option(
     "--input",
     "inputs",
@@ -106,6 +109,7 @@ def prove(
     prompt: str | None,
     prompt_file: Path | None,
     messages: tuple[str, ...],
+    prompts: Path | None,
     inputs: tuple[str, ...],
     seal: tuple[str, ...],
     max_new_tokens: int,
@@ -131,12 +135,13 @@ def prove(
     The output of a network is written beside the proof, as .npy, or as .png where the input is a
     picture and the output is one. --seal NAME writes PROOF.NAME.vseal, to be published, and
     PROOF.NAME.vskey, which opens it and is the input of a next proof about it. An input with a
-    first axis more than the network's holds several samples, proved at once.
+    first axis more than the network's holds several samples, proved at once. So are the prompts
+    of --prompts: one proof, for whoever may see all of them.
     """
     words = given_words(prompt, prompt_file)
     opening = secret or sibling(program, ".vsec")
     said = given_messages(messages)
-    refuse_both(words, inputs, said)
+    refuse_both(words if prompts is None else str(prompts), inputs, said)
     piped = str(out) == "-"
     if inputs:
         if piped or temperature or nonce or stops or server_nonce:
@@ -161,6 +166,31 @@ def prove(
         return
     if seal:
         raise UsageError("--seal is for networks only")
+    if prompts is not None:
+        if words is not None or said is not None or temperature or nonce or server_nonce or piped:
+            raise UsageError(
+                "--prompts stands alone: no other prompt, no drawn answers, and --out is a file"
+            )
+        with explained(explain):
+            prove_several(
+                program,
+                opening,
+                prompts,
+                out,
+                force=force,
+                quiet=quiet,
+                as_json=as_json,
+                max_new_tokens=max_new_tokens,
+                raw=raw,
+                stop=stops,
+                context=context,
+                memory=memory,
+                jobs=jobs,
+                ray=ray,
+                threads=threads,
+                backend=backend,
+            )
+        return
     if piped:
         require_pipe(as_json)
     else:

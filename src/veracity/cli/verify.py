@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from veracity.cli.display import Bar, clock, flatten, size
+from veracity.cli.display import Bar
 from veracity.cli.errors import EXIT_FALSE, error_facts, hint
 from veracity.cli.inputs import (
     given_messages,
+    given_prompts,
     given_words,
     message_option,
     prompt_file_option,
+    prompts_option,
     stream,
 )
 from veracity.cli.options import FILE, backend_option, json_option, quiet_option, threads_option
@@ -22,20 +25,23 @@ from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
 from veracity.cli.report import report_option
 from veracity.cli.tensors import read_ports
-from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED
+from veracity.cli.verdict import REJECTED
 from veracity.cli.verify_accuracy import tell_accuracy
+from veracity.cli.verify_answer import tell_accepted, tell_answers
 from veracity.cli.verify_more import check_promise, check_signer, verify_many
-from veracity.cli.verify_training import check_training, tell_trained, training_rows
+from veracity.cli.verify_tensors import tell_tensors
+from veracity.cli.verify_training import check_training, tell_trained
 from veracity.errors import MismatchError, UsageError, VerificationError
 from veracity.formats.accuracy import AccuracyProof
+from veracity.formats.answers import AnswersProof
 from veracity.formats.commitment import Commitment
 from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import TrainingProof
 from veracity.proving.inspect import load_proof
-from veracity.proving.verify import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_accuracy import verify_accuracy
-from veracity.proving.verify_tensors import PROVED, VerifiedTensors, verify_tensors
+from veracity.proving.verify_answers import verify_answers
+from veracity.proving.verify_tensors import verify_tensors
 from veracity.training.verify import VerifiedTraining
 from veracity.work.effort import MAX_TIME
 
@@ -72,6 +78,7 @@ EXCERPT = 40
 @click.option("--prompt", help="Words you expect to have been asked; every character counts.")
 @prompt_file_option
 @message_option
+@prompts_option
 @click.option("--temperature", metavar="T", help="Expect a draw at this temperature; 0 for none.")
 @click.option("--nonce", metavar="HEX", help="Your own nonce: the prover chose no other.")
 @click.option(
@@ -110,6 +117,7 @@ def verify(
     prompt: str | None,
     prompt_file: Path | None,
     messages: tuple[str, ...],
+    prompts: Path | None,
     temperature: str | None,
     nonce: str | None,
     server_nonce: str | None,
@@ -142,6 +150,7 @@ def verify(
         raise UsageError("standard input holds one file only; name the others")
     expected = given_words(prompt, prompt_file)
     drawn = (temperature, nonce, server_nonce, *messages)
+    listed = None if prompts is None else str(prompts)
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
@@ -149,10 +158,10 @@ def verify(
     if len(proofs) > 1:
         alone = (samples, training, receipt, init, *data, *inputs, *outputs)
         refuse_words(
-            "several prompts", raw, expected, answer, *drawn, *map(str, filter(None, alone))
+            "several prompts", raw, expected, answer, listed, *drawn, *map(str, filter(None, alone))
         )
     given = load_proof(stream(proof)) if len(proofs) == 1 else None
-    try:
+    with judging(as_json):
         if signer is not None:
             check_signer(signer, signature, commitment, pinned)
         if given is None:
@@ -162,85 +171,79 @@ def verify(
             trained = check_training(given, pinned, data, **chain)
         elif training is not None:
             trained = check_training(training, pinned, data, **chain)
-    except VerificationError as error:
-        tell_rejected(error, as_json)
-        raise click.exceptions.Exit(EXIT_FALSE) from None
     if trained is not None and isinstance(given, TrainingProof):
-        refuse_words("training", raw, expected, answer, context, *drawn)
+        refuse_words("training", raw, expected, answer, context, listed, *drawn)
         tell_trained(trained, as_json)
         return
+    checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
+    phases = {"load": 0.1, "verify": 0.9}
     if isinstance(given, AccuracyProof):
-        refuse_words("accuracy", raw, expected, answer, *drawn)
+        refuse_words("accuracy", raw, expected, answer, listed, *drawn)
         if samples is None or inputs or len(outputs) > 1:
             raise UsageError(
                 "a proof about accuracy needs --samples, which it does not hold; "
                 "--output takes the name of the scores"
             )
-        try:
-            with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-                found = verify_accuracy(
-                    given,
-                    pinned,
-                    samples,
-                    output=outputs[0] if outputs else None,
-                    context=context,
-                    **common,
-                    max_time=max_time,
-                    progress=bar,
-                )
-        except VerificationError as error:
-            tell_rejected(error, as_json)
-            raise click.exceptions.Exit(EXIT_FALSE) from None
+        scores = outputs[0] if outputs else None
+        with judging(as_json), Bar(phases, quiet=quiet) as bar:
+            found = verify_accuracy(given, pinned, samples, output=scores, **checking, progress=bar)
         tell_accuracy(found, as_json, trained)
         return
     if samples is not None:
         raise UsageError("--samples is for proofs about accuracy")
     if isinstance(given, TensorProof):
-        refuse_words("tensors", raw, expected, answer, *drawn)
+        refuse_words("tensors", raw, expected, answer, listed, *drawn)
         arrays = read_ports(inputs, outputs)
-        try:
-            with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-                verified = verify_tensors(
-                    given,
-                    pinned,
-                    *arrays,
-                    context=context,
-                    **common,
-                    max_time=max_time,
-                    progress=bar,
-                )
-        except VerificationError as error:
-            tell_rejected(error, as_json)
-            raise click.exceptions.Exit(EXIT_FALSE) from None
+        with judging(as_json), Bar(phases, quiet=quiet) as bar:
+            verified = verify_tensors(given, pinned, *arrays, **checking, progress=bar)
         tell_tensors(verified, as_json, trained)
         return
     if isinstance(given, TrainingProof) or inputs or outputs:
         raise UsageError("this proof is about a prompt: it has no --input or --output")
-    try:
-        with Bar({"load": 0.1, "verify": 0.9}, quiet=quiet) as bar:
-            result = verify_answer(
-                given,
-                pinned,
-                prompt=expected,
-                messages=given_messages(messages),
-                temperature=temperature,
-                nonce=nonce,
-                server_nonce=server_nonce,
-                answer=answer,
-                raw=raw,
-                digest=digest,
-                context=context,
-                max_time=max_time,
-                threads=threads,
-                backend=backend,
-                progress=bar,
+    if isinstance(given, AnswersProof):
+        refuse_words(
+            "several answers",
+            False,
+            expected,
+            answer,
+            None if receipt is None else str(receipt),
+            *drawn,
+        )
+        wanted = None if prompts is None else given_prompts(prompts)
+        with judging(as_json), Bar(phases, quiet=quiet) as bar:
+            several = verify_answers(
+                given, pinned, prompts=wanted, raw=raw, **checking, progress=bar
             )
+        tell_answers(several, as_json, trained)
+        return
+    refuse_words("one answer", False, listed)
+    with judging(as_json), Bar(phases, quiet=quiet) as bar:
+        result = verify_answer(
+            given,
+            pinned,
+            prompt=expected,
+            messages=given_messages(messages),
+            temperature=temperature,
+            nonce=nonce,
+            server_nonce=server_nonce,
+            answer=answer,
+            raw=raw,
+            **checking,
+            progress=bar,
+        )
         if receipt is not None:
             check_promise(receipt, publisher, given, pinned)
+    tell_accepted(result, as_json, trained)
+
+
+@contextmanager
+def judging(as_json: bool) -> Iterator[None]:
+    """Ends the command with a verdict where what is within finds a proof false."""
+    try:
+        yield
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
-    tell_accepted(result, as_json, trained)
 
 
 def refuse_words(what: str, raw: bool, *words: str | None) -> None:
@@ -257,138 +260,6 @@ def refuse_words(what: str, raw: bool, *words: str | None) -> None:
     """
     if raw or any(given is not None for given in words):
         raise UsageError(f"this proof is about {what}: it has no such text")
-
-
-def tell_accepted(
-    result: VerifiedAnswer, as_json: bool, trained: VerifiedTraining | None = None
-) -> None:
-    """What an accepted proof says.
-
-    Parameters
-    ----------
-    result : VerifiedAnswer
-        What was checked.
-    as_json : bool
-        One JSON object instead of tables.
-    trained : VerifiedTraining, optional
-        Where the model came from, where that was checked, too.
-    """
-    if as_json:
-        chain = {} if trained is None else {"training": trained.to_plain()}
-        emit_json({**result.to_plain(), **chain}, verdict=EXIT_PROVED)
-        return
-    model = result.metadata
-    bound = [("bound to", exact(result.context))] if result.context else []
-    ACCEPTED.begin()
-    ACCEPTED.show(
-        [
-            *spoken(result),
-            *bound,
-            ("", ""),
-            ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
-            (
-                "tokens",
-                f"{result.prompt_tokens} prompt ({result.frame}), {result.answer_tokens} answer",
-            ),
-            ("commitment", result.commitment_digest),
-            ("program", model.program_digest),
-            ("proved", f"that {result.proved}"),
-            ("not proved", result.not_proved),
-        ]
-    )
-    ACCEPTED.show(
-        [
-            ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
-            ("weights file", model.source.get("sha256", "not stated")),
-            ("quantisation", one_line(model.quantisation)),
-            ("calibration", one_line(model.calibration)),
-            ("accuracy", one_line(model.accuracy)),
-        ],
-        title="stated by the publisher, not proved",
-    )
-    if trained is not None:
-        ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
-
-
-def tell_tensors(
-    result: VerifiedTensors, as_json: bool, trained: VerifiedTraining | None = None
-) -> None:
-    """What an accepted proof about tensors says.
-
-    Parameters
-    ----------
-    result : VerifiedTensors
-        What was checked.
-    as_json : bool
-        One JSON object instead of tables.
-    trained : VerifiedTraining, optional
-        Where the model came from, where that was checked, too.
-    """
-    if as_json:
-        chain = {} if trained is None else {"training": trained.to_plain()}
-        emit_json({**result.to_plain(), **chain}, verdict=EXIT_PROVED)
-        return
-    model = result.metadata
-    ACCEPTED.begin()
-    ACCEPTED.show(
-        [
-            *((name, port_row(result, name)) for name in result.digests),
-            *((f"rounding of {name}", f"at most {e:.3g}") for name, e in result.rounding.items()),
-            *([("samples", result.samples)] if result.samples else []),
-            *([("bound to", exact(result.context))] if result.context else []),
-            ("checked", f"in {clock(result.seconds)}, proof of {size(result.proof_bytes)}"),
-            ("commitment", result.commitment_digest),
-            ("program", model.program_digest),
-            ("proved", f"that {PROVED}"),
-            ("not proved", result.not_proved),
-        ]
-    )
-    ACCEPTED.show(
-        [
-            ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
-            ("model file", model.source.get("sha256", "?")),
-            ("calibration", one_line(model.calibration)),
-            ("accuracy", one_line(model.accuracy)),
-        ],
-        title="stated by the publisher, not proved",
-    )
-    if trained is not None:
-        ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
-
-
-def port_row(result: VerifiedTensors, name: str) -> str:
-    """What is known of a port: a picture, a seal, or integers."""
-    if name in result.pictures:
-        return str(result.pictures[name])
-    kind = "sealed, commitment" if name in result.sealed else "integers"
-    return f"{kind} with SHA-256 {result.digests[name]}"
-
-
-def spoken(result: VerifiedAnswer) -> list[tuple[str, object]]:
-    """All that the model read and said, in order, as rows of a table."""
-    rows: list[tuple[str, object]] = []
-    for message in result.messages[:-1]:
-        rows.append((message.role, exact(message.content)))
-    if result.prompt_before:
-        rows.append(("before it", quoted(result.prompt_before)))
-    rows.append(("prompt", exact(result.prompt)))
-    if result.prompt_after:
-        rows.append(("after it", quoted(result.prompt_after)))
-    rows.append(("answer", result.answer.strip()))
-    if result.special_tokens:
-        places = [f"{name} at character {at + 1}" for at, name in result.special_tokens]
-        rows.append(("special tokens", ", ".join(places)))
-    ended = "cut by the prover, not ended by the model"
-    if result.ended_by is not None:
-        ended = f"ended by the model with {quoted(result.ended_by)}"
-    rows.append(("end", ended))
-    if result.draw is not None:
-        rows.append(("sampled", f"at temperature {result.draw.temperature}"))
-        rows += [("nonce", result.draw.nonce)] * bool(result.draw.nonce)
-        server = result.draw.server_nonce
-        rows += [("server's nonce", f"SHA-256 {server}")] * bool(server)
-        rows.append(("seed", result.draw.seed))
-    return rows
 
 
 def tell_rejected(error: VerificationError, as_json: bool) -> None:
@@ -432,14 +303,3 @@ def difference(error: MismatchError) -> list[tuple[str, object]]:
         rest = text[at : at + EXCERPT]
         rows.append((f"  {name}", f">>> {quoted(rest)}" if rest else ">>> nothing more"))
     return rows
-
-
-def exact(text: str) -> str:
-    """A text for people: quoted where white space at its ends would go unseen."""
-    plain = text and text == text.strip() and not text.startswith('"')
-    return text if plain else quoted(text)
-
-
-def one_line(facts: Mapping[str, Any]) -> str:
-    """Nested facts on one line."""
-    return "; ".join(f"{name} {value}" for name, value in flatten(facts))

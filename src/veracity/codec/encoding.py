@@ -42,6 +42,7 @@ EXTENSIONS = {
     b"VPRT": "proof about tensors",
     b"VNCE": "server's nonce",
     b"VACC": "proof about accuracy",
+    b"VANS": "proof of several answers",
     b"VSEA": "seal",
     b"VSKY": "seal key",
 }

@@ -124,10 +124,10 @@ class Proof:
         except UnicodeDecodeError:
             reader.fail("context", "not UTF-8")
         prompt_length = reader.u32("prompt length", MAX_POSITIONS)
-        ids = _numbers(reader, "tokens", MAX_POSITIONS)
-        cuts = _numbers(reader, "cuts", MAX_CUTS)
+        ids = read_numbers(reader, "tokens", MAX_POSITIONS)
+        cuts = read_numbers(reader, "cuts", MAX_CUTS)
         drawing = Drawing.read(reader) if extended else None
-        messages = _messages(reader) if extended else ()
+        messages = read_messages(reader) if extended else ()
         if extended and (bool(messages) != (frame == "messages") or not (messages or drawing)):
             reader.fail("messages", "they do not fit the frame")
         argument = reader.blob("argument", MAX_PROOF)
@@ -151,7 +151,8 @@ class Proof:
         write_file(path, self.to_bytes())
 
 
-def _messages(reader: ByteReader) -> tuple[Message, ...]:
+def read_messages(reader: ByteReader) -> tuple[Message, ...]:
+    """A conversation, exactly as it is written; fails as the reader does."""
     # Canonical JSON is UTF-8, which has no half characters.
     plain = parse_json(reader.blob("messages", MAX_MESSAGES), "messages")
     if not isinstance(plain, list):
@@ -164,7 +165,18 @@ def _messages(reader: ByteReader) -> tuple[Message, ...]:
     return tuple(Message(one["role"], one["content"]) for one in plain)
 
 
-def _numbers(reader: ByteReader, name: str, most: int) -> tuple[int, ...]:
+def read_numbers(reader: ByteReader, name: str, most: int) -> tuple[int, ...]:
+    """Numbers of 4 bytes each.
+
+    Parameters
+    ----------
+    reader : ByteReader
+        Where they stand.
+    name : str
+        For errors.
+    most : int
+        How many there may be.
+    """
     packed = reader.blob(name, 4 * most)
     if len(packed) % 4:
         reader.fail(name, "not a whole number of entries")

@@ -121,6 +121,11 @@ class Quota:
     each: int
     _held: Counter[str] = field(default_factory=Counter, init=False)
 
+    @property
+    def taken(self) -> int:
+        """How many there are now."""
+        return self._held.total()
+
     def full(self, person: Person | None) -> str | None:
         """Why no more is to be had; None where it is."""
         if self._held.total() >= self.most:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "Conversation", "Token"]
 
+#: Opens a session for a prompt, or for one of a known length.
+Opener = Callable[
+    [Prompt, int, int, bool, "Sampling | None", "Card | None"],
+    AbstractAsyncContextManager[tuple["Conversation", list[int]]],
+]
+
 
 @dataclass(eq=False)
 class Conversation:
@@ -50,7 +56,7 @@ class Conversation:
     mode : str
         How the owner evaluates it.
     prompt_tokens, max_new_tokens : int
-        The lengths that were asked for; owner and dealer know them.
+        The lengths that were asked for, of this turn; owner and dealer know them.
     setup_bytes : int
         Masked weights that came before this session.
     """
@@ -61,6 +67,29 @@ class Conversation:
     max_new_tokens: int
     setup_bytes: int
     _session: UserSession
+    _kept: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether all passes have ended, so that another turn may follow."""
+        return not self._session.left
+
+    async def turn(self, kept: int, prompt_tokens: int, max_new_tokens: int) -> None:
+        """Go on in this session, once its passes have ended; what was fed is not fed again.
+
+        Parameters
+        ----------
+        kept : int
+            Tokens that stay, of those fed: the others are told this number.
+        prompt_tokens, max_new_tokens : int
+            Tokens of the next prompt behind them, and the most tokens of the answer.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        await self._session.turn(kept, prompt_tokens, max_new_tokens)
+        self._kept, self.prompt_tokens, self.max_new_tokens = kept, prompt_tokens, max_new_tokens
 
     async def dealt(self, passes: int | None = None) -> None:
         """Wait until the material of so many passes (of all that fit) has come.
@@ -88,7 +117,7 @@ class Conversation:
         Parameters
         ----------
         prompt : list of int
-            Token ids, as many as the session is for.
+            Token ids, as many as the session is for, those that are kept included.
         to_the_end : bool
             Ignore the model's end of the answer.
         round_length : int
@@ -103,12 +132,12 @@ class Conversation:
 
     async def _passes(self, prompt: list[int], state: AnswerState) -> AsyncGenerator[Token, None]:
         """Run passes until no further one is due; the tokens of the answer."""
-        if len(prompt) != self.prompt_tokens:
+        feed = prompt[self._kept :]
+        if len(feed) != self.prompt_tokens:
             raise UsageError(
                 f"this session is for a prompt of {self.prompt_tokens} tokens, "
-                f"this one has {len(prompt)}; open another session"
+                f"this one has {len(feed)}; open another session"
             )
-        feed = prompt
         while not state.over:
             feed = [await self._session.feed(feed)]
             token = state.add(self.card, feed[0], self._session.reports[-1])
@@ -275,6 +304,7 @@ class Client:
         resume: int,
         state: AnswerState,
         ids: Sequence[int] = (),
+        open_session: Opener | None = None,
     ) -> AsyncGenerator[Token, None]:
         """Run an answer's passes, in another session where one breaks off.
 
@@ -285,7 +315,7 @@ class Client:
         while True:
             before = len(state.found)
             length, most = len(ids) + before, state.most - before
-            opened = self._session(prompt, length, most, raw, sampling, card)
+            opened = (open_session or self._session)(prompt, length, most, raw, sampling, card)
             try:
                 async with opened as (session, first):
                     ids, card = ids or first, session.card

@@ -11,6 +11,7 @@ from veracity.codec import read_file, sniff
 from veracity.codec.files import PROGRAM, Source, kind_of, name_of, stored_at
 from veracity.errors import FormatError, UsageError
 from veracity.formats.accuracy import ACCURACY_KIND, AccuracyProof
+from veracity.formats.answers import ANSWERS_KIND, AnswersProof
 from veracity.formats.commitment import KIND as COMMITMENT
 from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
 from veracity.formats.data import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
 
     OfTraining = DataFile | DataSecret | RowOpening | ExclusionProof
-    AnyProof = Proof | TensorProof | AccuracyProof | TrainingProof
+    AnyProof = Proof | AnswersProof | TensorProof | AccuracyProof | TrainingProof
     AnyFile = (
         Commitment | Secret | Seal | SealKey | AnyProof | OfTraining | ProgramFile | NetworkFile
     )  # fmt: skip
@@ -60,8 +61,8 @@ def load(source: Source) -> AnyFile:
 
     Returns
     -------
-    Commitment, Secret, Proof, TensorProof, AccuracyProof, TrainingProof, DataFile, DataSecret,
-    RowOpening, ExclusionProof, Seal, SealKey, ProgramFile or NetworkFile
+    Commitment, Secret, Proof, AnswersProof, TensorProof, AccuracyProof, TrainingProof, DataFile,
+    DataSecret, RowOpening, ExclusionProof, Seal, SealKey, ProgramFile or NetworkFile
 
     Raises
     ------
@@ -88,6 +89,7 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
         return Secret.load(what, shared=shared), size
     loaders: dict[bytes | None, Callable[[Source], AnyFile]] = {
         PROOF: Proof.load,
+        ANSWERS_KIND: AnswersProof.load,
         TENSORS: TensorProof.load,
         ACCURACY_KIND: AccuracyProof.load,
         SEAL_KIND: Seal.load,
@@ -118,6 +120,7 @@ def load_proof(source: Source) -> AnyProof:
     FormatError, UsageError
     """
     kinds: dict[bytes | None, type[AnyProof]] = {
+        ANSWERS_KIND: AnswersProof,
         TENSORS: TensorProof,
         ACCURACY_KIND: AccuracyProof,
         PROOF_KIND: TrainingProof,
@@ -152,6 +155,18 @@ def inspect_file(source: Source) -> dict[str, Any]:
             "answer_tokens": len(content.answer),
             "prompt_ids": list(content.prompt),
             "answer_ids": list(content.answer),
+            "argument_bytes": len(content.argument),
+        }
+    if isinstance(content, AnswersProof):
+        return {
+            "kind": "proof of several answers (says nothing until it is verified)",
+            "bytes": size,
+            "commitment": content.commitment_digest,
+            "answers": len(content.answers),
+            "context": content.context,
+            "prompt_tokens": [one.prompt_length for one in content.answers],
+            "answer_tokens": [len(one.answer) for one in content.answers],
+            "segments": len(content.cuts) + 1,
             "argument_bytes": len(content.argument),
         }
     if isinstance(content, DataFile | DataSecret | RowOpening | ExclusionProof | TrainingProof):

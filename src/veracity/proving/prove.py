@@ -6,7 +6,7 @@ Model formats and tokenizers are read through :mod:`veracity.frontends` only, an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,21 +15,25 @@ from veracity import zkml
 from veracity.codec.arguments import require_settings, require_type, require_whole
 from veracity.codec.files import Source, exists
 from veracity.engine import load_engine
-from veracity.engine.api import Integers
-from veracity.errors import UsageError, VerificationError
-from veracity.formats.commitment import Commitment
+from veracity.errors import UsageError
 from veracity.formats.drawing import Drawing, ServerNonce, read_nonce, read_temperature
 from veracity.formats.program import ProgramFile
 from veracity.formats.proof import Proof, check_context, statement_context
 from veracity.formats.secret import Secret
-from veracity.graph.sampling import Sampling, check_scale
-from veracity.lm.generate import generate
-from veracity.lm.text_decoder import context_of, ports_of
+from veracity.graph.sampling import check_scale
+from veracity.lm.text_decoder import ports_of
 from veracity.progress import Progress, silent
+from veracity.proving.answering import (
+    answer_text,
+    answer_tokens,
+    as_stops,
+    encode_asked,
+    holds_stop,
+    room_for,
+)
 from veracity.proving.drawn import check_drawable
-from veracity.proving.prompts import Given, conversation_of, form_of
+from veracity.proving.prompts import Given
 from veracity.text.chat import Message
-from veracity.text.table import PromptFrame, TokenTable
 from veracity.work.links import Workers, prove_chain
 from veracity.work.memory import plan_links
 from veracity.work.programs import integer_program, load_program, page_weights, weights_digest
@@ -143,17 +147,8 @@ def prove(
     commitment = opened.commitment
     check_pair(loaded, opened)
     name, said, ids = encode_asked(loaded, commitment, prompt, messages, raw=raw)
-    if not ids:
-        raise UsageError("the prompt is empty; give at least one word")
-    most = context_of(integer_program(loaded))
-    room = most + 1 - len(ids)
-    if room < 1:
-        raise UsageError(
-            f"the prompt has {len(ids)} tokens, the model's context holds "
-            f"{most}; shorten the prompt"
-        )
+    wanted = min(max_new_tokens, room_for(loaded, ids))
     progress("load", 1.0)
-    wanted = min(max_new_tokens, room)
     sampling = None if drawing is None else drawing.sampling(commitment.digest, ids)
     if sampling is not None:
         check_drawable(commitment.program)
@@ -179,72 +174,7 @@ def prove(
         backend=backend,
         progress=progress,
     )
-    shown = commitment.table.show_answer(answer, commitment.metadata.stop_ids)
-    places = [place for text in stops if (place := shown.text.find(text)) >= 0]
-    return ProvedAnswer(shown.text[: min(places)] if places else shown.text, proof)
-
-
-def encode_asked(
-    loaded: ProgramFile,
-    commitment: Commitment,
-    prompt: str | None,
-    messages: Given | None = None,
-    *,
-    raw: bool = False,
-) -> tuple[str, tuple[Message, ...], list[int]]:
-    """Frame, messages and token ids of what is asked, as a verifier will read them.
-
-    Parameters
-    ----------
-    loaded : ProgramFile
-        The model.
-    commitment : Commitment
-        What is published of it.
-    prompt : str or None
-        The user's words.
-    messages : sequence of (role, content), optional
-        A conversation instead.
-    raw : bool
-        Without a template.
-
-    Raises
-    ------
-    UsageError
-        The model takes no such conversation, or the words cannot be spelled exactly.
-    """
-    name = "messages" if messages is not None else form_of(commitment.metadata, raw)
-    if name == "messages":
-        between = commitment.metadata.conversation
-        said = conversation_of([("user", prompt or "")] if messages is None else messages, between)
-        parts = between.parts(said) if between is not None else []
-        return name, said, loaded.tokenizer.encode_parts(parts)
-    frame = commitment.metadata.frames[name]
-    ids = [*frame.before, *loaded.encode(prompt or ""), *frame.after]
-    check_prompt(prompt or "", ids, frame, commitment.table)
-    return name, (), ids
-
-
-def as_stops(given: Sequence[str]) -> list[str]:
-    """Texts that end an answer; raises :class:`UsageError` unless they are some."""
-    if isinstance(given, str) or not all(isinstance(text, str) and text for text in given):
-        raise UsageError("stop texts are a list of texts, none of them empty")
-    return list(given)
-
-
-def holds_stop(stops: Sequence[str], commitment: Commitment, answer: Sequence[int]) -> bool:
-    """Whether an answer holds one of the texts that end it.
-
-    Parameters
-    ----------
-    stops : sequence of str
-        The texts.
-    commitment : Commitment
-        Says how tokens are shown.
-    answer : sequence of int
-        Token ids so far.
-    """
-    shown = commitment.table.show(answer).text
-    return any(text in shown for text in stops)
+    return ProvedAnswer(answer_text(answer, stops, commitment), proof)
 
 
 def drawing_of(
@@ -275,30 +205,6 @@ def drawing_of(
         found = server_nonce
         server = (found if isinstance(found, ServerNonce) else ServerNonce.load(found)).nonce
     return Drawing(read_temperature(temperature), read_nonce(nonce) if nonce else b"", server)
-
-
-def check_prompt(prompt: str, ids: list[int], frame: PromptFrame, table: TokenTable) -> None:
-    """Raise :class:`UsageError` unless a verifier will read ``prompt`` in ``ids``.
-
-    Parameters
-    ----------
-    prompt : str
-        What the user wrote.
-    ids : list of int
-        Token ids of the framed prompt.
-    frame : PromptFrame
-        What stands before and after the words.
-    table : TokenTable
-        The model's tokens.
-    """
-    try:
-        read = frame.words(ids, table)
-    except VerificationError as error:
-        raise UsageError(f"this prompt cannot be proved: {error.reason}") from None
-    if read != prompt:
-        raise UsageError(
-            f"the model's tokenizer makes other words of this prompt; give it as {read[:80]!r}"
-        )
 
 
 def prove_tokens(
@@ -373,55 +279,6 @@ def prove_tokens(
     cuts = plan.cuts
     return Proof(
         commitment.digest, frame, tokens, len(prompt), argument, cuts, context, messages, drawing
-    )
-
-
-def answer_tokens(
-    loaded: ProgramFile,
-    prompt: list[int],
-    wanted: int,
-    progress: Progress,
-    integers: Integers | None = None,
-    sampling: Sampling | None = None,
-    ended: Callable[[Sequence[int]], bool] | None = None,
-) -> list[int]:
-    """The answer, one call of ``progress`` a token.
-
-    Parameters
-    ----------
-    loaded : ProgramFile
-        A calibrated model.
-    prompt : list of int
-        Token ids of the framed prompt.
-    wanted : int
-        Most tokens of the answer.
-    progress : Progress
-        Called once a token.
-    integers : Integers, optional
-        The products of the engine that computes; those of ``cpu`` where not given.
-    sampling : Sampling, optional
-        How tokens are drawn; greedily where not given.
-    ended : callable, optional
-        Told the answer after each token; says whether it ends there.
-    """
-    done = 0
-
-    def count(token: int) -> None:
-        nonlocal done
-        done += 1
-        progress("evaluate", done / wanted)
-
-    progress("evaluate", 0.0)
-    return generate(
-        integer_program(loaded),
-        loaded.weights,
-        prompt,
-        wanted,
-        frozenset(loaded.stop_ids),
-        on_token=count,
-        integers=integers,
-        sampling=sampling,
-        ended=ended or (lambda answer: False),
     )
 
 

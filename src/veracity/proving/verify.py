@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 from veracity import zkml
 from veracity.codec.arguments import require_settings, require_type
@@ -19,151 +18,31 @@ from veracity.errors import FormatError, MismatchError, UsageError, Verification
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.drawing import read_nonce, read_temperature
 from veracity.formats.proof import Proof, check_context, statement_context
-from veracity.lm.text_decoder import context_of, is_text_decoder, ports_of, vocabulary_of
+from veracity.lm.text_decoder import is_text_decoder, ports_of, vocabulary_of
 from veracity.progress import Progress, silent
 from veracity.proving.discharge import discharge
-from veracity.proving.drawn import DRAWN, NOT_DRAWN_ALONE, Draw, compare_drawing
-from veracity.proving.prompts import Given, conversation_of, form_of, read_prompt, shown_messages
+from veracity.proving.drawn import Draw, compare_drawing
+from veracity.proving.prompts import (
+    Given,
+    ReadPrompt,
+    conversation_of,
+    form_of,
+    shown_messages,
+)
+from veracity.proving.verified import (
+    VerifiedAnswer,
+    accepted_answer,
+    read_answer,
+    require_commitment,
+)
 from veracity.text.chat import Message, as_messages
 from veracity.work.effort import MAX_TIME
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
-__all__ = ["NOT_PROVED", "PROVED", "VerifiedAnswer", "verify"]
+__all__ = ["verify"]
 
-#: What an accepted proof establishes, and what it does not, in plain words.
-PROVED = (
-    "the committed model, run in its exact integer arithmetic, gives this answer to this prompt: "
-    "every step from token ids to token ids, {choice}; its weights, "
-    "fixed when it was committed, are integers"
-)
-GREEDY = "each token the most likely one"
-#: Added to it: what the commitment's annex proves of the weights.
-WEIGHTS_BOUNDED = " below 2^49"
-WEIGHTS_EXACT = " within the widths that its program states"
-NOT_PROVED = (
-    "that this commitment is to the model its publisher promised (name, source and accuracy are "
-    "the publisher's statements); that the template around the prompt, the tokens that end an "
-    "answer and the table of tokens are the ones you would choose (they are the publisher's "
-    "choice); or that what the answer says is true"
-)
 #: What is said of an argument that fails; the place that found it is told apart.
 NOT_SHOWN = "the proof does not show that the committed model gives this answer to this prompt"
-#: Added to the one where the commitment pins how text is encoded, to the other where it does not.
-TOKENISATION_CHECKED = "; the prompt's token ids are the only ones that its text has"
-TOKENISATION_UNCHECKED = (
-    ". TOKENISATION NOT CHECKED: this model's tokenizer is of a form that the commitment cannot "
-    "pin, so the prover may have chosen among many spellings of the prompt in token ids, and the "
-    "answer may depend on that choice"
-)
-
-
-@dataclass(frozen=True)
-class VerifiedAnswer:
-    """An accepted proof, as text decoded by the verifier itself.
-
-    Parameters
-    ----------
-    prompt : str
-        The user's words, without the model's template: exactly the text that was encoded.
-    prompt_before, prompt_after : str
-        What the model read around the prompt: its template, special tokens by name. The publisher's
-        choice.
-    answer : str
-        The whole answer; special tokens in it are shown by name. Only a special token that ends it
-        is left out.
-    special_tokens : tuple of (int, str)
-        Where in ``answer`` special tokens stand, and their names.
-    ended_by : str or None
-        The token with which the model ended the answer; None where the prover cut it. Which tokens
-        end an answer is the publisher's choice: where it is text, it is part of the answer.
-    frame : str
-        ``chat``, ``raw`` or ``messages``.
-    prompt_tokens, answer_tokens : int
-        Numbers of token ids, template included.
-    tokenisation_checked : bool
-        Whether the prompt's ids were compared with the one encoding of its text. False only for
-        models whose tokenizer the commitment cannot pin.
-    widths_checked : bool
-        Whether every weight is proved to keep to its stated width (else: integers below 2^49).
-    commitment_digest : str
-        The commitment that the caller pinned.
-    context : str
-        What the proof is bound to beside its words; empty where its maker bound it to nothing.
-    metadata : Metadata
-        The publisher's statements about the model.
-    proof_bytes : int
-        Size of the proof file.
-    seconds : float
-        Time of the check.
-    messages : tuple of Message
-        The conversation that the prompt is, where it is one; ``prompt`` is its last message.
-    draw : Draw or None
-        How the answer was drawn; None where each token is the most likely one.
-    """
-
-    prompt: str
-    prompt_before: str
-    prompt_after: str
-    answer: str
-    special_tokens: tuple[tuple[int, str], ...]
-    ended_by: str | None
-    frame: str
-    prompt_tokens: int
-    answer_tokens: int
-    tokenisation_checked: bool
-    widths_checked: bool
-    commitment_digest: str
-    context: str
-    metadata: Metadata = field(repr=False)
-    proof_bytes: int
-    seconds: float
-    messages: tuple[Message, ...] = ()
-    draw: Draw | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether the model ended the answer itself (else the prover cut it there)."""
-        return self.ended_by is not None
-
-    @property
-    def proved(self) -> str:
-        """What this proof establishes, for people."""
-        weights = WEIGHTS_EXACT if self.widths_checked else WEIGHTS_BOUNDED
-        proved = PROVED.format(choice=GREEDY if self.draw is None else DRAWN)
-        return proved + weights + (TOKENISATION_CHECKED if self.tokenisation_checked else "")
-
-    @property
-    def not_proved(self) -> str:
-        """What this proof does not establish, for people."""
-        drawn = "" if self.draw is None else NOT_DRAWN_ALONE
-        return NOT_PROVED + drawn + ("" if self.tokenisation_checked else TOKENISATION_UNCHECKED)
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return {
-            "accepted": True,
-            "prompt": self.prompt,
-            **({"messages": [m.to_plain() for m in self.messages]} if self.messages else {}),
-            **({"draw": asdict(self.draw)} if self.draw is not None else {}),
-            "prompt_before": self.prompt_before,
-            "prompt_after": self.prompt_after,
-            "answer": self.answer,
-            "special_tokens": [{"at": at, "name": name} for at, name in self.special_tokens],
-            "complete": self.complete,
-            "ended_by": self.ended_by,
-            "frame": self.frame,
-            "prompt_tokens": self.prompt_tokens,
-            "answer_tokens": self.answer_tokens,
-            "tokenisation_checked": self.tokenisation_checked,
-            "widths_checked": self.widths_checked,
-            "commitment": self.commitment_digest,
-            "context": self.context,
-            "stated": self.metadata.to_plain(),
-            "proof_bytes": self.proof_bytes,
-            "verify_s": round(self.seconds, 3),
-            "proved": self.proved,
-            "not_proved": self.not_proved,
-        }
 
 
 def verify(
@@ -264,30 +143,16 @@ def verify(
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
     given = as_read(proof) if isinstance(proof, Proof) else Proof.load(proof)
     check_commitment(pinned)
-    if announced not in (None, pinned.digest):
-        raise VerificationError(
-            f"the commitment given is not the one announced: its digest is {pinned.digest}",
-            "commitment",
-        )
-    if given.commitment_digest != pinned.digest:
-        raise VerificationError(
-            "the proof was made for another commitment than the one given", "commitment"
-        )
-    program, metadata = pinned.program, pinned.metadata
-    if any(token >= vocabulary_of(program) for token in given.tokens):
-        raise VerificationError("a token id is outside the vocabulary", "tokens")
-    if len(given.tokens) - 1 > context_of(program):
-        raise VerificationError("more tokens than the model's context holds", "tokens")
-    if set(metadata.stop_ids) & set(given.answer[:-1]):
-        raise VerificationError("the answer goes on after the token that ends it", "answer")
-    asked = read_prompt(given, pinned)
+    require_announced(announced, pinned)
+    require_commitment(given.commitment_digest, pinned)
+    metadata = pinned.metadata
+    asked, shown = read_answer(given, pinned)
     if expected is not None:
         expected = list(conversation_of(expected, metadata.conversation))
-    shown = pinned.table.show_answer(given.answer, frozenset(metadata.stop_ids))
 
     engine = load_engine(backend, threads=threads)
     statement = zkml.Statement(
-        program,
+        pinned.program,
         *ports_of(given.tokens, given.prompt_length),
         given.cuts,
         None if given.drawing is None else given.drawing.sampling(pinned.digest, given.prompt),
@@ -300,16 +165,7 @@ def verify(
         engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
     )
     # Words are compared last: "not what you expected" is said of true proofs only.
-    if prompt is not None:
-        form = form_of(metadata, raw)
-        if form == "messages" and metadata.conversation is not None:
-            expected = [Message("user", prompt)]
-        else:
-            require_same("frame", form, given.frame)
-            require_same("prompt", prompt, asked.words)
-    if expected is not None:
-        require_same("frame", "messages", given.frame)
-        require_same("messages", shown_messages(expected), shown_messages(asked.messages))
+    require_asked(given.frame, asked, metadata, prompt, expected, raw=raw)
     compare_drawing(given.drawing, wanted, own, told)
     words = prompt if messages is None else messages
     given_by_caller = {
@@ -320,26 +176,61 @@ def verify(
         require_same("answer", answer.strip(), shown.text.strip())
     if context is not None:
         require_same("context", context, given.context)
-    return VerifiedAnswer(
-        prompt=asked.words,
-        prompt_before=asked.before,
-        prompt_after=asked.after,
-        answer=shown.text,
-        special_tokens=shown.special,
-        ended_by=shown.ended_by,
-        frame=given.frame,
-        prompt_tokens=given.prompt_length,
-        answer_tokens=len(given.answer),
-        tokenisation_checked=pinned.table.encoder is not None,
-        widths_checked=bool(pinned.widths),
-        commitment_digest=pinned.digest,
-        context=given.context,
-        metadata=metadata,
+    return accepted_answer(
+        given,
+        pinned,
+        (asked, shown),
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
-        messages=asked.messages,
         draw=None if given.drawing is None else Draw.of(given.drawing, insisted),
     )
+
+
+def require_asked(
+    frame: str,
+    asked: ReadPrompt,
+    metadata: Metadata,
+    prompt: str | None,
+    messages: Sequence[Message] | None = None,
+    *,
+    raw: bool = False,
+) -> None:
+    """Raise :class:`MismatchError` unless a proof is of what its reader expected to be asked.
+
+    Parameters
+    ----------
+    frame : str
+        The proof's.
+    asked : ReadPrompt
+        What was asked.
+    metadata : Metadata
+        The model's.
+    prompt : str or None
+        Expected words; None for any.
+    messages : sequence of Message, optional
+        An expected conversation.
+    raw : bool
+        The words are expected without a template.
+    """
+    if prompt is not None:
+        form = form_of(metadata, raw)
+        if form == "messages":
+            messages = [Message("user", prompt)]
+        else:
+            require_same("frame", form, frame)
+            require_same("prompt", prompt, asked.words)
+    if messages is not None:
+        require_same("frame", "messages", frame)
+        require_same("messages", shown_messages(messages), shown_messages(asked.messages))
+
+
+def require_announced(announced: str | None, pinned: Commitment) -> None:
+    """Raise :class:`VerificationError` where a commitment is not the one that was announced."""
+    if announced not in (None, pinned.digest):
+        raise VerificationError(
+            f"the commitment given is not the one announced: its digest is {pinned.digest}",
+            "commitment",
+        )
 
 
 def require_same(what: str, expected: str, proved: str) -> None:

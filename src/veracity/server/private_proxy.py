@@ -27,6 +27,7 @@ from veracity.lm.text_decoder import context_of
 from veracity.private.card import Card
 from veracity.private.client import Client, Token
 from veracity.private.sampling import Sampling
+from veracity.private.talk import Talk
 from veracity.server.http import (
     EventStream,
     Frame,
@@ -96,7 +97,11 @@ class PrivateProxy:
     since: int = field(default_factory=lambda: int(time.time()))
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _running: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _talk: Talk = field(init=False)
     _served: tuple[Card, str] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._talk = Talk(self.client)
 
     async def chat(self, request: Request) -> Response:
         """``POST /v1/chat/completions``."""
@@ -125,6 +130,7 @@ class PrivateProxy:
         """Wait until all passes have ended: their number is not to tell when this one stopped."""
         while self._running:
             await asyncio.wait(self._running)
+        await self._talk.close()
 
     def _identify(self, request: Request) -> str:
         return self.doors.name_of(request.headers.get("authorization"))
@@ -218,7 +224,7 @@ class PrivateProxy:
             async with self._turn:
                 if not answer.wanted:
                     return  # nobody else has heard of it yet
-                tokens = self.client.answer(
+                tokens = self._talk.answer(
                     answer.ids, answer.most, sampling=answer.sampling,
                     round_length=self.round_length,
                 )  # fmt: skip

@@ -123,6 +123,7 @@ class Shelf:
         The future fails with :class:`RequestError` where the disk does.
         """
         done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # whoever waits may leave; what is signed is stored
         self._queue.put((entry, done))
         return done
 

@@ -223,9 +223,26 @@ def form_key(engine: Engine, data: DataCommitment) -> CommitmentKey:
     return load_key(engine, max(row_bits(data.size), FORM_LOG_COLUMNS))
 
 
-def verify_data(engine: Engine, data: DataFile) -> None:
-    """Check the proof of form; raises VerificationError or FormatError."""
-    verify_form(engine, form_key(engine, data.commitment), data.commitment, list(data.form))
+def verify_data(engine: Engine, data: DataFile, key: CommitmentKey | None = None) -> None:
+    """Check the proof of form.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    data : DataFile
+        Rows and proof.
+    key : CommitmentKey, optional
+        Generators, if loaded already; they may be of longer rows.
+
+    Raises
+    ------
+    VerificationError, FormatError
+    """
+    bits = max(row_bits(data.commitment.size), FORM_LOG_COLUMNS)
+    if key is None or key.log_columns < bits:
+        key = load_key(engine, bits)
+    verify_form(engine, key.prefix(bits), data.commitment, list(data.form))
 
 
 def reveal_row(data: DataFile, secret: DataSecret, index: int) -> RowOpening:

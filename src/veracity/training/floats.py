@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.graph.training import Recipe
-from veracity.graph.wires import apply_wire
+from veracity.graph.training.network import Stage
+from veracity.graph.wires import apply_wire, gather_wire
 
 __all__ = ["FloatNetwork"]
 
@@ -82,10 +83,7 @@ class FloatNetwork:
             stage = recipe.stages[layer]
             moved, bias = g, g.sum((0, *range(2, g.ndim))).reshape(self.biases[layer].shape)
             if layer:
-                g = np.einsum(
-                    stage.rule.backward, apply_wire(stage.rule.returns, g), self.weights[layer],
-                    optimize=True,
-                )  # fmt: skip
+                g = _returned(stage, g, self.weights[layer])
                 spread = apply_wire(stage.spread, g) / np.float32(stage.pool**2)
                 g = (spread * (z[layer - 1] > 0)).astype(np.float32)
             weight = np.einsum(stage.rule.update, moved, read[layer], optimize=True)
@@ -100,6 +98,17 @@ class FloatNetwork:
             p *= lost
             p -= np.float32(rate) * v
         return loss
+
+
+def _returned(stage: Stage, g: Floats, weight: Floats) -> Floats:
+    """What flows back to a layer's operand: to each tap of each window, then summed over them."""
+    rule = stage.rule
+    if not rule.reads:
+        return np.asarray(np.einsum(rule.backward, g, weight, optimize=True))
+    inputs, out = rule.forward.split("->")
+    read, kernel = inputs.split(",")
+    taps = np.einsum(f"{out},{kernel}->{read}", g, weight, optimize=True)
+    return gather_wire(rule.reads, taps, (len(g), *stage.averaged)).astype(np.float32)
 
 
 def _loss(kind: str, z: Floats, labels: NDArray[Any]) -> tuple[float, Floats]:

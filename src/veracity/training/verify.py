@@ -23,7 +23,7 @@ from veracity.training.data import verify_data
 from veracity.training.effort import require_training_effort
 from veracity.work.effort import MAX_TIME
 from veracity.work.well_formed import remember, require_well_formed
-from veracity.zk.keys import load_key
+from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml.training.run import verify_run
 
 __all__ = ["VerifiedTraining", "verify_training"]
@@ -128,7 +128,7 @@ class VerifiedTraining:
         }
 
 
-def require_form(engine: Engine, data: DataFile) -> None:
+def require_form(engine: Engine, data: DataFile, key: CommitmentKey | None = None) -> None:
     """Check a data set's proof of form, or that this was checked before.
 
     Parameters
@@ -137,6 +137,8 @@ def require_form(engine: Engine, data: DataFile) -> None:
         Backend.
     data : DataFile
         Rows and proof.
+    key : CommitmentKey, optional
+        Generators, if loaded already.
 
     Raises
     ------
@@ -145,7 +147,7 @@ def require_form(engine: Engine, data: DataFile) -> None:
     verdict = cache_root() / "form" / data.content_digest
     if verdict.exists():
         return
-    verify_data(engine, data)
+    verify_data(engine, data, key)
     remember(verdict)
 
 
@@ -212,12 +214,11 @@ def verify_training(
     run.check()
     engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
-    for found in sets:
-        require_form(engine, found)
-    require_well_formed(engine, pinned)
-    if base is not None:
-        require_well_formed(engine, base)
     key = load_key(engine, run.log_columns)
+    for found in sets:
+        require_form(engine, found, key)
+    for model in (pinned, *([] if base is None else [base])):
+        require_well_formed(engine, model, key)
     verify_run(engine, key, run, pinned.model, given.proof, progress)
     return VerifiedTraining(
         run.recipe,

@@ -16,6 +16,7 @@ from veracity.engine.api import Engine
 from veracity.engine.generators import cache_root
 from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment
+from veracity.zk.keys import CommitmentKey, load_key
 
 __all__ = ["remember", "require_well_formed", "verdict_file"]
 
@@ -38,7 +39,9 @@ def verdict_file(commitment: Commitment) -> Path:
     return cache_root() / "well-formed" / name
 
 
-def require_well_formed(engine: Engine, commitment: Commitment) -> None:
+def require_well_formed(
+    engine: Engine, commitment: Commitment, key: CommitmentKey | None = None
+) -> None:
     """Check that the committed weights are integers below ``2^49``, or that this was checked.
 
     Where the annex says that they keep to their stated widths, that is checked, too.
@@ -49,6 +52,8 @@ def require_well_formed(engine: Engine, commitment: Commitment) -> None:
         Backend.
     commitment : Commitment
         With its annex.
+    key : CommitmentKey, optional
+        Generators, if loaded already; they may be of longer rows.
 
     Raises
     ------
@@ -63,11 +68,16 @@ def require_well_formed(engine: Engine, commitment: Commitment) -> None:
     if verdict.exists():
         return
     try:
+        bits = commitment.model.log_columns
+        fits = key is not None and key.log_columns >= bits
+        used = key.prefix(bits) if key is not None and fits else load_key(engine, bits)
         zkml.verify_well_formed(
-            engine, commitment.program, commitment.model, commitment.well_formed
+            engine, commitment.program, commitment.model, commitment.well_formed, used
         )
         if commitment.widths:
-            zkml.verify_widths(engine, commitment.program, commitment.model, commitment.widths)
+            zkml.verify_widths(
+                engine, commitment.program, commitment.model, commitment.widths, used
+            )
     except (VerificationError, FormatError) as error:
         raise VerificationError(
             f"the proof about the weights, that they are integers, is false ({error})", "commitment"

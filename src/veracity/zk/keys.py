@@ -8,7 +8,7 @@ because each is a hash-to-curve output of its label and index.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from veracity.engine.api import Engine, Points
@@ -92,6 +92,18 @@ class CommitmentKey:
     def slot_count(self) -> int:
         """M, the most hidden values of one proof."""
         return len(self.message_slots)
+
+    def prefix(self, log_columns: int) -> CommitmentKey:
+        """The key of rows that are no longer than these: it has the first generators of this one.
+
+        Raises
+        ------
+        ValueError
+            Its rows would be longer.
+        """
+        if log_columns > self.log_columns:
+            raise ValueError("a key has no generators for longer rows than its own")
+        return replace(self, log_columns=log_columns, columns=self.columns[: 1 << log_columns])
 
     def slots(self, start: int, stop: int) -> Points:
         """Generators of the slots ``start .. stop-1``."""

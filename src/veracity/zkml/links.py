@@ -55,8 +55,8 @@ def crossings(program: Program) -> list[int]:
 
 
 def cut_places(program: Program) -> list[int]:
-    """Where a cut costs least: ops before which exactly one value is still needed."""
-    return [i for i, count in enumerate(crossings(program)) if i and count == 1]
+    """Where a cut costs least: ops before which at most one value is still needed."""
+    return [i for i, count in enumerate(crossings(program)) if i and count <= 1]
 
 
 def links_of(

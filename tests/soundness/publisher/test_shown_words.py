@@ -19,9 +19,10 @@ from veracity.formats.program import ProgramFile, load_program_file
 from veracity.formats.proof import Proof
 from veracity.formats.secret import Secret
 from veracity.progress import silent
+from veracity.proving.answering import answer_tokens
 from veracity.proving.inspect import inspect_file
 from veracity.proving.models import calibrate, import_model
-from veracity.proving.prove import answer_tokens, prove_tokens
+from veracity.proving.prove import prove_tokens
 from veracity.proving.verify import verify
 from veracity.text.table import PromptFrame, TokenTable
 from veracity.work.commit import commit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from pathlib import Path
@@ -103,3 +104,21 @@ def test_an_opening_is_deleted_when_its_time_is_over(tmp_path: Path) -> None:
     assert shelf.forget(15) == 0
     shelf.close()
     assert all(p.stat().st_mode & 0o077 == 0 for p in tmp_path.iterdir())
+
+
+def test_a_client_that_leaves_meanwhile_stops_no_other(tmp_path: Path) -> None:
+    """Its receipt is stored all the same: it was signed."""
+    shelf = Shelf(tmp_path / "receipts.sqlite")
+
+    async def leave() -> None:
+        with shelf._lock:  # the disk takes its time
+            left = asyncio.wrap_future(shelf.put(entry("one")))
+            left.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await left
+            await asyncio.sleep(0.01)  # the store's future hears of it
+        await asyncio.wait_for(asyncio.wrap_future(shelf.put(entry("two"))), 60)
+
+    asyncio.run(leave())
+    assert shelf.summary()[0] == 2
+    shelf.close()

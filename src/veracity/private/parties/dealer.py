@@ -25,7 +25,7 @@ from veracity.net import Channel
 from veracity.private.parties.dealing import Dealing, Made, Model
 from veracity.private.parties.owner import caller
 from veracity.private.parties.passes import heaviest, passes_of, price_of
-from veracity.private.parties.preprocessing_client import HEADER, REQUEST, Kind
+from veracity.private.parties.preprocessing_client import HEADER, REQUEST, TURN, Kind
 from veracity.private.parties.spool import Spool
 from veracity.private.parties.wire import (
     FIRST_WORD,
@@ -158,6 +158,7 @@ class DealerService:
         self._names.add(name)
         spool = Spool(self._folder, self._limits.disk)
         session = Dealing(self._engine, model, order["mode"], name, passes, spool)
+        session.rows = order["rows"]
         self._sessions[name] = session
         model.uses += 1
         try:
@@ -170,7 +171,7 @@ class DealerService:
             _LOG.info(
                 "session %s (%s%s%s): prompt of %d tokens; dealt %d passes, %.1f MB in %.1f s; "
                 "received %d bytes from the owner: program, lengths, requests",
-                name.hex()[:8], session.mode, caller(channel), session.user, order["rows"],
+                name.hex()[:8], session.mode, caller(channel), session.user, session.rows,
                 session.dealt, session.bytes / 1e6, session.seconds, channel.traffic.received_bytes,
             )  # fmt: skip
 
@@ -228,6 +229,9 @@ class DealerService:
                     MessageTag.REQUEST, REQUEST.size, timeout=self._limits.idle
                 )
                 epoch, index = REQUEST.unpack(request)
+                if epoch == TURN and party == OWNER:
+                    await self._turn(channel, session)
+                    continue
                 obtaining = session.obtain(party, epoch, index)
                 made = await keep_alive(obtaining, wait)
                 if made is None:
@@ -241,6 +245,32 @@ class DealerService:
             await channel.refuse(str(fault))
         finally:
             await session.leave()
+
+    async def _turn(self, channel: Channel, session: Dealing) -> None:
+        """More passes of a session, behind tokens that were fed.
+
+        Raises
+        ------
+        PeerError, UsageError
+        """
+        fields: dict[str, type] = {"start": int, "rows": int, "passes": int}
+        order = await receive_object(channel, MessageTag.ASK, fields, timeout=FIRST_WORD)
+        start, rows, count = (order[name] for name in fields)
+        last, length = session.passes[-1]
+        if not (
+            min(rows, count) >= 1
+            and start <= last + length
+            and len(session.passes) + count <= self._limits.passes
+            and start + rows + count - 1 <= context_of(session.model.program)
+        ):
+            raise UsageError("the session is longer than the model's context or our limit")
+        price = price_of(self._engine, session.model.program, session.mode)
+        passes = await asyncio.to_thread(passes_of, rows, count, price, start)
+        if await asyncio.to_thread(heaviest, passes, price) > self._limits.disk:
+            raise UsageError("one pass needs more material than the dealer's --cap")
+        await session.extend(passes)
+        session.rows += rows
+        await send_object(channel, MessageTag.ANSWER, ok=True)
 
     async def _send(self, channel: Channel, session: Dealing, party: int, made: Made) -> None:
         dealt, piece = made.dealt[party], made.pieces[party]

@@ -64,7 +64,7 @@ class Dealing:
     ) -> None:
         self._engine = engine
         self.mode, self.name, self.passes = mode, name, passes
-        self._program = model.program
+        self.model, self._program = model, model.program
         self._mode = find_mode(mode)
         self._side = self._mode.dealer(engine, model.program, model.masks, name)
         self._spool = spool
@@ -77,6 +77,7 @@ class Dealing:
         self._task: asyncio.Task[None] | None = None
         self.joined: set[int] = set()
         self.user = ""  # who it is, for the log
+        self.rows = 0  # tokens of prompts, all turns together
         self.dealt = self.bytes = 0
         self.seconds = 0.0
 
@@ -87,6 +88,20 @@ class Dealing:
         self.joined.add(party)
         if self.joined == {OWNER, USER}:
             self._task = asyncio.create_task(self._deal())
+
+    async def extend(self, passes: list[tuple[int, int]]) -> None:
+        """The owner tells of another turn; the user asks for its passes.
+
+        Raises
+        ------
+        PeerError
+            Before the passes of the last turn are dealt.
+        """
+        async with self._changed:
+            if self._next < len(self.passes):
+                raise PeerError("another turn begins when all passes of the last one are dealt")
+            self.passes = [*self.passes, *passes]
+            self._changed.notify_all()
 
     async def leave(self) -> None:
         """A party has gone: the session is over."""

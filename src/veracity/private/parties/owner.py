@@ -9,10 +9,12 @@ the lengths and nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +24,10 @@ from veracity.graph.program import Program
 from veracity.lm.text_decoder import context_of
 from veracity.mpc.modes import find_mode
 from veracity.mpc.party import OWNER
-from veracity.mpc.sessions import Integers
+from veracity.mpc.sessions import Integers, PartySession
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
 from veracity.net import Channel
-from veracity.net.person import Quota
+from veracity.net.person import Person, Quota
 from veracity.net.server import PAUSE
 from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
 from veracity.private.parties.preprocessing_client import PreprocessingClient
@@ -46,6 +48,8 @@ from veracity.private.parties.wire import (
 __all__ = ["OwnerService", "ServiceLimits", "caller", "register"]
 
 _LOG = logging.getLogger(__name__)
+#: Longest wait for a session to end whose place is needed (seconds).
+ROOM = 3.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class ServiceLimits:
         Passes that wait.
     asking : float
         Seconds that a user may take to ask for the next thing, before it has a session.
+    turn : float
+        Seconds that a user may take before another turn of its session.
     idle : float
         Seconds that a user may think before it feeds a token.
     material : float
@@ -69,6 +75,7 @@ class ServiceLimits:
     disk: int = 8 << 30
     ahead: int = 8
     asking: float = 120.0
+    turn: float = 300.0
     idle: float = 600.0
     material: float = 1800.0
 
@@ -128,6 +135,7 @@ class OwnerService:
         self._mode.plan(self.engine, self.program, 1, 0)  # refuses what the mode cannot evaluate
         self.digest = hashlib.sha256(self.card).digest()
         self._layers = owner_weights(self.program, self.weights)
+        self._between: dict[asyncio.Event, Person | None] = {}
 
     async def handle(self, channel: Channel) -> None:
         """One client."""
@@ -156,6 +164,8 @@ class OwnerService:
                 raise PeerError("the other party asks for something that does not exist")
             quota = self.sessions if what == "session" else self.downloads
             why = quota.full(channel.person)
+            if why is not None and what == "session":
+                why = await self._make_room(channel)
             if what in sent:
                 why = f"this connection has had the {what} already"
             if why is not None:
@@ -172,6 +182,21 @@ class OwnerService:
                 else:
                     await self._session(channel, ask["rows"], ask["passes"])
                     return
+
+    async def _make_room(self, channel: Channel) -> str | None:
+        """End the session that has waited longest for another turn; why there is no room, if so."""
+        anybody = self.sessions.taken >= self.sessions.most
+        for left, person in self._between.items():
+            if not left.is_set() and (anybody or person == channel.person):
+                left.set()
+                break
+        else:
+            return self.sessions.full(channel.person)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROOM):
+                while self.sessions.full(channel.person) is not None:
+                    await asyncio.sleep(0.01)
+        return self.sessions.full(channel.person)
 
     async def _send_weights(self, channel: Channel) -> None:
         """``W - U``, 8 bytes a weight, in chunks that do not depend on the tensors."""
@@ -202,30 +227,78 @@ class OwnerService:
         preprocessing = PreprocessingClient(
             dealer, Spool(self.folder, self.limits.disk), passes, self.limits.ahead
         )
-        done = 0
         try:
             preprocessing.start()
             await send_object(channel, MessageTag.ANSWER, session=name.hex())
-            before = channel.traffic
-            done = await self._passes(channel, preprocessing, name, passes)
+            async with self._side(channel, name) as side:
+                while True:
+                    before = channel.traffic
+                    ran = await self._passes(side, preprocessing, passes)
+                    seen = channel.traffic - before
+                    _LOG.info(
+                        "session %s (%s%s): prompt of %d tokens, %d passes, received %.1f MB, "
+                        "all of it masked",
+                        name.hex()[:8], self.mode, caller(channel), rows, ran,
+                        seen.received_bytes / 1e6,
+                    )  # fmt: skip
+                    if ran < len(passes):
+                        break
+                    turn = await self._turn(channel, passes)
+                    if turn is None:
+                        break
+                    start, rows, count = turn
+                    passes = await asyncio.to_thread(passes_of, rows, count, price, start)
+                    try:
+                        await preprocessing.extend(passes, turn)
+                    except (PeerError, UsageError) as fault:
+                        await channel.refuse(f"the owner got no material: {fault}")
+                        break
+                    await send_object(channel, MessageTag.ANSWER, ok=True)
         finally:
             await preprocessing.close()
-        seen = channel.traffic - before
-        _LOG.info(
-            "session %s (%s%s): prompt of %d tokens, %d passes, received %.1f MB, all of it masked",
-            name.hex()[:8], self.mode, caller(channel), rows, done, seen.received_bytes / 1e6,
-        )  # fmt: skip
 
-    async def _passes(
-        self,
-        channel: Channel,
-        preprocessing: PreprocessingClient,
-        name: bytes,
-        passes: list[tuple[int, int]],
-    ) -> int:
-        """Run passes until the client leaves; returns how many were run."""
+    async def _turn(
+        self, channel: Channel, passes: list[tuple[int, int]]
+    ) -> tuple[int, int, int] | None:
+        """What the user asks next in this session: start, rows and tokens of the answer.
+
+        None where it leaves, takes too long, or its place is needed for somebody else.
+        """
+        left = asyncio.Event()
+        self._between[left] = channel.person
+        fields: dict[str, type] = {"start": int, "rows": int, "passes": int}
+        asking = asyncio.ensure_future(
+            receive_object(channel, MessageTag.ASK, fields, timeout=self.limits.turn)
+        )
+        leaving = asyncio.ensure_future(left.wait())
+        try:
+            await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                await channel.refuse("this session's place was needed; begin another one")
+                return None
+            order = asking.result()
+        except PeerError:
+            return None  # the user has left
+        finally:
+            del self._between[left]
+            for task in (asking, leaving):
+                task.cancel()
+            await asyncio.wait((asking, leaving))
+            if not asking.cancelled():
+                asking.exception()
+        start, rows, count = (order[name] for name in fields)
+        last, length = passes[-1]
+        fits = start + rows + count - 1 <= context_of(self.program)
+        if not (min(rows, count) >= 1 and start <= last + length and fits):
+            await channel.refuse("this turn does not follow, or is longer than the model's context")
+            return None
+        return start, rows, count
+
+    @asynccontextmanager
+    async def _side(self, channel: Channel, name: bytes) -> AsyncIterator[_Side]:
+        """The owner's part of a session's protocol, in a thread of its own."""
         bridge = ThreadAdapter(channel, asyncio.get_running_loop())
-        side = self._mode.party(
+        party = self._mode.party(
             self.engine,
             OWNER,
             self.program,
@@ -235,47 +308,65 @@ class OwnerService:
             self.registry,
             name,
         )
+        async with SessionThread(channel) as apart:
+            await apart(party.introduce())
+            yield _Side(channel, bridge, party, apart)
+
+    async def _passes(
+        self, side: _Side, preprocessing: PreprocessingClient, passes: list[tuple[int, int]]
+    ) -> int:
+        """Run the passes of a turn, or until the client leaves; returns how many were run."""
+        channel, apart, party = side.channel, side.apart, side.party
 
         async def wait() -> None:
             await channel.send(MessageTag.TURN, b"\x00")
 
-        index = failed = 0
-        async with SessionThread(channel) as apart:
-            await apart(side.introduce())
-            while index < len(passes):
-                try:
-                    async with in_time(self.limits.material):
-                        pass_material = await keep_alive(preprocessing.next(), wait)
-                except (PeerError, UsageError) as fault:
-                    _LOG.warning("a session has no more material: %s", fault)
-                    await channel.refuse(f"the owner got no material: {fault}")
-                    break
-                heard = channel.traffic.received_messages
-                try:
-                    await channel.send(MessageTag.TURN, b"\x01")
-                    bridge.patience = self.limits.idle
-                    ready = await apart(
-                        side.ready(pass_material.label, pass_material.material(self.engine.ring))
-                    )
-                    bridge.patience = self.limits.idle
-                    run = side.run(ready)
-                    outcome = await (run if light(self._mode, passes[index][1]) else apart(run))
-                except PeerError:
-                    if index and channel.traffic.received_messages == heard:
-                        break  # the client has its answer, and has left
-                    raise
-                finally:
-                    pass_material.piece.close()
-                if outcome.done:
-                    index, failed = index + 1, 0
-                elif failed == REPETITIONS:
-                    _LOG.warning("a pass had no result %d times%s", failed + 1, caller(channel))
-                    await channel.refuse("a pass had no result too often")
-                    break
-                else:
-                    failed += 1
-                    await preprocessing.repeat(index)
-        return index
+        done = failed = 0
+        while done < len(passes):
+            try:
+                async with in_time(self.limits.material):
+                    pass_material = await keep_alive(preprocessing.next(), wait)
+            except (PeerError, UsageError) as fault:
+                _LOG.warning("a session has no more material: %s", fault)
+                await channel.refuse(f"the owner got no material: {fault}")
+                break
+            heard = channel.traffic.received_messages
+            try:
+                await channel.send(MessageTag.TURN, b"\x01")
+                side.bridge.patience = self.limits.idle
+                ready = await apart(
+                    party.ready(pass_material.label, pass_material.material(self.engine.ring))
+                )
+                side.bridge.patience = self.limits.idle
+                run = party.run(ready)
+                outcome = await (run if light(self._mode, passes[done][1]) else apart(run))
+            except PeerError:
+                if done and channel.traffic.received_messages == heard:
+                    break  # the client has its answer, and has left
+                raise
+            finally:
+                pass_material.piece.close()
+            if outcome.done:
+                side.run, done, failed = side.run + 1, done + 1, 0
+            elif failed == REPETITIONS:
+                _LOG.warning("a pass had no result %d times%s", failed + 1, caller(channel))
+                await channel.refuse("a pass had no result too often")
+                break
+            else:
+                failed += 1
+                await preprocessing.repeat(side.run)
+        return done
+
+
+@dataclass(eq=False)
+class _Side:
+    """The owner's part of a session under way; ``run`` counts its passes."""
+
+    channel: Channel
+    bridge: ThreadAdapter
+    party: PartySession
+    apart: SessionThread
+    run: int = 0
 
 
 def caller(channel: Channel) -> str:

@@ -70,7 +70,7 @@ def price_of(engine: Engine, program: Program, mode: str) -> Price:
     return lambda start, rows: _bytes(model, start, rows)
 
 
-def passes_of(rows: int, count: int, price: Price) -> list[tuple[int, int]]:
+def passes_of(rows: int, count: int, price: Price, begin: int = 0) -> list[tuple[int, int]]:
     """``(start, rows)`` of the passes that feed a prompt, and of ``count - 1`` single tokens.
 
     Passes are as long as their material allows, by halving: it grows with the length and with the
@@ -84,25 +84,27 @@ def passes_of(rows: int, count: int, price: Price) -> list[tuple[int, int]]:
         Tokens of the answer.
     price : Price
         Bytes of material of a pass.
+    begin : int
+        Tokens that were fed before and stay.
     """
     prompt: list[tuple[int, int]] = []
-    start, longest = 0, LONGEST
-    while start < rows:
-        longest = min(longest, 1 << (rows - start - 1).bit_length())
-        starts = range(start, rows, longest)
+    start, longest, end = begin, LONGEST, begin + rows
+    while start < end:
+        longest = min(longest, 1 << (end - start - 1).bit_length())
+        starts = range(start, end, longest)
 
         def dear(at: int, most: int = longest) -> bool:
-            return price(at, min(most, rows - at)) > PASS_BYTES
+            return price(at, min(most, end - at)) > PASS_BYTES
 
-        fit, whole = len(starts), (rows - start) // longest
+        fit, whole = len(starts), (end - start) // longest
         if longest > 1 and whole and dear(starts[whole - 1]):
             fit = bisect_left(starts, True, hi=whole, key=dear)
         elif longest > 1 and whole < fit and dear(starts[-1]):
             fit = whole
-        prompt += [(at, min(longest, rows - at)) for at in starts[:fit]]
-        start = prompt[-1][0] + prompt[-1][1] if prompt else 0
+        prompt += [(at, min(longest, end - at)) for at in starts[:fit]]
+        start = prompt[-1][0] + prompt[-1][1] if prompt else begin
         longest //= 2
-    return [*prompt, *((rows + i, 1) for i in range(count - 1))]
+    return [*prompt, *((end + i, 1) for i in range(count - 1))]
 
 
 def heaviest(passes: list[tuple[int, int]], price: Price) -> int:

@@ -19,15 +19,22 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from veracity.engine.api import Ring
-from veracity.errors import FormatError, PeerError
+from veracity.errors import FormatError, PeerError, UsageError
 from veracity.mpc.material import Label, Material
 from veracity.net import Channel
 from veracity.private.parties.spool import Piece, Spool
-from veracity.private.parties.wire import MessageTag, receive_chunks
+from veracity.private.parties.wire import (
+    MessageTag,
+    receive_chunks,
+    receive_object,
+    send_object,
+)
 
-__all__ = ["HEADER", "REQUEST", "Kind", "PassMaterial", "PreprocessingClient"]
+__all__ = ["HEADER", "REQUEST", "TURN", "Kind", "PassMaterial", "PreprocessingClient"]
 
 REQUEST = struct.Struct("<II")
+#: In place of an epoch: the owner tells of another turn, and its passes.
+TURN = (1 << 32) - 1
 HEADER = struct.Struct(f"<B7x{Label.SIZE}s32sQQQ")
 
 
@@ -84,7 +91,7 @@ class PreprocessingClient:
     ) -> None:
         self._channel = channel
         self._spool = spool
-        self._passes = passes
+        self._passes = list(passes)
         self._ahead = max(1, ahead)
         self._epoch = self._next = 0
         self._parcels: list[PassMaterial] = []
@@ -131,6 +138,40 @@ class PreprocessingClient:
             for pass_material in self._parcels:
                 pass_material.piece.close()
             self._parcels.clear()
+            self._changed.notify_all()
+
+    async def extend(
+        self, passes: list[tuple[int, int]], turn: tuple[int, int, int] | None = None
+    ) -> None:
+        """Go on with more passes, once all are here.
+
+        Parameters
+        ----------
+        passes : list
+            ``(start, rows)`` of each.
+        turn : tuple of int, optional
+            Start, rows and tokens of the answer, which the owner tells the dealer.
+
+        Raises
+        ------
+        PeerError
+            Where the dealer refuses.
+        UsageError
+            Where passes are left.
+        """
+        async with self._changed:
+            if self._fault is not None:
+                raise self._fault
+            if self._next < len(self._passes) or self._parcels:
+                raise UsageError("another turn begins when all passes of the last one have ended")
+            if turn is not None:
+                start, rows, count = turn
+                await self._channel.send(MessageTag.REQUEST, REQUEST.pack(TURN, 0))
+                await send_object(
+                    self._channel, MessageTag.ASK, start=start, rows=rows, passes=count
+                )
+                await receive_object(self._channel, MessageTag.ANSWER, {"ok": bool})
+            self._passes += passes
             self._changed.notify_all()
 
     async def close(self) -> None:

@@ -92,7 +92,7 @@ class UserSession:
         self._preprocessing: PreprocessingClient | None = None
         self._ready: _Ready | None = None
         self._tally = Tally()
-        self._done = 0
+        self._first = self._done = 0  # of the turn, and in all
 
     async def __aenter__(self) -> UserSession:
         try:
@@ -158,8 +158,36 @@ class UserSession:
         ------
         PeerError, UsageError
         """
-        most = min(self._left, self.limits.ahead)
+        most = min(self.left, self.limits.ahead)
         await self._opened.full(most if count is None else min(count, most))
+
+    async def turn(self, start: int, rows: int, passes: int) -> None:
+        """Go on in this session, once its passes have ended: the caches of what was fed live on.
+
+        Parameters
+        ----------
+        start : int
+            How many of the tokens that were fed stay.
+        rows, passes : int
+            Tokens that are fed behind them, and the most tokens of an answer.
+
+        Raises
+        ------
+        PeerError
+            Where the owner does not go on; begin another session.
+        UsageError
+            Where passes are left.
+        """
+        if self.left:
+            raise UsageError("another turn begins when all passes of the last one have ended")
+        price = price_of(self.engine, self.program, self.mode)
+        more = await asyncio.to_thread(passes_of, rows, passes, price, start)
+        await send_object(self.owner, MessageTag.ASK, start=start, rows=rows, passes=passes)
+        await receive_object(
+            self.owner, MessageTag.ANSWER, {"ok": bool}, timeout=max(300.0, self.owner.timeout)
+        )
+        await self._opened.extend(more)
+        self._first, self.rows, self._passes = self._done, rows, [*self._passes, *more]
 
     @property
     def _opened(self) -> PreprocessingClient:
@@ -168,7 +196,8 @@ class UserSession:
         return self._preprocessing
 
     @property
-    def _left(self) -> int:
+    def left(self) -> int:
+        """Passes that were asked for and not run."""
         return len(self._passes) - self._done
 
     async def ready(self) -> None:
@@ -180,7 +209,7 @@ class UserSession:
         """
         if self._ready is not None:
             return
-        if not self._left:
+        if not self.left:
             raise UsageError("all passes of this session are used; begin another one")
         async with in_time(self.limits.material):
             pass_material = await self._opened.next()
@@ -216,7 +245,7 @@ class UserSession:
         whole = [n for _, n in self._passes[begin:]]
         if not whole:
             raise UsageError("all passes of this session are used; begin another one")
-        if len(tokens) != (self.rows if begin == 0 else 1):
+        if len(tokens) != (self.rows if begin == self._first else 1):
             raise UsageError(f"{len(tokens)} tokens do not fit this session; begin another one")
         at, token = 0, 0
         while at < len(tokens):

@@ -13,9 +13,11 @@ import numpy as np
 
 from veracity.engine.api import Ints
 from veracity.errors import RangeError
+from veracity.zk.committed import ArrayId
 from veracity.zkml.circuit.collector import Collector
 from veracity.zkml.circuit.tables import Table, unsigned
 from veracity.zkml.circuit.tensor import Tensor, widened
+from veracity.zkml.committed import TensorSpec
 
 __all__ = ["Builder"]
 
@@ -161,6 +163,7 @@ class Builder(Collector):
         dims: tuple[int, ...] | None = None,
         arrange: Callable[[Tensor], Tensor] = lambda y: y,
         masked: bool = False,
+        handed: tuple[ArrayId, TensorSpec] | None = None,
     ) -> Tensor:
         """Commit to ``y = floor((acc + 2^(shift-1)) / 2^shift)``, by a remainder in range.
 
@@ -186,12 +189,17 @@ class Builder(Collector):
             the other.
         masked : bool
             Most accumulators are zero.
+        handed : tuple, optional
+            Name and layout of ``y`` where it is a boundary tensor that others read.
         """
         dims = acc.dims if dims is None else dims
         half = (1 << shift) >> 1
         shifted = None if value is None else widened(value) + half
         quotient = None if shifted is None else shifted >> shift
-        y = self.column(f"{role}.y", dims, quotient, joint, bounded=True)
+        if handed is None:
+            y = self.column(f"{role}.y", dims, quotient, joint, bounded=True)
+        else:
+            y = self.handed_column(*handed, quotient)
         rest = None if shifted is None else shifted & ((1 << shift) - 1)
         r = acc.bare() - arrange(y.bare()) * (1 << shift) + half
         if shift == 0:

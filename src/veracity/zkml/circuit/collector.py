@@ -146,14 +146,33 @@ class Collector:
         bounded : bool
             Whether the projection is to bound it; if not, the value it equals is bounded.
         """
-        integers = self._witness(str(name), spec.dims, value.value)
-        values = [] if integers is None else [integers]
-        self.batches[name] = Batch(name, spec.dims, False, bounded, spec, values, 1)
+        handed = self.handed_column(name, spec, value.value, bounded)
         if not bounded:
             self._require_integers(str(name), value)
             self._free.add(ArraySource(name))
         # identities are claimed at points: nobody needs the integers of a difference
-        self.zero(Tensor(spec.dims, {(ArraySource(name), ()): 1}) - value.bare())
+        self.zero(handed.bare() - value.bare())
+
+    def handed_column(
+        self, name: ArrayId, spec: TensorSpec, value: Ints | None, bounded: bool = True
+    ) -> Tensor:
+        """A tensor of its own that others read, which relations are yet to pin.
+
+        Parameters
+        ----------
+        name : ArrayId
+            Name of the boundary tensor.
+        spec : TensorSpec
+            How it is committed.
+        value : array or None
+            The prover's integers.
+        bounded : bool
+            Whether the projection is to bound it.
+        """
+        integers = self._witness(str(name), spec.dims, value)
+        values = [] if integers is None else [integers]
+        self.batches[name] = Batch(name, spec.dims, False, bounded, spec, values, 1)
+        return Tensor(spec.dims, {(ArraySource(name), ()): 1}, integers)
 
     def bound(self, tensor: Tensor) -> int | None:
         """What the integers of a tensor cannot exceed in magnitude; None where nothing says so.

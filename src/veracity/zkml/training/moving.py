@@ -6,6 +6,7 @@ gathered and W a weight at the end of a block, a settle step commits to two tens
     V = rhu(V_s, f)               V_s + 2^(f-1) - 2^f V in [0, 2^f)
     D = rhu(-lambda W, 16)        -lambda W + 2^15 - 2^16 D in [0, 2^16),     W <- W + D
 
+A window's last V is the boundary tensor that it hands over: it is committed to once.
 ``V_s`` and W are sums of products; the remainders are looked up without being committed. Both
 columns are bounded by the projection: else ``(V_s - r) / 2^f mod p`` would fit for every r.
 """
@@ -20,7 +21,7 @@ from veracity.graph.training import Recipe, Step
 from veracity.graph.training.recipe import DECAY_BITS
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor, Updates
-from veracity.zkml.training.state import start_id, weight_specs
+from veracity.zkml.training.state import end_id, start_id, state_specs, weight_specs
 
 __all__ = ["Moving", "handed", "moving_tensors"]
 
@@ -53,7 +54,15 @@ class Moving:
         """The tensor as it is now."""
         return self.updates.now()
 
-    def move(self, b: Builder, recipe: Recipe, t: int, product: Tensor, step: Step | None) -> None:
+    def move(
+        self,
+        b: Builder,
+        recipe: Recipe,
+        t: int,
+        product: Tensor,
+        step: Step | None,
+        last: bool,
+    ) -> None:
         """Move by the product of a step, and settle where a block ends.
 
         Parameters
@@ -68,6 +77,8 @@ class Moving:
             ``G^T A``, or for a bias ``sum G``.
         step : Step or None
             The prover's integers.
+        last : bool
+            Whether the window ends with it: what momentum has gathered is handed over.
         """
         parts = [(1, product)]
         if recipe.momentum:
@@ -86,7 +97,10 @@ class Moving:
             total = _total(parts)
             value = None if settled is None else settled.gathered[self.name]
             bits = recipe.momentum_bits
-            self.gathered = b.rescaled(f"momentum {self.name}", "momentum", total, value, bits)
+            name, handed = recipe.momentum_name(self.name), None
+            if last:
+                handed = end_id(name), state_specs(recipe, t + 1)[name]
+            self.gathered = b.rescaled(name, "momentum", total, value, bits, handed=handed)
             self.block = []
         if recipe.decays:
             lost = recipe.decays[t // recipe.settle]
@@ -131,7 +145,9 @@ def moving_tensors(b: Builder, recipe: Recipe, first: int) -> dict[str, Moving]:
 def handed(
     recipe: Recipe, tensors: Mapping[str, Moving], end: Mapping[str, Ints] | None
 ) -> Iterator[tuple[str, Tensor]]:
-    """What a window hands over, by name, with the prover's integers.
+    """The weights that a window hands over, by name, with the prover's integers.
+
+    What momentum has gathered stands under its boundary tensor since the last settle step.
 
     Parameters
     ----------
@@ -140,12 +156,8 @@ def handed(
     tensors : mapping
         All trained tensors after the last step.
     end : mapping, optional
-        Integers of weights and momentum.
+        Integers of the weights.
     """
     for name in weight_specs(recipe):
-        found = [(name, tensors[name].now())]
-        gathered = tensors[name].gathered
-        if gathered is not None:
-            found.append((recipe.momentum_name(name), gathered))
-        for key, made in found:
-            yield key, Tensor(made.dims, made.terms, None if end is None else end[key])
+        now = tensors[name].now()
+        yield name, Tensor(now.dims, now.terms, None if end is None else end[name])

@@ -99,14 +99,15 @@ def build_window(
         start_id(n): Given(s, None if witness is None else witness.start[n], limit=limits[n])
         for n, s in (laid if specs is None else specs).items()
     }
-    examples = None if witness is None else witness.examples
+    found = None if witness is None else witness.examples
     spec = batch_spec(recipe, last - first)
-    given[EXAMPLES] = Given(spec, examples, limit=BYTE, stacked=True)
+    given[EXAMPLES] = Given(spec, found, limit=BYTE, stacked=True)
     builder = Builder(given, witness is not None)
     weights = moving_tensors(builder, recipe, first)
     for t in range(first, last):
         step = None if witness is None else witness.steps[t - first]
-        _step(builder, recipe, weights, builder.instance(EXAMPLES, t - first), t, step)
+        examples = builder.instance(EXAMPLES, t - first)
+        _step(builder, recipe, weights, examples, t, step, t == last - 1)
     end = None if witness is None else witness.end
     for name, result in handed(recipe, weights, end):
         builder.hand_over(end_id(name), state_specs(recipe, last)[name], result, bounded=False)
@@ -120,6 +121,7 @@ def _step(
     examples: Tensor,
     t: int,
     step: Step | None,
+    last: bool,
 ) -> None:
     """One step: forward, loss, backward, update."""
     size, inputs = recipe.example_size, recipe.inputs
@@ -140,11 +142,11 @@ def _step(
         gradients.insert(0, _gradient(b, recipe, layer, above, step))
     for layer, (g, a) in enumerate(zip(gradients, operands, strict=True)):
         product = Tensor.product(recipe.stages[layer].rule.update, g, a)
-        weights[recipe.weight_name(layer)].move(b, recipe, t, product, step)
+        weights[recipe.weight_name(layer)].move(b, recipe, t, product, step, last)
         total = g.bare()
         for axis in (*range(len(g.dims) - 1, 1, -1), 0):
             total = total.sum(axis)
-        weights[recipe.bias_name(layer)].move(b, recipe, t, total, step)
+        weights[recipe.bias_name(layer)].move(b, recipe, t, total, step, last)
 
 
 def _wired(x: Tensor, wire: Wire) -> Tensor:
