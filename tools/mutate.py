@@ -43,6 +43,7 @@ ENTRIES = (
 )
 #: What a verifier's modules import and only provers run.
 PROVERS = (
+    "veracity.proving.answering",
     "veracity.proving.prove",
     "veracity.training.curves",
     "veracity.training.runner",
