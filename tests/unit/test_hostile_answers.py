@@ -20,7 +20,8 @@ from veracity.errors import (
 from veracity.formats.answers import AnswersProof
 from veracity.formats.commitment import Commitment
 from veracity.graph import ops
-from veracity.lm.several import several
+from veracity.lm import several as copies
+from veracity.lm.several import MAX_ANSWERS, several
 from veracity.proving import verify_answers as verifying
 
 ONE = replace(PROOF, argument=b"", context="")
@@ -105,3 +106,15 @@ def test_ops_that_have_no_copy() -> None:
     wired = replace(HONEST, ops=(first, *HONEST.ops))
     with pytest.raises(UnsupportedModelError, match="Combine in a proof of several answers"):
         several(wired, 2)
+
+
+def test_how_many_copies_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = COMMITMENT.program
+    assert len(several(program, MAX_ANSWERS).ops) == MAX_ANSWERS * len(program.ops)
+    for count in (0, MAX_ANSWERS + 1):
+        with pytest.raises(UsageError, match="1 to 32 answers"):
+            several(program, count)
+    monkeypatch.setattr(copies, "MAX_OPS", 2 * len(program.ops))
+    assert several(program, 2)
+    with pytest.raises(UsageError, match="too many for one proof"):
+        several(program, 3)
