@@ -304,7 +304,9 @@ def vision_peers() -> list[str]:
             return ["", "", ""]
         if "cpu_s" not in measured:
             why = measured.get("failed", "stopped")
-            return [f"{why} after {seconds(measured['seconds'])}", "", ""]
+            peak = measured.get("peak_memory_bytes")
+            told = f"{why} after {seconds(measured['seconds'])}"
+            return [told, memory(peak) if peak else "", ""]
         size = sum(measured["bytes"].values())
         return [seconds(measured["cpu_s"]), memory(measured["peak_memory_bytes"]), f"{size:,}"]
 

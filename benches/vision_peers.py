@@ -1,10 +1,11 @@
 """The same ONNX file proved here and by EZKL, stage by stage, on this machine.
 
 Run ``make bench-vision-peers``, or ``.venv/bin/python benches/vision_peers.py [--minutes 30]
-[--model FILE.onnx] [--threads N]``: by default the CNN of ``veracity bench cifar-lenet`` (62,006
-random weights), written as an ONNX file. EZKL (``ezkl`` on PyPI) gets an environment of its own,
-``build/ezkl``. Every stage of both runs in a process of its own; a stage that takes longer than
-``--minutes`` is stopped, and the line says so. Making EZKL's keys takes about 11 GB and minutes.
+[--memory GIB] [--model FILE.onnx] [--threads N]``: by default the CNN of ``veracity bench
+cifar-lenet`` (62,006 random weights), written as an ONNX file. EZKL (``ezkl`` on PyPI) gets an
+environment of its own, ``build/ezkl``. Every stage of both runs in a process of its own; a stage
+that takes longer than ``--minutes`` is stopped, one that wants more than ``--memory`` is refused
+it, and the line says so, with what it had taken. Making EZKL's keys takes about 11 GB and minutes.
 
 What differs: EZKL checks a network of 2^-scale fixed point that its calibration chooses; here
 weights and activations have 16 bits. EZKL's reference string is made here, as nobody would for
@@ -14,11 +15,16 @@ use. Its verifier works from a key made by whoever made the proving key; here fr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -81,31 +87,75 @@ def peer_python() -> Path | None:
     return python
 
 
-def measured(command: list[str], minutes: float, threads: int | None) -> dict[str, Any]:
-    """One stage; what it prints, or that it did not finish."""
+def watched(process: subprocess.Popen[str], found: dict[str, int]) -> None:
+    """Note the most memory that a process has held, until it ends."""
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            held = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+            if held:
+                found["peak_memory_bytes"] = int(held[1]) * 1024
+        time.sleep(0.2)
+
+
+def measured(
+    command: list[str], minutes: float, threads: int | None, memory: int
+) -> dict[str, Any]:
+    """One stage: what it prints, or that it did not finish and what it had taken by then.
+
+    Parameters
+    ----------
+    command : list of str
+        What to run.
+    minutes : float
+        It is stopped after these.
+    threads : int or None
+        For the peer's pool.
+    memory : int
+        Bytes of address space: it is refused more, and says so, where the machine would end it.
+    """
     more = {} if threads is None else {"RAYON_NUM_THREADS": str(threads)}
-    started = time.perf_counter()
+    started, peak = time.perf_counter(), dict[str, int]()
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "RUST_LOG": "error", **more}, preexec_fn=limited,
+    )  # fmt: skip
+    watcher = threading.Thread(target=watched, args=(process, peak))
+    watcher.start()
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=60 * minutes,
-            env={**os.environ, "RUST_LOG": "error", **more},
-        )  # fmt: skip
+        out, errors = process.communicate(timeout=60 * minutes)
+        late = False
     except subprocess.TimeoutExpired:
-        return {"unfinished": True, "seconds": round(time.perf_counter() - started, 1)}
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode != 0 or not lines:
-        ended = f"ended with {done.returncode}" + (" (killed: out of memory?)" if done.returncode
-                                                   == -9 else "")  # fmt: skip
-        last = (done.stderr.strip().splitlines() or [ended])[-1]
-        return {"failed": last[:200], "seconds": round(time.perf_counter() - started, 1)}
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
+        process.kill()
+        out, errors = process.communicate()
+        late = True
+    watcher.join()
+    taken = {**peak, "seconds": round(time.perf_counter() - started, 1)}
+    if late:
+        return {"unfinished": True, **taken}
+    lines = [line for line in out.splitlines() if line.startswith("{")]
+    if process.returncode == 0 and lines:
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found
+    return {"failed": ending(process.returncode, errors), "memory_limit_bytes": memory, **taken}
+
+
+def ending(status: int, errors: str) -> str:
+    """How a stage ended that failed, in a line."""
+    name = f"ended with {status}"
+    if status < 0:
+        name = f"ended by {signal.Signals(-status).name}"
+        name += " (out of memory?)" if -status == signal.SIGKILL else ""
+    said = errors.strip().splitlines()
+    return f"{name}: {said[-1][:200]}" if said else name
 
 
 def here(stage: str, folder: Path) -> None:
     """One stage of this project, in this process; prints its measures."""
-    import resource
-
     from veracity import commit, prove_tensors, verify_tensors
     from veracity.formats.commitment import Commitment
     from veracity.formats.npy import load_array, save_array
@@ -147,7 +197,7 @@ def here(stage: str, folder: Path) -> None:
     )
 
 
-def compare(model: Path | None, minutes: float, threads: int | None) -> dict[str, Any]:
+def compare(model: Path | None, minutes: float, threads: int | None, memory: int) -> dict[str, Any]:
     """Both systems on one file."""
     systems: dict[str, dict[str, Any]] = {"veracity": {}, "EZKL": {}}
     with tempfile.TemporaryDirectory(prefix="veracity-peers-") as scratch:
@@ -162,14 +212,14 @@ def compare(model: Path | None, minutes: float, threads: int | None) -> dict[str
         (folder / "input.json").write_text(json.dumps({"input_data": [values]}))
         for stage in HERE_STAGES:
             command = [sys.executable, __file__, "--stage", stage, "--folder", scratch]
-            systems["veracity"][stage] = measured(command, minutes, threads)
+            systems["veracity"][stage] = measured(command, minutes, threads, memory)
         python = peer_python()
         if python is None:
             print(f"{PACKAGE} cannot be installed here: only this project is measured",
                   file=sys.stderr)  # fmt: skip
         for stage in EZKL_STAGES if python else ():
             script = str(ROOT / "benches" / "peers_ezkl.py")
-            found = measured([str(python), script, stage, scratch], minutes, threads)
+            found = measured([str(python), script, stage, scratch], minutes, threads, memory)
             systems["EZKL"][stage] = found
             print(json.dumps({stage: found}), file=sys.stderr, flush=True)
             if "unfinished" in found or "failed" in found:
@@ -190,13 +240,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30, help="most for a stage")
     parser.add_argument("--model", type=Path, help="another ONNX file with one input")
     parser.add_argument("--threads", type=int, help="threads of each stage; all cores by default")
+    parser.add_argument("--memory", type=float, help="most GiB for a stage; by default 9 tenths")
     parser.add_argument("--stage", choices=HERE_STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.stage:
         here(given.stage, given.folder)
     else:
-        print(json.dumps(compare(given.model, given.minutes, given.threads), indent=1))
+        room = 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = int(room if given.memory is None else given.memory * 2**30)
+        found = compare(given.model, given.minutes, given.threads, memory)
+        print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

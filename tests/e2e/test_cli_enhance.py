@@ -111,6 +111,30 @@ def test_a_sealed_picture_and_what_is_to_be_signed(folder: Path) -> None:
     assert set(made) == {"program", "input_pixels", "output_pixels"}
 
 
+def test_a_sealed_result_is_enhanced_again(folder: Path) -> None:
+    """Two proofs about three pictures, of which the middle one nobody sees."""
+    source, out = folder / "in" / "a.png", folder / "chained"
+    arguments = ("-o", out, "--prove", "--c2pa", "--json")
+    done("enhance", "-i", source, "--seal", "enlarged", *arguments)
+    key, seal = out / "a_x2.enlarged.vskey", out / "a_x2.enlarged.vseal"
+    (facts,) = json.loads(done("enhance", "-i", key, *arguments).stdout)["pictures"]
+    assert load_image(facts["output"]).shape == (80, 96, 3)
+    assert Path(facts["seals"]["picture"]["seal"]).read_bytes() == seal.read_bytes()
+    check = ("verify", facts["proof"], "--commitment", facts["commitment"], "--json")
+    accepted = done(*check, "--input", seal, "--output", facts["output"])
+    digest = facts["seals"]["picture"]["digest"]
+    assert json.loads(accepted.stdout)["digests"]["picture"] == digest
+    stated = json.loads(Path(facts["c2pa"]).read_text())["assertions"][1]["data"]
+    assert stated["input_seal"] == digest
+    assert "input_pixels" not in {**facts, **stated}
+    other = folder / "sealed" / "a_x2.picture.vseal"
+    if other.exists():
+        assert veracity(*check, "--input", other, "--output", facts["output"]).exit_code == 1
+    again = veracity("enhance", "-i", key, "--seal", "picture", *arguments, "--force")
+    assert again.exit_code == 2
+    assert "sealed already" in again.stdout
+
+
 def test_a_photograph_as_jpeg(folder: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     pixels = load_image(folder / "in" / "a.png")

@@ -41,6 +41,7 @@ from veracity.vision import (
     enhance_picture,
     find_jobs,
     is_foreign,
+    is_key,
     load_foreign,
     manifest_definition,
     run,
@@ -67,6 +68,8 @@ class Prover:
         Ports that are sealed instead of being public.
     target : Path
         Where the next proof goes.
+    key : SealKey or None
+        What opens the seal of the next picture, if it has one already.
     seals : dict
         What opens the sealed ports of the last proof.
     """
@@ -76,6 +79,7 @@ class Prover:
     threads: int | None
     sealed: tuple[str, ...] = ()
     target: Path = field(default_factory=Path)
+    key: SealKey | None = field(default=None, repr=False)
     seals: dict[str, SealKey] = field(default_factory=dict, repr=False)
 
     def paths(self, network: NetworkFile) -> tuple[Path, Path]:
@@ -108,7 +112,10 @@ class Prover:
         result = prove_tensors(
             network,
             self.secret_for(network, progress),
-            {name: x.astype(np.float64) for name, x in inputs.items()},
+            {
+                name: x.astype(np.float64) if self.key is None else self.key
+                for name, x in inputs.items()
+            },
             seal=self.sealed,
             memory=self.memory,
             threads=self.threads,
@@ -126,7 +133,8 @@ class Prover:
 @click.command()
 @click.option(
     "-i", "--input", "source", required=True, type=click.Path(path_type=Path),
-    help="A picture (PNG, PPM, PGM; with the extra `images` JPEG and others), or a folder of them.",
+    help="A picture (PNG, PPM, PGM; with the extra `images` JPEG and others), the .vskey of a "
+    "sealed one, or a folder of pictures.",
 )  # fmt: skip
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False),
@@ -237,12 +245,13 @@ def _one(
     """Enhance one picture and write its files; the proof first, the picture last."""
     make_folder(job.target.parent)
     check_target(job.target, PNG, reads=[job.source], force=force)
-    pixels, source = _pixels(job, force=force)
+    key = SealKey.load(job.source) if is_key(job.source) else None
+    pixels, source = _pixels(job, key, force=force)
     runner: Callable[..., Mapping[str, Integers]] = run
     if prover is not None:
         if pixels.shape[2] != 3:
             raise UsageError("a proof is about three channels; save this grey picture as RGB first")
-        prover.target = job.beside(".vproof")
+        prover.target, prover.key = job.beside(".vproof"), key
         check_target(prover.target, PROOF, reads=[job.source], force=force)
         runner = prover
     started = time.perf_counter()
@@ -272,6 +281,9 @@ def _one(
         facts["commitment"] = str(commitment)
         facts["commitment_digest"] = Commitment.load(commitment).digest
         facts["seals"] = _save_seals(job, prover, force=force)
+    if key is not None:  # also where nothing is proved: pixels could be guessed from their digest
+        facts.setdefault("seals", {})["picture"] = _seal_of(job, key, force=force)
+        del facts["input_pixels"]
     if side_by_side:
         beside = job.beside("_compare.png")
         check_target(beside, PNG, reads=[job.source], force=force)
@@ -281,8 +293,14 @@ def _one(
     return facts
 
 
-def _pixels(job: Job, *, force: bool) -> tuple[NDArray[np.uint8], Path]:
+def _pixels(job: Job, key: SealKey | None, *, force: bool) -> tuple[NDArray[np.uint8], Path]:
     """The pixels of a picture, and the file that a verifier reads: a PNG of what was decoded."""
+    if key is not None:
+        spec = key.seal.tensor.spec
+        dims, bytes_of = spec.dims, (spec.low, spec.high, spec.exponent)
+        if len(dims) != 3 or dims[0] != 3 or bytes_of != (0, 255, 0):
+            raise UsageError("what it opens is no picture: seal one with --seal picture")
+        return np.ascontiguousarray(key.values.transpose(1, 2, 0), dtype=np.uint8), job.source
     if not is_foreign(job.source):
         return load_image(job.source), job.source
     pixels = load_foreign(job.source)
@@ -303,6 +321,14 @@ def _save_seals(job: Job, prover: Prover, *, force: bool) -> dict[str, dict[str,
         digest = key.seal.tensor.digest.hex()
         out[name] = {"seal": str(paths[1]), "key": str(paths[0]), "digest": digest}
     return out
+
+
+def _seal_of(job: Job, key: SealKey, *, force: bool) -> dict[str, str]:
+    """Write the seal that a picture had already, for whoever verifies."""
+    path = job.beside(".picture.vseal")
+    check_target(path, SEAL_KIND, reads=[job.source], force=force)
+    write_file(path, key.seal.to_bytes())
+    return {"seal": str(path), "key": str(job.source), "digest": key.seal.digest}
 
 
 def _credentials(job: Job, facts: Mapping[str, Any], *, force: bool) -> Path:

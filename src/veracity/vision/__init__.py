@@ -3,7 +3,7 @@
 from veracity.vision.compare import compare
 from veracity.vision.credentials import manifest_definition
 from veracity.vision.enhance import TILE, Enhanced, enhance_picture, run
-from veracity.vision.folders import Job, find_jobs
+from veracity.vision.folders import Job, find_jobs, is_key
 from veracity.vision.foreign import is_foreign, load_foreign
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "enhance_picture",
     "find_jobs",
     "is_foreign",
+    "is_key",
     "load_foreign",
     "manifest_definition",
     "run",

@@ -10,7 +10,7 @@ from veracity.errors import UsageError
 from veracity.formats.images import is_image
 from veracity.vision.foreign import is_foreign
 
-__all__ = ["Job", "find_jobs"]
+__all__ = ["Job", "find_jobs", "is_key"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def find_jobs(
     Parameters
     ----------
     source : Path
-        A picture, or a folder of pictures.
+        A picture, what opens a sealed one, or a folder of pictures.
     out : Path
         Folder of the results; folders below ``source`` are kept below it.
     recursive : bool
@@ -64,10 +64,16 @@ def find_jobs(
     jobs = [
         Job(p, out / p.relative_to(root).parent / f"{p.stem}{suffix}.png")
         for p in files
-        if is_image(p) or is_foreign(p)
+        if is_image(p) or is_foreign(p) or (p == source and is_key(p))
     ]
     _refuse_twins(jobs)
-    return jobs, [p for p in files if not (is_image(p) or is_foreign(p))]
+    taken = {job.source for job in jobs}
+    return jobs, [p for p in files if p not in taken]
+
+
+def is_key(path: Path) -> bool:
+    """Whether a file's name is that of what opens a seal: taken where it is named itself."""
+    return path.suffix.lower() == ".vskey"
 
 
 def _refuse_twins(jobs: Sequence[Job]) -> None:
