@@ -66,6 +66,12 @@ def test_commands_and_options_exist(page: Path) -> None:
         assert faults(text) == set(), text
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_nobody_is_sent_to_a_package_index(page: Path) -> None:
+    """This package is in none: whoever registers its name there would be installed."""
+    assert not re.search(r"pip install ['\"]?veracity", page.read_text(encoding="utf-8"))
+
+
 def test_a_command_that_is_not_there_is_found() -> None:
     block = "```sh\nx/bin/veracity prove a \\\n  --nope # veracity b\n```\n"
     page = f"{block}`veracity log x`, `veracity x`"

@@ -23,6 +23,8 @@ from veracity.formats.program import load_program_file
 from veracity.lm.generate import generate
 from veracity.private import Client, Sampling
 from veracity.private.parties.user import UserSession
+from veracity.text.delivery import delivered
+from veracity.text.table import TokenTable
 
 pytest.importorskip("cryptography")
 
@@ -70,6 +72,13 @@ def expected(house: House, words: str = PROMPT, count: int = COUNT) -> list[int]
     return generate(loaded.program, loaded.weights, prompt, count, loaded.stop_ids)
 
 
+def continued(house: House, words: str, count: int) -> str:
+    """What a text goes on with, as it is shown."""
+    loaded = load_program_file(house.program)
+    table = TokenTable(tuple(loaded.token_bytes), frozenset(loaded.special_ids), loaded.rule)
+    return delivered(expected(house, words, count), table, loaded.stop_ids, (), "length")
+
+
 def arguments(three: Cluster) -> tuple[object, ...]:
     return (
         *("--server", three.server, "--dealer", three.dealing),
@@ -107,7 +116,9 @@ def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Cluster], ho
     assert ended.returncode == 0, ended.stderr
     tokenizer = load_program_file(house.program).tokenizer
     assert ended.stdout == tokenizer.decode(expected(house, count=3)) + "\n"
-    lines = ended.stderr.strip().splitlines()
+    said = ended.stderr.strip().splitlines()  # a slow machine tells of downloads, too
+    assert [line for line in said if line.startswith("material for a prompt of 5 tokens and 3 ")]
+    lines = [line for line in said if line.startswith("[")]
     assert len(lines) == 3
     assert all("online" in line and "round trips" in line for line in lines)
 
@@ -331,6 +342,14 @@ def test_demo_answers_in_both_modes(house: House, tmp_path: Path) -> None:
         assert all(1e7 < size < 1e9 for size in one["peak_memory_bytes"].values())
         assert "prompt of 5 tokens" in one["seen"]["owner"]
         assert "prompt of 5 tokens" in one["seen"]["dealer"]
+    assert facts["secure"]["turns"] == []
+    turns = facts["shuffled"]["turns"]
+    text = ""
+    for words, said in turns:
+        text += words
+        assert said == continued(house, text, 8)
+        text += said
+    assert len(turns) == 3
 
 
 @pytest.mark.parametrize("mode", MODES)

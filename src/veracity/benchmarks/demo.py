@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import importlib.util
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from veracity.benchmarks.local_cluster import Cluster, LocalCluster, facts_of, scratch
 from veracity.codec import make_folder
-from veracity.errors import UsageError
+from veracity.errors import PeerError, UsageError
 from veracity.mpc.modes import find_mode
 from veracity.progress import Progress, silent
 from veracity.proving.models import calibrate, import_model
@@ -20,6 +25,11 @@ __all__ = ["PROMPTS", "ModeSeen", "demo", "model_file", "told_by"]
 
 #: What is asked where nothing else is: of a model without a chat template, and of one with it.
 PROMPTS = ("Once upon a time", "What is a prime number?")
+#: A conversation, and what is written into a story of a model without a chat template.
+TURNS = ("What is a prime number?", "Name one.", "And the next?")
+CONTINUED = ("Tom had a red ball.", " One day,", " Then")
+#: Tokens of each turn; seconds that one may take.
+TURN_TOKENS, WAIT = 8, 600.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,9 @@ class ModeSeen:
         By party.
     seen : dict of str to str
         What each party told about the session.
+    turns : tuple of (str, str)
+        A conversation through `veracity private proxy`, as local programs have it: what was asked
+        and answered. In the last mode only; none without the extra ``server``.
     """
 
     mode: str
@@ -47,6 +60,7 @@ class ModeSeen:
     total_s: float
     peak_memory_bytes: dict[str, int]
     seen: dict[str, str]
+    turns: tuple[tuple[str, str], ...] = ()
 
     def mean(self, *names: str) -> float:
         """Mean of the sum of some figures, over the tokens after the first one."""
@@ -124,7 +138,9 @@ def demo(
         found = []
         for mode in modes:
             progress(mode, 0.0)
-            found.append(_one(program, mode, words, max_new_tokens, home, backend, on_token))
+            talks = mode == modes[-1] and importlib.util.find_spec("uvicorn") is not None
+            turns = (TURNS if chats else CONTINUED) if talks else ()
+            found.append(_one(program, mode, words, max_new_tokens, home, backend, on_token, turns))
             progress(mode, 1.0)
         return found
 
@@ -137,6 +153,7 @@ def _one(
     home: Path,
     backend: str,
     on_token: Callable[[str, dict[str, Any]], None] | None,
+    turns: Sequence[str],
 ) -> ModeSeen:
     with LocalCluster(program, mode, home, backend=backend) as three:
         started = time.perf_counter()
@@ -151,7 +168,8 @@ def _one(
                 on_token(mode, line)
 
         lines = facts_of(user, pass_on)
-        took = time.perf_counter() - started
+        took, seen = time.perf_counter() - started, _told(three)
+        said = _conversation(three, home, turns, backend) if turns else ()
     return ModeSeen(
         mode,
         words,
@@ -159,8 +177,59 @@ def _one(
         tuple(lines),
         took,
         {p.name: p.peak_memory_bytes for p in (three.owner, three.dealer, user)},
-        _told(three),
+        seen,
+        said,
     )
+
+
+def _conversation(
+    three: Cluster, home: Path, turns: Sequence[str], backend: str
+) -> tuple[tuple[str, str], ...]:
+    """Several turns through a proxy on this machine, in OpenAI's wire format."""
+    proxy = three.user(
+        "proxy", "--server", three.server, "--dealer", three.dealing, "--listen", "127.0.0.1:0",
+        "--identity", three.identity, "--cache", home / "cache", "--backend", backend,
+    )  # fmt: skip
+
+    def call(path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT)
+        with contextlib.closing(connection):
+            try:
+                kind = {"content-type": "application/json"}
+                connection.request("GET" if data is None else "POST", path, data, kind)
+                reply = connection.getresponse()
+                said = json.loads(reply.read())
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise PeerError(f"the proxy did not answer: {error}") from None
+        if reply.status != 200:
+            raise PeerError(f"the proxy refused: {said['error']['message']}")
+        return said
+
+    try:
+        first = next(proxy.lines(), "")
+        if not first:
+            raise PeerError(f"the proxy did not start: {proxy.last_words()}")
+        url = first.split()[-1]
+        model = call("/v1/models")["data"][0]["id"]
+        ask = {"model": model, "max_tokens": TURN_TOKENS}
+        found: list[tuple[str, str]] = []
+        messages: list[dict[str, str]] = []
+        text = ""
+        for words in turns:
+            if turns is TURNS:
+                messages.append({"role": "user", "content": words})
+                reply = call("/v1/chat/completions", {**ask, "messages": messages})
+                said = reply["choices"][0]["message"]["content"]
+                messages.append({"role": "assistant", "content": said})
+            else:
+                text += words
+                said = call("/v1/completions", {**ask, "prompt": text})["choices"][0]["text"]
+                text += said
+            found.append((words, said))
+        return tuple(found)
+    finally:
+        proxy.stop()
 
 
 def _told(three: Cluster) -> dict[str, str]:

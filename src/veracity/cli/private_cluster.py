@@ -99,6 +99,11 @@ def demo(
             ],
             title=f"{one.mode}: figures of the tokens after the first one",
         )
+        if one.turns:
+            show_table(
+                [(words.strip(), printable(said).strip()) for words, said in one.turns],
+                title=f"{one.mode}: turns of a conversation through `veracity private proxy`",
+            )
 
 
 @click.command()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ INTERRUPTED = 130
 
 
 @contextlib.asynccontextmanager
-async def going_on(answer: AsyncGenerator[Any, None], show_length: bool) -> AsyncIterator[None]:
+async def going_on(
+    answer: AsyncGenerator[Any, None], show_length: bool, begun: Callable[[], bool]
+) -> AsyncIterator[None]:
     """Run the answer's passes to their end, also where the terminal is closed or Ctrl-C is pressed.
 
     Parameters
@@ -43,6 +45,8 @@ async def going_on(answer: AsyncGenerator[Any, None], show_length: bool) -> Asyn
         From :meth:`Client.generate`.
     show_length : bool
         End at once instead.
+    begun : callable
+        Whether a token has come; before, it ends at once, too.
 
     Raises
     ------
@@ -57,7 +61,7 @@ async def going_on(answer: AsyncGenerator[Any, None], show_length: bool) -> Asyn
     came: list[int] = []
 
     def leave(number: int) -> None:
-        if not came and number == signal.SIGINT:
+        if not came and number == signal.SIGINT and begun():
             complain("passes go on, so that nobody learns where you left; Ctrl-C again cuts them")
         if task is not None and (not came or number == signal.SIGINT):
             task.cancel()
@@ -165,7 +169,7 @@ def ask(
     figures for each token to standard error.
     """
     from veracity.private.card import Prompt
-    from veracity.private.client import Client, Token
+    from veracity.private.client import Client, Conversation, Token
     from veracity.private.sampling import Sampling
 
     if top_k and temperature is None:
@@ -201,11 +205,18 @@ def ask(
             if token.ended == "stop" and not show_length and number < max_new_tokens:
                 complain("the answer has ended; passes go on, so that nobody learns its length")
 
+    async def announce(session: Conversation) -> None:
+        if not (quiet or lines or as_json):
+            complain(
+                f"material for a prompt of {session.prompt_tokens} tokens and "
+                f"{session.max_new_tokens} of an answer: {size(await session.material_bytes())}"
+            )
+
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
         client = Client(
             server, dealer, identity=identity, insecure=insecure, cache=cache,
             cap=cap_mb * 10**6, mode=mode, model=model,
-            commitment=commitment, timeout=timeout, wait=wait, backend=backend,
+            commitment=commitment, on_session=announce, timeout=timeout, wait=wait, backend=backend,
             progress=bar,
         )  # fmt: skip
         found: list[Token] = []
@@ -217,7 +228,7 @@ def ask(
             resume=resume,
             sampling=None if temperature is None else Sampling(temperature, top_k),
         )
-        async with going_on(answer, show_length):
+        async with going_on(answer, show_length, lambda: bool(found)):
             async for token in answer:
                 drawn.close()  # the bar leaves before the answer comes
                 found.append(token)

@@ -226,8 +226,10 @@ class Server:
                 await channel.greet()
                 limit.reschedule(None)
                 await self._session(channel)
-        except (OSError, PeerError) as error:  # time-outs are OSErrors
-            _LOG.info("a caller did not get in: %s", error)
+        except TimeoutError:
+            _LOG.info("a caller did not finish its handshake within %g s", HANDSHAKE)
+        except (OSError, PeerError) as error:
+            _LOG.info("a caller did not get in: %s", error or type(error).__name__)
         finally:
             if link is None:
                 connection.close()

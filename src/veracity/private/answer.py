@@ -135,7 +135,8 @@ async def read_apart(
     -----
     Where the length is hidden, the passes run in a task of their own. A reader that leaves
     (``aclose``, an error, a cancellation) waits until the passes have ended; only a second
-    cancellation cuts them, and then the other parties see where.
+    cancellation cuts them, and then the other parties see where. Before the first token has come,
+    who leaves leaves at once.
     """
     if state.step == 1:
         async with contextlib.aclosing(passes):
@@ -159,6 +160,10 @@ async def read_apart(
         await asyncio.shield(running)
     except BaseException:
         state.leave()
+        if not state.found:  # nothing of the answer is known yet, so leaving tells nothing of it
+            running.cancel()
+            await asyncio.wait((running,))
+            raise
         with contextlib.suppress(VeracityError):  # who has left needs no reason
             await _to_its_end(running)
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,10 @@ class Conversation:
     setup_bytes: int
     _session: UserSession
     _kept: int = 0
+
+    async def material_bytes(self) -> int:
+        """Bytes that the dealer makes for both parties, for all passes; nearly."""
+        return await self._session.weight()
 
     @property
     def waits(self) -> bool:
@@ -175,6 +179,8 @@ class Client:
         Seconds to try where nobody listens yet.
     backend : str
         What computes; see :func:`veracity.engine.load_engine`.
+    on_session : callable, optional
+        Awaited with each :class:`Conversation` that is opened, before its first pass.
     progress : Progress
         Called with the phases ``weights`` and ``material``.
 
@@ -206,8 +212,10 @@ class Client:
         timeout: float = TIMEOUT,
         wait: float = 0.0,
         backend: str = "cpu",
+        on_session: Callable[[Conversation], Awaitable[None]] | None = None,
         progress: Progress = silent,
     ) -> None:
+        self._on_session = on_session
         self._server, self._dealer = Address.parse(server), Address.parse(dealer)
         self._caller = Caller(identity_of(identity), insecure, timeout, wait)
         self._engine = load_engine(backend)
@@ -391,7 +399,10 @@ class Client:
             greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip
         async with session:
-            yield Conversation(card, info.mode, rows, passes, setup, session), ids
+            opened = Conversation(card, info.mode, rows, passes, setup, session)
+            if self._on_session is not None:
+                await self._on_session(opened)
+            yield opened, ids
 
     async def card(self) -> tuple[Card, str]:
         """What the owner serves, and in which mode; no session begins.

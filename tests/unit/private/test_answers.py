@@ -143,6 +143,31 @@ def test_one_cancellation_is_waited_for_two_cut(cancels: int, run: int) -> None:
     assert len(state.found) == run
 
 
+def test_before_the_first_token_one_leaves_at_once() -> None:
+    """A download or a long prompt is not waited for."""
+    state = AnswerState(8)
+
+    async def check() -> None:
+        async def never() -> AsyncGenerator[Token, None]:
+            await asyncio.Event().wait()
+            yield Token(1, "", REPORT)
+
+        async def read() -> None:
+            async with contextlib.aclosing(read_apart(never(), state)) as answer:
+                async for _ in answer:
+                    pass
+
+        reader = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+
+    asyncio.run(asyncio.wait_for(check(), 20))
+    assert state.found == []
+
+
 def test_what_breaks_behind_the_end_is_told() -> None:
     state = AnswerState(8)
 

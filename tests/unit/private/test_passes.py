@@ -11,7 +11,7 @@ import pytest
 from tests.support.private_parties import run
 from veracity.errors import PeerError, UsageError
 from veracity.private.parties import passes as schedule
-from veracity.private.parties.passes import heaviest, passes_of
+from veracity.private.parties.passes import heaviest, passes_of, weight_of
 from veracity.private.parties.spool import Spool
 from veracity.private.parties.wire import in_time
 
@@ -77,3 +77,13 @@ def test_signs_of_life_do_not_put_off_the_end(tmp_path: Path) -> None:
                     await asyncio.sleep(0.01)
 
     run(session())
+
+
+def test_the_weight_of_a_session() -> None:
+    def linear(start: int, rows: int) -> int:
+        return rows * (100 + 7 * (start + rows))
+
+    passes = passes_of(70, 31, linear)
+    assert weight_of(passes, linear) == sum(linear(*one) for one in passes)
+    assert weight_of([(0, 4)], linear) == linear(0, 4)
+    assert weight_of([(3, 1)], linear) == linear(3, 1)

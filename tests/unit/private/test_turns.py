@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.support.programs import Example, small_model
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.material import Label
 from veracity.mpc.modes import find_mode
+from veracity.mpc.sessions import Ready
 from veracity.net.person import Quota
 from veracity.private.parties.dealer import DealerLimits
 from veracity.private.parties.owner import ServiceLimits
@@ -223,3 +226,41 @@ def test_who_takes_no_turn_is_dropped(tmp_path: Path) -> None:
                 await user.turn(3, 1, 1)
 
     run(session())
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_token_alone_is_evaluated_where_its_messages_arrive(
+    others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread takes turns with the loop at every message, unless the owner serves others, too."""
+    example = model()
+    honest = find_mode("secure").party
+    seen: set[tuple[int, int, bool]] = set()
+    loop = threading.get_ident()
+
+    def watched(engine: object, index: int, *rest: object) -> object:
+        side = honest(engine, index, *rest)  # type: ignore[arg-type]
+        evaluate = side.evaluate
+
+        async def noted(ready: Ready, tokens: object) -> object:
+            seen.add((index, ready.label.rows, threading.get_ident() == loop))
+            return await evaluate(ready, tokens)  # type: ignore[arg-type]
+
+        side.evaluate = noted  # type: ignore[method-assign, assignment]
+        return side
+
+    monkeypatch.setattr(find_mode("secure"), "party", watched)
+
+    async def session() -> None:
+        async with (
+            three(example, "secure", tmp_path) as parties,
+            contextlib.AsyncExitStack() as all_,
+        ):
+            for _ in range(others):
+                await all_.enter_async_context(parties.session(2, 1))
+            await parties.ask(example.tokens[:3], 3)
+
+    run(session())
+    alone = not others
+    seen.discard((0, 2, False))  # the other session, whose user thinks
+    assert seen == {(0, 3, False), (1, 3, False), (0, 1, alone), (1, 1, True)}

@@ -32,7 +32,7 @@ from veracity.net.server import PAUSE
 from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
 from veracity.private.parties.preprocessing_client import PreprocessingClient
 from veracity.private.parties.spool import SharedRegistry, Spool
-from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
+from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, at_home
 from veracity.private.parties.wire import (
     CHUNK,
     FIRST_WORD,
@@ -158,7 +158,13 @@ class OwnerService:
         sent: set[str] = set()
         while True:
             fields = {"what": str, "rows": int, "passes": int}
-            ask = await receive_object(channel, MessageTag.ASK, fields, timeout=self.limits.asking)
+            try:
+                ask = await receive_object(
+                    channel, MessageTag.ASK, fields, timeout=self.limits.asking
+                )
+            except PeerError as fault:
+                _LOG.info("no session was asked for%s: %s", caller(channel), fault)
+                return
             what = ask["what"]
             if what not in ("card", "weights", "session"):
                 raise PeerError("the other party asks for something that does not exist")
@@ -339,7 +345,8 @@ class OwnerService:
                 )
                 side.bridge.patience = self.limits.idle
                 run = party.run(ready)
-                outcome = await (run if light(self._mode, passes[done][1]) else apart(run))
+                home = at_home(self._mode, passes[done][1], alone=self.sessions.taken == 1)
+                outcome = await (run if home else apart(run))
             except PeerError:
                 if done and channel.traffic.received_messages == heard:
                     break  # the client has its answer, and has left

@@ -17,7 +17,16 @@ from veracity.engine.api import Engine
 from veracity.graph.program import Program
 from veracity.mpc.modes import find_mode
 
-__all__ = ["LONGEST", "PASS_BYTES", "REPETITIONS", "Price", "heaviest", "passes_of", "price_of"]
+__all__ = [
+    "LONGEST",
+    "PASS_BYTES",
+    "REPETITIONS",
+    "Price",
+    "heaviest",
+    "passes_of",
+    "price_of",
+    "weight_of",
+]
 
 #: Tokens that one pass feeds at most: memory and the chance of a repetition grow with them.
 LONGEST = 64
@@ -119,3 +128,20 @@ def heaviest(passes: list[tuple[int, int]], price: Price) -> int:
     """
     longer = [one for one, after in pairwise(passes) if one[1] > after[1]]
     return max(price(*one) for one in {*longer, passes[0], passes[-1]})
+
+
+def weight_of(passes: list[tuple[int, int]], price: Price) -> int:
+    """Bytes of material of all passes, nearly: of single tokens the first and the last are priced.
+
+    Parameters
+    ----------
+    passes : list of (int, int)
+        From :func:`passes_of`.
+    price : Price
+        Bytes of material of a pass.
+    """
+    single = [one for one in passes if one[1] == 1]
+    several = sum(price(*one) for one in passes if one[1] > 1)
+    if not single:
+        return several
+    return several + len(single) * (price(*single[0]) + price(*single[-1])) // 2

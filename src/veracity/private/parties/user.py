@@ -20,11 +20,11 @@ from veracity.mpc.token_selection.pick import Pick, greedy
 from veracity.mpc.weights import user_weights
 from veracity.net import Channel
 from veracity.private.parties.owner import ServiceLimits
-from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
+from veracity.private.parties.passes import REPETITIONS, passes_of, price_of, weight_of
 from veracity.private.parties.preprocessing_client import PassMaterial, PreprocessingClient
 from veracity.private.parties.report import PassReport, Tally
 from veracity.private.parties.spool import SharedRegistry, Spool
-from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, light
+from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, at_home
 from veracity.private.parties.wire import (
     PROTOCOL,
     MessageTag,
@@ -161,6 +161,11 @@ class UserSession:
         most = min(self.left, self.limits.ahead)
         await self._opened.full(most if count is None else min(count, most))
 
+    async def weight(self) -> int:
+        """Bytes of material of all passes, for both parties, nearly."""
+        price = price_of(self.engine, self.program, self.mode)
+        return await asyncio.to_thread(weight_of, self._passes, price)
+
     async def turn(self, start: int, rows: int, passes: int) -> None:
         """Go on in this session, once its passes have ended: the caches of what was fed live on.
 
@@ -268,7 +273,9 @@ class UserSession:
             before, begun = self.owner.traffic, time.perf_counter()
             try:
                 run = self._side.run(ready.side, tokens)
-                outcome = await (run if light(self._mode, rows) else self._apart(run))
+                # A user's loop has nobody else to serve.
+                home = at_home(self._mode, rows, alone=True)
+                outcome = await (run if home else self._apart(run))
             finally:
                 ready.pass_material.piece.close()
             tally, traffic = self._tally, self.owner.traffic - before
