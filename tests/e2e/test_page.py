@@ -167,7 +167,16 @@ def test_chat_receipt_and_proof_by_keyboard(window: Browser, server: Running, ho
     check_proof(receipt, proof, server.model.secret.commitment)
     button(window, "Save receipt").click()
     require_quiet(window, server.url)
-    window.one("#talk summary").click()
+    ask(window, "Lily and Tim were", 150)
+    button(window, "Prove").click()
+    status = "return [...document.querySelectorAll('#talk [role=status]')].pop().textContent"
+    window.until(lambda: window.run(status))
+    window.picture(PICTURES / "proving.png")
+    button(window, "Cancel").click()
+    window.until(lambda: window.run(status).startswith("Cancelled."))
+    assert button(window, "Prove")
+    window.all("#talk summary")[0].click()
+    window.complaints()  # the job that is gone
     pictures(window, "chat")
 
 

@@ -108,6 +108,23 @@ def test_a_killed_worker_costs_time_only(
     stored = b"".join(p.read_bytes() for p in (tmp_path / "state").iterdir() if p.is_file())
     assert opening["prompt_salt"].encode() not in stored
     hostile(server, reply)
+    assert server.ask(f"/v1/proofs/{state['id']}", method="DELETE").code == "too_late"
+    cancelled(server, proofs, tmp_path / "state")
+
+
+def cancelled(server: Running, proofs: Proofs, state: Path) -> None:
+    """A job that is let be leaves nothing, and its receipt may be proved another time."""
+    reply = server.ask("/v1/completions", {**ASK, "prompt": "Lily was", "max_tokens": 40}).json
+    ident = order(server, reply)["id"]
+    assert server.ask("/v1/proofs/" + "0" * 32, method="DELETE").status == 404
+    told = server.ask(f"/v1/proofs/{ident}", method="DELETE").json
+    assert told["status"] == "cancelled"
+    assert server.ask(f"/v1/proofs/{ident}").status == 404
+    assert not list((state / "requests").iterdir())
+    until(lambda: not (state / "proofs" / f"{ident}.vproof").exists())
+    last = finished(server, order(server, reply)["id"])
+    assert last["id"] != ident
+    assert not (state / "proofs" / f"{ident}.vproof").exists()
 
 
 def hostile(server: Running, reply: Any) -> None:

@@ -360,6 +360,7 @@ def make_app(
         routes += [
             Route("/v1/proofs", desk_of_proofs.order, methods=["POST"]),
             Route("/v1/proofs/{ident}", desk_of_proofs.state),
+            Route("/v1/proofs/{ident}", desk_of_proofs.cancel, methods=["DELETE"]),
             Route("/v1/proofs/{ident}/file", desk_of_proofs.file),
         ]
     if desk is not None and proofs is not None and desk.retention:

@@ -218,6 +218,22 @@ class Queue:
         """Whether the proof of a receipt is there."""
         return bool(self._rows("SELECT 1 FROM jobs WHERE receipt = ? AND state = 'done'", receipt))
 
+    def cancel(self, ident: str, owner: str) -> str | None:
+        """Forget a job that is not over; the name of its receipt, None where there is none.
+
+        Whoever works on it finds out when the lease is to be renewed.
+        """
+        rows = self._rows(
+            "DELETE FROM jobs WHERE id = ? AND owner = ? AND state IN ('queued', 'running') "
+            "RETURNING receipt",
+            *(ident, owner),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def knows(self, ident: str) -> bool:
+        """Whether there is such a job, whoever ordered it."""
+        return bool(self._rows("SELECT 1 FROM jobs WHERE id = ?", ident))
+
     def drop(self, ident: str) -> bool:
         """Forget a job that is done; False where it is not."""
         return self._changed("DELETE FROM jobs WHERE id = ? AND state = 'done' RETURNING id", ident)

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from veracity.codec import make_folder, read_file, write_file
-from veracity.errors import FormatError, RequestError, VerificationError
+from veracity.errors import FormatError, RequestError, UsageError, VerificationError
 from veracity.formats.proof import MAX_BYTES
 from veracity.formats.receipt import KeyCertificate, Receipt, ReceiptFile, json_of
 from veracity.proving.receipts import open_receipt
@@ -58,6 +58,9 @@ class Proofs:
         self.queue = Queue(place.database, place.lease)
         for path in place.request("x").parent.glob("*.json"):
             if self.queue.is_done(path.stem):  # a worker died between proof and clearing up
+                path.unlink()
+        for path in place.proof("x").parent.glob("*.vproof"):
+            if not self.queue.knows(path.stem):  # or between proof and a cancelled job
                 path.unlink()
         self.processes: list[subprocess.Popen[bytes]] = []
         self._lock, self._ending = threading.Lock(), False
@@ -147,6 +150,36 @@ class Proofs:
         if found is None:
             raise RequestError("no such proof", "not_found", status=404)
         return found
+
+    def cancel(self, ident: str, owner: str) -> None:
+        """Let a job be that is not over; its receipt may be proved another time.
+
+        Parameters
+        ----------
+        ident : str
+            The job.
+        owner : str
+            The key that asks.
+
+        Raises
+        ------
+        RequestError
+            It is over, or auditors may wait for it, too.
+        """
+        found = self.state(ident, owner)
+        path = self.place.request(found.receipt)
+        over = RequestError("the job is over", "too_late", status=409)
+        if found.state not in ("queued", "running"):
+            raise over
+        try:
+            receipt = Receipt.from_bytes(ReceiptFile.load(path).receipt.payload)
+        except UsageError:  # it ended meanwhile
+            raise over from None
+        if receipt.auditable and receipt.retention:
+            raise RequestError("auditors may wait for this proof, too", "not_yours", status=409)
+        if self.queue.cancel(ident, owner) is None:
+            raise over
+        path.unlink(missing_ok=True)
 
     async def sent(self, found: State) -> Response:
         """The file of a job that is done; :class:`RequestError` for others."""
@@ -278,6 +311,12 @@ class ProofRoutes:
         owner, ident = self._owner(request), request.path_params["ident"]
         found = await wait_for(request, lambda: self.proofs.state(ident, owner))
         return JSONResponse(shown(found))
+
+    async def cancel(self, request: Request) -> Response:
+        """``DELETE /v1/proofs/{id}``."""
+        owner, ident = self._owner(request), request.path_params["ident"]
+        await asyncio.to_thread(self.proofs.cancel, ident, owner)
+        return JSONResponse({"id": ident, "object": "proof", "status": "cancelled"})
 
     async def file(self, request: Request) -> Response:
         """``GET /v1/proofs/{id}/file``: the ``.vproof``."""

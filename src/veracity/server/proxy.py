@@ -298,7 +298,7 @@ def make_checking_proxy(
                 ("/v1/models/{name:path}", ["GET"]),
                 ("/v1/receipts/{ident}", ["GET"]),
                 ("/v1/proofs", ["POST"]),
-                ("/v1/proofs/{ident}", ["GET"]),
+                ("/v1/proofs/{ident}", ["GET", "DELETE"]),
                 ("/v1/proofs/{ident}/file", ["GET"]),
                 ("/v1/commitment", ["GET"]),
                 ("/v1/nonce", ["GET"]),

@@ -26,8 +26,8 @@ from veracity.work.programs import load_program
 
 __all__ = ["Worker", "Workplace"]
 
-#: Seconds between two looks into an empty queue.
-_IDLE = 0.5
+#: Seconds between two looks into an empty queue, and at most between two notes of progress.
+_IDLE, _NOTE = 0.5, 2.0
 
 
 class _Lost(Exception):
@@ -102,17 +102,19 @@ class Worker:
         claim = self._queue.claim(time.time())
         if claim is None:
             return False
-        lease = _Lease(self._queue, claim, self._place.lease / 4)
+        lease = _Lease(self._queue, claim, min(_NOTE, self._place.lease / 4))
         try:
             digest = self._prove(claim, lease)
             if self._queue.finish(claim, digest):
                 self._place.request(claim.receipt).unlink(missing_ok=True)
+            elif not self._queue.knows(claim.ident):  # cancelled at the last moment
+                self._place.proof(claim.ident).unlink(missing_ok=True)
         except _Lost:
             return True
         except VeracityError as error:
-            self._queue.give_up(claim)
-            kind = type(error).__name__
-            sys.stderr.write(f"ALARM: proof {claim.ident}, attempt {claim.attempt}: {kind}\n")
+            if self._queue.give_up(claim):  # it is neither cancelled nor another worker's
+                kind = type(error).__name__
+                sys.stderr.write(f"ALARM: proof {claim.ident}, attempt {claim.attempt}: {kind}\n")
         finally:
             lease.end()
         return True

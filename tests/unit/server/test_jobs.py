@@ -102,3 +102,21 @@ def test_other_files_are_not_taken_for_queues(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(UsageError, match="another version"):
         Queue(path, 10)
+
+
+def test_a_cancelled_job_is_nobodys(queue: Queue) -> None:
+    ident = queue.add("r", "a", 0)
+    claim = queue.claim(0)
+    assert claim is not None
+    assert queue.cancel(ident, "b") is None
+    assert queue.cancel(ident, "a") == "r"
+    assert not queue.knows(ident)
+    assert not queue.renew(claim, 0.5, 1)
+    assert not queue.finish(claim, "f" * 64)
+    again = queue.add("r", "a", 2)
+    assert again != ident
+    other = queue.claim(3)
+    assert other is not None
+    assert queue.finish(other, "e" * 64)
+    assert queue.cancel(again, "a") is None
+    assert queue.knows(again)

@@ -178,16 +178,27 @@ function proofFor(receipt, name, box, actions) {
   const button = node("button", { type: "button", "aria-describedby": name + "-shows" }, "Prove");
   const bar = node("progress", { max: "1", value: "0", "aria-label": "Progress of the proof" });
   const state = node("span", { role: "status" });
-  const line = node("div", { class: "bar", hidden: "" }, bar, state);
+  const end = node("button", { type: "button" }, "Cancel");
+  const line = node("div", { class: "bar", hidden: "" }, bar, state, end);
+  let job = null;
+  end.addEventListener("click", async () => {
+    if (!job) return;
+    try {
+      await call("/v1/proofs/" + encodeURIComponent(job.id), { method: "DELETE" });
+    } catch (error) {
+      show(state, error.message);
+    }
+  });
   actions.append(button, warning);
   box.append(line);
   button.addEventListener("click", async () => {
     button.disabled = true;
     line.hidden = false;
     bar.hidden = false;
+    end.hidden = false;
     state.className = "soft";
     try {
-      const job = await proved(receipt, bar, state);
+      job = await proved(receipt, bar, state, (found) => (job = found));
       const get = node("button", { type: "button", class: "main" }, "Save proof");
       get.addEventListener("click", async () => {
         try {
@@ -197,28 +208,32 @@ function proofFor(receipt, name, box, actions) {
         }
       });
       bar.hidden = true;
+      end.hidden = true;
       button.hidden = true;
       actions.insertBefore(get, warning);
       state.replaceChildren("Proved. SHA-256 ", node("span", { class: "digest" }, ...shown(job.sha256)));
       say("The proof is done.");
     } catch (error) {
       bar.hidden = true;
-      state.className = "fault";
-      show(state, error.message);
+      end.hidden = true;
+      state.className = error.status === 404 ? "soft" : "fault";
+      show(state, error.status === 404 ? "Cancelled. It may be ordered again." : error.message);
       button.disabled = false;
     }
   });
 }
 
-async function proved(receipt, bar, state) {
+async function proved(receipt, bar, state, told) {
   const body = JSON.stringify({ receipt });
   const headers = { "content-type": "application/json" };
   let job = await (await call("/v1/proofs", { method: "POST", headers, body })).json();
   let lost = 0;
+  let since = null;
+  told(job);
   while (job.status === "queued" || job.status === "running") {
     bar.value = job.progress;
-    const share = Math.round(100 * job.progress) + " %";
-    const text = job.status === "queued" ? "Waits for its turn" : "Proving: " + share;
+    if (since === null && job.progress > 0) since = [performance.now(), job.progress];
+    const text = job.status === "queued" ? "Waits for its turn" : "Proving: " + howFar(job.progress, since);
     if (state.textContent !== text) show(state, text);
     try {
       job = await (await call("/v1/proofs/" + encodeURIComponent(job.id) + "?wait=1")).json();
@@ -234,6 +249,14 @@ async function proved(receipt, bar, state) {
   return job;
 }
 
+// How much is done, and how long the rest may take at the pace since the page looked first.
+function howFar(share, since) {
+  const done = Math.round(100 * share) + " %";
+  const gained = since ? share - since[1] : 0;
+  if (gained < 0.05) return done;
+  return done + ", about " + Math.ceil((((performance.now() - since[0]) / 1000) * (1 - share)) / gained) + " s left";
+}
+
 function say(text) {
   show($("status"), text);
 }
@@ -245,9 +268,11 @@ function busy(is) {
   if (is) say("Answering");
 }
 
+// Keeps the end of the conversation above the form, unless its reader has scrolled up.
 function follow() {
-  const near = window.innerHeight + window.scrollY > document.body.scrollHeight - 600;
-  if (near) $("compose").scrollIntoView({ block: "end" });
+  const last = $("talk").lastElementChild;
+  const below = last.getBoundingClientRect().bottom - $("compose").getBoundingClientRect().top;
+  if (below > 0 && below < 400) last.scrollIntoView({ block: "end" });
 }
 
 $("door").addEventListener("submit", (event) => {
