@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -51,3 +52,18 @@ def test_every_command_is_on_the_page_of_commands() -> None:
         for parameter in context.command.get_params(context):
             if isinstance(parameter, click.Option) and not parameter.hidden:
                 assert parameter.opts[0] in text
+
+
+def test_what_makes_the_site_is_pinned() -> None:
+    lines = (ROOT / "requirements/docs.txt").read_text(encoding="utf-8").split()
+    pins = dict(line.split("==") for line in lines)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["optional-dependencies"]["docs"], *project["dependencies"]]
+    for requirement in asked:
+        found = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement)
+        assert found is not None, requirement
+        assert numbers(pins[found[1]]) >= numbers(found[2]), requirement
+
+
+def numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

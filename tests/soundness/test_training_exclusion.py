@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support.training import ENGINE, KEY, committed_data, small_examples
+from veracity.engine.api import ORDER
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.zk import lookup
 from veracity.zk.hidden import LinearForm
@@ -78,6 +80,12 @@ def test_everything_is_bound() -> None:
     for content in (THERE, bytes(8), ABSENT[:7], ABSENT + b"\0"):
         with pytest.raises(REJECTED):
             verify_exclusion(ENGINE, KEY, DATA, proof, content)
+    with pytest.raises(VerificationError, match="another size"):
+        verify_exclusion(ENGINE, KEY, DATA, proof, ABSENT + b"\0")
+    with pytest.raises(FormatError, match="dims of an example"):
+        verify_exclusion(ENGINE, KEY, replace(DATA, classes=1), proof, ABSENT)
+    with pytest.raises(FormatError, match="left over"):
+        verify_exclusion(ENGINE, KEY, DATA, proof + b"\0", ABSENT)
     for bad in (proof[:-1], proof + b"\0", proof[:32], b""):
         with pytest.raises(REJECTED):
             verify_exclusion(ENGINE, KEY, DATA, bad, ABSENT)
@@ -159,10 +167,57 @@ def made_up(patch: Patch) -> None:
     patch.setattr(lookup, "inverse", lambda x: pow(x or 7, -1, exclusion.ORDER))
 
 
+def numerators_at_will(patch: Patch) -> None:
+    """A tree over fractions: the first challenge says which numerator makes the product a one.
+
+    Nobody has committed to numerators, so only that they are nothing keeps the product honest.
+    """
+
+    def prove(channel: Any, leaves: Any, variables: int, _progress: Any) -> LeafClaim:
+        (block,) = leaves
+        values = [1 + d for d in ENGINE.to_ints(block.d)]
+        others = [f for i, f in enumerate(values) if i != PRESENT]
+        claim = lookup._root(channel, *channel.send("lookup root", [1, 1]))
+        lam = channel.challenge("lookup batch")
+        there = pow(lam, -1, ORDER)
+        for f in others:
+            there = there * pow(f, -1, ORDER) % ORDER
+        numerators = [there if i == PRESENT else 0 for i in range(len(values))]
+        tree = ENGINE.fraction_tree(
+            [exclusion.FractionBlock(block.dims, ENGINE.from_ints(numerators), block.d)]
+        )
+        assert tree.root() == 0
+        for depth in range(variables):
+            lam = channel.challenge("lookup batch") if depth else lam
+            tree.descend(lam)
+            value, point = lam * claim.numerator + claim.denominator, []
+            for j, rho in enumerate(claim.point):
+                h0, h2 = tree.round(claim.point[j:])
+                left = channel.value(value) - (1 - rho) * h0
+                h1 = left * pow(rho, -1, ORDER) - h0 - h2
+                sent = channel.send("lookup round", [h0, h1, h2])
+                r, value = lookup._round(channel, sent, rho, value)
+                tree.bind(r)
+                point.append(r)
+            ends = channel.send("lookup ends", tree.ends())
+            claim = lookup._layer_end(channel, ends, lam, value, point)
+        return claim
+
+    patch.setattr(exclusion, "prove_lookups", prove)
+
+
+def any_numerator(patch: Patch) -> None:
+    """Numerators of the tree's last layer may be anything."""
+    honest = exclusion._claim
+    lenient: Any = SimpleNamespace(constraints=SimpleNamespace(require_zero=lambda _: None))
+    patch.setattr(exclusion, "_claim", lambda _channel, *rest: honest(lenient, *rest))
+
+
 LIES: dict[str, tuple[Callable[[Patch], None], Callable[[Patch], None]]] = {
     "no inverse": (made_up, any_root),
     "another label": (lambda _: None, labels_too),
     "a row left out": (padded, one_left_out),
+    "numerators": (numerators_at_will, any_numerator),
 }
 
 
@@ -178,7 +233,7 @@ def test_a_lie(monkeypatch: Patch, name: str) -> None:
         verify_exclusion(ENGINE, KEY, DATA, proof, THERE)
 
 
-@pytest.mark.parametrize("name", ["no inverse", "a row left out"])
+@pytest.mark.parametrize("name", ["no inverse", "a row left out", "numerators"])
 def test_a_lie_by_the_rules(monkeypatch: Patch, name: str) -> None:
     """The same provers, who follow the protocol but for what they must make up."""
     with monkeypatch.context() as patch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,11 +75,15 @@ class Case:
 
 
 def false_softmax(**by: int) -> Callable[[Patch], None]:
-    """Maximum, distances and reciprocals off by a constant; what follows from them follows."""
+    """Maximum, distances and reciprocals off by a constant; what follows from them follows.
+
+    ``least`` moves the distance of every example's least likely class only.
+    """
 
     def softmax(recipe: Any, z: Ints) -> dict[str, Ints]:
         found = meaning.softmax(recipe, z)
         d, m = found["d"] + by.get("max", 0), found["m"] + by.get("max", 0)
+        d[np.arange(len(d)), d.argmax(1)] += by.get("least", 0)
         e = tables.exp_table(recipe.activation_bits)[d]
         inverse = (1 << 31) // e.sum(1) + by.get("inverse", 0)
         p = meaning.rhu(e * inverse[:, None], 31 - recipe.gradient_bits)
@@ -102,6 +107,20 @@ def by_operands(patch: Patch) -> None:
         return honest(b, op, role, acc, value, *rest, **kw)
 
     patch.setattr(window.Builder, "rescaled", rescaled)
+
+
+def least_likely(step: int) -> Callable[[Ints], Ints]:
+    """The high digit of the remainder of every example's least likely class takes one unit."""
+
+    def change(values: Ints) -> Ints:
+        with pytest.MonkeyPatch.context() as patch:
+            false_softmax(least=1)(patch)
+            z = executed(Lie()).witnesses[0].steps[step].z[-1]
+        out = np.array(values, dtype=np.int64)
+        out[np.arange(len(z)), z.argmin(1)] += ONE
+        return out
+
+    return change
 
 
 ONE = 1 << 12  # one unit of a quotient of 28 bits, in high digits
@@ -131,6 +150,18 @@ CASES = {
         Lie(),
         lambda p: without(p, "loss.pick", "loss.distance", "1"),
         setting=false_softmax(max=1),
+    ),
+    "maximum that no class has": Case(
+        Lie(),
+        lambda p: without(p, "loss.pick Sum", "1"),
+        {("loss.pick[4x3]", step): np.zeros_like for step in range(2)},
+        setting=false_softmax(max=1),
+    ),
+    "distances of other logits": Case(
+        Lie(),
+        lambda p: without_lookup(p, "loss.r.high"),
+        {("loss.r.high[4x3]", step): least_likely(step) for step in range(2)},
+        setting=false_softmax(least=1),
     ),
     "reciprocal that is too small": Case(
         Lie(),
@@ -258,6 +289,42 @@ def test_the_packing_forgery_at_our_base(monkeypatch: Patch, present: bool) -> N
         monkeypatch.setattr(argument, "bound_claim", lambda *_: nothing)
     with pytest.raises(VerificationError) if present else nullcontext():
         attempt((-5, -tables.OPEN, 1))
+
+
+def square_circuit(proving: bool, logits: tuple[int, int, int]) -> Circuit:
+    """The gradient of the square loss at logits that a column holds."""
+    recipe = small_recipe("square")
+    acc_value = np.array([logits]) << recipe.forward_shift(recipe.layers - 1)
+    kind = Forged if proving else Builder
+    b = kind({}, proving, change=lambda *_: None) if proving else kind({}, proving)
+    acc = b.column("acc", (1, 3), acc_value, free=True)
+    labels = b.constant(0, (1, 3))
+    step: Any = SimpleNamespace(forward=[acc_value], gradients=[acc_value])
+    head.head_gradient(b, recipe, acc, labels, step if proving else None)
+    return finish_circuit(b)
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
+@pytest.mark.parametrize("logit", [1 << 15, -(1 << 15) - 1])
+def test_logits_of_the_square_loss_have_16_bits(
+    monkeypatch: Patch, logit: int, present: bool
+) -> None:
+    """A run whose logits leave their range has no meaning; execution ends there."""
+    monkeypatch.setattr(witness, "count_multiplicities", cheating.lenient_multiplicities)
+
+    def attempt(logits: tuple[int, int, int]) -> None:
+        transcript = ProverTranscript("square", b"")
+        argument.prove_circuit(ENGINE, KEY, square_circuit(True, logits), {}, transcript)
+        reader = VerifierTranscript("square", b"", transcript.finish())
+        circuit = square_circuit(False, logits)
+        owed = argument.verify_circuit(ENGINE, KEY, circuit, {}, reader)
+        require_all(ENGINE, KEY, [owed], batch_challenge(b"", [reader.state()]))
+
+    attempt((5, (1 << 15) - 1, -(1 << 15)))
+    if not present:
+        assert without_lookup(monkeypatch, "logits.y") == []
+    with pytest.raises(VerificationError) if present else nullcontext():
+        attempt((5, logit, 7))
 
 
 def test_every_quotient_of_a_window_is_bounded() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ import pytest
 from tests.support.toy import DIMS, TABLE, Toy, make_toy, prove_toy, verify_toy
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, VerificationError
+from veracity.zk import lookup
+from veracity.zk.hidden import HiddenProver
+from veracity.zk.mle import inverse
 
 REJECTED = (FormatError, VerificationError)
 
@@ -103,6 +108,50 @@ def test_every_hidden_message_is_checked(toy: Toy) -> None:
 
             with pytest.raises(VerificationError):
                 verify_toy(toy, prove_toy(toy, *witness(), sabotage=change)[0])
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
+def test_a_round_begins_where_the_last_one_ended(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, present: bool
+) -> None:
+    """A value outside the table; its fraction is taken out of the first layer, and no other.
+
+    The second layer is the honest one: what its first round says is not what was claimed before.
+    """
+    challenges: dict[str, int] = {}
+    honest = HiddenProver.challenge
+
+    def challenge(channel: HiddenProver, label: str) -> int:
+        challenges[label] = honest(channel, label)
+        return challenges[label]
+
+    monkeypatch.setattr(HiddenProver, "challenge", challenge)
+    if not present:
+
+        def any_round(channel: Any, h: Any, _rho: int, _claim: Any) -> Any:
+            r = channel.challenge("lookup round")
+            return r, h[0] + r * h[1] + (r * r % ORDER) * h[2]
+
+        monkeypatch.setattr(lookup, "_round", any_round)
+    taken: list[int] = []
+
+    def change(label: str, values: list[int]) -> list[int]:
+        if label == "lookup ends" and not taken:
+            p0, q0, p1, q1 = values
+            values[0] = -p1 * q0 * inverse(q1) % ORDER
+            taken.append(p0 - values[0])
+        elif label == "lookup round" and len(taken) == 1:
+            x, lam = challenges["lookup child"], challenges["lookup batch"]
+            taken.append(lam * (1 - x) * taken[0] % ORDER)
+            values[1] = (values[1] + taken[1] * inverse(x)) % ORDER
+        return values
+
+    values, counts = witness()
+    values[1, 3] = 6
+    proof, _ = prove_toy(toy, values, counts, sabotage=change)
+    assert len(taken) == 2
+    with pytest.raises(VerificationError) if present else nullcontext():
+        verify_toy(toy, proof)
 
 
 def test_random_bytes_are_rejected(toy: Toy) -> None:

@@ -85,6 +85,10 @@ def verify_widths(proof: bytes = b"") -> None:
     exact_widths.verify_widths(ENGINE, PROGRAM, HONEST.commitment, proof, limit=16)
 
 
+def verify_well(proof: bytes = b"") -> None:
+    well_formed.verify_well_formed(ENGINE, PROGRAM, HONEST.commitment, proof)
+
+
 def verify_form(proof: bytes = b"") -> None:
     forms.verify_form(ENGINE, load_key(ENGINE, 12), ROWS, [b""] * (len(RANGES) - 1) + [proof])
 
@@ -101,6 +105,7 @@ RANGES = list(forms.form_ranges(ROWS))
 VERIFIERS = [
     (chain, verify_links, 3),
     (exact_widths, verify_widths, len(exact_widths.parts_of(PROGRAM, 16))),
+    (well_formed, verify_well, 1),
     (forms, verify_form, len(RANGES)),
     (runs, verify_windows, 4),
     (runs, verify_rounding, 4),

@@ -271,6 +271,7 @@ def argued(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     for name in ("verify_well_formed", "verify_widths", "verify"):
         monkeypatch.setattr(zkml, name, lambda *_, name=name: calls.append(name))
     monkeypatch.setattr(well_formed, "cache_root", lambda: tmp_path)
+    monkeypatch.setattr(well_formed, "load_key", lambda *_: None)
     return calls
 
 

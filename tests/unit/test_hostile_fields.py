@@ -61,6 +61,12 @@ HOSTILE: list[tuple[Callable[[bytes], object], str, bytes]] = [
         answers(0, 1, ids(7, 8), b"[]", b"", b"x", context=b"\xff"),
     ),
     (AnswersProof.from_bytes, "answers", answers(b"", b"proof", count=0)),
+    (AnswersProof.from_bytes, "answers: 33 is over", answers(b"", b"proof", count=33)),
+    (
+        AnswersProof.from_bytes,
+        "prompt length: 1048577 is over",
+        answers(0, (1 << 20) + 1, ids(7, 8), b"[]", b"", b"x"),
+    ),
     (AnswersProof.from_bytes, "frame", answers(3, 1, ids(7, 8), b"[]", b"", b"x")),
     (AnswersProof.from_bytes, "prompt length", answers(0, 0, ids(7, 8), b"[]", b"", b"x")),
     (AnswersProof.from_bytes, "prompt length", answers(0, 2, ids(7, 8), b"[]", b"", b"x")),

@@ -216,7 +216,7 @@ def test_the_model_to_start_from_is_checked_too(
     monkeypatch.setattr(verifying, "public_base", lambda _: Base())
     init = replace(PINNED, well_formed=b"base")
     weighed: list[object] = []
-    monkeypatch.setattr(verifying, "require_well_formed", lambda _, found: weighed.append(found))
+    monkeypatch.setattr(verifying, "require_well_formed", lambda *given: weighed.append(given[1]))
     found = verify(described(init=Base.commitment.digest), init=init)
     assert found.init == init.digest
     assert weighed == [PINNED, init]

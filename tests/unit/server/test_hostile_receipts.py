@@ -12,7 +12,7 @@ from tests.unit.test_formats import COMMITMENT
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.drawing import Drawing
 from veracity.formats.dsse import Envelope, sign
-from veracity.formats.log import HEAD_TYPE, LogHead, LogProof
+from veracity.formats.log import HEAD_TYPE, WITNESS_TYPE, LogHead, LogProof, SeenHead
 from veracity.formats.merkle import MerkleTree, leaf_hash
 from veracity.formats.proof import Proof
 from veracity.formats.receipt import (
@@ -24,7 +24,7 @@ from veracity.formats.receipt import (
     ReceiptFile,
 )
 from veracity.proving import receipts
-from veracity.proving.log import check_growth, check_head, check_included
+from veracity.proving.log import check_growth, check_head, check_included, check_witness
 from veracity.proving.receipts import (
     CheckedReceipt,
     check_kept,
@@ -259,3 +259,16 @@ def test_logs_that_were_rewritten() -> None:
         check_growth(head(4), head(), replace(proof, place=5))
     with pytest.raises(VerificationError, match="does not begin with"):
         check_growth(head(4, root="0" * 64), head(), proof)
+
+
+def test_witnesses_of_another_head() -> None:
+    seen = SeenHead(head(), 25)
+    said = sign(PUBLISHER, WITNESS_TYPE, seen.to_bytes())
+    assert check_witness(said, PUBLISHER.public_key(), head()) == seen
+    for other in (head(5), head(time=21), head(url="http://y")):
+        with pytest.raises(VerificationError, match="saw another head"):
+            check_witness(said, PUBLISHER.public_key(), other)
+    with pytest.raises(VerificationError, match="another key"):
+        check_witness(said, KEY.public_key(), head())
+    with pytest.raises(VerificationError, match="another kind"):
+        check_witness(in_head(head()), KEY.public_key(), head())

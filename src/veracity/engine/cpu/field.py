@@ -18,10 +18,8 @@ from veracity.engine import _cpu
 from veracity.engine.api import SCALAR_BYTES, FractionBlock, FractionTree, Ints, Leaves
 from veracity.engine.checks import (
     check_eq,
-    check_eq_halved,
     check_index,
     check_matrix_size,
-    check_same_length,
     check_small,
     check_wide,
 )
@@ -71,7 +69,6 @@ class CpuField:
         return _cpu.vec_outer(_cpu.vec_from_bytes(bytes_of(s)), a)
 
     def lincomb(self, vectors: Sequence[LimbVec], coefficients: Sequence[int]) -> LimbVec:
-        check_same_length(vectors, coefficients)
         return _cpu.vec_lincomb(list(vectors), join(coefficients))
 
     def outer(self, a: LimbVec, b: LimbVec) -> LimbVec:
@@ -91,7 +88,6 @@ class CpuField:
         return _cpu.vec_eq(join(point), n)
 
     def eq_halved(self, point: Sequence[int], n: int) -> LimbVec:
-        check_eq_halved(point, n)
         return _cpu.vec_eq_halved(join(point), n)
 
     # ---- small integers against field vectors ----------------------------------------------

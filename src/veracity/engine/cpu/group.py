@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from veracity.engine import _cpu
 from veracity.engine.api import ORDER, SCALAR_BYTES, Ints
-from veracity.engine.checks import check_index, check_same_length, check_small
+from veracity.engine.checks import check_index, check_small
 
 __all__ = ["CpuGroup"]
 
@@ -37,16 +37,12 @@ class CpuGroup:
         return _cpu.points_commit_rows(values, values.shape[0], np.ascontiguousarray(index), bases)
 
     def msm(self, points: LimbPoints, scalars: Any) -> LimbPoints:
-        check_same_length(points, scalars)
         return _cpu.points_msm(points, scalars)
 
     def scale_points(self, points: LimbPoints, scalars: Any) -> LimbPoints:
-        if len(points) != 1:
-            check_same_length(points, scalars)
         return _cpu.points_scale(points, scalars)
 
     def add_points(self, a: LimbPoints, b: LimbPoints) -> LimbPoints:
-        check_same_length(a, b)
         return _cpu.points_add(a, b)
 
     def concat_points(self, parts: Sequence[LimbPoints]) -> LimbPoints:

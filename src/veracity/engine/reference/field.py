@@ -95,7 +95,6 @@ class ReferenceField:
         return _vec([value * s for value in a])
 
     def lincomb(self, vectors: Sequence[ObjectVec], coefficients: Sequence[int]) -> ObjectVec:
-        check_same_length(vectors, coefficients)
         out = [0] * max((len(vector) for vector in vectors), default=0)
         for vector, coefficient in zip(vectors, coefficients, strict=True):
             for i, value in enumerate(vector):
@@ -106,7 +105,6 @@ class ReferenceField:
         return _vec([x * y for x in a for y in b])
 
     def dot(self, a: ObjectVec, b: ObjectVec) -> int:
-        check_same_length(a, b)
         return int(sum(x * y for x, y in zip(a, b, strict=True))) % ORDER
 
     def cumsum(self, a: ObjectVec) -> ObjectVec:
@@ -149,7 +147,6 @@ class ReferenceField:
         return _vec([(1 - r) * low + r * high for row in _rows(a, n) for low, high in _pairs(row)])
 
     def product_round(self, a: ObjectVec, b: ObjectVec, n: int) -> tuple[int, int, int]:
-        check_same_length(a, b)
         c0 = c1 = c2 = 0
         for row_a, row_b in zip(_rows(a, n), _rows(b, n), strict=True):
             for (a0, a1), (b0, b1) in zip(_pairs(row_a), _pairs(row_b), strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, POINT_BYTES, Ints
-from veracity.engine.checks import check_index, check_same_length, check_small
+from veracity.engine.checks import check_index, check_small
 from veracity.engine.reference.curve import Affine, decode, encode, sum_of_multiples
 from veracity.engine.reference.hash_to_curve import hash_to_curve
 
@@ -62,7 +62,6 @@ class ReferenceGroup:
 
     def msm(self, points: Any, scalars: Any) -> NDArray[Any]:
         """``sum_i scalars[i] points[i]`` as one point."""
-        check_same_length(points, scalars)
         return _array([sum_of_multiples(zip(self.to_ints(scalars), points, strict=True))])
 
     def scale_points(self, points: Any, scalars: Any) -> NDArray[Any]:
@@ -70,12 +69,10 @@ class ReferenceGroup:
         values = self.to_ints(scalars)
         if len(points) == 1:
             return _array(sum_of_multiples([(k, points[0])]) for k in values)
-        check_same_length(points, scalars)
         return _array(sum_of_multiples([(k, p)]) for k, p in zip(values, points, strict=True))
 
     def add_points(self, a: Any, b: Any) -> NDArray[Any]:
         """Element-wise sum."""
-        check_same_length(a, b)
         return _array(sum_of_multiples([(1, p), (1, q)]) for p, q in zip(a, b, strict=True))
 
     def concat_points(self, parts: Sequence[Any]) -> NDArray[Any]:
