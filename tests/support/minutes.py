@@ -31,7 +31,21 @@ _SUBJECTS = (
     ("private", ("unit/mpc/", "unit/net/", "tests/privacy/", "private")),
     ("training", ("training",)),
     ("vision", ("vision", "onnx")),
-    ("server", ("unit/server/", "test_openai")),
+    (
+        "server",
+        (
+            "unit/server/",
+            "test_openai",
+            "_served",
+            "test_server",
+            "test_proxy",
+            "test_receipt",
+            "test_audit",
+            "test_reports",
+            "test_proofs_on_demand",
+            "test_killed",
+        ),
+    ),
     ("the rest", ("tests/conformance/", "tests/architecture/")),
 )
 

@@ -56,6 +56,7 @@ class Proofs:
         for path in (place.request("x"), place.proof("x")):
             make_folder(path.parent).chmod(0o700)
         self.queue = Queue(place.database, place.lease)
+        self.queue.release()  # the shelf is one server's: whoever held a job ended with the last
         for path in place.request("x").parent.glob("*.json"):
             if self.queue.is_done(path.stem):  # a worker died between proof and clearing up
                 path.unlink()

@@ -192,7 +192,7 @@ def test_callers_on_their_way_are_limited(
 ) -> None:
     """Who says nothing at all makes room for who comes next, and is dropped in time."""
     monkeypatch.setattr("veracity.net.server.WAITING", 2)
-    monkeypatch.setattr("veracity.net.server.HANDSHAKE", 1.0)
+    monkeypatch.setattr("veracity.net.server.HANDSHAKE", 3.0)
     user = identities["user"]
 
     async def session() -> None:

@@ -120,3 +120,17 @@ def test_a_cancelled_job_is_nobodys(queue: Queue) -> None:
     assert queue.finish(other, "e" * 64)
     assert queue.cancel(again, "a") is None
     assert queue.knows(again)
+
+
+def test_a_new_server_need_not_wait_for_the_workers_of_the_last(queue: Queue) -> None:
+    ident = queue.add("r", "a", 0)
+    late = queue.claim(0)
+    assert late is not None
+    queue.release()
+    second = queue.claim(1)
+    assert second is not None
+    assert (second.ident, second.attempt) == (ident, 2)
+    assert not queue.finish(late, "f" * 64)
+    assert queue.finish(second, "e" * 64)
+    queue.release()
+    assert queue.is_done("r")
