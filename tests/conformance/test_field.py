@@ -109,13 +109,14 @@ def test_outer(engine, reference, scalars, n, m):
 @pytest.mark.parametrize("before", [0, 1, 300])
 @pytest.mark.parametrize("after", [0, 2, 70_000])
 @pytest.mark.parametrize("n", [0, 1, 17])
-def test_pad(engine, scalars, before, after, n):
+def test_pad(engine, reference, scalars, before, after, n):
     a = scalars(n)
-    v = engine.pad(engine.from_ints(a), before, after)
-    assert engine.to_ints(v) == [0] * before + a + [0] * after
-    for wrong in ((-1, 0), (0, -1)):
-        with pytest.raises(ValueError, match="negative"):
-            engine.pad(v, *wrong)
+    for e in (engine, reference):
+        v = e.pad(e.from_ints(a), before, after)
+        assert e.to_ints(v) == [0] * before + a + [0] * after
+        for wrong in ((-1, 0), (0, -1)):
+            with pytest.raises(ValueError, match="negative"):
+                e.pad(v, *wrong)
 
 
 def test_concat_and_slices(engine, scalars):
