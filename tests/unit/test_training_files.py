@@ -22,7 +22,7 @@ from veracity.training.data import (
     verify_data,
 )
 from veracity.training.exclusion import read_input
-from veracity.training.recipe import layers_of, network_of, parse_plan
+from veracity.training.recipe import Plan, layers_of, network_of, parse_plan
 
 RECIPE = """
 [network]
@@ -45,13 +45,30 @@ def test_a_recipe_becomes_integers() -> None:
     recipe = parse_plan(RECIPE).recipe(14, 8, 3)
     assert recipe.widths == (8, 16, 3)
     assert recipe.steps == 2 * (14 // 4)
-    assert recipe.rate_bits == 8  # 6 B / lr = 240 < 2^8
-    assert recipe.rates[0] == 6  # 2^8 * 0.1 / 4 = 6.4
-    assert recipe.rates == (6, 6, 5, 3, 2, 0)  # 6.4, 6.0, 4.8, 3.2, 1.6, 0.4, carried on
+    assert recipe.rate_bits == 10  # 6 B / lr = 240 < 2^8, and two bits more
+    assert recipe.rates[0] == 26  # 2^10 * 0.1 / 4 = 25.6
+    assert recipe.rates == (26, 23, 20, 12, 7, 2)  # 25.6, 23.9, 19.2, 12.8, 6.4, 1.7, carried on
+
+
+@pytest.mark.parametrize(
+    ("change", "bits"),
+    [
+        ({"lr": 0.1}, 14),
+        ({"lr": 0.02}, 16),  # 17 would make weights of 33 bits, and a third digit of remainders
+        ({"lr": 0.002}, 18),  # as many as the rates need
+        ({"lr": 0.1, "momentum": 0.9}, 12),
+        ({"lr": 0.1, "integers": {"g": 10}}, 14),
+        ({"lr": 0.1, "integers": {"a": 6, "g": 9}}, 13),
+        ({"lr": 0.1, "integers": {"q": 12}}, 12),
+    ],
+)
+def test_learning_rates_have_bits_to_spare(change: dict[str, Any], bits: int) -> None:
+    recipe = Plan(("dense 3",), steps=4, **change).recipe(64, 8, 3)
+    assert recipe.rate_bits == bits
 
 
 def test_learning_rates_are_true_in_sum() -> None:
-    """What rounding leaves of one is not lost: 6.4 at every step is not 6 at every step."""
+    """What rounding leaves of one is not lost: 25.6 at every step is not 26 at every step."""
     text = RECIPE.replace("epochs = 2", "steps = 1000")
     for schedule in ("constant", "linear", "cosine"):
         plan = parse_plan(text + f"schedule = '{schedule}'")

@@ -18,7 +18,7 @@ A recipe file is TOML::
     [integers]                   # all optional
     a = 8
     g = 8
-    q = 12
+    q = 14
     weight_exponent = 12
 
 Unknown keys are errors. What is proved are the integers, learning rates step by step; the text is
@@ -143,8 +143,7 @@ class Plan:
             raise UsageError("the learning rate lies between 0 and 64")
         if self.schedule not in SCHEDULES:
             raise UsageError(f"no schedule {self.schedule!r}; known: {', '.join(SCHEDULES)}")
-        # m_t must not be coarse: its greatest value is about 6 or more
-        q = self.integers.get("q", max(4, math.ceil(math.log2(6 * self.batch / self.lr))))
+        q = self.integers.get("q", self._rate_bits())
         scale = self.lr / self.batch * 2.0**q
         shares = [_share(self.schedule, t, steps) for t in range(steps)]
         rates = _carried(scale * share for share in shares)
@@ -169,6 +168,18 @@ class Plan:
         )
         recipe.validate()
         return recipe
+
+    def _rate_bits(self) -> int:
+        """Bits of learning rates, where nobody states them: the greatest is about 6 or more.
+
+        A schedule ends in rates that would then be 0 or 1; two bits more keep half of what that
+        loses. They cost nothing as long as no rounding drops more than 32 bits.
+        """
+        least = max(4, math.ceil(math.log2(6 * self.batch / self.lr)))
+        a, g = self.integers.get("a", 8), self.integers.get("g", 8)
+        powers = self.integers.get("f", 4) if self.momentum else 0
+        room = 32 - max(8, a, 16 - a) - g - powers  # bytes are at 2^-8
+        return max(least, min(least + 2, room))
 
     def _powers(self) -> tuple[int, tuple[int, ...]]:
         """Bits and powers of momentum."""
