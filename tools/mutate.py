@@ -157,9 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     table = Table.load(given.table)
-    log = [*table.outcomes(), *read_log(given.log)]
-    if given.living:
-        log = [o for o in log if o.dies]
+    log = [*table.outcomes(), *(o for o in read_log(given.log) if o.dies or not given.living)]
     try:
         _try(given, root, mutants, log)
     except ValueError as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from veracity.engine.api import Integers
 from veracity.graph import Program, State
 from veracity.graph.sampling import Sampling
-from veracity.lm.text_decoder import context_of, step
+from veracity.lm.text_decoder import check_tokens, context_of, step
 
 __all__ = ["generate", "tokens"]
 
@@ -96,6 +96,7 @@ def tokens(
     ------
     RangeError, UsageError
     """
+    check_tokens(program, prompt)
     state, feed = State(), list(prompt)
     for _ in range(max_new_tokens):
         token = step(program, weights, feed, state, integers, sampling)
