@@ -142,7 +142,8 @@ def test_chat_receipt_and_proof_by_keyboard(window: Browser, server: Running, ho
     window.press("\ue007")
     assert window.focused == "prompt"
     assert window.one("#prompt").name == "Your message"
-    assert window.one("#talk").role == "log"
+    assert window.one("[role=log]").name == "Conversation"
+    assert window.one("#talk").role == "list"
     said = ask(window, PROMPT)
     window.command("POST", "/refresh", {})
     opened(window, server.url, "stories260k")
