@@ -321,7 +321,8 @@ def vision_peers() -> list[str]:
 
 def training() -> list[str]:
     """Runs of training that are proved, and the data they are on."""
-    runs = [load(f"training-{name}") for name in ("fashion-mlp", "mlp-10m")]
+    names = ("fashion-mlp", "fashion-cnn", "mlp-10m", "mlp-200m")
+    runs = [load(f"training-{name}") for name in names]
 
     def row(title: str, shown: Callable[[Measured], str]) -> Row:
         return [title, *map(shown, runs)]
@@ -337,6 +338,9 @@ def training() -> list[str]:
             row("**proof**, and a step of it", lambda r: (
                 f"{r['proof_bytes']:,} and {r['proof_bytes_per_step']:,} bytes")),
             row("**verify**, all windows", lambda r: seconds(r["verify_s"])),
+            row("a further window, processor time", lambda r: (
+                seconds(r["verify_cpu_s_per_window"]) if "verify_cpu_s_per_window" in r else "")),
+            row("peak of the verifier", lambda r: memory(r["verify_peak_memory_bytes"])),
             row("peak memory", lambda r: memory(r["peak_memory_bytes"])),
             row("test accuracy, exact and int16", lambda r: (
                 f"{r['accuracy_exact']:.4f}, {r['accuracy_int16']:.4f}")),

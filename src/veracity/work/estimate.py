@@ -36,15 +36,17 @@ __all__ = ["Estimate", "OpRow", "estimate", "estimate_ops"]
 
 # Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
 #: Seconds a segment takes beside what its counts say; the last with a small CNN.
-SEGMENT_S, NETWORK_SEGMENT_S = 0.5, 0.2
+SEGMENT_S, NETWORK_SEGMENT_S = 0.2, 0.2
 #: Field multiplications' worth of time per lookup, and per weight that is read.
 PER_LOOKUP = 17.7
 PER_WEIGHT = 1.45
 #: A value of the witness against one of long rows of 16-bit values.
 PER_VALUE = 4.05
 #: Seconds of committing to a model beside its weights, and a weight against a 16-bit value.
-COMMIT_S = 0.04
-PER_COMMITTED_WEIGHT = 0.85
+COMMIT_S = 0.17
+PER_COMMITTED_WEIGHT = 1.13
+#: A check against the seconds that a verifier allows for it, which are rather too many.
+VERIFY_SHARE = 0.83
 #: Without a cap, freed memory is kept for use again: a share of what is made, up to a limit.
 KEPT_SHARE, KEPT_BYTES = 0.3, 100_000_000
 
@@ -175,7 +177,9 @@ def estimate(
             + costs.committed_values * PER_VALUE * speed.committed_value,
             2,
         ),
-        verify_s=round(verification_seconds(len(parts), rows, costs.committed_values), 2),
+        verify_s=round(
+            VERIFY_SHARE * verification_seconds(len(parts), rows, costs.committed_values), 2
+        ),
         peak_memory_bytes=peak if memory is not None else peak + kept,
     )
 
