@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: docs notebooks bench-answers bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: docs notebooks bench-answers bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
@@ -193,6 +193,11 @@ bench-serve: env ## stories260K served to 30 clients, some hostile: no error, no
 	  $(BIN)/veracity commit build/bench/serve.vprog -q --out build/bench/serve.vcom \
 	    --secret build/bench/serve.vsec; }
 	PYTHONPATH=. $(PY) benches/serve_load.py build/bench/serve.vprog | tee build/bench/serve.json
+
+bench-cluster: env ## one proof on one process, and on Ray clusters of one node and of two; MODEL=FILE.vprog (its .vsec beside it)
+	@test -n "$(MODEL)" || { echo "make: give MODEL=FILE.vprog, such as build/demo/model.vprog" >&2; exit 1; }
+	test -d build/ray/ray || $(PY) -m pip install --quiet --target build/ray 'ray>=2.52,<3'
+	PYTHONPATH="$(CURDIR):$(CURDIR)/build/ray" $(PY) benches/cluster.py $(MODEL)
 
 bench-answers: env ## one proof of eight answers against eight proofs; MODEL=FILE.vprog (its .vsec beside it) takes another model
 	@mkdir -p build/bench
