@@ -1,8 +1,9 @@
 """One proof in segments on a Ray cluster of one node and of two, on the cores of this machine.
 
-Run ``make bench-cluster``. Every node has one core to give, so a cluster of two has what one process
-with two threads has without a cluster, which is measured beside it. Times hold everything from the
-command's start to the proof: the start of workers, and what they are sent. A JSON line for each.
+Run ``make bench-cluster``. Every node has one core to give, so a cluster of two has what one
+process with two threads has without a cluster, which is measured beside it. Times hold everything
+from the command's start to the proof: the start of workers, and what they are sent. A JSON line for
+each.
 """
 
 from __future__ import annotations
