@@ -107,6 +107,7 @@ def prove_lookups(
         tree.descend(lam)
         value = lam * claim.numerator + claim.denominator
         point: list[int] = []
+        before = 2.0 ** (depth - variables)  # a layer takes as long as all before it
         for j, rho in enumerate(claim.point):
             h0, h2 = tree.round(claim.point[j:])
             # (1 - rho) h(0) + rho h(1) = claim determines h(1)
@@ -114,8 +115,9 @@ def prove_lookups(
             r, value = _round(channel, channel.send("lookup round", [h0, h1, h2]), rho, value)
             tree.bind(r)
             point.append(r)
+            progress(before * (2 - 2.0 ** -(j + 1)))
         claim = _layer_end(channel, channel.send("lookup ends", tree.ends()), lam, value, point)
-        progress(2.0 ** (depth + 1 - variables))
+        progress(2 * before)
     return claim
 
 
