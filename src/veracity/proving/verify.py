@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 from veracity import zkml
 from veracity.codec.arguments import require_settings, require_type
 from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
+from veracity.formats.answers import AnswersProof
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.drawing import read_nonce, read_temperature
 from veracity.formats.proof import Proof, check_context, statement_context
@@ -40,6 +42,8 @@ from veracity.work.effort import MAX_TIME
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 
 __all__ = ["verify"]
+
+Answers = TypeVar("Answers", Proof, AnswersProof)
 
 #: What is said of an argument that fails; the place that found it is told apart.
 NOT_SHOWN = "the proof does not show that the committed model gives this answer to this prompt"
@@ -141,7 +145,7 @@ def verify(
         check_context(context)
     progress("load", 0.0)
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
-    given = as_read(proof) if isinstance(proof, Proof) else Proof.load(proof)
+    given = as_read(proof, Proof) if isinstance(proof, Proof) else Proof.load(proof)
     check_commitment(pinned)
     require_announced(announced, pinned)
     require_commitment(given.commitment_digest, pinned)
@@ -258,8 +262,15 @@ def read_digest(text: str, what: str = "digest") -> str:
     return digits
 
 
-def as_read(proof: Proof) -> Proof:
+def as_read(proof: Answers, kind: type[Answers]) -> Answers:
     """A proof that was built in memory, as its file would be read.
+
+    Parameters
+    ----------
+    proof : Proof or AnswersProof
+        The proof.
+    kind : type
+        What it is read as.
 
     Raises
     ------
@@ -271,7 +282,7 @@ def as_read(proof: Proof) -> Proof:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         reason = "a field is of a wrong type or out of range"
         raise FormatError("proof", reason) from None
-    return Proof.from_bytes(data)
+    return kind.from_bytes(data)
 
 
 def check_commitment(pinned: Commitment) -> None:

@@ -14,7 +14,7 @@ from veracity import zkml
 from veracity.codec.arguments import require_settings, require_type
 from veracity.codec.files import Source
 from veracity.engine import load_engine
-from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
+from veracity.errors import UnsupportedModelError, UsageError, VerificationError
 from veracity.formats.answers import AnswersProof, answers_context
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import check_context
@@ -29,6 +29,7 @@ from veracity.proving.verified import (
     require_commitment,
 )
 from veracity.proving.verify import (
+    as_read,
     check_commitment,
     read_digest,
     require_announced,
@@ -110,7 +111,11 @@ def verify_answers(
         check_context(context)
     progress("load", 0.0)
     pinned = commitment if isinstance(commitment, Commitment) else Commitment.load(commitment)
-    given = _as_read(proof) if isinstance(proof, AnswersProof) else AnswersProof.load(proof)
+    given = (
+        as_read(proof, AnswersProof)
+        if isinstance(proof, AnswersProof)
+        else AnswersProof.load(proof)
+    )
     check_commitment(pinned)
     require_announced(announced, pinned)
     require_commitment(given.commitment_digest, pinned)
@@ -150,19 +155,3 @@ def verify_answers(
 def _expected(given: str | Given) -> tuple[str | None, list[Message] | None]:
     """Words or a conversation."""
     return (given, None) if isinstance(given, str) else (None, as_messages(given))
-
-
-def _as_read(proof: AnswersProof) -> AnswersProof:
-    """A proof that was built in memory, as its file would be read.
-
-    Raises
-    ------
-    FormatError
-        No file holds such a proof.
-    """
-    try:
-        data = proof.to_bytes()
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        reason = "a field is of a wrong type or out of range"
-        raise FormatError("proof", reason) from None
-    return AnswersProof.from_bytes(data)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from veracity.progress import PHASES, Forecast
 from veracity.proving.prove import load_secret
 from veracity.proving.receipts import check_proof, open_receipt, prove_receipt
 from veracity.server.jobs import Claim, Queue
+from veracity.work.lifeline import end_with_input
 from veracity.work.programs import load_program
 
 __all__ = ["Worker", "Workplace"]
@@ -172,16 +172,10 @@ class _Lease:
         self._heart.join()
 
 
-def end_with_input() -> None:
-    """End this process, whatever it does, when its standard input ends."""
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
 def main() -> None:
     """Work until the server is gone."""
     given = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=end_with_input, daemon=True).start()
+    end_with_input()
     place = Workplace(**given)
     worker = Worker(place, Queue(place.database, place.lease))
     while True:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from veracity.work.lifeline import end_with_input
 
 __all__ = ["OLDEST", "main"]
 
@@ -27,7 +28,7 @@ _PAUSE = 1.0
 def main() -> int:
     """Keep as many workers asked for as the job wants."""
     given = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    end_with_input()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray  # the extra [cluster]
@@ -81,11 +82,6 @@ def _share(nodes: Iterable[Mapping[str, Any]], workers: int) -> int:
 def _say(**facts: object) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
-
-
-def _end_with_input() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,10 @@ cluster leaves behind holds weights in memory.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import ssl
 import sys
-import threading
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +21,7 @@ from veracity.errors import VeracityError
 from veracity.work.cluster.files import local_file
 from veracity.work.cluster.identity import ClusterIdentity
 from veracity.work.cluster.wire import answer_of, keep_alive
+from veracity.work.lifeline import end_with_input
 from veracity.work.links import open_chain, relocated
 from veracity.work.messages import Message, error_message, receive, send
 
@@ -48,7 +47,7 @@ def main(host: str, port: int, job: str) -> int:
     """
     for name in ("SIGINT", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    end_with_input()
     context = ClusterIdentity.from_environment().client_context()
     try:
         with (
@@ -113,11 +112,6 @@ def _tell(end: ssl.SSLSocket, phase: str, share: float) -> None:
 
 def _name() -> str:
     return socket.gethostname()[:80]
-
-
-def _end_with_input() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 if __name__ == "__main__":
