@@ -182,11 +182,15 @@ def test_the_dealers_sessions_are_counted_when_they_are_registered(tmp_path: Pat
     run(session())
 
 
-class Fails:
-    """A party whose passes have no result."""
+#: Tag of a message within a pass.
+OUTCOME = 1
 
-    def __init__(self, index: int, side: Any, counts: list[int]) -> None:
-        self.index, self.side, self.counts = index, side, counts
+
+class Fails:
+    """A party whose passes have no result, which both see."""
+
+    def __init__(self, index: int, side: Any, channel: Channel, counts: list[int]) -> None:
+        self.index, self.side, self.channel, self.counts = index, side, channel, counts
 
     async def introduce(self) -> None:
         await self.side.introduce()
@@ -195,6 +199,7 @@ class Fails:
         self.counts[self.index] += 1
 
     async def run(self, ready: Any, tokens: Any = ()) -> Outcome:
+        await self.channel.exchange(OUTCOME, b"-", 1)
         return Outcome(False, None)
 
 
@@ -210,7 +215,7 @@ def test_a_pass_is_repeated_five_times_at_most(
     monkeypatch.setattr(
         find_mode(mode),
         "party",
-        lambda engine, index, *rest: Fails(index, honest(engine, index, *rest), counts),
+        lambda engine, index, *rest: Fails(index, honest(engine, index, *rest), rest[1], counts),
     )
     if deviates != "nobody":
         monkeypatch.setattr(f"veracity.private.parties.{deviates}.REPETITIONS", 10**6)
@@ -237,7 +242,7 @@ def test_the_dealer_counts_repetitions_itself(
     monkeypatch.setattr(
         find_mode("secure"),
         "party",
-        lambda engine, index, *rest: Fails(index, honest(engine, index, *rest), counts),
+        lambda engine, index, *rest: Fails(index, honest(engine, index, *rest), rest[1], counts),
     )
     for party in ("owner", "user"):
         monkeypatch.setattr(f"veracity.private.parties.{party}.REPETITIONS", 10**6)

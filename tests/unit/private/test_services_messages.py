@@ -18,13 +18,17 @@ from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetc
 from veracity.private.parties.preprocessing_client import (
     HEADER,
     REQUEST,
+    Kind,
+    PreprocessingClient,
 )
+from veracity.private.parties.spool import Spool
 from veracity.private.parties.weights import WeightCache
 from veracity.private.parties.wire import (
     CHUNK,
     PROTOCOL,
     MessageTag,
     chunks_of,
+    receive_chunks,
     receive_object,
     send_object,
 )
@@ -62,6 +66,50 @@ def test_what_a_dealer_refuses(tmp_path: Path) -> None:
             with pytest.raises(PeerError):  # the user has left
                 while True:
                     await owner.receive(MessageTag.HEADER, HEADER.size)
+
+    run(session())
+
+
+def test_nobody_repeats_what_the_other_party_does_not_have(tmp_path: Path) -> None:
+    """It would be told that its own material is of an epoch that has passed, and wait."""
+
+    async def session() -> None:
+        async with three(model(), "shuffled", tmp_path, timeout=5) as parties:
+            name = "ab" * 16
+            owner = await register(parties, name)
+            user = await hello(parties, "user", name)
+            await receive_object(user, MessageTag.ANSWER, {"ok": bool})
+            await owner.send(MessageTag.REQUEST, REQUEST.pack(0, 0))
+            kind, _, _, size, *_ = HEADER.unpack(
+                await owner.receive(MessageTag.HEADER, HEADER.size)
+            )
+            assert kind == Kind.MATERIAL
+            await owner.send(MessageTag.ACCEPT, b"\x01")
+            async for _ in receive_chunks(owner, size):
+                pass
+            await owner.send(MessageTag.REQUEST, REQUEST.pack(1, 0))
+            with pytest.raises(PeerError, match="the other party does not have"):
+                await owner.receive(MessageTag.HEADER, HEADER.size)
+
+    run(session())
+
+
+def test_a_party_waits_for_nothing_that_the_other_repeats(tmp_path: Path) -> None:
+    """A dealer says that a pass is repeated, which had a result here."""
+
+    async def session() -> None:
+        ours, dealer = pair()
+        client = PreprocessingClient(ours, Spool(tmp_path, 1 << 20), [(0, 1), (1, 1)], 8)
+        client.start()
+        stale = HEADER.pack(Kind.STALE, b"", b"", 0, 0, 0)
+        assert await dealer.receive(MessageTag.REQUEST, REQUEST.size) == REQUEST.pack(0, 0)
+        await dealer.send(MessageTag.HEADER, stale)
+        for waiting in (client.next(), client.full(1)):
+            with pytest.raises(PeerError, match="repeats a pass"):
+                await waiting
+        await client.repeat(0)  # as an honest party does at last
+        assert await dealer.receive(MessageTag.REQUEST, REQUEST.size) == REQUEST.pack(1, 0)
+        await client.close()
 
     run(session())
 

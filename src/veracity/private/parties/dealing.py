@@ -72,6 +72,7 @@ class Dealing:
         self._epoch = self._next = 0
         self._furthest, self._repeated = -1, 0
         self._asked = [-1, -1]
+        self._obtained = [-1, -1]
         self._changed = asyncio.Condition()
         self._fault: VeracityError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -134,6 +135,8 @@ class Dealing:
         """
         async with self._changed:
             if epoch == self._epoch + 1 and index < self._next:
+                if index > min(self._obtained):
+                    raise PeerError("a repetition of what the other party does not have")
                 if index > self._furthest:
                     self._furthest, self._repeated = index, 0
                 self._repeated += 1
@@ -144,6 +147,7 @@ class Dealing:
                     made.close()
                 self._made.clear()
                 self._asked = [index - 1, index - 1]
+                self._obtained = [index - 1, index - 1]
             elif epoch > self._epoch:
                 raise PeerError("a repetition of what was not dealt yet")
             if epoch == self._epoch and index != self._asked[party] + 1:
@@ -159,6 +163,7 @@ class Dealing:
             if index not in self._made:
                 raise self._fault or PeerError("the session is over")
             self._made[index].asked.add(party)
+            self._obtained[party] = index
             return self._made[index]
 
     async def took(self, party: int, made: Made) -> None:

@@ -96,6 +96,7 @@ class PreprocessingClient:
         self._epoch = self._next = 0
         self._parcels: list[PassMaterial] = []
         self._changed = asyncio.Condition()
+        self._stale = False  # the other party repeats a pass, and this one has not yet
         self._fault: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -111,9 +112,9 @@ class PreprocessingClient:
         PeerError, UsageError
         """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._parcels or self._fault)
+            await self._changed.wait_for(lambda: self._parcels or self._over)
             if not self._parcels:
-                raise self._fault or PeerError("the dealer has left")
+                raise self._over or PeerError("the dealer has left")
             pass_material = self._parcels.pop(0)
             self._changed.notify_all()
             return pass_material
@@ -126,15 +127,16 @@ class PreprocessingClient:
         PeerError, UsageError
         """
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._parcels) >= count or self._fault)
-            if self._fault is not None and len(self._parcels) < count:
-                raise self._fault
+            await self._changed.wait_for(lambda: len(self._parcels) >= count or self._over)
+            if self._over is not None and len(self._parcels) < count:
+                raise self._over
 
     async def repeat(self, index: int) -> None:
         """Ask again from pass ``index`` on; what waits is of no use any more."""
         async with self._changed:
             self._epoch += 1
             self._next = index
+            self._stale = False
             for pass_material in self._parcels:
                 pass_material.piece.close()
             self._parcels.clear()
@@ -185,6 +187,17 @@ class PreprocessingClient:
         self._parcels.clear()
         await self._channel.close()
 
+    @property
+    def _over(self) -> BaseException | None:
+        """Why no more material comes, if so.
+
+        Both parties see that a pass has no result. One that wants more while the other repeats what
+        came before would wait for ever: they do not agree, so one of them deviates.
+        """
+        if self._fault is None and self._stale:
+            return PeerError("the other party repeats a pass that had a result")
+        return self._fault
+
     # In the background.
 
     async def _run(self) -> None:
@@ -202,6 +215,8 @@ class PreprocessingClient:
                             pass_material.piece.close()
                     elif pass_material is None:
                         # The other party saw the repetition first; ours is on its way.
+                        self._stale = True
+                        self._changed.notify_all()
                         await self._changed.wait_for(lambda e=epoch: self._epoch != e)  # type: ignore[misc]
                     else:
                         self._parcels.append(pass_material)
