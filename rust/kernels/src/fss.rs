@@ -23,4 +23,5 @@ pub(crate) use key::CONTROL;
 pub use key::{Function, MAX_PAYLOAD, Shape};
 pub use make::make;
 pub(crate) use path::Path;
+pub(crate) use table::above;
 pub use table::{MAX_TABLE_BITS, table};
