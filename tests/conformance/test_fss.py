@@ -125,7 +125,7 @@ def test_rows_of_zeros_in_a_table(fss, draw, bits, P):
         for row in {0, first, first + count - 1, first + count, size - 1}:
             shift = alpha + np.uint64(row)
             shift[::2] = np.arange(len(shift[::2]))
-            shares = [fss.dpf_table(party, bits, keys[party], shift, entries, P) for party in (0, 1)]
+            shares = [fss.dpf_table(i, bits, keys[i], shift, entries, P) for i in (0, 1)]
             chosen = entries[((shift - alpha) & mask(bits)).astype(np.int64)]
             expected = payload[:, :, None] * chosen[:, None, :]
             np.testing.assert_array_equal(shares[0] + shares[1], expected)

@@ -181,8 +181,8 @@ class Fss(Protocol):
     or.
 
     Trees end early: a leaf stands for 128 points of a comparison without payload, 4 points of other
-    comparisons, 8 points of point keys with one word, 2 with more (2018/707, section 3.2.3). Seeds are 125 bits and
-    grow by a Matyas-Meyer-Oseas hash from AES-128 with a fixed public key,
+    comparisons, 8 points of point keys with one word, 2 with more (2018/707, section 3.2.3).
+    Seeds are 125 bits and grow by a Matyas-Meyer-Oseas hash from AES-128 with a fixed public key,
     ``s -> AES(s xor j) xor s xor j`` for ``j`` in 0..8, correlation robust for an ideal permutation
     (Guo, Katz, Wang, Yu, eprint 2019/074).
 

@@ -1,14 +1,12 @@
 //! The leaves of the trees of points, against a table: all of them that meet a row beside zero.
 
 use super::key::{CONTROL, Shape, block, signed, spread, word, word_of};
+use super::nodes::{above, nodes, together};
 use crate::prg::Hash;
 #[cfg(target_arch = "x86_64")]
 use crate::vaes;
 use rayon::prelude::*;
 use std::ops::Range;
-
-/// Nodes that are taken together at most: ranges of nodes begin and end at multiples.
-const TOGETHER: usize = 8;
 
 /// Bits of the domain of a table at most.
 pub const MAX_TABLE_BITS: u32 = 20;
@@ -49,7 +47,8 @@ pub fn table(
         .for_each(|((out, &shift), key)| {
             // Point j meets the row shift - j.
             let first = (shift as usize % size + 3 * size + 1 - rows.end) % size;
-            for nodes in nodes(shape, first, rows.len()) {
+            let ranges = nodes(shape, first, rows.len()).into_iter();
+            for nodes in ranges.filter(|nodes| !nodes.is_empty()) {
                 let at = nodes.start << shape.low;
                 let at = if at + pad > first { at } else { at + size };
                 let columns = reversed
@@ -80,35 +79,6 @@ fn filled(table: &[u64], columns: usize) -> Range<usize> {
         }
     }
     end % size..end % size + size - longest
-}
-
-/// Nodes that are taken together.
-fn together(shape: &Shape) -> usize {
-    TOGETHER.min(1 << shape.levels())
-}
-
-/// The nodes above the leaves of `count` points, the first of them `first`, which may go round the
-/// end: ranges that have no node in common.
-fn nodes(shape: &Shape, first: usize, count: usize) -> Vec<Range<usize>> {
-    let (all, align) = (1usize << shape.levels(), together(shape));
-    let node = |point: usize| (point >> shape.low) / align * align;
-    if count == 0 {
-        return Vec::new();
-    }
-    let (lowest, highest) = (node(first), node(first + count - 1) + align);
-    if highest <= all {
-        vec![lowest..highest]
-    } else if highest - all > lowest {
-        vec![0..all]
-    } else {
-        vec![lowest..all, 0..highest - all]
-    }
-}
-
-/// The nodes of a level, of so many, that lead to a range of those of the last level.
-pub(crate) fn above(range: &Range<usize>, levels: usize, level: usize) -> Range<usize> {
-    let down = levels - level;
-    range.start >> down..((range.end - 1) >> down) + 1
 }
 
 /// Adds `out[p, q] += sum_j f(j)[p] columns[q][j]` for the points below the nodes of a range,
