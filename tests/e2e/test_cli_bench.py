@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.e2e.house import House, done
+from tests.e2e.house import House, done, veracity
 
 FIELDS = (
     "workload",
