@@ -96,13 +96,11 @@ def read_shape(given: str | Path) -> Shape:
     except OSError as error:
         raise UsageError(f"no {path.name} can be read there") from error
     try:
-        if len(data) > _MOST:
-            raise ValueError("too long")
-        facts = json.loads(data)
+        facts = json.loads(data) if len(data) <= _MOST else None
     except (ValueError, RecursionError) as error:
         raise FormatError(path.name, "not JSON") from error
     if not isinstance(facts, dict):
-        raise FormatError(path.name, "not a JSON object")
+        raise FormatError(path.name, "not a JSON object of at most a megabyte")
     name = facts.get("_name_or_path") or (path.parent.name if path.name == "config.json" else "")
     return shape_of(str(name or path.stem), facts)
 
