@@ -171,7 +171,9 @@ fn fss_histogram<'py>(
     require(bits <= fss::MAX_TABLE_BITS, "the histogram is too large")?;
     require(count <= 1 << bits, "there are not so many values")?;
     let lengths: Vec<usize> = lengths.as_slice()?.iter().map(|&n| n as usize).collect();
-    let total = lengths.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
+    let total = lengths
+        .iter()
+        .try_fold(0usize, |sum, &n| sum.checked_add(n));
     require(total == Some(shift.len()), "rows of other lengths")?;
     let dims = [lengths.len(), count];
     let (keys, shift) = (keys.as_slice()?, shift.as_slice()?);

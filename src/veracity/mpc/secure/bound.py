@@ -33,7 +33,7 @@ from veracity.mpc.party import Array
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
 from veracity.mpc.secure.party import Party
-from veracity.mpc.secure.role import Local, Masked, Role, Secret
+from veracity.mpc.secure.role import Local, Masked, Role
 
 __all__ = ["Cells", "cost", "upper_bound"]
 
