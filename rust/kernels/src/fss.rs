@@ -16,6 +16,7 @@ mod evaluate;
 mod histogram;
 mod key;
 mod make;
+mod nodes;
 mod path;
 mod table;
 
@@ -24,5 +25,6 @@ pub use histogram::histogram;
 pub(crate) use key::CONTROL;
 pub use key::{Function, MAX_PAYLOAD, Shape};
 pub use make::make;
+pub(crate) use nodes::above;
 pub(crate) use path::Path;
 pub use table::{MAX_TABLE_BITS, table};

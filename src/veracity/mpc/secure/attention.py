@@ -5,26 +5,27 @@ For head h, target t, visible sources s, from the opened, rotated q, k and the o
     z = q . k               product              opened, truncated by score_shift
     d = z - z_t             less the row's own score
     m >= max_s d            counts, then a sum   both opened; by a few nats above the maximum
-    e = exp(m - d)          pieces               opened at three scales; m - d is already
+    e = exp(m - d)          table                opened at three scales; m - d is already
     A = sum_s e v           product              opened, once for each group of the reciprocal
     I = 1 / sum_s e         groups               opened with A; sum_s e is already
     y = sum A I             product              over the groups
 
 The program rounds ``p = e / sum e`` to 15 bits, then sums ``p v``; here the division comes last,
 which saves opening p and its rounding. A bound instead of the maximum multiplies e and its sum
-alike. It costs range: ``sum e`` lies in more octaves than one opening of e, and one of A, can
-serve without wrapping too often. So e is opened at three scales, each for some octaves of its sum,
-and A as coarsely as the octaves of each group of the reciprocal allow. Where a group is not
-responsible, its part of I is 0, and so is the product.
+alike. It costs range: ``sum e`` may lie in more octaves than one A can serve without wrapping too
+often. So e is kept at three scales, each for some octaves of its sum, and A as coarsely as the
+octaves of each group of the reciprocal allow. Where a group is not responsible, its part of I is 0,
+and so is the product.
 
 * Exchanges: 5, and the one that opens q, k, v.
-* Error: see :func:`exp_pieces`, groups; every opening rounds stochastically.
+* Error: see :func:`exp_fit`, groups; every opening rounds stochastically.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from math import ceil, log2
 
 import numpy as np
@@ -32,22 +33,25 @@ import numpy as np
 from veracity.graph.ops import Attention
 from veracity.mpc.party import Array
 from veracity.mpc.secure.bound import Cells, upper_bound
-from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
+from veracity.mpc.secure.opening import Opening, open_values, share_of_mask, shifted
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
 from veracity.mpc.secure.product import product
 from veracity.mpc.secure.reciprocal import Group, groups, opening
 from veracity.mpc.secure.role import Masked, Role, Secret
+from veracity.mpc.secure.tables import Table, look_up, tabulate
 from veracity.mpc.secure.tournament import join
 
-__all__ = ["attention", "exp_pieces"]
+__all__ = ["attention", "exp_fit"]
 
 #: Bits of scores beyond the program's.
 _Z_GUARD = 3
 #: Nats between the greatest score and its bound at most; nats below the bound where e is not 0.
 _ABOVE, _REACH = 10, 22
-#: Scales that e is opened at: bits beyond the program's 15, and where the sum of e in these bits
+#: Scales that e is kept at: bits beyond the program's 15, and where the sum of e in these bits
 #: begins to be theirs; the first scale has no upper end.
 _SCALES = ((0, 15), (5, 13), (12, 12))
+#: Fraction bits of a parabola of the table beyond those that keep it good to a unit.
+_FINER = 6
 #: Bits that A is finer than a unit of v where the sum is smallest in a group.
 _MIX_GUARD = 2
 #: Bits by which A and I are truncated together.
@@ -55,20 +59,34 @@ _SHIFT = 10
 
 
 @lru_cache(maxsize=16)
-def exp_pieces(exp_k: int) -> Pieces:
-    """``exp(-d) 2^15`` for d from 0 to 22 at 2^-(exp_k + guard), 0 beyond."""
+def exp_fit(exp_k: int) -> Table | Pieces:
+    """``exp(-d) 2^15`` for d from 0 to 22 at 2^-(exp_k + guard), 0 beyond.
+
+    A table of intervals of an eighth of a nat, relative error 2^-13: a parabola serves twice that.
+    Where that is less than a table's interval of 8 units, pieces.
+
+    Parameters
+    ----------
+    exp_k : int
+        Units of scores are 2^-exp_k nats.
+    """
     unit = 1 << (exp_k + _Z_GUARD)
-    knots, x = {_REACH * unit}, 0  # 64ths of a nat
-    while x < _REACH * 64:
-        knots.add(x * unit // 64)
-        x += 12 + max(0, x - 64 * _ABOVE) // 12
 
     def f(d: int) -> Decimal:
         return (Decimal(-d) / unit).exp() * (1 << 15)
 
+    if unit >= 64:
+        # Behind their bound scores have 16 bits, or end up where the table is zero.
+        bits = 17 + _Z_GUARD
+        high = max(5, bits - (exp_k + _Z_GUARD - 3))
+        return tabulate(f, bits, high, (0, _REACH * unit), _FINER)
+    knots, x = {_REACH * unit}, 0  # 64ths of a nat
+    while x < _REACH * 64:
+        knots.add(x * unit // 64)
+        x += 12 + max(0, x - 64 * _ABOVE) // 12
     low = min(knots)
     bits = ((1 << (16 + _Z_GUARD)) + 2 * _REACH * unit).bit_length()
-    return fit(f, sorted(knots), low, bits, 2 * (exp_k + _Z_GUARD))
+    return fit(f, sorted(knots), low, bits, 18)
 
 
 @lru_cache(maxsize=64)
@@ -156,21 +174,31 @@ async def attention(
     own = np.cumsum(lengths) - 1
     d = z - z.map(lambda x: x[own[row]])
     m = await upper_bound(role, d, lengths, Cells(op.exp_k, _Z_GUARD))
-    pieces = exp_pieces(op.exp_k)
-    e_secret = piecewise(role, m.map(lambda x: x[row]) - d, pieces)
-    scales = [Opening(e_secret, pieces.scale - guard, 17 + pieces.scale) for guard, _ in _SCALES]
+    found, below = exp_fit(op.exp_k), m.map(lambda x: x[row]) - d
+    if isinstance(found, Table):
+        e_secret = look_up(role, below, found)
+    else:
+        e_secret = piecewise(role, below, found)
+    finest = _SCALES[-1][0]
+    (e,) = await open_values(role, [Opening(e_secret, found.scale - finest, 17 + found.scale)])
     mixed, inverse = [], []
-    for scale, e in enumerate(await open_values(role, scales)):
-        acc = product(role, mix, e, v, (heads, tokens, dim))
-        s = e.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))
+    for scale, (guard, _) in enumerate(_SCALES):
+        part = shifted(e, finest - guard)
+        s = part.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))
         over = _inverse(sources, scale)
-        for one in over:
-            # Here 2^low <= sum e, and |sum e v| < 2^high |v|; half an octave more but for the last.
-            fine = one.low - _MIX_GUARD
-            high = one.high + (scale > 0 or one is not over[-1]) + bits_v + guards[1]
-            mixed.append(Opening(acc, fine + guards[1], high))
-            inverse.append(opening(role, s, one, fine - _SCALES[scale][0] - _SHIFT))
-    opened = await open_values(role, [*mixed, *inverse])
+        # |sum e v| < 2^high |v|; half an octave more but for the last.
+        wide = over[-1].high + (scale > 0) + bits_v + guards[1]
+        acc = product(role, mix, part, v, (heads, tokens, dim))
+        mixed.append(Opening(acc, over[0].low - _MIX_GUARD + guards[1], wide))
+        inverse.append([opening(role, s, g, g.low - _MIX_GUARD - guard - _SHIFT) for g in over])
+    opened = await open_values(role, [*mixed, *chain(*inverse)])
+    sums, shares = opened[: len(mixed)], opened[len(mixed) :]
+    # Where 2^low <= sum e in a group, a unit of v is 2^low in A.
+    sums = [
+        shifted(x, g.low - over[0].low)
+        for x, over in zip(sums, (_inverse(sources, i) for i in range(len(sums))), strict=True)
+        for g in over
+    ]
 
     def joined(parts: list[Masked]) -> Masked:
         return join([part.map(lambda x: x[None]) for part in parts])
@@ -178,8 +206,7 @@ async def attention(
     def weigh(a: Array, b: Array) -> Array:
         return np.asarray((a * b.reshape(*a.shape[:3], 1)).sum(axis=0, dtype=np.uint64))
 
-    parts = joined(opened[: len(mixed)]), joined(opened[len(mixed) :])
-    y = product(role, weigh, *parts, (heads, tokens, dim))
+    y = product(role, weigh, joined(sums), joined(shares), (heads, tokens, dim))
     y = y.map(lambda x: x.transpose(1, 0, 2).reshape(tokens, heads * dim))
     shift = 16 + op.mix_shift - _SHIFT
     return (y, shift, op.bits + shift + 1), (k, v)
