@@ -63,7 +63,7 @@ def exp_fit(exp_k: int) -> Table | Pieces:
     """``exp(-d) 2^15`` for d from 0 to 22 at 2^-(exp_k + guard), 0 beyond.
 
     A table of intervals of an eighth of a nat, relative error 2^-13: a parabola serves twice that.
-    Where that is less than a table's interval of 8 units, pieces.
+    Where that is less than a table's interval of 8 units, or too much for its domain, pieces.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def exp_fit(exp_k: int) -> Table | Pieces:
     def f(d: int) -> Decimal:
         return (Decimal(-d) / unit).exp() * (1 << 15)
 
-    if unit >= 64:
+    if 64 <= unit <= 1 << 14:
         # Behind their bound scores have 16 bits, or end up where the table is zero.
         bits = 17 + _Z_GUARD
         high = max(5, bits - (exp_k + _Z_GUARD - 3))
@@ -86,7 +86,7 @@ def exp_fit(exp_k: int) -> Table | Pieces:
         x += 12 + max(0, x - 64 * _ABOVE) // 12
     low = min(knots)
     bits = ((1 << (16 + _Z_GUARD)) + 2 * _REACH * unit).bit_length()
-    return fit(f, sorted(knots), low, bits, 18)
+    return fit(f, sorted(knots), low, bits, max(18, 2 * (exp_k + _Z_GUARD)))
 
 
 @lru_cache(maxsize=64)
