@@ -312,7 +312,7 @@ class ReferenceFss:
             raise ValueError(f"{count} of the values of {bits} bits")
         if sum(lengths.tolist()) != len(shift):
             raise ValueError("rows of other lengths")
-        points: _Ring = shift[:, None] - np.arange(count, dtype=np.uint64)
+        points = np.subtract.outer(shift, np.arange(count, dtype=np.uint64))
         shares = self._values(_kind(False, bits, 1), party, keys, points)[:, :, 0]
         ends = np.cumsum(lengths.astype(np.int64))[:-1]
         sums = [row.sum(axis=0, dtype=np.uint64) for row in np.split(shares, ends)]
