@@ -7,7 +7,7 @@ become operands of the next product instead of results of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -21,7 +21,7 @@ from veracity.graph.ops import MaxPool
 from veracity.graph.ops.extrema import taps_of
 from veracity.graph.wires import Step, Wire, apply_wire, wire_dims
 
-__all__ = ["FloatNetwork", "FloatOp", "Ref", "Sym", "reshape_steps"]
+__all__ = ["FloatNetwork", "FloatOp", "Hidden", "Ref", "Sym", "reshape_steps"]
 
 Array = NDArray[Any]
 Dims = tuple[int, ...]
@@ -46,6 +46,26 @@ class Sym:
     dims: Dims
     terms: tuple[Ref, ...]
     merged: Sym | None = None
+    hidden: Hidden | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A sum in which a mask puts some entries far below all others, for a softmax to leave out.
+
+    Attributes
+    ----------
+    rest : Sym
+        The entries without the mask.
+    mask : Sym or array
+        1 where an entry is left out.
+    whole : callable
+        Makes the sum as it stands, for any other reader.
+    """
+
+    rest: Sym
+    mask: Sym | Array
+    whole: Callable[[], Sym]
 
 
 @dataclass(frozen=True)
@@ -91,9 +111,12 @@ class FloatNetwork:
     ----------
     inputs : dict
         Dims by name.
+    floors : list of (str, str)
+        A weight of levels at which a mask puts entries, and the value that they lie below.
     """
 
     inputs: dict[str, Dims]
+    floors: list[tuple[str, str]] = field(default_factory=list)
     ops: list[FloatOp] = field(default_factory=list)
     weights: dict[str, Array] = field(default_factory=dict)
     dims: dict[str, Dims] = field(default_factory=dict)
@@ -136,12 +159,32 @@ class FloatNetwork:
         steps += [Step("repeat", axis, (1,)) for axis, d in enumerate(dims) if d == 1]
         return Sym(dims, (Ref(name, "weight", tuple(steps)),))
 
+    def lifted(self, x: Sym | Array) -> Sym | Array:
+        """A sum without a pending merge or mask; a constant as it is."""
+        return self.force(x) if isinstance(x, Sym) else x
+
+    def lower_floors(self, largest: Mapping[str, float]) -> bool:
+        """Put hidden entries just below what samples show; whether there are any.
+
+        Parameters
+        ----------
+        largest : mapping
+            Greatest magnitude of every value.
+        """
+        for weight, value in self.floors:
+            level = self.weights[weight].min(initial=0.0)
+            if level < 0 and value in largest:
+                self.weights[weight] = self.weights[weight] * ((largest[value] + 1) / -level)
+        return bool(self.floors)
+
     def sym(self, x: Sym | Array) -> Sym:
         """A sum, of a constant if need be."""
         return x if isinstance(x, Sym) else self.constant(x)
 
     def force(self, x: Sym) -> Sym:
-        """Without a pending merge."""
+        """Without a pending merge or mask."""
+        if x.hidden is not None:
+            return self.force(x.hidden.whole())
         if x.merged is None:
             return x
         source = Ref(self.value(x.merged))
@@ -292,7 +335,7 @@ class FloatNetwork:
 
     def reshape(self, x: Sym, dims: Dims) -> Sym:
         """Other dims: splits where they suffice, else a merge that waits for its reader."""
-        source = x.merged or x
+        source = x.merged or (self.force(x) if x.hidden is not None else x)
         if source.dims == dims:
             return source
         steps = reshape_steps(source.dims, dims)
