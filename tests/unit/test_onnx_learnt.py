@@ -13,9 +13,10 @@ pytest.importorskip("onnxruntime")
 
 from onnx import numpy_helper
 
-from tests.support.onnx_check import WHOLE, check_case
-from tests.support.onnx_models import node
+from tests.support.onnx_check import WHOLE, check, check_case
+from tests.support.onnx_models import model, node, save
 from tests.unit.test_onnx_ops import FOREST, ROWS, ints, leaves
+from veracity.frontends.onnx import open_onnx
 
 RNG = np.random.default_rng(11)
 #: Two trees in the form of version 5, with equalities, and one that is a leaf.
@@ -315,3 +316,60 @@ CASES: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_an_op_is_what_onnxruntime_computes(name: str, tmp_path: Path) -> None:
     check_case(CASES[name], tmp_path)
+
+
+def test_labels_of_scores_that_rounding_separates(tmp_path: Path) -> None:
+    """The label is that of the largest score, though maxima are found by differences of floats."""
+    rng = np.random.default_rng(3)
+    lines = learnt("LinearClassifier", "l s", coefficients=rng.standard_normal(15).tolist(),
+                   intercepts=[0.1, 0.3, -0.2, 0.15, 0.05],
+                   classlabels_ints=[10, 11, 12, 13, 14])  # fmt: skip
+    path = save(model([lines, node("Cast", "l", to=1)], {"x": (64, 3)}), tmp_path)
+    check(path, {"x": (64, 3)}, within=0.002)
+
+
+def test_labels_that_are_words_are_refused_where_they_are_read(tmp_path: Path) -> None:
+    words = learnt("LinearClassifier", "l s", coefficients=[0.5, -0.4, 0.2, 0.1, 0.3, 0.7],
+                   classlabels_strings=["no", "yes"])  # fmt: skip
+    path = save(model([words], {"x": (2, 3)}, outputs=("l",)), tmp_path)
+    (found,) = open_onnx(path).trace().faults
+    assert "--outputs s" in str(found)
+    assert open_onnx(path, outputs=["s"]).trace().faults == []
+
+
+@pytest.mark.parametrize(
+    ("op", "changed", "reason"),
+    [
+        ("SVMRegressor", {"n_supports": 5, "coefficients": [1.0]}, "do not fit the features"),
+        ("SVMRegressor", {"n_supports": 5, "support_vectors": [1.0] * 4}, "do not fit"),
+        ("SVMRegressor", {"n_supports": 5, "kernel_type": "COSINE"}, "the kernel COSINE"),
+        ("SVMClassifier", {"vectors_per_class": [9, 9], "classlabels_ints": [0, 1]}, "do not fit"),
+        ("SVMClassifier", {"classlabels_ints": [0]}, "two classes"),
+        ("LinearClassifier", {"coefficients": [1.0] * 9, "classlabels_ints": [0, 1]},
+         "another number of scores"),
+        ("LabelEncoder", {"keys_strings": ["a"], "values_int64s": [1]}, "a table of words"),
+        ("LabelEncoder", {"keys_int64s": [1, 1], "values_int64s": [1, 2]}, "a key twice"),
+        ("LabelEncoder", {"keys_int64s": [1, 2], "values_int64s": [1]}, "each with a value"),
+        ("OneHotEncoder", {"cats_strings": ["a"]}, "categories that are words"),
+        ("Normalizer", {"norm": "L7"}, "the norm L7"),
+        ("CategoryMapper", {}, "text"),
+        ("TreeEnsemble", {"tree_roots": [5]}, "trees that are none"),
+        ("TreeEnsemble", {"tree_roots": [0, 0]}, "share nodes"),
+        ("TreeEnsemble", {"nodes_trueleafs": [0, 0, 0], "nodes_truenodeids": [1, 0, 0]},
+         "share nodes"),
+        ("TreeEnsemble", {"leaf_targetids": [0, 1, 0, 7]}, "a leaf that is not there"),
+        ("TreeEnsemble", {"aggregate_function": 9}, "not known"),
+        ("TreeEnsemble", {"n_targets": 1 << 40}, "or no results"),
+        ("TreeEnsemble", {"nodes_featureids": [0, 1]}, "an ensemble of other than"),
+    ],
+)  # fmt: skip
+def test_hostile_attributes_are_refused(
+    tmp_path: Path, op: str, changed: dict[str, Any], reason: str
+) -> None:
+    usual = NEW_FOREST if op == "TreeEnsemble" else {
+        "coefficients": WEIGHTS[:5], "rho": [0.1], "kernel_type": "RBF", **VECTORS,
+    } if op.startswith("SVM") else {}  # fmt: skip
+    made = learnt(op, "y", **{**usual, **changed})
+    (found,) = open_onnx(save(model([made], {"x": (2, 3)}, learnt=5), tmp_path)).trace().faults
+    assert op in str(found)
+    assert reason in str(found), found

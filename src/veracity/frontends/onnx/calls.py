@@ -161,7 +161,17 @@ ALWAYS: set[str] = set()
 def handler(
     *ops: str, lazy: bool = False, always: bool = False
 ) -> Callable[[Callable[[Call], Result]], Callable[[Call], Result]]:
-    """Register what lowers an op."""
+    """Register what lowers an op.
+
+    Parameters
+    ----------
+    ops : str
+        Names.
+    lazy : bool
+        Whether it reads merges and masks that are still to be made.
+    always : bool
+        Whether it is called where all inputs are constants, too.
+    """
 
     def register(function: Callable[[Call], Result]) -> Callable[[Call], Result]:
         for op in ops:

@@ -27,6 +27,8 @@ Array = NDArray[Any]
 Dims = tuple[int, ...]
 #: Steps of a wire, and terms of a sum, beyond which a value is computed.
 MOST_STEPS, MOST_TERMS = 20, 12
+#: Differences that rounding makes of float64, at most.
+ROUNDED = 1e-11
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class FloatOp:
         Function.
     pool : MaxPool or None
         Window of a pool.
+    spare : int
+        Bits of a linear op that differences of its entries need.
     """
 
     kind: str
@@ -97,6 +101,7 @@ class FloatOp:
     addends: tuple[Ref, ...] = ()
     fn: str = ""
     pool: MaxPool | None = None
+    spare: int = 0
 
     def reads(self) -> list[Ref]:
         """All operands."""
@@ -113,6 +118,10 @@ class FloatNetwork:
         Dims by name.
     floors : list of (str, str)
         A weight of levels at which a mask puts entries, and the value that they lie below.
+    node : str
+        The node that is lowered, for messages.
+    origins : dict
+        The node that each value and weight comes from.
     """
 
     inputs: dict[str, Dims]
@@ -123,6 +132,8 @@ class FloatNetwork:
     named: int = 0
     made: dict[str, FloatOp] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    node: str = ""
+    origins: dict[str, str] = field(default_factory=dict)
 
     # ---- making ------------------------------------------------------------------------------
     def input(self, name: str) -> Sym:
@@ -133,6 +144,7 @@ class FloatNetwork:
     def add(self, op: FloatOp) -> Sym:
         """Append an op."""
         self.ops.append(op)
+        self.origins[op.name] = self.node
         self.made[op.name] = op
         self.read |= {r.x for r in op.reads()}
         self.dims[op.name] = op.dims
@@ -153,6 +165,7 @@ class FloatNetwork:
         stored = longer if len(longer) <= 4 else (prod(longer),)
         name = f"w{len(self.weights)}"
         self.weights[name] = real.reshape(stored)
+        self.origins[name] = self.node
         steps = [] if stored == longer else [Step("split", 0, longer)]
         if prod(dims) == 1:
             steps.append(Step("sum", 0))
@@ -226,6 +239,13 @@ class FloatNetwork:
         """The same as one operand: computed where it is a sum."""
         x = self.force(x)
         return x if len(x.terms) == 1 else self._computed(x)
+
+    def spared(self, x: Sym) -> Sym:
+        """A copy of which differences are exact: with one bit more of headroom."""
+        found = self.linear((), self.force(x).terms, x.dims)
+        self.ops[-1] = replace(self.ops[-1], spare=1)
+        self.made[self.ops[-1].name] = self.ops[-1]
+        return found
 
     def linear(
         self, products: Sequence[tuple[str, Ref, Ref]], addends: Sequence[Ref], dims: Dims
@@ -362,6 +382,8 @@ class FloatNetwork:
                 values[op.name] = total
                 continue
             x = values[op.addends[0].x]
+            if op.fn in ("zero", "step"):  # what differs by rounding of floats is equal
+                x = np.where(np.abs(x) <= ROUNDED * max(1.0, np.abs(x).max()), 0.0, x)
             if op.kind == "function":
                 values[op.name] = np.asarray(find_function(op.fn)[0](x), dtype=np.float64)
             elif op.kind == "reshape":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import UsageError
+from veracity.errors import UnsupportedModelError, UsageError
 from veracity.formats.images import is_image, load_image
 from veracity.formats.npy import load_array
 from veracity.formats.program import NetworkFile, save_program_file
@@ -249,7 +249,15 @@ def import_traceable(
     if found.net.lower_floors(largest):
         largest = observed(found.net, every, progress)
     facts = {"name": model.graph.name, "kind": "network"}
-    fitted = fit(found.net, largest, integral, values, facts)
+    try:
+        fitted = fit(found.net, largest, integral, values, facts)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(
+            origin_of(found.net, error.node), error.op, error.remedy
+        ) from None
+    except UsageError as error:
+        name, colon, what = str(error).partition(": ")
+        raise UsageError(f"{origin_of(found.net, name)}{colon}{what}") from None
     if bytes_:
         program = fitted.program
         ports = {n: replace(p, low=0, high=255) for n, p in program.inputs.items()}
@@ -267,6 +275,21 @@ def import_traceable(
     network = NetworkFile(source, fitted.program, fitted.weights, report)
     save_program_file(Path(out), network)
     return network
+
+
+def origin_of(net: FloatNetwork, name: str) -> str:
+    """The node of the file that a value or a weight comes from; its own name where there is none.
+
+    Parameters
+    ----------
+    net : FloatNetwork
+        In floats.
+    name : str
+        As the program has it: with its scale behind a point or its factor behind a star.
+    """
+    return (
+        net.origins.get(name) or net.origins.get(name.partition(".")[0].partition("*")[0]) or name
+    )
 
 
 def observed(

@@ -127,6 +127,7 @@ def trace(
         if lost & node.reads():
             lost |= set(node.outputs)
             continue
+        net.node = f"node {node.name!r} ({node.op})"
         try:
             results = tracer.lower(node, known, needed, used)
         except FAULTS as error:

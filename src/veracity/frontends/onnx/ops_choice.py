@@ -252,7 +252,7 @@ def ranked(call: Call, x: Sym, k: int) -> tuple[Sym, Sym]:
     n = x.dims[last]
     if n > MAX_AXIS or prod(x.dims) * n > MAX_COMPARED:
         raise UsageError(f"more than {MAX_COMPARED} comparisons for the largest entries")
-    x = net.settled(x)
+    x = net.spared(x)
     each = net.view(x, Step("repeat", last + 1, (n,)))  # (.., i, j): x_i
     other = net.view(x, Step("repeat", last, (n,)))  # x_j
     exceeds = net.function("step", minus(call, other, each))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from veracity.errors import UsageError
 from veracity.frontends.onnx.calls import Call, Parts, Result, Value, handler
 from veracity.frontends.onnx.floats import Sym
 from veracity.frontends.onnx.ops_linear import minus, plus, times
-from veracity.frontends.onnx.ops_sequence import stacked
+from veracity.frontends.onnx.ops_sequence import Pile
 from veracity.graph.wires import Step
 
 Array = NDArray[Any]
@@ -63,7 +62,7 @@ def loop(call: Call) -> Result:
     going = _fixed(call.any(1)) if call.has(1) else True
     state = [x for x in call.given[2:] if x is not None]
     whole = list(call.kinds[2:])
-    outputs: list[list[Value]] = [[] for _ in range(len(body.outputs) - 1 - len(state))]
+    outputs = [Pile(call) for _ in range(len(body.outputs) - 1 - len(state))]
     if len(body.inputs) != 2 + len(state) or len(body.outputs) < 1 + len(state):
         raise UsageError("a body of another number of inputs or outputs")
     rounds = 0
@@ -75,18 +74,17 @@ def loop(call: Call) -> Result:
         going = _fixed(condition)
         state = results[: len(state)]
         for column, found in zip(outputs, results[len(state) :], strict=True):
-            column.append(found)
+            column.add(_tensor(found))
         rounds += 1
     if outputs and not rounds:
         raise UsageError("an empty result")
-    return [*state, *[stacked(call, _tensors(column), 0) for column in outputs]]
+    return [*state, *[column.whole() for column in outputs]]
 
 
-def _tensors(found: Sequence[Value]) -> list[Sym | Array]:
-    tensors = [x for x in found if not isinstance(x, Parts)]
-    if len(tensors) != len(found):
+def _tensor(found: Value) -> Sym | Array:
+    if isinstance(found, Parts):
         raise UsageError("a sequence instead of a tensor")
-    return tensors
+    return found
 
 
 @handler("Scan", always=True)
@@ -107,19 +105,28 @@ def scan(call: Call) -> Result:
     length = _dims(read[0])[axes[0]]
     if length > MAX_ROUNDS or any(_dims(x)[a] != length for x, a in zip(read, axes, strict=True)):
         raise UsageError(f"other than equal lengths of at most {MAX_ROUNDS}")
-    outputs: list[list[Value]] = [[] for _ in range(made)]
+    outputs = [Pile(call) for _ in range(made)]
     for t in range(length):
         at = [_slice(call, x, a, length - 1 - t if way else t)
               for x, a, way in zip(read, axes, ways, strict=True)]  # fmt: skip
         results = call.run(body, (*state, *at), call.kinds)
         state = results[:kept]
         for column, found in zip(outputs, results[kept:], strict=True):
-            column.append(found)
+            column.add(_tensor(found))
     out_axes = call.ints("scan_output_axes", (0,) * made)
     out_ways = call.ints("scan_output_directions", (0,) * made)
-    placed = [stacked(call, _tensors(column[::-1] if way else column), a)
-              for column, a, way in zip(outputs, out_axes, out_ways, strict=True)]  # fmt: skip
-    return [*state, *placed]
+    sides = zip(outputs, out_axes, out_ways, strict=True)
+    return [*state, *[_placed(call, column.whole(bool(way)), a) for column, a, way in sides]]
+
+
+def _placed(call: Call, x: Sym | Array, axis: int) -> Sym | Array:
+    """With its first axis at another place."""
+    rank = len(_dims(x))
+    order = [*range(1, rank)]
+    order.insert(axis % rank, 0)
+    if isinstance(x, Sym):
+        return call.net.view(x, Step("permute", 0, tuple(order)))
+    return x.transpose(order)
 
 
 def _dims(x: Sym | Array) -> tuple[int, ...]:

@@ -113,6 +113,7 @@ def first_of_largest(call: Call, x: Sym, axis: int) -> Sym:
         Which.
     """
     net, n = call.net, x.dims[axis]
+    x = net.spared(x)
     best = maximum(call, x, axis)
     equal = net.function("zero", minus(call, x, Sym(best.dims, (Ref(net.value(best)),))))
     earlier = ahead(call, equal, axis, np.tril(np.ones((n, n), dtype=int), -1))

@@ -13,6 +13,7 @@ from veracity.frontends.onnx.calls import Call, Result, handler
 from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.frontends.onnx.ops_pointwise import decimal
+from veracity.frontends.onnx.ops_sequence import Pile, stacked
 from veracity.graph.wires import Step
 
 Array = NDArray[Any]
@@ -158,7 +159,9 @@ def recurrent(call: Call) -> Result:
     both = call.optional_array(3)
     bias = np.zeros((len(w), 2 * count * width)) if both is None else both
     backwards = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
-    results, hidden, cells = [], [], []
+    hidden: list[Sym | Array] = []
+    cells: list[Sym | Array] = []
+    results: list[Sym | Array] = []
     for d, reverse in enumerate(backwards[call.text("direction", "forward")]):
         halves = bias[d].reshape(2, -1)
         summed = halves if count == 3 else halves.sum(axis=0)
@@ -166,17 +169,17 @@ def recurrent(call: Call) -> Result:
         layer = _Layer(call, w[d], r[d], summed, width, functions,
                        None if peepholes is None else peepholes[d])  # fmt: skip
         h, c = _initial(call, 5, d, (batch, width)), _initial(call, 6, d, (batch, width))
-        outputs: list[Sym] = []
+        outputs = Pile(call)
         for t in reversed(range(length)) if reverse else range(length):
             at = call.net.view(x, Step("slice", 0, (t, t + 1, 1)), Step("sum", 0))
             h, c = step(layer, at, h, c)
-            outputs.append(call.net.sym(h))
+            outputs.add(call.net.sym(h))
         hidden.append(call.net.sym(h))
         cells.append(call.net.sym(c) if call.node.op == "LSTM" else hidden[-1])
-        results.append(outputs[::-1] if reverse else outputs)
-    steps = [_stacked(call, [side[t] for side in results]) for t in range(length)]
-    every, last, cell = _stacked(call, steps), _stacked(call, hidden), _stacked(call, cells)
-    if first:  # (length, directions, batch, width)
+        results.append(outputs.whole(reverse))
+    last, cell = (call.net.sym(stacked(call, side, 0)) for side in (hidden, cells))
+    every = call.net.sym(stacked(call, results, 1))  # (length, directions, batch, width)
+    if first:
         every = call.net.view(every, Step("permute", 0, (2, 0, 1, 3)))
         last, cell = (call.net.view(s, Step("permute", 0, (1, 0, 2))) for s in (last, cell))
     return [every, last, cell]
@@ -194,14 +197,3 @@ def _initial(call: Call, i: int, direction: int, dims: tuple[int, int]) -> State
         return call.net.constant(found[direction]) if np.any(found[direction]) else np.zeros(dims)
     span = (direction, direction + 1, 1)
     return call.net.view(found, Step("slice", 0, span), Step("sum", 0))
-
-
-def _stacked(call: Call, parts: list[Sym]) -> Sym:
-    """Along a new first axis."""
-    count = len(parts)
-    return call.net.sum(
-        *[
-            call.net.view(p, Step("repeat", 0, (1,)), Step("pad", 0, (0, i, count - 1 - i)))
-            for i, p in enumerate(parts)
-        ]
-    )

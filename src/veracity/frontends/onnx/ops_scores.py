@@ -69,7 +69,17 @@ def classified(call: Call, scores: Sym, labels: tuple[int, ...] | int) -> list[S
 
 
 def transformed(call: Call, scores: Sym, how: str = "") -> Sym:
-    """Scores after the node's transform, or a given one."""
+    """Scores after the node's transform, or a given one.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    scores : Sym
+        (rows, classes).
+    how : str, optional
+        The transform.
+    """
     post = how or call.text("post_transform", "NONE")
     if post == "NONE":
         return scores
@@ -81,7 +91,15 @@ def transformed(call: Call, scores: Sym, how: str = "") -> Sym:
 
 
 def both_sides(call: Call, first: Sym, second: Sym) -> Sym:
-    """Two columns, side by side."""
+    """Two columns, side by side.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    first, second : Sym
+        (rows, 1).
+    """
     net = call.net
     return net.sum(
         net.view(first, Step("pad", 1, (0, 0, 1))), net.view(second, Step("pad", 1, (0, 1, 0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,16 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.frontends.onnx.calls import Call, Parts, Result, handler
-from veracity.frontends.onnx.floats import Sym
+from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.graph.wires import Step
 
-__all__ = ["joined", "stacked"]
+__all__ = ["Pile", "joined", "stacked"]
 
 Array = NDArray[Any]
 #: Most tensors of a sequence.
 MAX_PARTS = 1 << 12
+#: Tensors that are piled up before they become one value.
+CHUNK = 12
 
 
 def joined(call: Call, parts: Sequence[Sym | Array], axis: int) -> Sym | Array:
@@ -69,6 +72,45 @@ def stacked(call: Call, parts: Sequence[Sym | Array], axis: int) -> Sym | Array:
             else np.expand_dims(p, place)
         )
     return joined(call, wider, place)
+
+
+@dataclass
+class Pile:
+    """Tensors that come one after the other, made one value every few, so that few are alive.
+
+    Attributes
+    ----------
+    call : Call
+        The node.
+    chunks, open : list
+        Tensors along a new first axis, and those that are still to become one.
+    """
+
+    call: Call
+    chunks: list[Sym | Array] = field(default_factory=list)
+    open: list[Sym | Array] = field(default_factory=list)
+
+    def add(self, part: Sym | Array) -> None:
+        """One more."""
+        self.open.append(part)
+        if len(self.open) == CHUNK:
+            self._close()
+
+    def _close(self) -> None:
+        made = stacked(self.call, self.open, 0)
+        if isinstance(made, Sym):
+            made = Sym(made.dims, (Ref(self.call.net.value(made)),))
+        self.chunks.append(made)
+        self.open = []
+
+    def whole(self, backwards: bool = False) -> Sym | Array:
+        """All of them along a new first axis, the last first if need be."""
+        if self.open:
+            self._close()
+        found = joined(self.call, self.chunks, 0)
+        if not backwards:
+            return found
+        return self.call.net.view(found, Step("flip", 0)) if isinstance(found, Sym) else found[::-1]
 
 
 @handler("SequenceEmpty", always=True)
