@@ -399,12 +399,12 @@ class Client:
             if self._on_estimate is not None:
                 what = (pace, self._engine, card.program, info.mode, rows, passes)
                 await self._on_estimate(await asyncio.to_thread(self._paces.estimate, *what))
-            dealer = await self._caller.call(self._dealer, "dealer")
         except BaseException:
             await owner.close()
             raise
         session = UserSession(
-            self._engine, card.program, info.mode, owner, dealer, masked, rows, passes,
+            self._engine, card.program, info.mode, owner,
+            lambda: self._caller.call(self._dealer, "dealer"), masked, rows, passes,
             self._folder, self._registry, self._limits,
             greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip
