@@ -200,9 +200,9 @@ word = st.integers(0, 2**64 - 1)
 
 
 @settings(max_examples=40, deadline=None)
-@given(kinds, st.binary(min_size=32, max_size=32), st.data())
-def test_the_reference_byte_for_byte(kind, seed, data):
-    fast, slow = load_engine("cpu").fss, load_engine("reference").fss
+@given(kinds, st.binary(min_size=32, max_size=32), st.binary(min_size=16, max_size=16), st.data())
+def test_the_reference_byte_for_byte(kind, seed, key, data):
+    fast, slow = (load_engine(name).fss.keyed(key) for name in ("cpu", "reference"))
     count, bits = 2, kind.bits
     alpha = np.array([data.draw(word) for _ in range(count)], dtype=np.uint64)
     values = [data.draw(word) for _ in range(count * kind.words)]
@@ -229,12 +229,35 @@ def test_the_reference_byte_for_byte(kind, seed, data):
 
 @pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [2, 3, 5])
-def test_the_reference_table(fss, reference, draw, bits, P):
+@pytest.mark.parametrize("key", [None, bytes(range(16))])
+def test_the_reference_table(engine, reference, draw, bits, P, key):
+    fss, slow = engine.fss, reference.fss
+    if key is not None:
+        fss, slow = fss.keyed(key), slow.keyed(key)
     alpha, shift, payload, entries = draw(2), draw(2), draw(2, P), draw(1 << bits, 2)
     for party, keys in enumerate(fss.dpf_keys(SEED, bits, alpha, payload)):
         shares = fss.dpf_table(party, bits, keys, shift, entries, P)
-        expected = reference.fss.dpf_table(party, bits, keys, shift, entries, P)
+        expected = slow.dpf_table(party, bits, keys, shift, entries, P)
         np.testing.assert_array_equal(shares, expected)
+
+
+def test_trees_with_another_key_are_other_trees(each, draw):
+    """From the same seeds: nothing below the roots is the same, and shares do not add up."""
+    alpha, payload, points = draw(30), draw(30, 2), draw(30, 3)
+    here, there = each.fss.keyed(bytes(16)), each.fss.keyed(bytes([1]) + bytes(15))
+    for make, bits in ((here.dcf_keys, 9), (here.dpf_keys, 9)):
+        ours = make(SEED, bits, alpha, payload)
+        theirs = getattr(there, make.__name__)(SEED, bits, alpha, payload)
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one[:, :SHARED_FROM], other[:, :SHARED_FROM])
+            assert (one[:, SHARED_FROM:] == other[:, SHARED_FROM:]).mean() < 0.05
+        evaluate = make.__name__.replace("keys", "evaluate")
+        wrong = [getattr(there, evaluate)(i, bits, ours[i], points, 2) for i in (0, 1)]
+        right = [getattr(here, evaluate)(i, bits, ours[i], points, 2) for i in (0, 1)]
+        assert (wrong[0] + wrong[1] == right[0] + right[1]).mean() < 0.05
+    for bad in (b"", bytes(15), bytes(17), bytes(32)):
+        with pytest.raises(ValueError, match="16 bytes"):
+            each.fss.keyed(bad)
 
 
 #: Functions, with the payload's words, that one key must not tell apart.

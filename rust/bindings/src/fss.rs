@@ -1,4 +1,5 @@
-//! Function secret sharing: keys and their evaluation.
+//! Function secret sharing: keys and their evaluation. `tree_key` is the public key
+//! of the hash that grows trees.
 
 use crate::arrays::require;
 use numpy::{
@@ -30,8 +31,8 @@ fn function(comparison: bool) -> Function {
     }
 }
 
-fn shape(comparison: bool, bits: u32, payload: usize) -> PyResult<Shape> {
-    Shape::new(function(comparison), bits, payload)
+fn shape(comparison: bool, bits: u32, payload: usize, tree_key: [u8; 16]) -> PyResult<Shape> {
+    Shape::new(function(comparison), bits, payload, tree_key)
         .ok_or_else(|| PyValueError::new_err("no keys have so many bits or words of payload"))
 }
 
@@ -45,20 +46,21 @@ fn check(shape: &Shape, party: usize, keys: &Keys<'_>, rows: usize) -> PyResult<
 /// Bytes of a key.
 #[pyfunction]
 fn fss_key_bytes(comparison: bool, bits: u32, payload: usize) -> PyResult<usize> {
-    Ok(shape(comparison, bits, payload)?.bytes())
+    Ok(shape(comparison, bits, payload, [0; 16])?.bytes())
 }
 
 /// A pair of keys for every `alpha`.
 #[pyfunction]
 fn fss_keys<'py>(
     py: Python<'py>,
+    tree_key: [u8; 16],
     comparison: bool,
     seed: [u8; 32],
     bits: u32,
     alpha: PyReadonlyArray1<'py, u64>,
     payload: PyReadonlyArray2<'py, u64>,
 ) -> PyResult<(KeysOut<'py>, KeysOut<'py>)> {
-    let shape = shape(comparison, bits, payload.shape()[1])?;
+    let shape = shape(comparison, bits, payload.shape()[1], tree_key)?;
     let (alpha, count) = (alpha.as_slice()?, payload.shape()[0]);
     require(alpha.len() == count, "keys and payloads differ in number")?;
     let payload = payload.as_slice()?;
@@ -71,12 +73,13 @@ fn fss_keys<'py>(
 #[pyfunction]
 fn fss_bits<'py>(
     py: Python<'py>,
+    tree_key: [u8; 16],
     party: usize,
     bits: u32,
     keys: Keys<'py>,
     points: PyReadonlyArray2<'py, u64>,
 ) -> PyResult<Bound<'py, PyArray2<u8>>> {
-    let shape = shape(true, bits, 0)?;
+    let shape = shape(true, bits, 0, tree_key)?;
     check(&shape, party, &keys, points.shape()[0])?;
     let dims = [points.shape()[0], points.shape()[1]];
     let (keys, points) = (keys.as_slice()?, points.as_slice()?);
@@ -88,6 +91,7 @@ fn fss_bits<'py>(
 #[pyfunction]
 fn fss_evaluate<'py>(
     py: Python<'py>,
+    tree_key: [u8; 16],
     comparison: bool,
     party: usize,
     bits: u32,
@@ -96,7 +100,7 @@ fn fss_evaluate<'py>(
     payload: usize,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
     require(payload > 0, "a bit is not a word")?;
-    let shape = shape(comparison, bits, payload)?;
+    let shape = shape(comparison, bits, payload, tree_key)?;
     check(&shape, party, &keys, points.shape()[0])?;
     let dims = [points.shape()[0], points.shape()[1], shape.payload()];
     let (keys, points) = (keys.as_slice()?, points.as_slice()?);
@@ -108,13 +112,14 @@ fn fss_evaluate<'py>(
 #[pyfunction]
 fn fss_weighted<'py>(
     py: Python<'py>,
+    tree_key: [u8; 16],
     party: usize,
     bits: u32,
     keys: Keys<'py>,
     points: PyReadonlyArray2<'py, u64>,
     weights: PyReadonlyArray2<'py, u64>,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
-    let shape = Shape::of_bytes(Function::Comparison, bits, keys.shape()[1])
+    let shape = Shape::of_bytes(Function::Comparison, bits, keys.shape()[1], tree_key)
         .ok_or_else(|| PyValueError::new_err("no keys for so many bits have this length"))?;
     check(&shape, party, &keys, points.shape()[0])?;
     require(
@@ -133,6 +138,7 @@ fn fss_weighted<'py>(
 #[pyfunction]
 fn fss_table<'py>(
     py: Python<'py>,
+    tree_key: [u8; 16],
     party: usize,
     bits: u32,
     keys: Keys<'py>,
@@ -140,7 +146,7 @@ fn fss_table<'py>(
     table: PyReadonlyArray2<'py, u64>,
     payload: usize,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
-    let shape = shape(false, bits, payload)?;
+    let shape = shape(false, bits, payload, tree_key)?;
     check(&shape, party, &keys, shift.len())?;
     require(bits <= fss::MAX_TABLE_BITS, "the table is too large")?;
     require(
@@ -159,6 +165,7 @@ fn fss_table<'py>(
 #[pyfunction]
 fn fss_histogram<'py>(
     py: Python<'py>,
+    tree_key: [u8; 16],
     party: usize,
     bits: u32,
     keys: Keys<'py>,
@@ -166,7 +173,7 @@ fn fss_histogram<'py>(
     lengths: PyReadonlyArray1<'py, u64>,
     count: usize,
 ) -> PyResult<Bound<'py, PyArray2<u64>>> {
-    let shape = shape(false, bits, 1)?;
+    let shape = shape(false, bits, 1, tree_key)?;
     check(&shape, party, &keys, shift.len())?;
     require(bits <= fss::MAX_TABLE_BITS, "the histogram is too large")?;
     require(count <= 1 << bits, "there are not so many values")?;

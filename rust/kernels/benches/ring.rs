@@ -97,7 +97,7 @@ fn comparisons() {
     let keys = 4096;
     let alpha = expand(&SEED, 2, keys);
     for (bits, payload) in [(16, 0), (20, 0), (20, 1), (20, 2), (40, 0)] {
-        let shape = Shape::new(Function::Comparison, bits, payload).expect("a shape");
+        let shape = Shape::new(Function::Comparison, bits, payload, [7; 16]).expect("a shape");
         let name = format!("comparison, {bits} bits, {payload} words");
         let values = expand(&SEED, 3, keys * payload);
         time(&format!("{name}: key pair"), keys, || {
@@ -133,7 +133,7 @@ fn points() {
     let keys = 64;
     let alpha = expand(&SEED, 5, keys);
     for (bits, columns) in [(8, 1), (12, 1), (12, 2)] {
-        let shape = Shape::new(Function::Point, bits, 1).expect("a shape");
+        let shape = Shape::new(Function::Point, bits, 1, [7; 16]).expect("a shape");
         time(&format!("point, {bits} bits: key pair"), keys, || {
             fss::make(&shape, &SEED, &alpha, &alpha)
         });

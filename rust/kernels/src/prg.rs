@@ -9,9 +9,6 @@ use crate::parallel::for_parts;
 const BATCH: usize = 64;
 /// Words of a stream a task makes.
 const PART: usize = 1 << 14;
-/// The public key of [`Hash`].
-pub(crate) const FIXED_KEY: [u8; 16] = *b"Veracity FSS v01";
-
 /// Words `first..first + out.len()` of the stream of a seed and a label: AES-256 in counter
 /// mode, the key the seed, the block number `k` the cipher of `k + 2^64 label`. Two words a
 /// block, little-endian; `first` must be even.
@@ -47,14 +44,14 @@ pub fn expand(seed: &[u8; 32], label: u64, count: usize) -> Vec<u64> {
     out
 }
 
-/// `H(x) = AES_K(x) xor x` with a fixed, public key: the Matyas-Meyer-Oseas hash, correlation
+/// `H(x) = AES_K(x) xor x` with a public key: the Matyas-Meyer-Oseas hash, correlation
 /// robust for an ideal permutation (Guo, Katz, Wang, Yu, eprint 2019/074). A seed `s` whose low
 /// three bits are zero grows into `H(s), H(s xor 1), ..., H(s xor 7)`.
 pub(crate) struct Hash(Aes128);
 
 impl Hash {
-    pub(crate) fn new() -> Self {
-        Self(Aes128::new(&Array::from(FIXED_KEY)))
+    pub(crate) fn new(key: &[u8; 16]) -> Self {
+        Self(Aes128::new(&Array::from(*key)))
     }
 
     /// Replaces every block by its hash.

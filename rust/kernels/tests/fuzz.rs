@@ -11,6 +11,9 @@ use veracity_kernels::fss::{self, Function, MAX_PAYLOAD, MAX_TABLE_BITS, Shape};
 use veracity_kernels::hash_to_curve::generators;
 use veracity_kernels::ring::{pack, packed_bytes, unpack};
 
+/// A public key of trees.
+const HASH: [u8; 16] = [7; 16];
+
 /// A deterministic generator (splitmix64).
 struct Generator(u64);
 
@@ -172,15 +175,15 @@ fn shapes_of_keys_are_refused_or_sound() {
             let function = [Function::Comparison, Function::Point][random.below(2)];
             let bits = [random.below(70) as u32, random.word() as u32][random.below(2)];
             let payload = [random.below(7), random.word() as usize][random.below(2)];
-            if let Some(shape) = Shape::new(function, bits, payload) {
+            if let Some(shape) = Shape::new(function, bits, payload, HASH) {
                 assert!((1..=64).contains(&bits) && payload <= MAX_PAYLOAD);
                 assert_eq!(shape.payload(), payload);
                 assert!(shape.bytes() <= 16 + 64 * (16 + 8 * payload) + 8 * (payload << 3).max(2));
-                let found = Shape::of_bytes(function, bits, shape.bytes());
+                let found = Shape::of_bytes(function, bits, shape.bytes(), HASH);
                 assert!(payload == 0 || found.is_some_and(|same| same.payload() == payload));
             }
             let bytes = random.below(3000);
-            if let Some(shape) = Shape::of_bytes(function, bits, bytes) {
+            if let Some(shape) = Shape::of_bytes(function, bits, bytes, HASH) {
                 assert_eq!(shape.bytes(), bytes);
             }
         }
@@ -192,7 +195,7 @@ fn any_bytes_of_the_right_length_are_a_key() {
     fuzz(|random| {
         let function = [Function::Comparison, Function::Point][random.below(2)];
         let bits = 1 + random.below(64) as u32;
-        let Some(shape) = Shape::new(function, bits, random.below(MAX_PAYLOAD + 1)) else {
+        let Some(shape) = Shape::new(function, bits, random.below(MAX_PAYLOAD + 1), HASH) else {
             return;
         };
         let (count, each) = (random.below(5), [1, 2, 17, 40][random.below(4)]);
@@ -230,7 +233,8 @@ fn any_bytes_of_the_right_length_look_up_a_table() {
     let most = MAX_TABLE_BITS.min(10) as usize;
     fuzz(|random| {
         let bits = 1 + random.below(most) as u32;
-        let Some(shape) = Shape::new(Function::Point, bits, 1 + random.below(MAX_PAYLOAD)) else {
+        let Some(shape) = Shape::new(Function::Point, bits, 1 + random.below(MAX_PAYLOAD), HASH)
+        else {
             return;
         };
         let (count, columns, party) = (random.below(4), random.below(3), random.below(2));

@@ -17,6 +17,8 @@ __all__ = [
     "MAX_TABLE_BITS",
     "SEED_BYTES",
     "SHARED_FROM",
+    "TREE_KEY",
+    "TREE_KEY_BYTES",
     "Fss",
     "Integers",
     "Ring",
@@ -31,6 +33,9 @@ LABELS = 1 << 63
 MAX_PAYLOAD = 4
 #: Bits of the domain of a table at most.
 MAX_TABLE_BITS = 20
+#: Bytes of the public key of the hash that grows trees, and the one without :meth:`Fss.keyed`.
+TREE_KEY_BYTES = 16
+TREE_KEY = b"Veracity FSS v01"
 #: The bytes of a key from here on are the same in both keys of a pair.
 SHARED_FROM = 16
 
@@ -182,7 +187,7 @@ class Fss(Protocol):
 
     Trees end early: a leaf stands for 128 points of a comparison without payload, 4 points of other
     comparisons, 8 points of point keys with one word, 2 with more (2018/707, section 3.2.3).
-    Seeds are 125 bits and grow by a Matyas-Meyer-Oseas hash from AES-128 with a fixed public key,
+    Seeds are 125 bits and grow by a Matyas-Meyer-Oseas hash from AES-128 with a public key,
     ``s -> AES(s xor j) xor s xor j`` for ``j`` in 0..8, correlation robust for an ideal permutation
     (Guo, Katz, Wang, Yu, eprint 2019/074).
 
@@ -195,6 +200,21 @@ class Fss(Protocol):
 
     The keys of a pair differ in their first 16 bytes, the seeds of the roots, alone.
     """
+
+    def keyed(self, key: bytes) -> Fss:
+        """The same with another public key of the hash: who guesses seeds has to guess for each.
+
+        Parameters
+        ----------
+        key : bytes
+            16 bytes, the same where keys are made and evaluated.
+
+        Raises
+        ------
+        ValueError
+            For another number of bytes.
+        """
+        ...
 
     def dcf_key_bytes(self, bits: int, P: int) -> int:
         """Bytes of one comparison key for ``bits`` bits and ``P`` words of payload (0: one bit)."""

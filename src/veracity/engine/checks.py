@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import FractionBlock, Ints, Leaves
-from veracity.engine.api_words import LABELS, MAX_PAYLOAD, SEED_BYTES, packed_bytes
+from veracity.engine.api_words import LABELS, MAX_PAYLOAD, SEED_BYTES, TREE_KEY_BYTES, packed_bytes
 
 __all__ = [
     "check_blocks",
@@ -30,6 +30,7 @@ __all__ = [
     "check_same_length",
     "check_small",
     "check_stream",
+    "check_tree_key",
     "check_unpack",
     "check_wide",
     "check_words",
@@ -50,6 +51,13 @@ def check_same_length(a: _Sized, b: _Sized) -> None:
     """Two sequences must have equal lengths."""
     if len(a) != len(b):
         raise ValueError(f"lengths differ: {len(a)} and {len(b)}")
+
+
+def check_tree_key(key: bytes) -> bytes:
+    """The key of a block cipher."""
+    if len(key) != TREE_KEY_BYTES:
+        raise ValueError(f"a key of trees has {TREE_KEY_BYTES} bytes, not {len(key)}")
+    return bytes(key)
 
 
 def check_padding(before: int, after: int) -> None:

@@ -14,14 +14,14 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import SEED_BYTES, Ring
+from veracity.engine.api_words import SEED_BYTES, TREE_KEY_BYTES, Ring
 from veracity.errors import FormatError, PeerError, UsageError
 
 __all__ = ["Label", "Material", "MemorySink", "ReplayRegistry", "Sink", "Words", "Writer"]
@@ -61,6 +61,11 @@ class Label:
     party: int
 
     SIZE = _LABEL.size
+
+    @property
+    def tree_key(self) -> bytes:
+        """A public key for the pass's FSS trees: another one for each pass, the same for both."""
+        return hashlib.sha256(b"trees" + replace(self, party=0).encode()).digest()[:TREE_KEY_BYTES]
 
     def encode(self) -> bytes:
         """Fixed-size header."""

@@ -57,7 +57,7 @@ fn descend<const P: usize>(
         unsafe { vaes::descend(shape, keys, each, paths, leaves) };
         return;
     }
-    let hash = Hash::new();
+    let hash = Hash::new(&shape.hash);
     for paths in paths.chunks_mut(each) {
         // Stable, since that takes linear time for points that are sorted but for a rotation.
         paths.sort_by_key(|path| path.point);

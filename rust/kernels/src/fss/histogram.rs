@@ -28,7 +28,7 @@ pub fn histogram(
         rows.push((row, shifts));
         (keys, shift) = (rest, others);
     }
-    let hash = Hash::new();
+    let hash = Hash::new(&shape.hash);
     out.par_chunks_mut(count)
         .zip(rows)
         .for_each(|(out, (keys, shift))| {

@@ -21,11 +21,14 @@ pub struct Shape {
     pub(super) bits: u32,
     pub(super) payload: usize,
     pub(super) low: u32,
+    /// The public key of the hash that grows the trees.
+    pub(crate) hash: [u8; 16],
 }
 
 impl Shape {
     /// The keys for a domain of 1 to 64 bits and at most [`MAX_PAYLOAD`] words; points have one.
-    pub fn new(function: Function, bits: u32, payload: usize) -> Option<Self> {
+    /// Trees grow by a hash with a public key, the same where keys are made and evaluated.
+    pub fn new(function: Function, bits: u32, payload: usize, hash: [u8; 16]) -> Option<Self> {
         let early = match (function, payload) {
             (Function::Comparison, 0) => 7,
             (Function::Comparison, 1..=MAX_PAYLOAD) => 2,
@@ -38,13 +41,14 @@ impl Shape {
             bits,
             payload,
             low: early.min(bits),
+            hash,
         })
     }
 
     /// The keys with a payload that have so many bytes.
-    pub fn of_bytes(function: Function, bits: u32, bytes: usize) -> Option<Self> {
+    pub fn of_bytes(function: Function, bits: u32, bytes: usize, hash: [u8; 16]) -> Option<Self> {
         (1..=MAX_PAYLOAD)
-            .filter_map(|payload| Self::new(function, bits, payload))
+            .filter_map(|payload| Self::new(function, bits, payload, hash))
             .find(|shape| shape.bytes() == bytes)
     }
 

@@ -58,7 +58,7 @@ impl<'a> Maker<'a> {
         let roots = roots.as_chunks::<4>().0.iter();
         Self {
             shape,
-            hash: Hash::new(),
+            hash: Hash::new(&shape.hash),
             nodes: roots
                 .map(|root| [seed_of(&root[..2]), seed_of(&root[2..]) | 1])
                 .collect(),

@@ -103,15 +103,47 @@ fn look_up<'a>(
         // SAFETY: the machine has the instructions.
         unsafe {
             match shape.payload {
-                1 => vaes::look_up::<1, 4, 8>(root, &changes, &leaf, range, columns, out),
-                2 => vaes::look_up::<2, 2, 4>(root, &changes, &leaf, range, columns, out),
-                3 => vaes::look_up::<3, 3, 6>(root, &changes, &leaf, range, columns, out),
-                _ => vaes::look_up::<4, 4, 8>(root, &changes, &leaf, range, columns, out),
+                1 => vaes::look_up::<1, 4, 8>(
+                    &shape.hash,
+                    root,
+                    &changes,
+                    &leaf,
+                    range,
+                    columns,
+                    out,
+                ),
+                2 => vaes::look_up::<2, 2, 4>(
+                    &shape.hash,
+                    root,
+                    &changes,
+                    &leaf,
+                    range,
+                    columns,
+                    out,
+                ),
+                3 => vaes::look_up::<3, 3, 6>(
+                    &shape.hash,
+                    root,
+                    &changes,
+                    &leaf,
+                    range,
+                    columns,
+                    out,
+                ),
+                _ => vaes::look_up::<4, 4, 8>(
+                    &shape.hash,
+                    root,
+                    &changes,
+                    &leaf,
+                    range,
+                    columns,
+                    out,
+                ),
             }
         };
         return;
     }
-    let hash = Hash::new();
+    let hash = Hash::new(&shape.hash);
     let (mut nodes, mut x) = (vec![root], Vec::new());
     for (level, change) in changes.iter().enumerate() {
         let [here, below] = [0, 1].map(|next| above(&range, changes.len(), level + next));

@@ -2,7 +2,6 @@
 
 use crate::fss::CONTROL;
 use crate::ifma;
-use crate::prg::FIXED_KEY;
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
@@ -26,12 +25,12 @@ pub(super) use kernel;
 /// Four blocks.
 pub(super) type V = __m512i;
 
-/// The round keys of the fixed key, each four times.
+/// The round keys of a key, each four times.
 pub(super) struct Keys([V; 11]);
 
 impl Keys {
     #[inline(always)]
-    pub(super) unsafe fn new() -> Self {
+    pub(super) unsafe fn new(key: &[u8; 16]) -> Self {
         macro_rules! rounds {
             ($first:expr; $($constant:literal)*) => {{
                 let mut keys = [$first; 11];
@@ -48,7 +47,7 @@ impl Keys {
             }};
         }
         unsafe {
-            let first = _mm_loadu_si128(FIXED_KEY.as_ptr().cast());
+            let first = _mm_loadu_si128(key.as_ptr().cast());
             let keys = rounds!(first; 1 2 4 8 0x10 0x20 0x40 0x80 0x1b 0x36);
             let mut out = [_mm512_setzero_si512(); 11];
             for (out, key) in out.iter_mut().zip(keys) {

@@ -230,7 +230,7 @@ kernel! {
         paths: &mut [Path<P>],
         leaves: &mut [u128],
     ) {
-        let hash = unsafe { Keys::new() };
+        let hash = unsafe { Keys::new(&shape.hash) };
         let depth = match each {
             0..MANY => 0,
             _ => shape.levels().min(each.ilog2() as usize),

@@ -19,6 +19,7 @@ kernel! {
     /// eight, and where the columns begin. `changes` are the corrections of the levels; `W`
     /// vectors of leaves are taken together.
     pub(crate) unsafe fn look_up<'a, const P: usize, const B: usize, const W: usize>(
+        key: &[u8; 16],
         root: u128,
         changes: &[u128],
         leaf: &[u64],
@@ -27,7 +28,7 @@ kernel! {
         out: &mut [u64],
     ) {
         unsafe {
-            let hash = Keys::new();
+            let hash = Keys::new(key);
             // Vectors are grown whole, whether all their nodes exist or not.
             let room = range.len() + 24 * VECTORS;
             let (mut nodes, mut next) = (vec![0u128; room], vec![0u128; room]);

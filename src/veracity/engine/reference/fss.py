@@ -14,14 +14,19 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import MAX_PAYLOAD, MAX_TABLE_BITS
-from veracity.engine.checks import check_function, check_keys, check_payloads, check_words
+from veracity.engine.api_words import MAX_PAYLOAD, MAX_TABLE_BITS, TREE_KEY
+from veracity.engine.checks import (
+    check_function,
+    check_keys,
+    check_payloads,
+    check_tree_key,
+    check_words,
+)
 from veracity.engine.reference.aes import encrypt
 from veracity.engine.reference.ring import stream
 
 __all__ = ["Kind", "ReferenceFss"]
 
-_FIXED_KEY = b"Veracity FSS v01"
 _WORD = 1 << 64
 _CONTROL = 7
 _Ring: TypeAlias = NDArray[np.uint64]
@@ -40,11 +45,14 @@ class Kind:
         Of the domain.
     words : int
         Of the payload.
+    key : bytes
+        The public key of the hash that grows its trees.
     """
 
     comparison: bool
     bits: int
     words: int
+    key: bytes = TREE_KEY
 
     @property
     def low(self) -> int:
@@ -70,29 +78,29 @@ class Kind:
         return 16 + self.levels * (16 + 8 * self.values) + leaf
 
 
-def _hash(x: int) -> int:
-    return int.from_bytes(encrypt(_FIXED_KEY, x.to_bytes(16, "little")), "little") ^ x
+def _hash(kind: Kind, x: int) -> int:
+    return int.from_bytes(encrypt(kind.key, x.to_bytes(16, "little")), "little") ^ x
 
 
-def _child(seed: int, side: int) -> tuple[int, int, int]:
+def _child(kind: Kind, seed: int, side: int) -> tuple[int, int, int]:
     """Seed, control bit and output bit."""
-    block = _hash(seed ^ side)
+    block = _hash(kind, seed ^ side)
     return block & ~_CONTROL, block & 1, block >> 1 & 1
 
 
-def _words(seed: int, tweaks: list[int], count: int) -> list[int]:
-    blocks = [_hash(seed ^ tweak) for tweak in tweaks]
+def _words(kind: Kind, seed: int, tweaks: list[int], count: int) -> list[int]:
+    blocks = [_hash(kind, seed ^ tweak) for tweak in tweaks]
     return [blocks[p // 2] >> 64 * (p % 2) & (_WORD - 1) for p in range(count)]
 
 
 def _values(kind: Kind, seed: int, side: int) -> list[int]:
     tweaks = [2 + 2 * k + side for k in range((kind.values + 1) // 2)]
-    return _words(seed, tweaks, kind.values)
+    return _words(kind, seed, tweaks, kind.values)
 
 
 def _leaf(kind: Kind, seed: int) -> list[int]:
     count = kind.words << kind.low
-    return _words(seed, list(range((count + 1) // 2)), count)
+    return _words(kind, seed, list(range((count + 1) // 2)), count)
 
 
 def _seed(words: list[int]) -> int:
@@ -127,7 +135,7 @@ def _corrections(kind: Kind, root: list[int], alpha: int, payload: list[int]) ->
         keep = alpha >> (kind.bits - 1 - level) & 1
         lose = 1 - keep
         (seed0, _), (seed1, t1) = nodes
-        zero, one = ([_child(seed, side) for side in (0, 1)] for seed in (seed0, seed1))
+        zero, one = ([_child(kind, seed, side) for side in (0, 1)] for seed in (seed0, seed1))
         change = zero[lose][0] ^ one[lose][0]
         control = [zero[side][1] ^ one[side][1] ^ (side == keep) for side in (0, 1)]
         output = 0
@@ -158,7 +166,9 @@ def _corrections(kind: Kind, root: list[int], alpha: int, payload: list[int]) ->
     if not kind.words:
         pattern = (1 << low) - 1
         fill = (1 << 128) - 1 if parity else 0
-        return out + (_hash(seed0) ^ _hash(seed1) ^ fill ^ pattern).to_bytes(16, "little")
+        return out + (_hash(kind, seed0) ^ _hash(kind, seed1) ^ fill ^ pattern).to_bytes(
+            16, "little"
+        )
     zero_leaf, one_leaf = _leaf(kind, seed0), _leaf(kind, seed1)
     for k, (a, b) in enumerate(zip(zero_leaf, one_leaf, strict=True)):
         j, p = divmod(k, kind.words)
@@ -183,7 +193,7 @@ def _descend(
         for p, value in enumerate(_values(kind, seed, side)):
             sums[p] += value + t * int.from_bytes(rest[8 * p : 8 * p + 8], "little")
         rest = rest[8 * kind.values :]
-        seed, control, output = _child(seed, side)
+        seed, control, output = _child(kind, seed, side)
         parity ^= output ^ (t * change >> 2 & 1)
         seed ^= t * (change & ~_CONTROL)
         t = control ^ (t * change >> side & 1)
@@ -194,7 +204,7 @@ def _evaluate_bit(kind: Kind, party: int, key: bytes, point: int) -> int:
     """A party's share of the bit ``[point < alpha]``."""
     point %= 1 << kind.bits
     seed, t, parity, _, rest = _descend(kind, party, key, point)
-    leaf = _hash(seed) ^ t * int.from_bytes(rest, "little")
+    leaf = _hash(kind, seed) ^ t * int.from_bytes(rest, "little")
     return leaf >> (point % (1 << kind.low)) & 1 ^ parity
 
 
@@ -225,11 +235,6 @@ def _table(kind: Kind, party: int, key: bytes, shift: int, entries: _Ring) -> li
     ]
 
 
-def _kind(comparison: bool, bits: int, words: int) -> Kind:
-    check_function(comparison, bits, words)
-    return Kind(comparison, bits, words)
-
-
 def _party(party: int) -> None:
     if party not in (0, 1):
         raise ValueError(f"there is no party {party}")
@@ -242,23 +247,33 @@ def _rows(keys: _Keys, points: _Ring) -> list[tuple[bytes, list[int]]]:
 class ReferenceFss:
     """Function secret sharing; see :class:`engine.api_words.Fss`."""
 
+    def __init__(self, key: bytes = TREE_KEY) -> None:
+        self._key = check_tree_key(key)
+
+    def keyed(self, key: bytes) -> ReferenceFss:
+        return ReferenceFss(key)
+
+    def _kind(self, comparison: bool, bits: int, words: int) -> Kind:
+        check_function(comparison, bits, words)
+        return Kind(comparison, bits, words, self._key)
+
     def dcf_key_bytes(self, bits: int, P: int) -> int:
-        return _kind(True, bits, P).key_bytes
+        return self._kind(True, bits, P).key_bytes
 
     def dpf_key_bytes(self, bits: int, P: int = 1) -> int:
-        return _kind(False, bits, P).key_bytes
+        return self._kind(False, bits, P).key_bytes
 
     def dcf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
         alpha, payload = check_payloads(seed, alpha, payload)
-        return _make(_kind(True, bits, payload.shape[1]), seed, alpha, payload)
+        return _make(self._kind(True, bits, payload.shape[1]), seed, alpha, payload)
 
     def dpf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
         alpha, payload = check_payloads(seed, alpha, payload)
-        return _make(_kind(False, bits, payload.shape[1]), seed, alpha, payload)
+        return _make(self._kind(False, bits, payload.shape[1]), seed, alpha, payload)
 
     def dcf_bits(self, party: int, bits: int, keys: _Keys, points: _Ring) -> _Keys:
         _party(party)
-        points, kind = check_words(points, 2), _kind(True, bits, 0)
+        points, kind = check_words(points, 2), self._kind(True, bits, 0)
         keys = check_keys(keys, len(points), kind.key_bytes)
         shares = [
             [_evaluate_bit(kind, party, key, point) for point in row]
@@ -269,7 +284,7 @@ class ReferenceFss:
     def dcf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int) -> _Ring:
         if P == 0:
             raise ValueError("keys without payload share bits")
-        return self._values(_kind(True, bits, P), party, keys, points)
+        return self._values(self._kind(True, bits, P), party, keys, points)
 
     def dcf_weighted(
         self, party: int, bits: int, keys: _Keys, points: _Ring, weights: _Ring
@@ -277,7 +292,7 @@ class ReferenceFss:
         points, weights = check_words(points, 2), check_words(weights, 2)
         if keys.ndim != 2:
             raise ValueError("keys are a matrix of bytes")
-        kinds = [_kind(True, bits, words) for words in range(1, MAX_PAYLOAD + 1)]
+        kinds = [self._kind(True, bits, words) for words in range(1, MAX_PAYLOAD + 1)]
         kind = next((k for k in kinds if keys.shape[1] == k.key_bytes), None)
         if kind is None or len(weights) != points.shape[1]:
             raise ValueError("keys with a payload and a row of weights for every point are due")
@@ -287,14 +302,14 @@ class ReferenceFss:
         return sums
 
     def dpf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) -> _Ring:
-        return self._values(_kind(False, bits, P), party, keys, points)
+        return self._values(self._kind(False, bits, P), party, keys, points)
 
     def dpf_table(
         self, party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring, P: int = 1
     ) -> _Ring:
         _party(party)
         shift, table = check_words(shift, 1), check_words(table, 2)
-        kind = _kind(False, bits, P)
+        kind = self._kind(False, bits, P)
         keys = check_keys(keys, len(shift), kind.key_bytes)
         if bits > MAX_TABLE_BITS or len(table) != 1 << bits:
             raise ValueError(f"a table of {len(table)} entries for {bits} bits")
@@ -313,7 +328,7 @@ class ReferenceFss:
         if sum(lengths.tolist()) != len(shift):
             raise ValueError("rows of other lengths")
         points = np.subtract.outer(shift, np.arange(count, dtype=np.uint64))
-        shares = self._values(_kind(False, bits, 1), party, keys, points)[:, :, 0]
+        shares = self._values(self._kind(False, bits, 1), party, keys, points)[:, :, 0]
         ends = np.cumsum(lengths.astype(np.int64))[:-1]
         sums = [row.sum(axis=0, dtype=np.uint64) for row in np.split(shares, ends)]
         return np.array(sums[: len(lengths)], dtype=np.uint64).reshape(len(lengths), count)

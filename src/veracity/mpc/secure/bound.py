@@ -146,7 +146,7 @@ class _Above(Local):
         dealer.point_keys(self.cells.bits, masks, np.ones((len(masks), 1), dtype=np.uint64))
 
     def run(self, party: Party) -> Array:
-        fss, cells = party.engine.fss, self.cells
+        fss, cells = party.fss, self.cells
         opened = self.x.value >> np.uint64(cells.shift)
         keys = party.keys(len(opened), fss.dpf_key_bytes(cells.bits))
         found = fss.dpf_histogram(
@@ -169,7 +169,7 @@ class _Bound(Local):
         dealer.point_keys(self.bits, masks, np.ones((len(masks), 1), dtype=np.uint64))
 
     def run(self, party: Party) -> Array:
-        fss, step = party.engine.fss, np.uint64(self.cells.step)
+        fss, step = party.fss, np.uint64(self.cells.step)
         opened = self.counts.value.reshape(-1, 1)
         keys = party.keys(len(opened), fss.dpf_key_bytes(self.bits))
         none = fss.dpf_evaluate(party.index, self.bits, keys, opened).reshape(self.counts.shape)

@@ -132,7 +132,7 @@ class Dealer(Role):
             (n, words).
         """
         seed = secrets.token_bytes(32)
-        pair = self.engine.fss.dcf_keys(seed, bits, alpha, np.ascontiguousarray(payload))
+        pair = self.fss.dcf_keys(seed, bits, alpha, np.ascontiguousarray(payload))
         self.owner.put(pair[0])
         self.user.put(pair[1])
 
@@ -149,6 +149,6 @@ class Dealer(Role):
             (n, words).
         """
         seed = secrets.token_bytes(32)
-        pair = self.engine.fss.dpf_keys(seed, bits, alpha, np.ascontiguousarray(payload))
+        pair = self.fss.dpf_keys(seed, bits, alpha, np.ascontiguousarray(payload))
         self.owner.put(pair[0])
         self.user.put(pair[1])

@@ -189,7 +189,7 @@ class _Pieces(Local):
     def material(self, party: Party) -> tuple[NDArray[np.uint8], Array]:
         """Keys, and shares of ``(1, r, r^2)``."""
         count = len(self.value)
-        keys = party.keys(count, party.engine.fss.dcf_key_bytes(self.pieces.bits, 3))
+        keys = party.keys(count, party.fss.dcf_key_bytes(self.pieces.bits, 3))
         powers = party.dealt((count, 2))
         one = party.mine(np.ones((count, 1), dtype=np.uint64))
         return keys, np.concatenate([one, powers], axis=1)
@@ -201,7 +201,7 @@ class _Straight(_Pieces):
         c, pieces = self.value, self.pieces
         base = c - np.uint64(pieces.low & _WORD)
         points = base[:, None] - pieces.points[None, :]
-        sums = party.engine.fss.dcf_weighted(
+        sums = party.fss.dcf_weighted(
             party.index, pieces.bits, keys, points, pieces.differences
         )  # (N, 3, 3)
         # Where C < k the public [C < k] counts: differences of all knots above C.
@@ -219,9 +219,7 @@ class _Wrapped(_Pieces):
         keys, shares = self.material(party)
         inside, pieces = self.value, self.pieces
         points = inside[:, None] - pieces.points[None, :]
-        found = party.engine.fss.dcf_evaluate(
-            party.index, pieces.bits, keys, points, 3
-        )  # (N, m + 1, 3)
+        found = party.fss.dcf_evaluate(party.index, pieces.bits, keys, points, 3)  # (N, m + 1, 3)
         low, size = np.uint64(pieces.low & _WORD), np.uint64(1 << pieces.bits)
         beyond = inside[:, None] < pieces.points[None, :]  # C < k
         d = pieces.differences

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from veracity.engine.api import Engine
+from veracity.engine.api import Engine, Fss
 from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
 from veracity.mpc.party import Array
@@ -148,6 +148,8 @@ class Role(ABC):
 
     Attributes
     ----------
+    fss : Fss
+        What makes and evaluates keys; at dealer and parties keyed by the pass's label.
     cost : Cost
         Declared cost of all operations so far.
     by_kind : dict
@@ -155,8 +157,12 @@ class Role(ABC):
     """
 
     engine: Engine
+    fss: Fss = field(init=False)
     cost: Cost = field(default_factory=Cost, init=False)
     by_kind: dict[str, Cost] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.fss = self.engine.fss
 
     def charge(self, kind: str, cost: Cost) -> None:
         """Note an operation's declared cost."""

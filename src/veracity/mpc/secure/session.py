@@ -47,6 +47,9 @@ class DealerSession(sessions.DealerSession):
             Writer(self.engine.ring, seed, sink) for seed, sink in zip(seeds, sinks, strict=True)
         )
         dealer = Dealer(self.engine, owner, user, self.weights)
+        model = bytes.fromhex(self.program.digest)
+        label = Label(model, self.name, self.number, start, rows, OWNER)
+        dealer.fss = self.engine.fss.keyed(label.tree_key)
         cache = rows_of(self.cache, start) if start else {}
         forward = ForwardPass(dealer, self.program, rows, start, cache)
         at_once(forward.answer())
@@ -72,6 +75,7 @@ class PartySession(sessions.PartySession):
                 ready[p.label] = products(ring, drawn.draw(p.shape), p.uses, self.weights)
         party = new_party(self.engine, self.index, self.channel, material, self.weights)
         party.prepared = ready
+        party.fss = self.engine.fss.keyed(label.tree_key)
         return party
 
     async def evaluate(self, ready: Ready, tokens: Sequence[int]) -> Outcome:

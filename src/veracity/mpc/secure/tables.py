@@ -157,7 +157,7 @@ class _LookUp(Local):
         dealer.point_keys(self.table.high, self.value >> self.low, payload)
 
     def run(self, party: Party) -> Array:
-        fss, high = party.engine.fss, self.table.high
+        fss, high = party.fss, self.table.high
         keys = party.keys(len(self.value), fss.dpf_key_bytes(high, 3))
         c = self.value + np.uint64(1 << (self.table.bits - 1))
         sums = fss.dpf_table(party.index, high, keys, c >> self.low, self.table.coefficients, 3)

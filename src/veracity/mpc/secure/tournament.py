@@ -113,7 +113,7 @@ class _Greater(Local):
         dealer.comparison_keys(self.bits, alpha, np.stack([np.ones_like(r), r], axis=1))
 
     def run(self, party: Party) -> Array:
-        fss, d, bits = party.engine.fss, self.d.value, self.bits
+        fss, d, bits = party.fss, self.d.value, self.bits
         keys = party.keys(len(d), fss.dcf_key_bytes(bits, 2))
         half, low = np.uint64(1 << (bits - 1)), np.uint64((1 << bits) - 1)
         c = ((d >> np.uint64(self.drop)) + half) & low
