@@ -18,6 +18,7 @@ from veracity.formats.drawing import Drawing
 from veracity.formats.dsse import load_private_key, sign
 from veracity.formats.proof import Proof
 from veracity.formats.receipt import RECEIPT_TYPE, Receipt, ReceiptFile
+from veracity.proving import receipts as checking
 from veracity.proving.prover import Prover
 from veracity.proving.receipts import check_proof, require_no_equivocation
 from veracity.server.desk import open_desk
