@@ -20,7 +20,7 @@ from veracity.formats.examples import Examples
 from veracity.formats.program import NetworkFile
 from veracity.formats.secret import Secret
 from veracity.graph import Program, Trace
-from veracity.graph.samples import choices_over
+from veracity.graph.samples import choices_over, sample_ports
 from veracity.progress import Progress, silent
 from veracity.proving.grid import arranged, example_arrays, to_integers
 from veracity.proving.opened import Means, Opened, open_network, require_told
@@ -143,8 +143,9 @@ def _asked(held: Program, examples: Examples | Source, output: str | None) -> _A
     given = examples if isinstance(examples, Examples) else Examples.load(examples)
     run, classes = choices_over(held, given.count, output)
     integers, rounding = {}, {}
-    for name, x in example_arrays(held.inputs, given.inputs).items():
-        port = held.inputs[name]
+    ports = sample_ports(held)
+    for name, x in example_arrays(ports, given.inputs).items():
+        port = ports[name]
         laid = arranged(name, port.dims, x, given.count)
         integers[name], rounding[name] = to_integers(name, port, laid)
     if int(given.labels.max()) >= classes:
