@@ -20,6 +20,7 @@ from veracity.net import Channel
 from veracity.private.answer import AnswerState, Token, read_apart
 from veracity.private.card import Card, Prompt, store_card, stored_card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
+from veracity.private.estimate import Paces, Told
 from veracity.private.parties.handshake import (
     ServerInfo,
     exchange_hellos,
@@ -181,6 +182,9 @@ class Client:
         What computes; see :func:`veracity.engine.load_engine`.
     on_session : callable, optional
         Awaited with each :class:`Conversation` that is opened, before its first pass.
+    on_estimate : callable, optional
+        Awaited with what a question will take (:class:`~veracity.private.estimate.Estimate`),
+        before its session is asked for.
     progress : Progress
         Called with the phases ``weights`` and ``material``.
 
@@ -213,9 +217,10 @@ class Client:
         wait: float = 0.0,
         backend: str = "cpu",
         on_session: Callable[[Conversation], Awaitable[None]] | None = None,
+        on_estimate: Told | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._on_session = on_session
+        self._on_session, self._on_estimate = on_session, on_estimate
         self._server, self._dealer = Address.parse(server), Address.parse(dealer)
         self._caller = Caller(identity_of(identity), insecure, timeout, wait)
         self._engine = load_engine(backend)
@@ -230,6 +235,7 @@ class Client:
         self._progress = progress
         self._folder = cache_folder(cache, "user")
         self._registry = SharedRegistry(self._folder / "ledger")
+        self._paces = Paces(self._folder / "paces.json")
 
     async def generate(
         self,
@@ -389,6 +395,10 @@ class Client:
             weight_cache = WeightCache(home, card.program, info.weights)
             setup = await fetch_weights(owner, card.program, weight_cache, self._progress)
             masked = await asyncio.to_thread(weight_cache.load)
+            pace = f"{self._server} {card.digest} {info.mode}"
+            if self._on_estimate is not None:
+                what = (pace, self._engine, card.program, info.mode, rows, passes)
+                await self._on_estimate(await asyncio.to_thread(self._paces.estimate, *what))
             dealer = await self._caller.call(self._dealer, "dealer")
         except BaseException:
             await owner.close()
@@ -403,6 +413,7 @@ class Client:
             if self._on_session is not None:
                 await self._on_session(opened)
             yield opened, ids
+            await asyncio.to_thread(self._paces.note, pace, session.reports)
 
     async def card(self) -> tuple[Card, str]:
         """What the owner serves, and in which mode; no session begins.

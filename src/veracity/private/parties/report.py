@@ -17,6 +17,8 @@ class PassReport:
         Tokens fed before, and now.
     attempts : int
         Passes: one (more for a long prompt), and one more for each repetition.
+    wall_s : float
+        From asking for the material to the next token.
     online_s : float
         From the tokens to the next token.
     ready_s, deal_s, fetch_s : float
@@ -36,6 +38,7 @@ class PassReport:
     start: int
     rows: int
     attempts: int
+    wall_s: float
     online_s: float
     ready_s: float
     deal_s: float
@@ -62,6 +65,7 @@ class Tally:
     """A pass's figures while it is under way, repetitions included."""
 
     attempts: int = 0
+    wall_s: float = 0.0
     online_s: float = 0.0
     ready_s: float = 0.0
     deal_s: float = 0.0
@@ -75,7 +79,7 @@ class Tally:
     def report(self, start: int, rows: int) -> PassReport:
         """The figures, once the pass has ended."""
         return PassReport(
-            start, rows, self.attempts, self.online_s, self.ready_s, self.deal_s, self.fetch_s,
-            self.sent_bytes, self.received_bytes, self.formula_bytes, self.offline_bytes,
-            self.hops / 2,
+            start, rows, self.attempts, self.wall_s, self.online_s, self.ready_s, self.deal_s,
+            self.fetch_s, self.sent_bytes, self.received_bytes, self.formula_bytes,
+            self.offline_bytes, self.hops / 2,
         )  # fmt: skip

@@ -250,12 +250,13 @@ class UserSession:
             raise UsageError("all passes of this session are used; begin another one")
         if len(tokens) != (self.rows if begin == self._first else 1):
             raise UsageError(f"{len(tokens)} tokens do not fit this session; begin another one")
-        at, token = 0, 0
+        at, token, asked = 0, 0, time.perf_counter()
         while at < len(tokens):
             rows = self._passes[self._done][1]
             token = await self._pass(tokens[at : at + rows])
             at += rows
         tally, self._tally = self._tally, Tally()
+        tally.wall_s = time.perf_counter() - asked
         self.reports.append(tally.report(self._passes[begin][0], len(tokens)))
         return token
 
