@@ -121,6 +121,32 @@ def portable() -> list[str]:
     )
 
 
+def floor_kernels() -> list[str]:
+    """Nanoseconds of the kernels that floors are made of."""
+    found = load("floors")["floors"]
+    units = {
+        "multiplication_ns": "field multiplication, in the cache",
+        "product_ns": "sumcheck a*b, per entry, all rounds",
+        "lookup_ns": "LogUp, tree and all rounds, per lookup",
+        "addition_ns": "addition of affine points, inverses shared",
+        "weight_ns": "int16 weight times field element, summed",
+    }
+    head = f"{found['arithmetic']}, {found['threads']} threads at once"
+    return table([head, "ns"], ([unit, short(found[key])] for key, unit in units.items()))
+
+
+def floor_shares() -> list[str]:
+    """Shares of the processor time of whole proofs that no kernel takes."""
+    return table(
+        ["workload", "processor", "system", "Python outside kernels"],
+        (
+            [f"{name}, {run['tokens']} tokens", f"{run['cpu_s']:.2f} s", f"{run['system']:.0%}",
+             f"{run['python']:.0%}"]
+            for name, run in load("floors")["workloads"].items()
+        ),
+    )  # fmt: skip
+
+
 def floors() -> list[str]:
     """Processor time of each phase beside its floor."""
     rows = []
@@ -130,7 +156,7 @@ def floors() -> list[str]:
             ratio = "" if floor is None else plain(found["cpu_s"] / floor)
             rows.append(
                 [f"{name}, {run['tokens']} tokens", phase, found["count"],
-                 f"{found['cpu_s']:.2f} s", "" if floor is None else f"{floor:.2f} s", ratio]
+                 f"{found['cpu_s']:.2f} s", "" if floor is None else f"{floor:.3f} s", ratio]
             )  # fmt: skip
     return table(["workload", "phase", "count", "processor", "floor", "ratio"], rows)
 
@@ -141,9 +167,9 @@ def kernels() -> list[str]:
     def shown(values: str | Sequence[float]) -> str:
         return values if isinstance(values, str) else " / ".join(short(v) for v in values)
 
-    columns = ("avx512_ns", "portable_ns", "floor_ns")
+    columns = ("avx512_ns", "portable_ns")
     return table(
-        ["operation, ns per unit", "AVX-512", "portable", "floor"],
+        ["operation, ns per unit", "AVX-512", "portable"],
         ([o["operation"], *(shown(o[c]) for c in columns)] for o in load("kernels")["operations"]),
     )
 
@@ -369,6 +395,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "accuracy": accuracy,
     "decoding": decoding,
     "floors": floors,
+    "floor-kernels": floor_kernels,
+    "floor-shares": floor_shares,
     "kernels": kernels,
     "scale-tokens": scale_tokens,
     "scale-sizes": scale_sizes,
