@@ -1,4 +1,4 @@
-"""A published shape of billions of parameters with random weights: `make bench-7b`.
+"""A published shape of billions of parameters with random weights: `make bench-large`.
 
 The weights are random 16-bit integers in a file, mapped; no copy of them is ever in floats. The
 execution is a true one, proved under a cap of memory and verified by another process. It takes its
