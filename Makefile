@@ -139,7 +139,7 @@ bench: env ## measured workloads: stories260k with 64 tokens, gpt2-124m and Smol
 	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
 
 figures: env ## tables of the pages from docs/figures; RECORD=build/bench takes new ones over
-	$(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
+	PYTHONPATH=. $(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
 
 bench-floors: env ## what a proof takes beside floors measured here, by phase (needs a C++ compiler); MODELS="NAME:TOKENS ..." picks others
 	$(PY) benches/floors.py $(MODELS) --json build/bench/floors.json
