@@ -56,6 +56,13 @@ def _identities(
     return claims
 
 
+def _begin(transcript: ProverTranscript | VerifierTranscript, circuit: Circuit) -> None:
+    """What both sides know of the circuit beside the statement."""
+    transcript.absorb("tables", tables_digest(circuit.plan.tables))
+    if circuit.row_bits is not None:
+        transcript.absorb("row length", bytes([circuit.row_bits]))
+
+
 def prove_circuit(
     engine: Engine,
     key: CommitmentKey,
@@ -73,7 +80,7 @@ def prove_circuit(
     Parameters
     ----------
     engine, key : Engine, CommitmentKey
-        Backend and generators.
+        Backend and generators, as many as the circuit's rows have entries.
     circuit : Circuit
         With the prover's integers.
     earlier : mapping
@@ -85,7 +92,7 @@ def prove_circuit(
     progress : callable
         Receives (phase, fraction of the phase done).
     """
-    transcript.absorb("tables", tables_digest(circuit.plan.tables))
+    _begin(transcript, circuit)
     witness = commit_witness(engine, key, circuit, earlier, transcript, secret, progress)
     channel = HiddenProver(engine, key, transcript, secret)
     resolver = Resolver(engine, circuit.layouts)
@@ -121,7 +128,7 @@ def verify_circuit(
     Parameters
     ----------
     engine, key : Engine, CommitmentKey
-        Backend and generators.
+        Backend and generators, as many as the circuit's rows have entries.
     circuit : Circuit
         Public shapes.
     earlier : mapping
@@ -133,7 +140,7 @@ def verify_circuit(
     ------
     VerificationError, FormatError
     """
-    transcript.absorb("tables", tables_digest(circuit.plan.tables))
+    _begin(transcript, circuit)
     witness, directions = read_witness(engine, key, circuit, transcript)
     channel = HiddenVerifier(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
