@@ -10,7 +10,7 @@ from veracity.engine.api import Ints
 from veracity.graph import Program, Trace
 from veracity.graph.ops import Op
 from veracity.graph.port import Port
-from veracity.zk.committed import ArrayId, ArrayShape
+from veracity.zk.committed import ArrayId, ArrayShape, count_rows
 from veracity.zk.keys import MAX_LOG_COLUMNS
 from veracity.zk.projection import LIMBS, ROWS, Sides
 from veracity.zkml.circuit.builder import Builder
@@ -254,7 +254,7 @@ def _row_bits(own: Sequence[Batch], plan: LookupPlan, least: int) -> int:
     bits = max(least, min((-(-values // MANY_ROWS) - 1).bit_length(), MAX_LOG_COLUMNS))
     while bits < MAX_LOG_COLUMNS:
         shapes = [*[Layout.of(b, bits).shape for b in own], *plan.arrays()]
-        if sum(shape.layout(bits).rows for shape in shapes) <= MANY_ROWS:
+        if sum(count_rows(shape.dims, bits) for shape in shapes) <= MANY_ROWS:
             break
         bits += 1
     return bits

@@ -114,6 +114,8 @@ class Layout:
             (value,) = values
             return value.transpose(self.order)
         dtype = np.result_type(*[v.dtype for v in values])
+        if dtype == np.int32 and all(v.dtype != np.int32 and v.min() >= 0 for v in values):
+            dtype = np.dtype(np.uint16)  # some instances have an entry beyond 2^15
         if dtype.kind != "i" and dtype != np.uint16:
             dtype = np.dtype(np.int64)
         out = np.empty(self.shape.dims, dtype=dtype)

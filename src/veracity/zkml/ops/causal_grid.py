@@ -31,6 +31,8 @@ __all__ = ["LONG", "Grid", "Part"]
 #: Tokens beyond which a square is cut, into nine to sixteen stretches.
 LONG, STRETCHES = 32, 16
 
+_NOWHERE = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True)
 class Part:
@@ -163,16 +165,19 @@ class Grid:
             if d is None:
                 out.append(None)
                 continue
-            targets = part.targets or (0,)
+            targets, sources = (np.asarray(x or (0,)) for x in (part.targets, part.sources))
             zero = (d == 0).reshape(self.heads, len(targets), *d.shape[-2:])
             if part.causal:
                 zero &= np.tril(np.ones(d.shape[-2:], dtype=bool))
+            at = zero.argmax(axis=-1)  # (heads, block, entry)
+            place = np.where(zero.any(axis=-1), sources[:, None] * d.shape[-1] + at, _NOWHERE)
+            starts = np.flatnonzero(np.diff(targets, prepend=-1))  # blocks of a row lie together
+            first = np.full(done.shape, _NOWHERE)
+            first[:, targets[starts]] = np.minimum.reduceat(place, starts, axis=1)
+            hit = (place < _NOWHERE) & (place == first[:, targets]) & ~done[:, targets]
             found = np.zeros(zero.shape, dtype=np.int8)
-            for block, target in enumerate(targets):
-                hit = zero[:, block].any(axis=-1) & ~done[:, target]
-                at = zero[:, block].argmax(axis=-1)[..., None]
-                np.put_along_axis(found[:, block], at, hit[..., None], axis=-1)
-                done[:, target] |= hit
+            np.put_along_axis(found, at[..., None], hit[..., None], axis=-1)
+            done |= first < _NOWHERE
             out.append(found.reshape(d.shape))
         if out[0] is not None:  # a row without any has a false one
             out[0].reshape(*done.shape, -1)[..., 0][~done] = 1
