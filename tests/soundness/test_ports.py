@@ -137,7 +137,8 @@ def test_one_wrong_value_in_any_array_is_rejected(
             absorbed = chain.link_statement(made.statement, link, {})
             transcript = ProverTranscript(chain.PROTOCOL, absorbed)
             model = weight_arrays(ENGINE, toy.program, toy.weights, made.files)
-            argument.prove_circuit(ENGINE, key_for(ENGINE, lie.row_bits, KEY), lie, model, transcript)
+            key = key_for(ENGINE, lie.row_bits, KEY)
+            argument.prove_circuit(ENGINE, key, lie, model, transcript)
         with pytest.raises(VerificationError):
             verify(ENGINE, made.statement, transcript.finish(), key=KEY)
 

@@ -1,4 +1,4 @@
-"""The parts of a causal square hold every entry that a row sees, once, and sums over them are whole."""
+"""Parts of a causal square hold every entry that a row sees, once; sums over them are whole."""
 
 from __future__ import annotations
 

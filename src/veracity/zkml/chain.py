@@ -7,9 +7,9 @@ Messages. First the row commitments of all boundary tensors, in the order of the
 them over; then the links' proofs, one after the other.
 Transcripts. A link's transcript absorbs, before any message: protocol and version, generator label
 and row length, the digest of the chain's premise (all of the statement), its own range, and all
-rows that it receives and hands over; then the row length of its own witness, which follows from the
-number of values that the link commits to. So links can be proved in any order, in several processes, and
-again after a crash, once the boundary tensors are fixed.
+rows that it receives and hands over; then the row length of its own witness, which follows from
+public shapes. So links can be proved in any order, in several processes, and again after a crash,
+once the boundary tensors are fixed.
 Checks. The verifier makes the list of links itself, passes the SAME bytes as "handed over" and as
 "received", and checks the group equations of all links in one multi-scalar multiplication whose
 weights depend on the end of every transcript (:mod:`veracity.zk.batch`).

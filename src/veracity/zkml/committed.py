@@ -75,7 +75,7 @@ def order_of_rows(dims: tuple[int, ...], row_bits: int, joint: bool = False) -> 
         return count_rows([dims[i] for i in order], row_bits)
 
     fewest = rows(usual)
-    units = [(i,) for i in range(len(dims) - (2 if joint else 0))]
+    units: list[tuple[int, ...]] = [(i,) for i in range(len(dims) - (2 if joint else 0))]
     units += [(len(dims) - 2, len(dims) - 1)] if joint else []
     if fewest == 1 or not 1 < len(units) <= _MOST_AXES:
         return usual

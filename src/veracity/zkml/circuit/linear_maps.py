@@ -316,8 +316,8 @@ class Fold:
     def forward(self, x: Values) -> Values:
         """See :class:`LinearMap`."""
         out = np.zeros(self.shape(x.shape), dtype=object if x.dtype == object else np.int64)
-        where = (*[slice(None)] * self.axis, np.asarray(self.indices, dtype=np.int64))
-        np.add.at(out, where, x)
+        index = np.asarray(self.indices, dtype=np.int64)
+        np.add.at(np.moveaxis(out, self.axis, 0), index, np.moveaxis(x, self.axis, 0))
         return out
 
     def gain(self) -> int:

@@ -288,8 +288,8 @@ class Resolver:
         products = []
         for (_, maps), same in sums.products.items():
             factor, inner = pull(maps)
-            scale = tuple(factor * k % ORDER for k in same.values())
-            products.append(ProductTerm(tuple(same), scale, tuple(vectors_of(inner))))
+            scales = tuple(factor * k % ORDER for k in same.values())
+            products.append(ProductTerm(tuple(same), scales, tuple(vectors_of(inner))))
         return Resolved(tuple(terms), tuple(products), public % ORDER)
 
     def claim(

@@ -21,6 +21,9 @@ image ``c`` are committed, ``(z, c)`` stands in the cap's table, and ``d = m - c
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 
 from veracity.engine.api import Ints
@@ -54,7 +57,7 @@ def attention(context: Context, op: Attention) -> Tensor:
         for part in grid.parts
     ]
 
-    picked = None
+    picked: list[Tensor] = []
     firsts = grid.first_zeros([d.value for _, d, _ in parts])
     for (part, d, _), first in zip(parts, firsts, strict=True):
         role = f"softmax.pick{part.name}"
@@ -62,19 +65,17 @@ def attention(context: Context, op: Attention) -> Tensor:
         if part.causal:
             b.zero(one_hot.hidden_part())
         b.product(f"h{x}ts,h{x}ts->h{x}ts", one_hot, d, b.constant(0, part.dims))
-        picked = _added(picked, part.to_rows(one_hot.sum(len(part.dims) - 1)))
-    b.zero(picked - 1)
+        picked.append(part.to_rows(one_hot.sum(len(part.dims) - 1)))
+    b.zero(reduce(add, picked) - 1)
 
-    total = None
-    for part, _, e in parts:
-        total = _added(total, part.to_rows(e.sum(len(part.dims) - 1)))
-    inverse = b.reciprocal(name, "softmax", total, details.get("inv"))
+    sums = [part.to_rows(e.sum(len(part.dims) - 1)) for part, _, e in parts]
+    inverse = b.reciprocal(name, "softmax", reduce(add, sums), details.get("inv"))
 
-    mixed = None
+    mixed: list[Tensor] = []
     for part, _, e in parts:
         p_heads = _probabilities(b, name, part, e, inverse).split(0, *by_head)
-        spec = f"kg{x}ts,k{x}sc->kg{x}tc"
-        mixed = _added(mixed, part.to_rows(Tensor.product(spec, p_heads, part.keys(v_heads, 1)), 2))
+        product = Tensor.product(f"kg{x}ts,k{x}sc->kg{x}tc", p_heads, part.keys(v_heads, 1))
+        mixed.append(part.to_rows(product, 2))
 
     def arrange(y: Tensor) -> Tensor:
         by_row = y.split(1, *by_head, op.head_dim).permute(1, 2, 0, 3)
@@ -83,17 +84,13 @@ def attention(context: Context, op: Attention) -> Tensor:
     y = b.rescaled(
         name,
         "mix",
-        mixed,
+        reduce(add, mixed),
         details.get("acc_y"),
         op.mix_shift,
         dims=(grid.padded, heads * op.head_dim),
         arrange=arrange,
     )
     return y if grid.padded == tokens else y.rows(0, tokens)
-
-
-def _added(total: Tensor | None, part: Tensor) -> Tensor:
-    return part if total is None else total + part
 
 
 def _details(context: Context, op: Attention, grid: Grid, v: Tensor) -> dict[str, Ints]:
