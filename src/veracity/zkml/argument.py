@@ -56,11 +56,10 @@ def _identities(
     return claims
 
 
-def _begin(transcript: ProverTranscript | VerifierTranscript, circuit: Circuit) -> None:
-    """What both sides know of the circuit beside the statement."""
-    transcript.absorb("tables", tables_digest(circuit.plan.tables))
-    if circuit.row_bits is not None:
-        transcript.absorb("row length", bytes([circuit.row_bits]))
+def _tables(circuit: Circuit) -> bytes:
+    """What both sides know of the circuit beside the statement: tables, length of the rows."""
+    chosen = b"" if circuit.row_bits is None else bytes([circuit.row_bits])
+    return tables_digest(circuit.plan.tables) + chosen
 
 
 def prove_circuit(
@@ -92,7 +91,7 @@ def prove_circuit(
     progress : callable
         Receives (phase, fraction of the phase done).
     """
-    _begin(transcript, circuit)
+    transcript.absorb("tables", _tables(circuit))
     witness = commit_witness(engine, key, circuit, earlier, transcript, secret, progress)
     channel = HiddenProver(engine, key, transcript, secret)
     resolver = Resolver(engine, circuit.layouts)
@@ -140,7 +139,7 @@ def verify_circuit(
     ------
     VerificationError, FormatError
     """
-    _begin(transcript, circuit)
+    transcript.absorb("tables", _tables(circuit))
     witness, directions = read_witness(engine, key, circuit, transcript)
     channel = HiddenVerifier(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)
