@@ -9,6 +9,7 @@ one on it (source 2; source 3 is hidden).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,10 +26,16 @@ from tests.soundness.test_adaptive_ops import (
     result,
     shifted,
 )
-from tests.support.forging import Lie, answer, attack, model, without, without_lookup
+from tests.support.forging import Lie, answer, attack, model, setting, without, without_lookup
+from tests.support.programs import claim, sliding
 from veracity.engine.api import Ints
+from veracity.errors import RangeError
+from veracity.graph.ops import AdjustedAttention, Op
 from veracity.graph.tables import exp_table
-from veracity.zkml.ops import causal_grid
+from veracity.lm.text_decoder import answer_of, forward
+from veracity.zkml import commit_model, prove, verify
+from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml.ops import attention, causal_grid
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +173,27 @@ LOOKUPS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
     ),
 }
 
+
+def other_window() -> Lie:
+    """The run of a model that sees everything, as if it were that of one with a window."""
+    for seed in range(40):
+        with suppress(RangeError):
+            e = sliding(seed, prompt=5)  # no row beyond the last
+            far = replace(e.program, ops=tuple(widest(op) for op in e.program.ops))
+            tokens = e.tokens[: e.prompt_length]
+            while len(tokens) < len(e.tokens):
+                tokens = [*tokens, *answer_of(forward(far, e.weights, tokens, len(tokens)))]
+            run = forward(far, e.weights, tokens[:-1], e.prompt_length)
+            true = forward(e.program, e.weights, tokens[:-1], e.prompt_length)
+            if answer_of(true) != tokens[e.prompt_length :]:
+                return Lie(e, tokens, run.details)
+    raise AssertionError("no model shows the difference")
+
+
+def widest(op: Op) -> Op:
+    return replace(op, window=0) if isinstance(op, AdjustedAttention) else op
+
+
 present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
 
 
@@ -187,3 +215,22 @@ def test_one_lookup_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present
     dropped = [] if present else without_lookup(monkeypatch, *relation)
     attack(monkeypatch, lie, present)
     assert present or dropped
+
+
+@present
+def test_windows_are_kept(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
+    lie = other_window()
+    if not present:
+        monkeypatch.setattr(attention, "_beyond", lambda b, _op, part: b.constant(0, part.dims))
+    attack(monkeypatch, lie, present)
+
+
+def test_capped_scores_and_windows_are_proved_in_blocks() -> None:
+    engine, key = setting()
+    e = sliding(1)
+    commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
+    statement = claim(e, commitment=commitment)
+    proof = prove(engine, statement, e.weights, secret, key=key)
+    verify(engine, statement, proof, key=key)
+    roles = {b.name for b in build_circuit(statement, statement.links[0]).builder.batches}
+    assert {"softmax.score.below", "softmax.capped.diagonal"} <= roles

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.cheating import lenient_multiplicities
-from tests.support.programs import claim, small_model
+from tests.support.programs import claim, sliding, small_model
 from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.errors import VerificationError
@@ -46,7 +46,8 @@ def with_lie(circuit: Circuit, kind: str, group: int, index: int) -> Circuit:
 
 
 @pytest.mark.parametrize(
-    "style", ["llama", "gpt2", "blocks", pytest.param("adjusted", marks=pytest.mark.slow)]
+    "style",
+    ["llama", "gpt2", "blocks", "sliding", pytest.param("adjusted", marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize(
     "every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["forms", "all"]
@@ -55,9 +56,9 @@ def test_each_relation_alone(style: str, every: bool, monkeypatch: pytest.Monkey
     """All of them in the slow test; here the last one of each form."""
     monkeypatch.setattr(witness, "count_multiplicities", lenient_multiplicities)
     engine = load_engine("cpu")
-    if style == "blocks":  # of five tokens, in stretches of two
+    if style in ("blocks", "sliding"):  # of five tokens, in stretches of two
         monkeypatch.setattr(causal_grid, "LONG", 2)
-        e = small_model("llama", layers=1, prompt=4)
+        e = sliding(0) if style == "sliding" else small_model("llama", layers=1, prompt=4)
     else:
         e = small_model(style, layers=1)
     key = load_key(engine, 9)

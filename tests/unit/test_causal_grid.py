@@ -99,3 +99,16 @@ def test_whole_squares_stay_whole() -> None:
     assert Grid.of(HEADS, 500, whole=True).parts[0].dims == (HEADS, 500, 500)
     assert len(Grid.of(HEADS, LONG).parts) == 1
     assert len(Grid.of(HEADS, LONG + 1).parts) == 2
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("window", [1, 3, 50, 1000])
+def test_windows_hide_what_lies_before_them(tokens: int, window: int) -> None:
+    grid = Grid.of(HEADS, tokens)
+    at = np.arange(grid.padded)
+    beyond = np.broadcast_to(at <= at[:, None] - window, (HEADS, grid.padded, grid.padded))
+    for part in grid.parts:
+        side = part.dims[-1]
+        limits = np.asarray(part.beyond(window)).reshape(-1, side)
+        bits = np.arange(side) < limits[..., None]
+        assert np.array_equal(bits.reshape(part.dims[1:]), part.cut(beyond.copy())[0])

@@ -28,8 +28,8 @@ import numpy as np
 
 from veracity.engine.api import Ints
 from veracity.graph.ops import AdjustedAttention, Attention, Op
-from veracity.graph.ops.attention import FAR, cap_of
-from veracity.graph.tables import exp_table, function_table
+from veracity.graph.ops.attention import FAR, attend, cap_of
+from veracity.graph.tables import function_table
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tables import exponential, function, signed
 from veracity.zkml.circuit.tensor import Tensor
@@ -42,7 +42,8 @@ def attention(context: Context, op: Attention) -> Tensor:
     b, name = context.builder, op.name
     q, k, v = (context.value(n) for n in (op.q, op.k, op.v))
     tokens, heads = q.dims[0], op.kv_heads * op.group
-    grid = Grid.of(heads, tokens, whole=isinstance(op, AdjustedAttention))
+    # rows beyond the last may have slopes beyond the exponential's table
+    grid = Grid.of(heads, tokens, whole=isinstance(op, AdjustedAttention) and bool(op.slopes))
     details = _details(context, op, grid, v)
     by_head = (op.kv_heads, op.group)
     x = grid.letter
@@ -94,33 +95,23 @@ def attention(context: Context, op: Attention) -> Tensor:
 
 
 def _details(context: Context, op: Attention, grid: Grid, v: Tensor) -> dict[str, Ints]:
-    """The intermediates of the prover's execution, with the rows of tokens beyond the last.
-
-    Such a row has scores of zero, so it weighs all that it sees alike.
-    """
+    """The intermediates of the prover's execution, with rows of tokens beyond the last."""
     if context.details is None:
         return {}
     found = dict(context.details[op.name])
-    tokens, full = grid.tokens, grid.padded
-    more = full - tokens
+    more = grid.padded - grid.tokens
     if more:
-        beyond = np.arange(tokens, full)
-        one = int(exp_table(op.exp_k)[0])
-        found["acc_z"] = np.pad(found["acc_z"], [(0, 0), (0, more), (0, more)])
-        e = np.pad(found["e"].astype(np.int64), [(0, 0), (0, more), (0, more)])
-        e[:, tokens:] = np.where(np.arange(full) <= beyond[:, None], one, 0)
-        found["e"] = e
-        found["m"] = np.pad(found["m"], [(0, 0), (0, more)])
-        inverse = (1 << 31) // (one * (beyond + 1))
-        found["inv"] = np.concatenate(
-            [found["inv"], np.broadcast_to(inverse, (grid.heads, more))], axis=1
-        )
         if v.value is None:
             raise ValueError("the prover's tensors carry values")
-        sums = v.value.astype(np.int64).sum(axis=0).reshape(op.kv_heads, 1, op.head_dim)
-        sums = np.broadcast_to(sums, (op.kv_heads, op.group, op.head_dim)).reshape(-1)
-        p = (one * inverse + (1 << 15)) >> 16
-        found["acc_y"] = np.concatenate([found["acc_y"], p[:, None] * sums])
+        queries = np.zeros((more, grid.heads * op.head_dim), dtype=np.int64)
+        values = np.pad(v.value.astype(np.int64), [(0, more), (0, 0)])
+        _, beyond = attend(op, queries, np.zeros_like(values), values, grid.tokens)
+        for name in ("acc_z", "e"):
+            rows = np.pad(found[name], [(0, 0), (0, 0), (0, more)])
+            found[name] = np.concatenate([rows, beyond[name]], axis=1)
+        for name in ("m", "inv"):
+            found[name] = np.concatenate([found[name], beyond[name]], axis=1)
+        found["acc_y"] = np.concatenate([found["acc_y"], beyond["acc_y"]])
     return found | {n: found[n].reshape(grid.rows) for n in ("m", "inv")}
 
 
@@ -167,23 +158,22 @@ def _distances(
 ) -> tuple[Tensor, Tensor]:
     """Distances ``d`` to the row's maximum, and the scores before cap and window."""
     b, square, joint = context.builder, part.dims, part.causal
-    heads, tokens = part.grid.heads, part.grid.tokens
     adjusted = op if isinstance(op, AdjustedAttention) else None
+    largest = part.of_rows(m).broadcast(len(square) - 1, square[-1])
     if adjusted is not None and adjusted.cap:
         capped = None
         if z_value is not None:
             index = np.clip(z_value, -(1 << 15), (1 << 15) - 1) + (1 << 15)  # some are hidden
             capped = function_table(cap_of(adjusted), op.exp_k, op.exp_k)[index]
-        z = b.column("softmax.score", square, z_value, joint=True)
-        c = b.column("softmax.capped", square, capped, joint=True)
+        z = b.column(f"softmax.score{part.name}", square, z_value, joint=joint)
+        c = b.column(f"softmax.capped{part.name}", square, capped, joint=joint)
         table = function(cap_of(adjusted), op.exp_k, op.exp_k)
-        b.lookup(op.name, table, z, c, causal=True)
-        d = m.broadcast(2, tokens) - c
-        return (d if not adjusted.window else d + _beyond(b, adjusted, heads, tokens)), z.bare()
+        b.lookup(op.name, table, z, c, causal=part.causal)
+        d = largest - c
+        return (d if not adjusted.window else d + _beyond(b, adjusted, part)), z.bare()
     far = None
     if adjusted is not None and adjusted.window:
-        far = _beyond(b, adjusted, heads, tokens)
-    largest = part.of_rows(m).broadcast(len(square) - 1, square[-1])
+        far = _beyond(b, adjusted, part)
     d_value = None
     if z_value is not None and largest.value is not None:
         d_value = largest.value.astype(np.int64) - z_value
@@ -193,10 +183,12 @@ def _distances(
     return d, z if far is None else z + far.bare()
 
 
-def _beyond(b: Builder, op: AdjustedAttention, heads: int, tokens: int) -> Tensor:
+def _beyond(b: Builder, op: AdjustedAttention, part: Part) -> Tensor:
     """:data:`FAR` where a source lies beyond the window."""
-    limits = tuple(max(0, t + 1 - op.window) for t in range(tokens))
-    return Tensor.below(limits, tokens, b.proving).broadcast(0, heads) * FAR
+    side = part.dims[-1]
+    bits = Tensor.below(part.beyond(op.window), side, b.proving)
+    bits = bits.split(0, len(part.targets), side) if part.targets else bits
+    return bits.broadcast(0, part.grid.heads) * FAR
 
 
 def _slanted(op: AdjustedAttention, tokens: int) -> Tensor:

@@ -87,6 +87,13 @@ class Part:
             return x
         return x.view(Fold(axis, self.targets, self.grid.rows[1]))
 
+    def beyond(self, window: int) -> tuple[int, ...]:
+        """How many sources lie beyond a window, in every block for every row; blocks first."""
+        side = self.grid.rows[-1]
+        blocks = zip(self.targets or (0,), self.sources or (0,), strict=True)
+        seen = [t * side + 1 - window - s * side for t, s in blocks]
+        return tuple(min(max(first + row, 0), side) for first in seen for row in range(side))
+
     def cut(self, x: Ints | None) -> Ints | None:
         """The blocks of a square with the dims of :meth:`Grid.padded`."""
         if x is None or not self.targets:
