@@ -170,7 +170,7 @@ def ask(
     """
     from veracity.private.card import Prompt
     from veracity.private.client import Client, Token
-    from veracity.private.estimate import Estimate
+    from veracity.private.parties.report import Estimate
     from veracity.private.sampling import Sampling
 
     if top_k and temperature is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from veracity.net import Channel
 from veracity.private.answer import AnswerState, Token, read_apart
 from veracity.private.card import Card, Prompt, store_card, stored_card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
-from veracity.private.estimate import Paces, Told
 from veracity.private.parties.handshake import (
     ServerInfo,
     exchange_hellos,
@@ -28,6 +27,7 @@ from veracity.private.parties.handshake import (
     fetch_weights,
 )
 from veracity.private.parties.owner import ServiceLimits
+from veracity.private.parties.report import Paces, Told
 from veracity.private.parties.spool import SharedRegistry
 from veracity.private.parties.user import UserSession
 from veracity.private.parties.weights import WeightCache
@@ -180,10 +180,8 @@ class Client:
         Seconds to try where nobody listens yet.
     backend : str
         What computes; see :func:`veracity.engine.load_engine`.
-    on_session : callable, optional
-        Awaited with each :class:`Conversation` that is opened, before its first pass.
     on_estimate : callable, optional
-        Awaited with what a question will take (:class:`~veracity.private.estimate.Estimate`),
+        Awaited with what a question will take (:class:`~veracity.private.parties.report.Estimate`),
         before its session is asked for.
     progress : Progress
         Called with the phases ``weights`` and ``material``.
@@ -216,11 +214,10 @@ class Client:
         timeout: float = TIMEOUT,
         wait: float = 0.0,
         backend: str = "cpu",
-        on_session: Callable[[Conversation], Awaitable[None]] | None = None,
         on_estimate: Told | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._on_session, self._on_estimate = on_session, on_estimate
+        self._on_estimate = on_estimate
         self._server, self._dealer = Address.parse(server), Address.parse(dealer)
         self._caller = Caller(identity_of(identity), insecure, timeout, wait)
         self._engine = load_engine(backend)
@@ -410,8 +407,6 @@ class Client:
         )  # fmt: skip
         async with session:
             opened = Conversation(card, info.mode, rows, passes, setup, session)
-            if self._on_session is not None:
-                await self._on_session(opened)
             yield opened, ids
             await asyncio.to_thread(self._paces.note, pace, session.reports)
 

@@ -11,9 +11,8 @@ import pytest
 
 from tests.support.private_services import model
 from veracity.engine import load_engine
-from veracity.private.estimate import MOST, Paces
 from veracity.private.parties.passes import passes_of, price_of
-from veracity.private.parties.report import PassReport
+from veracity.private.parties.report import MOST, Paces, PassReport
 
 ENGINE = load_engine("cpu")
 REPORT = PassReport(0, 1, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0.0)
