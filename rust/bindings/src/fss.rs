@@ -89,6 +89,7 @@ fn fss_bits<'py>(
 
 /// Shares of the values at points, of shape (keys, points, payload).
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "they are the stub's")]
 fn fss_evaluate<'py>(
     py: Python<'py>,
     tree_key: [u8; 16],
@@ -136,6 +137,7 @@ fn fss_weighted<'py>(
 
 /// Shares of `payload table[(shift - alpha) mod 2^bits]`, of shape (keys, payload, columns).
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "they are the stub's")]
 fn fss_table<'py>(
     py: Python<'py>,
     tree_key: [u8; 16],
@@ -163,6 +165,7 @@ fn fss_table<'py>(
 /// Shares of how many values `(shift - alpha) mod 2^bits` of each row are 0, 1, .., each counted
 /// with its key's payload, of shape (rows, count).
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "they are the stub's")]
 fn fss_histogram<'py>(
     py: Python<'py>,
     tree_key: [u8; 16],
