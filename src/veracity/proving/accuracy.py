@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.formats.accuracy import AccuracyProof, accuracy_context
+from veracity.formats.commitment import Commitment
 from veracity.formats.examples import Examples
+from veracity.formats.pointer import ProofPointer
 from veracity.formats.program import NetworkFile
 from veracity.formats.proof import check_context
 from veracity.formats.secret import Secret
@@ -27,7 +30,7 @@ from veracity.work.links import Workers, prove_chain
 from veracity.work.memory import plan_links
 from veracity.work.programs import load_network, page_weights
 
-__all__ = ["Accuracy", "evaluate"]
+__all__ = ["Accuracy", "attach", "evaluate", "require_pair"]
 
 
 @dataclass(frozen=True)
@@ -158,3 +161,48 @@ def evaluate(
         engine, statement, loaded.weights, opened.opening, workers, progress, whole=whole
     )
     return replace(found, proof=replace(shown, argument=argument))
+
+
+def require_pair(commitment: str | Path, secret: str | Path, name: str) -> None:
+    """Raise UsageError where a proof could not be named in a commitment, before it is made.
+
+    Parameters
+    ----------
+    commitment, secret : path
+        Which must belong together.
+    name : str
+        Of the file that the proof will be.
+    """
+    if Commitment.load(commitment).digest != load_secret(secret).commitment.digest:
+        raise UsageError(f"{secret} opens another commitment than {commitment}")
+    ProofPointer(name, bytes(32).hex())
+
+
+def attach(commitment: str | Path, proof: AccuracyProof, name: str) -> ProofPointer:
+    """Name a proof about accuracy in the ``.vcom`` file of its network, which is rewritten.
+
+    The digest of the commitment stays the same. Whoever reads it there has the publisher's word
+    that there is such a proof, until they check it.
+
+    Parameters
+    ----------
+    commitment : path
+        The network's commitment.
+    proof : AccuracyProof
+        The proof.
+    name : str
+        What its file is called where it is published.
+
+    Raises
+    ------
+    UsageError
+        The proof is of another commitment, or the name is no plain one.
+    FormatError
+        The commitment is damaged.
+    """
+    pinned = Commitment.load(commitment)
+    if pinned.digest != proof.commitment_digest:
+        raise UsageError(f"{commitment} is another commitment than the proof is about")
+    pointer = ProofPointer(name, hashlib.sha256(proof.to_bytes()).hexdigest())
+    pinned.naming(pointer).save(commitment)
+    return pointer
