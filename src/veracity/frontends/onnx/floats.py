@@ -92,6 +92,8 @@ class FloatOp:
         Window of a pool.
     spare : int
         Bits of a linear op that differences of its entries need.
+    most : float
+        Greatest magnitude of its entries, whatever the input is.
     """
 
     kind: str
@@ -102,6 +104,7 @@ class FloatOp:
     fn: str = ""
     pool: MaxPool | None = None
     spare: int = 0
+    most: float = float("inf")
 
     def reads(self) -> list[Ref]:
         """All operands."""
@@ -243,9 +246,29 @@ class FloatNetwork:
     def spared(self, x: Sym) -> Sym:
         """A copy of which differences are exact: with one bit more of headroom."""
         found = self.linear((), self.force(x).terms, x.dims)
-        self.ops[-1] = replace(self.ops[-1], spare=1)
-        self.made[self.ops[-1].name] = self.ops[-1]
+        self._changed(spare=1)
         return found
+
+    def chosen(self, product: tuple[str, Ref, Ref], dims: Dims) -> Sym:
+        """A product with rows of zeros and a one: no result is larger than what is chosen from.
+
+        Parameters
+        ----------
+        product : (spec, a, b)
+            Rows, and what they choose from.
+        dims : tuple of int
+            Of the result.
+        """
+        found, table = self.linear([product], (), dims), product[2]
+        if table.of == "weight":
+            most = np.abs(self.weights[table.x] * table.factor).max(initial=0.0)
+            self._changed(most=float(most))
+        return found
+
+    def _changed(self, **facts: Any) -> None:
+        """The last op with other facts."""
+        self.ops[-1] = replace(self.ops[-1], **facts)
+        self.made[self.ops[-1].name] = self.ops[-1]
 
     def linear(
         self, products: Sequence[tuple[str, Ref, Ref]], addends: Sequence[Ref], dims: Dims
