@@ -228,6 +228,12 @@ def hostile() -> dict[str, Any]:
                              {"a": number(2), "b": number(2)}),
         "shapes": model([node("Reshape", "x s")], {"x": (4,)}, {"s": number(-1, 3)}),
         "two shapes": model([node("Add", "x w")], {"x": (4,)}, {"w": np.ones(3, np.float32)}),
+        "a value that is too wide": model([node("Expand", "x s", "a"), node("Relu", "a")],
+                                          {"x": (1,)}, {"s": number(1 << 28)}),
+        "values that are too many": model(
+            [node("Expand", "x s", "a0"), *[node("Sigmoid", f"a{i}", f"a{i + 1}")
+                                            for i in range(9)], node("Relu", "a9")],
+            {"x": (1,)}, {"s": number(1 << 26)}),
         "no input": model([node("Relu", "w")], {}, {"w": np.ones(3, np.float32)}),
     }  # fmt: skip
 

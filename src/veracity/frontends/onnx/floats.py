@@ -27,6 +27,8 @@ Array = NDArray[Any]
 Dims = tuple[int, ...]
 #: Steps of a wire, and terms of a sum, beyond which a value is computed.
 MOST_STEPS, MOST_TERMS = 20, 12
+#: Most entries of a value, and of all together: what a sample takes to run.
+MAX_VALUE, MAX_ENTRIES = 1 << 27, 1 << 29
 #: Differences that rounding makes of float64, at most.
 ROUNDED = 1e-11
 
@@ -135,6 +137,7 @@ class FloatNetwork:
     named: int = 0
     made: dict[str, FloatOp] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    entries: int = 0
     node: str = ""
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -146,6 +149,11 @@ class FloatNetwork:
 
     def add(self, op: FloatOp) -> Sym:
         """Append an op."""
+        self.entries += prod(op.dims)
+        if prod(op.dims) > MAX_VALUE or self.entries > MAX_ENTRIES:
+            raise UsageError(
+                f"a value of more than {MAX_VALUE} entries, or more than {MAX_ENTRIES} in all"
+            )
         self.ops.append(op)
         self.origins[op.name] = self.node
         self.made[op.name] = op
