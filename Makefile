@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: docs notebooks bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
+  figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-large bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -139,7 +139,13 @@ bench: env ## measured workloads: stories260k with 64 tokens, gpt2-124m and Smol
 	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
 
 figures: env ## tables of the pages from docs/figures; RECORD=build/bench takes new ones over
-	$(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
+	PYTHONPATH=. $(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
+
+bench-floors: env ## what a proof takes beside floors measured here, by phase (needs a C++ compiler); MODELS="NAME:TOKENS ..." picks others
+	$(PY) benches/floors.py $(MODELS) --json build/bench/floors.json
+
+bench-large: env ## random 16-bit weights of LLaMA-2-7B's shape: 8 tokens proved under 16 GiB and verified (30 GB of disk, an hour)
+	$(PY) benches/large.py $(or $(SHAPE),llama-2-7b) --memory $(or $(MEMORY),16GiB) --json build/bench/large.json
 
 bench-private: env ## private inference over an emulated network: stories260K and SmolLM2, both modes
 	@mkdir -p build/bench/private
