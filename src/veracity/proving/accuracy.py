@@ -26,8 +26,7 @@ from veracity.graph import Program, Trace
 from veracity.graph.samples import choices_over, sample_ports
 from veracity.progress import Progress, silent
 from veracity.proving.grid import arranged, example_arrays, to_integers
-from veracity.proving.opened import Means, Opened, open_network, require_told
-from veracity.proving.prove import load_secret
+from veracity.proving.opened import Means, Opened, load_secret, open_network, require_told
 from veracity.proving.tensors import computed
 from veracity.work.programs import load_network, page_weights
 
