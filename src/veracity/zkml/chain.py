@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
-PROTOCOL = "veracity v4 answer"
+PROTOCOL = "veracity v5 answer"
 
 
 def link_statement(
