@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_cube_has_every_index() {
-        let point: Vec<_> = (3..8u64).map(Fq::from).collect();
+        let point: Vec<_> = (3..8).map(Fq::from_u64).collect();
         let table = eq_cube(&point);
         assert_eq!(table.len(), 32);
         for (i, x) in table.iter().enumerate() {
