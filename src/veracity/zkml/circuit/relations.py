@@ -16,7 +16,7 @@ from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
 from veracity.zk.projection import Sides
-from veracity.zk.reduction import Functional, Term
+from veracity.zk.reduction import Functional, Term, dense
 from veracity.zkml.circuit.declared import Batch, LookupUse
 from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
 from veracity.zkml.circuit.tensor import (
@@ -120,6 +120,7 @@ class Layout:
             if sorted(places) != list(range(first, first + span)):
                 raise ValueError(f"jointly weighed axes of {self.shape.id} lie apart")
             if places != sorted(places):
+                ((_, vector),) = dense(engine, ((span, vector),))
                 index = np.arange(prod(dims[axis : axis + span]), dtype=np.int64)
                 index = index.reshape(dims[axis : axis + span]).transpose(np.argsort(places))
                 vector = engine.gather(vector, np.ascontiguousarray(index).reshape(-1))
@@ -269,7 +270,7 @@ class Resolver:
         public = 0
         for (source, maps), k in sums.publics.items():
             factor, inner = pull(maps)
-            public += k * factor % ORDER * source.evaluate(self._engine, inner)
+            public += k * factor % ORDER * source.evaluate(engine, dense(engine, inner))
         vectors = tuple(v for _, v in weights)
         forms = sums.products.values()
         products = tuple(ProductTerm(tuple(g), tuple(g.values()), vectors) for g in forms)
