@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: docs notebooks bench-answers bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: docs notebooks bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
 
 help: ## this list
@@ -193,6 +193,14 @@ bench-serve: env ## stories260K served to 30 clients, some hostile: no error, no
 	  $(BIN)/veracity commit build/bench/serve.vprog -q --out build/bench/serve.vcom \
 	    --secret build/bench/serve.vsec; }
 	PYTHONPATH=. $(PY) benches/serve_load.py build/bench/serve.vprog | tee build/bench/serve.json
+
+bench-decoding: env ## tokens a second of the integer programs of SmolLM2 and stories260K, contexts 64 and 512
+	@mkdir -p build/bench
+	for name in smollm2 stories260k; do test -f build/bench/$$name.vprog || { \
+	  $(BIN)/veracity import $$name --out build/bench/$$name.vprog -q && \
+	  $(BIN)/veracity calibrate build/bench/$$name.vprog -q || exit 1; }; done
+	$(PY) benches/decoding.py build/bench/smollm2.vprog build/bench/stories260k.vprog \
+	  | tee build/bench/decoding.json
 
 bench-cluster: env ## one proof on one process, and on Ray clusters of one node and of two; MODEL=FILE.vprog (its .vsec beside it)
 	@test -n "$(MODEL)" || { echo "make: give MODEL=FILE.vprog, such as build/demo/model.vprog" >&2; exit 1; }

@@ -187,6 +187,18 @@ def estimates() -> list[str]:
     )
 
 
+def decoding() -> list[str]:
+    """Answers without proofs."""
+    return table(
+        ["model, tokens before", "tokens a second", "a token, median", "the prompt"],
+        (
+            [f"{r['model']}, {r['context']}", plain(r["tokens_per_s"]),
+             f"{1000 * r['median_token_s']:.1f} ms", seconds(r["prompt_s"])]
+            for r in load("decoding")["runs"]
+        ),
+    )  # fmt: skip
+
+
 def accuracy() -> list[str]:
     """The integer program beside the float model."""
     found = load("accuracy")
@@ -355,6 +367,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "proving": proving,
     "portable": portable,
     "accuracy": accuracy,
+    "decoding": decoding,
     "floors": floors,
     "kernels": kernels,
     "scale-tokens": scale_tokens,

@@ -88,7 +88,7 @@ def test_point(fss, cases, draw, bits, P):
     keys = fss.dpf_keys(SEED, bits, alpha, payload)
     assert keys[0].shape[1] == fss.dpf_key_bytes(bits, P)
     if bits >= 3:
-        leaf = 16 * (bits - 3) + 64 if P == 1 else 16 * (bits - 2) + 32 * P
+        leaf = 16 * (bits - 3) + 64 if P == 1 else 16 * (bits - 1) + 16 * P
         assert keys[0].shape[1] == 16 + leaf
     shares = [fss.dpf_evaluate(party, bits, keys[party], points, P) for party in (0, 1)]
     equal = (points & mask(bits)) == (alpha & mask(bits))[:, None]
@@ -108,6 +108,29 @@ def test_table(fss, draw, bits, columns, P):
     chosen = entries[((shift - alpha) & mask(bits)).astype(np.int64)]
     expected = payload[:, :, None] * chosen[:, None, :]
     np.testing.assert_array_equal(shares[0] + shares[1], expected)
+
+
+@pytest.mark.parametrize("P", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", [2, 5, 6, 9, 12])
+def test_rows_of_zeros_in_a_table(fss, draw, bits, P):
+    """Wherever the filled rows are, and wherever a mask moves them: at the end, round it."""
+    size = 1 << bits
+    alpha, payload = draw(size if bits < 9 else 64), draw(size if bits < 9 else 64, P)
+    for first, count in ((0, 1), (size - 1, 1), (size - 1, 2), (size // 3, size // 4), (1, size)):
+        filled = np.arange(first, first + count) % size
+        entries = np.zeros((size, 2), dtype=np.uint64)
+        entries[filled] = draw(count, 2)
+        entries[filled[count // 2]] = 0  # a row of zeros among the others
+        keys = fss.dpf_keys(SEED, bits, alpha, payload)
+        for row in {0, first, first + count - 1, first + count, size - 1}:
+            shift = alpha + np.uint64(row)
+            shift[::2] = np.arange(len(shift[::2]))
+            shares = [fss.dpf_table(i, bits, keys[i], shift, entries, P) for i in (0, 1)]
+            chosen = entries[((shift - alpha) & mask(bits)).astype(np.int64)]
+            expected = payload[:, :, None] * chosen[:, None, :]
+            np.testing.assert_array_equal(shares[0] + shares[1], expected)
+    shares = [fss.dpf_table(party, bits, keys[party], alpha, 0 * entries, P) for party in (0, 1)]
+    assert not (shares[0] + shares[1]).any()
 
 
 @pytest.mark.parametrize(("count", "each"), [(1, 1), (1, 700), (2, 64), (37, 3), (700, 1)])
@@ -299,4 +322,4 @@ def test_bad(each, draw):
     with pytest.raises(ValueError):
         each.fss.dpf_table(0, 8, keys, alpha, draw(255, 1))
     with pytest.raises(ValueError):
-        each.fss.dpf_evaluate(0, 8, keys, points, 2)
+        each.fss.dpf_evaluate(0, 8, keys, points, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.e2e.house import House, done
+from tests.e2e.house import House, done, veracity
 
 FIELDS = (
     "workload",
@@ -52,3 +52,14 @@ def test_estimate_is_exact_where_it_can_be(house: House, tmp_path: Path) -> None
     assert facts["lookups"] == measures["lookups"]
     assert facts["committed_values"] == measures["committed_values"]
     assert abs(facts["proof_bytes"] - measures["proof_bytes"]) < 1000
+
+
+def test_estimate_of_a_shape_without_weights() -> None:
+    told = done("estimate", "--shape", "llama-2-7b", "--tokens", 16, "--ops").stdout
+    assert "to prove 16 tokens of llama-2-7b" in told
+    assert "supposed" in told
+    assert "attn.q (Linear)" in told
+    facts = json.loads(done("estimate", "--shape", "llama-2-7b", "--tokens", 16, "--json").stdout)
+    assert facts["lookups"] > 32 * 16 * 4 * 4096
+    for wrong in ((), ("--shape", "llama-9"), ("model.vprog", "--shape", "llama-2-7b")):
+        assert veracity("estimate", *wrong).exit_code == 2

@@ -100,6 +100,19 @@ def wait_for(what: Callable[[], object], seconds: float = 240.0) -> None:
         time.sleep(0.02)
 
 
+def two_at_work(workers: Callable[[], list[int]]) -> None:
+    """Wait for two workers. The first one stands still meanwhile, else it may prove all alone."""
+    wait_for(workers)
+    first = workers()[0]
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(first, signal.SIGSTOP)
+    try:
+        wait_for(lambda: len(workers()) == 2)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(first, signal.SIGCONT)
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     pytest.importorskip("ray", reason="the extra [cluster] is not installed")
@@ -167,7 +180,7 @@ def test_two_nodes_and_workers_that_are_killed(
     def busy() -> list[int]:
         return [pid for pid in processes(f"-m {WORKER}") if pid not in killed]
 
-    wait_for(lambda: len(busy()) == 2)
+    two_at_work(busy)
     moments = random.Random()
     for _ in range(20):
         time.sleep(moments.uniform(0.2, 4.0))
@@ -199,7 +212,7 @@ def test_a_head_that_is_started_again(cluster: Cluster, house: House, tmp_path: 
     """Head and node are killed in the middle and come back; what was proved is kept."""
     nodes = [cluster.head(), cluster.join()]
     proving = Proving.start(house, cluster, tmp_path / "x.vproof")
-    wait_for(lambda: len(processes(f"-m {WORKER}")) == 2)
+    two_at_work(lambda: processes(f"-m {WORKER}"))
     for node in nodes:
         cluster.kill(node)
     for pid in processes("ray::", "/ray/core/src/ray/"):

@@ -17,17 +17,34 @@ def model(
     weights: Mapping[str, np.ndarray] | None = None,
     outputs: Sequence[str] = ("y",),
     opset: int = 17,
+    learnt: int = 3,
+    types: Mapping[str, int] | None = None,
+    functions: Sequence[onnx.FunctionProto] = (),
 ) -> onnx.ModelProto:
-    """A model whose outputs have no stated shape."""
+    """A model whose outputs have no stated shape.
+
+    Parameters
+    ----------
+    nodes, inputs, weights, outputs
+        What it is made of.
+    opset, learnt : int
+        Versions of both domains.
+    types : mapping, optional
+        Types of inputs and outputs that are not floats.
+    functions : sequence
+        Of its own.
+    """
+    kinds = {**dict.fromkeys((*inputs, *outputs), TensorProto.FLOAT), **(types or {})}
     graph = helper.make_graph(
         list(nodes),
         "test",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(d)) for n, d in inputs.items()],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+        [helper.make_tensor_value_info(n, kinds[n], list(d)) for n, d in inputs.items()],
+        [helper.make_tensor_value_info(n, kinds[n], None) for n in outputs],
         [numpy_helper.from_array(w, n) for n, w in (weights or {}).items()],
     )
-    imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", learnt)]
+    imports += [helper.make_opsetid(d, 1) for d in sorted({f.domain for f in functions})]
+    return helper.make_model(graph, opset_imports=imports, ir_version=10, functions=functions)
 
 
 def save(made: onnx.ModelProto, folder: Path, name: str = "net") -> Path:

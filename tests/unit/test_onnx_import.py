@@ -225,7 +225,7 @@ def hostile() -> dict[str, Any]:
                              {"a": number(2), "b": number(2)}),
         "shapes": model([node("Reshape", "x s")], {"x": (4,)}, {"s": number(-1, 3)}),
         "two shapes": model([node("Add", "x w")], {"x": (4,)}, {"w": np.ones(3, np.float32)}),
-        "no input": model([node("Relu", "w")], {"x": (4,)}, {"w": np.ones(3, np.float32)}),
+        "no input": model([node("Relu", "w")], {}, {"w": np.ones(3, np.float32)}),
     }  # fmt: skip
 
 

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
 
-from tests.support.onnx_models import model, node, save  # noqa: E402
-from veracity.frontends.onnx import import_onnx, open_onnx  # noqa: E402
-from veracity.frontends.onnx.importing import settle  # noqa: E402
-from veracity.frontends.onnx.lowering import HANDLERS  # noqa: E402
-from veracity.graph import execute  # noqa: E402
+from tests.support.onnx_check import check
+from tests.support.onnx_models import model, node, save
 
 RNG = np.random.default_rng(5)
 
@@ -405,30 +402,4 @@ CASES: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_an_op_is_what_onnxruntime_computes(name: str, tmp_path: Path) -> None:
     nodes, inputs, weights, opset = (*CASES[name], None, None)[:4]
-    path = save(model(nodes, inputs, weights, opset=opset or 17), tmp_path)
-    opened = open_onnx(path)
-    traced = opened.trace()
-    assert not traced.faults, traced.faults
-    value = settle(traced, opened.outputs)["y"]
-    rng = np.random.default_rng(1)
-    x = {n: rng.random(d).astype(np.float32) for n, d in inputs.items()}
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (expected,) = session.run(["y"], x)
-    found = traced.net.run(x)[value]
-    assert found.size == expected.size
-    assert np.allclose(found.reshape(-1), expected.reshape(-1), rtol=1e-4, atol=1e-4)
-    network = import_onnx(path, tmp_path / "net.vprog")
-    program = network.program
-    integers = {
-        n: np.floor(np.ldexp(v, program.inputs[n].exponent) + 0.5).astype(np.int64)
-        for n, v in x.items()
-    }
-    got = execute(program, network.weights, integers).outputs["y"]
-    reals = np.ldexp(got.astype(float), -program.outputs["y"].exponent).reshape(-1)
-    signal = np.abs(expected).max() or 1.0
-    assert np.abs(reals - expected.reshape(-1)).mean() < 0.02 * signal
-
-
-def test_every_handler_is_tried() -> None:
-    tried = {n.op_type for nodes, *_ in CASES.values() for n in nodes}
-    assert set(HANDLERS) - tried <= {"CastLike", "RMSNormalization", "Swish"}
+    check(save(model(nodes, inputs, weights, opset=opset or 17), tmp_path), inputs)

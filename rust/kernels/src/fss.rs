@@ -15,6 +15,7 @@ mod descend;
 mod evaluate;
 mod key;
 mod make;
+mod nodes;
 mod path;
 mod table;
 
@@ -22,5 +23,6 @@ pub use evaluate::{evaluate, evaluate_bits, weighted};
 pub(crate) use key::CONTROL;
 pub use key::{Function, MAX_PAYLOAD, Shape};
 pub use make::make;
+pub(crate) use nodes::above;
 pub(crate) use path::Path;
 pub use table::{MAX_TABLE_BITS, table};

@@ -11,6 +11,8 @@ from veracity.cli.display import clock, show_columns, show_table, size
 from veracity.cli.options import FILE, backend_option, json_option, memory_option, threads_option
 from veracity.cli.output import emit_json
 from veracity.errors import UsageError
+from veracity.frontends.shapes import read_shape
+from veracity.lm.shapes import SUPPOSED
 from veracity.work.estimate import Estimate, OpRow, estimate_ops
 from veracity.work.estimate import estimate as estimate_cost
 
@@ -32,7 +34,12 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 
 
 @click.command()
-@click.argument("program", type=FILE)
+@click.argument("program", type=FILE, required=False)
+@click.option(
+    "--shape",
+    metavar="NAME|FILE",
+    help="In place of a program a shape without weights: llama-2-13b, ..., or a config.json.",
+)
 @click.option(
     "--tokens", type=click.IntRange(2), help="Positions of a language model [default: 32]."
 )
@@ -45,7 +52,8 @@ def cost_rows(cost: Estimate) -> list[tuple[str, object]]:
 @backend_option
 @json_option
 def estimate(
-    program: Path,
+    program: Path | None,
+    shape: str | None,
     tokens: int | None,
     samples: int,
     ops: bool,
@@ -56,21 +64,34 @@ def estimate(
 ) -> None:
     """Tell time, memory and proof size before proving.
 
+    With --shape no model is needed: its dimensions are those of a published model, or of a file of
+    settings in Hugging Face's format; what calibration would see is supposed.
+
     --tokens counts prompt (with its template, a quarter of them) and answer. The times come from a
     short measurement of this machine; expect them to be right within a quarter when it is idle.
     """
     positions = tokens or 32
     cost = estimate_cost(
-        program, positions, samples=samples, memory=memory, threads=threads, backend=backend
+        program,
+        positions,
+        shape=shape,
+        samples=samples,
+        memory=memory,
+        threads=threads,
+        backend=backend,
     )
     if tokens is not None and not cost.tokens:
         raise UsageError("--tokens is for language models; a network has --samples")
-    rows = estimate_ops(program, positions, samples) if ops else []
+    rows = estimate_ops(program, positions, samples, shape) if ops else []
     if as_json:
         emit_json({**cost.to_plain(), **({"ops": [asdict(row) for row in rows]} if ops else {})})
         return
     amount = f"{cost.tokens} tokens" if cost.tokens else f"{samples or 1} run(s)"
-    show_table(cost_rows(cost), title=f"to prove {amount} of {program.name}")
+    name = program.name if program is not None else shape
+    told = cost_rows(cost)
+    if shape is not None:
+        told += [("note", note) for note in read_shape(shape).notes] + [("supposed", SUPPOSED)]
+    show_table(told, title=f"to prove {amount} of {name}")
     if ops:
         show_columns(
             ("op", "ops", "lookups", "for each", "share", "committed", "product entries"),

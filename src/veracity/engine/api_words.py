@@ -181,8 +181,8 @@ class Fss(Protocol):
     or.
 
     Trees end early: a leaf stands for 128 points of a comparison without payload, 4 points of other
-    keys, 8 points of point keys with one word (2018/707, section 3.2.3). Seeds are 125 bits and
-    grow by a Matyas-Meyer-Oseas hash from AES-128 with a fixed public key,
+    comparisons, 8 points of point keys with one word, 2 with more (2018/707, section 3.2.3).
+    Seeds are 125 bits and grow by a Matyas-Meyer-Oseas hash from AES-128 with a fixed public key,
     ``s -> AES(s xor j) xor s xor j`` for ``j`` in 0..8, correlation robust for an ideal permutation
     (Guo, Katz, Wang, Yu, eprint 2019/074).
 
@@ -191,7 +191,7 @@ class Fss(Protocol):
     * comparison, no payload: ``32 + 16 max(bits - 7, 0)``;
     * comparison, ``P`` words: ``16 + (16 + 8 P) (bits - 2) + 32 P`` from 2 bits on;
     * point, one word: ``16 + 16 (bits - 3) + 64`` from 3 bits on;
-    * point, ``P > 1`` words: ``16 + 16 (bits - 2) + 32 P`` from 2 bits on.
+    * point, ``P > 1`` words: ``16 + 16 (bits - 1) + 16 P``.
 
     The keys of a pair differ in their first 16 bytes, the seeds of the roots, alone.
     """
@@ -345,7 +345,8 @@ class Fss(Protocol):
         """A party's shares of ``payload[n, p] table[(shift[n] - alpha[n]) mod 2^bits, k]``.
 
         With ``alpha`` the mask of a value and ``shift`` the opened, masked value: the entry of the
-        value. All of the domain is evaluated: Wagh, eprint 2022/826.
+        value. All of the domain is evaluated (Wagh, eprint 2022/826), but for the part that meets
+        the table's longest run of rows of zeros.
 
         Parameters
         ----------

@@ -8,6 +8,7 @@ into halves of its bits until it holds.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -157,14 +158,25 @@ def _float_product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np
         return np.asarray(a @ b)
     if 1 in (rows, columns):
         return np.asarray(np.einsum("...ij,...jk->...ik", a, b))
-    step = max(1, SMALL // (rows * k))
-    if step >= columns:
+    high, wide = _block(rows, k, columns)
+    if (high, wide) == (rows, columns):
         return np.asarray(a @ b)
-    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), rows, columns)
-    out = np.empty(shape)
-    for start in range(0, columns, step):
-        np.matmul(a, b[..., start : start + step], out=out[..., start : start + step])
+    out = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), rows, columns))
+    for top in range(0, rows, high):
+        part, into = a[..., top : top + high, :], out[..., top : top + high, :]
+        for left in range(0, columns, wide):
+            np.matmul(part, b[..., left : left + wide], out=into[..., left : left + wide])
     return out
+
+
+def _block(rows: int, k: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of a product of about ``SMALL`` multiplications, square where it can be.
+
+    One column at a time would read all rows for each, and BLAS is far slower for a vector.
+    """
+    side = max(8, isqrt(SMALL // max(1, k)))
+    high = min(rows, max(8, SMALL // (k * min(columns, side) or 1)))
+    return high, min(columns, max(8, SMALL // (k * high or 1)))
 
 
 def _product(a: NDArray[Any], big_a: int, b: NDArray[Any], big_b: int) -> NDArray[np.int64]:

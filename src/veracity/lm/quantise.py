@@ -34,7 +34,7 @@ from veracity.lm.decoder import FloatModel
 from veracity.lm.scales import LARGEST_K, ONE_DIGIT, Builder, Range, Scaled, tables_of
 from veracity.lm.text_decoder import text_decoder
 
-__all__ = ["build_program"]
+__all__ = ["build_program", "program_of"]
 
 _EXP_K = 6
 
@@ -58,7 +58,21 @@ def build_program(
     UnsupportedModelError
         If no scale fits.
     """
-    b, c = Builder(model, ranges), model.config
+    b = Builder(model, ranges)
+    return program_of(b, name), b.weights
+
+
+def program_of(b: Builder, name: str) -> Program:
+    """The program of a decoder.
+
+    Parameters
+    ----------
+    b : Builder
+        The decoder and its scales; its ops are none yet.
+    name : str
+        Name of the program.
+    """
+    c = b.model.config
     x = _embedding(b)
     for i in range(c.layers):
         at = f"layers.{i}"
@@ -76,7 +90,7 @@ def build_program(
         weights=b.specs, exponents=b.exponents,
     )  # fmt: skip
     program.validate()
-    return program, b.weights
+    return program
 
 
 def _embedding(b: Builder) -> Scaled:

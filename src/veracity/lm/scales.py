@@ -62,7 +62,7 @@ class Builder:
         self.exponents: dict[str, int] = {}
         self.specs: dict[str, WeightSpec] = {}
         self.weights: dict[str, NDArray[np.integer]] = {}
-        self.residual = _residual_exponent(model)
+        self.residual = self.first_exponent()
         if model.config.sum_norm:  # what replaces the stream has 16 bits
             sums = [n for n in ranges if n.endswith((".attn.post", ".mlp.post"))]
             self.residual = min(self.residual, *(self.result(n, narrow=True)[0] for n in sums))
@@ -94,7 +94,16 @@ class Builder:
 
     def weight_exponent(self, name: str) -> int:
         """The largest exponent with which a tensor's integers have 16 bits."""
-        return _exponent_of(self.model, name)
+        largest = float(np.abs(self.model.tensors[name]).max())
+        return min(24, floor(log2(_WEIGHT_LIMIT / max(largest, 1e-9))))
+
+    def first_exponent(self) -> int:
+        """Of the residual stream: as fine as the embedding needs, as coarse as its largest do."""
+        table = self.model.tensors["embed"]
+        power = float(np.einsum("ij,ij->", table, table, dtype=np.float64)) / table.size
+        finest = min(_FINEST, ceil(log2(_UNITS / sqrt(max(power, 1e-24)))))
+        coarsest = min(self.weight_exponent(name) for name in tables_of(self.model))
+        return min(max(_RESIDUAL, finest), coarsest)
 
     def result(self, name: str, limit: int | None = None, narrow: bool = False) -> tuple[int, int]:
         """``(exponent, bits)`` of a result.
@@ -222,19 +231,6 @@ class Builder:
         return self.value(op, residual.exponent)
 
 
-def _residual_exponent(model: FloatModel) -> int:
-    """As fine as the embedding needs, as coarse as its largest entries do."""
-    table = model.tensors["embed"]
-    power = float(np.einsum("ij,ij->", table, table, dtype=np.float64)) / table.size
-    finest = min(_FINEST, ceil(log2(_UNITS / sqrt(max(power, 1e-24)))))
-    return min(max(_RESIDUAL, finest), *(_exponent_of(model, n) for n in tables_of(model)))
-
-
 def tables_of(model: FloatModel) -> list[str]:
     """The tables whose rows the residual stream begins with."""
     return ["embed", *(["position"] if model.config.positions else [])]
-
-
-def _exponent_of(model: FloatModel, name: str) -> int:
-    largest = float(np.abs(model.tensors[name]).max())
-    return min(24, floor(log2(_WEIGHT_LIMIT / max(largest, 1e-9))))

@@ -8,6 +8,7 @@ measured; docs/performance.md has the last comparison.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -20,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity import zkml
-from veracity.codec.arguments import require_settings, require_whole
+from veracity.codec.arguments import require_settings, require_type, require_whole
 from veracity.engine import load_engine
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.errors import UsageError
 from veracity.formats.program import NetworkFile
+from veracity.frontends.shapes import read_shape
+from veracity.graph import Program
 from veracity.graph.port import Port
 from veracity.graph.samples import program_over
 from veracity.lm.text_decoder import context_of, ports_of
@@ -93,10 +96,40 @@ class Speed:
     committed_value: float
 
 
-def _execution(loaded: AnyProgram, tokens: int, samples: int) -> zkml.Execution:
-    """An execution of so many positions or samples; what their values are does not matter."""
-    integers = integer_program(loaded)
-    if isinstance(loaded, NetworkFile):
+def _subject(
+    program: AnyProgram | str | Path | None, shape: str | Path | None
+) -> tuple[Program, bool]:
+    """What is estimated, and whether it is a network over tensors.
+
+    Parameters
+    ----------
+    program : ProgramFile, NetworkFile or path, optional
+        A calibrated model.
+    shape : str or path, optional
+        Or a shape without weights.
+    """
+    require_type("shape", shape, str, os.PathLike, optional=True)
+    if (program is None) == (shape is None):
+        raise UsageError("give a program or a shape; one of them")
+    if shape is not None:
+        return read_shape(shape).program, False
+    loaded = load_any(program)  # type: ignore[arg-type]
+    return integer_program(loaded), isinstance(loaded, NetworkFile)
+
+
+def _execution(integers: Program, network: bool, tokens: int, samples: int) -> zkml.Execution:
+    """An execution of so many positions or samples; what their values are does not matter.
+
+    Parameters
+    ----------
+    integers : Program
+        What is run.
+    network : bool
+        Whether it is a network over tensors.
+    tokens, samples : int
+        As for :func:`estimate`.
+    """
+    if network:
         if samples:
             integers = program_over(integers, samples)
         return zkml.Execution(integers, _any(integers.inputs), _any(integers.outputs))
@@ -116,9 +149,10 @@ def _any(ports: Mapping[str, Port]) -> dict[str, NDArray[np.int64]]:
 
 
 def estimate(
-    program: AnyProgram | str | Path,
+    program: AnyProgram | str | Path | None = None,
     tokens: int = 32,
     *,
+    shape: str | Path | None = None,
     samples: int = 0,
     memory: int | None = None,
     threads: int | None = None,
@@ -132,6 +166,10 @@ def estimate(
         The calibrated model.
     tokens : int
         Positions of a language model; a quarter of them are taken to be the prompt.
+    shape : str or path, optional
+        In place of a program a shape without weights: ``llama-2-7b`` or another that is known, or a
+        ``config.json``. What calibration would see is supposed
+        (:data:`veracity.lm.shapes.SUPPOSED`).
     samples : int
         Samples of a network, in one statement; 0 for a statement without an axis of samples.
     memory : int, optional
@@ -146,14 +184,15 @@ def estimate(
     UsageError
         The program is not calibrated, ``tokens`` is beyond its context, or no segment fits
         ``memory``.
+    UnsupportedModelError
+        No program has the shape.
     """
     require_whole("tokens", tokens, 2)
     require_whole("memory", memory, 1, optional=True)
     require_settings(threads, backend)
     require_whole("samples", samples, 0)
-    loaded = load_any(program)
-    execution = _execution(loaded, tokens, samples)
-    network = isinstance(loaded, NetworkFile)
+    integers, network = _subject(program, shape)
+    execution = _execution(integers, network, tokens, samples)
     if memory is not None:
         execution = replace(execution, cuts=plan_links(execution, memory).cuts)
     parts = zkml.count_links(execution)
@@ -185,7 +224,10 @@ def estimate(
 
 
 def estimate_ops(
-    program: AnyProgram | str | Path, tokens: int = 32, samples: int = 0
+    program: AnyProgram | str | Path | None,
+    tokens: int = 32,
+    samples: int = 0,
+    shape: str | Path | None = None,
 ) -> list[OpRow]:
     """Lookups and values by kind of op, over all layers, the costliest first.
 
@@ -193,10 +235,10 @@ def estimate_ops(
     ----------
     program : ProgramFile, NetworkFile or path
         The calibrated model.
-    tokens, samples : int
+    tokens, samples, shape
         As for :func:`estimate`.
     """
-    execution = _execution(load_any(program), tokens, samples)
+    execution = _execution(*_subject(program, shape), tokens, samples)
     kinds: dict[str, list[zkml.OpCosts]] = {}
     for op in zkml.count_ops(execution):
         role = re.sub(r"^layers\.\d+\.", "", op.name)

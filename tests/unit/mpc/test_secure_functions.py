@@ -15,7 +15,7 @@ from veracity.graph.functions import find_function
 from veracity.graph.ops import Function, Norm, Rope, rotary
 from veracity.graph.ops.norm import normalise
 from veracity.graph.tables import function_table
-from veracity.mpc.secure.attention import exp_pieces
+from veracity.mpc.secure.attention import exp_fit
 from veracity.mpc.secure.functions import fit_function, fit_pieces, function
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.opening import open_values
@@ -62,12 +62,23 @@ def test_wrapped_pieces_need_the_value_modulo_their_domain_only() -> None:
     assert np.array_equal(opened(results(done)), pieces(x))
 
 
-@pytest.mark.parametrize("exp_k", [1, 4, 6, 10])
-def test_the_exponential_is_good_to_two_units(exp_k: int) -> None:
-    pieces = exp_pieces(exp_k)
-    x = np.arange(pieces.knots[0], 20 << (exp_k + 3))
-    exact = np.where(x < pieces.knots[-1], np.exp(-x / 2.0 ** (exp_k + 3)) * 2**15, 0)
-    assert np.abs(pieces(x) / 2.0**pieces.scale - exact).max() < (40 if exp_k == 1 else 2.5)
+@pytest.mark.parametrize("exp_k", [1, 3, 4, 6, 10])
+def test_the_exponential_is_good_to_a_few_units(exp_k: int) -> None:
+    found, unit = exp_fit(exp_k), 1 << (exp_k + 3)
+    x = np.arange(-unit // 2, 20 * unit)
+    exact = np.where(x < 12 * unit, np.exp(-x / unit) * 2**15, 0)
+    assert isinstance(found, Table) == (exp_k >= 3)
+    for y in found.values(x) if isinstance(found, Table) else (found(x),):
+        error = np.abs(y / 2.0**found.scale - exact)
+        limit = 40 if exp_k == 1 else 1.2 + exact * 2.0**-13.4
+        assert (error < limit).all()
+    # Up to 1024 nats apart, and nothing comes back round the end.
+    far = np.arange(13 * unit, 1 << 19)
+    for y in found.values(far) if isinstance(found, Table) else (found(far),):
+        assert not y.any()
+
+
+def test_pieces_have_their_knots_in_the_domain() -> None:
     with pytest.raises(UsageError, match="knots"):
         fit(wave, [0, 20], 0, 4, 3)
 

@@ -30,7 +30,7 @@ impl Shape {
             (Function::Comparison, 0) => 7,
             (Function::Comparison, 1..=MAX_PAYLOAD) => 2,
             (Function::Point, 1) => 3,
-            (Function::Point, 2..=MAX_PAYLOAD) => 2,
+            (Function::Point, 2..=MAX_PAYLOAD) => 1,
             _ => return None,
         };
         (1..=64).contains(&bits).then_some(Self {

@@ -1,10 +1,12 @@
-//! All leaves of the trees of points, against a table.
+//! The leaves of the trees of points, against a table: all of them that meet a row beside zero.
 
 use super::key::{CONTROL, Shape, block, signed, spread, word, word_of};
+use super::nodes::{above, nodes, together};
 use crate::prg::Hash;
 #[cfg(target_arch = "x86_64")]
 use crate::vaes;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Bits of the domain of a table at most.
 pub const MAX_TABLE_BITS: u32 = 20;
@@ -25,21 +27,35 @@ pub fn table(
         return out;
     }
     let size = 1usize << shape.bits;
-    // By columns, each backwards and twice, an entry for every word of a point: every look-up
-    // reads a run of it, forwards.
+    let rows = filled(table, columns);
+    // Ranges of nodes begin and end at multiples, so they may have more points on both sides.
+    let pad = together(shape) << shape.low;
+    let points = match rows.len() + 2 * pad {
+        few if few <= size => few,
+        _ => 2 * size + pad,
+    };
+    // By columns, each backwards and from the last row that is filled, an entry for every word of
+    // a point: every look-up reads a run of it, forwards.
+    let last = rows.end + 3 * size + pad - 1;
     let reversed: Vec<u64> = (0..columns)
-        .flat_map(|q| (0..2 * size).map(move |j| table[(2 * size - j) % size * columns + q]))
+        .flat_map(|q| (0..points).map(move |j| table[(last - j) % size * columns + q]))
         .flat_map(|entry| std::iter::repeat_n(entry, words))
         .collect();
     out.par_chunks_mut(words * columns)
         .zip(shift)
         .zip(keys.par_chunks(shape.bytes()))
-        .for_each(|((out, shift), key)| {
-            let start = (shift.wrapping_neg() & (size as u64 - 1)) as usize;
-            let columns = reversed
-                .chunks(2 * size * words)
-                .map(|column| &column[start * words..]);
-            look_up(shape, party, key, columns, out);
+        .for_each(|((out, &shift), key)| {
+            // Point j meets the row shift - j.
+            let first = (shift as usize % size + 3 * size + 1 - rows.end) % size;
+            let ranges = nodes(shape, first, rows.len()).into_iter();
+            for nodes in ranges.filter(|nodes| !nodes.is_empty()) {
+                let at = nodes.start << shape.low;
+                let at = if at + pad > first { at } else { at + size };
+                let columns = reversed
+                    .chunks(points * words)
+                    .map(|column| &column[(at + pad - first) * words..]);
+                look_up(shape, party, key, nodes, columns, out);
+            }
             for out in out {
                 *out = signed(*out, party == 1);
             }
@@ -47,11 +63,31 @@ pub fn table(
     out
 }
 
-/// `out[p, q] = sum_j f(j)[p] columns[q][j]`, without the sign of the party.
+/// The rows of a table but for its longest run of zeros, which may go round its end: from the
+/// first one, maybe beyond the last row of the table.
+fn filled(table: &[u64], columns: usize) -> Range<usize> {
+    let size = table.len() / columns;
+    let zero = |row: usize| {
+        let row = row % size * columns;
+        table[row..row + columns].iter().all(|&entry| entry == 0)
+    };
+    let (mut run, mut longest, mut end) = (0, 0, 0);
+    for row in 0..2 * size {
+        run = if zero(row) { size.min(run + 1) } else { 0 };
+        if run > longest {
+            (longest, end) = (run, row + 1);
+        }
+    }
+    end % size..end % size + size - longest
+}
+
+/// Adds `out[p, q] += sum_j f(j)[p] columns[q][j]` for the points below the nodes of a range,
+/// where the columns begin, without the sign of the party.
 fn look_up<'a>(
     shape: &Shape,
     party: usize,
     key: &[u8],
+    range: Range<usize>,
     columns: impl Iterator<Item = &'a [u64]> + Clone,
     out: &mut [u64],
 ) {
@@ -67,26 +103,28 @@ fn look_up<'a>(
         // SAFETY: the machine has the instructions.
         unsafe {
             match shape.payload {
-                1 => vaes::look_up::<1, 4, 8>(root, &changes, &leaf, columns, out),
-                2 => vaes::look_up::<2, 4, 8>(root, &changes, &leaf, columns, out),
-                3 => vaes::look_up::<3, 6, 6>(root, &changes, &leaf, columns, out),
-                _ => vaes::look_up::<4, 8, 8>(root, &changes, &leaf, columns, out),
+                1 => vaes::look_up::<1, 4, 8>(root, &changes, &leaf, range, columns, out),
+                2 => vaes::look_up::<2, 2, 4>(root, &changes, &leaf, range, columns, out),
+                3 => vaes::look_up::<3, 3, 6>(root, &changes, &leaf, range, columns, out),
+                _ => vaes::look_up::<4, 4, 8>(root, &changes, &leaf, range, columns, out),
             }
         };
         return;
     }
     let hash = Hash::new();
     let (mut nodes, mut x) = (vec![root], Vec::new());
-    for change in changes {
+    for (level, change) in changes.iter().enumerate() {
+        let [here, below] = [0, 1].map(|next| above(&range, changes.len(), level + next));
+        let at = |child: usize| (child / 2 - here.start, child % 2);
         x.clear();
-        for node in &nodes {
-            x.extend([0, 1].map(|side| (node & !CONTROL) ^ side));
+        for (node, side) in below.clone().map(at) {
+            x.push((nodes[node] & !CONTROL) ^ side as u128);
         }
         hash.apply(&mut x);
-        for (i, child) in x.iter_mut().enumerate() {
-            let control = spread(nodes[i / 2]);
+        for (child, (node, side)) in x.iter_mut().zip(below.map(at)) {
+            let control = spread(nodes[node]);
             *child =
-                (*child & (!CONTROL | 1)) ^ (control & (change & !CONTROL | change >> (i % 2) & 1));
+                (*child & (!CONTROL | 1)) ^ (control & (change & !CONTROL | change >> side & 1));
         }
         std::mem::swap(&mut nodes, &mut x);
     }

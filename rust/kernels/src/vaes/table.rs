@@ -1,8 +1,9 @@
-//! All leaves of a tree of points, against a table.
+//! Leaves of a tree of points, against a table.
 
-use super::blocks::{Keys, V, four, grow, kernel, load};
-use crate::fss::CONTROL;
+use super::blocks::{Keys, V, controlled, four, grow, kernel, load};
+use crate::fss::{CONTROL, above};
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// Levels of a tree at least: leaves are taken by eight nodes or fewer.
 pub(crate) const LEVELS: usize = 3;
@@ -12,31 +13,38 @@ const VECTORS: usize = 4;
 const SUMS: usize = 3;
 
 kernel! {
-    /// `out[p, q] = sum_j f(j)[p] columns[q][j]` without the sign of a party, for payloads of `P`
-    /// words, leaves of `B` blocks, four points each, eight for one word, and at least
-    /// [`LEVELS`] of them. `changes` are the corrections of the levels; `W` vectors of leaves
-    /// are taken together.
+    /// `out[p, q] += sum_j f(j)[p] columns[q][j]` without the sign of a party, for payloads of `P`
+    /// words, leaves of `B` blocks, two points each, eight for one word, and at least
+    /// [`LEVELS`] of them; j below the nodes of a range, which begins and ends at multiples of
+    /// eight, and where the columns begin. `changes` are the corrections of the levels; `W`
+    /// vectors of leaves are taken together.
     pub(crate) unsafe fn look_up<'a, const P: usize, const B: usize, const W: usize>(
         root: u128,
         changes: &[u128],
         leaf: &[u64],
+        range: Range<usize>,
         columns: impl Iterator<Item = &'a [u64]> + Clone,
         out: &mut [u64],
     ) {
         unsafe {
             let hash = Keys::new();
-            let count = 1 << changes.len();
             // Vectors are grown whole, whether all their nodes exist or not.
-            let room = count + 8 * VECTORS;
+            let room = range.len() + 24 * VECTORS;
             let (mut nodes, mut next) = (vec![0u128; room], vec![0u128; room]);
             nodes[0] = root;
+            // Where in its level the first node is.
+            let mut origin = 0;
             for (level, &change) in changes.iter().enumerate() {
-                for from in (0..1 << level).step_by(4 * VECTORS) {
-                    let seeds = (&nodes[from..], &mut next[2 * from..]);
+                let needed = above(&range, changes.len(), level);
+                let first = needed.start - needed.start % (4 * VECTORS);
+                for from in (first..needed.end).step_by(4 * VECTORS) {
+                    let seeds = (&nodes[from - origin..], &mut next[2 * (from - first)..]);
                     grow::<VECTORS, { 2 * VECTORS }>(&hash, change, false, seeds);
                 }
+                origin = 2 * first;
                 std::mem::swap(&mut nodes, &mut next);
             }
+            let clean = four(!CONTROL);
             let mut tweaks = [four(0); W];
             let mut leaves = [four(0); W];
             for v in 0..W {
@@ -53,25 +61,22 @@ kernel! {
             }
             let mut sums = vec![[[0u64; 8]; SUMS]; out.len() / P];
             let each = 4 * W / B;
-            for from in (0..count).step_by(each) {
-                let nodes = &nodes[from..from + each];
+            for from in range.clone().step_by(each) {
+                let nodes = &nodes[from - origin..][..each];
                 let mut x = tweaks;
                 let mut controls = [0; W];
                 for v in 0..W {
-                    // A vector's blocks are those of one node, or of two, half and half.
-                    let pair = [nodes[4 * v / B], nodes[(4 * v + 3) / B]];
-                    let low = four(pair[0] & !CONTROL);
-                    let seeds = _mm512_mask_mov_epi64(low, 0xf0, four(pair[1] & !CONTROL));
-                    x[v] = _mm512_xor_si512(x[v], seeds);
-                    let masks = pair.map(|node| (node as u8 & 1).wrapping_neg());
-                    controls[v] = masks[0] & 0x0f | masks[1] & 0xf0;
+                    let of: &[_; 4] = &std::array::from_fn(|i| nodes[(4 * v + i) / B]);
+                    let seeds = load(of);
+                    controls[v] = controlled(seeds);
+                    x[v] = _mm512_xor_si512(x[v], _mm512_and_si512(seeds, clean));
                 }
                 let mut shares = hash.hash(x);
                 for v in 0..W {
                     let share = shares[v];
                     shares[v] = _mm512_mask_add_epi64(share, controls[v], share, leaves[v]);
                 }
-                let start = 2 * B * from;
+                let start = 2 * B * (from - range.start);
                 for (sums, column) in sums.iter_mut().zip(columns.clone()) {
                     let column = &column[start..start + 8 * W];
                     let mut totals: [V; SUMS] = [four(0); SUMS];

@@ -51,7 +51,7 @@ class Kind:
         """Bits of a point that choose its place in a leaf."""
         if self.comparison:
             return min(self.bits, 2 if self.words else 7)
-        return min(self.bits, 3 if self.words == 1 else 2)
+        return min(self.bits, 3 if self.words == 1 else 1)
 
     @property
     def levels(self) -> int:

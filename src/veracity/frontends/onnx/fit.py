@@ -140,8 +140,8 @@ class _Fit:
         self.exponents[op.name] = out
 
     def _linear(self, op: FloatOp) -> None:
-        out = self.usual(op.name)
-        if not op.products and self._combine(op):
+        out = self.usual(op.name) - op.spare
+        if not op.products and not op.spare and self._combine(op):
             return
         products: list[tuple[str, Operand, Operand, int]] = []
         total = out

@@ -7,7 +7,7 @@ become operands of the next product instead of results of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -21,12 +21,14 @@ from veracity.graph.ops import MaxPool
 from veracity.graph.ops.extrema import taps_of
 from veracity.graph.wires import Step, Wire, apply_wire, wire_dims
 
-__all__ = ["FloatNetwork", "FloatOp", "Ref", "Sym", "reshape_steps"]
+__all__ = ["FloatNetwork", "FloatOp", "Hidden", "Ref", "Sym", "reshape_steps"]
 
 Array = NDArray[Any]
 Dims = tuple[int, ...]
 #: Steps of a wire, and terms of a sum, beyond which a value is computed.
 MOST_STEPS, MOST_TERMS = 20, 12
+#: Differences that rounding makes of float64, at most.
+ROUNDED = 1e-11
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,26 @@ class Sym:
     dims: Dims
     terms: tuple[Ref, ...]
     merged: Sym | None = None
+    hidden: Hidden | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A sum in which a mask puts some entries far below all others, for a softmax to leave out.
+
+    Attributes
+    ----------
+    rest : Sym
+        The entries without the mask.
+    mask : Sym or array
+        1 where an entry is left out.
+    whole : callable
+        Makes the sum as it stands, for any other reader.
+    """
+
+    rest: Sym
+    mask: Sym | Array
+    whole: Callable[[], Sym]
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,8 @@ class FloatOp:
         Function.
     pool : MaxPool or None
         Window of a pool.
+    spare : int
+        Bits of a linear op that differences of its entries need.
     """
 
     kind: str
@@ -77,6 +101,7 @@ class FloatOp:
     addends: tuple[Ref, ...] = ()
     fn: str = ""
     pool: MaxPool | None = None
+    spare: int = 0
 
     def reads(self) -> list[Ref]:
         """All operands."""
@@ -91,15 +116,24 @@ class FloatNetwork:
     ----------
     inputs : dict
         Dims by name.
+    floors : list of (str, str)
+        A weight of levels at which a mask puts entries, and the value that they lie below.
+    node : str
+        The node that is lowered, for messages.
+    origins : dict
+        The node that each value and weight comes from.
     """
 
     inputs: dict[str, Dims]
+    floors: list[tuple[str, str]] = field(default_factory=list)
     ops: list[FloatOp] = field(default_factory=list)
     weights: dict[str, Array] = field(default_factory=dict)
     dims: dict[str, Dims] = field(default_factory=dict)
     named: int = 0
     made: dict[str, FloatOp] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    node: str = ""
+    origins: dict[str, str] = field(default_factory=dict)
 
     # ---- making ------------------------------------------------------------------------------
     def input(self, name: str) -> Sym:
@@ -110,6 +144,7 @@ class FloatNetwork:
     def add(self, op: FloatOp) -> Sym:
         """Append an op."""
         self.ops.append(op)
+        self.origins[op.name] = self.node
         self.made[op.name] = op
         self.read |= {r.x for r in op.reads()}
         self.dims[op.name] = op.dims
@@ -130,18 +165,39 @@ class FloatNetwork:
         stored = longer if len(longer) <= 4 else (prod(longer),)
         name = f"w{len(self.weights)}"
         self.weights[name] = real.reshape(stored)
+        self.origins[name] = self.node
         steps = [] if stored == longer else [Step("split", 0, longer)]
         if prod(dims) == 1:
             steps.append(Step("sum", 0))
         steps += [Step("repeat", axis, (1,)) for axis, d in enumerate(dims) if d == 1]
         return Sym(dims, (Ref(name, "weight", tuple(steps)),))
 
+    def lifted(self, x: Sym | Array) -> Sym | Array:
+        """A sum without a pending merge or mask; a constant as it is."""
+        return self.force(x) if isinstance(x, Sym) else x
+
+    def lower_floors(self, largest: Mapping[str, float]) -> bool:
+        """Put hidden entries just below what samples show; whether there are any.
+
+        Parameters
+        ----------
+        largest : mapping
+            Greatest magnitude of every value.
+        """
+        for weight, value in self.floors:
+            level = self.weights[weight].min(initial=0.0)
+            if level < 0 and value in largest:
+                self.weights[weight] = self.weights[weight] * ((largest[value] + 1) / -level)
+        return bool(self.floors)
+
     def sym(self, x: Sym | Array) -> Sym:
         """A sum, of a constant if need be."""
         return x if isinstance(x, Sym) else self.constant(x)
 
     def force(self, x: Sym) -> Sym:
-        """Without a pending merge."""
+        """Without a pending merge or mask."""
+        if x.hidden is not None:
+            return self.force(x.hidden.whole())
         if x.merged is None:
             return x
         source = Ref(self.value(x.merged))
@@ -183,6 +239,13 @@ class FloatNetwork:
         """The same as one operand: computed where it is a sum."""
         x = self.force(x)
         return x if len(x.terms) == 1 else self._computed(x)
+
+    def spared(self, x: Sym) -> Sym:
+        """A copy of which differences are exact: with one bit more of headroom."""
+        found = self.linear((), self.force(x).terms, x.dims)
+        self.ops[-1] = replace(self.ops[-1], spare=1)
+        self.made[self.ops[-1].name] = self.ops[-1]
+        return found
 
     def linear(
         self, products: Sequence[tuple[str, Ref, Ref]], addends: Sequence[Ref], dims: Dims
@@ -292,7 +355,7 @@ class FloatNetwork:
 
     def reshape(self, x: Sym, dims: Dims) -> Sym:
         """Other dims: splits where they suffice, else a merge that waits for its reader."""
-        source = x.merged or x
+        source = x.merged or (self.force(x) if x.hidden is not None else x)
         if source.dims == dims:
             return source
         steps = reshape_steps(source.dims, dims)
@@ -319,6 +382,8 @@ class FloatNetwork:
                 values[op.name] = total
                 continue
             x = values[op.addends[0].x]
+            if op.fn in ("zero", "step"):  # what differs by rounding of floats is equal
+                x = np.where(np.abs(x) <= ROUNDED * max(1.0, np.abs(x).max()), 0.0, x)
             if op.kind == "function":
                 values[op.name] = np.asarray(find_function(op.fn)[0](x), dtype=np.float64)
             elif op.kind == "reshape":

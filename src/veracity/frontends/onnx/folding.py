@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.frontends.onnx.reading import Node
+from veracity.frontends.onnx.bodies import Node
 
 __all__ = ["axes_of", "fold", "slices_of", "target_shape"]
 

@@ -19,9 +19,10 @@ from veracity.formats.images import is_image, load_image
 from veracity.formats.npy import load_array
 from veracity.formats.program import NetworkFile, save_program_file
 from veracity.frontends.onnx.fit import Fitted, fit
-from veracity.frontends.onnx.floats import FloatNetwork, Ref, Sym
+from veracity.frontends.onnx.floats import FloatNetwork
 from veracity.frontends.onnx.lowering import Traced, trace
 from veracity.frontends.onnx.reading import Graph, read_onnx
+from veracity.frontends.onnx.settling import settle
 from veracity.graph import execute
 
 __all__ = ["Traceable", "check_onnx", "import_onnx", "import_traceable", "open_onnx"]
@@ -244,13 +245,19 @@ def import_traceable(
                 one[name] = drawn.astype(np.float64)
     held = every[3::4]
     seen = [s for i, s in enumerate(every) if i % 4 != 3]
-    largest: dict[str, float] = {}
-    for i, sample in enumerate(every):
-        progress("observe", i / len(every))
-        for name, x in found.net.run(sample).items():
-            largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
+    largest = observed(found.net, every, progress)
+    if found.net.lower_floors(largest):
+        largest = observed(found.net, every, progress)
     facts = {"name": model.graph.name, "kind": "network"}
-    fitted = fit(found.net, largest, integral, values, facts)
+    try:
+        fitted = fit(found.net, largest, integral, values, facts)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(
+            origin_of(found.net, error.node), error.op, error.remedy
+        ) from None
+    except UsageError as error:
+        name, colon, what = str(error).partition(": ")
+        raise UsageError(f"{origin_of(found.net, name)}{colon}{what}") from None
     if bytes_:
         program = fitted.program
         ports = {n: replace(p, low=0, high=255) for n, p in program.inputs.items()}
@@ -270,34 +277,41 @@ def import_traceable(
     return network
 
 
-def settle(found: Traced, outputs: Sequence[str]) -> dict[str, str]:
-    """A computed value for each output, of its own; drops ops that none of them needs."""
-    net = found.net
-    values: dict[str, str] = {}
-    for name in outputs:
-        result = found.outputs.get(name)
-        if not isinstance(result, Sym):
-            raise UnsupportedModelError(
-                f"output {name!r}", "an output that does not depend on the input",
-                "choose others with --outputs",
-            )  # fmt: skip
-        tops = {op.name for op in net.ops if op.kind == "top"}
-        lone = result.terms[0].x
-        value = lone if lone in tops else net.value(result)
-        if value in net.inputs or value in values.values():
-            value = net.linear((), (Ref(value),), net.dims[value]).terms[0].x
-        values[name] = value
-    needed = set(values.values())
-    for op in reversed(net.ops):
-        if op.name in needed:
-            needed |= {r.x for r in op.reads() if r.of == "value"}
-    net.ops = [op for op in net.ops if op.name in needed]
-    if unread := sorted(set(net.inputs) - needed):
-        raise UnsupportedModelError(
-            f"input {unread[0]!r}", "an input that no output depends on",
-            f"fix it with --constant {unread[0]}=0",
-        )  # fmt: skip
-    return values
+def origin_of(net: FloatNetwork, name: str) -> str:
+    """The node of the file that a value or a weight comes from; its own name where there is none.
+
+    Parameters
+    ----------
+    net : FloatNetwork
+        In floats.
+    name : str
+        As the program has it: with its scale behind a point or its factor behind a star.
+    """
+    return (
+        net.origins.get(name) or net.origins.get(name.partition(".")[0].partition("*")[0]) or name
+    )
+
+
+def observed(
+    net: FloatNetwork, samples: Samples, progress: Callable[[str, float], None]
+) -> dict[str, float]:
+    """Greatest magnitude of every value over all samples.
+
+    Parameters
+    ----------
+    net : FloatNetwork
+        In floats.
+    samples : list of dict
+        Inputs.
+    progress : callable
+        Receives (phase, fraction done).
+    """
+    largest: dict[str, float] = {}
+    for i, sample in enumerate(samples):
+        progress("observe", i / len(samples))
+        for name, x in net.run(sample).items():
+            largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
+    return largest
 
 
 def described(folder: str | Path | None, seen: Samples, held: Samples) -> dict[str, Any]:

@@ -6,7 +6,8 @@ everything else goes to a handler, one for each op of the format. Shapes are kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,145 +15,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UnsupportedModelError, UsageError
+from veracity.frontends.onnx import (
+    ops_algebra,
+    ops_attention,
+    ops_bits,
+    ops_control,
+    ops_einsum,
+    ops_features,
+    ops_fourier,
+    ops_index,
+    ops_linear,
+    ops_logic,
+    ops_losses,
+    ops_masks,
+    ops_pictures,
+    ops_pointwise,
+    ops_pools,
+    ops_quantised,
+    ops_recurrent,
+    ops_scaling,
+    ops_scores,
+    ops_sequence,
+    ops_shape,
+    ops_svm,
+    ops_trees,
+)
+from veracity.frontends.onnx.bodies import Body, Node
+from veracity.frontends.onnx.calls import ALWAYS, HANDLERS, LAZY, Call, Parts, Value
 from veracity.frontends.onnx.floats import FloatNetwork, Sym
-from veracity.frontends.onnx.folding import fold
-from veracity.frontends.onnx.reading import Graph, Node
+from veracity.frontends.onnx.folding import FOLDS, MAX_ENTRIES, fold
+from veracity.frontends.onnx.reading import Graph
+from veracity.frontends.onnx.refusals import REFUSED, fault_of
 
-__all__ = ["Call", "Result", "Traced", "handler", "spatial_pads", "trace"]
+__all__ = ["Traced", "trace"]
+
+#: Importing these registers their handlers.
+_OPS = (ops_algebra, ops_attention, ops_bits, ops_control, ops_einsum, ops_features, ops_fourier,
+        ops_index, ops_linear, ops_logic, ops_losses, ops_masks, ops_pictures, ops_pointwise,
+        ops_pools, ops_quantised, ops_recurrent, ops_scaling, ops_scores, ops_sequence,
+        ops_shape, ops_svm, ops_trees)  # fmt: skip
 
 Array = NDArray[Any]
-Result = Sym | Array | Sequence[Sym | Array]
-
-
-@dataclass(frozen=True)
-class Call:
-    """One node with what it reads.
-
-    Attributes
-    ----------
-    net : FloatNetwork
-        Where ops go.
-    node : Node
-        Which.
-    opset : int
-        Version of the standard ops.
-    given : tuple
-        What it reads; None for an input that is left out.
-    integers : bool
-        Whether all values it reads are integers.
-    wanted : frozenset of str
-        What other nodes read and what is shown, as far as this one makes it.
-    computed : bool
-        Whether other nodes compute with its first output, instead of only passing it on.
-    """
-
-    net: FloatNetwork
-    node: Node
-    opset: int
-    given: tuple[Sym | Array | None, ...]
-    integers: bool
-    wanted: frozenset[str]
-    computed: bool
-
-    def has(self, i: int) -> bool:
-        """Whether input ``i`` is there."""
-        return i < len(self.given) and self.given[i] is not None
-
-    def any(self, i: int) -> Sym | Array:
-        """Input ``i``, a constant or not."""
-        if not self.has(i):
-            raise UsageError(f"without its input {i}")
-        found = self.given[i]
-        if found is None:
-            raise UsageError(f"without its input {i}")
-        return found
-
-    def value(self, i: int) -> Sym:
-        """Input ``i`` as a value."""
-        return self.net.sym(self.any(i))
-
-    def array(self, i: int) -> Array:
-        """Input ``i``, which must be a constant."""
-        found = self.any(i)
-        if isinstance(found, Sym):
-            raise UsageError(f"its input {i} depends on the data")
-        return found
-
-    def optional_array(self, i: int) -> Array | None:
-        """Input ``i`` where it is there."""
-        return self.array(i) if self.has(i) else None
-
-    def setting(self, i: int, name: str) -> Array | None:
-        """A setting that older versions have as an attribute, newer ones as input ``i``."""
-        if self.has(i):
-            return self.array(i)
-        found = self.node.attributes.get(name)
-        return None if found is None else np.asarray(found)
-
-    def ints(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """An attribute of integers."""
-        found = self.node.attributes.get(name)
-        return default if found is None else tuple(int(n) for n in found)
-
-    def int(self, name: str, default: int) -> int:
-        """An attribute."""
-        return int(self.node.attributes.get(name, default))
-
-    def float(self, name: str, default: float) -> float:
-        """An attribute."""
-        return float(self.node.attributes.get(name, default))
-
-    def text(self, name: str, default: str) -> str:
-        """An attribute."""
-        return str(self.node.attributes.get(name, default))
-
-
+Known = MutableMapping[str, "Value | None"]
 #: Types of whole numbers, as Cast names them.
 INTEGERS = (2, 3, 4, 5, 6, 7, 9, 12, 13)
 #: What may stand between an arg max and an output.
 AFTER_TOP = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
-#: Handlers by op, and those that read merges that are still to be made.
-HANDLERS: dict[str, Callable[[Call], Result]] = {}
-LAZY: set[str] = set()
-
-
-def handler(
-    *ops: str, lazy: bool = False
-) -> Callable[[Callable[[Call], Result]], Callable[[Call], Result]]:
-    """Register what lowers an op."""
-
-    def register(function: Callable[[Call], Result]) -> Callable[[Call], Result]:
-        for op in ops:
-            HANDLERS[op] = function
-            if lazy:
-                LAZY.add(op)
-        return function
-
-    return register
-
-
-def spatial_pads(
-    call: Call, dims: Sequence[int], taps: Sequence[int], strides: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Pads by axis, from ``pads`` or ``auto_pad``.
-
-    Parameters
-    ----------
-    call : Call
-        The node.
-    dims, taps, strides : sequence of int
-        Of the spatial axes.
-    """
-    mode, axes = call.text("auto_pad", "NOTSET"), len(dims)
-    if mode in ("NOTSET", "VALID"):
-        given = call.ints("pads", (0,) * 2 * axes)
-        return [(given[i], given[axes + i]) for i in range(axes)]
-    pads = []
-    for n, k, s in zip(dims, taps, strides, strict=True):
-        total = max((-(-n // s) - 1) * s + k - n, 0)
-        small, large = total // 2, total - total // 2
-        pads.append((small, large) if mode == "SAME_UPPER" else (large, small))
-    return pads
+#: Ops that read no more of a value than its shape.
+OF_SHAPE = ("Shape", "Size", "EyeLike")
+#: Most nodes that bodies come to, all their repetitions together.
+MAX_REPEATED = 1 << 14
+#: Where an op's body has the results that its outputs are: behind a condition in a loop.
+FIRST_RESULT = {"Loop": 1}
+#: What a node that cannot be lowered raises, whatever its attributes are.
+FAULTS = (UsageError, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
+          ZeroDivisionError, MemoryError)  # fmt: skip
 
 
 @dataclass
@@ -196,43 +113,26 @@ def trace(
     pixels : tuple of float, optional
         Mean and deviation of inputs that are bytes (:class:`Traceable`).
     """
-    from veracity.frontends.onnx import (
-        ops_bits,
-        ops_einsum,
-        ops_index,
-        ops_linear,
-        ops_logic,
-        ops_pointwise,
-        ops_quantised,
-        ops_recurrent,
-        ops_scaling,
-        ops_shape,
-        ops_trees,
-    )
-
-    _ = ops_bits, ops_einsum, ops_index, ops_linear, ops_logic, ops_pointwise, ops_quantised
-    _ = ops_recurrent, ops_scaling, ops_shape, ops_trees
     net = FloatNetwork(dict(dims))
     found = Traced(net)
-    known: dict[str, Sym | Array | None] = {"": None, **graph.constants, **constants}
-    integers = {n for n, (_, dtype) in graph.inputs.items() if dtype.kind in "iub"}
+    tracer = _Tracer(net, graph.opset, {n for n, (_, t) in graph.inputs.items() if t.kind in "iub"})
+    known: dict[str, Value | None] = {"": None, **graph.constants, **constants}
     for name in dims:
         known[name] = _scaled(net, net.input(name), pixels)
-    needed = _needed(graph, outputs)
-    used = _computed_with(graph)
+    needed, used = _needed(graph.nodes, outputs), _computed_with(graph.nodes)
     lost: set[str] = set()
     for node in graph.nodes:
         if not needed & set(node.outputs):
             continue
-        if lost & set(node.inputs):
+        if lost & node.reads():
             lost |= set(node.outputs)
             continue
+        net.node = f"node {node.name!r} ({node.op})"
         try:
-            results = _lower(net, node, graph.opset, known, integers, (needed, used))
-        except (UsageError, ValueError, IndexError, KeyError, TypeError, OverflowError,
-                ZeroDivisionError) as error:  # fmt: skip
+            results = tracer.lower(node, known, needed, used)
+        except FAULTS as error:
             lost |= set(node.outputs)
-            found.faults.append(_fault(node, graph.opset, known, error))
+            found.faults.append(fault_of(node, graph.opset, known, error))
             continue
         known |= dict(zip(node.outputs, results, strict=False))
         for name in node.outputs:
@@ -240,7 +140,7 @@ def trace(
                 lost.add(name)
     for name in outputs:
         result = known.get(name)
-        if result is not None:
+        if isinstance(result, Sym | np.ndarray):
             found.outputs[name] = result
     return found
 
@@ -256,70 +156,173 @@ def _scaled(net: FloatNetwork, x: Sym, pixels: tuple[float, float] | None) -> Sy
     return net.sum(scaled, net.broadcast(net.constant(np.array(-mean / deviation)), x.dims))
 
 
-def _lower(
-    net: FloatNetwork,
-    node: Node,
-    opset: int,
-    known: Mapping[str, Sym | Array | None],
-    integers: set[str],
-    names: tuple[set[str], set[str]],
-) -> list[Sym | Array]:
-    given = tuple(known[name] for name in node.inputs)
-    if not any(isinstance(x, Sym) for x in given) or node.op in ("Shape", "Size"):
+@dataclass
+class _Tracer:
+    """Lowers one node after the other, and the bodies inside of them.
+
+    Attributes
+    ----------
+    net : FloatNetwork
+        Where ops go.
+    opset : int
+        Version of the standard ops.
+    integers : set of str
+        Names of values that are integers.
+    left : int
+        How many more nodes bodies may come to.
+    """
+
+    net: FloatNetwork
+    opset: int
+    integers: set[str]
+    left: int = MAX_REPEATED
+
+    def lower(
+        self, node: Node, known: Known, needed: Iterable[str], used: Iterable[str]
+    ) -> list[Value]:
+        """The outputs of a node.
+
+        Parameters
+        ----------
+        node : Node
+            Which.
+        known : mapping
+            All values so far.
+        needed, used : iterable of str
+            Names that others read, and those that others compute with.
+        """
+        if node.op in REFUSED:
+            raise UsageError(REFUSED[node.op])
+        given = tuple(known[name] for name in node.inputs)
+        inside = any(isinstance(known.get(name), Sym) for name in node.reads())
+        if node.op not in ALWAYS and (not inside or node.op in OF_SHAPE):
+            return self._of_constants(node, given)
+        if node.op not in HANDLERS:
+            raise UsageError("no argument for this op")
+        kinds = tuple(self._whole(name, x) for name, x in zip(node.inputs, given, strict=True))
+        tops = {op.name for op in self.net.ops if op.kind == "top"}
+        if node.op not in AFTER_TOP and any(
+            t.x in tops for x in given if isinstance(x, Sym) for t in x.terms
+        ):
+            raise UsageError("reads an arg max, which can be an output only")
+        if node.op == "Identity" and isinstance(given[0], Parts):
+            return [given[0]]
+        if node.op not in LAZY:
+            given = tuple(self.net.force(x) if isinstance(x, Sym) else x for x in given)
+        wanted = frozenset(set(needed) & set(node.outputs))
+        computed = bool(set(used) & set(node.outputs[:1]))
+
+        def run(body: Body, inputs: Sequence[Value], whole: Sequence[bool]) -> list[Value]:
+            return self._body(body, known, inputs, whole)
+
+        result = HANDLERS[node.op](
+            Call(self.net, node, self.opset, given, kinds, wanted, computed, run)
+        )
+        results = [result] if isinstance(result, Sym | np.ndarray | Parts) else list(result)
+        self._mark(node, all(kinds))
+        return results
+
+    def _whole(self, name: str, x: Value | None) -> bool:
+        """Whether an input is of integers."""
+        return x is None or (x.dtype.kind != "f" if isinstance(x, np.ndarray) else
+                             name in self.integers)  # fmt: skip
+
+    def _mark(self, node: Node, whole: bool) -> None:
+        """Remember which outputs of a node are integers."""
+        if node.op == "Cast":
+            whole = node.attributes.get("to") in INTEGERS
+        first, bodies = FIRST_RESULT.get(node.op, 0), node.bodies()
+        for i, name in enumerate(node.outputs):
+            inner = [b.outputs[first + i] for b in bodies if first + i < len(b.outputs)]
+            if set(inner) <= self.integers if bodies else whole:
+                self.integers.add(name)
+
+    def _body(
+        self, body: Body, around: Known, inputs: Sequence[Value], whole: Sequence[bool]
+    ) -> list[Value]:
+        """The outputs of a body, each time from scratch.
+
+        Parameters
+        ----------
+        body : Body
+            Which.
+        around : mapping
+            Values outside.
+        inputs : sequence
+            What it is given.
+        whole : sequence of bool
+            Which of that is integers.
+        """
+        given = dict(zip(body.inputs, inputs, strict=True))
+        self.integers |= {n for n, one in zip(body.inputs, whole, strict=True) if one}
+        self.integers -= {n for n, one in zip(body.inputs, whole, strict=True) if not one}
+        known: Known = ChainMap({**body.constants, **given}, around)
+        needed = _needed(body.nodes, body.outputs)
+        for node in body.nodes:
+            if not needed & set(node.outputs):
+                continue
+            self.left -= 1
+            if self.left < 0:
+                raise UsageError(f"bodies that come to more than {MAX_REPEATED} nodes")
+            try:
+                results = self.lower(node, known, needed, node.outputs)
+            except FAULTS as error:
+                fault = fault_of(node, self.opset, known, error)
+                raise UsageError(f"in its body, {fault.node}: {fault.op}") from None
+            known.update(zip(node.outputs, results, strict=False))
+        found = [known[name] for name in body.outputs]
+        return [x for x in found if x is not None]
+
+    def _of_constants(self, node: Node, given: Sequence[Value | None]) -> list[Value]:
+        """A node whose inputs are constants, or that reads their shapes only."""
+        if any(isinstance(x, Parts) for x in given):
+            raise UsageError("a sequence instead of a tensor")
         shaped = [np.empty(x.dims) if isinstance(x, Sym) else x for x in given]
-        return [fold(node, shaped)]
-    if node.op not in HANDLERS:
-        raise UsageError("no argument for this op")
-    whole = all(
-        name in integers if isinstance(x, Sym) else x is None or x.dtype.kind != "f"
-        for name, x in zip(node.inputs, given, strict=True)
-    )
-    tops = {op.name for op in net.ops if op.kind == "top"}
-    if node.op not in AFTER_TOP and any(
-        t.x in tops for x in given if isinstance(x, Sym) for t in x.terms
-    ):
-        raise UsageError("reads an arg max, which can be an output only")
-    if node.op not in LAZY:
-        given = tuple(net.force(x) if isinstance(x, Sym) else x for x in given)
-    made = set(node.outputs)
-    wanted, computed = frozenset(names[0] & made), bool(names[1] & set(node.outputs[:1]))
-    result = HANDLERS[node.op](Call(net, node, opset, given, whole, wanted, computed))
-    results = [result] if isinstance(result, Sym | np.ndarray) else list(result)
-    kept = node.attributes.get("to") in INTEGERS if node.op == "Cast" else whole
-    if kept:
-        integers |= set(node.outputs)
-    return results
+        arrays = [x if isinstance(x, np.ndarray) else None for x in shaped]
+        if node.op in FOLDS or node.op not in HANDLERS:
+            return [fold(node, arrays)]
+        return self._evaluated(node, arrays)
+
+    def _evaluated(self, node: Node, given: Sequence[Array | None]) -> list[Value]:
+        """A node of constants by way of its handler: a network of one input, run at once."""
+        place = next(i for i, x in enumerate(given) if x is not None and x.dtype.kind in "biuf")
+        first = given[place]
+        if first is None or not 0 < first.size <= MAX_ENTRIES:
+            raise UsageError("a constant without entries, or too large")
+        whole = all(x is None or x.dtype.kind != "f" for x in given)
+        net = FloatNetwork({"x": first.shape})
+        operands: list[Value | None] = [*given]
+        operands[place] = net.input("x")
+        tracer = _Tracer(net, self.opset, {"x"} if first.dtype.kind != "f" else set())
+        names = [f"c{i}" for i in range(len(given))]
+        names[place] = "x"
+        inner = Node(node.name, node.op, tuple(names), node.outputs, node.attributes)
+        known: Known = dict(zip(names, operands, strict=True))
+        results = tracer.lower(inner, known, node.outputs, node.outputs)
+        tensors = [x for x in results if isinstance(x, Sym | np.ndarray)]
+        values = [net.value(x) if isinstance(x, Sym) else "" for x in tensors]
+        computed = net.run({"x": first.astype(np.float64)})
+        out: list[Value] = []
+        for x, name in zip(tensors, values, strict=True):
+            array = computed[name].reshape(x.dims) if isinstance(x, Sym) else x
+            exact = whole or (len(out) == 1 and node.op == "TopK")
+            out.append(array.round().astype(np.int64) if exact else array.astype(np.float32))
+        return out
 
 
-def _computed_with(graph: Graph) -> set[str]:
+def _computed_with(nodes: Sequence[Node]) -> set[str]:
     """Names that some op computes with, directly or behind others that only pass values on."""
     used: set[str] = set()
-    for node in reversed(graph.nodes):
+    for node in reversed(nodes):
         if node.op not in AFTER_TOP or used & set(node.outputs):
-            used |= {n for n in node.inputs if n}
+            used |= node.reads()
     return used
 
 
-def _needed(graph: Graph, outputs: Sequence[str]) -> set[str]:
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[str]:
     """Names that the outputs depend on."""
     needed = set(outputs)
-    for node in reversed(graph.nodes):
+    for node in reversed(nodes):
         if needed & set(node.outputs):
-            needed |= {n for n in node.inputs if n}
+            needed |= node.reads()
     return needed
-
-
-def _fault(
-    node: Node, opset: int, known: Mapping[str, Sym | Array | None], error: Exception
-) -> UnsupportedModelError:
-    shapes = []
-    for name in node.inputs:
-        x = known.get(name)
-        if x is not None:
-            shapes.append("x".join(map(str, x.dims if isinstance(x, Sym) else x.shape)) or "scalar")
-    what = str(error) if isinstance(error, UsageError) else "an attribute that is not understood"
-    return UnsupportedModelError(
-        f"node {node.name!r}",
-        f"{node.op}, opset {opset}, on {', '.join(shapes)}: {what}",
-        f"cut the model before it (--outputs {node.inputs[0] if node.inputs else 'NAME'})",
-    )

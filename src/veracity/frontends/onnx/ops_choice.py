@@ -13,16 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import Call
 from veracity.frontends.onnx.floats import Sym
-from veracity.frontends.onnx.lowering import Call
 from veracity.frontends.onnx.ops_linear import minus, plus
 from veracity.graph.wires import MAX_NUMBERS, Step
 
-__all__ = ["MAX_PLACES", "gather_nd_by_value", "one_hot", "ranked", "scatter_by_value"]
+__all__ = [
+    "MAX_COMPARED",
+    "MAX_PLACES",
+    "ahead",
+    "gather_nd_by_value",
+    "one_hot",
+    "ranked",
+    "scatter_by_value",
+]
 
 Array = NDArray[Any]
 #: Most places that an index is compared with, and comparisons of a node.
 MAX_PLACES, MAX_COMPARED = 1 << 15, 1 << 22
+#: Longest axis whose entries are put in order, or of which one is found.
+MAX_AXIS = 1 << 11
 
 
 def _hits(call: Call, index: Sym | Array, size: int) -> Sym:
@@ -32,6 +42,50 @@ def _hits(call: Call, index: Sym | Array, size: int) -> Sym:
     if index.size * size > MAX_COMPARED:
         raise UsageError(f"more than {MAX_COMPARED} places for all indices")
     return call.net.constant((index[..., None] % size == np.arange(size)).astype(np.float64))
+
+
+def _last(call: Call, hit: Sym, axis: int) -> Sym:
+    """Rows with a one at a place that no later row of the axis has, too.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    hit : Sym
+        Ones at the place of each row.
+    axis : int
+        Of the rows.
+    """
+    n = hit.dims[axis]
+    if n == 1:
+        return hit
+    later = ahead(call, hit, axis, np.triu(np.ones((n, n), dtype=int), 1))
+    return call.net.function("step", minus(call, hit, later))
+
+
+def ahead(call: Call, x: Sym, axis: int, matrix: Array) -> Sym:
+    """A matrix of zeros and ones times an axis: by a wire where it is small, else as a weight.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    x : Sym
+        What is read.
+    axis : int
+        Which.
+    matrix : int array
+        Square.
+    """
+    net, n = call.net, x.dims[axis]
+    if 1 + n * n <= MAX_NUMBERS:
+        return net.view(x, Step("taps", axis, (n, *matrix.reshape(-1).tolist())))
+    if n > MAX_AXIS:
+        raise UsageError(f"an axis of more than {MAX_AXIS} entries")
+    letters = "abcdefghijk"[: len(x.dims)]
+    spec = f"{letters},z{letters[axis]}->{letters.replace(letters[axis], 'z')}"
+    weights = net.constant(matrix.astype(np.float64)).terms[0]
+    return net.linear([(spec, net.ref(x), weights)], (), x.dims)
 
 
 def one_hot(call: Call, index: Sym, size: int) -> Sym:
@@ -129,6 +183,7 @@ def scatter_by_value(
             places = np.arange(prod(sizes)).reshape(sizes)
             number = places[tuple(np.moveaxis(index, -1, 0))].reshape(rows)
         hit = _hits(call, number, prod(sizes))  # (rows, places)
+        hit = hit if adds else _last(call, hit, 0)
         put = _laid(call, updates, (rows, prod(rest)))
         placed = net.linear(
             [("rz,rq->zq", net.ref(hit), net.ref(put))], (), (prod(sizes), prod(rest))
@@ -141,8 +196,9 @@ def scatter_by_value(
         return _covered(call, x, place, net.force(net.reshape(net.settled(spread), x.dims)))
     axis = call.int("axis", 0) % len(x.dims)
     others = [n for i, n in enumerate(shape) if i != axis]
-    if others != [n for i, n in enumerate(x.dims) if i != axis]:
-        raise UsageError("indices for part of the other axes")
+    if len(shape) != len(x.dims) or any(n > x.dims[i] for i, n in enumerate(shape) if i != axis):
+        raise UsageError("indices beyond the other axes")
+    short = [(i, x.dims[i] - n) for i, n in enumerate(shape) if i != axis and n != x.dims[i]]
     order = (*(i for i in range(len(x.dims)) if i != axis), axis)
     turned = (
         net.view(index, Step("permute", 0, order))
@@ -151,14 +207,16 @@ def scatter_by_value(
     )
     put = net.view(_laid(call, updates, shape), Step("permute", 0, order))
     hit = _hits(call, turned, x.dims[axis])  # (others, updates, places)
+    hit = hit if adds else _last(call, hit, len(others))
     letters = "abcdefgh"[: len(others)]
     spec = f"{letters}uz,{letters}u->{letters}z"
     placed = net.linear([(spec, net.ref(hit), net.ref(put))], (), (*others, x.dims[axis]))
-    back = Step("permute", 0, tuple(int(i) for i in np.argsort(order)))
+    turned_back = Step("permute", 0, tuple(int(i) for i in np.argsort(order)))
+    back = (turned_back, *[Step("pad", i, (0, 0, more)) for i, more in short])
     if adds:
-        return net.sum(x, net.view(placed, back))
+        return net.sum(x, net.view(placed, *back))
     taken = net.view(net.settled(hit), Step("sum", len(others)))
-    return _covered(call, x, net.view(placed, back), net.view(taken, back))
+    return _covered(call, x, net.view(placed, *back), net.view(taken, *back))
 
 
 def _laid(call: Call, x: Sym | Array, dims: tuple[int, ...]) -> Sym:
@@ -192,9 +250,9 @@ def ranked(call: Call, x: Sym, k: int) -> tuple[Sym, Sym]:
     """
     net, last = call.net, len(x.dims) - 1
     n = x.dims[last]
-    if 1 + n * n > MAX_NUMBERS or prod(x.dims) * n > MAX_COMPARED:
-        raise UsageError("the places of the largest of more than 255 entries")
-    x = net.settled(x)
+    if n > MAX_AXIS or prod(x.dims) * n > MAX_COMPARED:
+        raise UsageError(f"more than {MAX_COMPARED} comparisons for the largest entries")
+    x = net.spared(x)
     each = net.view(x, Step("repeat", last + 1, (n,)))  # (.., i, j): x_i
     other = net.view(x, Step("repeat", last, (n,)))  # x_j
     exceeds = net.function("step", minus(call, other, each))

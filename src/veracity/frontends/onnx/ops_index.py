@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import Call, Result, handler
 from veracity.frontends.onnx.floats import Ref, Sym
-from veracity.frontends.onnx.lowering import Call, Result, handler
 from veracity.frontends.onnx.ops_choice import (
+    ahead,
     gather_nd_by_value,
     one_hot,
     ranked,
@@ -19,6 +20,7 @@ from veracity.frontends.onnx.ops_choice import (
 )
 from veracity.frontends.onnx.ops_linear import minus, plus
 from veracity.frontends.onnx.ops_logic import first_of_largest, moved_last
+from veracity.frontends.onnx.ops_pointwise import maximum
 from veracity.graph.wires import MAX_NUMBERS, Step
 
 Array = NDArray[Any]
@@ -76,9 +78,10 @@ def gather_elements(call: Call) -> Result:
         return picked(
             call, x, np.take_along_axis(places, np.where(index < 0, index + n, index), axis)
         )
-    same = all(d == x.dims[i] for i, d in enumerate(shape) if i != axis)
-    if len(shape) != len(x.dims) or not same:
-        raise UsageError("indices that depend on the data for part of the other axes")
+    if len(shape) != len(x.dims) or any(d > x.dims[i] for i, d in enumerate(shape) if i != axis):
+        raise UsageError("indices beyond the other axes")
+    cut = [(i, d) for i, d in enumerate(shape) if i != axis and d != x.dims[i]]
+    x = net.view(x, *[Step("slice", i, (0, d, 1)) for i, d in cut])
     order = moved_last(axis, len(shape))
     rows = net.view(x, Step("permute", 0, order))
     chosen = one_hot(call, net.view(index, Step("permute", 0, order)), n)
@@ -146,11 +149,8 @@ def cumulative(call: Call) -> Result:
     x = call.value(0)
     axis = int(call.array(1).reshape(-1)[0]) % len(x.dims)
     n = x.dims[axis]
-    if 1 + n * n > MAX_NUMBERS:
-        raise UsageError("an axis of more than 255 entries")
     matrix = np.tril(np.ones((n, n), dtype=int), -call.int("exclusive", 0))
-    matrix = matrix.T if call.int("reverse", 0) else matrix
-    return call.net.view(x, Step("taps", axis, (n, *matrix.reshape(-1).tolist())))
+    return ahead(call, x, axis, matrix.T if call.int("reverse", 0) else matrix)
 
 
 @handler("Hardmax")
@@ -175,9 +175,12 @@ def top_k(call: Call) -> Result:
     axis = call.int("axis", -1) % len(x.dims)
     n = x.dims[axis]
     placed = len(call.node.outputs) > 1 and call.node.outputs[1] in call.wanted
-    if not 1 <= k <= n or (n > MAX_SORTED and not placed):
-        raise UsageError(f"an axis of more than {MAX_SORTED} entries is not sorted")
+    if not 1 <= k <= n:
+        raise UsageError("more entries than there are, or none")
     sign = 1.0 if call.int("largest", 1) else -1.0
+    if k == 1 and not placed:
+        return net.scale(maximum(call, net.scale(x, sign), axis), sign)
+    placed = placed or n > MAX_SORTED
     order = moved_last(axis, len(x.dims))
     x = net.scale(net.view(x, Step("permute", 0, order)), sign)
     last = len(x.dims) - 1

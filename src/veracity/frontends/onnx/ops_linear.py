@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import Call, Result, handler, spatial_pads
 from veracity.frontends.onnx.floats import Ref, Sym
-from veracity.frontends.onnx.lowering import Call, Result, handler, spatial_pads
 from veracity.graph.wires import Step, apply_wire
 
 Array = NDArray[Any]
@@ -21,8 +21,8 @@ Array = NDArray[Any]
 def convolve(
     call: Call,
     x: Sym,
-    w: Array,
-    bias: Array | None,
+    w: Sym | Array,
+    bias: Sym | Array | None,
     strides: Sequence[int],
     dilations: Sequence[int],
     pads: Sequence[tuple[int, int]],
@@ -35,9 +35,9 @@ def convolve(
         Where ops go.
     x : Sym
         (n, channels, axes..).
-    w : array
+    w : Sym or array
         Kernel; of dims (channels, 1, taps..) for one kernel a channel.
-    bias : array or None
+    bias : Sym, array or None
         (out,).
     strides, dilations : sequence of int
         By axis.
@@ -45,26 +45,32 @@ def convolve(
         By axis.
     """  # fmt: skip
     net, axes = call.net, len(x.dims) - 2
+    shape = w.dims if isinstance(w, Sym) else w.shape
     steps = []
     for i in reversed(range(axes)):
-        numbers = (w.shape[2 + i], strides[i], dilations[i], *pads[i])
+        numbers = (shape[2 + i], strides[i], dilations[i], *pads[i])
         steps.append(Step("window", 2 + i, numbers))
     windows = net.view(x, *steps)
     places, taps = "defg"[:axes], "uvwz"[:axes]
     read = "nc" + "".join(p + t for p, t in zip(places, taps, strict=True))
     sizes = tuple(windows.dims[2 + 2 * i] for i in range(axes))
-    if w.shape[1] != x.dims[1] and w.shape[:2] != (x.dims[1], 1):
+    if shape[1] != x.dims[1] and shape[:2] != (x.dims[1], 1):
         raise UsageError("a kernel of another number of channels")
-    if w.shape[1] == x.dims[1]:
-        spec, kernel, out = f"{read},oc{taps}->no{places}", w, w.shape[0]
+    kernel = net.sym(w)
+    if shape[1] == x.dims[1]:
+        spec, out = f"{read},oc{taps}->no{places}", shape[0]
     else:
-        spec, kernel, out = f"{read},c{taps}->nc{places}", w[:, 0], x.dims[1]
+        spec, out = f"{read},c{taps}->nc{places}", x.dims[1]
+        kernel = net.view(kernel, Step("sum", 1)) if isinstance(w, Sym) else net.sym(w[:, 0])
     dims = (x.dims[0], out, *sizes)
     addends: tuple[Ref, ...] = ()
-    if bias is not None and np.any(bias):
+    if isinstance(bias, Sym):
+        around = [Step("repeat", 0, (1,)), *[Step("repeat", 2 + i, (1,)) for i in range(axes)]]
+        addends = net.broadcast(net.view(bias, *around), dims).terms
+    elif bias is not None and np.any(bias):
         shaped = net.constant(bias.reshape(1, -1, *[1] * axes))
         addends = net.broadcast(shaped, dims).terms
-    return net.linear([(spec, net.ref(windows), net.constant(kernel).terms[0])], addends, dims)
+    return net.linear([(spec, net.ref(windows), net.ref(kernel))], addends, dims)
 
 
 def dense_kernel(w: Array, groups: int, channels: int) -> Array:
@@ -89,13 +95,19 @@ def dense_kernel(w: Array, groups: int, channels: int) -> Array:
 @handler("Conv")
 def conv(call: Call) -> Result:
     """A convolution: groups become zeros of a dense kernel, or one kernel a channel."""
-    x, w, bias = call.value(0), call.array(1), call.optional_array(2)
-    axes = w.ndim - 2
+    x, w = call.value(0), call.any(1)
+    shape = w.dims if isinstance(w, Sym) else w.shape
+    axes = len(shape) - 2
     strides = call.ints("strides", (1,) * axes)
     dilations = call.ints("dilations", (1,) * axes)
-    taps = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations, strict=True)]
+    taps = [(k - 1) * d + 1 for k, d in zip(shape[2:], dilations, strict=True)]
     pads = spatial_pads(call, x.dims[2:], taps, strides)
-    kernel = dense_kernel(w, call.int("group", 1), x.dims[1])
+    groups, bias = call.int("group", 1), call.any(2) if call.has(2) else None
+    if isinstance(w, Sym):
+        if groups != 1 and (groups, shape[0]) != (x.dims[1], x.dims[1]):
+            raise UsageError("groups of a kernel that depends on the data")
+        return convolve(call, x, w, bias, strides, dilations, pads)
+    kernel = dense_kernel(w, groups, x.dims[1])
     return convolve(call, x, kernel, bias, strides, dilations, pads)
 
 
@@ -105,24 +117,50 @@ def conv_transpose(call: Call) -> Result:
     x, w, bias = call.value(0), call.array(1), call.optional_array(2)
     axes, groups = w.ndim - 2, call.int("group", 1)
     strides, dilations = call.ints("strides", (1,) * axes), call.ints("dilations", (1,) * axes)
-    extra, shape = call.ints("output_padding", (0,) * axes), call.ints("output_shape", ())
-    if call.text("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or shape:
-        raise UsageError("an output shape instead of pads; export it with explicit pads")
-    given = call.ints("pads", (0,) * 2 * axes)
     dilated = call.net.view(
         x, *[Step("dilate", 2 + i, (strides[i],)) for i in range(axes) if strides[i] > 1]
     )
-    pads = []
-    for i in range(axes):
+    pads, crops = [], []
+    for i, (low, high) in enumerate(_uncovered(call, x.dims[2:], w.shape[2:])):
         reach = (w.shape[2 + i] - 1) * dilations[i]
-        pads.append((reach - given[i], reach - given[axes + i] + extra[i]))
-    if min(p for pair in pads for p in pair) < 0:
-        raise UsageError("pads beyond the kernel; crop the result with Slice instead")
+        pads.append((max(0, reach - low), max(0, reach - high)))
+        crops.append((max(0, low - reach), max(0, high - reach)))
     per = w.shape[0] // groups
     parts = [np.swapaxes(w[g * per : (g + 1) * per], 0, 1) for g in range(groups)]
     flipped = np.flip(np.concatenate(parts), axis=tuple(range(2, w.ndim)))
     kernel = dense_kernel(flipped, groups, x.dims[1])
-    return convolve(call, dilated, kernel, bias, (1,) * axes, dilations, pads)
+    out = convolve(call, dilated, kernel, bias, (1,) * axes, dilations, pads)
+    cut = [Step("slice", 2 + i, (low, out.dims[2 + i] - high, 1))
+           for i, (low, high) in enumerate(crops) if low or high]  # fmt: skip
+    return call.net.view(out, *cut)
+
+
+def _uncovered(call: Call, dims: Sequence[int], taps: Sequence[int]) -> list[tuple[int, int]]:
+    """What a transposed convolution leaves out on both sides of each axis; may be below zero.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    dims, taps : sequence of int
+        Of the picture and of the kernel.
+    """
+    axes, mode = len(dims), call.text("auto_pad", "NOTSET")
+    strides, dilations = call.ints("strides", (1,) * axes), call.ints("dilations", (1,) * axes)
+    extra, shape = call.ints("output_padding", (0,) * axes), call.ints("output_shape", ())
+    given = call.ints("pads", (0,) * 2 * axes)
+    out = []
+    for i in range(axes):
+        full = strides[i] * (dims[i] - 1) + extra[i] + (taps[i] - 1) * dilations[i] + 1
+        if not shape and mode in ("NOTSET", "VALID"):
+            out.append((given[i], given[axes + i] - extra[i]))
+            continue
+        total = max(0, full - (shape[i] if shape else dims[i] * strides[i]))
+        small, large = total // 2, total - total // 2
+        low, high = (large, small) if mode == "SAME_LOWER" or (
+            shape and mode == "NOTSET") else (small, large)  # fmt: skip
+        out.append((low, high - extra[i]))
+    return out
 
 
 def matmul(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
@@ -286,12 +324,6 @@ def minus(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
         Operands.
     """
     return plus(call, a, call.net.scale(b, -1.0) if isinstance(b, Sym) else -b)
-
-
-@handler("Add", "Sum")
-def add(call: Call) -> Result:
-    """A sum, broadcast; nothing is computed yet."""
-    return plus(call, *[call.any(i) for i in range(len(call.node.inputs))])
 
 
 @handler("Sub")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import Call, Result, handler
 from veracity.frontends.onnx.floats import FloatOp, Ref, Sym
-from veracity.frontends.onnx.lowering import Call, Result, handler
+from veracity.frontends.onnx.ops_choice import ahead
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.frontends.onnx.ops_pointwise import maximum
-from veracity.graph.wires import MAX_NUMBERS, Step
+from veracity.graph.wires import Step
 
 Array = NDArray[Any]
 
@@ -28,13 +28,13 @@ def _not(call: Call, x: Sym) -> Sym:
     return plus(call, np.ones(x.dims), call.net.scale(x, -1.0))
 
 
-_COMPARISONS: dict[str, Callable[[Call, Any, Any], Sym]] = {
+_COMPARISONS: dict[str, Callable[[Call, Any, Any], Sym | Array]] = {
     "Greater": _step,
     "Less": lambda c, a, b: _step(c, b, a),
     "GreaterOrEqual": lambda c, a, b: _not(c, _step(c, b, a)),
     "LessOrEqual": lambda c, a, b: _not(c, _step(c, a, b)),
     "Equal": lambda c, a, b: c.net.function("zero", minus(c, a, b)),
-    "And": lambda c, a, b: c.net.sym(times(c, a, b)),
+    "And": times,
     "Or": lambda c, a, b: _not(c, c.net.sym(times(c, _opposite(c, a), _opposite(c, b)))),
     "Xor": lambda c, a, b: c.net.function("abs", minus(c, a, b)),
 }
@@ -55,16 +55,6 @@ def compare(call: Call) -> Result:
 def negation(call: Call) -> Result:
     """1 minus a truth value."""
     return _not(call, call.value(0))
-
-
-@handler("Where")
-def where(call: Call) -> Result:
-    """``b + c (a - b)``."""
-    c, a, b = (x if isinstance(x, Sym) else x.astype(np.float64) for x in
-               (call.any(0), call.any(1), call.any(2)))  # fmt: skip
-    if not isinstance(a, Sym) and not isinstance(b, Sym):
-        return plus(call, b, times(call, c, a - b))
-    return plus(call, b, times(call, c, minus(call, a, b)))
 
 
 @handler("ArgMax", "ArgMin")
@@ -123,12 +113,10 @@ def first_of_largest(call: Call, x: Sym, axis: int) -> Sym:
         Which.
     """
     net, n = call.net, x.dims[axis]
-    if 1 + n * n > MAX_NUMBERS:
-        raise UsageError("an axis of more than 255 entries")
+    x = net.spared(x)
     best = maximum(call, x, axis)
     equal = net.function("zero", minus(call, x, Sym(best.dims, (Ref(net.value(best)),))))
-    before = tuple(np.tril(np.ones((n, n), dtype=int), -1).reshape(-1).tolist())
-    earlier = net.view(equal, Step("taps", axis, (n, *before)))
+    earlier = ahead(call, equal, axis, np.tril(np.ones((n, n), dtype=int), -1))
     return net.function("step", minus(call, equal, earlier))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import Call, Result, handler
 from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.folding import axes_of
-from veracity.frontends.onnx.lowering import Call, Result, handler, spatial_pads
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.graph.wires import Step
 
@@ -63,8 +63,8 @@ def with_parameters(call: Call) -> Result:
 @handler("PRelu")
 def prelu(call: Call) -> Result:
     """One slope is a leaky relu; a slope for each channel takes both halves apart."""
-    x, slope = call.value(0), call.array(1)
-    if np.all(slope == slope.reshape(-1)[0]):
+    x, slope = call.net.settled(call.value(0)), call.any(1)
+    if not isinstance(slope, Sym) and np.all(slope == slope.reshape(-1)[0]):
         return call.net.function(f"leaky({decimal(float(slope.reshape(-1)[0]))})", x)
     above = call.net.function("relu", x)
     below = call.net.function("relu", call.net.scale(x, -1.0))
@@ -74,8 +74,15 @@ def prelu(call: Call) -> Result:
 @handler("Clip")
 def clip(call: Call) -> Result:
     """Between bounds, attributes or inputs."""
-    low, high = call.setting(1, "min"), call.setting(2, "max")
     x = call.value(0)
+    if any(call.has(i) and isinstance(call.any(i), Sym) for i in (1, 2)):
+        if call.has(1):
+            x = larger(call, x, call.net.broadcast(call.value(1), x.dims))
+        if call.has(2):
+            top = call.net.broadcast(call.value(2), x.dims)
+            x = minus(call, top, call.net.function("relu", minus(call, top, x)))
+        return x
+    low, high = call.setting(1, "min"), call.setting(2, "max")
     least = -1e6 if low is None else max(float(low), -1e6)
     most = 1e6 if high is None else min(float(high), 1e6)
     if low is None and high is None:
@@ -97,9 +104,10 @@ def power(call: Call) -> Result:
             call.value(1), tuple(np.broadcast_shapes(base.shape, call.value(1).dims))
         )
         return call.net.function("exp", call.net.scale(exponent, float(np.log(c))))
-    x, p = call.value(0), call.array(1)
-    if p.size != 1:
-        raise UsageError("a power for each entry")
+    x, p = call.value(0), call.any(1)
+    if isinstance(p, Sym) or p.size != 1:  # of what is positive
+        logs = call.net.function("log", x)
+        return call.net.function("exp", call.net.sym(times(call, logs, p)))
     fixed = float(p.reshape(-1)[0])
     if fixed == 2:
         return times(call, x, x)
@@ -123,7 +131,9 @@ def larger(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
 @handler("Max", "Min")
 def extreme(call: Call) -> Result:
     """The largest or smallest of several operands."""
+    sign = 1.0 if call.node.op == "Max" else -1.0
     parts = [call.any(i) for i in range(len(call.given))]
+    parts = [p for p in parts if isinstance(p, Sym) or np.any(sign * p > -1e30)]
     best = parts[0]
     for part in parts[1:]:
         if call.node.op == "Max":
@@ -159,101 +169,6 @@ def maximum(call: Call, x: Sym, axis: int) -> Sym:
             )
         x = best
     return x
-
-
-@handler("MaxPool")
-def max_pool(call: Call) -> Result:
-    """Along one axis after the other."""
-    if len([n for n in call.node.outputs if n]) > 1:
-        raise UsageError("its second output, the indices")
-    x, size = call.value(0), call.ints("kernel_shape", ())
-    axes = len(size)
-    strides, dilations = call.ints("strides", (1,) * axes), call.ints("dilations", (1,) * axes)
-    before = call.net.made.get(x.terms[0].x) if x.terms == (Ref(x.terms[0].x),) else None
-    last = before is not None and before.fn == "relu"
-    if last and before is not None:  # the maximum first: relu has fewer entries then
-        x = Sym(x.dims, before.addends)
-    for i, numbers in enumerate(_windows(call, x, size, strides, dilations)):
-        if numbers[0] > 1 or numbers[1] > 1:
-            x = call.net.pool(x, 2 + i, numbers)
-    return call.net.function("relu", x) if last else x
-
-
-def _windows(
-    call: Call,
-    x: Sym,
-    size: tuple[int, ...],
-    strides: tuple[int, ...],
-    dilations: tuple[int, ...],
-) -> list[tuple[int, int, int, int, int]]:
-    """Window of each axis, with ``ceil_mode`` as further high pads.
-
-    Parameters
-    ----------
-    call : Call
-        The node.
-    x : Sym
-        What is pooled.
-    size, strides, dilations : tuple of int
-        By axis.
-    """
-    taps = [(k - 1) * d + 1 for k, d in zip(size, dilations, strict=True)]
-    pads = spatial_pads(call, x.dims[2:], taps, strides)
-    out = []
-    for i, (low, high) in enumerate(pads):
-        n, s = x.dims[2 + i] + low + high, strides[i]
-        more = 0
-        if call.int("ceil_mode", 0) and (n - taps[i]) % s:
-            more = s - (n - taps[i]) % s
-            if (n + more - taps[i]) // s * s >= x.dims[2 + i] + low:  # would begin outside
-                more = 0
-        out.append((size[i], s, dilations[i], low, high + more))
-    return out
-
-
-@handler("AveragePool", "LpPool")
-def average_pool(call: Call) -> Result:
-    """A sum over windows, divided by what lies inside or by the window."""
-    x, size = call.value(0), call.ints("kernel_shape", ())
-    axes = len(size)
-    strides, dilations = call.ints("strides", (1,) * axes), call.ints("dilations", (1,) * axes)
-    windows = _windows(call, x, size, strides, dilations)
-    p = call.int("p", 2)
-    if call.node.op == "LpPool":
-        if p not in (1, 2):
-            raise UsageError("a norm other than 1 and 2")
-        x = times(call, x, x) if p == 2 else call.net.function("abs", x)  # type: ignore[assignment]
-    inside = call.node.op == "AveragePool" and not call.int("count_include_pad", 0)
-    out = x
-    counts = np.ones([1] * len(x.dims))
-    for i, numbers in enumerate(windows):
-        axis = 2 + i
-        step = Step("window", axis, numbers)
-        if inside:
-            from veracity.graph.wires import axis_index
-
-            present = (axis_index(step, x.dims[axis]) >= 0).sum(axis=1)
-            shape = [1] * len(x.dims)
-            shape[axis] = len(present)
-            counts = counts * present.reshape(shape)
-        out = call.net.view(out, step, Step("sum", axis + 1))
-    if call.node.op == "LpPool":
-        return call.net.function("sqrt", out) if p == 2 else out
-    if not inside:
-        return call.net.scale(out, 1 / prod(size))
-    return times(call, out, 1 / counts)
-
-
-@handler("GlobalAveragePool", "GlobalMaxPool")
-def global_pool(call: Call) -> Result:
-    """Over all axes of the picture."""
-    x = call.value(0)
-    axes = tuple(range(2, len(x.dims)))
-    if call.node.op == "GlobalMaxPool":
-        for axis in axes:
-            x = maximum(call, x, axis)
-        return x
-    return mean_over(call, x, axes, True)
 
 
 # ---- reductions ----------------------------------------------------------------------------------
@@ -301,7 +216,7 @@ def _axes(call: Call, x: Sym) -> tuple[int, ...]:
     given = [v if isinstance(v, np.ndarray) else None for v in call.given]
     found = axes_of(call.node, given, 1)
     if not found:
-        return tuple(range(len(x.dims)))
+        return () if call.int("noop_with_empty_axes", 0) else tuple(range(len(x.dims)))
     return tuple(sorted(a % len(x.dims) for a in found))
 
 
@@ -335,15 +250,6 @@ def reduce(call: Call) -> Result:
         return net.function("sqrt", total) if op == "ReduceL2" else total
     total = sum_over(call, x, axes, keep)
     return net.function("log", total) if op == "ReduceLogSum" else total
-
-
-@handler("Softmax", "LogSoftmax")
-def softmax(call: Call) -> Result:
-    """Powers of what lies below the maximum, divided by their sum."""
-    x = call.value(0)
-    axis = call.int("axis", -1 if call.opset >= 13 else 1) % len(x.dims)
-    axes = (axis,) if call.opset >= 13 else tuple(range(axis, len(x.dims)))
-    return softmax_along(call, x, axes, call.node.op == "LogSoftmax")
 
 
 def softmax_along(call: Call, x: Sym, axes: tuple[int, ...], logarithm: bool = False) -> Sym:

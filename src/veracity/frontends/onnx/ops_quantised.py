@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import HANDLERS, Call, Result, handler
 from veracity.frontends.onnx.floats import Sym
-from veracity.frontends.onnx.lowering import HANDLERS, Call, Result, handler
 from veracity.frontends.onnx.ops_linear import minus, plus, times
+from veracity.frontends.onnx.ops_masks import net_value
+from veracity.frontends.onnx.ops_pointwise import maximum
+from veracity.graph.wires import Step
 
 Array = NDArray[Any]
 
@@ -44,6 +47,10 @@ def _real(call: Call, i: int, scale: int | None, zero: int, axis: int) -> Sym | 
         shape[axis % len(dims)] = -1
         return values.astype(np.float64).reshape(shape)
 
+    if call.has(zero) and isinstance(call.any(zero), Sym):
+        if scale is not None:
+            raise UsageError("a zero point that depends on the data, beside a scale")
+        return minus(call, x, call.net.broadcast(call.value(zero), dims))
     offset = along(call.array(zero)) if call.has(zero) else np.zeros(())
     factor = np.ones(()) if scale is None else along(call.array(scale))
     if not isinstance(x, Sym):
@@ -56,7 +63,7 @@ def _lower(call: Call, op: str, given: tuple[Sym | Array | None, ...]) -> Sym:
     """Another op of these operands, with this one's attributes."""
     attributes: Mapping[str, Any] = call.node.attributes
     node = replace(call.node, op=op, attributes=dict(attributes))
-    found = HANDLERS[op](replace(call, node=node, given=given, integers=False))
+    found = HANDLERS[op](replace(call, node=node, given=given, kinds=(False,)))
     if not isinstance(found, Sym):
         raise UsageError("a product of constants")
     return found
@@ -102,3 +109,21 @@ def integer_product(call: Call) -> Result:
 def integer_convolution(call: Call) -> Result:
     """A convolution of integers from their zero points."""
     return _lower(call, "Conv", (_real(call, 0, None, 2, 1), _real(call, 1, None, 3, 0)))
+
+
+@handler("DynamicQuantizeLinear")
+def dynamic_steps(call: Call) -> Result:
+    """255 steps between the least and the largest entry, zero among them; scale and zero point."""
+    x, net = net_value(call, call.value(0)), call.net
+    flat = net.force(net.reshape(x, (int(np.prod(x.dims)),)))
+    high = net.function("relu", maximum(call, flat, 0))
+    low = net.function("relu", maximum(call, net.scale(flat, -1.0), 0))
+    span = net.settled(net.sum(high, low))
+    inverse = net.function("power(-1)", net.scale(span, 1 / 255))
+    point = net.function("round", net.sym(times(call, low, inverse)))
+    zero = net.function("clip(0;255)", point)
+    one = Step("sum", 0)
+    steps = net.function("round", net.sym(times(call, x, net.view(inverse, one))))
+    shifted = plus(call, steps, net.view(zero, one))
+    scale = net.scale(net.view(span, one), 1 / 255)
+    return [net.function("clip(0;255)", shifted), scale, net.view(zero, one)]

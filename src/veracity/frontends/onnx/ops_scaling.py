@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import Call, Result, handler
 from veracity.frontends.onnx.floats import Ref, Sym
-from veracity.frontends.onnx.lowering import Call, Result, handler
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.frontends.onnx.ops_pointwise import (
     decimal,
@@ -27,6 +27,10 @@ Array = NDArray[Any]
 def remainder(call: Call) -> Result:
     """By one constant: what is left after whole multiples, of the divisor's sign or the value's."""
     x, net = call.value(0), call.net
+    if isinstance(call.any(1), Sym) and not call.integers and not call.int("fmod", 0):
+        by = call.value(1)
+        parts = net.sym(times(call, x, net.function("power(-1)", by)))
+        return minus(call, x, net.sym(times(call, net.function("floor", parts), by)))
     divisor = call.array(1).astype(np.float64)
     c = float(divisor.reshape(-1)[0])
     if divisor.size != 1 or c == 0:
@@ -54,14 +58,19 @@ def _along(values: Array, x: Sym, axis: int) -> Array:
 def quantise(call: Call) -> Result:
     """Rounded to whole steps and cut to the bounds of the type."""
     x, axis = call.value(0), call.int("axis", 1)
-    scale = _along(call.array(1), x, axis)
+    if call.int("block_size", 0):
+        raise UsageError("scales of blocks")
     zero = call.optional_array(2)
     dtype = np.dtype(np.uint8) if zero is None else zero.dtype
     if dtype.kind not in "iu" or dtype.itemsize > 2:
         raise UsageError("a type of other than 8 or 16 bits")
     info = np.iinfo(dtype)
     offset = np.zeros(()) if zero is None else _along(zero, x, axis)
-    steps = call.net.function("round", call.net.sym(times(call, x, 1 / scale)))
+    if isinstance(call.any(1), Sym):
+        parts = times(call, x, call.net.function("power(-1)", call.value(1)))
+    else:
+        parts = times(call, x, 1 / _along(call.array(1), x, axis))
+    steps = call.net.function("round", call.net.sym(parts))
     moved = plus(call, steps, np.broadcast_to(offset, x.dims)) if np.any(offset) else steps
     return call.net.function(f"clip({info.min};{info.max})", moved)
 
@@ -70,6 +79,8 @@ def quantise(call: Call) -> Result:
 def dequantise(call: Call) -> Result:
     """Steps from the zero point, in real numbers."""
     x, axis = call.value(0), call.int("axis", 1)
+    if call.int("block_size", 0):
+        raise UsageError("scales of blocks")
     zero = call.optional_array(2)
     if zero is not None and np.any(zero):
         x = minus(call, x, np.broadcast_to(_along(zero, x, axis), x.dims))

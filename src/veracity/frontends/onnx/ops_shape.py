@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.calls import Call, Result, handler
 from veracity.frontends.onnx.floats import Sym
 from veracity.frontends.onnx.folding import axes_of, slices_of, target_shape
-from veracity.frontends.onnx.lowering import Call, Result, handler
 from veracity.frontends.onnx.ops_choice import MAX_PLACES, one_hot
 from veracity.graph.wires import Step
 
@@ -212,12 +212,12 @@ def gather_by_value(call: Call) -> Sym:
     """Entries by indices that depend on the data: by comparing with every place."""
     table, index, net = call.value(0), call.value(1), call.net
     axis = call.int("axis", 0) % len(table.dims)
-    if axis or len(table.dims) > 4:
-        raise UsageError("indices that depend on the data along other than the first axis")
-    chosen = one_hot(call, index, table.dims[0])
-    letters, rest = "abcdefgh"[: len(index.dims)], "uvw"[: len(table.dims) - 1]
-    product = (f"{letters}z,z{rest}->{letters}{rest}", net.ref(chosen), net.ref(table))
-    return net.linear([product], (), (*index.dims, *table.dims[1:]))
+    chosen = one_hot(call, index, table.dims[axis])
+    letters, rest = "abcdefgh"[: len(index.dims)], "stuvwxy"[: len(table.dims) - 1]
+    before, behind = rest[:axis], rest[axis:]
+    spec = f"{letters}z,{before}z{behind}->{before}{letters}{behind}"
+    dims = (*table.dims[:axis], *index.dims, *table.dims[axis + 1 :])
+    return net.linear([(spec, net.ref(chosen), net.ref(table))], (), dims)
 
 
 @handler("OneHot")

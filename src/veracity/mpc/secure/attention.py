@@ -4,7 +4,7 @@ For head h, target t, visible sources s, from the opened, rotated q, k and the o
 
     z = q . k               product              opened, truncated by score_shift
     m = max_s z             tournament           opened; within half a nat of the maximum
-    e = exp(m - z)          pieces               opened; m - z is already, under both masks
+    e = exp(m - z)          table                opened; m - z is already, under both masks
     A = sum_s e v           product              opened
     I = 1 / sum_s e         powers               opened with A; sum_s e is already
     y = A I                 product
@@ -13,7 +13,7 @@ The program rounds ``p = e / sum e`` to 15 bits, then sums ``p v``; here the div
 which saves opening p and its rounding. A maximum that is off multiplies e and its sum alike.
 
 * Exchanges: 3 and ``ceil(log2 S)`` for the tournament, and the one that opens q, k, v.
-* Error: see :func:`exp_pieces`, powers; every opening rounds stochastically.
+* Error: see :func:`exp_fit`, powers; every opening rounds stochastically.
 """
 
 from __future__ import annotations
@@ -31,30 +31,47 @@ from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
 from veracity.mpc.secure.product import product
 from veracity.mpc.secure.reciprocal import Group, groups, openings, total
 from veracity.mpc.secure.role import Masked, Role, Secret
+from veracity.mpc.secure.tables import Table, look_up, tabulate
 from veracity.mpc.secure.tournament import join, maximum
 
-__all__ = ["attention", "exp_pieces"]
+__all__ = ["attention", "exp_fit"]
 
 #: Bits beyond the program's: of scores, of e, of the reciprocal.
 _Z_GUARD, _E_GUARD, _INVERSE_GUARD = 3, 0, 3
 #: Scores are compared in units of 2^-_FINE nats: 16 rounds lose less than _BELOW nats.
 _FINE, _BELOW = 5, 0.5
+#: Fraction bits of a parabola of the table beyond those that keep it good to a unit.
+_FINER = 6
 #: Bits that sum_s e v is truncated by: a quarter of a unit of v where sum_s e is smallest.
 _MIX_SHIFT = 13
 
 
 @lru_cache(maxsize=16)
-def exp_pieces(exp_k: int) -> Pieces:
-    """``exp(-d) 2^15`` for d from -1/2 to 12 at 2^-(exp_k + guard), 0 beyond."""
+def exp_fit(exp_k: int) -> Table | Pieces:
+    """``exp(-d) 2^15`` for d from -1/2 to 12 at 2^-(exp_k + guard), 0 beyond.
+
+    A table of intervals of an eighth of a nat, relative error 2^-13: a parabola serves twice that.
+    Where that is less than a table's interval of 8 units, pieces.
+
+    Parameters
+    ----------
+    exp_k : int
+        Units of scores are 2^-exp_k nats.
+    """
     unit = 1 << (exp_k + _Z_GUARD)
-    knots, x = {12 * unit}, -32  # 64ths of a nat
-    while x < 12 * 64:
-        knots.add(x * unit // 64)
-        x += 12 + max(0, x) // 12
 
     def f(d: int) -> Decimal:
         return (Decimal(-d) / unit).exp() * (1 << 15)
 
+    if unit >= 64:
+        # Behind their maximum scores have 16 bits; the sign is one more.
+        bits = 17 + _Z_GUARD
+        ends = (-5 * unit // 8, 12 * unit)
+        return tabulate(f, bits, max(5, bits - (exp_k + _Z_GUARD - 3)), ends, _FINER)
+    knots, x = {12 * unit}, -32  # 64ths of a nat
+    while x < 12 * 64:
+        knots.add(x * unit // 64)
+        x += 12 + max(0, x) // 12
     low = min(knots)
     bits = (int((1 << 16) * 2**_Z_GUARD) - low).bit_length()
     return fit(f, sorted(knots), low, bits, 2 * (exp_k + _Z_GUARD))
@@ -142,9 +159,12 @@ async def attention(
     m = await maximum(role, z, lengths, coarse, 18 + _Z_GUARD - coarse)
     if not isinstance(m, Masked):
         raise TypeError("the maximum is opened")
-    pieces = exp_pieces(op.exp_k)
-    e_secret = piecewise(role, m.map(lambda x: x[row]) - z, pieces)
-    (e,) = await open_values(role, [Opening(e_secret, pieces.scale - _E_GUARD, 17 + pieces.scale)])
+    found, below = exp_fit(op.exp_k), m.map(lambda x: x[row]) - z
+    if isinstance(found, Table):
+        e_secret = look_up(role, below, found)
+    else:
+        e_secret = piecewise(role, below, found)
+    (e,) = await open_values(role, [Opening(e_secret, found.scale - _E_GUARD, 17 + found.scale)])
 
     acc = product(role, mix, e, v, (heads, tokens, dim))
     s = e.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))

@@ -9,10 +9,12 @@ A public table has a polynomial of degree 2 in d for every j. A point key for r_
 the coefficients at j (full-domain evaluation against a public table: Wagh, eprint 2022/826; its
 payload carries the low bits as in Boyle et al., eprint 2020/1392, section 5), and those give the
 polynomial at d. Both neighbours of j serve for a value between them, so a polynomial has to fit
-twice the width of its interval.
+twice the width of its interval. Rows of zeros, at one place of the table, are not evaluated: a
+function that is zero but for a part of its domain costs the time of that part, and the bytes of the
+whole.
 
 * Exchanges: none beyond the opening of the input; the result is opened by whoever needs that.
-* Bytes: none. Offline: one key of ``16 + 16 (t - 2) + 96`` bytes a value to each party.
+* Bytes: none. Offline: one key of ``16 + 16 (t - 1) + 48`` bytes a value to each party.
 * Error: the third derivative times ``h^3 / 24``, h = 2^l units, and a unit of the coefficients.
 """
 
@@ -60,17 +62,23 @@ class Table:
     coefficients: Array = field(repr=False)
 
     def values(self, x: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """``2^scale f(x)`` by either of the two polynomials that may serve; bits - 1 bits of x."""
+        """``2^scale f(x)`` by either of the two polynomials that may serve."""
         low = self.bits - self.high
         u = x + (1 << (self.bits - 1))
         found = []
         for j in (u >> low, (u >> low) + 1):  # the mask decides which
-            c, d = self.coefficients[j], (u - (j << low)).view(np.uint64)
+            c, d = self.coefficients[j % (1 << self.high)], (u - (j << low)).view(np.uint64)
             found.append((c[:, 0] + c[:, 1] * d + c[:, 2] * d * d).view(np.int64))
         return found[0], found[1]
 
 
-def tabulate(f: Callable[[int], Decimal], bits: int, high: int) -> Table:
+def tabulate(
+    f: Callable[[int], Decimal],
+    bits: int,
+    high: int,
+    ends: tuple[int, int] | None = None,
+    finer: int = 0,
+) -> Table:
     """Fit ``f``, exactly the same on every machine.
 
     Parameters
@@ -81,17 +89,21 @@ def tabulate(f: Callable[[int], Decimal], bits: int, high: int) -> Table:
         Bits of the domain.
     high : int
         Bits that the table is indexed by.
+    ends : tuple of int, optional
+        The rows of arguments before the first and from the second on are zero, and cost no time.
+    finer : int
+        Fraction bits of the coefficients beyond those that keep them good to a unit.
     """
-    low = bits - high
+    low, half = bits - high, 1 << (bits - 1)
     if not 3 <= low <= 24:
         raise UsageError("a table needs between 3 and 24 bits below those it is indexed by")
     # A coefficient of d^2 is off by half a unit: half a unit of the result at most.
-    scale, reach = 2 * low, 7 << (low - 3)
-    rows = []
-    for j in range(1 << high):
-        middle = (j << low) - (1 << (bits - 1))
-        rows.append([c & _WORD for c in parabola(f, middle, reach, scale)])
-    return Table(bits, high, scale, np.array(rows, dtype=np.uint64))
+    scale, reach = 2 * low + finer, 7 << (low - 3)
+    first, last = (0, 1 << high) if ends is None else ((end + half) >> low for end in ends)
+    rows = np.zeros((1 << high, 3), dtype=np.uint64)
+    for j in range(first, last):
+        rows[j] = [c & _WORD for c in parabola(f, (j << low) - half, reach, scale)]
+    return Table(bits, high, scale, rows)
 
 
 def cost(fss: Fss, count: int, high: int) -> Cost:

@@ -1,0 +1,209 @@
+"""What a handler of a node gets: its inputs, its attributes, and where results go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.frontends.onnx.bodies import Body, Node
+from veracity.frontends.onnx.floats import FloatNetwork, Sym
+
+__all__ = ["ALWAYS", "HANDLERS", "LAZY", "Call", "Parts", "Result", "Value", "handler",
+           "spatial_pads"]  # fmt: skip
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A sequence of tensors."""
+
+    entries: tuple[Sym | Array, ...]
+
+
+Value = Sym | Array | Parts
+Result = Value | Sequence[Value]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node with what it reads.
+
+    Attributes
+    ----------
+    net : FloatNetwork
+        Where ops go.
+    node : Node
+        Which.
+    opset : int
+        Version of the standard ops.
+    given : tuple
+        What it reads; None for an input that is left out.
+    integers : bool
+        Whether all values it reads are integers.
+    kinds : tuple of bool
+        Which of its inputs are integers.
+    wanted : frozenset of str
+        What other nodes read and what is shown, as far as this one makes it.
+    computed : bool
+        Whether other nodes compute with its first output, instead of only passing it on.
+    run : callable
+        Lowers a body, given its inputs and which of these are integers; returns its outputs.
+    """
+
+    net: FloatNetwork
+    node: Node
+    opset: int
+    given: tuple[Value | None, ...]
+    kinds: tuple[bool, ...]
+    wanted: frozenset[str]
+    computed: bool
+    run: Callable[[Body, Sequence[Value], Sequence[bool]], list[Value]]
+
+    @property
+    def integers(self) -> bool:
+        """Whether all inputs are integers."""
+        return all(self.kinds)
+
+    def has(self, i: int) -> bool:
+        """Whether input ``i`` is there."""
+        return i < len(self.given) and self.given[i] is not None
+
+    def any(self, i: int) -> Sym | Array:
+        """Input ``i``, a constant or not."""
+        if not self.has(i):
+            raise UsageError(f"without its input {i}")
+        found = self.given[i]
+        if found is None:
+            raise UsageError(f"without its input {i}")
+        if isinstance(found, Parts):
+            raise UsageError("a sequence instead of a tensor")
+        if isinstance(found, np.ndarray) and found.dtype.kind not in "biuf":
+            raise UsageError("text instead of numbers")
+        return found
+
+    def parts(self, i: int) -> list[Sym | Array]:
+        """Input ``i``, a sequence."""
+        found = self.given[i] if self.has(i) else None
+        if not isinstance(found, Parts):
+            raise UsageError("without its sequence")
+        return list(found.entries)
+
+    def body(self, name: str) -> Body:
+        """An attribute that is a graph."""
+        found = self.node.attributes.get(name)
+        if not isinstance(found, Body):
+            raise UsageError(f"without its attribute {name!r}")
+        return found
+
+    def texts(self, name: str) -> list[str]:
+        """An attribute of words."""
+        found = self.node.attributes.get(name) or ()
+        return [x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in found]
+
+    def floats(self, name: str) -> Array:
+        """An attribute of real numbers, in a tensor or not."""
+        found = self.node.attributes.get(f"{name}_as_tensor", self.node.attributes.get(name))
+        return np.asarray(() if found is None else found, dtype=np.float64).reshape(-1)
+
+    def value(self, i: int) -> Sym:
+        """Input ``i`` as a value."""
+        return self.net.sym(self.any(i))
+
+    def array(self, i: int) -> Array:
+        """Input ``i``, which must be a constant."""
+        found = self.any(i)
+        if isinstance(found, Sym):
+            raise UsageError(f"its input {i} depends on the data")
+        return found
+
+    def optional_array(self, i: int) -> Array | None:
+        """Input ``i`` where it is there."""
+        return self.array(i) if self.has(i) else None
+
+    def setting(self, i: int, name: str) -> Array | None:
+        """A setting that older versions have as an attribute, newer ones as input ``i``."""
+        if self.has(i):
+            return self.array(i)
+        found = self.node.attributes.get(name)
+        return None if found is None else np.asarray(found)
+
+    def ints(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """An attribute of integers."""
+        found = self.node.attributes.get(name)
+        return default if found is None else tuple(int(n) for n in found)
+
+    def int(self, name: str, default: int) -> int:
+        """An attribute."""
+        return int(self.node.attributes.get(name, default))
+
+    def float(self, name: str, default: float) -> float:
+        """An attribute."""
+        return float(self.node.attributes.get(name, default))
+
+    def text(self, name: str, default: str) -> str:
+        """An attribute."""
+        return str(self.node.attributes.get(name, default))
+
+
+#: Handlers by op; those that read merges that are still to be made; those that have to see
+#: constants, too.
+HANDLERS: dict[str, Callable[[Call], Result]] = {}
+LAZY: set[str] = set()
+ALWAYS: set[str] = set()
+
+
+def handler(
+    *ops: str, lazy: bool = False, always: bool = False
+) -> Callable[[Callable[[Call], Result]], Callable[[Call], Result]]:
+    """Register what lowers an op.
+
+    Parameters
+    ----------
+    ops : str
+        Names.
+    lazy : bool
+        Whether it reads merges and masks that are still to be made.
+    always : bool
+        Whether it is called where all inputs are constants, too.
+    """
+
+    def register(function: Callable[[Call], Result]) -> Callable[[Call], Result]:
+        for op in ops:
+            HANDLERS[op] = function
+            if lazy:
+                LAZY.add(op)
+            if always:
+                ALWAYS.add(op)
+        return function
+
+    return register
+
+
+def spatial_pads(
+    call: Call, dims: Sequence[int], taps: Sequence[int], strides: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Pads by axis, from ``pads`` or ``auto_pad``.
+
+    Parameters
+    ----------
+    call : Call
+        The node.
+    dims, taps, strides : sequence of int
+        Of the spatial axes.
+    """
+    mode, axes = call.text("auto_pad", "NOTSET"), len(dims)
+    if mode in ("NOTSET", "VALID"):
+        given = call.ints("pads", (0,) * 2 * axes)
+        return [(given[i], given[axes + i]) for i in range(axes)]
+    pads = []
+    for n, k, s in zip(dims, taps, strides, strict=True):
+        total = max((-(-n // s) - 1) * s + k - n, 0)
+        small, large = total // 2, total - total // 2
+        pads.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    return pads
