@@ -54,6 +54,9 @@ CLASSES = (
     "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot",
 )  # fmt: skip
 
+#: Pictures of the test set that the accuracy is proved on.
+SHOWN = 1000
+
 
 def train_lenet(steps: Steps, folder: Path, count: int, owner: tuple[Path, Path]) -> Any:
     """Train and prove a few steps of a convolutional network; public files in ``public``."""
@@ -118,10 +121,19 @@ def main() -> None:
         *("prove", files["vprog"], "--secret", files["vsec"]),
         *("--input", folder / "picture.npy", "--out", folder / "answer.vproof"),
     )
-    print("\n== Anybody: verify where the model came from, and its answer, with public files ==")
+    print(f"\n== How good it is on {SHOWN:,} pictures that it has not seen ==")
+    x = pictures[:SHOWN].astype(np.float32) / 256
+    np.savez(folder / "test.npz", x=x, y=labels[:SHOWN])
+    counted = steps.must(
+        f"prove its accuracy on {SHOWN:,} pictures",
+        *("evaluate", files["vprog"], "--secret", files["vsec"], "--samples", folder / "test.npz"),
+        *("--prove", "--out", folder / "accuracy.vproof"),
+    )
+    print("\n== Anybody: verify where the model came from, and its answers, with public files ==")
     (logits,) = sorted(folder.glob("answer*.npy"))
     public = [files["vcom"], files["vtrain"], data, folder / "answer.vproof", logits]
-    for path in (*public, folder / "picture.npy"):
+    public += [folder / "accuracy.vproof", folder / "test.npz", folder / "picture.npy"]
+    for path in public:
         shutil.copy(path, outside / path.name)
     verdict = steps.must("verify the training", "verify", "net.vtrain", "--commitment", "net.vcom",
                          "--data", "train.vdata", cwd=outside)  # fmt: skip
@@ -129,6 +141,11 @@ def main() -> None:
         "verify the answer and where it came from",
         *("verify", "answer.vproof", "--commitment", "net.vcom", "--training", "net.vtrain"),
         *("--data", "train.vdata", "--input", "picture.npy", "--output", logits.name),
+        cwd=outside,
+    )
+    steps.must(
+        "verify its accuracy",
+        *("verify", "accuracy.vproof", "--commitment", "net.vcom", "--samples", "test.npz"),
         cwd=outside,
     )
     answer = int(np.load(logits).argmax())
@@ -161,6 +178,8 @@ def main() -> None:
         "proof_bytes": finished["proof_bytes"],
         "verify_s": verdict["verify_s"],
         "answer_proof_bytes": proved["proof_bytes"],
+        "accuracy": counted["correct"] / SHOWN,
+        "accuracy_proof_bytes": counted["proof_bytes"],
         "vdata_bytes": committed["vdata_bytes"],
         "data_commit_s": committed["commit_s"],
         "lenet_steps": chosen.cnn_steps,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from click.testing import CliRunner, Result
 
+from tests.support.toy_pictures import sharpener, sharpener_file
+from veracity import commit
 from veracity.cli import main
+from veracity.formats.images import save_image
+from veracity.formats.program import save_program_file
 
 PROMPT = "Once upon a time"
 
@@ -45,3 +51,23 @@ def done(*arguments: object) -> Result:
     result = veracity(*arguments)
     assert result.exit_code == 0, result.output
     return result
+
+
+def picture_files(at: Path) -> dict[str, bytes]:
+    """A proof about a picture and all that its verifier needs, by the names of uploads."""
+    save_program_file(at / "net.vprog", sharpener_file(1))
+    commit(at / "net.vprog")[1].save_pair(at / "net.vsec", at / "net.vcom")
+    pixels = sharpener().inputs["x"].astype(np.uint8).transpose(1, 2, 0)
+    save_image(at / "a.png", np.ascontiguousarray(pixels))
+    done("prove", at / "net.vprog", "--input", at / "a.png", "--out", at / "b.vproof", "-q")
+    names = {"proof": "b.vproof", "commitment": "net.vcom"}
+    names |= {"input.png": "a.png", "output.png": "b.png"}
+    return {part: (at / name).read_bytes() for part, name in names.items()}
+
+
+def sealed_picture(at: Path, name: str) -> dict[str, bytes]:
+    """Behind :func:`picture_files`: the same, its output under a seal."""
+    prove = ("prove", at / "net.vprog", "--input", at / "a.png", "--seal", "y", "-q", "--json")
+    told = json.loads(done(*prove, "--out", at / f"{name}.vproof").stdout)
+    seal = Path(told["seals"]["y"]["seal"])
+    return {"proof": (at / f"{name}.vproof").read_bytes(), "output.vseal": seal.read_bytes()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.house import PROMPT, House, veracity
+from tests.e2e.house import PROMPT, House, picture_files, veracity
 from tests.support.browser import INSTALL, Browser, Element, browser, missing
 from tests.support.desks import PUBLISHER, desk_in
 from tests.support.serving import Running, running, verifying
@@ -301,17 +301,19 @@ def test_what_fails_is_told_and_an_answer_can_be_stopped(
     }
 
 
-def drop(window: Browser, **files: bytes) -> None:
-    """As a person drops files on the page."""
+def drop(window: Browser, on: str = "", **files: bytes) -> None:
+    """As a person drops files on the page, or on one place."""
     window.run(
         """
         const all = new DataTransfer();
         for (const [name, data] of Object.entries(arguments[0])) {
           all.items.add(new File([Uint8Array.from(data)], name.replace('__', '.')));
         }
-        document.dispatchEvent(new DragEvent('drop', { dataTransfer: all, bubbles: true }));
+        const place = arguments[1] ? document.getElementById(arguments[1]) : document;
+        place.dispatchEvent(new DragEvent('drop', { dataTransfer: all, bubbles: true }));
         """,
         {name: list(data) for name, data in files.items()},
+        on,
     )
 
 
@@ -348,6 +350,26 @@ def test_dropped_files_get_the_verdict_of_the_command(
         pictures(window, f"verify-{word.lower()}")
     drop(window, notes__txt=b"?")
     assert "notes.txt" in window.one("#fault").text
+
+
+def test_pictures_are_checked(window: Browser, checker: Running, tmp_path: Path) -> None:
+    """What went in, what came out, dropped in any order; each on its own place, too."""
+    files = picture_files(tmp_path)
+    opened(window, checker.url, "Check a proof")
+    drop(window, a__png=files["input.png"], b__vproof=files["proof"], net__vcom=files["commitment"])
+    drop(window, b__png=files["output.png"])
+    assert window.run("return document.getElementById('network').open")
+    assert window.run("return document.getElementById('output').files[0].name") == "b.png"
+    button(window, "Check").click()
+    window.until(lambda: window.one("#result").shown)
+    assert window.one(".verdict").text == "ACCEPTED"
+    assert "pixels with SHA-256" in window.one("#result").text
+    require_quiet(window, checker.url)
+    pictures(window, "verify-picture")
+    drop(window, "output", c__png=files["input.png"])
+    assert window.run("return document.getElementById('output').files[0].name") == "c.png"
+    button(window, "Check").click()
+    window.until(lambda: window.one("#result").shown and window.one(".verdict").text == "REJECTED")
 
 
 def test_files_can_be_chosen_and_expectations_given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain, permutations, product
 
 import numpy as np
 import pytest
@@ -11,12 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.one_op_programs import BUILD, Case, program_of
+from tests.support.pictures import picture_recipe
 from tests.support.programs import small_model
 from tests.support.toy_vision import network
+from tests.support.training import small_recipe
 from veracity.errors import RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program, execute
-from veracity.graph.ops import RULES, Attention, Contract, Op, Operand, Product
-from veracity.graph.samples import MAX_SAMPLES, choices_over, program_over
+from veracity.graph.ops import RULES, Attention, Clamp, Contract, Op, Operand, Product
+from veracity.graph.port import Output, Port, WeightSpec
+from veracity.graph.samples import MAX_SAMPLES, choices_over, program_over, sample_ports
+from veracity.graph.training import Recipe
+from veracity.graph.training.program import program_of as trained_program
 from veracity.graph.wires import Step, apply_wire, wire_over
 
 WITH = [kind for kind in BUILD if RULES[kind].over is not None]
@@ -75,6 +81,73 @@ def test_choices(port: str | None) -> None:
     found = execute(program, toy.weights, {"x": x}).outputs
     assert set(found) == {"class"}
     assert np.array_equal(found["class"], true["class"].reshape(3))
+
+
+def axis_of_its_own(op: Op, dims: tuple[int | str, ...]) -> Program:
+    """One op on values of dims ("N", 3)."""
+    return Program(
+        name="own", arch={}, inputs={"x": Port(("N", 3), 0, -9, 9)},
+        outputs={"y": Output(dims, 0, -(1 << 15), (1 << 15) - 1, op.name)},
+        limits={"N": 5}, ops=(op,), exponents={},
+        weights={n: WeightSpec((3, 3), "int16", 0, 8) for n in op.weight_names()},
+    )  # fmt: skip
+
+
+def test_an_axis_of_its_own_mixes_no_samples() -> None:
+    """Every product of a value with itself or a weight, either way round: alone, or refused."""
+    made = np.random.default_rng(1)
+    x, w = made.integers(-9, 10, (4, 3)), made.integers(-9, 10, (3, 3))
+    turned = ((), (Step("permute", 0, (1, 0)),))
+    seen = {"alone": 0, "refused": 0}
+    for of, right, a, b in product(("x", "w"), product("abcd", repeat=2), turned, turned):
+        letters = dict.fromkeys(("a", "b", *right))
+        for out in chain.from_iterable(permutations(letters, n) for n in (1, 2, 3)):
+            spec = f"ab,{''.join(right)}->{''.join(out)}"
+            factor = Operand(x=of, of="value" if of == "x" else "weight", wire=b)
+            term = Product(spec=spec, a=Operand(x="x", wire=a), b=factor)
+            op = Contract(name="o", products=(term,), addends=(), shift=0, bits=16)
+            for dims in product(("N", 3), repeat=len(out)):
+                program = axis_of_its_own(op, dims)
+                try:
+                    program.validate()
+                except UsageError:
+                    continue
+                try:
+                    over = program_over(program, 4)
+                except UsageError:
+                    seen["refused"] += 1
+                    continue
+                found = execute(over, {"w": w}, {"x": x}).outputs["y"]
+                alone = [execute(program, {"w": w}, {"x": one[None]}).outputs["y"] for one in x]
+                assert np.array_equal(found, np.concatenate(alone)), (spec, a, b)
+                seen["alone"] += 1
+    assert min(seen.values()) > 5
+
+
+@pytest.mark.parametrize("recipe", [small_recipe(), picture_recipe()], ids=["dense", "pictures"])
+def test_what_training_ends_with_acts_on_every_sample_alone(recipe: Recipe) -> None:
+    made = np.random.default_rng(2)
+    program = trained_program(recipe)
+    weights = {n: made.integers(-50, 50, s.shape) for n, s in program.weights.items()}
+    x = made.integers(0, 256, (3, *program.inputs["x"].dims[1:]))
+    found = execute(program_over(program, 3), weights, {"x": x}).outputs["logits"]
+    alone = [execute(program, weights, {"x": one[None]}).outputs["logits"] for one in x]
+    assert np.array_equal(found, np.concatenate(alone))
+    assert sample_ports(program)["x"].dims == recipe.network.input
+
+
+def test_open_lengths_that_are_no_samples() -> None:
+    """A second open length, and ops that are not known to leave samples alone."""
+    keep = Clamp(name="o", x="x", low=-9, high=9, x_bits=16)
+    program = axis_of_its_own(keep, ("N", 3))
+    assert program_over(program, 2).inputs["x"].dims == (2, 3)
+    two = replace(
+        program, limits={"N": 5, "M": 5}, inputs={"x": Port(("N", "M"), 0, -9, 9)},
+        outputs={"y": replace(program.outputs["y"], dims=("N", "M"))},
+    )  # fmt: skip
+    two.validate()
+    with pytest.raises(UsageError, match="lengths are open"):
+        program_over(two, 2)
 
 
 def test_products_of_weights_alone_and_of_values_alone() -> None:

@@ -190,8 +190,23 @@ def test_samples_have_bounds() -> None:
     for samples in (0, MAX_SAMPLES + 1):
         with pytest.raises(UsageError, match="1 to 1048576 samples"):
             program_over(FIXED, samples)
-    with pytest.raises(UsageError, match="lengths are open"):
-        program_over(HONEST, 2)
+    assert program_over(HONEST, 2).inputs["x"].dims == (2, 4)
+    bare = replace(HONEST, weights={}, exponents={})
+    turned = ops.Operand(x="x", wire=(Step("permute", 0, (1, 0)),))
+    attend = ops.Attention(
+        name="s", q="x", k="x", v="x", kv_heads=1, group=1, head_dim=4, score_shift=9, exp_k=8,
+        mix_shift=15, bits=16,
+    )  # fmt: skip
+    for op, inside, outside in (
+        (add("s", "x", "x"), (4, "T"), (4, "T")),  # samples are not the first axis
+        (ops.Combine(name="s", addends=(turned,)), ("T", 4), (4, "T")),  # nor in what is shown
+        (attend, ("T", 4), ("T", 4)),  # an op that mixes them
+    ):
+        ports = {"x": replace(X, dims=inside)}, {"y": replace(Y, dims=outside)}
+        program = replace(bare, ops=(op,), inputs=ports[0], outputs=ports[1])
+        program.validate()
+        with pytest.raises(UsageError, match="lengths are open"):
+            program_over(program, 2)
 
 
 def test_choices_have_an_output_with_entries() -> None:

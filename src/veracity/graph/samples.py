@@ -3,6 +3,12 @@
 What a program means for N samples follows from the program and N alone, so that a commitment to a
 network covers every number of samples, and a verifier writes the program down by itself. Families
 of ops say how they act under one more axis (``OpRule.over``); nothing mixes samples.
+
+A program may have the axis already: its one open length comes first in every value and nowhere else
+(a network that training ends with is one). Then no op can mix samples: no step of a wire goes along
+an axis whose length is open (:func:`veracity.graph.wires.wire_dims`), and a product of two operands
+that have one open axis each keeps it once where it is the same sample's in both, and keeps it twice
+or not at all otherwise. Its number of samples is put in.
 """
 
 from __future__ import annotations
@@ -12,10 +18,10 @@ from dataclasses import replace
 
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.graph.ops import RULES, Op, Reshape, Top
-from veracity.graph.port import Dims, Output
+from veracity.graph.port import Output, Port
 from veracity.graph.program import Program
 
-__all__ = ["MAX_SAMPLES", "choices_over", "program_over", "scores_port"]
+__all__ = ["MAX_SAMPLES", "choices_over", "program_over", "sample_ports", "scores_port"]
 
 #: Most samples of one statement.
 MAX_SAMPLES = 1 << 20
@@ -27,7 +33,7 @@ def program_over(program: Program, samples: int) -> Program:
     Parameters
     ----------
     program : Program
-        Without symbols in its dims.
+        Without symbols in its dims, or with one, for the samples.
     samples : int
         N, at least 1: the length of the first axis of every port.
 
@@ -40,20 +46,48 @@ def program_over(program: Program, samples: int) -> Program:
     """
     if not 1 <= samples <= MAX_SAMPLES:
         raise UsageError(f"a statement is about 1 to {MAX_SAMPLES} samples")
-    if program.limits:
-        raise UsageError("the program's lengths are open; it has no axis of samples")
+    ports = sample_ports(program)
+    has_axis = bool(program.limits)
 
-    def longer(dims: Dims) -> Dims:
-        return (samples, *dims)
+    def longer(port: Output) -> Output:
+        return replace(port, dims=(samples, *(port.dims[1:] if has_axis else port.dims)))
 
     out = replace(
         program,
-        inputs={n: replace(p, dims=longer(p.dims)) for n, p in program.inputs.items()},
-        outputs={n: replace(p, dims=longer(p.dims)) for n, p in program.outputs.items()},
-        ops=tuple(_over(op, samples) for op in program.ops),
+        inputs={n: replace(p, dims=(samples, *p.dims)) for n, p in ports.items()},
+        outputs={n: longer(p) for n, p in program.outputs.items()},
+        ops=program.ops if has_axis else tuple(_over(op, samples) for op in program.ops),
+        limits={},
     )
     out.validate()
     return out
+
+
+def sample_ports(program: Program) -> dict[str, Port]:
+    """The inputs of one sample.
+
+    Parameters
+    ----------
+    program : Program
+        A network.
+
+    Raises
+    ------
+    UsageError
+        It has open lengths, and they are not those of one axis of samples.
+    """
+    if not program.limits:
+        return dict(program.inputs)
+    every = [p.dims for p in (*program.inputs.values(), *program.outputs.values())]
+    every += program.value_dims.values()
+    alone = all(
+        dims[:1] == (symbol,) and symbol not in dims[1:]
+        for symbol in program.limits
+        for dims in every
+    )
+    if not alone or any(RULES[type(op)].over is None for op in program.ops):
+        raise UsageError("the program's lengths are open; it has no axis of samples")
+    return {n: replace(p, dims=p.dims[1:]) for n, p in program.inputs.items()}
 
 
 def _over(op: Op, samples: int) -> Op:

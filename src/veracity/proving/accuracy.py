@@ -18,7 +18,7 @@ from veracity.formats.examples import Examples
 from veracity.formats.program import NetworkFile
 from veracity.formats.proof import check_context
 from veracity.formats.secret import Secret
-from veracity.graph.samples import choices_over
+from veracity.graph.samples import choices_over, sample_ports
 from veracity.progress import Progress, silent
 from veracity.proving.grid import arranged, example_arrays, to_integers
 from veracity.proving.prove import load_secret
@@ -122,8 +122,9 @@ def evaluate(
     held = loaded.program
     run, classes = choices_over(held, given.count, output)
     integers, rounding = {}, {}
-    for name, x in example_arrays(held.inputs, given.inputs).items():
-        port = held.inputs[name]
+    ports = sample_ports(held)
+    for name, x in example_arrays(ports, given.inputs).items():
+        port = ports[name]
         laid = arranged(name, port.dims, x, given.count)
         integers[name], rounding[name] = to_integers(name, port, laid)
     if int(given.labels.max()) >= classes:

@@ -23,7 +23,7 @@ from veracity.formats.accuracy import AccuracyProof, accuracy_context
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.examples import Examples
 from veracity.formats.proof import check_context
-from veracity.graph.samples import choices_over, scores_port
+from veracity.graph.samples import choices_over, sample_ports, scores_port
 from veracity.progress import Progress, silent
 from veracity.proving.discharge import discharge
 from veracity.proving.grid import arranged, example_arrays, to_integers
@@ -179,8 +179,9 @@ def verify_accuracy(
         run, classes = choices_over(program, asked.count, given.output or None)
         counted = scores_port(program, given.output or None)
         read, rounding = {}, {}
-        for name, x in example_arrays(program.inputs, asked.inputs).items():
-            port = program.inputs[name]
+        ports = sample_ports(program)
+        for name, x in example_arrays(ports, asked.inputs).items():
+            port = ports[name]
             laid = arranged(name, port.dims, x, asked.count)
             read[name], rounding[name] = to_integers(name, port, laid)
     except (UsageError, UnsupportedModelError) as error:

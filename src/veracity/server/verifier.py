@@ -41,8 +41,20 @@ _PARTS = {
     "receipt": "receipt.json",
     "publisher": "publisher.pub",
     "prompt": "prompt.txt",
+    "samples": "samples.npz",
+    "training": "run.vtrain",
+    "data": "data.vdata",
+    **{
+        f"{side}.{kind}": f"{side}.{kind}"
+        for side in ("input", "output")
+        for kind in ("npy", "png", "ppm", "vseal")
+    },
 }
-_OPTIONS = {"receipt": "--receipt", "publisher": "--publisher", "prompt": "--prompt-file"}
+_OPTIONS = {
+    name: "--prompt-file" if name == "prompt" else f"--{name.partition('.')[0]}"
+    for name in _PARTS
+    if name not in ("proof", "commitment")
+}
 _DIGEST, _SIZE = re.compile("[0-9a-f]{64}"), re.compile("0|[1-9][0-9]{0,11}")
 _VERDICTS = {0: "ACCEPTED", 1: "REJECTED"}
 _KIND = "application/octet-stream"
@@ -137,6 +149,9 @@ class Verifier:
         if missing:
             raise RequestError("proof and commitment are needed", "invalid_value", min(missing))
         sizes = {name: int(size) for name, size in named.items()}
+        options = [_OPTIONS[name] for name in sizes if name in _OPTIONS]
+        if len(set(options)) < len(options):
+            raise RequestError("give one input and one output", "invalid_value")
         if sum(sizes.values()) > self.bounds.upload:
             raise RequestError(
                 f"the files have more than {self.bounds.upload} bytes; check them with "

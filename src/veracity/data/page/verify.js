@@ -1,24 +1,38 @@
 // Sends files to the verifier behind this page and shows its verdict.
 
-const KINDS = { proof: ["vproof"], model: ["vcom"], receipt: ["json"], publisher: ["pub", "pem"] };
+const VALUES = ["png", "ppm", "npy", "vseal"];
+const KINDS = {
+  proof: ["vproof", "vtrain"], model: ["vcom"], receipt: ["json"], publisher: ["pub", "pem"],
+  input: VALUES, output: VALUES, samples: ["npz"], training: ["vtrain"], data: ["vdata"],
+};
+const FOLDS = ["more", "network"];
 const LOOKS = { ACCEPTED: "good", REJECTED: "bad", UNDECIDED: "doubt" };
 let running = null;
 
-function take(files) {
+const ending = (file) => file.name.split(".").pop().toLowerCase();
+
+const fitting = (file) => Object.keys(KINDS).filter((name) => KINDS[name].includes(ending(file)));
+
+// The place of a dropped file: the one it fell on, else the first empty one of its kind, else the last.
+function placeOf(file, on) {
+  const fits = fitting(file);
+  return fits.find((name) => on && on.contains($(name))) || fits.find((name) => !$(name).files.length) || fits.pop();
+}
+
+function take(files, on) {
   const unknown = [];
-  for (const file of files) {
-    const ending = file.name.split(".").pop().toLowerCase();
-    const kind = Object.keys(KINDS).find((name) => KINDS[name].includes(ending));
-    if (!kind) {
+  for (const file of [...files].sort((a, b) => fitting(a).length - fitting(b).length)) {
+    const place = placeOf(file, on);
+    if (!place) {
       unknown.push(file.name);
       continue;
     }
     const one = new DataTransfer();
     one.items.add(file);
-    $(kind).files = one.files;
-    if (kind === "receipt" || kind === "publisher") $("more").open = true;
+    $(place).files = one.files;
+    for (const fold of FOLDS) if ($(fold).contains($(place))) $(fold).open = true;
   }
-  show($("fault"), unknown.length ? "Not a .vproof, .vcom, .json, .pub or .pem file: " + unknown.join(", ") : "");
+  show($("fault"), unknown.length ? "No file that a check knows: " + unknown.join(", ") : "");
   const ready = $("proof").files.length && $("model").files.length;
   show($("status"), ready ? "Proof and commitment are here." : "The " + ($("proof").files.length ? "commitment" : "proof") + " is missing.");
   if (ready) $("go").focus();
@@ -26,8 +40,9 @@ function take(files) {
 
 function parts() {
   const found = [];
-  for (const [name, field] of [["proof", "proof"], ["commitment", "model"], ["receipt", "receipt"], ["publisher", "publisher"]]) {
-    const file = $(field).files[0];
+  for (const place of Object.keys(KINDS)) {
+    const file = $(place).files[0];
+    const name = place === "model" ? "commitment" : KINDS[place] === VALUES ? place + "." + (file ? ending(file) : "") : place;
     if (file) found.push([name, file]);
   }
   if ($("prompt").value) found.push(["prompt", new Blob([$("prompt").value])]);
@@ -104,5 +119,5 @@ for (const name of ["dragenter", "dragover"]) {
 for (const name of ["dragleave", "drop"]) document.addEventListener(name, () => document.body.classList.remove("over"));
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  if (event.dataTransfer) take(event.dataTransfer.files);
+  if (event.dataTransfer) take(event.dataTransfer.files, event.target.closest && event.target.closest("label"));
 });
