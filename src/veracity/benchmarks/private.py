@@ -3,7 +3,9 @@
 The user calls the owner through a :class:`~veracity.net.relay.Relay`; the dealer, who is
 offline, directly. Material of all passes is dealt and fetched before the first pass, so that the
 online figures hold the online phase alone. The prompt fills the context up to the length asked
-for; the figures are means over the tokens after the first one.
+for; the figures are means over the tokens after the first one. With a cap, material is dealt and
+used as in a question: what that takes in all is a figure then, and online times contain waiting for
+material.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from veracity.mpc.modes import find_mode
 from veracity.net.relay import Relay
 from veracity.private.client import Client
 from veracity.private.connect import Address
+from veracity.private.parties.owner import ServiceLimits
 from veracity.progress import Progress, silent
 
 __all__ = ["bench"]
@@ -41,6 +45,7 @@ def bench(
     tokens: int = 3,
     rtt_ms: float = 10.0,
     mbps: float = 1000.0,
+    cap_mb: int | None = None,
     folder: str | Path | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -59,6 +64,9 @@ def bench(
         How many are measured.
     rtt_ms, mbps : float
         Of the network between owner and user.
+    cap_mb : int, optional
+        Most MB of material that wait at each party, as in a question. Without, all of it is dealt
+        before the first pass.
     folder : path, optional
         Where to keep the model and masked weights between calls.
     backend : str
@@ -89,13 +97,15 @@ def bench(
             program,
             mode,
             home,
-            ahead=context + tokens,
-            cap_mb=CAP // 10**6,
+            ahead=context + tokens if cap_mb is None else ServiceLimits.ahead,
+            cap_mb=CAP // 10**6 if cap_mb is None else cap_mb,
             timeout=TIMEOUT,
             backend=backend,
         ) as three:
             lines, user = asyncio.run(
-                _through_relay(three, home, context, tokens, rtt_ms, mbps, backend, progress)
+                _through_relay(
+                    three, home, context, tokens, rtt_ms, mbps, cap_mb, backend, progress
+                )
             )
     first, rest = lines[1], lines[2:]
 
@@ -127,8 +137,19 @@ def bench(
         "prefill_attempts": first["attempts"],
         "prefill_offline_bytes": first["offline_bytes"],
         "setup_bytes": lines[0]["setup_bytes"],
+        **({} if cap_mb is None else _question(lines[1:], cap_mb)),
         "cpu": cpu_name(),
         "commit": checkout(),
+    }
+
+
+def _question(lines: list[dict[str, Any]], cap_mb: int) -> dict[str, Any]:
+    """What a question took in all."""
+    return {
+        "cap_mb": cap_mb,
+        "question_s": round(lines[-1]["since_s"], 1),
+        "question_offline_bytes": sum(line["offline_bytes"] for line in lines),
+        "question_online_bytes": sum(line["sent_bytes"] + line["received_bytes"] for line in lines),
     }
 
 
@@ -139,6 +160,7 @@ async def _through_relay(
     tokens: int,
     rtt_ms: float,
     mbps: float,
+    cap_mb: int | None,
     backend: str,
     progress: Progress,
 ) -> tuple[list[dict[str, Any]], Party]:
@@ -151,6 +173,7 @@ async def _through_relay(
             "cache": str(home / "cache"),
             "context": context,
             "passes": tokens + 1,
+            "cap_mb": cap_mb,
             "backend": backend,
         }
         arguments = [sys.executable, "-m", "veracity.benchmarks.private", json.dumps(order)]
@@ -170,26 +193,28 @@ async def _through_relay(
 
 async def _user(order: dict[str, Any]) -> None:
     """The user's process: a line about the session, then a line for each pass."""
-    context, passes = order["context"], order["passes"]
+    context, passes, cap_mb = order["context"], order["passes"], order["cap_mb"]
     client = Client(
         order["server"],
         order["dealer"],
         identity=order["identity"],
         cache=order["cache"],
-        cap=CAP,
-        ahead=context + passes,
+        cap=CAP if cap_mb is None else cap_mb * 10**6,
+        ahead=context + passes if cap_mb is None else ServiceLimits.ahead,
         timeout=TIMEOUT,
         backend=order["backend"],
     )
+    started = time.perf_counter()
     async with client.session(context, passes) as session:
         if session.max_new_tokens < passes:
             raise UsageError("the model's context is too small; choose a smaller --context")
         _say({"model": session.card.name, "setup_bytes": session.setup_bytes})
         words = session.card.prompt(TEXT, raw=True)
         prompt = (words * (1 + context // len(words)))[:context]
-        await session.dealt()
+        if cap_mb is None:
+            await session.dealt()
         async for token in session.tokens(prompt, to_the_end=True):
-            _say(asdict(token.report))
+            _say({**asdict(token.report), "since_s": time.perf_counter() - started})
 
 
 def _say(facts: dict[str, Any]) -> None:

@@ -119,6 +119,13 @@ def demo(
 @click.option("--tokens", default=3, show_default=True, type=click.IntRange(1), help="Measured.")
 @click.option("--rtt-ms", default=10.0, show_default=True, type=FiniteFloat(0))
 @click.option("--mbps", default=1000.0, show_default=True, type=FiniteFloat(0, min_open=True))
+@click.option(
+    "--cap",
+    "cap_mb",
+    type=click.IntRange(1),
+    help="Deal and use material as in a question, with so many MB at each party at most "
+    "[default: all before the first pass].",
+)
 @click.option("--keep", type=FOLDER, help="Folder to keep model and masked weights in.")
 @backend_option
 @quiet_option
@@ -130,6 +137,7 @@ def bench(
     tokens: int,
     rtt_ms: float,
     mbps: float,
+    cap_mb: int | None,
     keep: Path | None,
     backend: str,
     quiet: bool,
@@ -138,7 +146,8 @@ def bench(
     """Measure a token: separate processes, an emulated network between owner and user.
 
     MODEL is what `veracity import` takes, or a calibrated .vprog file. Material is dealt before the
-    first pass; online and offline are told apart. Bytes are payload, both ways.
+    first pass; online and offline are told apart. Bytes are payload, both ways. With --cap a whole
+    question is measured, too: --context 1000 is what a prompt of 1,000 tokens takes.
     """
     from veracity.benchmarks.private import bench as run
 
@@ -151,6 +160,7 @@ def bench(
             tokens=tokens,
             rtt_ms=rtt_ms,
             mbps=mbps,
+            cap_mb=cap_mb,
             folder=keep,
             backend=backend,
             progress=bar,

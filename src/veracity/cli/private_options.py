@@ -42,7 +42,7 @@ def link_options(command: Command) -> Command:
             click.option(
                 "--cap",
                 "cap_mb",
-                default=8192,
+                default=2048,
                 show_default=True,
                 type=click.IntRange(1),
                 help="Most MB of material that wait on disk, for each session.",

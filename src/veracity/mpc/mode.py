@@ -71,12 +71,15 @@ class Mode(ABC):
     light : bool
         Whether a pass of one token computes so little between its messages that the loop which
         serves everybody may run it.
+    streams : bool
+        Whether material is dealt, and used, in the order of the pass: then it need not be stored.
     """
 
     name: str
     reveals: str
     samples: bool
     light: bool
+    streams: bool
 
     @property
     @abstractmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Dealt:
 
     label: Label
     seed: bytes
-    size: int
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,24 @@ class DealerSession(ABC):
     fed: int = field(default=0, init=False)
 
     def deal(self, start: int, rows: int, owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
-        """Write one pass's material for both parties.
+        """Write one pass's material for both parties: :meth:`begin` and :meth:`fill`.
+
+        Parameters
+        ----------
+        start, rows : int
+            As for :meth:`begin`.
+        owner, user : Sink
+            As for :meth:`fill`.
+
+        Raises
+        ------
+        PeerError
+            For a pass that cannot follow.
+        """
+        return self.fill(self.begin(start, rows), owner, user)
+
+    def begin(self, start: int, rows: int) -> tuple[Dealt, Dealt]:
+        """Name a pass and draw its seeds.
 
         Parameters
         ----------
@@ -93,8 +110,6 @@ class DealerSession(ABC):
             At most the number of tokens dealt for: less to repeat a pass, or to feed others.
         rows : int
             Tokens that the pass feeds.
-        owner, user : Sink
-            Where each party's material goes.
 
         Raises
         ------
@@ -105,17 +120,28 @@ class DealerSession(ABC):
         if not (0 <= start <= self.fed and rows >= 1 and start + rows <= context):
             raise PeerError("a pass that does not follow the session's earlier ones")
         self.number += 1
-        seeds = secrets.token_bytes(32), secrets.token_bytes(32)
-        sizes = self.write(start, rows, seeds, (owner, user))
-        self.fed = start + rows
         model = bytes.fromhex(self.program.digest)
         to_owner, to_user = (
-            Dealt(
-                Label(model, self.name, self.number, start, rows, party),
-                seeds[party],
-                sizes[party],
-            )
+            Dealt(Label(model, self.name, self.number, start, rows, party), secrets.token_bytes(32))
             for party in (OWNER, USER)
+        )
+        return to_owner, to_user
+
+    def fill(self, begun: tuple[Dealt, Dealt], owner: Sink, user: Sink) -> tuple[Dealt, Dealt]:
+        """Write the explicit pieces of a pass.
+
+        Parameters
+        ----------
+        begun : tuple of Dealt
+            From :meth:`begin`, of this pass.
+        owner, user : Sink
+            Where each party's material goes.
+        """
+        label, seeds = begun[OWNER].label, (begun[OWNER].seed, begun[USER].seed)
+        sizes = self.write(label.start, label.rows, seeds, (owner, user))
+        self.fed = label.start + label.rows
+        to_owner, to_user = (
+            replace(one, size=size) for one, size in zip(begun, sizes, strict=True)
         )
         return to_owner, to_user
 

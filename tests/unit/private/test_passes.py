@@ -42,7 +42,7 @@ def test_few_prices_are_asked_for() -> None:
 
     def price(start: int, rows: int) -> int:
         asked.append((start, rows))
-        return growing(start, rows) * 50_000
+        return growing(start, rows) * 100_000
 
     passes = passes_of(1000, 1, price)
     assert len(passes) > 40

@@ -22,6 +22,7 @@ from veracity.mpc.modes import find_mode
 from veracity.mpc.weights import masked_bytes, masked_digest, masked_parts, masked_weights
 from veracity.net import Channel, pair
 from veracity.private.parties.preprocessing_client import (
+    ACCEPT,
     HEADER,
     REQUEST,
     Kind,
@@ -50,6 +51,7 @@ def test_the_store_keeps_its_cap(tmp_path: Path) -> None:
         await asyncio.sleep(0.01)
         assert not waiting.done()
         first.write(b"x" * 60)
+        first.end()
         with pytest.raises(UsageError, match="more material"):
             first.write(b"x")
         assert b"".join(first.read()) == b"x" * 60
@@ -103,6 +105,11 @@ def test_the_ledger_is_kept_privately(tmp_path: Path) -> None:
         SharedRegistry(path).use(label, bytes(range(32)))
 
 
+def said(kind: int, size: int = 0, both: int = 0) -> bytes:
+    """A header without a pass."""
+    return HEADER.pack(kind, b"", b"", size, both, 0)
+
+
 async def false_dealer(channel: Channel, headers: list[tuple[Kind, Label, bytes, bytes]]) -> None:
     """Answers requests with what it is told to."""
     for kind, label, seed, data in headers:
@@ -110,9 +117,13 @@ async def false_dealer(channel: Channel, headers: list[tuple[Kind, Label, bytes,
         await channel.send(
             MessageTag.HEADER, HEADER.pack(kind, label.encode(), seed, len(data), len(data), 0)
         )
-        await channel.receive(MessageTag.ACCEPT, 1)
+        await channel.receive(MessageTag.ACCEPT, ACCEPT.size)
         for start in range(0, len(data), CHUNK):
-            await channel.send(MessageTag.CHUNK, data[start : start + CHUNK])
+            part = data[start : start + CHUNK]
+            await channel.send(MessageTag.HEADER, said(Kind.PART, len(part)))
+            await channel.send(MessageTag.CHUNK, part)
+        await channel.send(MessageTag.HEADER, said(Kind.END, len(data), len(data)))
+        await channel.receive(MessageTag.ACCEPT, ACCEPT.size)
     await channel.receive(MessageTag.REQUEST, REQUEST.size)
 
 
@@ -129,10 +140,13 @@ def test_material_that_was_used_is_refused(
             self.side = side
             self.seeds: list[bytes] = []
 
-        def deal(self, start: int, rows: int, owner: Any, user: Any) -> Any:
-            dealt = self.side.deal(start, rows, owner, user)
-            self.seeds = self.seeds or [d.seed for d in dealt]
-            return tuple(replace(d, seed=s) for d, s in zip(dealt, self.seeds, strict=True))
+        def begin(self, start: int, rows: int) -> Any:
+            begun = self.side.begin(start, rows)
+            self.seeds = self.seeds or [d.seed for d in begun]
+            return tuple(replace(d, seed=s) for d, s in zip(begun, self.seeds, strict=True))
+
+        def fill(self, begun: Any, owner: Any, user: Any) -> Any:
+            return self.side.fill(begun, owner, user)
 
     monkeypatch.setattr(find_mode(mode), "dealer", lambda *given: Repeats(honest(*given)))
 

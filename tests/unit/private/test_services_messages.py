@@ -16,6 +16,7 @@ from veracity.net import pair
 from veracity.private.parties.dealer import DealerLimits
 from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
 from veracity.private.parties.preprocessing_client import (
+    ACCEPT,
     HEADER,
     REQUEST,
     Kind,
@@ -28,7 +29,6 @@ from veracity.private.parties.wire import (
     PROTOCOL,
     MessageTag,
     chunks_of,
-    receive_chunks,
     receive_object,
     send_object,
 )
@@ -84,9 +84,13 @@ def test_nobody_repeats_what_the_other_party_does_not_have(tmp_path: Path) -> No
                 await owner.receive(MessageTag.HEADER, HEADER.size)
             )
             assert kind == Kind.MATERIAL
-            await owner.send(MessageTag.ACCEPT, b"\x01")
-            async for _ in receive_chunks(owner, size):
-                pass
+            await owner.send(MessageTag.ACCEPT, ACCEPT.pack(size))
+            while kind != Kind.END:
+                header = await owner.receive(MessageTag.HEADER, HEADER.size)
+                kind, _, _, size, *_ = HEADER.unpack(header)
+                if kind == Kind.PART:
+                    await owner.receive(MessageTag.CHUNK, size)
+            await owner.send(MessageTag.ACCEPT, ACCEPT.pack(0))
             await owner.send(MessageTag.REQUEST, REQUEST.pack(1, 0))
             with pytest.raises(PeerError, match="the other party does not have"):
                 await owner.receive(MessageTag.HEADER, HEADER.size)

@@ -163,7 +163,7 @@ def test_the_dealer_checks_a_turn_itself(
             if what == "order":
                 monkeypatch.setattr("veracity.private.parties.owner.OwnerService._turn", wrong_turn)
             if what == "disk":
-                monkeypatch.setattr("veracity.private.parties.dealer.heaviest", Growing())
+                monkeypatch.setattr("veracity.private.parties.dealer.stored", Growing())
             with pytest.raises(PeerError):
                 await turned(parties, example)
             while parties_busy(parties):

@@ -28,6 +28,7 @@ class Secure(Mode):
     reveals = "masked values"
     samples = False
     light = False
+    streams = True
 
     @property
     def rules(self) -> Mapping[type[Op], object]:

@@ -39,6 +39,7 @@ class Shuffled(Mode):
     reveals = "hidden values in a random order"
     samples = True
     light = True
+    streams = False
 
     def __init__(self, name: str, choices: int, homomorphic: bool) -> None:
         self.name, self.choices, self.homomorphic = name, choices, homomorphic

@@ -24,10 +24,11 @@ from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
 from veracity.net import Channel
 from veracity.private.parties.dealing import Dealing, Made, Model
 from veracity.private.parties.owner import caller
-from veracity.private.parties.passes import heaviest, passes_of, price_of
-from veracity.private.parties.preprocessing_client import HEADER, REQUEST, TURN, Kind
+from veracity.private.parties.passes import passes_of, price_of, stored
+from veracity.private.parties.preprocessing_client import ACCEPT, HEADER, REQUEST, TURN, Kind
 from veracity.private.parties.spool import Spool
 from veracity.private.parties.wire import (
+    CHUNK,
     FIRST_WORD,
     PROTOCOL,
     MessageTag,
@@ -35,7 +36,6 @@ from veracity.private.parties.wire import (
     keep_alive,
     receive_chunks,
     receive_object,
-    send_chunks,
     send_object,
 )
 
@@ -65,7 +65,7 @@ class DealerLimits:
         Seconds that a party may do nothing.
     """
 
-    disk: int = 8 << 30
+    disk: int = 2 << 30
     memory: int = 8 << 30
     sessions: int = 8
     passes: int = 4096
@@ -143,7 +143,7 @@ class DealerService:
             return
         price = price_of(self._engine, model.program, order["mode"])
         passes = await asyncio.to_thread(passes_of, order["rows"], order["passes"], price)
-        if await asyncio.to_thread(heaviest, passes, price) > self._limits.disk:
+        if await asyncio.to_thread(stored, passes, price, order["mode"]) > self._limits.disk:
             await channel.refuse(
                 "one pass needs more material than the dealer's --cap; raise it there, or shorten "
                 "prompt and answer"
@@ -266,23 +266,44 @@ class DealerService:
             raise UsageError("the session is longer than the model's context or our limit")
         price = price_of(self._engine, session.model.program, session.mode)
         passes = await asyncio.to_thread(passes_of, rows, count, price, start)
-        if await asyncio.to_thread(heaviest, passes, price) > self._limits.disk:
+        if await asyncio.to_thread(stored, passes, price, session.mode) > self._limits.disk:
             raise UsageError("one pass needs more material than the dealer's --cap")
         await session.extend(passes)
         session.rows += rows
         await send_object(channel, MessageTag.ANSWER, ok=True)
 
     async def _send(self, channel: Channel, session: Dealing, party: int, made: Made) -> None:
+        """A party's piece of a pass, as it is dealt and as there is room at the party."""
         dealt, piece = made.dealt[party], made.pieces[party]
-        both = sum(d.size for d in made.dealt)
-        header = HEADER.pack(
-            Kind.MATERIAL, dealt.label.encode(), dealt.seed, dealt.size, both, made.micros
-        )
+
+        async def say(kind: Kind, size: int = 0, both: int = 0, micros: int = 0) -> None:
+            await channel.send(MessageTag.HEADER, HEADER.pack(kind, b"", b"", size, both, micros))
+
+        async def accepted() -> int:
+            data = await channel.receive(MessageTag.ACCEPT, ACCEPT.size, timeout=self._limits.idle)
+            return int(ACCEPT.unpack(data)[0])
+
+        header = HEADER.pack(Kind.MATERIAL, dealt.label.encode(), dealt.seed, piece.size, 0, 0)
         try:
             await channel.send(MessageTag.HEADER, header)
-            await channel.receive(MessageTag.ACCEPT, 1, timeout=self._limits.idle)
-            for part in piece.read():
-                await send_chunks(channel, memoryview(part))
+            sent = allowed = 0
+            while True:
+                if sent == allowed and sent < piece.size:
+                    allowed = await accepted()
+                    if allowed == 0:
+                        return
+                    if allowed <= sent:
+                        raise PeerError("a party takes back what it accepted")
+                most = max(1, min(CHUNK, allowed - sent))
+                data = await keep_alive(piece.part(most), lambda: say(Kind.WAIT))
+                if not data:
+                    break
+                await say(Kind.PART, len(data))
+                await channel.send(MessageTag.CHUNK, data)
+                sent += len(data)
+            await say(Kind.END, sent, sum(d.size for d in made.dealt), made.micros)
+            while await accepted():
+                pass
         finally:
             piece.close()
         await session.took(party, made)

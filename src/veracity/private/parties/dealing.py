@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from veracity.engine.api import Engine
@@ -33,13 +34,13 @@ class Model:
     uses: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Made:
-    """One pass, dealt."""
+    """One pass, dealt or being dealt; sizes and time once it is."""
 
     dealt: tuple[Dealt, Dealt]
     pieces: tuple[Piece, Piece]
-    micros: int
+    micros: int = 0
     asked: set[int] = field(default_factory=set)
     taken: set[int] = field(default_factory=set)
 
@@ -76,6 +77,8 @@ class Dealing:
         self._changed = asyncio.Condition()
         self._fault: VeracityError | None = None
         self._task: asyncio.Task[None] | None = None
+        # Parties that do not take what is dealt must not keep the threads of others.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="dealing")
         self.joined: set[int] = set()
         self.user = ""  # who it is, for the log
         self.rows = 0  # tokens of prompts, all turns together
@@ -115,6 +118,7 @@ class Dealing:
         for made in self._made.values():
             made.close()
         self._made.clear()
+        self._pool.shutdown(wait=False)
 
     async def _end(self, fault: VeracityError) -> None:
         async with self._changed:
@@ -184,7 +188,7 @@ class Dealing:
                         lambda: self._next < len(self.passes) and self._next <= max(self._asked)
                     )
                     epoch, index = self._epoch, self._next
-                made = await self._one(*self.passes[index])
+                made = await self._begin(*self.passes[index])
                 async with self._changed:
                     if epoch != self._epoch:
                         made.close()
@@ -192,28 +196,45 @@ class Dealing:
                     self._made[index] = made
                     self._next += 1
                     self._changed.notify_all()
+                try:
+                    await self._fill(made)
+                except PeerError:
+                    # Dropped for a repetition while it was dealt.
+                    if epoch == self._epoch:
+                        raise
         except VeracityError as fault:
             await self._end(fault)
         except Exception as fault:
             _LOG.error("dealing failed: %s", type(fault).__name__)
             await self._end(UsageError("the dealer cannot go on"))
 
-    async def _one(self, start: int, rows: int) -> Made:
+    async def _begin(self, start: int, rows: int) -> Made:
+        """A pass with room for its material, or for a window of it."""
         plan = await asyncio.to_thread(self._mode.plan, self._engine, self._program, rows, start)
         # An owner's share may include what the user sends it: then the file is smaller.
-        cost = plan.cost
-        owner, user = await self._spool.take(cost.offline_bytes_owner, cost.offline_bytes_user)
-        started = time.perf_counter()
+        cost, window = plan.cost, self._spool.window if self._mode.streams else None
+        owner, user = await self._spool.take(
+            cost.offline_bytes_owner, cost.offline_bytes_user, window=window
+        )
+        return Made(self._side.begin(start, rows), (owner, user))
+
+    async def _fill(self, made: Made) -> None:
+        """Deal a pass, as fast as the parties take it where there is room for a window alone."""
+        loop, started = asyncio.get_running_loop(), time.perf_counter()
         try:
-            dealt = await asyncio.shield(
-                asyncio.to_thread(self._side.deal, start, rows, owner, user)
+            made.dealt = await loop.run_in_executor(
+                self._pool, self._side.fill, made.dealt, *made.pieces
             )
-        except BaseException:
-            owner.close()
-            user.close()
+        except BaseException as fault:
+            why = fault if isinstance(fault, VeracityError) else PeerError("the session is over")
+            for piece in made.pieces:
+                piece.fail(why)
+            made.close()
             raise
         took = time.perf_counter() - started
         self.dealt += 1
         self.seconds += took
-        self.bytes += sum(d.size for d in dealt)
-        return Made(dealt, (owner, user), round(took * 1e6))
+        self.bytes += sum(d.size for d in made.dealt)
+        made.micros = round(took * 1e6)
+        for piece in made.pieces:
+            piece.end()

@@ -72,7 +72,7 @@ class ServiceLimits:
         Seconds that the material of one pass may take, whatever signs of life there are.
     """
 
-    disk: int = 8 << 30
+    disk: int = 2 << 30
     ahead: int = 8
     asking: float = 120.0
     turn: float = 300.0
@@ -231,7 +231,11 @@ class OwnerService:
             return
         passes = await asyncio.to_thread(passes_of, rows, count, price)
         preprocessing = PreprocessingClient(
-            dealer, Spool(self.folder, self.limits.disk), passes, self.limits.ahead
+            dealer,
+            Spool(self.folder, self.limits.disk),
+            passes,
+            self.limits.ahead,
+            self._mode.streams,
         )
         try:
             preprocessing.start()
@@ -345,7 +349,8 @@ class OwnerService:
                 )
                 side.bridge.patience = self.limits.idle
                 run = party.run(ready)
-                home = at_home(self._mode, passes[done][1], alone=self.sessions.taken == 1)
+                alone = self.sessions.taken == 1 and pass_material.piece.whole
+                home = at_home(self._mode, passes[done][1], alone=alone)
                 outcome = await (run if home else apart(run))
             except PeerError:
                 if done and channel.traffic.received_messages == heard:

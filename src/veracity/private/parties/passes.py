@@ -25,13 +25,14 @@ __all__ = [
     "heaviest",
     "passes_of",
     "price_of",
+    "stored",
     "weight_of",
 ]
 
 #: Tokens that one pass feeds at most: memory and the chance of a repetition grow with them.
 LONGEST = 64
 #: Bytes of material, for both parties, that a pass of several tokens has at most.
-PASS_BYTES = 1 << 30
+PASS_BYTES = 2 * 10**9
 
 #: How often a pass may be repeated: each time a party that deviates could learn something.
 REPETITIONS = 5
@@ -128,6 +129,27 @@ def heaviest(passes: list[tuple[int, int]], price: Price) -> int:
     """
     longer = [one for one, after in pairwise(passes) if one[1] > after[1]]
     return max(price(*one) for one in {*longer, passes[0], passes[-1]})
+
+
+def stored(passes: list[tuple[int, int]], price: Price, mode: str) -> int:
+    """Bytes of material that have to wait at once.
+
+    Those of the heaviest pass, or where material is used as it comes, those of the last token: any
+    window does for a pass of several tokens, but passes of one run without threads.
+
+    Parameters
+    ----------
+    passes : list of (int, int)
+        From :func:`passes_of`.
+    price : Price
+        Bytes of material of a pass.
+    mode : str
+        Name of the mode.
+    """
+    start, rows = passes[-1]
+    if find_mode(mode).streams:
+        return price(start + rows - 1, 1)
+    return heaviest(passes, price)
 
 
 def weight_of(passes: list[tuple[int, int]], price: Price) -> int:

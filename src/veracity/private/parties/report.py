@@ -21,7 +21,8 @@ class PassReport:
         From the tokens to the next token.
     ready_s, deal_s, fetch_s : float
         Before the tokens exist: this party's own work with what it sends ahead, the dealer's
-        work for both parties, the transfer of this party's material.
+        work for both parties, the transfer of this party's material. Of a pass whose material is
+        used as it comes, the last two go on during ``online_s``, and contain what it waits.
     sent_bytes, received_bytes : int
         Online, to and from the owner.
     formula_bytes : int

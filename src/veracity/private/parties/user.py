@@ -133,7 +133,7 @@ class UserSession:
         self._passes = await asyncio.to_thread(passes_of, self.rows, self.passes, price)
         spool = Spool(self.folder, self.limits.disk)
         self._preprocessing = PreprocessingClient(
-            self.dealer, spool, self._passes, self.limits.ahead
+            self.dealer, spool, self._passes, self.limits.ahead, self._mode.streams
         )
         self._preprocessing.start()
         weights = await asyncio.to_thread(user_weights, self.program, self.masked)
@@ -232,9 +232,7 @@ class UserSession:
             raise
         tally = self._tally
         tally.ready_s += time.perf_counter() - started
-        tally.deal_s += pass_material.deal_s
-        tally.fetch_s += pass_material.fetch_s
-        tally.offline_bytes += pass_material.both + (self.owner.traffic - before).sent_bytes
+        tally.offline_bytes += (self.owner.traffic - before).sent_bytes
         self._ready = _Ready(pass_material, side)
 
     async def feed(self, tokens: Sequence[int]) -> int:
@@ -274,12 +272,15 @@ class UserSession:
             try:
                 run = self._side.run(ready.side, tokens)
                 # A user's loop has nobody else to serve.
-                home = at_home(self._mode, rows, alone=True)
+                home = at_home(self._mode, rows, alone=ready.pass_material.piece.whole)
                 outcome = await (run if home else self._apart(run))
             finally:
                 ready.pass_material.piece.close()
             tally, traffic = self._tally, self.owner.traffic - before
             tally.online_s += time.perf_counter() - begun
+            tally.deal_s += ready.pass_material.deal_s
+            tally.fetch_s += ready.pass_material.fetch_s
+            tally.offline_bytes += ready.pass_material.both
             tally.attempts += 1
             tally.sent_bytes += traffic.sent_bytes
             tally.received_bytes += traffic.received_bytes
