@@ -110,6 +110,36 @@ def test_table(fss, draw, bits, columns, P):
     np.testing.assert_array_equal(shares[0] + shares[1], expected)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 8, 11, 12])
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.5, 1.0])
+def test_histogram(fss, draw, bits, part):
+    lengths, count = np.array([3, 0, 1, 20, 0], dtype=np.uint64), round(part * (1 << bits))
+    alpha, payload = draw(24), np.concatenate([np.ones((12, 1), dtype=np.uint64), draw(12, 1)])
+    shift = alpha + draw(24) % np.uint64(1 << bits)
+    shift[:4] = alpha[:4]
+    shift[4] = alpha[4] - np.uint64(1)
+    keys = fss.dpf_keys(SEED, bits, alpha, payload)
+    shares = [
+        fss.dpf_histogram(party, bits, keys[party], shift, lengths, count) for party in (0, 1)
+    ]
+    values = ((shift - alpha) & mask(bits)).astype(np.int64)
+    expected = np.zeros((5, 1 << bits), dtype=np.uint64)
+    rows = np.repeat(np.arange(5), lengths.astype(np.int64))
+    np.add.at(expected, (rows, values), payload[:, 0])
+    np.testing.assert_array_equal(shares[0] + shares[1], expected[:, :count])
+
+
+@pytest.mark.parametrize("bits", [1, 3, 5])
+def test_the_reference_histogram(fss, reference, draw, bits):
+    alpha, shift, payload = draw(4), draw(4), draw(4, 1)
+    lengths = np.array([1, 0, 3], dtype=np.uint64)
+    for party, keys in enumerate(fss.dpf_keys(SEED, bits, alpha, payload)):
+        for count in (0, 1, 1 << bits):
+            shares = fss.dpf_histogram(party, bits, keys, shift, lengths, count)
+            expected = reference.fss.dpf_histogram(party, bits, keys, shift, lengths, count)
+            np.testing.assert_array_equal(shares, expected)
+
+
 @pytest.mark.parametrize("P", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [2, 5, 6, 9, 12])
 def test_rows_of_zeros_in_a_table(fss, draw, bits, P):
@@ -281,6 +311,7 @@ def test_empty(each, draw):
     assert each.fss.dcf_bits(0, 12, bits, draw(0, 5)).shape == (0, 5)
     points, _ = each.fss.dpf_keys(SEED, 3, none, draw(0, 1))
     assert each.fss.dpf_table(0, 3, points, none, draw(8, 2)).shape == (0, 1, 2)
+    assert each.fss.dpf_histogram(0, 3, points, none, none, 5).shape == (0, 5)
 
 
 def test_bad(each, draw):
@@ -321,5 +352,20 @@ def test_bad(each, draw):
     keys, _ = each.fss.dpf_keys(SEED, 8, alpha, payload)
     with pytest.raises(ValueError):
         each.fss.dpf_table(0, 8, keys, alpha, draw(255, 1))
+    lengths = np.array([1, 2], dtype=np.uint64)
+    for bad in (
+        (2, 8, keys, alpha, lengths, 4),
+        (0, 9, keys, alpha, lengths, 4),
+        (0, 8, keys[:2], alpha, lengths, 4),
+        (0, 8, keys, alpha, lengths, 257),
+        (0, 8, keys, alpha, lengths[:1], 4),
+        (0, 8, keys, alpha, lengths + np.uint64(1 << 63), 4),
+        (0, 8, keys, alpha, lengths.astype(np.int64), 4),
+    ):
+        with pytest.raises(ValueError):
+            each.fss.dpf_histogram(*bad)
+    large, _ = each.fss.dpf_keys(SEED, 21, alpha, payload)
+    with pytest.raises(ValueError):
+        each.fss.dpf_histogram(0, 21, large, alpha, lengths, 4)
     with pytest.raises(ValueError):
         each.fss.dpf_evaluate(0, 8, keys, points, 3)

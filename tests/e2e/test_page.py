@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -159,6 +160,8 @@ def test_chat_receipt_and_proof_by_keyboard(window: Browser, server: Running, ho
         {"element-6066-11e4-a52e-4f735466cecf": prove.ident},
     )
     assert describes == "A proof shows prompt and answer to whoever gets it."
+    takes = "return document.querySelector('#talk .panel > .bar').textContent"
+    window.until(lambda: re.search(r"About \d+ s and \d+ kB\.", window.run(takes)))
     window.run("[...document.querySelectorAll('button')].find(b => b.textContent=='Prove').focus()")
     window.press(" ")
     window.until(lambda: [b for b in window.all("#talk button") if b.text == "Save proof"])

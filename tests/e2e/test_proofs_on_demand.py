@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,29 @@ def require_true(server: Running, state: Any, reply: Any, folder: Path) -> None:
     file = ReceiptFile.from_plain(reply["veracity"]["receipt"])
     publisher = load_public_key(folder / "publisher.key.pub")
     check_proof(check_receipt(file, publisher, commitment), Proof.from_bytes(data), commitment)
+
+
+def test_what_a_proof_takes_is_told_before(office: tuple[Running, Proofs]) -> None:
+    server, _ = office
+    reply = server.ask("/v1/completions", ASK).json
+    opening = reply["veracity"]["receipt"]["opening"]
+    tokens = len(opening["prompt_ids"]) + len(opening["answer_ids"])
+    told = server.ask(f"/v1/proofs/estimate?tokens={tokens}").json
+    assert (told["object"], told["tokens"], told["waiting"]) == ("proof.estimate", tokens, 0)
+    state = order(server, reply)
+    busy = server.ask(f"/v1/proofs/estimate?tokens={tokens}").json
+    assert busy["waiting"] in (0, 1)
+    assert {**busy, "waiting": 0} == told
+    finished(server, state["id"])
+    size = len(server.ask(f"/v1/proofs/{state['id']}/file").body)
+    assert 0.75 * size < told["proof_bytes"] < 1.5 * size
+    assert told["prove_s"] > told["verify_s"] > 0
+    longest = server.model.context + 1
+    assert server.ask(f"/v1/proofs/estimate?tokens={longest}").json["tokens"] == longest
+    for wrong in ("1", "0", "", "x", "-3", "2.5", str(longest + 1), "9" * 40, "\u0662"):
+        query = urllib.parse.quote(wrong)
+        found = server.ask(f"/v1/proofs/estimate?tokens={query}")
+        assert (found.status, found.json["error"]["param"]) == (400, "tokens"), wrong
 
 
 def test_a_killed_worker_costs_time_only(

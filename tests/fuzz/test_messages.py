@@ -140,6 +140,8 @@ def test_keys_of_function_secret_sharing(
         out = parsed(lambda: fss.dpf_evaluate(0, bits, strange, points, P), ValueError)
         table = np.ones((1 << bits, 1), dtype=np.uint64)
         parsed(lambda: fss.dpf_table(0, bits, strange, points[:, 0], table, P), ValueError)
+        each = np.ones(rows, dtype=np.uint64)
+        parsed(lambda: fss.dpf_histogram(0, bits, strange, points[:, 0], each, 2), ValueError)
     # Bytes of the right length are some key; others are refused.
     assert (out is not None) == (width == keys.shape[1])
 

@@ -15,7 +15,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fss_bits, module)?)?;
     module.add_function(wrap_pyfunction!(fss_evaluate, module)?)?;
     module.add_function(wrap_pyfunction!(fss_weighted, module)?)?;
-    module.add_function(wrap_pyfunction!(fss_table, module)?)
+    module.add_function(wrap_pyfunction!(fss_table, module)?)?;
+    module.add_function(wrap_pyfunction!(fss_histogram, module)?)
 }
 
 type Keys<'py> = PyReadonlyArray2<'py, u8>;
@@ -150,5 +151,32 @@ fn fss_table<'py>(
     let (keys, shift) = (keys.as_slice()?, shift.as_slice()?);
     let table = table.as_slice()?;
     let out = py.detach(|| fss::table(&shape, party, keys, shift, table, dims[2]));
+    PyArray1::from_vec(py, out).reshape(dims)
+}
+
+/// Shares of how many values `(shift - alpha) mod 2^bits` of each row are 0, 1, .., each counted
+/// with its key's payload, of shape (rows, count).
+#[pyfunction]
+fn fss_histogram<'py>(
+    py: Python<'py>,
+    party: usize,
+    bits: u32,
+    keys: Keys<'py>,
+    shift: PyReadonlyArray1<'py, u64>,
+    lengths: PyReadonlyArray1<'py, u64>,
+    count: usize,
+) -> PyResult<Bound<'py, PyArray2<u64>>> {
+    let shape = shape(false, bits, 1)?;
+    check(&shape, party, &keys, shift.len())?;
+    require(bits <= fss::MAX_TABLE_BITS, "the histogram is too large")?;
+    require(count <= 1 << bits, "there are not so many values")?;
+    let lengths: Vec<usize> = lengths.as_slice()?.iter().map(|&n| n as usize).collect();
+    let total = lengths
+        .iter()
+        .try_fold(0usize, |sum, &n| sum.checked_add(n));
+    require(total == Some(shift.len()), "rows of other lengths")?;
+    let dims = [lengths.len(), count];
+    let (keys, shift) = (keys.as_slice()?, shift.as_slice()?);
+    let out = py.detach(|| fss::histogram(&shape, party, keys, shift, &lengths, count));
     PyArray1::from_vec(py, out).reshape(dims)
 }

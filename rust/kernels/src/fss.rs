@@ -13,6 +13,7 @@
 
 mod descend;
 mod evaluate;
+mod histogram;
 mod key;
 mod make;
 mod nodes;
@@ -20,6 +21,7 @@ mod path;
 mod table;
 
 pub use evaluate::{evaluate, evaluate_bits, weighted};
+pub use histogram::histogram;
 pub(crate) use key::CONTROL;
 pub use key::{Function, MAX_PAYLOAD, Shape};
 pub use make::make;

@@ -12,6 +12,7 @@ __all__ = [
     "FractionTree",
     "fss_bits",
     "fss_evaluate",
+    "fss_histogram",
     "fss_key_bytes",
     "fss_keys",
     "fss_table",
@@ -119,4 +120,7 @@ def fss_evaluate(
 def fss_weighted(party: int, bits: int, keys: _Keys, points: _Vec, weights: _Vec) -> _Vec: ...
 def fss_table(
     party: int, bits: int, keys: _Keys, shift: _Vec, table: _Vec, payload: int
+) -> _Vec: ...
+def fss_histogram(
+    party: int, bits: int, keys: _Keys, shift: _Vec, lengths: _Vec, count: int
 ) -> _Vec: ...

@@ -375,6 +375,41 @@ class Fss(Protocol):
         """
         ...
 
+    def dpf_histogram(
+        self, party: int, bits: int, keys: _Keys, shift: _Ring, lengths: _Ring, count: int
+    ) -> _Ring:
+        """A party's shares of the histogram of each row of values ``(shift - alpha) mod 2^bits``.
+
+        With ``alpha`` the masks of values and ``shift`` the opened, masked values: how often the
+        values 0, 1, .. are in a row, where payloads are 1; else the payloads' sums.
+
+        Parameters
+        ----------
+        party : int
+            0 or 1.
+        bits : int
+            Of the domain, 1 to 20.
+        keys : uint8 array, shape (N, L)
+            The party's point keys, with one word of payload, row after row.
+        shift : uint64 array, shape (N,)
+            Public shifts, modulo ``2^bits``.
+        lengths : uint64 array, shape (R,)
+            Values of each row; ``N`` is their sum.
+        count : int
+            How many values are told apart, from 0 on; the rest is not counted.
+
+        Returns
+        -------
+        uint64 array, shape (R, count)
+            Shares modulo 2^64.
+
+        Raises
+        ------
+        ValueError
+            For arguments that do not fit together.
+        """
+        ...
+
 
 class Integers(Protocol):
     """Exact products of integer matrices: what a model's linear layers mean.

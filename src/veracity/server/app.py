@@ -21,6 +21,7 @@ from veracity.formats.dsse import sign
 from veracity.server.audits import AuditRoutes
 from veracity.server.desk import Desk
 from veracity.server.evaluator import Evaluator
+from veracity.server.forecast import Forecast
 from veracity.server.http import (
     EventStream,
     Frame,
@@ -359,6 +360,7 @@ def make_app(
         desk_of_proofs = ProofRoutes(proofs, doors, limits.body, limits.body_time)
         routes += [
             Route("/v1/proofs", desk_of_proofs.order, methods=["POST"]),
+            Route("/v1/proofs/estimate", Forecast(model, proofs, doors).told),
             Route("/v1/proofs/{ident}", desk_of_proofs.state),
             Route("/v1/proofs/{ident}", desk_of_proofs.cancel, methods=["DELETE"]),
             Route("/v1/proofs/{ident}/file", desk_of_proofs.file),

@@ -145,6 +145,11 @@ class Queue:
         query = "SELECT count(*) FROM jobs WHERE owner = ? AND state IN ('queued', 'running')"
         return int(self._rows(query, owner)[0][0])
 
+    def waiting(self) -> int:
+        """How many jobs, of all keys, nobody has finished."""
+        query = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
+        return int(self._rows(query)[0][0])
+
     def get(self, ident: str, owner: str) -> State | None:
         """A job, for its owner and for nobody else."""
         rows = self._rows(

@@ -65,15 +65,15 @@ def test_wrapped_pieces_need_the_value_modulo_their_domain_only() -> None:
 @pytest.mark.parametrize("exp_k", [1, 3, 4, 6, 10])
 def test_the_exponential_is_good_to_a_few_units(exp_k: int) -> None:
     found, unit = exp_fit(exp_k), 1 << (exp_k + 3)
-    x = np.arange(-unit // 2, 20 * unit)
-    exact = np.where(x < 12 * unit, np.exp(-x / unit) * 2**15, 0)
+    x = np.arange(30 * unit)
+    exact = np.where(x < 22 * unit, np.exp(-x / unit) * 2**15, 0)
     assert isinstance(found, Table) == (exp_k >= 3)
     for y in found.values(x) if isinstance(found, Table) else (found(x),):
         error = np.abs(y / 2.0**found.scale - exact)
         limit = 40 if exp_k == 1 else 1.2 + exact * 2.0**-13.4
         assert (error < limit).all()
-    # Up to 1024 nats apart, and nothing comes back round the end.
-    far = np.arange(13 * unit, 1 << 19)
+    # Up to 1024 nats and the bound's 10 apart, and nothing comes back round the end.
+    far = np.arange(23 * unit, (1 << 19) + 10 * unit)
     for y in found.values(far) if isinstance(found, Table) else (found(far),):
         assert not y.any()
 
@@ -117,6 +117,8 @@ def test_powers_over_forty_octaves(power: float) -> None:
 
     over = groups(exactly, 20, 60, 60)
     x = np.asarray(2.0 ** RNG.uniform(20.01, 59.99, 3000)).astype(np.int64)
+    # Where one group ends and the next begins, which see x truncated differently.
+    x = np.concatenate([x, *[(1 << g.low) + RNG.integers(-999, 999, 200) for g in over[1:]]])
 
     async def op(role: Role, x: Secret) -> Masked:
         masked = await opens(role, x, 0, 64)
@@ -124,9 +126,9 @@ def test_powers_over_forty_octaves(power: float) -> None:
 
     done = together(op, ring(x))
     got, exact = opened(results(done)) / 64.0, f(x.astype(np.float64))
-    assert (np.abs(got - exact) <= exact * 2.0**-12 + len(over) / 64).all()
-    large = exact > 2**14
-    relative = (got / exact - 1)[large]
+    assert (np.abs(got - exact) <= exact * 2.0**-11 + len(over) / 64).all()
+    large = (exact > 2**14)[:3000]
+    relative = (got / exact - 1)[:3000][large]
     assert np.sqrt((relative**2).mean()) < 2.0**-14
     assert abs(relative.mean()) < 2.0**-16
 

@@ -189,8 +189,10 @@ function proofFor(receipt, name, box, actions) {
       show(state, error.message);
     }
   });
-  actions.append(button, warning);
+  const takes = node("span", { class: "soft" });
+  actions.append(button, warning, takes);
   box.append(line);
+  expected(receipt).then((text) => show(takes, text));
   button.addEventListener("click", async () => {
     button.disabled = true;
     line.hidden = false;
@@ -221,6 +223,18 @@ function proofFor(receipt, name, box, actions) {
       button.disabled = false;
     }
   });
+}
+
+// What a proof of this receipt would take; nothing where the server does not say.
+async function expected(receipt) {
+  const count = receipt.opening.prompt_ids.length + receipt.opening.answer_ids.length;
+  try {
+    const told = await (await call("/v1/proofs/estimate?tokens=" + count)).json();
+    const before = told.waiting ? ", " + told.waiting + " before it" : "";
+    return "About " + Math.ceil(told.prove_s) + " s and " + Math.ceil(told.proof_bytes / 1000) + " kB" + before + ".";
+  } catch {
+    return "";
+  }
 }
 
 async function proved(receipt, bar, state, told) {

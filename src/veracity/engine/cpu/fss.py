@@ -65,3 +65,10 @@ class CpuFss:
         shift, table = check_words(shift, 1), check_words(table, 2)
         keys = check_keys(keys, len(shift), self.dpf_key_bytes(bits, P))
         return _cpu.fss_table(party, bits, keys, shift, table, P)
+
+    def dpf_histogram(
+        self, party: int, bits: int, keys: _Keys, shift: _Ring, lengths: _Ring, count: int
+    ) -> _Ring:
+        shift, lengths = check_words(shift, 1), check_words(lengths, 1)
+        keys = check_keys(keys, len(shift), self.dpf_key_bytes(bits))
+        return _cpu.fss_histogram(party, bits, keys, shift, lengths, count)

@@ -304,6 +304,20 @@ class ReferenceFss:
         ]
         return np.array(shares, dtype=np.uint64).reshape(len(shift), P, table.shape[1])
 
+    def dpf_histogram(
+        self, party: int, bits: int, keys: _Keys, shift: _Ring, lengths: _Ring, count: int
+    ) -> _Ring:
+        shift, lengths = check_words(shift, 1), check_words(lengths, 1)
+        if bits > MAX_TABLE_BITS or not 0 <= count <= 1 << bits:
+            raise ValueError(f"{count} of the values of {bits} bits")
+        if sum(lengths.tolist()) != len(shift):
+            raise ValueError("rows of other lengths")
+        points = np.subtract.outer(shift, np.arange(count, dtype=np.uint64))
+        shares = self._values(_kind(False, bits, 1), party, keys, points)[:, :, 0]
+        ends = np.cumsum(lengths.astype(np.int64))[:-1]
+        sums = [row.sum(axis=0, dtype=np.uint64) for row in np.split(shares, ends)]
+        return np.array(sums[: len(lengths)], dtype=np.uint64).reshape(len(lengths), count)
+
     def _values(self, kind: Kind, party: int, keys: _Keys, points: _Ring) -> _Ring:
         _party(party)
         points = check_words(points, 2)

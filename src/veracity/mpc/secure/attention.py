@@ -3,55 +3,67 @@
 For head h, target t, visible sources s, from the opened, rotated q, k and the opened v:
 
     z = q . k               product              opened, truncated by score_shift
-    m = max_s z             tournament           opened; within half a nat of the maximum
-    e = exp(m - z)          table                opened; m - z is already, under both masks
-    A = sum_s e v           product              opened
-    I = 1 / sum_s e         powers               opened with A; sum_s e is already
-    y = A I                 product
+    d = z - z_t             less the row's own score
+    m >= max_s d            counts, then a sum   both opened; by a few nats above the maximum
+    e = exp(m - d)          table                opened at three scales; m - d is already
+    A = sum_s e v           product              opened, once for each group of the reciprocal
+    I = 1 / sum_s e         groups               opened with A; sum_s e is already
+    y = sum A I             product              over the groups
 
 The program rounds ``p = e / sum e`` to 15 bits, then sums ``p v``; here the division comes last,
-which saves opening p and its rounding. A maximum that is off multiplies e and its sum alike.
+which saves opening p and its rounding. A bound instead of the maximum multiplies e and its sum
+alike. It costs range: ``sum e`` may lie in more octaves than one A can serve without wrapping too
+often. So e is kept at three scales, each for some octaves of its sum, and A as coarsely as the
+octaves of each group of the reciprocal allow. Where a group is not responsible, its part of I is 0,
+and so is the product.
 
-* Exchanges: 3 and ``ceil(log2 S)`` for the tournament, and the one that opens q, k, v.
-* Error: see :func:`exp_fit`, powers; every opening rounds stochastically.
+* Exchanges: 5, and the one that opens q, k, v.
+* Error: see :func:`exp_fit`, groups; every opening rounds stochastically.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
-from math import ceil, exp, log2
+from itertools import chain
+from math import ceil, log2
 
 import numpy as np
 
 from veracity.graph.ops import Attention
 from veracity.mpc.party import Array
-from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
+from veracity.mpc.secure.bound import Cells, upper_bound
+from veracity.mpc.secure.opening import Opening, open_values, share_of_mask, shifted
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
 from veracity.mpc.secure.product import product
-from veracity.mpc.secure.reciprocal import Group, groups, openings, total
+from veracity.mpc.secure.reciprocal import Group, groups, opening
 from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.tables import Table, look_up, tabulate
-from veracity.mpc.secure.tournament import join, maximum
+from veracity.mpc.secure.tournament import join
 
 __all__ = ["attention", "exp_fit"]
 
-#: Bits beyond the program's: of scores, of e, of the reciprocal.
-_Z_GUARD, _E_GUARD, _INVERSE_GUARD = 3, 0, 3
-#: Scores are compared in units of 2^-_FINE nats: 16 rounds lose less than _BELOW nats.
-_FINE, _BELOW = 5, 0.5
+#: Bits of scores beyond the program's.
+_Z_GUARD = 3
+#: Nats between the greatest score and its bound at most; nats below the bound where e is not 0.
+_ABOVE, _REACH = 10, 22
+#: Scales that e is kept at: bits beyond the program's 15, and where the sum of e in these bits
+#: begins to be theirs; the first scale has no upper end.
+_SCALES = ((0, 15), (5, 13), (12, 12))
 #: Fraction bits of a parabola of the table beyond those that keep it good to a unit.
 _FINER = 6
-#: Bits that sum_s e v is truncated by: a quarter of a unit of v where sum_s e is smallest.
-_MIX_SHIFT = 13
+#: Bits that A is finer than a unit of v where the sum is smallest in a group.
+_MIX_GUARD = 2
+#: Bits by which A and I are truncated together.
+_SHIFT = 10
 
 
 @lru_cache(maxsize=16)
 def exp_fit(exp_k: int) -> Table | Pieces:
-    """``exp(-d) 2^15`` for d from -1/2 to 12 at 2^-(exp_k + guard), 0 beyond.
+    """``exp(-d) 2^15`` for d from 0 to 22 at 2^-(exp_k + guard), 0 beyond.
 
     A table of intervals of an eighth of a nat, relative error 2^-13: a parabola serves twice that.
-    Where that is less than a table's interval of 8 units, pieces.
+    Where that is less than a table's interval of 8 units, or too much for its domain, pieces.
 
     Parameters
     ----------
@@ -63,30 +75,33 @@ def exp_fit(exp_k: int) -> Table | Pieces:
     def f(d: int) -> Decimal:
         return (Decimal(-d) / unit).exp() * (1 << 15)
 
-    if unit >= 64:
-        # Behind their maximum scores have 16 bits; the sign is one more.
+    if 64 <= unit <= 1 << 14:
+        # Behind their bound scores have 16 bits, or end up where the table is zero.
         bits = 17 + _Z_GUARD
-        ends = (-5 * unit // 8, 12 * unit)
-        return tabulate(f, bits, max(5, bits - (exp_k + _Z_GUARD - 3)), ends, _FINER)
-    knots, x = {12 * unit}, -32  # 64ths of a nat
-    while x < 12 * 64:
+        high = max(5, bits - (exp_k + _Z_GUARD - 3))
+        return tabulate(f, bits, high, (0, _REACH * unit), _FINER)
+    knots, x = {_REACH * unit}, 0  # 64ths of a nat
+    while x < _REACH * 64:
         knots.add(x * unit // 64)
-        x += 12 + max(0, x) // 12
+        x += 12 + max(0, x - 64 * _ABOVE) // 12
     low = min(knots)
-    bits = (int((1 << 16) * 2**_Z_GUARD) - low).bit_length()
-    return fit(f, sorted(knots), low, bits, 2 * (exp_k + _Z_GUARD))
+    bits = ((1 << (16 + _Z_GUARD)) + 2 * _REACH * unit).bit_length()
+    return fit(f, sorted(knots), low, bits, max(18, 2 * (exp_k + _Z_GUARD)))
 
 
 @lru_cache(maxsize=64)
-def _inverse(sources: int) -> tuple[Group, ...]:
-    """``2^31 / S`` for the sum S of e at 2^guard."""
+def _inverse(sources: int, scale: int) -> tuple[Group, ...]:
+    """``2^31 / S`` for the sum S of e, in the octaves that belong to a scale."""
+    guard, low = _SCALES[scale]
 
     def f(x: int) -> Decimal:
-        return Decimal(1 << (31 + _E_GUARD)) / x
+        return Decimal(1 << (31 + guard)) / x
 
-    low = 14 + _E_GUARD
-    high = 15 + _E_GUARD + 4 + ceil(log2(sources + 1))
-    return groups(f, low, high, high)
+    bits = 15 + guard + ceil(log2(sources + 1))
+    if scale == 0:
+        return groups(f, low, bits, bits, (False, True))
+    above, begins = _SCALES[scale - 1]
+    return groups(f, low, begins - above + guard, bits, (scale == len(_SCALES) - 1, False))
 
 
 async def attention(
@@ -155,32 +170,43 @@ async def attention(
     bits = 18 + op.score_shift + guards[0]
     (z,) = await open_values(role, [Opening(acc_z, down, bits)])
 
-    coarse = max(0, op.exp_k + _Z_GUARD - _FINE)
-    m = await maximum(role, z, lengths, coarse, 18 + _Z_GUARD - coarse)
-    if not isinstance(m, Masked):
-        raise TypeError("the maximum is opened")
-    found, below = exp_fit(op.exp_k), m.map(lambda x: x[row]) - z
+    share_of_mask(role, z)
+    own = np.cumsum(lengths) - 1
+    d = z - z.map(lambda x: x[own[row]])
+    m = await upper_bound(role, d, lengths, Cells(op.exp_k, _Z_GUARD))
+    found, below = exp_fit(op.exp_k), m.map(lambda x: x[row]) - d
     if isinstance(found, Table):
         e_secret = look_up(role, below, found)
     else:
         e_secret = piecewise(role, below, found)
-    (e,) = await open_values(role, [Opening(e_secret, found.scale - _E_GUARD, 17 + found.scale)])
+    finest = _SCALES[-1][0]
+    (e,) = await open_values(role, [Opening(e_secret, found.scale - finest, 17 + found.scale)])
+    mixed, inverse = [], []
+    for scale, (guard, _) in enumerate(_SCALES):
+        part = shifted(e, finest - guard)
+        s = part.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))
+        over = _inverse(sources, scale)
+        # |sum e v| < 2^high |v|; half an octave more but for the last.
+        wide = over[-1].high + (scale > 0) + bits_v + guards[1]
+        acc = product(role, mix, part, v, (heads, tokens, dim))
+        mixed.append(Opening(acc, over[0].low - _MIX_GUARD + guards[1], wide))
+        inverse.append([opening(role, s, g, g.low - _MIX_GUARD - guard - _SHIFT) for g in over])
+    opened = await open_values(role, [*mixed, *chain(*inverse)])
+    sums, shares = opened[: len(mixed)], opened[len(mixed) :]
+    # Where 2^low <= sum e in a group, a unit of v is 2^low in A.
+    sums = [
+        shifted(x, g.low - over[0].low)
+        for x, over in zip(sums, (_inverse(sources, i) for i in range(len(sums))), strict=True)
+        for g in over
+    ]
 
-    acc = product(role, mix, e, v, (heads, tokens, dim))
-    s = e.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))
-    # |sum e v| < S exp(_BELOW) 2^15 |v|
-    wide = 1 + ceil(log2(sources + 1) + _BELOW * log2(exp(1)) + 15 + bits_v - 1)
-    fine = _E_GUARD + guards[1]
-    scaled = Opening(acc, _MIX_SHIFT + fine, wide + fine)
-    parts = openings(role, s, _inverse(sources), _INVERSE_GUARD)
-    mixed, *inverse = await open_values(role, [scaled, *parts])
-    y = product(
-        role,
-        lambda a, b: a * b.reshape(heads, tokens, 1),
-        mixed,
-        total(inverse),
-        (heads, tokens, dim),
-    )
+    def joined(parts: list[Masked]) -> Masked:
+        return join([part.map(lambda x: x[None]) for part in parts])
+
+    def weigh(a: Array, b: Array) -> Array:
+        return np.asarray((a * b.reshape(*a.shape[:3], 1)).sum(axis=0, dtype=np.uint64))
+
+    y = product(role, weigh, joined(sums), joined(shares), (heads, tokens, dim))
     y = y.map(lambda x: x.transpose(1, 0, 2).reshape(tokens, heads * dim))
-    shift = 16 + op.mix_shift - _MIX_SHIFT + _INVERSE_GUARD
+    shift = 16 + op.mix_shift - _SHIFT
     return (y, shift, op.bits + shift + 1), (k, v)

@@ -25,7 +25,7 @@ from veracity.mpc.cost import Cost
 from veracity.mpc.party import Array
 from veracity.mpc.secure.role import Masked, Opening, Role, Secret
 
-__all__ = ["Opening", "cost", "open_values", "plus", "share_of", "share_of_mask"]
+__all__ = ["Opening", "cost", "open_values", "plus", "share_of", "share_of_mask", "shifted"]
 
 _WORD = (1 << 64) - 1
 
@@ -39,6 +39,23 @@ async def open_values(role: Role, items: Sequence[Opening]) -> list[Masked]:
     """Open values in one exchange."""
     role.charge("open", cost(sum(prod(item.secret.shape) for item in items)))
     return await role.open(items)
+
+
+def shifted(x: Masked, bits: int) -> Masked:
+    """``x / 2^bits``, rounded to either neighbour, of a value that was opened with a shift.
+
+    Such a value and its mask have less than 63 bits, and differ by the value in the integers.
+
+    Parameters
+    ----------
+    x : Masked
+        The opened value.
+    bits : int
+        Bits to drop.
+    """
+    if not bits:
+        return x
+    return x.map(lambda v: (v.view(np.int64) >> bits).view(np.uint64), exact=False)
 
 
 def share_of_mask(role: Role, x: Masked) -> Array:

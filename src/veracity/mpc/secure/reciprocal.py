@@ -1,13 +1,16 @@
 """Reciprocals and reciprocal roots over many octaves: one set of pieces for every four octaves.
 
 A polynomial on a value of 60 bits would need coefficients far below one unit. So group g looks at
-``x >> t_g``, of 13 to 17 bits where it is responsible and public shifts elsewhere; it yields
+``x >> t_g``, of 14 to 18 bits where it is responsible and public shifts elsewhere; it yields
 ``2^scale_g f(x)`` if x is in its octaves, else 0. Each is opened with the truncation that brings
-all to one scale, and their sum is f(x), opened.
+all to one scale, and their sum is f(x), opened. Groups see x truncated in different places, so
+neither of two neighbours may end where the other begins: in half an octave the share of one falls
+from 1 to 0 as that of the other rises, and both together are f.
 
 * Exchanges: 1, for the opening, shared with whatever else is opened.
 * Bytes: 8 a group and value. Offline: a key and 16 bytes a group and value.
-* Error: relative 2^-14 (degree 2, 8 knots an octave; below 2^-12 from truncating x, unbiased).
+* Error: relative 2^-14 (standard deviation; degree 2, 32 knots an octave), unbiased; 2^-11 at most,
+  from truncating x where two groups share.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import reduce
 from math import isqrt
+from typing import Any
 
 import numpy as np
 
@@ -25,24 +29,30 @@ from veracity.mpc.secure.piecewise import Pieces, fit, piecewise_wrapped
 from veracity.mpc.secure.polynomials import Function
 from veracity.mpc.secure.role import Masked, Role
 
-__all__ = ["Group", "groups", "openings", "total"]
+__all__ = ["Group", "groups", "opening", "openings", "total"]
 
-_KNOTS = 8
+_KNOTS = 32
 _OCTAVES = 4
-_LOW = 13
+#: Intervals between knots that two neighbours share: half an octave.
+_SHARED = _KNOTS // 2
+_LOW = 14
 #: Bits of a group's result, so that wrapping stays improbable at its opening.
 _RESULT = 41
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pieces for ``x >> shift``."""
+    """Pieces for ``x >> shift``, where x is in ``[2^low, 2^high)``, or half an octave above."""
 
     shift: int
     pieces: Pieces
+    low: int
+    high: int
 
 
-def groups(f: Function, low: int, high: int, bits: int) -> tuple[Group, ...]:
+def groups(
+    f: Function, low: int, high: int, bits: int, ends: tuple[bool, bool] = (True, True)
+) -> tuple[Group, ...]:
     """Pieces of a falling ``f`` on ``[2^low, 2^high)``, for x in a domain of ``bits`` bits.
 
     Parameters
@@ -53,26 +63,42 @@ def groups(f: Function, low: int, high: int, bits: int) -> tuple[Group, ...]:
         Logarithms of the least argument and of the bound.
     bits : int
         Bits of the domain.
+    ends : tuple of bool
+        Whether x is nowhere below, and nowhere above; else the first group's share rises, and the
+        last one's falls, as between neighbours.
     """
     found = []
     for first in range(low, high, _OCTAVES):
         last = min(first + _OCTAVES, high)
         shift = max(0, first - _LOW)
-        steps = range(_KNOTS * (first - shift), _KNOTS * (last - shift) + 1)
-        knots = sorted({_eighth(i) for i in steps})
+        end = _KNOTS * (last - shift) + (0 if last == high and ends[1] else _SHARED)
+        steps = range(_KNOTS * (first - shift), end + 1)
+        knots = sorted({_root_of_two(i) for i in steps})
         largest = int(f(1 << first).to_integral_value(ROUND_CEILING))
         scale = _RESULT - 2 - max(0, (largest - 1).bit_length())
+        rising = None if first == low and ends[0] else (first, 1)
+        falling = None if last == high and ends[1] else (last, -1)
 
-        def scaled(x: int, k: int = shift) -> Decimal:
-            return f(x << k)
+        def part(x: int, k: int = shift, shares: tuple[Any, ...] = (rising, falling)) -> Decimal:
+            y = f(x << k)
+            for at, sign in filter(None, shares):
+                y *= _share(Decimal(x << k) / (1 << at), sign)
+            return y
 
-        found.append(Group(shift, fit(scaled, knots, 0, bits - shift, scale)))
+        found.append(Group(shift, fit(part, knots, 0, bits - shift, scale), first, last))
     return tuple(found)
 
 
-def _eighth(i: int) -> int:
-    """``floor(2^(i/8))``: a root of a root of a root."""
-    return isqrt(isqrt(isqrt(1 << i)))
+def _share(ratio: Decimal, sign: int) -> Decimal:
+    """Of the group that begins (1) or ends (-1) where the ratio is 1; both add up to 1."""
+    above = (ratio - 1) / (Decimal(2).sqrt() - 1)
+    rising = min(Decimal(1), max(Decimal(0), above))
+    return rising if sign > 0 else 1 - rising
+
+
+def _root_of_two(i: int) -> int:
+    """``floor(2^(i/32))``: five roots of roots."""
+    return isqrt(isqrt(isqrt(isqrt(isqrt(1 << i)))))
 
 
 def openings(role: Role, x: Masked, over: Sequence[Group], guard: int) -> list[Opening]:
@@ -89,12 +115,26 @@ def openings(role: Role, x: Masked, over: Sequence[Group], guard: int) -> list[O
     guard : int
         Bits of the result beyond those of ``f``.
     """
-    found = []
-    for group in over:
-        part = x.map(lambda v, s=group.shift: v >> np.uint64(s), exact=False)  # type: ignore[misc]
-        secret = piecewise_wrapped(role, part, group.pieces)
-        found.append(Opening(secret, group.pieces.scale - guard, _RESULT + 1))
-    return found
+    return [opening(role, x, group, guard) for group in over]
+
+
+def opening(role: Role, x: Masked, group: Group, guard: int) -> Opening:
+    """What to open for one group's part of ``2^guard f(x)``.
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    x : Masked
+        The opened argument.
+    group : Group
+        One of those from :func:`groups`.
+    guard : int
+        Bits of the result beyond those of ``f``, or less than 0.
+    """
+    part = x.map(lambda v: v >> np.uint64(group.shift), exact=False)
+    secret = piecewise_wrapped(role, part, group.pieces)
+    return Opening(secret, group.pieces.scale - guard, _RESULT + 1)
 
 
 def total(parts: Sequence[Masked]) -> Masked:
