@@ -20,8 +20,10 @@ from veracity.zk.mle import kron
 from veracity.zk.reduction import Functional, _weighed, dense
 from veracity.zkml.circuit import linear_maps
 from veracity.zkml.circuit.linear_maps import (
+    Blocks,
     Broadcast,
     Causal,
+    Fold,
     Gather,
     LinearMap,
     Permute,
@@ -72,13 +74,33 @@ def slices(draw: st.DrawFn, dims: Dims) -> LinearMap:
 
 @st.composite
 def gathers(draw: st.DrawFn, dims: Dims) -> LinearMap:
-    indices = draw(st.lists(st.integers(0, dims[0] - 1), min_size=1, max_size=6))
-    return Gather(tuple(indices), dims[0])
+    axis = draw(st.integers(0, len(dims) - 1))
+    indices = draw(st.lists(st.integers(0, dims[axis] - 1), min_size=1, max_size=6))
+    return Gather(tuple(indices), dims[axis], axis)
+
+
+@st.composite
+def stretches(draw: st.DrawFn, dims: Dims) -> LinearMap:
+    axis, side = draw(st.integers(0, len(dims) - 1)), draw(SIZES)
+    last = -(-dims[axis] // side) - 1
+    numbers = draw(st.lists(st.integers(0, last), min_size=1, max_size=4))
+    return Blocks(axis, tuple(numbers), side, dims[axis])
+
+
+@st.composite
+def folds(draw: st.DrawFn, dims: Dims) -> LinearMap:
+    axis, size = draw(st.integers(0, len(dims) - 1)), draw(SIZES)
+    indices = draw(
+        st.lists(st.integers(0, size - 1), min_size=dims[axis], max_size=dims[axis]).map(tuple)
+    )
+    return Fold(axis, indices, size)
 
 
 #: Maps that keep axes apart: they can follow each other in any order.
 WIRINGS = {
+    Blocks: stretches,
     Broadcast: broadcasts,
+    Fold: folds,
     Gather: gathers,
     Permute: permutations,
     Slice: slices,
