@@ -8,7 +8,7 @@ level are chosen such that the node of the child off the path becomes the same.
 # ruff: noqa: D102 (engine.api_words documents the operations)
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -235,9 +235,9 @@ def _table(kind: Kind, party: int, key: bytes, shift: int, entries: _Ring) -> li
     ]
 
 
-def _kind(comparison: bool, bits: int, words: int, key: bytes) -> Kind:
+def _kind(comparison: bool, bits: int, words: int) -> Kind:
     check_function(comparison, bits, words)
-    return Kind(comparison, bits, words, key)
+    return Kind(comparison, bits, words)
 
 
 def _party(party: int) -> None:
@@ -258,23 +258,26 @@ class ReferenceFss:
     def keyed(self, key: bytes) -> ReferenceFss:
         return ReferenceFss(key)
 
+    def _kind(self, comparison: bool, bits: int, words: int) -> Kind:
+        return replace(_kind(comparison, bits, words), key=self._key)
+
     def dcf_key_bytes(self, bits: int, P: int) -> int:
-        return _kind(True, bits, P, self._key).key_bytes
+        return self._kind(True, bits, P).key_bytes
 
     def dpf_key_bytes(self, bits: int, P: int = 1) -> int:
-        return _kind(False, bits, P, self._key).key_bytes
+        return self._kind(False, bits, P).key_bytes
 
     def dcf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
         alpha, payload = check_payloads(seed, alpha, payload)
-        return _make(_kind(True, bits, payload.shape[1], self._key), seed, alpha, payload)
+        return _make(self._kind(True, bits, payload.shape[1]), seed, alpha, payload)
 
     def dpf_keys(self, seed: bytes, bits: int, alpha: _Ring, payload: _Ring) -> tuple[_Keys, _Keys]:
         alpha, payload = check_payloads(seed, alpha, payload)
-        return _make(_kind(False, bits, payload.shape[1], self._key), seed, alpha, payload)
+        return _make(self._kind(False, bits, payload.shape[1]), seed, alpha, payload)
 
     def dcf_bits(self, party: int, bits: int, keys: _Keys, points: _Ring) -> _Keys:
         _party(party)
-        points, kind = check_words(points, 2), _kind(True, bits, 0, self._key)
+        points, kind = check_words(points, 2), self._kind(True, bits, 0)
         keys = check_keys(keys, len(points), kind.key_bytes)
         shares = [
             [_evaluate_bit(kind, party, key, point) for point in row]
@@ -285,7 +288,7 @@ class ReferenceFss:
     def dcf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int) -> _Ring:
         if P == 0:
             raise ValueError("keys without payload share bits")
-        return self._values(_kind(True, bits, P, self._key), party, keys, points)
+        return self._values(self._kind(True, bits, P), party, keys, points)
 
     def dcf_weighted(
         self, party: int, bits: int, keys: _Keys, points: _Ring, weights: _Ring
@@ -293,7 +296,7 @@ class ReferenceFss:
         points, weights = check_words(points, 2), check_words(weights, 2)
         if keys.ndim != 2:
             raise ValueError("keys are a matrix of bytes")
-        kinds = [_kind(True, bits, words, self._key) for words in range(1, MAX_PAYLOAD + 1)]
+        kinds = [self._kind(True, bits, words) for words in range(1, MAX_PAYLOAD + 1)]
         kind = next((k for k in kinds if keys.shape[1] == k.key_bytes), None)
         if kind is None or len(weights) != points.shape[1]:
             raise ValueError("keys with a payload and a row of weights for every point are due")
@@ -303,14 +306,14 @@ class ReferenceFss:
         return sums
 
     def dpf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) -> _Ring:
-        return self._values(_kind(False, bits, P, self._key), party, keys, points)
+        return self._values(self._kind(False, bits, P), party, keys, points)
 
     def dpf_table(
         self, party: int, bits: int, keys: _Keys, shift: _Ring, table: _Ring, P: int = 1
     ) -> _Ring:
         _party(party)
         shift, table = check_words(shift, 1), check_words(table, 2)
-        kind = _kind(False, bits, P, self._key)
+        kind = self._kind(False, bits, P)
         keys = check_keys(keys, len(shift), kind.key_bytes)
         if bits > MAX_TABLE_BITS or len(table) != 1 << bits:
             raise ValueError(f"a table of {len(table)} entries for {bits} bits")
@@ -329,7 +332,7 @@ class ReferenceFss:
         if sum(lengths.tolist()) != len(shift):
             raise ValueError("rows of other lengths")
         points = np.subtract.outer(shift, np.arange(count, dtype=np.uint64))
-        shares = self._values(_kind(False, bits, 1, self._key), party, keys, points)[:, :, 0]
+        shares = self._values(self._kind(False, bits, 1), party, keys, points)[:, :, 0]
         ends = np.cumsum(lengths.astype(np.int64))[:-1]
         sums = [row.sum(axis=0, dtype=np.uint64) for row in np.split(shares, ends)]
         return np.array(sums[: len(lengths)], dtype=np.uint64).reshape(len(lengths), count)
