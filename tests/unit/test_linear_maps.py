@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.zk.mle import kron
-from veracity.zk.reduction import Functional
+from veracity.zk.reduction import Functional, _weighed, dense
 from veracity.zkml.circuit import linear_maps
 from veracity.zkml.circuit.linear_maps import (
     Blocks,
@@ -147,7 +147,11 @@ def check(dims: Dims, maps: list[LinearMap], seed: int) -> None:
         gain *= linear_map.gain()
     assert np.abs(y).max() <= gain * np.abs(x).max()
     w = functional(y.shape, seed + 1)
-    factor, pulled = pull_back(ENGINE, maps, w)
+    factor, placed = pull_back(ENGINE, maps, w)
+    pulled = dense(ENGINE, placed)
+    for (_, short), (_, long) in zip(placed, pulled, strict=True):
+        table = ENGINE.from_ints(range(3, 3 + len(long)))
+        assert _weighed(ENGINE, short, table) == ENGINE.dot(long, table)
     assert sum(span for span, _ in pulled) == len(dims)
     assert applied(w, y) == factor * applied(pulled, x) % ORDER
 

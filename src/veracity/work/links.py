@@ -23,7 +23,7 @@ from veracity import zkml
 from veracity.engine import load_engine
 from veracity.engine.api import Engine, Ints
 from veracity.errors import UsageError
-from veracity.formats.paging import PagedWeights
+from veracity.formats.paging import PagedWeights, drop_pages
 from veracity.graph import Program, Trace
 from veracity.graph.port import Port
 from veracity.graph.sampling import Sampling
@@ -128,7 +128,8 @@ def prove_chain(
         If a worker dies, or no machine of the cluster takes part.
     """
     if workers.jobs == 1 and workers.cluster is None:
-        return zkml.prove(engine, statement, weights, opening, progress, whole, key, sealed)
+        told = _giving_back(weights, progress)
+        return zkml.prove(engine, statement, weights, opening, told, whole, key, sealed)
     statement.check()
     opening.check(statement.commitment)
     job = Job(statement, weights, opening, sealed or {})
@@ -141,6 +142,23 @@ def prove_chain(
         results = pool.run(_tasks(engine, job, made, key), report)
     proofs = [(r.parts[0], [Span(*span) for span in r.body["spans"]]) for r in results]
     return assemble(statement, made, proofs)[0]
+
+
+def _giving_back(weights: Mapping[str, Ints], progress: Progress) -> Progress:
+    """A progress that gives back the pages of mapped weights where lookups begin.
+
+    No lookup reads a weight, and then a proof takes the most memory.
+    """
+    last = ""
+
+    def told(phase: str, done: float) -> None:
+        nonlocal last
+        if phase == "lookups" != last:
+            drop_pages(weights)
+        last = phase
+        progress(phase, done)
+
+    return told
 
 
 def _pool(

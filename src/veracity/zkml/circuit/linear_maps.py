@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Vec
 from veracity.zk.mle import kron, ones
-from veracity.zk.reduction import Functional
+from veracity.zk.reduction import Functional, Placed, dense
 
 __all__ = [
     "Blocks",
@@ -60,7 +60,7 @@ class LinearMap(Protocol):
 def pull_back(
     engine: Engine, maps: Sequence[LinearMap], functional: Functional
 ) -> tuple[int, Functional]:
-    """Transpose of a chain of maps.
+    """Transpose of a chain of maps; vectors may be left :class:`~veracity.zk.reduction.Placed`.
 
     Parameters
     ----------
@@ -73,6 +73,8 @@ def pull_back(
     """
     factor = 1
     for linear_map in reversed(maps):
+        if not isinstance(linear_map, Slice):
+            functional = dense(engine, functional)
         k, functional = linear_map.pull(engine, functional)
         factor = factor * k % ORDER
     return factor, functional
@@ -220,8 +222,8 @@ class Slice:
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
         vectors = vectors_of(functional)
-        after = self.size - self.stop
-        vectors[self.axis] = engine.pad(vectors[self.axis], self.start, after)
+        ((_, entries),) = dense(engine, ((1, vectors[self.axis]),))
+        vectors[self.axis] = cast(Vec, Placed(entries, self.start, self.size))
         return 1, functional_of(vectors)
 
 

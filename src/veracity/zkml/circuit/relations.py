@@ -16,7 +16,7 @@ from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
 from veracity.zk.projection import Sides
-from veracity.zk.reduction import Functional, Term
+from veracity.zk.reduction import Functional, Term, dense
 from veracity.zkml.circuit.declared import Batch, LookupUse
 from veracity.zkml.circuit.linear_maps import LinearMap, pull_back, vectors_of
 from veracity.zkml.circuit.tensor import (
@@ -135,6 +135,7 @@ class Layout:
             if sorted(places) != list(range(first, first + span)):
                 raise ValueError(f"jointly weighed axes of {self.shape.id} lie apart")
             if places != sorted(places):
+                ((_, vector),) = dense(engine, ((span, vector),))
                 index = np.arange(prod(dims[axis : axis + span]), dtype=np.int64)
                 index = index.reshape(dims[axis : axis + span]).transpose(np.argsort(places))
                 vector = engine.gather(vector, np.ascontiguousarray(index).reshape(-1))
@@ -284,12 +285,13 @@ class Resolver:
         public = 0
         for (source, maps), k in sums.publics.items():
             factor, inner = pull(maps)
-            public += k * factor % ORDER * source.evaluate(self._engine, inner)
+            public += k * factor % ORDER * source.evaluate(engine, dense(engine, inner))
         products = []
         for (_, maps), same in sums.products.items():
             factor, inner = pull(maps)
+            vectors = tuple(vectors_of(dense(engine, inner)))
             scales = tuple(factor * k % ORDER for k in same.values())
-            products.append(ProductTerm(tuple(same), scales, tuple(vectors_of(inner))))
+            products.append(ProductTerm(tuple(same), scales, vectors))
         return Resolved(tuple(terms), tuple(products), public % ORDER)
 
     def claim(
