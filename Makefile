@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: docs notebooks bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-layer bench-private-peers bench-vision-peers bench-forecasts mutate vectors lock clean
+  figures bench-private bench-private-long bench-private-availability bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-large bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -139,19 +139,38 @@ bench: env ## measured workloads: stories260k with 64 tokens, gpt2-124m and Smol
 	$(BIN)/veracity bench smollm2 --tokens 32 --json | tee build/bench/smollm2.json
 
 figures: env ## tables of the pages from docs/figures; RECORD=build/bench takes new ones over
-	$(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
+	PYTHONPATH=. $(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
 
-bench-private: env ## private inference over an emulated network: stories260K and SmolLM2, both modes
+bench-floors: env ## what a proof takes beside floors measured here, by phase (needs a C++ compiler); MODELS="NAME:TOKENS ..." picks others
+	$(PY) benches/floors.py $(MODELS) --json build/bench/floors.json
+
+bench-large: env ## random 16-bit weights of LLaMA-2-7B's shape: 8 tokens proved under 16 GiB and verified (30 GB of disk, an hour)
+	$(PY) benches/large.py $(or $(SHAPE),llama-2-7b) --memory $(or $(MEMORY),16GiB) --json build/bench/large.json
+
+build/bench/private/smollm2.vprog: | env
 	@mkdir -p build/bench/private
-	test -f build/bench/private/smollm2.vprog || { \
-	  $(BIN)/veracity import smollm2 --out build/bench/private/new.vprog; \
-	  $(BIN)/veracity calibrate build/bench/private/new.vprog; \
-	  mv build/bench/private/new.vprog build/bench/private/smollm2.vprog; }
+	$(BIN)/veracity import smollm2 --out build/bench/private/new.vprog
+	$(BIN)/veracity calibrate build/bench/private/new.vprog
+	mv build/bench/private/new.vprog $@
+
+bench-private: build/bench/private/smollm2.vprog ## private inference over an emulated network: stories260K and SmolLM2, both modes
 	for mode in secure shuffled; do \
 	  $(BIN)/veracity private bench stories260k --mode $$mode --context 64 --json \
 	    | tee build/bench/private-stories260k-$$mode.json; \
 	  $(BIN)/veracity private bench build/bench/private/smollm2.vprog --mode $$mode --context 64 \
 	    --keep build/bench/private --json | tee build/bench/private-smollm2-$$mode.json; \
+	done
+
+bench-private-long: build/bench/private/smollm2.vprog ## SmolLM2 in private with a prompt of 1,000 tokens and 2 GB at each party, both modes (half an hour each)
+	for mode in secure shuffled; do \
+	  $(BIN)/veracity private bench $< --mode $$mode --context 1000 --cap 2048 --keep build/bench/private \
+	    --json | tee build/bench/private-long-$$mode.json; \
+	done
+
+bench-private-availability: env ## an answer in private alone and beside a crowd of connections, both times
+	@mkdir -p build/bench
+	for mode in secure shuffled; do \
+	  $(PY) benches/private_availability.py --mode $$mode | tee build/bench/private-availability-$$mode.json; \
 	done
 
 bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both modes, times 28 (minutes)

@@ -13,12 +13,20 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benches.figures_private import (
+    private_layer,
+    private_peers,
+    private_summary,
+    private_token,
+    vision_peers,
+)
+from benches.tabling import FIGURES, Measured, Row, load, memory, plain, seconds, short, table
+
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = ROOT / "docs" / "figures"
 PAGES = (ROOT / "docs" / "performance.md", ROOT / "README.md")
 
 #: What every bench of a proof reports, whatever the workload.
@@ -27,47 +35,6 @@ CORE = (
     "proof_bytes", "peak_memory_bytes", "threads", "cpu", "commit",
 )  # fmt: skip
 WORKLOADS = ("stories260k", "gpt2-124m", "smollm2")
-MODES = ("shuffled", "secure")
-PEERS = ("SPU SEMI2K", "secure", "shuffled")
-#: PermLLM (arXiv 2405.18744) on ChatGLM-6B at 10 ms and 1 Gbps, online seconds per token.
-PERMLLM_S = 3
-
-Measured = Mapping[str, Any]
-Row = Sequence[str]
-
-
-def load(name: str, folder: Path = FIGURES) -> Measured:
-    """One measurement by name."""
-    found: Measured = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return found
-
-
-def seconds(value: float) -> str:
-    """Two significant figures, one more from ten on."""
-    return f"{value:.0f} s" if value >= 10 else f"{value:.2g} s" if value < 1 else f"{value:.1f} s"
-
-
-def memory(value: float) -> str:
-    """Megabytes below a gigabyte."""
-    return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
-
-
-def plain(value: float) -> str:
-    """Three significant figures, no exponent."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def short(value: float) -> str:
-    """As few digits as tell the value."""
-    return f"{value:g}"
-
-
-def table(head: Row, rows: Iterable[Row]) -> list[str]:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
 def proving() -> list[str]:
@@ -121,6 +88,32 @@ def portable() -> list[str]:
     )
 
 
+def floor_kernels() -> list[str]:
+    """Nanoseconds of the kernels that floors are made of."""
+    found = load("floors")["floors"]
+    units = {
+        "multiplication_ns": "field multiplication, in the cache",
+        "product_ns": "sumcheck a*b, per entry, all rounds",
+        "lookup_ns": "LogUp, tree and all rounds, per lookup",
+        "addition_ns": "addition of affine points, inverses shared",
+        "weight_ns": "int16 weight times field element, summed",
+    }
+    head = f"{found['arithmetic']}, {found['threads']} threads at once"
+    return table([head, "ns"], ([unit, short(found[key])] for key, unit in units.items()))
+
+
+def floor_shares() -> list[str]:
+    """Shares of the processor time of whole proofs that no kernel takes."""
+    return table(
+        ["workload", "processor", "system", "Python outside kernels"],
+        (
+            [f"{name}, {run['tokens']} tokens", f"{run['cpu_s']:.2f} s", f"{run['system']:.0%}",
+             f"{run['python']:.0%}"]
+            for name, run in load("floors")["workloads"].items()
+        ),
+    )  # fmt: skip
+
+
 def floors() -> list[str]:
     """Processor time of each phase beside its floor."""
     rows = []
@@ -130,7 +123,7 @@ def floors() -> list[str]:
             ratio = "" if floor is None else plain(found["cpu_s"] / floor)
             rows.append(
                 [f"{name}, {run['tokens']} tokens", phase, found["count"],
-                 f"{found['cpu_s']:.2f} s", "" if floor is None else f"{floor:.2f} s", ratio]
+                 f"{found['cpu_s']:.2f} s", "" if floor is None else f"{floor:.3f} s", ratio]
             )  # fmt: skip
     return table(["workload", "phase", "count", "processor", "floor", "ratio"], rows)
 
@@ -141,9 +134,9 @@ def kernels() -> list[str]:
     def shown(values: str | Sequence[float]) -> str:
         return values if isinstance(values, str) else " / ".join(short(v) for v in values)
 
-    columns = ("avx512_ns", "portable_ns", "floor_ns")
+    columns = ("avx512_ns", "portable_ns")
     return table(
-        ["operation, ns per unit", "AVX-512", "portable", "floor"],
+        ["operation, ns per unit", "AVX-512", "portable"],
         ([o["operation"], *(shown(o[c]) for c in columns)] for o in load("kernels")["operations"]),
     )
 
@@ -215,122 +208,6 @@ def accuracy() -> list[str]:
     )
 
 
-def private_token() -> list[str]:
-    """SmolLM2, a token at context 64, in both modes."""
-    runs = [load(f"private-smollm2-{mode}") for mode in MODES]
-
-    def trips(run: Measured) -> str:
-        count = run["round_trips_per_token"]
-        return f"{plain(count * run['rtt_ms'] / 1000)} ({count:g})"
-
-    def peaks(run: Measured) -> str:
-        parties = ("owner", "user", "dealer")
-        return ", ".join(f"{run['peak_memory_bytes'][p] / 1e9:.2f}" for p in parties)
-
-    rows: list[tuple[str, Callable[[Measured], str]]] = [
-        ("online, s", lambda run: plain(run["online_s_per_token"])),
-        (f"of which round trips at {runs[0]['rtt_ms']:g} ms", trips),
-        ("offline, s", lambda run: plain(run["offline_s_per_token"])),
-        ("online, MB (equal to the formula)", lambda r: plain(r["online_bytes_per_token"] / 1e6)),
-        ("offline, MB", lambda run: plain(run["offline_bytes_per_token"] / 1e6)),
-        (f"prompt of {runs[0]['context']} tokens online, s",
-         lambda run: plain(run["prefill_online_s"])),
-        ("peak memory of owner, user, dealer, GB", peaks),
-        ("once for each model, GB to the user", lambda run: plain(run["setup_bytes"] / 1e9)),
-    ]  # fmt: skip
-    return table(
-        ["", *(f"`{mode}`" for mode in MODES)],
-        ([title, *(shown(run) for run in runs)] for title, shown in rows),
-    )
-
-
-def private_summary() -> list[str]:
-    """Seconds and traffic of a token, for the front page."""
-    runs = {mode: load(f"private-smollm2-{mode}") for mode in MODES}
-    return table(
-        ["mode", "online", "traffic"],
-        (
-            [f"`{mode}`", f"{plain(run['online_s_per_token'])} s",
-             f"{plain(run['online_bytes_per_token'] / 1e6)} MB"]
-            for mode, run in runs.items()
-        ),
-    )  # fmt: skip
-
-
-def private_layer() -> list[str]:
-    """A layer of ChatGLM-6B's size, times its layers."""
-    runs = [load(f"private-layer-{mode}") for mode in MODES]
-    whole = [run["whole"] for run in runs]
-
-    def each(shown: Callable[[Measured], str]) -> list[str]:
-        return [shown(run) for run in whole]
-
-    def traffic(time: str, size: str) -> list[str]:
-        return each(lambda run: f"{plain(run[time])} ({plain(run[size] / 1e6)} MB)")
-
-    return table(
-        [f"seconds per token, {runs[0]['layers']} layers", *(f"`{mode}`" for mode in MODES),
-         "PermLLM as published"],
-        [
-            ["online", *each(lambda r: plain(r["online_s"])), str(PERMLLM_S)],
-            ["round trips at 10 ms",
-             *each(lambda r: f"{plain(r['latency_s'])} ({r['round_trips']:g})"), ""],
-            ["traffic at 1 Gbps",
-             *traffic("transfer_s", "online_bytes"), ""],
-            ["compute, sockets, emulation", *each(lambda r: plain(r["compute_s"])), ""],
-            ["offline", *traffic("offline_s", "offline_bytes"), ""],
-        ],
-    )  # fmt: skip
-
-
-def private_peers() -> list[str]:
-    """A GPT-2-size pass beside SPU."""
-    found = load("private-peers")["systems"]
-    rows = (
-        ("online, s", "online_s", 1.0),
-        ("exchanges", "exchanges", 1.0),
-        ("online, MB", "online_bytes", 1e6),
-        ("offline, s", "offline_s", 1.0),
-        ("offline, MB", "offline_bytes", 1e6),
-        ("peak memory, all parties, GB", "peak_memory_bytes", 1e9),
-    )
-    systems = [name for name in PEERS if name in found]
-    return table(
-        ["", *systems],
-        (
-            [title, *(plain(found[s][key] / unit) if key in found[s] else "" for s in systems)]
-            for title, key, unit in rows
-        ),
-    )
-
-
-def vision_peers() -> list[str]:
-    """A CNN here and by EZKL, stage by stage, in processor time."""
-    found = load("vision-peers")["systems"]
-    pairs = (("import", "calibrate"), ("", "srs"), ("commit", "setup"), ("", "witness"),
-             ("prove", "prove"), ("verify", "verify"))  # fmt: skip
-
-    def cells(system: str, stage: str) -> Row:
-        measured = found[system].get(stage)
-        if measured is None:
-            return ["", "", ""]
-        if "cpu_s" not in measured:
-            why = measured.get("failed", "stopped")
-            peak = measured.get("peak_memory_bytes")
-            told = f"{why} after {seconds(measured['seconds'])}"
-            return [told, memory(peak) if peak else "", ""]
-        size = sum(measured["bytes"].values())
-        return [seconds(measured["cpu_s"]), memory(measured["peak_memory_bytes"]), f"{size:,}"]
-
-    return table(
-        ["here", "processor", "peak memory", "bytes", "EZKL", "processor", "peak memory", "bytes"],
-        [
-            [ours, *cells("veracity", ours), theirs, *cells("EZKL", theirs)]
-            for ours, theirs in pairs
-        ],
-    )
-
-
 def training() -> list[str]:
     """Runs of training that are proved, and the data they are on."""
     names = ("fashion-mlp", "fashion-cnn", "mlp-10m", "mlp-200m")
@@ -369,6 +246,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "accuracy": accuracy,
     "decoding": decoding,
     "floors": floors,
+    "floor-kernels": floor_kernels,
+    "floor-shares": floor_shares,
     "kernels": kernels,
     "scale-tokens": scale_tokens,
     "scale-sizes": scale_sizes,

@@ -44,10 +44,12 @@ ENTRIES = (
 #: What a verifier's modules import and only provers run.
 PROVERS = (
     "veracity.proving.answering",
+    "veracity.proving.opened",
     "veracity.proving.prove",
     "veracity.training.curves",
     "veracity.training.runner",
     "veracity.work.cluster",
+    "veracity.work.kept",
     "veracity.work.links",
     "veracity.work.memory",
     "veracity.work.messages",

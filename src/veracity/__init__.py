@@ -2,10 +2,10 @@
 
 The owner of a model: :func:`import_model`, :func:`calibrate`, :func:`commit`, :func:`estimate`,
 :func:`prove` (text), :func:`prove_answers` (texts with one proof), :func:`prove_tensors` and
-:func:`evaluate` (a network). Everybody else: :func:`verify`, :func:`verify_answers`,
-:func:`verify_tensors`, :func:`verify_accuracy`. A network that is trained with a proof:
-:func:`train`, :func:`verify_training`. Any file: :func:`load`. Private inference:
-:mod:`veracity.private`.
+:func:`evaluate` (a network), :class:`Prover` (one proof after another). Everybody else:
+:func:`verify`, :func:`verify_answers`, :func:`verify_tensors`, :func:`verify_accuracy`. A network
+that is trained with a proof: :func:`train`, :func:`verify_training`. Any file: :func:`load`.
+Private inference: :mod:`veracity.private`.
 
 Names are resolved when first used, so that a verifier never loads what only an owner needs.
 """
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from veracity.proving.models import calibrate, import_model
     from veracity.proving.prove import ProvedAnswer, prove
     from veracity.proving.prove_answers import ProvedAnswers, prove_answers
+    from veracity.proving.prover import Prover
     from veracity.proving.tensors import ProvedTensors, prove_tensors
     from veracity.proving.verified import VerifiedAnswer
     from veracity.proving.verify import verify
@@ -70,6 +71,7 @@ __all__ = [
     "ProvedAnswer",
     "ProvedAnswers",
     "ProvedTensors",
+    "Prover",
     "RangeError",
     "RequestError",
     "Secret",
@@ -118,6 +120,7 @@ _HOMES = {
     "proving.models": ("calibrate", "import_model"),
     "proving.prove": ("ProvedAnswer", "prove"),
     "proving.prove_answers": ("ProvedAnswers", "prove_answers"),
+    "proving.prover": ("Prover",),
     "proving.tensors": ("ProvedTensors", "prove_tensors"),
     "proving.verify_accuracy": ("VerifiedAccuracy", "verify_accuracy"),
     "proving.verify_tensors": ("VerifiedTensors", "verify_tensors"),

@@ -55,6 +55,8 @@ def descent(engine, blocks, scripted):
         bound = []
         for j in range(len(point)):
             said.append(tree.round(point[j:]))
+            if len(point) - j in range(2, 10):  # of the whole cube of what is left
+                said.append(tree.pair(point[j:]))
             bound.append(next(challenges))
             tree.bind(bound[-1])
         said.append(tree.ends())
@@ -116,6 +118,26 @@ def test_a_layer_is_the_bracket_of_the_one_below(reference, scalars):
         assert (got - found) % ORDER == 0
 
 
+def test_a_pair_is_two_rounds(each, scalars):
+    """The pair's polynomial at a first challenge, summed over the second variable, is a round's."""
+    block = FractionBlock((3, 5), each.from_ints(scalars(15)), each.from_ints(scalars(15)))
+    tree, point = each.fraction_tree([block]), scalars(4)
+    for depth in range(5):
+        tree.descend(5)
+        for j in range(depth):
+            if depth - j < 2:
+                tree.bind(1)
+                continue
+            rho1, h = point[j + 1], tree.pair(point[j:depth])
+            summed = [h[i] + rho1 * (h[i + 3] + h[i + 6]) for i in range(3)]
+            h0, h2 = tree.round(point[j:depth])
+            assert [(summed[0] - h0) % ORDER, (summed[2] - h2) % ORDER] == [0, 0]
+            r = 3 + j
+            later = [h[3 * k] + r * h[3 * k + 1] + r * r * h[3 * k + 2] for k in range(3)]
+            tree.bind(r)
+            assert tree.round(point[j + 1 : depth]) == (later[0] % ORDER, later[2] % ORDER)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13, 64, 100])
 def test_eq_halved(engine, reference, scalars, n):
     point = scalars(7)
@@ -163,11 +185,17 @@ def test_steps_out_of_turn(each):
         with pytest.raises(ValueError):
             step()
     tree.descend(3)
-    for step in (lambda: tree.round([]), lambda: tree.bind(1)):
+    for step in (lambda: tree.round([]), lambda: tree.pair([]), lambda: tree.bind(1)):
         with pytest.raises(ValueError):
             step()
     tree.ends()
     tree.descend(3)
-    for step in (tree.ends, lambda: tree.round([1, 2]), lambda: tree.descend(3)):
+    for step in (
+        tree.ends,
+        lambda: tree.round([1, 2]),
+        lambda: tree.pair([1]),
+        lambda: tree.pair([1, 2]),
+        lambda: tree.descend(3),
+    ):
         with pytest.raises(ValueError):
             step()

@@ -19,11 +19,11 @@ from veracity.formats.drawing import digest_of
 from veracity.formats.dsse import Envelope
 from veracity.formats.receipt import ReceiptFile
 from veracity.proving.prove import prove
+from veracity.proving.prover import Prover
 from veracity.proving.receipts import (
     CheckedReceipt,
     check_proof,
     check_receipt,
-    prove_receipt,
     require_no_equivocation,
 )
 from veracity.server.desk import Desk
@@ -107,7 +107,8 @@ def test_an_answer_is_drawn_from_a_seed_that_the_receipt_binds(served: Served) -
     with pytest.raises(VerificationError, match="FRAUD"):
         require_no_equivocation([twin, liar])
     model, secret = served.talker.model, served.talker.secret
-    proof = prove_receipt(checked, model, secret, threads=1)
+    with Prover(model, secret, threads=1) as prover:
+        proof = prover.prove_receipt(checked)
     check_proof(checked, proof, served.talker.commitment)
     with pytest.raises(VerificationError, match="drawn otherwise"):
         check_proof(others[0], proof, served.talker.commitment)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.house import House, done, veracity
-from veracity.formats.paging import PagedWeights
+from veracity.formats.paging import PagedWeights, drop_pages
 
 TOKENS = 96
 PROMPT = "Once upon a time, there was a little girl who"
@@ -69,6 +69,25 @@ def test_estimate_follows_the_cap_and_lists_ops(house: House) -> None:
     assert cut["peak_memory_bytes"] <= 160_000_000 < whole["peak_memory_bytes"]
     assert sum(row["lookups"] for row in whole["ops"]) == whole["lookups"]
     assert sum(row["committed_values"] for row in whole["ops"]) == whole["committed_values"]
+
+
+def mapped_kilobytes() -> int:
+    """How much of mapped files this process holds in memory."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("RssFile:")[1].split()[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are counted by Linux")
+@pytest.mark.parametrize("paged", [False, True])
+def test_dropped_pages_are_given_back_and_read_again(tmp_path: Path, paged: bool) -> None:
+    size = 1 << 25
+    np.save(tmp_path / "a.npy", np.arange(size // 8, dtype=np.int64))
+    arrays = {"a": np.load(tmp_path / "a.npy", mmap_mode="r"), "b": np.ones(3)}
+    before, total = mapped_kilobytes(), int(arrays["a"].sum())
+    assert mapped_kilobytes() - before > size >> 11
+    drop_pages(PagedWeights(arrays, size) if paged else arrays)
+    assert mapped_kilobytes() - before < size >> 11
+    assert (int(arrays["a"].sum()), arrays["b"].tolist()) == (total, [1, 1, 1])
 
 
 def test_paged_weights_are_the_weights(tmp_path: Path) -> None:

@@ -121,6 +121,18 @@ def test_ask_streams_with_a_line_for_each_token(parties: tuple[str, Cluster], ho
     lines = [line for line in said if line.startswith("[")]
     assert len(lines) == 3
     assert all("online" in line and "round trips" in line for line in lines)
+    # The next answer's time is told, from what this one took.
+    again = subprocess.run(
+        command("private", "ask", PROMPT, "--max-new-tokens", 2, "--json", *arguments(three)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "of an answer: " in again.stderr
+    assert ", some " in again.stderr
+    found = json.loads(again.stdout)
+    assert found["expected"]["material_bytes"] == found["offline_bytes"]
+    assert found["expected"]["seconds"] > 0
 
 
 def test_what_others_wrote_holds_no_secret(parties: tuple[str, Cluster], house: House) -> None:

@@ -19,6 +19,7 @@ from veracity.formats.dsse import load_private_key, sign
 from veracity.formats.proof import Proof
 from veracity.formats.receipt import RECEIPT_TYPE, Receipt, ReceiptFile
 from veracity.proving import receipts as checking
+from veracity.proving.prover import Prover
 from veracity.proving.receipts import check_proof, require_no_equivocation
 from veracity.server.desk import open_desk
 from veracity.server.model import ServedModel
@@ -201,7 +202,7 @@ def test_refusals_have_receipts(office: Office, monkeypatch: pytest.MonkeyPatch)
         assert checked.receipt.kind == "refused"
         assert checked.words == PROMPT
         with pytest.raises(UsageError, match="no proof"):
-            checking.prove_receipt(checked, office.model.program, office.model.secret)
+            Prover(office.model.program, office.model.secret).prove_receipt(checked)
 
 
 def test_no_value_left_its_range_where_a_proof_goes_on(office: Office, house: House) -> None:

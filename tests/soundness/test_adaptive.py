@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,17 @@ present = pytest.mark.parametrize("present", [True, False], ids=["ours", "withou
 
 # ---- the lookup argument: a lie in one layer's ends, honest polynomials below --------------------
 def tree_liar(
+    last: int,
     channel: HiddenProver,
     leaves: Sequence[FractionBlock],
     variables: int,
     _progress: Callable[[float], None] = lambda _: None,
 ) -> LeafClaim:
-    """Claims a sum of zero for a tree whose sum is not, and mends it in the first layer's ends.
+    """Claims a sum of zero for a tree whose sum is not, and lies on down to the layer ``last``.
 
-    ``value`` follows what was claimed, ``known`` what the tree says: the rounds send the true
-    polynomials, so that everything but the first round of the second layer fits.
+    ``value`` follows what was claimed, ``known`` what the tree says. Below that layer the rounds
+    send the true polynomials, so that everything but the first round of the next layer fits: a
+    round of one variable below layer 0, and of two below layer 1.
     """
     tree = channel.engine.fraction_tree(leaves)
     root = tree.root()
@@ -70,18 +73,22 @@ def tree_liar(
         lam = channel.challenge("lookup batch")
         tree.descend(lam)
         value = lam * claim.numerator + claim.denominator
-        known = (lam * true[0] + true[1]) % ORDER
+        lying = depth <= last
+        known = channel.value(value) if lying else (lam * true[0] + true[1]) % ORDER
         point: list[int] = []
-        for j, rho in enumerate(claim.point):
-            h0, h2 = tree.round(claim.point[j:])
-            h1 = ((known - (1 - rho) * h0) * inverse(rho) - h0 - h2) % ORDER
-            sent = channel.send("lookup round", [h0, h1, h2])
-            r, value = lookup._round(channel, sent, rho, value)
-            known = (h0 + r * h1 + r * r * h2) % ORDER
-            tree.bind(r)
-            point.append(r)
+        for size in lookup.round_sizes(depth):
+            left = claim.point[len(point) :]
+            h = lookup._polynomial(tree, left, size, known)
+            sent = channel.send("lookup round", h)
+            bound, value = lookup._round(channel, sent, left[:size], value)
+            monomials = lookup._monomials([(1, r, r * r) for r in bound])
+            known = sum(m * c for m, c in zip(monomials, h, strict=True)) % ORDER
+            for r in bound:
+                tree.bind(r)
+            point += bound
         p0, q0, p1, q1 = tree.ends()
-        told = (-p1 * q0 * inverse(q1)) % ORDER if depth == 0 else p0
+        excess = known - (lam * (p0 * q1 + p1 * q0) + q0 * q1)
+        told = (p0 + excess * inverse(lam * q1)) % ORDER if lying else p0
         ends = channel.send("lookup ends", [told, q0, p1, q1])
         claim = lookup._layer_end(channel, ends, lam, value, point)
         x = claim.point[0]
@@ -90,21 +97,22 @@ def tree_liar(
 
 
 def unchecked_round(
-    channel: Any, h: Sequence[LinearForm], _rho: int, _claim: LinearForm
-) -> tuple[int, LinearForm]:
-    h0, h1, h2 = h
-    r = channel.challenge("lookup round")
-    return r, h0 + r * h1 + (r * r % ORDER) * h2
+    channel: Any, h: Sequence[LinearForm], rho: Sequence[int], _claim: LinearForm
+) -> tuple[list[int], LinearForm]:
+    point = channel.challenges("lookup round", len(rho))
+    return point, LinearForm.combination(lookup._monomials([(1, r, r * r) for r in point]), h)
 
 
 @present
+@pytest.mark.parametrize("last", [0, 1], ids=["one variable", "two variables"])
 def test_a_round_ties_a_layer_to_the_one_above(
-    monkeypatch: pytest.MonkeyPatch, present: bool
+    monkeypatch: pytest.MonkeyPatch, present: bool, last: int
 ) -> None:
+    assert lookup.round_sizes(last + 1)[0] == last + 1
     values = np.random.default_rng(1).integers(0, len(TABLE), DIMS)
     counts = np.bincount(values.reshape(-1), minlength=len(TABLE))
     values[1, 3] = 6
-    monkeypatch.setattr(toys, "prove_lookups", tree_liar)
+    monkeypatch.setattr(toys, "prove_lookups", partial(tree_liar, last))
     if not present:
         monkeypatch.setattr(lookup, "_round", unchecked_round)
     toy = make_toy()
@@ -160,15 +168,21 @@ class SquareForger:
         return (self.honest_value(system, a, b) + lie) % ORDER
 
     def square(self, transcript: Any, system: Any, z: Sequence[int]) -> list[int]:
-        """Every round's polynomial grows by a constant whose two values make up for the lie."""
-        write, sent, extra = transcript.write_scalar, 0, self.offset
+        """Every round's polynomial grows by a constant that makes up for the lie.
+
+        A constant ``k`` adds ``(1 + gamma^(2^j)) k`` to the claim of round ``j``; of what is
+        written, the value at 1 and the leading coefficient, it adds to the first.
+        """
+        write, sent, extra, power = transcript.write_scalar, 0, self.offset, system.gamma
 
         def adding(label: str, value: int) -> None:
-            nonlocal sent, extra
+            nonlocal sent, extra, power
             if label == "opening square round":
-                extra = extra * HALF % ORDER if sent % 4 == 0 else extra
+                if sent % 2 == 0:
+                    extra = extra * inverse(1 + power) % ORDER
+                    power = power * power % ORDER
+                    value += extra
                 sent += 1
-                value += extra
             write(label, value)
 
         transcript.write_scalar = adding
@@ -181,7 +195,7 @@ class SquareForger:
 def unchecked_square(transcript: Any, system: Any, _square: int) -> tuple[list[int], int, int]:
     point = []
     for _ in range((len(system.gates) - 1).bit_length()):
-        for _ in range(4):
+        for _ in range(2):
             transcript.read_scalar("opening square round")
         point.append(transcript.challenge("opening square"))
     ends = [transcript.read_scalar(f"opening square {side}") for side in ("left", "right")]
@@ -202,29 +216,27 @@ def test_the_squares_last_claim_pins_it(monkeypatch: pytest.MonkeyPatch, present
         verify_toy(toy, proof)
 
 
-def unchecked_rounds(transcript: Any, system: Any, square: int) -> tuple[list[int], int, int]:
-    """The square's sumcheck whose rounds may sum to anything; its last claim is checked."""
-    claim, point = square, []
-    for _ in range((len(system.gates) - 1).bit_length()):
-        values = [transcript.read_scalar("opening square round") for _ in range(4)]
-        point.append(transcript.challenge("opening square"))
-        claim = opening._cubic_at(values, point[-1])
-    left, right = (transcript.read_scalar(f"opening square {side}") for side in ("left", "right"))
-    if (opening._gates_point_weight(system.gamma, point) * left * right - claim) % ORDER:
-        raise VerificationError("the last claim", "opening, square")
-    return point, left, right
-
-
 @present
-def test_a_round_ties_the_square_to_its_sum(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
-    """The same lie about ``square``, with a sumcheck of the true one below it."""
+def test_the_squares_rounds_begin_at_its_sum(
+    monkeypatch: pytest.MonkeyPatch, present: bool
+) -> None:
+    """The same lie about ``square``, with a sumcheck of the true one below it.
+
+    A round's value at 0 is not written, but follows from the claim: so the lie is in every claim.
+    """
     forger = SquareForger()
     with monkeypatch.context() as patch:
         patch.setattr(opening, "_gate_value", forger.value)
         toy, proof = false_products()
     assert forger.offset != 0
     if not present:
-        monkeypatch.setattr(opening, "_verify_square", unchecked_rounds)
+        # a verifier whose rounds begin at what makes their last claim true
+        honest = opening._verify_square
+
+        def begins_anywhere(transcript: Any, system: Any, square: int) -> Any:
+            return honest(transcript, system, square - forger.offset)
+
+        monkeypatch.setattr(opening, "_verify_square", begins_anywhere)
     with check(present):
         verify_toy(toy, proof)
 

@@ -24,6 +24,7 @@ from veracity.lm.text_decoder import answer_of, forward
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import attention, head
+from veracity.zkml.ops.causal_grid import Part
 
 AT = "layers.0.attn"
 
@@ -66,8 +67,8 @@ def unbiased(op: Op) -> Op:
     return Head(name=op.name, x=op.x, weight=op.weight, shift=op.shift)
 
 
-def nothing(b: Builder, _op: Op, heads: int, tokens: int) -> Tensor:
-    return b.constant(0, (heads, tokens, tokens))
+def nothing(b: Builder, _op: Op, part: Part) -> Tensor:
+    return b.constant(0, part.dims)
 
 
 @present

@@ -104,7 +104,7 @@ def proved(job: Job, messages: list[Message], entry: str) -> list[tuple[bytes, l
 def test_two_workers_mask_one_link_differently(llama: Any) -> None:
     e, statement, opening = llama
     job = Job(thirds(statement), e.weights, opening)
-    first = next(tasks_of(ENGINE, job, {}))
+    first = next(tasks_of(ENGINE, job, {}, KEY))
     found = proved(job, [first, first, first], "veracity.work.links:open_chain")
     assert len(set(masks(found))) == 3
 
@@ -116,5 +116,5 @@ def test_workers_with_a_source_that_repeats_itself_repeat_no_mask(llama: Any) ->
     for context in (b"a", b"b", b"c"):
         cut = replace(thirds(statement), context=context)
         job = Job(cut, e.weights, opening, cut_seed=bytes(32))
-        found += masks(proved(job, [next(tasks_of(ENGINE, job, {}))], FROZEN))
+        found += masks(proved(job, [next(tasks_of(ENGINE, job, {}, KEY))], FROZEN))
     assert len(set(found)) == 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.cheating import lenient_multiplicities
-from tests.support.programs import claim, small_model
+from tests.support.programs import claim, sliding, small_model
 from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.errors import VerificationError
@@ -20,6 +20,7 @@ from veracity.zkml import argument, commit_model, witness
 from veracity.zkml.circuit.build import Circuit, build_circuit
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.model import weight_arrays
+from veracity.zkml.ops import causal_grid
 
 OFFSET = 1 << 20
 
@@ -45,7 +46,8 @@ def with_lie(circuit: Circuit, kind: str, group: int, index: int) -> Circuit:
 
 
 @pytest.mark.parametrize(
-    "style", ["llama", "gpt2", pytest.param("adjusted", marks=pytest.mark.slow)]
+    "style",
+    ["llama", "gpt2", "blocks", "sliding", pytest.param("adjusted", marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize(
     "every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["forms", "all"]
@@ -53,7 +55,12 @@ def with_lie(circuit: Circuit, kind: str, group: int, index: int) -> Circuit:
 def test_each_relation_alone(style: str, every: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them in the slow test; here the last one of each form."""
     monkeypatch.setattr(witness, "count_multiplicities", lenient_multiplicities)
-    engine, e = load_engine("cpu"), small_model(style, layers=1)
+    engine = load_engine("cpu")
+    if style in ("blocks", "sliding"):  # of five tokens, in stretches of two
+        monkeypatch.setattr(causal_grid, "LONG", 2)
+        e = sliding(0) if style == "sliding" else small_model("llama", layers=1, prompt=4)
+    else:
+        e = small_model(style, layers=1)
     key = load_key(engine, 9)
     commitment, secret = commit_model(engine, e.program, e.weights, log_columns=9, key=key)
     statement = claim(e, commitment=commitment)

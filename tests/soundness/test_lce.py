@@ -20,7 +20,7 @@ from veracity.errors import UsageError, VerificationError
 from veracity.formats.program import NetworkFile
 from veracity.frontends.lce import network_for
 from veracity.graph import Trace, execute
-from veracity.zk.keys import load_key
+from veracity.zk.keys import key_for, load_key
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import Statement, argument, chain, commit_model, prove, verify
 from veracity.zkml.circuit import build
@@ -90,7 +90,8 @@ def test_what_belongs_to_another_picture(
         circuit = build.build_circuit(statement, link, network.weights, trace)
         transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
         model = weight_arrays(ENGINE, network.program, network.weights, (commitment, opening))
-        argument.prove_circuit(ENGINE, KEY, circuit, model, transcript)
+        key = key_for(ENGINE, circuit.row_bits, KEY)
+        argument.prove_circuit(ENGINE, key, circuit, model, transcript)
     assert present or dropped
     with pytest.raises(VerificationError) if present else nullcontext():
         verify(ENGINE, statement, transcript.finish(), key=KEY)

@@ -20,7 +20,7 @@ from veracity.engine import load_engine
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import Output, Port, Program, WeightSpec, execute
 from veracity.graph.ops import Add, Function, Gain, Linear, Mul, Norm, Rescale
-from veracity.zk.keys import load_key
+from veracity.zk.keys import key_for, load_key
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import (
     ModelCommitment,
@@ -137,7 +137,8 @@ def test_one_wrong_value_in_any_array_is_rejected(
             absorbed = chain.link_statement(made.statement, link, {})
             transcript = ProverTranscript(chain.PROTOCOL, absorbed)
             model = weight_arrays(ENGINE, toy.program, toy.weights, made.files)
-            argument.prove_circuit(ENGINE, KEY, lie, model, transcript)
+            key = key_for(ENGINE, lie.row_bits, KEY)
+            argument.prove_circuit(ENGINE, key, lie, model, transcript)
         with pytest.raises(VerificationError):
             verify(ENGINE, made.statement, transcript.finish(), key=KEY)
 
@@ -266,7 +267,8 @@ def test_the_output_of_one_proof_is_the_weight_of_another_byte_for_byte(
     transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
     (name,) = [n for n in circuit.layouts if n.kind == "weight"]
     arrays = {name: custody.made.named(name)}
-    argument.prove_circuit(ENGINE, KEY, circuit, arrays, transcript)
+    key = key_for(ENGINE, circuit.row_bits, KEY)
+    argument.prove_circuit(ENGINE, key, circuit, arrays, transcript)
     verify(ENGINE, statement, transcript.finish(), key=KEY)
 
 
@@ -286,7 +288,8 @@ def test_one_entry_changed_between_the_two_proofs_is_rejected(custody: Custody, 
     (name,) = [n for n in circuit.layouts if n.kind == "weight"]
     honest = custody.made.named(name)
     lie = replace(honest, values=weights["w"].transpose(custody.made.tensor.spec.order))
-    argument.prove_circuit(ENGINE, KEY, circuit, {name: lie}, transcript)
+    key = key_for(ENGINE, circuit.row_bits, KEY)
+    argument.prove_circuit(ENGINE, key, circuit, {name: lie}, transcript)
     with pytest.raises(VerificationError):
         verify(ENGINE, statement, transcript.finish(), key=KEY)
 

@@ -27,7 +27,7 @@ from tests.support.training import (
 )
 from tests.support.training_lies import Lie, executed, verify_window
 from veracity.engine.api import ORDER
-from veracity.errors import VerificationError
+from veracity.errors import FormatError, VerificationError
 from veracity.graph.training import Recipe
 from veracity.zk import opening
 from veracity.zk.committed import ArrayId, ArrayShape, RowLayout, commit_array
@@ -171,7 +171,8 @@ def test_another_step(monkeypatch: Patch, honest: Trained, name: str) -> None:
         circuit(patch)
         proof = window_proof(trained, 0)
         verify_window(trained, 0, proof)
-    with pytest.raises(VerificationError):
+    # Another circuit may have messages in other places: what is read there need be no number.
+    with pytest.raises((VerificationError, FormatError)):
         verify_window(trained, 0, proof)
 
 

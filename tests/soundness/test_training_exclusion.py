@@ -191,14 +191,14 @@ def numerators_at_will(patch: Patch) -> None:
             lam = channel.challenge("lookup batch") if depth else lam
             tree.descend(lam)
             value, point = lam * claim.numerator + claim.denominator, []
-            for j, rho in enumerate(claim.point):
-                h0, h2 = tree.round(claim.point[j:])
-                left = channel.value(value) - (1 - rho) * h0
-                h1 = left * pow(rho, -1, ORDER) - h0 - h2
-                sent = channel.send("lookup round", [h0, h1, h2])
-                r, value = lookup._round(channel, sent, rho, value)
-                tree.bind(r)
-                point.append(r)
+            for size in lookup.round_sizes(depth):
+                left = claim.point[len(point) :]
+                h = lookup._polynomial(tree, left, size, channel.value(value))
+                sent = channel.send("lookup round", h)
+                bound, value = lookup._round(channel, sent, left[:size], value)
+                for r in bound:
+                    tree.bind(r)
+                point += bound
             ends = channel.send("lookup ends", tree.ends())
             claim = lookup._layer_end(channel, ends, lam, value, point)
         return claim

@@ -13,7 +13,7 @@ from tests.support.toy import DIMS, TABLE, Toy, make_toy, prove_toy, verify_toy
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, VerificationError
 from veracity.zk import lookup
-from veracity.zk.hidden import HiddenProver
+from veracity.zk.hidden import HiddenProver, LinearForm
 from veracity.zk.mle import inverse
 
 REJECTED = (FormatError, VerificationError)
@@ -128,9 +128,10 @@ def test_a_round_begins_where_the_last_one_ended(
     monkeypatch.setattr(HiddenProver, "challenge", challenge)
     if not present:
 
-        def any_round(channel: Any, h: Any, _rho: int, _claim: Any) -> Any:
-            r = channel.challenge("lookup round")
-            return r, h[0] + r * h[1] + (r * r % ORDER) * h[2]
+        def any_round(channel: Any, h: Any, rho: Any, _claim: Any) -> Any:
+            point = channel.challenges("lookup round", len(rho))
+            powers = lookup._monomials([(1, r, r * r) for r in point])
+            return point, LinearForm.combination(powers, h)
 
         monkeypatch.setattr(lookup, "_round", any_round)
     taken: list[int] = []

@@ -13,7 +13,7 @@ import pytest
 from veracity.engine.api import Engine, Ints
 from veracity.lm.text_decoder import forward, ports_of
 from veracity.zk.committed import ArrayId
-from veracity.zk.keys import CommitmentKey
+from veracity.zk.keys import CommitmentKey, key_for
 from veracity.zk.projection import limbs_of
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import argument, chain, witness
@@ -156,5 +156,5 @@ def cheat(
         lie = build.build_circuit(statement, link, weights, trace)
         transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
         model = weight_arrays(engine, program, weights, files)
-        argument.prove_circuit(engine, key, lie, model, transcript)
+        argument.prove_circuit(engine, key_for(engine, lie.row_bits, key), lie, model, transcript)
     return transcript.finish()

@@ -74,10 +74,10 @@ class Three:
         program = self.example.program
         kept = WeightCache(self.folder / "user", program, offer.weights)
         setup = await fetch_weights(owner, program, kept, lambda *_: None)
-        dealer = await self.call(self.dealer_port, "dealer", who)
         made = UserSession(
             ENGINE,
-            program, self.mode, owner, dealer, kept.load(), rows, passes,
+            program, self.mode, owner, lambda: self.call(self.dealer_port, "dealer", who),
+            kept.load(), rows, passes,
             self.folder / "user", self.registry, self.limits,
         )  # fmt: skip
         async with made as session:

@@ -22,6 +22,7 @@ from veracity.graph.ops import (
     Linear,
     Mul,
     Norm,
+    Op,
     Positions,
     Rescale,
     Rope,
@@ -223,6 +224,20 @@ def with_rotations(example: Example) -> Example:
 
     program = replace(example.program, ops=tuple(rotation(op) for op in example.program.ops))
     return replace(example, program=program)
+
+
+def sliding(seed: int, prompt: int = 4) -> Example:
+    """A decoder of one layer whose scores have a cap and a window, and no slopes."""
+    e = small_model("adjusted", layers=1, seed=seed, prompt=prompt)
+
+    def level(op: Op) -> Op:
+        return replace(op, slopes=()) if isinstance(op, AdjustedAttention) else op
+
+    program = replace(e.program, ops=tuple(level(op) for op in e.program.ops))
+    tokens = e.tokens[:prompt]
+    while len(tokens) < len(e.tokens):
+        tokens = [*tokens, *answer_of(forward(program, e.weights, tokens, len(tokens)))]
+    return replace(e, program=program, tokens=tokens)
 
 
 def claim(example: Example, tokens: Sequence[int] | None = None, **rest: Any) -> Statement:

@@ -18,7 +18,7 @@ from veracity.engine.api import Ints
 from veracity.errors import VerificationError
 from veracity.graph import Output, Port, Program, WeightSpec
 from veracity.graph.ops import Op
-from veracity.zk.keys import load_key
+from veracity.zk.keys import key_for, load_key
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import Statement, argument, chain, commit_model, verify
 from veracity.zkml.circuit import build
@@ -97,7 +97,8 @@ def try_lie(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
         circuit = build.build_circuit(statement, link, toy.weights, trace)
         transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
         model = weight_arrays(ENGINE, toy.program, toy.weights, files)
-        argument.prove_circuit(ENGINE, KEY, circuit, model, transcript)
+        key = key_for(ENGINE, circuit.row_bits, KEY)
+        argument.prove_circuit(ENGINE, key, circuit, model, transcript)
     if not present:
         assert dropped
     with pytest.raises(VerificationError) if present else nullcontext():

@@ -31,9 +31,10 @@ def statement(links: int, rows: int, log_columns: int) -> zkml.Statement:
 
 
 def test_honest_sizes_are_far_from_the_limit() -> None:
-    """SmolLM2: 32 tokens in one link, and 512 tokens in eleven."""
-    require_effort(statement(1, 10_909, 15), 44_256, 5.0)
-    require_effort(statement(11, 10_909, 15), 1_020_000, 20.0)
+    """SmolLM2: 32 tokens in one link, 512 tokens in four, 2,048 in one."""
+    require_effort(statement(1, 10_909, 14), 44_256, 5.0)
+    require_effort(statement(4, 10_909, 14), 194_000, 10.0)
+    require_effort(statement(1, 10_909, 14), 677_000, 30.0)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,17 @@ def test_it_grows_with_every_count() -> None:
         verification_seconds(2, 0, 0),
         verification_seconds(1, 10_000, 0),
         verification_seconds(1, 0, 10_000_000),
+        verification_seconds(1, 0, 0, 1 << 14),
     )
+
+
+def test_longer_rows_are_counted_where_a_proof_may_have_them() -> None:
+    """A link has longer rows than the model only if it has many: few bytes cannot hold values."""
+    few, many = 32 * (zkml.MANY_ROWS // 3) - 1, 32 * (zkml.MANY_ROWS // 3)
+    one = statement(1, 10, 12)
+    require_effort(one, few, 0.15)
+    with pytest.raises(UsageError, match="--max-time"):
+        require_effort(one, many, 0.6)
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

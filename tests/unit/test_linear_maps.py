@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.zk.mle import kron
-from veracity.zk.reduction import Functional
+from veracity.zk.reduction import Functional, _weighed, dense
 from veracity.zkml.circuit import linear_maps
 from veracity.zkml.circuit.linear_maps import (
+    Blocks,
     Broadcast,
     Causal,
+    Fold,
     Gather,
     LinearMap,
     Permute,
@@ -72,13 +74,33 @@ def slices(draw: st.DrawFn, dims: Dims) -> LinearMap:
 
 @st.composite
 def gathers(draw: st.DrawFn, dims: Dims) -> LinearMap:
-    indices = draw(st.lists(st.integers(0, dims[0] - 1), min_size=1, max_size=6))
-    return Gather(tuple(indices), dims[0])
+    axis = draw(st.integers(0, len(dims) - 1))
+    indices = draw(st.lists(st.integers(0, dims[axis] - 1), min_size=1, max_size=6))
+    return Gather(tuple(indices), dims[axis], axis)
+
+
+@st.composite
+def stretches(draw: st.DrawFn, dims: Dims) -> LinearMap:
+    axis, side = draw(st.integers(0, len(dims) - 1)), draw(SIZES)
+    last = -(-dims[axis] // side) - 1
+    numbers = draw(st.lists(st.integers(0, last), min_size=1, max_size=4))
+    return Blocks(axis, tuple(numbers), side, dims[axis])
+
+
+@st.composite
+def folds(draw: st.DrawFn, dims: Dims) -> LinearMap:
+    axis, size = draw(st.integers(0, len(dims) - 1)), draw(SIZES)
+    indices = draw(
+        st.lists(st.integers(0, size - 1), min_size=dims[axis], max_size=dims[axis]).map(tuple)
+    )
+    return Fold(axis, indices, size)
 
 
 #: Maps that keep axes apart: they can follow each other in any order.
 WIRINGS = {
+    Blocks: stretches,
     Broadcast: broadcasts,
+    Fold: folds,
     Gather: gathers,
     Permute: permutations,
     Slice: slices,
@@ -125,7 +147,11 @@ def check(dims: Dims, maps: list[LinearMap], seed: int) -> None:
         gain *= linear_map.gain()
     assert np.abs(y).max() <= gain * np.abs(x).max()
     w = functional(y.shape, seed + 1)
-    factor, pulled = pull_back(ENGINE, maps, w)
+    factor, placed = pull_back(ENGINE, maps, w)
+    pulled = dense(ENGINE, placed)
+    for (_, short), (_, long) in zip(placed, pulled, strict=True):
+        table = ENGINE.from_ints(range(3, 3 + len(long)))
+        assert _weighed(ENGINE, short, table) == ENGINE.dot(long, table)
     assert sum(span for span, _ in pulled) == len(dims)
     assert applied(w, y) == factor * applied(pulled, x) % ORDER
 

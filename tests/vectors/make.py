@@ -28,13 +28,13 @@ from veracity.zkml.training.data import DataCommitment, prove_form
 from veracity.zkml.training.run import Run, RunProof
 
 HERE = Path(__file__).parent
-TOY = HERE / "toy_v4.hex"
-COMMITMENT, ANSWER, CHAIN = (HERE / f"{name}_v4.hex" for name in ("model", "answer", "chain"))
+TOY = HERE / "toy_v5.hex"
+COMMITMENT, ANSWER, CHAIN = (HERE / f"{name}_v5.hex" for name in ("model", "answer", "chain"))
 #: Rows of the data, its proof of form, the published model, the two windows with their cuts, the
 #: rounding.
-RUN = HERE / "run_v4.hex"
+RUN = HERE / "run_v5.hex"
 #: A network's commitment, its sealed input, and a proof about two samples in two links.
-TENSORS = HERE / "tensors_v4.hex"
+TENSORS = HERE / "tensors_v5.hex"
 #: Row length of the frozen model.
 LOG_COLUMNS = 12
 

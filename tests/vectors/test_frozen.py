@@ -1,4 +1,4 @@
-"""Frozen bytes: challenges, and a proof made once that must verify for ever (protocol v4)."""
+"""Frozen bytes: challenges, and a proof made once that must verify for ever (protocol v5)."""
 
 from __future__ import annotations
 

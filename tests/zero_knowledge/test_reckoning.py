@@ -90,7 +90,7 @@ def numerators(labels: Counter[str], q: dict[str, Any]) -> dict[str, int]:
         "lookup batch": 1, "lookup round": 2, "lookup child": 1, "identity instances": 1,
         "identity point": 1, "product batch": q["c'"] - 1, "products": 2,
         "claim batch": q["c"] - 1, "evaluation": 2, "opening delta": 2 * q["M"],
-        "opening gamma": max(q["E"], q["G"]) - 1, "opening e": 2, "opening square": 3,
+        "opening gamma": max(q["E"], q["G"]) - 1, "opening e": 2, "opening square": 2,
         "opening inner": 1, "inner product": 3,
     }  # fmt: skip
     out = {label: n * labels[label] for label, n in each.items()}
@@ -129,7 +129,7 @@ def test_the_numbers_of_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     program = small_model("llama", layers=30, answer=0, shape=SMOLLM2).program
     labels, q = run(Execution(program, *ports_of([1] * 33, 25)), monkeypatch)
     assert page_numbers("$N$, $L$") == [q["N"], q["L"]]
-    assert page_numbers(r"$\nu$; rounds") == [q["nu"], labels["lookup round"]]
+    assert page_numbers(r"$\nu$; variables") == [q["nu"], labels["lookup round"]]
     assert labels["lookup round"] == q["nu"] * (q["nu"] - 1) // 2
     coordinates = labels["identity instances"] + labels["identity point"]
     assert page_numbers("coordinates of identities") == [coordinates]

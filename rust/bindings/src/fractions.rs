@@ -172,6 +172,13 @@ impl FractionTree {
         Ok(write(py, &out))
     }
 
+    /// Coefficients of a round of two variables, 288 bytes.
+    fn pair<'py>(&self, py: Python<'py>, point: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let point = parse(point)?;
+        let out = py.detach(|| self.0.pair(&point)).map_err(error)?;
+        Ok(write(py, &out))
+    }
+
     /// Binds the next variable.
     fn bind(&mut self, py: Python<'_>, r: &[u8]) -> PyResult<()> {
         let r = parse_one(r)?;

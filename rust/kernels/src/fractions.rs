@@ -14,6 +14,7 @@ mod joint;
 mod kernels;
 mod layer;
 mod leaves;
+mod pair;
 pub(crate) mod portable;
 mod tail;
 mod tree;

@@ -91,7 +91,7 @@ class Prover:
 
     def secret_for(self, network: NetworkFile, progress: Progress) -> Secret:
         """The opening of the commitment that lies there, or of a new one."""
-        from veracity.proving.prove import load_secret
+        from veracity.proving.opened import load_secret
         from veracity.work.commit import commit
 
         public, secret = self.paths(network)

@@ -169,7 +169,8 @@ def ask(
     figures for each token to standard error.
     """
     from veracity.private.card import Prompt
-    from veracity.private.client import Client, Conversation, Token
+    from veracity.private.client import Client, Token
+    from veracity.private.parties.report import Estimate
     from veracity.private.sampling import Sampling
 
     if top_k and temperature is None:
@@ -205,19 +206,24 @@ def ask(
             if token.ended == "stop" and not show_length and number < max_new_tokens:
                 complain("the answer has ended; passes go on, so that nobody learns its length")
 
-    async def announce(session: Conversation) -> None:
-        if not (quiet or lines or as_json):
+    told: list[Estimate] = []
+
+    async def announce(estimate: Estimate) -> None:
+        told.append(estimate)
+        if not quiet:
+            took = estimate.seconds
             complain(
-                f"material for a prompt of {session.prompt_tokens} tokens and "
-                f"{session.max_new_tokens} of an answer: {size(await session.material_bytes())}"
+                f"material for a prompt of {estimate.prompt_tokens} tokens and "
+                f"{estimate.max_new_tokens} of an answer: {size(estimate.material_bytes)}, "
+                + ("time not known before an answer" if took is None else f"some {clock(took)}")
             )
 
     async def run(bar: Bar, drawn: contextlib.ExitStack) -> list[Token]:
         client = Client(
             server, dealer, identity=identity, insecure=insecure, cache=cache,
             cap=cap_mb * 10**6, mode=mode, model=model,
-            commitment=commitment, on_session=announce, timeout=timeout, wait=wait, backend=backend,
-            progress=bar,
+            commitment=commitment, on_estimate=announce, timeout=timeout, wait=wait,
+            backend=backend, progress=bar,
         )  # fmt: skip
         found: list[Token] = []
         answer = client.generate(
@@ -246,6 +252,7 @@ def ask(
                 "answer": answer,
                 "token_ids": [token.id for token in tokens],
                 "ended": tokens[-1].ended,
+                "expected": asdict(told[0]),
                 "online_s": round(sum(t.report.online_s for t in tokens), 3),
                 "offline_s": round(sum(t.report.offline_s for t in tokens), 3),
                 "online_bytes": sum(t.report.online_bytes for t in tokens),

@@ -29,8 +29,7 @@ from veracity.errors import UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import KIND, Proof
 from veracity.progress import PHASES
-from veracity.proving.prove import load_secret
-from veracity.work.programs import load_program
+from veracity.proving.opened import load_secret
 
 __all__ = ["receipt"]
 
@@ -168,7 +167,8 @@ def prove(
     """Keep the promise of a receipt: prove exactly its answer."""
     from veracity.formats.dsse import load_public_key
     from veracity.formats.receipt import ReceiptFile
-    from veracity.proving.receipts import check_receipt, prove_receipt
+    from veracity.proving.prover import Prover
+    from veracity.proving.receipts import check_receipt
 
     opening = secret or sibling(program, ".vsec")
     target = out or sibling(path, ".vproof", (".json",))
@@ -177,15 +177,7 @@ def prove(
     key = load_public_key(publisher)
     checked = check_receipt(ReceiptFile.load(path), key, opened.commitment)
     with Bar(PHASES, quiet=quiet) as bar:
-        proof = prove_receipt(
-            checked,
-            load_program(program),
-            opened,
-            memory=memory,
-            jobs=jobs,
-            ray=ray,
-            threads=threads,
-            progress=bar,
-        )
+        with Prover(program, opened, memory=memory, jobs=jobs, ray=ray, threads=threads) as prover:
+            proof = prover.prove_receipt(checked, progress=bar)
         proof.save(target)
     emit(f"written {target}")

@@ -122,8 +122,8 @@ class FractionTree(Protocol):
     """Sums of fractions in pairs, from the leaves to a root, and the way back down.
 
     :meth:`Engine.fraction_tree` makes it. On the way down, each layer takes :meth:`descend`, then
-    :meth:`round` and :meth:`bind` for every variable, then :meth:`ends`; steps out of turn raise
-    ``ValueError``. Absent leaves are 0/1.
+    :meth:`round` and :meth:`bind` for every variable (or :meth:`pair` and :meth:`bind` twice), then
+    :meth:`ends`; steps out of turn raise ``ValueError``. Absent leaves are 0/1.
     """
 
     def root(self) -> int:
@@ -139,6 +139,15 @@ class FractionTree(Protocol):
 
         ``h(X) = sum_x eq(point[1:], x) [lam (p0 q1 + p1 q0) + q0 q1](X, x)`` over the whole cube,
         where 0 and 1 are the children; ``point`` has a coordinate for each variable that is left.
+        """
+        ...
+
+    def pair(self, point: Sequence[int]) -> tuple[int, ...]:
+        """Nine coefficients of the next two variables' polynomial.
+
+        That of ``X^i Y^j`` stands at ``i + 3 j`` in ``h(X, Y) = sum_x eq(point[2:], x)
+        [lam (p0 q1 + p1 q0) + q0 q1](X, Y, x)``, as in :meth:`round`. It takes memory for the whole
+        cube of what is left, so it is for the end of a layer.
         """
         ...
 

@@ -108,12 +108,14 @@ def _digest(label: str, body: bytes) -> bytes:
 def _load(engine: Engine, path: Path, label: str, n: int, digest: str | None) -> Points | None:
     """The first points of a cache file, or None unless all checks of the first ``n`` pass."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size - _HEADER
+            header = file.read(_HEADER)
+            body = file.read(-1 if digest is None else n * COORDINATE_BYTES)
     except OSError:
         return None
-    header, body = data[:_HEADER], data[_HEADER:]
-    count, rest = divmod(len(body), COORDINATE_BYTES)
-    start = _MAGIC + count.to_bytes(8, "little")
+    count, rest = divmod(size, COORDINATE_BYTES)
+    start = _MAGIC + max(count, 0).to_bytes(8, "little")
     if rest or count < n or len(header) != _HEADER or not header.startswith(start):
         return None
     if digest is None and header != start + _digest(label, body):

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["PagedWeights"]
+__all__ = ["PagedWeights", "drop_pages"]
 
 
 class PagedWeights(Mapping[str, NDArray[Any]]):
@@ -34,17 +34,29 @@ class PagedWeights(Mapping[str, NDArray[Any]]):
     def __getitem__(self, name: str) -> NDArray[Any]:
         array = self._arrays[name]
         if self._asked + array.nbytes > self._budget:
-            for other in self._arrays.values():
-                _drop(other)
-            self._asked = 0
+            self.drop()
         self._asked += array.nbytes
         return array
+
+    def drop(self) -> None:
+        """Drop all pages."""
+        drop_pages(self._arrays)
+        self._asked = 0
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+
+def drop_pages(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Give back the pages of mapped arrays; others stay as they are."""
+    if isinstance(arrays, PagedWeights):
+        arrays.drop()
+        return
+    for array in arrays.values():
+        _drop(array)
 
 
 def _drop(array: NDArray[Any]) -> None:

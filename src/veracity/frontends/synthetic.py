@@ -12,7 +12,7 @@ from veracity.lm.config import Config
 from veracity.lm.decoder import FloatModel, Floats
 from veracity.lm.tokenizer import Tokenizer
 
-__all__ = ["SYNTHETIC", "synthetic_model"]
+__all__ = ["SYNTHETIC", "numbered_words", "synthetic_model"]
 
 
 def _gpt2(dim: int, layers: int) -> Config:
@@ -78,10 +78,10 @@ def synthetic_model(name: str) -> ProgramFile:
         "name": name, "kind": "synthetic", "file": f"seed {_SEED}", "sha256": digest.hexdigest(),
         "parameters": sum(int(t.size) for t in tensors.values()),
     }  # fmt: skip
-    return ProgramFile(source, FloatModel(c, tensors), _words(c.vocab))
+    return ProgramFile(source, FloatModel(c, tensors), numbered_words(c.vocab))
 
 
-def _words(vocab: int) -> Tokenizer:
+def numbered_words(vocab: int) -> Tokenizer:
     """A decode table without meaning: bytes, then numbered words."""
     table = [bytes([i]) for i in range(256)]
     table += [f" w{i}".encode() for i in range(256, vocab)]

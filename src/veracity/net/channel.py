@@ -220,7 +220,13 @@ class Channel:
         return await self._arrival(self._expect(tag, 0, limit), timeout)
 
     async def exchange(
-        self, tag: int, data: Octets, size: int | None = None, *, timeout: float | None = None
+        self,
+        tag: int,
+        data: Octets,
+        size: int | None = None,
+        *,
+        timeout: float | None = None,
+        ahead: tuple[int, Octets] | None = None,
     ) -> bytearray:
         """Send a message and receive the other party's of the same tag, both at once.
 
@@ -234,6 +240,8 @@ class Channel:
             Bytes that the other party sends; as many as ``data`` has where not given.
         timeout : float, optional
             As for :meth:`receive`.
+        ahead : tuple, optional
+            Tag and data of another message, which is sent before the other party's is waited for.
 
         Returns
         -------
@@ -245,12 +253,15 @@ class Channel:
         PeerError, UsageError
             As for :meth:`send` and :meth:`receive`.
         """
-        payload = _octets(tag, data)
-        due = len(payload) if size is None else size
+        messages = [(tag, _octets(tag, data))]
+        due = len(messages[0][1]) if size is None else size
+        if ahead is not None:
+            messages.append((ahead[0], _octets(*ahead)))
         # What the other party may have sent already is no cause of what is sent now.
         hop = self._link.hop + 1
         expected = self._expect(tag, due, due)
-        await self._send(tag, payload, hop)
+        for message in messages:
+            await self._send(*message, hop)
         return await self._arrival(expected, timeout)
 
     # The same for arrays of ring elements.
@@ -278,7 +289,12 @@ class Channel:
         return _array(data).reshape(shape)
 
     async def exchange_array(
-        self, tag: int, array: NDArray[np.uint64], *, timeout: float | None = None
+        self,
+        tag: int,
+        array: NDArray[np.uint64],
+        *,
+        timeout: float | None = None,
+        ahead: tuple[int, NDArray[np.uint64]] | None = None,
     ) -> NDArray[np.uint64]:
         """Exchange arrays of ring elements that have the same shape on both sides.
 
@@ -290,8 +306,11 @@ class Channel:
             What to send; what comes has its shape.
         timeout : float, optional
             Seconds to wait; the channel's own by default.
+        ahead : tuple, optional
+            As for :meth:`exchange`.
         """
-        data = await self.exchange(tag, _words(array), timeout=timeout)
+        more = None if ahead is None else (ahead[0], _words(ahead[1]))
+        data = await self.exchange(tag, _words(array), timeout=timeout, ahead=more)
         return _array(data).reshape(array.shape)
 
     # The end.

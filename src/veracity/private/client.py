@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from veracity.private.parties.handshake import (
     fetch_weights,
 )
 from veracity.private.parties.owner import ServiceLimits
+from veracity.private.parties.report import Paces, Told
 from veracity.private.parties.spool import SharedRegistry
 from veracity.private.parties.user import UserSession
 from veracity.private.parties.weights import WeightCache
@@ -179,8 +180,9 @@ class Client:
         Seconds to try where nobody listens yet.
     backend : str
         What computes; see :func:`veracity.engine.load_engine`.
-    on_session : callable, optional
-        Awaited with each :class:`Conversation` that is opened, before its first pass.
+    on_estimate : callable, optional
+        Awaited with what a question will take (:class:`~veracity.private.parties.report.Estimate`),
+        before its session is asked for.
     progress : Progress
         Called with the phases ``weights`` and ``material``.
 
@@ -212,10 +214,10 @@ class Client:
         timeout: float = TIMEOUT,
         wait: float = 0.0,
         backend: str = "cpu",
-        on_session: Callable[[Conversation], Awaitable[None]] | None = None,
+        on_estimate: Told | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._on_session = on_session
+        self._on_estimate = on_estimate
         self._server, self._dealer = Address.parse(server), Address.parse(dealer)
         self._caller = Caller(identity_of(identity), insecure, timeout, wait)
         self._engine = load_engine(backend)
@@ -230,6 +232,7 @@ class Client:
         self._progress = progress
         self._folder = cache_folder(cache, "user")
         self._registry = SharedRegistry(self._folder / "ledger")
+        self._paces = Paces(self._folder / "paces.json")
 
     async def generate(
         self,
@@ -389,20 +392,23 @@ class Client:
             weight_cache = WeightCache(home, card.program, info.weights)
             setup = await fetch_weights(owner, card.program, weight_cache, self._progress)
             masked = await asyncio.to_thread(weight_cache.load)
-            dealer = await self._caller.call(self._dealer, "dealer")
+            pace = f"{self._server} {card.digest} {info.mode}"
+            if self._on_estimate is not None:
+                what = (pace, self._engine, card.program, info.mode, rows, passes)
+                await self._on_estimate(await asyncio.to_thread(self._paces.estimate, *what))
         except BaseException:
             await owner.close()
             raise
         session = UserSession(
-            self._engine, card.program, info.mode, owner, dealer, masked, rows, passes,
+            self._engine, card.program, info.mode, owner,
+            lambda: self._caller.call(self._dealer, "dealer"), masked, rows, passes,
             self._folder, self._registry, self._limits,
             greedy if sampling is None else sampling.pick(card.program),
         )  # fmt: skip
         async with session:
             opened = Conversation(card, info.mode, rows, passes, setup, session)
-            if self._on_session is not None:
-                await self._on_session(opened)
             yield opened, ids
+            await asyncio.to_thread(self._paces.note, pace, session.reports)
 
     async def card(self) -> tuple[Card, str]:
         """What the owner serves, and in which mode; no session begins.

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity import zkml
-from veracity.codec.arguments import require_settings, require_type, require_whole
 from veracity.codec.files import Source
 from veracity.engine import load_engine
+from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.formats.accuracy import AccuracyProof, accuracy_context
 from veracity.formats.examples import Examples
 from veracity.formats.program import NetworkFile
-from veracity.formats.proof import check_context
 from veracity.formats.secret import Secret
+from veracity.graph import Program, Trace
 from veracity.graph.samples import choices_over, sample_ports
 from veracity.progress import Progress, silent
 from veracity.proving.grid import arranged, example_arrays, to_integers
-from veracity.proving.prove import load_secret
-from veracity.proving.tensors import check_network, computed
-from veracity.work.links import Workers, prove_chain
-from veracity.work.memory import plan_links
+from veracity.proving.opened import Means, Opened, open_network, require_told
+from veracity.proving.tensors import computed
 from veracity.work.programs import load_network, page_weights
 
-__all__ = ["Accuracy", "evaluate"]
+__all__ = ["Accuracy", "counted", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,43 @@ def evaluate(
     RangeError
         A value left its calibrated range.
     """
-    require_type("context", context, str)
-    check_context(context)
-    require_whole("memory", memory, 1, optional=True)
-    require_whole("jobs", jobs, 1)
-    require_type("ray", ray, str, optional=True)
-    require_settings(threads, backend, progress)
+    means = Means(memory, jobs, ray, threads, backend)
+    require_told(context, progress)
     progress("load", 0.0)
-    loaded = load_network(program)
-    given = examples if isinstance(examples, Examples) else Examples.load(examples)
-    opened = None
     if secret is not None:
-        opened = secret if isinstance(secret, Secret) else load_secret(secret)
-        check_network(loaded, opened)
-    if memory is not None:
-        loaded = page_weights(loaded, memory)
-    held = loaded.program
+        with open_network(program, secret, means) as model:
+            return counted(model, examples, output=output, context=context, progress=progress)
+    loaded = load_network(program)
+    asked = _asked(loaded.program, examples, output)
+    progress("load", 1.0)
+    engine = load_engine(backend, threads=threads)
+    weights = loaded.weights if memory is None else page_weights(loaded, memory).weights
+    return _answered(asked, weights, engine, False, progress)[0]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Examples as a network's integers."""
+
+    examples: Examples
+    run: Program
+    integers: dict[str, NDArray[np.int64]]
+    rounding: dict[str, float]
+
+
+def _asked(held: Program, examples: Examples | Source, output: str | None) -> _Asked:
+    """Round examples to a network's grids.
+
+    Parameters
+    ----------
+    held : Program
+        The network.
+    examples : Examples or path
+        Inputs and labels.
+    output : str or None
+        The output whose largest entry is the answer.
+    """
+    given = examples if isinstance(examples, Examples) else Examples.load(examples)
     run, classes = choices_over(held, given.count, output)
     integers, rounding = {}, {}
     ports = sample_ports(held)
@@ -129,33 +150,74 @@ def evaluate(
         integers[name], rounding[name] = to_integers(name, port, laid)
     if int(given.labels.max()) >= classes:
         raise UsageError(f"a label is not within the network's 0 .. {classes - 1}")
-    engine = load_engine(backend, threads=threads)
-    progress("load", 1.0)
+    return _Asked(given, run, integers, rounding)
+
+
+def _answered(
+    asked: _Asked,
+    weights: Mapping[str, NDArray[Any]],
+    engine: Engine,
+    whole: bool,
+    progress: Progress,
+) -> tuple[Accuracy, Trace | None]:
+    """The answers without a proof, and all values beside them where they are wanted.
+
+    Parameters
+    ----------
+    asked : _Asked
+        The examples.
+    weights : mapping
+        The network's integers.
+    engine : Engine
+        That computes.
+    whole : bool
+        Whether to keep all values.
+    progress : Progress
+        Called as the work advances.
+    """
     progress("evaluate", 0.0)
-    alone = memory is None and jobs == 1 and opened is not None
-    outputs, whole = computed(run, loaded.weights, integers, engine, alone)
+    outputs, trace = computed(asked.run, weights, asked.integers, engine, whole)
     progress("evaluate", 1.0)
-    answers = outputs["class"]
-    digest = given.digest
-    found = Accuracy(int((answers == given.labels).sum()), given.count, answers, digest, rounding)
-    if opened is None:
-        return found
-    plan = plan_links(zkml.Execution(run, integers, outputs), memory, jobs)
-    if memory is not None:
-        engine.keep_memory(0)
-    pinned = opened.commitment
-    shown = AccuracyProof(pinned.digest, digest, output or "", answers, b"", plan.cuts, context)
+    answers, given = outputs["class"], asked.examples
+    correct = int((answers == given.labels).sum())
+    return Accuracy(correct, given.count, answers, given.digest, asked.rounding), trace
+
+
+def counted(
+    model: Opened[NetworkFile],
+    examples: Examples | Source,
+    *,
+    output: str | None,
+    context: str,
+    progress: Progress,
+) -> Accuracy:
+    """:func:`evaluate` with a proof, by a network that is open.
+
+    Parameters
+    ----------
+    model : Opened
+        The network.
+    examples, output, context, progress
+        As there.
+    """
+    held, pinned = model.loaded.program, model.secret.commitment
+    asked = _asked(held, examples, output)
+    progress("load", 1.0)
+    alone = model.means.memory is None and model.means.jobs == 1
+    found, trace = _answered(asked, model.loaded.weights, model.engine, alone, progress)
+    outputs = {"class": found.answers}
+    plan = model.plan(zkml.Execution(asked.run, asked.integers, outputs))
+    shown = AccuracyProof(
+        pinned.digest, found.examples_digest, output or "", found.answers, b"", plan.cuts, context
+    )
     statement = zkml.Statement(
-        run,
-        integers,
+        asked.run,
+        asked.integers,
         outputs,
         plan.cuts,
         commitment=pinned.model,
         context=accuracy_context(shown),
         committed=held,
     )
-    workers = Workers(jobs, threads, backend, plan.memory, ray)
-    argument = prove_chain(
-        engine, statement, loaded.weights, opened.opening, workers, progress, whole=whole
-    )
+    argument = model.argue(statement, plan, progress, whole=trace)
     return replace(found, proof=replace(shown, argument=argument))

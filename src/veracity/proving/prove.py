@@ -1,24 +1,19 @@
-"""What a model's owner does: import, calibrate, commit, prove.
-
-Model formats and tokenizers are read through :mod:`veracity.frontends` only, and only here.
-"""
+"""What a model's owner does with a prompt: answer it, and prove the answer."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from veracity import zkml
-from veracity.codec.arguments import require_settings, require_type, require_whole
-from veracity.codec.files import Source, exists
-from veracity.engine import load_engine
+from veracity.codec.arguments import require_type, require_whole
+from veracity.codec.files import Source
 from veracity.errors import UsageError
 from veracity.formats.drawing import Drawing, ServerNonce, read_nonce, read_temperature
 from veracity.formats.program import ProgramFile
-from veracity.formats.proof import Proof, check_context, statement_context
+from veracity.formats.proof import Proof, statement_context
 from veracity.formats.secret import Secret
 from veracity.graph.sampling import check_scale
 from veracity.lm.text_decoder import ports_of
@@ -32,13 +27,20 @@ from veracity.proving.answering import (
     room_for,
 )
 from veracity.proving.drawn import check_drawable
+from veracity.proving.opened import Means, Opened, open_model, require_told
 from veracity.proving.prompts import Given
 from veracity.text.chat import Message
-from veracity.work.links import Workers, prove_chain
-from veracity.work.memory import plan_links
-from veracity.work.programs import integer_program, load_program, page_weights, weights_digest
+from veracity.work.programs import integer_program
 
-__all__ = ["ProvedAnswer", "prove"]
+__all__ = [
+    "ProvedAnswer",
+    "Question",
+    "answered",
+    "proof_of",
+    "prove",
+    "prove_tokens",
+    "question_of",
+]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,19 @@ class ProvedAnswer:
 
     answer: str
     proof: Proof
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and how it is to be answered; checked as far as that needs no model."""
+
+    prompt: str | None
+    messages: Given | None
+    max_new_tokens: int
+    raw: bool
+    stops: tuple[str, ...]
+    drawing: Drawing | None
+    context: str
 
 
 def prove(
@@ -124,57 +139,95 @@ def prove(
     VeracityError
         A process that proves was ended from outside.
     """
+    means = Means(memory, jobs, ray, threads, backend)
+    require_told(context, progress)
+    question = question_of(
+        prompt,
+        messages=messages,
+        max_new_tokens=max_new_tokens,
+        raw=raw,
+        stop=stop,
+        temperature=temperature,
+        nonce=nonce,
+        server_nonce=server_nonce,
+        context=context,
+    )
+    progress("load", 0.0)
+    with open_model(program, secret, means) as model:
+        return answered(model, question, progress)
+
+
+def question_of(
+    prompt: str | None,
+    *,
+    messages: Given | None,
+    max_new_tokens: int,
+    raw: bool,
+    stop: Sequence[str],
+    temperature: float | str | None,
+    nonce: str,
+    server_nonce: ServerNonce | Source | None,
+    context: str,
+) -> Question:
+    """Check what is asked.
+
+    Parameters
+    ----------
+    prompt, messages, max_new_tokens, raw, stop, temperature, nonce, server_nonce, context
+        As for :func:`prove`.
+
+    Raises
+    ------
+    UsageError
+    """
     require_type("prompt", prompt, str, optional=True)
     require_type("nonce", nonce, str)
-    require_type("context", context, str)
     require_type("raw", raw, bool)
     require_whole("max_new_tokens", max_new_tokens, 1)
-    require_whole("memory", memory, 1, optional=True)
-    require_whole("jobs", jobs, 1)
-    require_type("ray", ray, str, optional=True)
-    require_settings(threads, backend, progress)
-    check_context(context)
     if (prompt is None) == (messages is None) or (messages is not None and raw):
         raise UsageError("give a prompt, or messages, which have no raw form; one of them")
-    stops = tuple(as_stops(stop))
     drawing = drawing_of(temperature, nonce, server_nonce)
-    progress("load", 0.0)
-    engine = load_engine(backend, threads=threads)
-    opened = secret if isinstance(secret, Secret) else load_secret(secret)
-    loaded = load_program(program)
-    if memory is not None:
-        loaded = page_weights(loaded, memory)
-    commitment = opened.commitment
-    check_pair(loaded, opened)
-    name, said, ids = encode_asked(loaded, commitment, prompt, messages, raw=raw)
-    wanted = min(max_new_tokens, room_for(loaded, ids))
+    return Question(prompt, messages, max_new_tokens, raw, tuple(as_stops(stop)), drawing, context)
+
+
+def answered(
+    model: Opened[ProgramFile], question: Question, progress: Progress = silent
+) -> ProvedAnswer:
+    """Answer a question and prove the answer.
+
+    Parameters
+    ----------
+    model : Opened
+        The model.
+    question : Question
+        What is asked.
+    progress : Progress
+        Called as the work advances.
+
+    Raises
+    ------
+    UsageError, RangeError, VeracityError
+        As :func:`prove`.
+    """
+    loaded, commitment = model.loaded, model.secret.commitment
+    asked, drawing = question, question.drawing
+    name, said, ids = encode_asked(loaded, commitment, asked.prompt, asked.messages, raw=asked.raw)
+    wanted = min(asked.max_new_tokens, room_for(loaded, ids))
     progress("load", 1.0)
     sampling = None if drawing is None else drawing.sampling(commitment.digest, ids)
     if sampling is not None:
         check_drawable(commitment.program)
         head = commitment.program.ops[-1].name
         check_scale(sampling, commitment.program.exponents.get(head, -1))
-    ended = partial(holds_stop, stops, commitment) if stops else None
+    ended = partial(holds_stop, asked.stops, commitment) if asked.stops else None
     answer = answer_tokens(
-        loaded, ids, wanted, progress, engine.integers, sampling=sampling, ended=ended
+        loaded, ids, wanted, progress, model.engine.integers, sampling=sampling, ended=ended
     )
-    proof = prove_tokens(
-        loaded,
-        opened,
-        ids,
-        answer,
-        name,
-        messages=said,
-        drawing=drawing,
-        context=context,
-        memory=memory,
-        jobs=jobs,
-        ray=ray,
-        threads=threads,
-        backend=backend,
+    proof = proof_of(
+        model, ids, answer, name, messages=said, drawing=drawing, context=asked.context,
         progress=progress,
-    )
-    return ProvedAnswer(answer_text(answer, stops, commitment), proof)
+    )  # fmt: skip
+    return ProvedAnswer(answer_text(answer, asked.stops, commitment), proof)
 
 
 def drawing_of(
@@ -257,16 +310,40 @@ def prove_tokens(
     progress : Progress
         Called as the work advances.
     """
-    commitment = opened.commitment
+    with Opened(loaded, opened, Means(memory, jobs, ray, threads, backend)) as model:
+        return proof_of(
+            model, prompt, answer, frame, messages=messages, drawing=drawing, context=context,
+            progress=progress,
+        )  # fmt: skip
+
+
+def proof_of(
+    model: Opened[ProgramFile],
+    prompt: list[int],
+    answer: list[int],
+    frame: str,
+    *,
+    messages: tuple[Message, ...] = (),
+    drawing: Drawing | None = None,
+    context: str = "",
+    progress: Progress = silent,
+) -> Proof:
+    """:func:`prove_tokens` with a model that is open.
+
+    Parameters
+    ----------
+    model : Opened
+        The model.
+    prompt, answer, frame, messages, drawing, context, progress
+        As there.
+    """
+    commitment, program = model.secret.commitment, integer_program(model.loaded)
     tokens = tuple(prompt + answer)
     inputs, outputs = ports_of(tokens, len(prompt))
-    engine = load_engine(backend, threads=threads)
     sampling = None if drawing is None else drawing.sampling(commitment.digest, prompt)
-    plan = plan_links(zkml.Execution(integer_program(loaded), inputs, outputs), memory, jobs)
-    if memory is not None:
-        engine.keep_memory(0)
+    plan = model.plan(zkml.Execution(program, inputs, outputs))
     statement = zkml.Statement(
-        integer_program(loaded),
+        program,
         inputs,
         outputs,
         plan.cuts,
@@ -274,33 +351,8 @@ def prove_tokens(
         commitment=commitment.model,
         context=statement_context(commitment.digest, frame, context, drawing, messages),
     )
-    workers = Workers(jobs, threads, backend, plan.memory, ray)
-    argument = prove_chain(engine, statement, loaded.weights, opened.opening, workers, progress)
-    cuts = plan.cuts
+    argument = model.argue(statement, plan, progress)
     return Proof(
-        commitment.digest, frame, tokens, len(prompt), argument, cuts, context, messages, drawing
-    )
-
-
-def load_secret(source: Source) -> Secret:
-    """Read a ``.vsec`` file; says what to do where there is none."""
-    if isinstance(source, str | os.PathLike) and not exists(source):
-        name = Path(source).name[:80]
-        raise UsageError(
-            f"no secret opening {name!r}; give --secret, or run `veracity commit` first"
-        )
-    return Secret.load(source)
-
-
-def check_pair(loaded: ProgramFile, opened: Secret) -> None:
-    """Raise :class:`UsageError` unless ``opened`` opens a commitment to exactly this model."""
-    if opened.commitment.metadata.program_digest != integer_program(loaded).digest:
-        raise UsageError(
-            "the secret belongs to another program (calibrated again since?); "
-            "run `veracity commit` for this one"
-        )
-    if opened.weights_digest != weights_digest(loaded.weights):
-        raise UsageError(
-            "the secret belongs to other weights of the same program; "
-            "use the program file that was committed"
-        )
+        commitment.digest, frame, tokens, len(prompt), argument, plan.cuts, context, messages,
+        drawing,
+    )  # fmt: skip

@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from veracity import zkml
-from veracity.codec.arguments import require_settings, require_type, require_whole
+from veracity.codec.arguments import require_type, require_whole
 from veracity.codec.files import Source
-from veracity.engine import load_engine
 from veracity.errors import UsageError
 from veracity.formats.answers import AnswersProof, answers_context
 from veracity.formats.program import ProgramFile
-from veracity.formats.proof import Proof, check_context
+from veracity.formats.proof import Proof
 from veracity.formats.secret import Secret
 from veracity.lm.several import MAX_ANSWERS, ports_of_several, several
 from veracity.progress import Progress, silent
@@ -26,13 +25,11 @@ from veracity.proving.answering import (
     holds_stop,
     room_for,
 )
+from veracity.proving.opened import Means, Opened, open_model, require_told
 from veracity.proving.prompts import Given
-from veracity.proving.prove import check_pair, load_secret
-from veracity.work.links import Workers, prove_chain
-from veracity.work.memory import plan_links
-from veracity.work.programs import integer_program, load_program, page_weights
+from veracity.work.programs import integer_program
 
-__all__ = ["ProvedAnswers", "prove_answers"]
+__all__ = ["ProvedAnswers", "all_answered", "check_prompts", "prove_answers"]
 
 
 @dataclass(frozen=True)
@@ -100,25 +97,61 @@ def prove_answers(
     RangeError
         A value left its calibrated range; no proof of these prompts can be made.
     """
-    require_type("context", context, str)
-    require_type("raw", raw, bool)
-    require_whole("max_new_tokens", max_new_tokens, 1)
-    require_whole("memory", memory, 1, optional=True)
-    require_whole("jobs", jobs, 1)
-    require_type("ray", ray, str, optional=True)
-    require_settings(threads, backend, progress)
-    check_context(context)
-    if isinstance(prompts, str) or not 1 <= len(prompts) <= MAX_ANSWERS:
-        raise UsageError(f"one proof is of 1 to {MAX_ANSWERS} prompts, given as a list")
+    means = Means(memory, jobs, ray, threads, backend)
+    require_told(context, progress)
+    check_prompts(prompts, max_new_tokens, raw)
     stops = tuple(as_stops(stop))
     progress("load", 0.0)
-    engine = load_engine(backend, threads=threads)
-    opened = secret if isinstance(secret, Secret) else load_secret(secret)
-    loaded = load_program(program)
-    if memory is not None:
-        loaded = page_weights(loaded, memory)
-    check_pair(loaded, opened)
-    commitment = opened.commitment
+    with open_model(program, secret, means) as model:
+        return all_answered(
+            model, prompts, max_new_tokens=max_new_tokens, raw=raw, stops=stops, context=context,
+            progress=progress,
+        )  # fmt: skip
+
+
+def check_prompts(prompts: Sequence[str | Given], max_new_tokens: int, raw: bool) -> None:
+    """Check what is asked, as far as that needs no model.
+
+    Parameters
+    ----------
+    prompts, max_new_tokens, raw
+        As for :func:`prove_answers`.
+
+    Raises
+    ------
+    UsageError
+    """
+    require_type("raw", raw, bool)
+    require_whole("max_new_tokens", max_new_tokens, 1)
+    if isinstance(prompts, str) or not 1 <= len(prompts) <= MAX_ANSWERS:
+        raise UsageError(f"one proof is of 1 to {MAX_ANSWERS} prompts, given as a list")
+
+
+def all_answered(
+    model: Opened[ProgramFile],
+    prompts: Sequence[str | Given],
+    *,
+    max_new_tokens: int,
+    raw: bool,
+    stops: tuple[str, ...],
+    context: str,
+    progress: Progress,
+) -> ProvedAnswers:
+    """Answer several prompts and prove all answers.
+
+    Parameters
+    ----------
+    model : Opened
+        The model.
+    prompts, max_new_tokens, raw, stops, context, progress
+        As for :func:`prove_answers`.
+
+    Raises
+    ------
+    UsageError, RangeError
+        As there.
+    """
+    loaded, commitment = model.loaded, model.secret.commitment
     asked = []
     for prompt in prompts:
         words, messages = (prompt, None) if isinstance(prompt, str) else (None, prompt)
@@ -133,55 +166,39 @@ def prove_answers(
             progress(phase, (i + share) / len(asked))
 
         wanted = min(max_new_tokens, room_for(loaded, ids))
-        found = answer_tokens(loaded, ids, wanted, report, engine.integers, ended=ended)
+        found = answer_tokens(loaded, ids, wanted, report, model.engine.integers, ended=ended)
         answers.append(
             Proof(commitment.digest, frame, (*ids, *found), len(ids), b"", messages=said)
         )
-    proof = _prove(
-        loaded, opened, AnswersProof(commitment.digest, tuple(answers), b"", (), context),
-        Workers(jobs, threads, backend, memory, ray), progress,
-    )  # fmt: skip
+    said_all = AnswersProof(commitment.digest, tuple(answers), b"", (), context)
+    proof = _proof(model, said_all, progress)
     texts = tuple(answer_text(one.answer, stops, commitment) for one in proof.answers)
     return ProvedAnswers(texts, proof)
 
 
-def _prove(
-    loaded: ProgramFile,
-    opened: Secret,
-    said: AnswersProof,
-    workers: Workers,
-    progress: Progress,
-) -> AnswersProof:
+def _proof(model: Opened[ProgramFile], said: AnswersProof, progress: Progress) -> AnswersProof:
     """Prove what is said.
 
     Parameters
     ----------
-    loaded : ProgramFile
+    model : Opened
         The model.
-    opened : Secret
-        Its commitment's secret.
     said : AnswersProof
         Answers and context, without the argument.
-    workers : Workers
-        Processes, and what all of them together may occupy.
     progress : Progress
         Called as the work advances.
     """
-    engine = load_engine(workers.backend, threads=workers.threads)
-    program = integer_program(loaded)
+    program = integer_program(model.loaded)
     together = several(program, len(said.answers))
     ports = ports_of_several([(one.tokens, one.prompt_length) for one in said.answers])
-    plan = plan_links(zkml.Execution(together, *ports), workers.memory, workers.jobs)
-    if workers.memory is not None:
-        engine.keep_memory(0)
+    plan = model.plan(zkml.Execution(together, *ports))
     statement = zkml.Statement(
         together,
         *ports,
         plan.cuts,
-        commitment=opened.commitment.model,
+        commitment=model.secret.commitment.model,
         context=answers_context(said),
         committed=program,
     )
-    each = Workers(workers.jobs, workers.threads, workers.backend, plan.memory, workers.cluster)
-    argument = prove_chain(engine, statement, loaded.weights, opened.opening, each, progress)
+    argument = model.argue(statement, plan, progress)
     return AnswersProof(said.commitment_digest, said.answers, argument, plan.cuts, said.context)

@@ -26,11 +26,11 @@ from veracity.formats.receipt import (
     Receipt,
     ReceiptFile,
 )
-from veracity.formats.secret import Secret
 from veracity.lm.text_decoder import context_of, vocabulary_of
 from veracity.progress import Progress, silent
+from veracity.proving.opened import Opened
 from veracity.proving.prompts import AskedPrompt, read_prompt
-from veracity.proving.prove import check_pair, prove_tokens
+from veracity.proving.prove import proof_of
 from veracity.proving.verify import verify
 from veracity.text.delivery import Delivery
 
@@ -301,15 +301,7 @@ def require_no_equivocation(receipts: list[CheckedReceipt]) -> None:
 
 
 def prove_receipt(
-    checked: CheckedReceipt,
-    loaded: ProgramFile,
-    opened: Secret,
-    *,
-    memory: int | None = None,
-    jobs: int = 1,
-    ray: str | None = None,
-    threads: int | None = None,
-    progress: Progress = silent,
+    checked: CheckedReceipt, model: Opened[ProgramFile], *, progress: Progress = silent
 ) -> Proof:
     """Keep a receipt's promise: prove its answer.
 
@@ -317,41 +309,25 @@ def prove_receipt(
     ----------
     checked : CheckedReceipt
         The receipt.
-    loaded : ProgramFile
-        The calibrated model.
-    opened : Secret
-        Its commitment's secret.
-    memory : int, optional
-        Bytes that all processes together may occupy.
-    jobs : int
-        Processes that prove side by side.
-    ray : str, optional
-        ``HOST:PORT`` of a Ray cluster whose machines they run on.
-    threads : int, optional
-        Threads of all processes together; all cores by default.
+    model : Opened
+        The model, its secret, and what the proof may use.
     progress : Progress
         Called as the work advances.
 
     Raises
     ------
     UsageError
-        Program and secret do not belong together, or the receipt is of a refusal.
+        The receipt is of a refusal.
     """
     if checked.receipt.kind == "refused":
         raise UsageError("a refusal promises no proof")
-    check_pair(loaded, opened)
-    return prove_tokens(
-        loaded,
-        opened,
+    return proof_of(
+        model,
         list(checked.opening.prompt_ids),
         list(checked.opening.answer_ids),
         checked.receipt.frame,
         messages=checked.opening.messages,
         drawing=checked.drawing,
         context=f"receipt {checked.receipt.ident}",
-        memory=memory,
-        jobs=jobs,
-        ray=ray,
-        threads=threads,
         progress=progress,
     )

@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity import zkml
-from veracity.codec.arguments import require_settings, require_type, require_whole
 from veracity.codec.files import Source
-from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.formats.program import NetworkFile
-from veracity.formats.proof import check_context
 from veracity.formats.seal import SealKey
 from veracity.formats.secret import Secret
 from veracity.formats.tensor_proof import TensorProof, tensor_context, values_digest
@@ -35,15 +32,12 @@ from veracity.proving.grid import (
     to_integers,
     to_reals,
 )
+from veracity.proving.opened import Means, Opened, open_network, require_told
 from veracity.proving.pictures import Picture, picture_of, port_values
-from veracity.proving.prove import load_secret
 from veracity.proving.sealing import open_seal, seal_values
-from veracity.work.links import Workers, prove_chain
-from veracity.work.memory import plan_links
-from veracity.work.programs import load_network, page_weights, weights_digest
 from veracity.zkml.statement import PortValue
 
-__all__ = ["ProvedTensors", "check_network", "computed", "prove_tensors"]
+__all__ = ["ProvedTensors", "computed", "prove_tensors", "tensors_proved"]
 
 
 #: What an input may be given as.
@@ -126,19 +120,32 @@ def prove_tensors(
     RangeError
         A value left its calibrated range; no proof of this input can be made.
     """
-    require_type("context", context, str)
-    check_context(context)
-    require_whole("memory", memory, 1, optional=True)
-    require_whole("jobs", jobs, 1)
-    require_type("ray", ray, str, optional=True)
-    require_settings(threads, backend, progress)
+    means = Means(memory, jobs, ray, threads, backend)
+    require_told(context, progress)
     progress("load", 0.0)
-    loaded = load_network(program)
-    opened = secret if isinstance(secret, Secret) else load_secret(secret)
-    if memory is not None:
-        loaded = page_weights(loaded, memory)
+    with open_network(program, secret, means) as model:
+        return tensors_proved(model, inputs, seal=seal, context=context, progress=progress)
+
+
+def tensors_proved(
+    model: Opened[NetworkFile],
+    inputs: Mapping[str, Given] | Given,
+    *,
+    seal: Collection[str],
+    context: str,
+    progress: Progress,
+) -> ProvedTensors:
+    """:func:`prove_tensors` with a network that is open.
+
+    Parameters
+    ----------
+    model : Opened
+        The network.
+    inputs, seal, context, progress
+        As there.
+    """
+    loaded, opened, engine = model.loaded, model.secret, model.engine
     held, commitment = loaded.program, opened.commitment
-    check_network(loaded, opened)
     given: dict[str, Given] = by_port(held.inputs, inputs, "input")
     keys = {n: x for n, x in given.items() if isinstance(x, SealKey)}
     arrays = {n: _array(n, held.inputs[n], x) for n, x in given.items()}
@@ -156,10 +163,11 @@ def prove_tensors(
         raise UsageError(f"no port {unknown[0]!r}; there are {', '.join(_ports(held))}")
     if twice := sorted(set(seal) & set(keys)):
         raise UsageError(f"{twice[0]} is sealed already: a seal is not made anew")
-    engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
     progress("evaluate", 0.0)
-    outputs, whole = computed(run, loaded.weights, integers, engine, memory is None and jobs == 1)
+    outputs, whole = computed(
+        run, loaded.weights, integers, engine, model.means.memory is None and model.means.jobs == 1
+    )
     progress("evaluate", 1.0)
     public = zkml.Statement(run, integers, outputs, commitment=commitment.model)
     for name in seal:
@@ -173,9 +181,7 @@ def prove_tensors(
     sides: list[dict[str, PortValue]] = [
         {n: tensors.get(n, x) for n, x in side.items()} for side in (integers, outputs)
     ]
-    plan = plan_links(zkml.Execution(run, sides[0], sides[1]), memory, jobs)
-    if memory is not None:
-        engine.keep_memory(0)
+    plan = model.plan(zkml.Execution(run, sides[0], sides[1]))
     statement = zkml.Statement(
         run,
         sides[0],
@@ -185,16 +191,8 @@ def prove_tensors(
         context=tensor_context(commitment.digest, context),
         committed=held if samples else None,
     )
-    workers = Workers(jobs, threads, backend, plan.memory, ray)
-    argument = prove_chain(
-        engine,
-        statement,
-        loaded.weights,
-        opened.opening,
-        workers,
-        progress,
-        sealed=opened_seals,
-        whole=whole if not plan.cuts else None,
+    argument = model.argue(
+        statement, plan, progress, opened_seals, whole if not plan.cuts else None
     )
     digests = [
         {n: tensors[n].digest if n in tensors else values_digest(v) for n, v in side.items()}
@@ -260,11 +258,3 @@ def computed(
     shown = {port.value for port in program.outputs.values()}
     left = run_ops(program, state, inputs, keep=shown)
     return {n: left[port.value] for n, port in program.outputs.items()}, None
-
-
-def check_network(loaded: NetworkFile, opened: Secret) -> None:
-    """Raise UsageError unless ``opened`` opens a commitment to exactly this network."""
-    if opened.commitment.metadata.program_digest != loaded.program.digest:
-        raise UsageError("the secret belongs to another program; run `veracity commit` for this")
-    if opened.weights_digest != weights_digest(loaded.weights):
-        raise UsageError("the secret belongs to other weights of the same program")

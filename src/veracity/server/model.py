@@ -19,8 +19,8 @@ from veracity.lm.generate import tokens
 from veracity.lm.text_decoder import context_of
 from veracity.proving.answering import encode_asked
 from veracity.proving.drawn import check_drawable
+from veracity.proving.opened import check_pair, load_secret
 from veracity.proving.prompts import form_of
-from veracity.proving.prove import check_pair, load_secret
 from veracity.text.chat import Message
 from veracity.work.programs import integer_program, load_program
 

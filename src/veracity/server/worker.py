@@ -18,11 +18,11 @@ from veracity.codec import write_file
 from veracity.errors import VeracityError
 from veracity.formats.receipt import KeyCertificate, Receipt, ReceiptFile
 from veracity.progress import PHASES, Forecast
-from veracity.proving.prove import load_secret
-from veracity.proving.receipts import check_proof, open_receipt, prove_receipt
+from veracity.proving.opened import load_secret
+from veracity.proving.prover import Prover
+from veracity.proving.receipts import check_proof, open_receipt
 from veracity.server.jobs import Claim, Queue
 from veracity.work.lifeline import end_with_input
-from veracity.work.programs import load_program
 
 __all__ = ["Worker", "Workplace"]
 
@@ -91,7 +91,11 @@ class Worker:
 
     def __init__(self, place: Workplace, queue: Queue) -> None:
         self._place, self._queue = place, queue
-        self._loaded, self._opened = load_program(place.program), load_secret(place.secret)
+        opened = load_secret(place.secret)
+        self._commitment = opened.commitment
+        self._prover = Prover(
+            place.program, opened, jobs=place.jobs, ray=place.ray, threads=place.threads
+        )
 
     def work(self) -> bool:
         """Do one job; False where there was none.
@@ -122,22 +126,14 @@ class Worker:
     def _prove(self, claim: Claim, lease: _Lease) -> str:
         """Store a true proof; its SHA-256."""
         file = ReceiptFile.load(self._place.request(claim.receipt))
-        commitment = self._opened.commitment
+        commitment = self._commitment
         checked = open_receipt(
             Receipt.from_bytes(file.receipt.payload),
             KeyCertificate.from_bytes(file.certificate.payload),
             file.opening,
             commitment,
         )
-        proof = prove_receipt(
-            checked,
-            self._loaded,
-            self._opened,
-            jobs=self._place.jobs,
-            ray=self._place.ray,
-            threads=self._place.threads,
-            progress=lease.progress,
-        )
+        proof = self._prover.prove_receipt(checked, progress=lease.progress)
         check_proof(checked, proof, commitment)
         data = proof.to_bytes()
         write_file(self._place.proof(claim.ident), data)

@@ -61,7 +61,7 @@ class TokenTable:
         rule = "no rule" if self.rule is None else type(self.rule).__name__
         return f"TokenTable({len(self.pieces)} tokens, {len(self.special)} special, {rule})"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the encoding, hexadecimal."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
@@ -146,9 +146,12 @@ class TokenTable:
         rule = read_rule(reader, len(pieces))
         reader.finish()
         try:
-            return cls(tuple(pieces), special, rule)
+            table = cls(tuple(pieces), special, rule)
         except FormatError as error:
             raise FormatError(where, error.reason) from None
+        # No other bytes are read as this table, so its encoding need not be made again.
+        table.__dict__["digest"] = hashlib.sha256(data).hexdigest()
+        return table
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from veracity import zkml
 from veracity.engine.api import POINT_BYTES
 from veracity.errors import UsageError
+from veracity.zk.keys import MAX_LOG_COLUMNS
 
 __all__ = ["MAX_TIME", "require_effort", "require_time", "verification_seconds"]
 
@@ -25,6 +26,8 @@ ALWAYS_S = 0.03
 LINK_S = 0.06
 ROW_S = 9e-6
 VALUE_S = 4e-9
+#: Per generator of rows that are longer than the model's, for each link.
+GENERATOR_S = 1.2e-6
 #: Per integer of noise, where answers are drawn.
 NOISE_SECONDS = 1.5e-7
 #: Fewest bytes that a link takes in a proof.
@@ -33,7 +36,7 @@ LINK_BYTES = 1024
 MAX_TIME = 60.0
 
 
-def verification_seconds(links: int, rows: int, values: int) -> float:
+def verification_seconds(links: int, rows: int, values: int, generators: int = 0) -> float:
     """Seconds for a statement of these counts.
 
     Parameters
@@ -44,8 +47,11 @@ def verification_seconds(links: int, rows: int, values: int) -> float:
         Row commitments of model and witness.
     values : int
         Committed values of the witness.
+    generators : int
+        Entries of the longest row, summed over links whose rows are longer than the model's.
     """
-    return ALWAYS_S + LINK_S * links + ROW_S * rows + VALUE_S * values
+    counted = LINK_S * links + ROW_S * rows + VALUE_S * values + GENERATOR_S * generators
+    return ALWAYS_S + counted
 
 
 def drawn_entries(statement: zkml.Statement) -> int:
@@ -76,10 +82,14 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
         It may take longer, or ``max_time`` is no positive number.
     """
     rows = argument_bytes // POINT_BYTES
+    # A link's rows are made longer where it would have many: it then has at least some.
+    long = rows // (zkml.MANY_ROWS // 3)
+    links = min(len(statement.cuts), argument_bytes // LINK_BYTES) + 1
     seconds = verification_seconds(
-        min(len(statement.cuts), argument_bytes // LINK_BYTES) + 1,
+        links,
         rows + len(statement.commitment.rows) // POINT_BYTES,
-        rows << statement.log_columns,
+        rows << (MAX_LOG_COLUMNS if long else statement.log_columns),
+        min(long, links) << MAX_LOG_COLUMNS,
     )
     if statement.sampling is not None:
         seconds += NOISE_SECONDS * drawn_entries(statement)

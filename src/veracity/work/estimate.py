@@ -43,6 +43,8 @@ SEGMENT_S, NETWORK_SEGMENT_S = 0.2, 0.2
 #: Field multiplications' worth of time per lookup, and per weight that is read.
 PER_LOOKUP = 17.7
 PER_WEIGHT = 1.45
+#: A generator of rows that are longer than the model's, against a committed 16-bit value.
+PER_GENERATOR = 100
 #: A value of the witness against one of long rows of 16-bit values.
 PER_VALUE = 4.05
 #: Seconds of committing to a model beside its weights, and a weight against a 16-bit value.
@@ -202,6 +204,8 @@ def estimate(
     kept = int(min(KEPT_BYTES, KEPT_SHARE * (peak - BASE_BYTES - WEIGHT_BYTES * costs.weights)))
     speed = measure_speed(load_engine(backend, threads=threads))
     rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
+    usual = 1 << execution.log_columns
+    long = sum(part.generators for part in parts if part.generators > usual)
     return Estimate(
         tokens=0 if network else tokens,
         samples=samples,
@@ -213,11 +217,12 @@ def estimate(
         prove_s=round(
             (NETWORK_SEGMENT_S if network else SEGMENT_S) * len(parts)
             + (costs.lookups * PER_LOOKUP + costs.weights * PER_WEIGHT) * speed.multiplication
-            + costs.committed_values * PER_VALUE * speed.committed_value,
+            + costs.committed_values * PER_VALUE * speed.committed_value
+            + long * PER_GENERATOR * speed.committed_value,
             2,
         ),
         verify_s=round(
-            VERIFY_SHARE * verification_seconds(len(parts), rows, costs.committed_values), 2
+            VERIFY_SHARE * verification_seconds(len(parts), rows, costs.committed_values, long), 2
         ),
         peak_memory_bytes=peak if memory is not None else peak + kept,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -22,15 +23,16 @@ from veracity import zkml
 from veracity.engine import load_engine
 from veracity.engine.api import Engine, Ints
 from veracity.errors import UsageError
-from veracity.formats.paging import PagedWeights
+from veracity.formats.paging import PagedWeights, drop_pages
 from veracity.graph import Program, Trace
 from veracity.graph.port import Port
 from veracity.graph.sampling import Sampling
 from veracity.progress import Progress, silent
+from veracity.work.kept import KeptPool
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool
 from veracity.zk.committed import ArrayId
-from veracity.zk.keys import load_key
+from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.transcript import Span
 from veracity.zkml import ModelCommitment, ModelOpening, Statement
 from veracity.zkml.boundary import Boundary
@@ -83,6 +85,8 @@ def prove_chain(
     progress: Progress = silent,
     sealed: Mapping[str, Boundary] | None = None,
     whole: Trace | None = None,
+    key: CommitmentKey | None = None,
+    kept: KeptPool | None = None,
 ) -> bytes:
     """Prove a statement, its links side by side where there are several jobs.
 
@@ -104,6 +108,10 @@ def prove_chain(
         What opens the committed ports of the statement, by port.
     whole : Trace, optional
         An execution of the whole program, where one is at hand and the proof has one link.
+    key : CommitmentKey, optional
+        Generators, if loaded already.
+    kept : KeptPool, optional
+        Whose processes prove where they are of this machine; they live on.
 
     Returns
     -------
@@ -120,7 +128,8 @@ def prove_chain(
         If a worker dies, or no machine of the cluster takes part.
     """
     if workers.jobs == 1 and workers.cluster is None:
-        return zkml.prove(engine, statement, weights, opening, progress, whole, sealed=sealed)
+        told = _giving_back(weights, progress)
+        return zkml.prove(engine, statement, weights, opening, told, whole, key, sealed)
     statement.check()
     opening.check(statement.commitment)
     job = Job(statement, weights, opening, sealed or {})
@@ -128,13 +137,35 @@ def prove_chain(
     report = _Mean(len(statement.links), progress)
     count = min(workers.jobs, len(statement.links))
     setup = setup_message(engine, job, workers)
-    with _pool(setup, workers, count) as pool:
-        results = pool.run(_tasks(engine, job, made), report)
+    key = load_key(engine, statement.log_columns) if key is None else key
+    with _pool(setup, workers, count, kept) as pool:
+        results = pool.run(_tasks(engine, job, made, key), report)
     proofs = [(r.parts[0], [Span(*span) for span in r.body["spans"]]) for r in results]
     return assemble(statement, made, proofs)[0]
 
 
-def _pool(setup: Message, workers: Workers, count: int) -> WorkerPool | ClusterPool:
+def _giving_back(weights: Mapping[str, Ints], progress: Progress) -> Progress:
+    """A progress that gives back the pages of mapped weights where lookups begin.
+
+    No lookup reads a weight, and then a proof takes the most memory.
+    """
+    last = ""
+
+    def told(phase: str, done: float) -> None:
+        nonlocal last
+        if phase == "lookups" != last:
+            drop_pages(weights)
+        last = phase
+        progress(phase, done)
+
+    return told
+
+
+def _pool(
+    setup: Message, workers: Workers, count: int, kept: KeptPool | None
+) -> AbstractContextManager[WorkerPool | ClusterPool]:
+    if workers.cluster is None and kept is not None:
+        return kept.opened(_ENTRY, setup, count, workers.threads)
     if workers.cluster is None:
         return WorkerPool(_ENTRY, setup, count, workers.threads)
     from veracity.work.cluster.connect import connect
@@ -149,9 +180,20 @@ def _pool(setup: Message, workers: Workers, count: int) -> WorkerPool | ClusterP
     )
 
 
-def _tasks(engine: Engine, job: Job, made: dict[str, CommittedTensor]) -> Iterator[Message]:
-    """One message a link; ``made`` is filled with the boundary tensors on the way."""
-    key = load_key(engine, job.statement.log_columns)
+def _tasks(
+    engine: Engine, job: Job, made: dict[str, CommittedTensor], key: CommitmentKey
+) -> Iterator[Message]:
+    """One message a link; ``made`` is filled with the boundary tensors on the way.
+
+    Parameters
+    ----------
+    engine, key : Engine, CommitmentKey
+        Backend and generators.
+    job : Job
+        What is proved.
+    made : dict
+        To be filled.
+    """
     last = {name: link.index for link in job.statement.links for name in link.receives}
     boundary: dict[str, Boundary] = {}
     for link, values in job.handed_values(engine.integers):

@@ -113,13 +113,25 @@ class WorkerPool:
         try:
             for _ in range(self._jobs):
                 self._workers.append(_Worker(self._threads))
-            start = {"entry": self._entry, "setup": self._setup.kind, "body": self._setup.body}
-            for worker in self._workers:
-                self._send(worker, Message("open", start, self._setup.parts))
+            self.reopen(self._setup)
         except BaseException:
             self._end()
             raise
         return self
+
+    def reopen(self, setup: Message) -> None:
+        """Give all workers other work of the same kind; parts of the earlier one are done.
+
+        Raises
+        ------
+        VeracityError
+            A worker died.
+        """
+        start = {"entry": self._entry, "setup": setup.kind, "body": setup.body}
+        for worker in self._workers:
+            if worker.process.poll() is not None:
+                raise worker.died()
+            self._send(worker, Message("open", start, setup.parts))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None

@@ -78,6 +78,8 @@ def load_network(program: NetworkFile | str | Path) -> NetworkFile:
 
 def page_weights(loaded: Paged, memory: int) -> Paged:
     """The same program, its weights in memory only as far as a limit of ``memory`` bytes allows."""
+    if isinstance(loaded.weights, PagedWeights):
+        return loaded
     return replace(loaded, weights=PagedWeights(loaded.weights, memory // 16))
 
 

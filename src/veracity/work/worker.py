@@ -38,7 +38,12 @@ def main(descriptor: int) -> None:
     try:
         work = _open(inbox.get())
         while True:
-            send(end, work(inbox.get(), lambda phase, share: _tell(end, phase, share)))
+            message = inbox.get()
+            if message.kind == "open":
+                del work  # before there is more
+                work = _open(message)
+            else:
+                send(end, work(message, lambda phase, share: _tell(end, phase, share)))
     except BaseException as error:
         if os.environ.get("VERACITY_TRACEBACK") == "1":
             traceback.print_exc()

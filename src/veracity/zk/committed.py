@@ -40,6 +40,7 @@ __all__ = [
     "CommittedArray",
     "RowLayout",
     "commit_array",
+    "count_rows",
     "sum_inner",
     "sum_outer",
 ]
@@ -95,6 +96,30 @@ class ArrayShape:
         return RowLayout(self.dims, row_bits, key_bits)
 
 
+def _split(dims: Sequence[int], row_bits: int) -> tuple[int, int, int]:
+    used = 0
+    for axis in range(len(dims) - 1, -1, -1):
+        width = axis_bits(dims[axis])
+        if used + width > row_bits or axis == 0:
+            return axis, min(width, row_bits - used), used
+        used += width
+    return 0, 0, 0
+
+
+def count_rows(dims: Sequence[int], row_bits: int) -> int:
+    """Rows of an array with these dims, slowest first; cheaper than its layout.
+
+    Parameters
+    ----------
+    dims : sequence of int
+        Dims in storage order.
+    row_bits : int
+        Logarithm of the row length.
+    """
+    axis, low, _ = _split(dims, row_bits)
+    return prod(dims[:axis]) * -(-dims[axis] // (1 << low))
+
+
 @dataclass(frozen=True)
 class RowLayout:
     """The split of an array's variables into entries, gap and rows.
@@ -114,13 +139,7 @@ class RowLayout:
     @cached_property
     def _split(self) -> tuple[int, int, int]:
         """(axis that is split, its low bits that index entries, bits of faster axes)."""
-        used = 0
-        for axis in range(len(self.dims) - 1, -1, -1):
-            width = axis_bits(self.dims[axis])
-            if used + width > self.row_bits or axis == 0:
-                return axis, min(width, self.row_bits - used), used
-            used += width
-        return 0, 0, 0
+        return _split(self.dims, self.row_bits)
 
     @cached_property
     def entry_bits(self) -> int:

@@ -49,7 +49,12 @@ def place(dims: Sequence[tuple[int, ...]]) -> Placement:
     return Placement(order, tuple(offsets), max(0, (at - 1).bit_length()))
 
 
-def axis_tables(engine: Engine, point: Sequence[int], dims: Sequence[int]) -> list[Vec]:
+def axis_tables(
+    engine: Engine,
+    point: Sequence[int],
+    dims: Sequence[int],
+    known: dict[tuple[int, int], Vec] | None = None,
+) -> list[Vec]:
     """The eq table of each axis of a block, whose product are the weights of its entries.
 
     Parameters
@@ -60,11 +65,16 @@ def axis_tables(engine: Engine, point: Sequence[int], dims: Sequence[int]) -> li
         Coordinates of the cube; the block's own are the first ``variables(dims)``.
     dims : sequence of int
         Dims of the block.
+    known : dict, optional
+        Tables of this point by their first coordinate and length; blocks share most of them.
     """
+    known = {} if known is None else known
     out = []
     at = 0
     for dim in dims:
         width = axis_bits(dim)
-        out.append(engine.eq_halved(point[at : at + width], dim))
+        if (at, dim) not in known:
+            known[at, dim] = engine.eq_halved(point[at : at + width], dim)
+        out.append(known[at, dim])
         at += width
     return out

@@ -67,6 +67,16 @@ class LinearForm:
         """The hidden value in slot ``s``."""
         return LinearForm(0, {s: 1})
 
+    @staticmethod
+    def combination(scale: Sequence[int], forms: Sequence[LinearForm]) -> LinearForm:
+        """``sum_i scale[i] forms[i]``."""
+        constant, terms = 0, dict[int, int]()
+        for k, form in zip(scale, forms, strict=True):
+            constant += k * form.constant
+            for s, c in form.terms.items():
+                terms[s] = (terms.get(s, 0) + k * c) % ORDER
+        return LinearForm(constant % ORDER, terms)
+
 
 @dataclass(frozen=True)
 class Product:

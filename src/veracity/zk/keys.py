@@ -19,6 +19,7 @@ __all__ = [
     "MIN_LOG_COLUMNS",
     "SLOTS",
     "CommitmentKey",
+    "key_for",
     "load_key",
 ]
 
@@ -37,7 +38,12 @@ FEWEST_SLOTS = 1 << 10
 _DIGESTS = {
     ("special", 3): "30e2fa51a7c4ca04f655802f89277883a517a1cf0e4d796e104cfd9c584c1c74",
     ("columns", 1 << 12): "365b0ebf53f38e75876f8af1b4dec8b08e5c838462de7d00f6c76272ab7dce73",
+    ("columns", 1 << 13): "b7c855bc658d1660fb34b233eeba63ba5e29551f7f31d4c9d18b95db2aa2b89d",
     ("columns", 1 << 14): "c5a17d0179e04afbec80c86b2df3a7b07e6d2a7680b1e78d88524611740b2dd7",
+    ("columns", 1 << 15): "707c8e1a575d0787bb8a5938179b7a3f0ffc54bd2d6e0f6a0d00d6ec9ee918bf",
+    ("columns", 1 << 16): "5471899552860d5a685be395353ddf3bc29248bd643c1a05d2b5681899ac372f",
+    ("columns", 1 << 17): "2a60d43ff82286c9c2848f168c793a0312b73fbf7a468f50bb113bec97b286db",
+    ("columns", 1 << 18): "33d5c10bd173fcfe41bd1481a9f83c28efef2656ece988bfb141d561472d36ca",
     ("slots", SLOTS): "91925fe20c2dba0daa270c446328318df34acab8a5bf6a6b72fb996d2325214f",
 }
 
@@ -142,6 +148,23 @@ def load_key(
         blinder=special[1:2],
         inner=special[2:3],
     )
+
+
+def key_for(engine: Engine, log_columns: int, loaded: CommitmentKey | None = None) -> CommitmentKey:
+    """A key of this row length: the first generators of one that is loaded, where it has them.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend that will use the key.
+    log_columns : int
+        Logarithm of the row length.
+    loaded : CommitmentKey, optional
+        A key of any row length.
+    """
+    if loaded is not None and loaded.log_columns >= log_columns:
+        return loaded.prefix(log_columns)
+    return load_key(engine, log_columns)
 
 
 def _pinned_generators(engine: Engine, label: str, n: int, used: int | None = None) -> Points:

@@ -116,27 +116,6 @@ def _statements_about_z(
     return out[:length]
 
 
-def _gates_point_weight(gamma: int, point: Sequence[int]) -> int:
-    """The multilinear extension of ``i -> gamma^i``."""
-    out, power = 1, gamma
-    for r in point:
-        out = out * (1 - r + r * power) % ORDER
-        power = power * power % ORDER
-    return out
-
-
-def _cubic_at(values: Sequence[int], r: int) -> int:
-    """Value at ``r`` of the cubic with these values at 0, 1, 2, 3."""
-    out = 0
-    for i, v in enumerate(values):
-        num, den = 1, 1
-        for j in range(4):
-            if j != i:
-                num, den = num * (r - j) % ORDER, den * (i - j)
-        out += v * num * inverse(den)
-    return out % ORDER
-
-
 def _combined_row(
     channel: HiddenProver, arrays: Mapping[ArrayId, CommittedArray], equation: RowEquation
 ) -> tuple[Vec, int]:
@@ -239,34 +218,35 @@ def prove_opening(
 
 
 def _prove_square(transcript: ProverTranscript, system: _System, z: Sequence[int]) -> list[int]:
-    """Plain sumcheck of ``sum_i g_i z_left z_right``; writes the two bound operands."""
+    """Plain sumcheck of ``sum_i gamma^i z_left z_right``; writes the two bound operands.
+
+    ``gamma^i`` is a product over the bits of ``i``: round ``j`` has the factor
+    ``1 - X + X gamma^(2^j)``, and what is sent is the quadratic ``h`` that it multiplies. Its value
+    at 0 follows from the claim ``h(0) + gamma^(2^j) h(1)``: only the value at 1 and the leading
+    coefficient are written.
+    """
     n = axis_bits(max(1, len(system.gates)))
     pad = [0] * ((1 << n) - len(system.gates))
-    # the weights' extension is taken over the whole cube: gamma^i also beyond the last gate
-    tables = [
-        powers(system.gamma, 1 << n),
-        [z[g.left] for g in system.gates] + pad,
-        [z[g.right] for g in system.gates] + pad,
-    ]
+    tables = [[z[g.left] for g in system.gates] + pad, [z[g.right] for g in system.gates] + pad]
+    power = system.gamma
     point: list[int] = []
     for _ in range(n):
-        values = []
-        for t in range(4):
-            lines = [
-                [(a + t * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
-                for x in tables
-            ]
-            values.append(sum(g * a % ORDER * b for g, a, b in zip(*lines, strict=True)) % ORDER)
-        for v in values:
-            transcript.write_scalar("opening square round", v)
+        power = power * power % ORDER
+        (low, high), (low2, high2) = [(x[::2], x[1::2]) for x in tables]
+        at_one = leading = 0
+        for g, a, b, c, d in zip(powers(power, len(low)), low, high, low2, high2, strict=True):
+            at_one += g * b % ORDER * d
+            leading += g * (b - a) % ORDER * (d - c)
+        transcript.write_scalar("opening square round", at_one)
+        transcript.write_scalar("opening square round", leading)
         r = transcript.challenge("opening square")
         tables = [
             [(a + r * (b - a)) % ORDER for a, b in zip(x[::2], x[1::2], strict=True)]
             for x in tables
         ]
         point.append(r)
-    transcript.write_scalar("opening square left", tables[1][0])
-    transcript.write_scalar("opening square right", tables[2][0])
+    transcript.write_scalar("opening square left", tables[0][0])
+    transcript.write_scalar("opening square right", tables[1][0])
     return point
 
 
@@ -357,18 +337,18 @@ def verify_opening(
 def _verify_square(
     transcript: VerifierTranscript, system: _System, square: int
 ) -> tuple[list[int], int, int]:
-    """Check the plain sumcheck; returns its point and both bound operands (to be shown)."""
-    claim, point = square, []
+    """Replay the plain sumcheck; returns its point and both bound operands (to be shown)."""
+    claim, power, point = square, system.gamma, []
     for _ in range(axis_bits(max(1, len(system.gates)))):
-        values = [transcript.read_scalar("opening square round") for _ in range(4)]
-        if (values[0] + values[1] - claim) % ORDER:
-            raise VerificationError("a round does not match its claim", "opening, square")
+        at_one, leading = [transcript.read_scalar("opening square round") for _ in range(2)]
         r = transcript.challenge("opening square")
-        claim = _cubic_at(values, r)
+        at_zero = claim - power * at_one
+        claim = (at_zero + r * (at_one - at_zero - leading + r * leading)) % ORDER
+        power = power * power % ORDER
         point.append(r)
     left = transcript.read_scalar("opening square left")
     right = transcript.read_scalar("opening square right")
-    if (_gates_point_weight(system.gamma, point) * left * right - claim) % ORDER:
+    if (left * right - claim) % ORDER:
         raise VerificationError("the products' last claim does not hold", "opening, square")
     return point, left, right
 

@@ -36,11 +36,54 @@ from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, Line
 from veracity.zk.mle import axis_points, eq_dense, kron, powers, variables
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 
-__all__ = ["Functional", "LinearClaim", "RowEquation", "Term", "reduce_prover", "reduce_verifier"]
+__all__ = [
+    "Functional",
+    "LinearClaim",
+    "Placed",
+    "RowEquation",
+    "Term",
+    "dense",
+    "reduce_prover",
+    "reduce_verifier",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A vector of ``size`` entries that are zero but for a run from ``start`` on."""
+
+    entries: Vec
+    start: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
 
 #: A Kronecker product over the axes of an array, slowest first: (number of axes, vector over
-#: their present entries). A vector over several axes need not itself be a product.
+#: their present entries, or :class:`Placed`). A vector over several axes need not itself be a
+#: product.
 Functional = tuple[tuple[int, Vec], ...]
+
+
+def dense(engine: Engine, functional: Functional) -> Functional:
+    """The same functional with all entries of its vectors."""
+    return tuple((span, _dense(engine, vector)) for span, vector in functional)
+
+
+def _dense(engine: Engine, vector: Vec) -> Vec:
+    if not isinstance(vector, Placed):
+        return vector
+    after = vector.size - vector.start - len(vector.entries)
+    return engine.pad(vector.entries, vector.start, after)
+
+
+def _weighed(engine: Engine, vector: Vec, table: Vec) -> int:
+    """``<vector, table>``; of a long table only what a short run meets."""
+    if isinstance(vector, Placed):
+        table = table[vector.start : vector.start + len(vector.entries)]
+        vector = vector.entries
+    return engine.dot(vector, table)
 
 
 @dataclass(frozen=True)
@@ -121,7 +164,7 @@ def _equation(
                     if place not in tables:
                         local = [c for p in reversed(points[axis : axis + span]) for c in p]
                         tables[place] = eq_dense(engine, local, place[0])
-                    cache[key] = engine.dot(vector, tables[place])
+                    cache[key] = _weighed(engine, vector, tables[place])
                 value = value * cache[key] % ORDER
                 axis += span
             total += value
@@ -212,7 +255,7 @@ def _halves(engine: Engine, functional: Functional, split: int) -> tuple[Vec, Ve
     outer: list[Vec] = []
     inner: list[Vec] = []
     at = 0
-    for span, vector in functional:
+    for span, vector in dense(engine, functional):
         (outer if at < split else inner).append(vector)
         at += span
     return kron(engine, outer), kron(engine, inner)

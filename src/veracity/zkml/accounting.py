@@ -52,6 +52,8 @@ class Costs:
         Exact size.
     received_values : int
         Values of the tensors that links before hand over to this one.
+    generators : int
+        Entries of the longest row.
     """
 
     weights: int
@@ -62,6 +64,7 @@ class Costs:
     hidden_values: int
     proof_bytes: int
     received_values: int = 0
+    generators: int = 0
 
     @staticmethod
     def sum(parts: Iterable[Costs]) -> Costs:
@@ -89,7 +92,8 @@ def _count(execution: Execution, circuit: Circuit, link: Link) -> Costs:
     values = sum(prod(execution.boundary_spec(name).dims) for name in link.hands)
     weights = [x.shape for name, x in circuit.layouts.items() if name.kind == "weight"]
     read = sum(prod(s.dims) for s in weights)
-    costs = count_circuit(circuit, execution.log_columns, read, (values, rows))
+    bits = circuit.row_bits or execution.log_columns
+    costs = count_circuit(circuit, bits, read, (values, rows))
     received = sum(prod(execution.boundary_spec(name).dims) for name in link.receives)
     return replace(costs, received_values=received)
 
@@ -104,7 +108,7 @@ def count_circuit(
     circuit : Circuit
         Public shapes.
     log_columns : int
-        Logarithm of the row length.
+        Logarithm of the length of its longest rows.
     weights : int
         Entries of the weights that it reads.
     handed : tuple of int
@@ -127,6 +131,7 @@ def count_circuit(
         witness_rows=sum(s.layout(key.log_columns).rows for s in shapes) + handed[1],
         hidden_values=max(len(e.slots) for e in equations),
         proof_bytes=transcript.position + POINT_BYTES * handed[1],
+        generators=key.row_length,
     )
 
 
@@ -160,9 +165,9 @@ def _product_dims(relations: Sequence[Sequence[Tensor]]) -> list[tuple[int, ...]
     out = []
     for tensors in relations:
         forms: dict[object, set[ProductSource]] = {}
-        for source in (s for t in tensors for s, _ in t.terms):
+        for source, maps in (term for t in tensors for term in t.terms):
             if isinstance(source, ProductSource):
-                form = (source.spec, source.a.dims, source.b.dims)
+                form = (source.spec, source.a.dims, source.b.dims, maps)
                 forms.setdefault(form, set()).add(source)
         out += [inner_dims(list(uses)) for uses in forms.values()]
     return out

@@ -56,6 +56,12 @@ def _identities(
     return claims
 
 
+def _tables(circuit: Circuit) -> bytes:
+    """What both sides know of the circuit beside the statement: tables, length of the rows."""
+    chosen = b"" if circuit.row_bits is None else bytes([circuit.row_bits])
+    return tables_digest(circuit.plan.tables) + chosen
+
+
 def prove_circuit(
     engine: Engine,
     key: CommitmentKey,
@@ -73,7 +79,7 @@ def prove_circuit(
     Parameters
     ----------
     engine, key : Engine, CommitmentKey
-        Backend and generators.
+        Backend and generators, as many as the circuit's rows have entries.
     circuit : Circuit
         With the prover's integers.
     earlier : mapping
@@ -85,7 +91,7 @@ def prove_circuit(
     progress : callable
         Receives (phase, fraction of the phase done).
     """
-    transcript.absorb("tables", tables_digest(circuit.plan.tables))
+    transcript.absorb("tables", _tables(circuit))
     witness = commit_witness(engine, key, circuit, earlier, transcript, secret, progress)
     channel = HiddenProver(engine, key, transcript, secret)
     resolver = Resolver(engine, circuit.layouts)
@@ -121,7 +127,7 @@ def verify_circuit(
     Parameters
     ----------
     engine, key : Engine, CommitmentKey
-        Backend and generators.
+        Backend and generators, as many as the circuit's rows have entries.
     circuit : Circuit
         Public shapes.
     earlier : mapping
@@ -133,7 +139,7 @@ def verify_circuit(
     ------
     VerificationError, FormatError
     """
-    transcript.absorb("tables", tables_digest(circuit.plan.tables))
+    transcript.absorb("tables", _tables(circuit))
     witness, directions = read_witness(engine, key, circuit, transcript)
     channel = HiddenVerifier(engine, key, transcript)
     resolver = Resolver(engine, circuit.layouts)

@@ -7,8 +7,9 @@ Messages. First the row commitments of all boundary tensors, in the order of the
 them over; then the links' proofs, one after the other.
 Transcripts. A link's transcript absorbs, before any message: protocol and version, generator label
 and row length, the digest of the chain's premise (all of the statement), its own range, and all
-rows that it receives and hands over. So links can be proved in any order, in several processes, and
-again after a crash, once the boundary tensors are fixed.
+rows that it receives and hands over; then the row length of its own witness, which follows from
+public shapes. So links can be proved in any order, in several processes, and again after a crash,
+once the boundary tensors are fixed.
 Checks. The verifier makes the list of links itself, passes the SAME bytes as "handed over" and as
 "received", and checks the group equations of all links in one multi-scalar multiplication whose
 weights depend on the end of every transcript (:mod:`veracity.zk.batch`).
@@ -31,7 +32,7 @@ from veracity.errors import FormatError, UnsupportedModelError, UsageError, Veri
 from veracity.graph import Trace
 from veracity.zk.batch import GroupEquation, batch_challenge, require_all
 from veracity.zk.committed import ArrayId
-from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, load_key
+from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, key_for, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript, framed
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.boundary import Boundary, seal
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
-PROTOCOL = "veracity v4 answer"
+PROTOCOL = "veracity v5 answer"
 
 
 def link_statement(
@@ -140,6 +141,7 @@ def prove_link(
             earlier[port] = job.sealed[port.name].named(port)
     tensors = {name: boundary[name].tensor for name in (*link.receives, *link.hands)}
     transcript = ProverTranscript(PROTOCOL, link_statement(statement, link, tensors))
+    key = key_for(engine, circuit.row_bits or statement.log_columns, key)
     prove_circuit(engine, key, circuit, earlier, transcript, job.opening.seed, progress)
     return transcript.finish(), transcript.spans
 
@@ -304,7 +306,7 @@ def verify(
         statement.check()
     except UsageError as error:
         raise VerificationError(str(error), "statement") from error
-    key = load_key(engine, statement.log_columns) if key is None else key
+    longest = load_key(engine, statement.log_columns) if key is None else key
     points: dict[ArrayId, Points] = statement.commitment.points(engine, statement.program)
     tensors, at = _read_boundary(statement, proof)
     for name, tensor in tensors.items():
@@ -319,11 +321,13 @@ def verify(
             circuit = build_circuit(statement, link)
         except (UnsupportedModelError, UsageError) as error:
             raise VerificationError(str(error), "program") from error
+        own = key_for(engine, circuit.row_bits or statement.log_columns, longest)
+        longest = max(longest, own, key=lambda k: k.log_columns)
         absorbed = link_statement(statement, link, tensors)
         transcript = VerifierTranscript(PROTOCOL, absorbed, proof, at)
         where = f"link {link.index + 1}, " if len(statement.links) > 1 else ""
         try:
-            equations.append(verify_circuit(engine, key, circuit, points, transcript))
+            equations.append(verify_circuit(engine, own, circuit, points, transcript))
         except VerificationError as error:
             raise VerificationError(error.reason, where + error.where) from error
         except FormatError as error:
@@ -332,7 +336,7 @@ def verify(
         at = transcript.position
     if at != len(proof):
         raise FormatError("proof", "bytes are left over at the end")
-    require_all(engine, key, equations, batch_challenge(statement.digest, states))
+    require_all(engine, longest, equations, batch_challenge(statement.digest, states))
 
 
 def sent(statement: Statement, link: Link) -> list[str]:

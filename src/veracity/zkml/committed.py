@@ -15,16 +15,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import permutations
+from math import prod
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
 from veracity.errors import FormatError
-from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, count_rows
 from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.mle import axis_bits
 from veracity.zk.transcript import framed
 
-__all__ = ["CommittedTensor", "TensorSpec", "row_blinds", "storage_order"]
+__all__ = ["CommittedTensor", "TensorSpec", "order_of_rows", "row_blinds", "storage_order"]
+
+#: Axes of which all orders are tried; a row count must fall by this share to change the order, and
+#: both sides of the array as a matrix must not grow by more than this factor.
+_MOST_AXES, _GAIN, _UNEVEN = 5, 1 / 16, 1.5
 
 
 def storage_order(dims: Sequence[int], fixed: int = 0, leading: int = 0) -> tuple[int, ...]:
@@ -40,6 +46,42 @@ def storage_order(dims: Sequence[int], fixed: int = 0, leading: int = 0) -> tupl
     free = list(range(leading, len(dims) - fixed))
     free.sort(key=lambda axis: (dims[axis] / (1 << axis_bits(dims[axis])), axis))
     return (*range(leading), *free, *range(len(dims) - fixed, len(dims)))
+
+
+@lru_cache(maxsize=1024)
+def order_of_rows(dims: tuple[int, ...], row_bits: int, joint: bool = False) -> tuple[int, ...]:
+    """Axes in storage order, slowest first, so that they fill few rows.
+
+    That of :func:`storage_order`, unless another one takes clearly fewer rows: what is shorter
+    than its power of two wastes least where rows are cut, or in front. The array has to remain a
+    matrix of about equal sides, whose functionals are short: each is as long as both together.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        Lengths of the axes.
+    row_bits : int
+        Logarithm of the row length.
+    joint : bool
+        Whether the last two axes stay side by side, in this order.
+    """
+    usual = storage_order(dims, 2 if joint else 0)
+
+    def sides(order: tuple[int, ...]) -> int:
+        lengths = [dims[i] for i in order]
+        return min(prod(lengths[:k]) + prod(lengths[k:]) for k in range(1, len(lengths)))
+
+    def rows(order: tuple[int, ...]) -> int:
+        return count_rows([dims[i] for i in order], row_bits)
+
+    fewest = rows(usual)
+    units: list[tuple[int, ...]] = [(i,) for i in range(len(dims) - (2 if joint else 0))]
+    units += [(len(dims) - 2, len(dims) - 1)] if joint else []
+    if fewest == 1 or not 1 < len(units) <= _MOST_AXES:
+        return usual
+    orders = [sum(found, ()) for found in permutations(units)]
+    best = min((o for o in orders if sides(o) <= _UNEVEN * sides(usual)), key=rows)
+    return best if rows(best) <= fewest * (1 - _GAIN) else usual
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from veracity.zkml.well_formed import commitment_statement
 __all__ = ["PROTOCOL", "Part", "parts_of", "prove_widths", "verify_widths"]
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
-PROTOCOL = "veracity v4 widths"
+PROTOCOL = "veracity v5 widths"
 #: Most lookups of a link, unless one row of a weight has more.
 LIMIT = 1 << 23
 

@@ -33,7 +33,7 @@ from veracity.zkml.model import ModelCommitment, ModelOpening, weight_arrays, we
 __all__ = ["PROTOCOL", "commitment_statement", "prove_well_formed", "verify_well_formed"]
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
-PROTOCOL = "veracity v4 well-formed"
+PROTOCOL = "veracity v5 well-formed"
 
 
 def commitment_statement(program: Program, commitment: ModelCommitment) -> bytes:

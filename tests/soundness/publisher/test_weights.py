@@ -23,6 +23,7 @@ from veracity.graph import Program, Trace
 from veracity.graph.ops import Gain, Linear
 from veracity.lm.text_decoder import answer_of, forward, ports_of
 from veracity.proving.verify import verify
+from veracity.zk.keys import key_for
 from veracity.zk.transcript import ProverTranscript
 from veracity.zkml import (
     ModelOpening,
@@ -100,7 +101,8 @@ def proved(
         circuit = build.build_circuit(statement, link, weights, trace)
         transcript = ProverTranscript(chain.PROTOCOL, chain.link_statement(statement, link, {}))
         arrays = weight_arrays(engine, program, weights, (commitment.model, opening))
-        argument.prove_circuit(engine, key, circuit, arrays, transcript)
+        own = key_for(engine, circuit.row_bits, key)
+        argument.prove_circuit(engine, own, circuit, arrays, transcript)
     return claimed(commitment, tokens, 1, transcript.finish())
 
 

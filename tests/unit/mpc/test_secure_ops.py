@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ import pytest
 from tests.support.secure_operations import RNG, checked, opens, results
 from tests.support.secure_parties import masks_fit, opened, ring, together
 from veracity.mpc.secure.linear import linear, linear_of_secret
-from veracity.mpc.secure.opening import Opening, open_values, plus, share_of, share_of_mask
+from veracity.mpc.secure.opening import (
+    Opening,
+    open_ahead,
+    open_values,
+    plus,
+    share_of,
+    share_of_mask,
+)
 from veracity.mpc.secure.product import product
 from veracity.mpc.secure.role import Masked, Role, Secret
 
@@ -90,6 +98,40 @@ def test_linear_layers(shift: int, rows: int) -> None:
     assert (done.measured.one_way, done.measured.exchanges) == ((0, 1) if shift else (1, 0))
     assert done.measured.bytes_to_owner == 8 * x.size
     assert done.measured.bytes_to_user == (8 * x.size if shift else 0)
+
+
+def test_products_with_weights_are_opened_with_what_they_are_of() -> None:
+    weights = {"a": RNG.integers(-30000, 30000, (4, 6)).astype(np.int16)}
+    x = RNG.integers(-(1 << 24), 1 << 24, (3, 6))
+
+    def op(ahead: bool) -> Any:
+        async def run(role: Role, x: Secret) -> tuple[Masked, Masked, Masked]:
+            def then(opened: Any) -> list[Opening]:
+                return [
+                    Opening(s) for s in linear(role, opened[0], [("a", "matrix")], {"a": (4, 6)})
+                ]
+
+            if ahead:
+                (first,), (second,) = await open_ahead(role, [Opening(x)], then)
+            else:
+                (first,) = await open_values(role, [Opening(x)])
+                (second,) = await open_values(role, then([first]))
+            square = product(role, np.multiply, second, second, second.shape)
+            (third,) = await open_values(role, [Opening(square)])
+            return first, second, third
+
+        return run
+
+    exact = x @ weights["a"].T.astype(np.int64)
+    for ahead in (True, False):
+        done = checked(together(op(ahead), ring(x), weights=weights))
+        for i, want in enumerate((x, exact, exact * exact)):
+            assert np.array_equal(opened(results(done, i)), want)
+        assert done.measured.exchanges == 3
+        # The owner has the products as soon as it has x, and is ahead: two hops instead of three
+        # to where the first of both has the squares.
+        hops = sorted(role.channel.traffic.hops for role in done.roles[1:])  # type: ignore[union-attr]
+        assert hops == ([2, 3] if ahead else [3, 3])
 
 
 def test_gains() -> None:

@@ -113,6 +113,40 @@ def test_an_exchange_is_one_hop_whoever_is_first() -> None:
     run(parties())
 
 
+def test_a_message_ahead_is_sent_before_the_others_is_waited_for() -> None:
+    """However large, nobody waits for ever; and it is caused by no more than the first one."""
+
+    async def parties() -> None:
+        a, b = pair()
+        for tag, size in ((0, 3), (2, 10**7)):
+            mine, more, theirs = bytes(size), bytes([1]) * size, bytes([2]) * size
+
+            async def first(tag: int = tag, mine: bytes = mine, more: bytes = more) -> bytes:
+                return await a.exchange(tag, mine, ahead=(tag + 1, more))
+
+            async def second(tag: int = tag, theirs: bytes = theirs) -> tuple[bytes, bytes]:
+                got = await b.exchange(tag, theirs)
+                return got, await b.receive(tag + 1, len(got))
+
+            assert await both(first(), second()) == [theirs, (mine, more)]
+        assert a.traffic.hops == b.traffic.hops == 2
+        assert a.traffic.sent_messages == 4
+
+    run(parties())
+
+
+def test_an_array_ahead() -> None:
+    async def parties() -> None:
+        a, b = pair()
+        x = np.arange(6, dtype=np.uint64)
+        begun = asyncio.create_task(a.exchange_array(1, x, ahead=(2, x + np.uint64(1))))
+        assert np.array_equal(await b.exchange_array(1, x), x)
+        assert np.array_equal(await b.receive_array(2, 6), x + np.uint64(1))
+        await begun
+
+    run(parties())
+
+
 def test_hops_are_the_longest_chain_of_both() -> None:
     """Messages in parallel are one hop, a message and its answer are two."""
 

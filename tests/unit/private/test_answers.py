@@ -14,7 +14,7 @@ from veracity.private.answer import AnswerState, Token, read_apart
 from veracity.private.card import Card
 from veracity.private.parties.report import PassReport
 
-REPORT = PassReport(0, 1, 1, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0.0)
+REPORT = PassReport(0, 1, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0.0)
 END = 9
 
 

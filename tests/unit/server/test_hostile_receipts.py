@@ -201,16 +201,16 @@ def test_two_receipts_of_one_prompt() -> None:
 def test_refusals_promise_no_proof() -> None:
     refused = opened(REFUSED, "", kind="refused", finish="none")
     with pytest.raises(UsageError, match="a refusal promises no proof"):
-        prove_receipt(refused, None, None)  # type: ignore[arg-type]
+        prove_receipt(refused, None)  # type: ignore[arg-type]
 
 
-def test_promises_are_kept_with_the_matching_pair_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_receipt_promises_is_what_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[object, ...]] = []
-    monkeypatch.setattr(receipts, "check_pair", lambda *pair: calls.append(pair))
-    monkeypatch.setattr(receipts, "prove_tokens", lambda *pair, **_: calls.append(pair[:2]))
-    program, secret = object(), object()
-    prove_receipt(opened(), program, secret)  # type: ignore[arg-type]
-    assert calls == [(program, secret)] * 2
+    monkeypatch.setattr(receipts, "proof_of", lambda *given, **_: calls.append(given))
+    checked, model = opened(), object()
+    prove_receipt(checked, model)  # type: ignore[arg-type]
+    said = checked.opening
+    assert calls == [(model, list(said.prompt_ids), list(said.answer_ids), checked.receipt.frame)]
 
 
 # ---- the log -------------------------------------------------------------------------------------

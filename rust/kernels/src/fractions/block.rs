@@ -7,6 +7,7 @@
 //! `(q0 + x0) (q1 + x1) - x0 x1` is the same bracket.
 
 use super::entries::{ONES, Pooled, Values, ZEROS, both, halves};
+use super::eq::{bits, codes};
 use super::kernels;
 use super::weights::{Tables, Weights};
 use crate::field::Fq;
@@ -312,16 +313,30 @@ impl Half {
         out
     }
 
-    /// Both children of the one entry that is left.
-    pub(super) fn ends(&self, shared: Shared) -> [End; 2] {
+    /// Both children of an entry; 0/1 where the second one ends before.
+    pub(super) fn entry(&self, i: usize, shared: Shared) -> [End; 2] {
         [0, 1].map(|c| match &self.data {
+            _ if i >= self.lengths[c] => [shared.half, Fq::ONE],
             Data::Level { below, start, .. } => {
-                let q = below.q.one(c * start);
-                [shared.lam * below.p.one(c * start) + shared.half * q, q]
+                let q = below.q.one(c * start + i);
+                let p = below.p.one(c * start + i);
+                [shared.lam * p + shared.half * q, q]
             }
-            Data::Rows { x, q } => [x[c][0] + shared.half * q[c][0], q[c][0]],
-            Data::Batched { p, q } => [p[c][0], q[c][0]],
+            Data::Rows { x, q } => [x[c][i / self.row()] + shared.half * q[c][i], q[c][i]],
+            Data::Batched { p, q } => [p[c][i], q[c][i]],
         })
+    }
+
+    /// Where in the cube each entry stands, in the order of memory.
+    pub(super) fn places(&self) -> Vec<usize> {
+        let (mut out, mut shift) = (vec![self.position], 0);
+        for &n in &self.dims {
+            let codes = codes(n);
+            let entries = |at: &usize| codes.iter().map(|c| at + (c << shift)).collect::<Vec<_>>();
+            out = out.iter().flat_map(entries).collect();
+            shift += bits(n);
+        }
+        out
     }
 }
 

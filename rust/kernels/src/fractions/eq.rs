@@ -34,6 +34,31 @@ pub fn eq_halved(point: &[Fq], n: usize) -> Vec<Fq> {
     out
 }
 
+/// The code of every entry of an axis: see [`eq_halved`].
+pub(super) fn codes(n: usize) -> Vec<usize> {
+    if n <= 1 {
+        return vec![0; n];
+    }
+    let half = n.div_ceil(2);
+    let inside = codes(half);
+    (0..n)
+        .map(|i| usize::from(i >= half) + 2 * inside[i % half])
+        .collect()
+}
+
+/// The whole table of eq over a cube, variable 0 in the lowest bit.
+pub(super) fn eq_cube(point: &[Fq]) -> Vec<Fq> {
+    let mut out = vec![Fq::ONE];
+    for r in point {
+        let upper: Vec<_> = out.iter().map(|x| *x * *r).collect();
+        for (low, high) in out.iter_mut().zip(&upper) {
+            *low -= *high;
+        }
+        out.extend(upper);
+    }
+    out
+}
+
 /// `eq(point, index)` for one index.
 pub(super) fn eq_at(point: &[Fq], index: usize) -> Fq {
     let factor = |(j, r): (usize, &Fq)| match index.checked_shr(j as u32).unwrap_or(0) & 1 {
@@ -56,6 +81,24 @@ mod tests {
         match n {
             1 => 0,
             _ => usize::from(i >= half) + 2 * code(i % half, half),
+        }
+    }
+
+    #[test]
+    fn codes_of_all_entries() {
+        for n in 1..70 {
+            let expected: Vec<_> = (0..n).map(|i| code(i, n)).collect();
+            assert_eq!(codes(n), expected);
+        }
+    }
+
+    #[test]
+    fn a_cube_has_every_index() {
+        let point: Vec<_> = (3..8).map(Fq::from_u64).collect();
+        let table = eq_cube(&point);
+        assert_eq!(table.len(), 32);
+        for (i, x) in table.iter().enumerate() {
+            assert_eq!(*x, eq_at(&point, i));
         }
     }
 

@@ -1,7 +1,8 @@
 //! The sumcheck that leads from a level to the one below, over all blocks.
 
 use super::bind::fold;
-use super::block::{Half, PART, Shared};
+use super::block::{End, Half, PART, Shared};
+use super::pair;
 use super::tail::TailHalves;
 use crate::field::Fq;
 use rayon::prelude::*;
@@ -57,7 +58,10 @@ impl Layer {
             .unwrap_or(self.blocks.len());
         let single = self.blocks.split_off(first);
         if let Some(block) = single.first() {
-            let ends = single.iter().map(|block| block.ends(self.shared)).collect();
+            let ends = single
+                .iter()
+                .map(|block| block.entry(0, self.shared))
+                .collect();
             self.tail.prepend(block.position, ends);
         }
     }
@@ -85,6 +89,25 @@ impl Layer {
             tasks.par_iter().map(sums).reduce(|| [Fq::ZERO; 2], add)
         };
         add(total, found)
+    }
+
+    /// Coefficients of a round of two variables; that of `X^i Y^j` stands at `i + 3 j`.
+    pub(super) fn pair(&self, point: &[Fq]) -> [Fq; 9] {
+        pair::coefficients(&self.entries(), point)
+    }
+
+    /// Both children of every entry of the cube.
+    fn entries(&self) -> Vec<[End; 2]> {
+        let mut out = vec![[[self.shared.half, Fq::ONE]; 2]; 1 << self.variables];
+        for block in &self.blocks {
+            for (i, at) in block.places().into_iter().enumerate() {
+                out[at] = block.entry(i, self.shared);
+            }
+        }
+        for (i, entry) in self.tail.entries.iter().enumerate() {
+            out[self.tail.position + i] = *entry;
+        }
+        out
     }
 
     /// Binds the next variable.

@@ -182,6 +182,21 @@ impl Tree {
         }
     }
 
+    /// Coefficients of a round of the next two variables, at the coordinates that are left; that of
+    /// `X^i Y^j` stands at `i + 3 j`.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Order`] where fewer are left, and [`TreeError::Point`].
+    pub fn pair(&self, point: &[Fq]) -> Result<[Fq; 9], TreeError> {
+        let (layer, _) = self.layer.as_ref().ok_or(TreeError::Order)?;
+        match layer.variables() {
+            0 | 1 => Err(TreeError::Order),
+            n if n != point.len() => Err(TreeError::Point),
+            _ => Ok(layer.pair(point)),
+        }
+    }
+
     /// Binds the next variable.
     ///
     /// # Errors

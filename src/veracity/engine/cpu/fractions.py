@@ -46,6 +46,9 @@ class CpuFractionTree:
         at_zero, leading = ints_of(self._tree.round(join(point)))
         return at_zero, leading
 
+    def pair(self, point: Sequence[int]) -> tuple[int, ...]:
+        return tuple(ints_of(self._tree.pair(join(point))))
+
     def bind(self, r: int) -> None:
         self._tree.bind(bytes_of(r))
 

@@ -43,6 +43,17 @@ def _pairs(level: Level) -> dict[int, tuple[Fraction, Fraction]]:
     }
 
 
+def _fours(level: Level) -> dict[int, list[Fraction]]:
+    """Entries 4i to 4i + 3, by i."""
+    return {i: [level.get(4 * i + k, NOTHING) for k in range(4)] for i in {at >> 2 for at in level}}
+
+
+def _bilinear(corners: Sequence[Fraction]) -> tuple[list[int], list[int]]:
+    """Coefficients of 1, X, Y, XY of the numerators and denominators at 00, 10, 01, 11."""
+    p, q = ([a, b - a, c - a, d - c - b + a] for a, b, c, d in zip(*corners, strict=True))
+    return p, q
+
+
 def _add(a: Fraction, b: Fraction) -> Fraction:
     return (a[0] * b[1] + b[0] * a[1]) % ORDER, a[1] * b[1] % ORDER
 
@@ -121,6 +132,20 @@ class ReferenceFractionTree:
             q = high0[1] - low0[1], high1[1] - low1[1]
             leading += weight * self._bracket(p, q)
         return at_zero % ORDER, leading % ORDER
+
+    def pair(self, point: Sequence[int]) -> tuple[int, ...]:
+        if self._left < 2 or len(point) != self._left:
+            raise ValueError("a round out of turn, or a point of another number of coordinates")
+        total = [1] + [0] * 8  # what absent entries would sum up to
+        zero, one = map(_fours, self._children)
+        for i in zero:
+            weight = eq_at(point[2:], i)
+            (p0, q0), (p1, q1) = _bilinear(zero[i]), _bilinear(one[i])
+            for a, b in product(range(4), repeat=2):
+                at = (a & 1) + (b & 1) + 3 * ((a >> 1) + (b >> 1))
+                total[at] += weight * self._bracket((p0[a], p1[b]), (q0[a], q1[b]))
+            total[0] -= weight
+        return tuple(v % ORDER for v in total)
 
     def bind(self, r: int) -> None:
         if not self._left:

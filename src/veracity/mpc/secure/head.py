@@ -43,8 +43,9 @@ async def choose(role: Role, acc: Secret, shift: int) -> Secret:
     share_of_mask(role, z)
     count = len(z.value)
     index = np.uint64((1 << INDEX_BITS) - 1) - np.arange(count, dtype=np.uint64)
+    # |z| < 2^(16 + guard), as its opening says: a difference has a bit more, and a sign.
     w = plus(role, z.map(lambda v: v << np.uint64(INDEX_BITS)), index)
-    found = await maximum(role, w, np.array([count]), INDEX_BITS, 19 + guard, open_last=count == 1)
+    found = await maximum(role, w, np.array([count]), INDEX_BITS, 18 + guard, open_last=count == 1)
     return share_of(role, found) if isinstance(found, Masked) else found
 
 

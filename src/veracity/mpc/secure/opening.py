@@ -23,9 +23,18 @@ import numpy as np
 
 from veracity.mpc.cost import Cost
 from veracity.mpc.party import Array
-from veracity.mpc.secure.role import Masked, Opening, Role, Secret
+from veracity.mpc.secure.role import Masked, Opened, Opening, Role, Secret, Then
 
-__all__ = ["Opening", "cost", "open_values", "plus", "share_of", "share_of_mask", "shifted"]
+__all__ = [
+    "Opening",
+    "cost",
+    "open_ahead",
+    "open_values",
+    "plus",
+    "share_of",
+    "share_of_mask",
+    "shifted",
+]
 
 _WORD = (1 << 64) - 1
 
@@ -39,6 +48,33 @@ async def open_values(role: Role, items: Sequence[Opening]) -> list[Masked]:
     """Open values in one exchange."""
     role.charge("open", cost(sum(prod(item.secret.shape) for item in items)))
     return await role.open(items)
+
+
+async def open_ahead(role: Role, first: Sequence[Opening], then: Then) -> tuple[Opened, Opened]:
+    """Open values, and others whose shares the user has before: it sends both at once.
+
+    Such are the products of the first ones with weights (:mod:`veracity.mpc.secure.linear`). The
+    owner has them as soon as it has the first ones, and each party is then ahead in turn. Two
+    exchanges, which take less than two messages one after the other (see
+    :attr:`veracity.mpc.secure.plan.Plan.hops`).
+
+    Parameters
+    ----------
+    role : Role
+        Who runs it.
+    first : sequence of Opening
+        What to open.
+    then : callable
+        What to open next, from what was opened; at the user it gets shapes only.
+    """
+    role.charge("open", cost(sum(prod(item.secret.shape) for item in first)))
+
+    def charged(opened: Opened) -> Sequence[Opening]:
+        second = then(opened)
+        role.charge("open", cost(sum(prod(item.secret.shape) for item in second)))
+        return second
+
+    return await role.open_ahead(first, charged)
 
 
 def shifted(x: Masked, bits: int) -> Masked:

@@ -37,7 +37,7 @@ from veracity.mpc.secure.head import choose
 from veracity.mpc.secure.linear import linear, linear_of_secret
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.product import product
-from veracity.mpc.secure.role import Secret, Use
+from veracity.mpc.secure.role import Masked, Secret, Use
 from veracity.mpc.secure.values import Value, Values
 from veracity.mpc.weights import transposed
 
@@ -105,12 +105,18 @@ async def _rescale(at: Values, op: Rescale) -> None:
 async def _linear(at: Values, op: Linear | Gain) -> None:
     """All layers of this kind that read the same value."""
     together = [u for u in at.consumers[op.x] if type(u) is type(op)]
-    x, guard = await at.masked(op.x)
     uses: list[Use] = [(u.weight, _KINDS[type(u)]) for u in together]
-    found = linear(at.role, x, uses, at.shapes)
-    for user, result in zip(together, found, strict=True):
-        up = user.shift + guard
-        at.store(user, _with_bias(at, user, result, guard), up, user.bits + up + 1)
+
+    def products(x: Masked, guard: int) -> None:
+        found = linear(at.role, x, uses, at.shapes)
+        for user, result in zip(together, found, strict=True):
+            up = user.shift + guard
+            at.store(user, _with_bias(at, user, result, guard), up, user.bits + up + 1)
+
+    if op.x in at.waiting and all(at.opened(u.name) for u in together):
+        await at.through(op.x, products)
+    else:
+        products(*await at.masked(op.x))
 
 
 _KINDS: dict[type[Op], Any] = {Linear: "matrix", Gain: "gain"}

@@ -15,7 +15,18 @@ from veracity.errors import PeerError, UsageError
 from veracity.mpc.material import Material
 from veracity.mpc.party import OWNER, USER, Array
 from veracity.mpc.secure.products import apply, products
-from veracity.mpc.secure.role import Local, Masked, Opening, Role, Secret, Shape, Use
+from veracity.mpc.secure.role import (
+    Local,
+    Masked,
+    Opened,
+    Opening,
+    Role,
+    Secret,
+    Shape,
+    Then,
+    Use,
+    shape_only,
+)
 from veracity.net import Channel
 
 __all__ = ["Owner", "Party", "User", "new_party"]
@@ -80,14 +91,20 @@ class Party(Role):
 
     async def open(self, items: Sequence[Opening]) -> list[Masked]:
         """Send all at once, masked; drop the bits that are shifted away."""
+        own, sent = self._masks(items)
+        received = await self.channel.exchange_array(self.next_tag(), sent)
+        return self._found(items, own, sent + received)
+
+    def _masks(self, items: Sequence[Opening]) -> tuple[list[Array], Array]:
+        """Shares of fresh masks, and the message of masked shares."""
         own = [self.material.draw(item.secret.shape) for item in items]
-        sent = np.concatenate(
-            [
-                (i.secret.share + self.mine(_positive(i)) + r).reshape(-1)
-                for i, r in zip(items, own, strict=True)
-            ]
-        )
-        opened = sent + await self.channel.exchange_array(self.next_tag(), sent)
+        sent = [
+            (i.secret.share + self.mine(_positive(i)) + r).reshape(-1)
+            for i, r in zip(items, own, strict=True)
+        ]
+        return own, np.concatenate(sent)
+
+    def _found(self, items: Sequence[Opening], own: Sequence[Array], opened: Array) -> list[Masked]:
         found, at = [], 0
         for item, mask in zip(items, own, strict=True):
             c = opened[at : at + mask.size].reshape(mask.shape)
@@ -244,6 +261,18 @@ class User(Party):
             Secret(np.uint64(0) - done - self.dealt(shape))
             for done, shape in zip(ready, shapes, strict=True)
         ]
+
+    async def open_ahead(self, first: Sequence[Opening], then: Then) -> tuple[Opened, Opened]:
+        """Send the shares of both before either is known."""
+        shapes = [Masked(shape_only(item.secret.shape)) for item in first]
+        own, sent = self._masks(first)
+        second = then(shapes)
+        others, ahead = self._masks(second)
+        tag, next_tag = self.next_tag(), self.next_tag()
+        received = await self.channel.exchange_array(tag, sent, ahead=(next_tag, ahead))
+        found = self._found(first, own, sent + received)
+        received = await self.channel.receive_array(next_tag, ahead.shape)
+        return found, self._found(second, others, ahead + received)
 
     def from_owner(self, shape: Shape, value: Callable[[], Array]) -> Secret:
         """Zero."""

@@ -17,10 +17,12 @@ from veracity.mpc.secure.evaluate import Cache, ForwardPass
 from veracity.mpc.secure.role import (
     Local,
     Masked,
+    Opened,
     Opening,
     Role,
     Secret,
     Shape,
+    Then,
     Use,
     at_once,
     shape_only,
@@ -45,12 +47,15 @@ class Plan(PassPlan):
 
     Parameters
     ----------
+    hops : int
+        Messages that follow each other, each sent after the one before has arrived.
     by_kind : dict
         Declared cost by kind of operation.
     preparations : tuple
         Linear layers in order.
     """
 
+    hops: int
     by_kind: Mapping[str, Cost]
     preparations: tuple[Preparation, ...] = field(repr=False)
 
@@ -67,11 +72,14 @@ class Planner(Role):
         Of the masks of linear layers' inputs.
     label : int
         Draws of the user so far.
+    behind : tuple of int
+        Messages that follow each other up to where the owner is, and up to where the user is.
     """
 
     repeat: float = 0.0
     preparations: list[Preparation] = field(default_factory=list)
     label: int = 0
+    behind: tuple[int, int] = (0, 0)
 
     async def open(self, items: Sequence[Opening]) -> list[Masked]:
         """One draw each."""
@@ -81,7 +89,17 @@ class Planner(Role):
             self.repeat += prod(shape) * 2.0 ** (item.bits - 64) if item.shift else 0.0
             found.append(Masked(shape_only(shape), None if item.shift else shape_only(shape)))
         self.label += len(items)
+        owner, user = self.behind
+        self.behind = max(owner, user + 1), max(user, owner + 1)
         return found
+
+    async def open_ahead(self, first: Sequence[Opening], then: Then) -> tuple[Opened, Opened]:
+        """As the base; the user's second message follows its first one at once."""
+        found = await self.open(first)
+        owner, user = self.behind
+        others = await self.open(then(found))
+        self.behind = owner, max(user, owner + 1)
+        return found, others
 
     def share_mask(self, mask: Array) -> Array:
         """A shape."""
@@ -127,6 +145,8 @@ class Planner(Role):
         shapes : sequence of tuple
             Of the results.
         """
+        owner, user = self.behind
+        self.behind = max(owner, user + 1), user
         return self._noted(x.shape, uses, shapes)
 
     def _noted(self, shape: Shape, uses: Sequence[Use], shapes: Sequence[Shape]) -> list[Secret]:
@@ -143,7 +163,9 @@ class Planner(Role):
         return Secret(shape_only(shape))
 
     async def disclose(self, word: Secret, bits: int) -> int | None:
-        """Nothing to count."""
+        """A message to the user."""
+        owner, user = self.behind
+        self.behind = owner, max(user, owner + 1)
         return None
 
 
@@ -169,6 +191,7 @@ def make_plan(engine: Engine, program: Program, rows: int, start: int) -> Plan:
         start,
         planner.cost,
         planner.repeat,
+        max(planner.behind),
         planner.by_kind,
         tuple(planner.preparations),
     )

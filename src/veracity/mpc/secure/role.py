@@ -28,9 +28,11 @@ __all__ = [
     "Local",
     "Map",
     "Masked",
+    "Opened",
     "Opening",
     "Role",
     "Secret",
+    "Then",
     "Use",
     "at_once",
     "shape_only",
@@ -116,6 +118,10 @@ class Opening:
     bits: int = 64
 
 
+Opened = list[Masked]
+Then = Callable[[Opened], Sequence[Opening]]
+
+
 @dataclass(frozen=True, eq=False)
 class Local(ABC):
     """An operation without a message: material from the dealer, a share at each party.
@@ -166,6 +172,19 @@ class Role(ABC):
     @abstractmethod
     async def open(self, items: Sequence[Opening]) -> list[Masked]:
         """Open values under fresh masks, in one exchange."""
+
+    async def open_ahead(self, first: Sequence[Opening], then: Then) -> tuple[Opened, Opened]:
+        """Open values, and others whose shares the user has before it knows the first ones.
+
+        Parameters
+        ----------
+        first : sequence of Opening
+            What to open.
+        then : callable
+            What to open next, from what was opened; at the user it gets shapes only.
+        """
+        found = await self.open(first)
+        return found, await self.open(then(found))
 
     @abstractmethod
     def share_mask(self, mask: Array) -> Array:

@@ -7,7 +7,7 @@ program keeps make the value finer, so that stochastic rounding costs less than 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Op, Rope, Rotation
 from veracity.graph.program import Program
-from veracity.mpc.secure.opening import Opening, open_values, share_of
-from veracity.mpc.secure.role import Masked, Role, Secret
+from veracity.mpc.secure.opening import Opening, open_ahead, open_values, share_of
+from veracity.mpc.secure.role import Masked, Opened, Role, Secret
 from veracity.mpc.secure.rotary import rotate
 from veracity.mpc.weights import weight_shapes
 
@@ -103,11 +103,19 @@ class Values:
         bits : int
             Bits of the accumulator.
         """
-        users = self.consumers.get(op.name, [])
-        guard = min((self.guards[type(u)] for u in users if type(u) in self.guards), default=None)
+        guard = self._guard(op.name)
         self.values[op.name] = Value(secret, shift, bits, min(guard or 0, shift))
         if guard is not None:
             self.waiting.append(op.name)
+
+    def _guard(self, name: str) -> int | None:
+        """Guard bits of a value that some op needs opened."""
+        users = self.consumers.get(name, [])
+        return min((self.guards[type(u)] for u in users if type(u) in self.guards), default=None)
+
+    def opened(self, name: str) -> bool:
+        """Whether some op needs a value opened."""
+        return self._guard(name) is not None
 
     async def masked(self, name: str) -> tuple[Masked, int]:
         """An opened value, and its guard bits."""
@@ -135,14 +143,42 @@ class Values:
 
     async def flush(self) -> None:
         """Open all that waits, in one exchange."""
+        names, items = self._waiting()
+        for name, masked in zip(names, await open_values(self.role, items), strict=True):
+            self.values[name].masked = masked
+
+    async def through(self, name: str, products: Callable[[Masked, int], None]) -> None:
+        """Open all that waits, and what :meth:`store` lets wait of products with weights.
+
+        Parameters
+        ----------
+        name : str
+            A value that waits.
+        products : callable
+            Stores products of the opened value, which has so many guard bits.
+        """
+        names, items = self._waiting()
+        follow: list[str] = []
+
+        def then(opened: Opened) -> Sequence[Opening]:
+            products(opened[names.index(name)], self.values[name].guard)
+            more, others = self._waiting()
+            follow.extend(more)
+            return others
+
+        first, second = await open_ahead(self.role, items, then)
+        for one, masked in zip([*names, *follow], [*first, *second], strict=True):
+            self.values[one].masked = masked
+
+    def _waiting(self) -> tuple[list[str], list[Opening]]:
+        """What waits no more, and what to open of it."""
         names, self.waiting = self.waiting, []
         items = []
         for name in names:
             value = self.values[name]
             if value.secret is not None:
                 items.append(Opening(value.secret, value.shift - value.guard, value.bits))
-        for name, masked in zip(names, await open_values(self.role, items), strict=True):
-            self.values[name].masked = masked
+        return names, items
 
     async def shared(self, name: str) -> tuple[Secret, int, int, int]:
         """An accumulator: shares, shift, bits, and guard bits beyond the shift."""

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from veracity.engine.api import Engine
 from veracity.graph.program import Program
@@ -153,7 +153,7 @@ def stored(passes: list[tuple[int, int]], price: Price, mode: str) -> int:
 
 
 def weight_of(passes: list[tuple[int, int]], price: Price) -> int:
-    """Bytes of material of all passes, nearly: of single tokens the first and the last are priced.
+    """Bytes of material of all passes, nearly: of one length the first and the last are priced.
 
     Parameters
     ----------
@@ -162,8 +162,8 @@ def weight_of(passes: list[tuple[int, int]], price: Price) -> int:
     price : Price
         Bytes of material of a pass.
     """
-    single = [one for one in passes if one[1] == 1]
-    several = sum(price(*one) for one in passes if one[1] > 1)
-    if not single:
-        return several
-    return several + len(single) * (price(*single[0]) + price(*single[-1])) // 2
+    whole = 0
+    for _, group in groupby(passes, key=lambda one: one[1]):
+        alike = list(group)
+        whole += len(alike) * (price(*alike[0]) + price(*alike[-1])) // 2
+    return whole

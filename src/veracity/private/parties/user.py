@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -57,8 +57,11 @@ class UserSession:
         The model.
     mode : str
         The owner's.
-    owner, dealer : Channel
+    owner : Channel
         Open; the owner has been met and has no question open. Closed at the end.
+    dealer : callable
+        Connects to the dealer. Called once the session is registered there: a dealer that meets a
+        model for the first time is at work for longer than it waits for a caller's first word.
     masked : mapping
         From :meth:`WeightCache.load`.
     rows, passes : int
@@ -75,7 +78,7 @@ class UserSession:
     program: Program
     mode: str
     owner: Channel
-    dealer: Channel
+    dealer: Callable[[], Awaitable[Channel]]
     masked: dict[str, Array] = field(repr=False)
     rows: int
     passes: int
@@ -91,6 +94,7 @@ class UserSession:
         self._apart = SessionThread(self.owner)
         self._preprocessing: PreprocessingClient | None = None
         self._ready: _Ready | None = None
+        self._dealing: Channel | None = None
         self._tally = Tally()
         self._first = self._done = 0  # of the turn, and in all
 
@@ -113,7 +117,8 @@ class UserSession:
             self._ready.pass_material.piece.close()
         if self._preprocessing is not None:
             await self._preprocessing.close()
-        await self.dealer.close()
+        elif self._dealing is not None:
+            await self._dealing.close()
         await self.owner.close()
         await self._apart.close()
 
@@ -125,15 +130,16 @@ class UserSession:
             self.owner, MessageTag.ANSWER, {"session": str}, timeout=max(300.0, self.owner.timeout)
         )
         name = digest_of(answer, "session", 16)
+        self._dealing = dealer = await self.dealer()
         await send_object(
-            self.dealer, MessageTag.HELLO, protocol=PROTOCOL, party="user", session=name.hex()
+            dealer, MessageTag.HELLO, protocol=PROTOCOL, party="user", session=name.hex()
         )
-        await receive_object(self.dealer, MessageTag.ANSWER, {"ok": bool})
+        await receive_object(dealer, MessageTag.ANSWER, {"ok": bool})
         price = price_of(self.engine, self.program, self.mode)
         self._passes = await asyncio.to_thread(passes_of, self.rows, self.passes, price)
         spool = Spool(self.folder, self.limits.disk)
         self._preprocessing = PreprocessingClient(
-            self.dealer, spool, self._passes, self.limits.ahead, self._mode.streams
+            dealer, spool, self._passes, self.limits.ahead, self._mode.streams
         )
         self._preprocessing.start()
         weights = await asyncio.to_thread(user_weights, self.program, self.masked)
@@ -250,12 +256,13 @@ class UserSession:
             raise UsageError("all passes of this session are used; begin another one")
         if len(tokens) != (self.rows if begin == self._first else 1):
             raise UsageError(f"{len(tokens)} tokens do not fit this session; begin another one")
-        at, token = 0, 0
+        at, token, asked = 0, 0, time.perf_counter()
         while at < len(tokens):
             rows = self._passes[self._done][1]
             token = await self._pass(tokens[at : at + rows])
             at += rows
         tally, self._tally = self._tally, Tally()
+        tally.wall_s = time.perf_counter() - asked
         self.reports.append(tally.report(self._passes[begin][0], len(tokens)))
         return token
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from veracity.engine.api import Ints
 from veracity.graph import Program, Trace
 from veracity.graph.ops import Op
 from veracity.graph.port import Port
-from veracity.zk.committed import ArrayId, ArrayShape
+from veracity.zk.committed import ArrayId, ArrayShape, count_rows
+from veracity.zk.keys import MAX_LOG_COLUMNS
 from veracity.zk.projection import LIMBS, ROWS, Sides
 from veracity.zkml.circuit.builder import Builder
-from veracity.zkml.circuit.declared import Given, boundary_id, port_id, weight_id
+from veracity.zkml.circuit.declared import Batch, Given, boundary_id, port_id, weight_id
 from veracity.zkml.circuit.lookups import LookupPlan
 from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookups
 from veracity.zkml.circuit.tables import between, unsigned
@@ -23,7 +25,10 @@ from veracity.zkml.ops.pointwise import rotated_values
 from veracity.zkml.ops.table import find_rule
 from veracity.zkml.statement import Execution
 
-__all__ = ["Circuit", "build_circuit", "finish_circuit", "run_rules"]
+__all__ = ["MANY_ROWS", "Circuit", "build_circuit", "finish_circuit", "run_rules"]
+
+#: Rows of a witness beyond which they are made longer.
+MANY_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,15 @@ class Circuit:
         Blocks of the lookup argument.
     projection : tuple of Tensor
         Limbs of the projection that bounds all quotients.
+    row_bits : int or None
+        Logarithm of the row length of its own arrays; None where that is its caller's to say.
     """
 
     builder: Builder
     layouts: dict[ArrayId, Layout]
     plan: LookupPlan
     projection: tuple[Tensor, ...]
+    row_bits: int | None = None
 
     @property
     def own(self) -> dict[ArrayId, Layout]:
@@ -208,11 +216,20 @@ def build_circuit(
         value = None if weights is None else weights[name]
         given[weight_id(name)] = Given(execution.weight_spec(name), value)
     *_, (_, context) = run_rules(execution, link, given, trace)
-    return finish_circuit(context.builder)
+    return finish_circuit(context.builder, execution.log_columns)
 
 
-def finish_circuit(builder: Builder) -> Circuit:
-    """The circuit of what a builder has collected, and the projection that bounds its quotients."""
+def finish_circuit(builder: Builder, least: int | None = None) -> Circuit:
+    """The circuit of what a builder has collected, and the projection that bounds its quotients.
+
+    Parameters
+    ----------
+    builder : Builder
+        Arrays and relations.
+    least : int, optional
+        Logarithm of the row length of what was committed before, where that of the witness is to
+        be chosen.
+    """
     projection = tuple(builder.later("projection", (ROWS, ROWS)) for _ in range(LIMBS))
     for limb in projection:
         builder.lookup("projection", unsigned(16), limb)
@@ -220,8 +237,27 @@ def finish_circuit(builder: Builder) -> Circuit:
     read = _arrays_of(gather_tensors(plan.groups, builder.zeros))
     given = {n: g for n, g in builder.given.items() if n in read or g.bounded}
     layouts = {n: Layout.alone(n, g.spec, g.stacked) for n, g in given.items()}
-    layouts |= {name: Layout.of(batch) for name, batch in builder.batches.items()}
-    return Circuit(builder, layouts, plan, projection)
+    own, bits = [b for b in builder.batches.values() if b.spec is None], None
+    if least is not None:
+        bits = _row_bits(own, plan, least)
+    layouts |= {name: Layout.of(batch, bits) for name, batch in builder.batches.items()}
+    return Circuit(builder, layouts, plan, projection, bits)
+
+
+def _row_bits(own: Sequence[Batch], plan: LookupPlan, least: int) -> int:
+    """Logarithm of the row length of a witness: long enough that it has not many rows.
+
+    A row is 32 bytes of a proof and a point that its verifier decompresses; a generator is one
+    that both sides fold at the end, once, whatever the number of rows.
+    """
+    values = sum(b.count * prod(b.dims) for b in own)
+    bits = max(least, min((-(-values // MANY_ROWS) - 1).bit_length(), MAX_LOG_COLUMNS))
+    while bits < MAX_LOG_COLUMNS:
+        shapes = [*[Layout.of(b, bits).shape for b in own], *plan.arrays()]
+        if sum(count_rows(shape.dims, bits) for shape in shapes) <= MANY_ROWS:
+            break
+        bits += 1
+    return bits
 
 
 def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:

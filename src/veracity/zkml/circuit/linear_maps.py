@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Vec
 from veracity.zk.mle import kron, ones
-from veracity.zk.reduction import Functional
+from veracity.zk.reduction import Functional, Placed, dense
 
 __all__ = [
+    "Blocks",
     "Broadcast",
     "Causal",
+    "Fold",
     "Gather",
     "LinearMap",
     "Permute",
@@ -58,7 +60,7 @@ class LinearMap(Protocol):
 def pull_back(
     engine: Engine, maps: Sequence[LinearMap], functional: Functional
 ) -> tuple[int, Functional]:
-    """Transpose of a chain of maps.
+    """Transpose of a chain of maps; vectors may be left :class:`~veracity.zk.reduction.Placed`.
 
     Parameters
     ----------
@@ -71,6 +73,8 @@ def pull_back(
     """
     factor = 1
     for linear_map in reversed(maps):
+        if not isinstance(linear_map, Slice):
+            functional = dense(engine, functional)
         k, functional = linear_map.pull(engine, functional)
         factor = factor * k % ORDER
     return factor, functional
@@ -218,25 +222,26 @@ class Slice:
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
         vectors = vectors_of(functional)
-        after = self.size - self.stop
-        vectors[self.axis] = engine.pad(vectors[self.axis], self.start, after)
+        ((_, entries),) = dense(engine, ((1, vectors[self.axis]),))
+        vectors[self.axis] = cast(Vec, Placed(entries, self.start, self.size))
         return 1, functional_of(vectors)
 
 
 @dataclass(frozen=True)
 class Gather:
-    """Rows of a table by public indices: axis 0 of length ``size`` becomes ``len(indices)``."""
+    """Entries of an axis by public indices: its length ``size`` becomes ``len(indices)``."""
 
     indices: tuple[int, ...]
     size: int
+    axis: int = 0
 
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
         """See :class:`LinearMap`."""
-        return (len(self.indices), *dims[1:])
+        return (*dims[: self.axis], len(self.indices), *dims[self.axis + 1 :])
 
     def forward(self, x: Values) -> Values:
         """See :class:`LinearMap`."""
-        return x[np.asarray(self.indices, dtype=np.int64)]
+        return x.take(np.asarray(self.indices, dtype=np.int64), axis=self.axis)
 
     def gain(self) -> int:
         """See :class:`LinearMap`."""
@@ -245,12 +250,87 @@ class Gather:
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
         vectors = vectors_of(functional)
-        totals: dict[int, int] = {}
-        for i, w in zip(self.indices, engine.to_ints(vectors[0]), strict=True):
-            totals[i] = totals.get(i, 0) + w
-        where = np.full(self.size, len(totals), dtype=np.int64)
-        where[np.fromiter(totals, dtype=np.int64)] = np.arange(len(totals))
-        vectors[0] = engine.gather(engine.from_ints([*totals.values(), 0]), where)
+        vectors[self.axis] = _totals(engine, vectors[self.axis], self.indices, self.size)
+        return 1, functional_of(vectors)
+
+
+def _totals(engine: Engine, vector: Vec, indices: Sequence[int], size: int) -> Vec:
+    """``out_i``: the sum of the entries whose index is ``i``, for ``i < size``."""
+    totals: dict[int, int] = {}
+    for i, w in zip(indices, engine.to_ints(vector), strict=True):
+        totals[i] = totals.get(i, 0) + w
+    where = np.full(size, len(totals), dtype=np.int64)
+    where[np.fromiter(totals, dtype=np.int64)] = np.arange(len(totals))
+    return engine.gather(engine.from_ints([*totals.values(), 0]), where)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Stretches of an axis of length ``size`` by public numbers, each ``side`` entries long.
+
+    The axis becomes two, (stretch, entry); beyond its end there are zeros.
+    """
+
+    axis: int
+    numbers: tuple[int, ...]
+    side: int
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return (*dims[: self.axis], len(self.numbers), self.side, *dims[self.axis + 1 :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        count = -(-self.size // self.side)
+        widths = [(0, 0)] * x.ndim
+        widths[self.axis] = (0, count * self.side - self.size)
+        dims = (*x.shape[: self.axis], count, self.side, *x.shape[self.axis + 1 :])
+        whole = np.pad(x, widths).reshape(dims)
+        return whole.take(np.asarray(self.numbers, dtype=np.int64), axis=self.axis)
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return 1
+
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
+        """See :class:`LinearMap`."""
+        vectors = vectors_of(functional)
+        stretches, entries = vectors[self.axis : self.axis + 2]
+        count = -(-self.size // self.side)
+        whole = engine.outer(_totals(engine, stretches, self.numbers, count), entries)
+        vectors[self.axis : self.axis + 2] = [whole[: self.size]]
+        return 1, functional_of(vectors)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Sums over an axis by public indices: entry ``i`` is the sum of those whose index is ``i``."""
+
+    axis: int
+    indices: tuple[int, ...]
+    size: int
+
+    def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
+        """See :class:`LinearMap`."""
+        return (*dims[: self.axis], self.size, *dims[self.axis + 1 :])
+
+    def forward(self, x: Values) -> Values:
+        """See :class:`LinearMap`."""
+        out = np.zeros(self.shape(x.shape), dtype=object if x.dtype == object else np.int64)
+        index = np.asarray(self.indices, dtype=np.int64)
+        np.add.at(np.moveaxis(out, self.axis, 0), index, np.moveaxis(x, self.axis, 0))
+        return out
+
+    def gain(self) -> int:
+        """See :class:`LinearMap`."""
+        return int(np.bincount(np.asarray(self.indices, dtype=np.int64)).max())
+
+    def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
+        """See :class:`LinearMap`."""
+        vectors = vectors_of(functional)
+        index = np.asarray(self.indices, dtype=np.int64)
+        vectors[self.axis] = engine.gather(vectors[self.axis], index)
         return 1, functional_of(vectors)
 
 

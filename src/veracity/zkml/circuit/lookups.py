@@ -180,6 +180,36 @@ def _table_leaves(engine: Engine, plan: LookupPlan, table: Table, alpha: int, be
     )
 
 
+class _Sums:
+    """Sums of eq tables with public integers, each made once: many blocks have the same tables."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._found: dict[int, tuple[Vec, int, int]] = {}
+
+    def of(self, vector: Vec) -> tuple[int, int]:
+        """``sum_i v_i`` and ``sum_i i v_i``."""
+        if id(vector) not in self._found:
+            n = len(vector)
+            counted = np.stack([np.ones(n, dtype=np.int32), np.arange(n, dtype=np.int32)])
+            total, first = self.with_integers(vector, counted)
+            self._found[id(vector)] = vector, total, first
+        return self._found[id(vector)][1:]
+
+    def with_integers(self, vector: Vec, rows: Ints) -> list[int]:
+        """``sum_i rows[k, i] v_i`` for each row."""
+        return self._engine.to_ints(self._engine.contract(rows[:, :, None], vector))
+
+    def of_table(self, vector: Vec, table: Table, constant: int, beta: int) -> int:
+        """``sum_i v_i (constant - value_i - beta image_i)`` over the entries of a table."""
+        total, first = self.of(vector)
+        out = (constant - table.low) * total - first
+        images = table.images()
+        if images is not None:
+            out -= beta * self.with_integers(vector, images[None, :])[0]
+        return out
+
+
 def _claims(
     engine: Engine, resolver: Resolver, plan: LookupPlan, leaf: LeafClaim, alpha: int, beta: int
 ) -> list[Claim]:
@@ -189,21 +219,23 @@ def _claims(
     terms: list[Term] = []
     products: list[ProductTerm] = []
     numerator, denominator = 0, 1
+    tables: dict[tuple[int, int], Vec] = {}
+    sums = _Sums(engine)
     for i, block in enumerate(dims):
         n = variables(block)
         prefix = eq_at(leaf.point[n:], placement.offsets[i] >> n)
-        vectors = axis_tables(engine, leaf.point[:n], block)
+        vectors = axis_tables(engine, leaf.point[:n], block, tables)
         if i >= len(plan.groups):
             table = plan.tables[i - len(plan.groups)]
             weights: Functional = ((1, vectors[0]),)
             counts.append(Term(-prefix % ORDER, multiplicity_id(table), weights))
-            entries = engine.logup_denominators(_table_leaves(engine, plan, table, alpha, beta))
-            denominator += prefix * engine.dot(vectors[0], entries)
+            constant = alpha - 1 - beta * beta * plan.tag(table)
+            denominator += prefix * sums.of_table(vectors[0], table, constant, beta)
             continue
         group = plan.groups[i]
         instances = engine.to_ints(vectors[0])
-        sums = [engine.dot(v, ones(engine, len(v))) for v in vectors]
-        rest = prod_mod(sums[1:])
+        first, *others = [sums.of(v)[0] for v in vectors]
+        rest = prod_mod(others)
         if group[0].causal:
             _, joined = Causal(block[-1], visible=True).pull(
                 engine, tuple((1, v) for v in vectors[1:])
@@ -211,7 +243,7 @@ def _claims(
             inside = prod_mod(engine.dot(v, ones(engine, len(v))) for _, v in joined)
         else:
             inside = rest
-        numerator += prefix * sums[0] % ORDER * inside
+        numerator += prefix * first % ORDER * inside
         constants = _constants(engine, plan, group, alpha, beta)
         denominator += prefix * engine.dot(vectors[0], constants) % ORDER * rest
         axes: Functional = tuple((1, v) for v in vectors[1:])

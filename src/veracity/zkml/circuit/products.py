@@ -202,8 +202,8 @@ def _bind_part(
         if part.value is not None:
             bound[id(part)] = _bind(engine, part.value, letters, group)
         else:
-            (((product, _), factor),) = part.terms.items()
-            if not isinstance(product, ProductSource):
+            (((product, maps), factor),) = part.terms.items()
+            if not isinstance(product, ProductSource) or maps:
                 raise ValueError("an operand's updates are products")
             found = _bind_outer(engine, product, letters, group)
             bound[id(part)] = found if factor == 1 else engine.scale(found, factor)

@@ -16,9 +16,9 @@ from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
 from veracity.zk.projection import Sides
-from veracity.zk.reduction import Functional, Term
+from veracity.zk.reduction import Functional, Term, dense
 from veracity.zkml.circuit.declared import Batch, LookupUse
-from veracity.zkml.circuit.linear_maps import LinearMap, pull_back
+from veracity.zkml.circuit.linear_maps import LinearMap, pull_back, vectors_of
 from veracity.zkml.circuit.tensor import (
     ArraySource,
     Below,
@@ -31,7 +31,7 @@ from veracity.zkml.circuit.tensor import (
     UpdatedSource,
     Updates,
 )
-from veracity.zkml.committed import TensorSpec, storage_order
+from veracity.zkml.committed import TensorSpec, order_of_rows, storage_order
 
 __all__ = [
     "Claim",
@@ -49,7 +49,8 @@ __all__ = [
 class Layout:
     """Storage of a committed array: natural axes are (instance, *dims), or dims if it stands alone.
 
-    Jointly weighed axes of a batch stay adjacent, last; the others follow the layout rule.
+    Jointly weighed axes of a batch stay adjacent; the others follow the layout rule, or lie so
+    that the array takes few rows.
     """
 
     order: tuple[int, ...]
@@ -58,12 +59,23 @@ class Layout:
     joint: bool
 
     @staticmethod
-    def of(batch: Batch) -> Layout:
-        """The layout of a batch; a function of public shapes only."""
+    def of(batch: Batch, row_bits: int | None = None) -> Layout:
+        """The layout of a batch; a function of public shapes only.
+
+        Parameters
+        ----------
+        batch : Batch
+            The arrays.
+        row_bits : int, optional
+            Logarithm of the row length, where the order of axes is to depend on it.
+        """
         if batch.spec is not None:
             return Layout.alone(batch.id, batch.spec)
         natural = (batch.count, *batch.dims)
-        order = storage_order(natural, 2 if batch.joint else 0)
+        if row_bits is None:
+            order = storage_order(natural, 2 if batch.joint else 0)
+        else:
+            order = order_of_rows(natural, row_bits, batch.joint)
         shape = ArrayShape(batch.id, tuple(natural[i] for i in order))
         return Layout(order, shape, True, batch.joint)
 
@@ -86,7 +98,8 @@ class Layout:
     def sides(self) -> Sides:
         """The array as the most even matrix whose rows are leading axes."""
         dims = self.shape.dims
-        cuts = range(1, max(2, len(dims) - (1 if self.joint else 0)))
+        within = self.order.index(len(dims) - 2) + 1 if self.joint else 0  # of the joint axes
+        cuts = [k for k in range(1, max(2, len(dims))) if k != within]
         best = min(cuts, key=lambda k: prod(dims[:k]) + prod(dims[k:]))
         return Sides(self.shape.id, dims, best)
 
@@ -101,6 +114,8 @@ class Layout:
             (value,) = values
             return value.transpose(self.order)
         dtype = np.result_type(*[v.dtype for v in values])
+        if dtype == np.int32 and all(v.dtype != np.int32 and v.min() >= 0 for v in values):
+            dtype = np.dtype(np.uint16)  # some instances have an entry beyond 2^15
         if dtype.kind != "i" and dtype != np.uint16:
             dtype = np.dtype(np.int64)
         out = np.empty(self.shape.dims, dtype=dtype)
@@ -120,6 +135,7 @@ class Layout:
             if sorted(places) != list(range(first, first + span)):
                 raise ValueError(f"jointly weighed axes of {self.shape.id} lie apart")
             if places != sorted(places):
+                ((_, vector),) = dense(engine, ((span, vector),))
                 index = np.arange(prod(dims[axis : axis + span]), dtype=np.int64)
                 index = index.reshape(dims[axis : axis + span]).transpose(np.argsort(places))
                 vector = engine.gather(vector, np.ascontiguousarray(index).reshape(-1))
@@ -167,6 +183,7 @@ class Claim:
 
 
 _Maps = tuple[LinearMap, ...]
+_Form = tuple[str, tuple[int, ...], tuple[int, ...]]
 _Constant = One | Below | Chosen | Public | PublicRows
 
 
@@ -177,7 +194,7 @@ class _Sums:
     batches: dict[tuple[ArrayId, _Maps], dict[int, int]] = field(default_factory=dict)
     alone: dict[tuple[ArrayId, _Maps], int] = field(default_factory=dict)
     publics: dict[tuple[_Constant, _Maps], int] = field(default_factory=dict)
-    products: dict[tuple[object, ...], dict[ProductSource, int]] = field(default_factory=dict)
+    products: dict[tuple[_Form, _Maps], dict[ProductSource, int]] = field(default_factory=dict)
     updated: dict[tuple[Updates, _Maps], dict[int, int]] = field(default_factory=dict)
 
     def add(self, tensor: Tensor, scale: int) -> None:
@@ -192,9 +209,8 @@ class _Sums:
                     vector = self.batches.setdefault((source.id, maps), {})
                     vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
             elif isinstance(source, ProductSource):
-                if maps:
-                    raise ValueError("a product cannot be viewed")
-                same = self.products.setdefault((source.spec, source.a.dims, source.b.dims), {})
+                form = ((source.spec, source.a.dims, source.b.dims), maps)
+                same = self.products.setdefault(form, {})
                 same[source] = (same.get(source, 0) + k) % ORDER
             elif isinstance(source, UpdatedSource):
                 counts = self.updated.setdefault((source.updates, maps), {})
@@ -269,11 +285,14 @@ class Resolver:
         public = 0
         for (source, maps), k in sums.publics.items():
             factor, inner = pull(maps)
-            public += k * factor % ORDER * source.evaluate(self._engine, inner)
-        vectors = tuple(v for _, v in weights)
-        forms = sums.products.values()
-        products = tuple(ProductTerm(tuple(g), tuple(g.values()), vectors) for g in forms)
-        return Resolved(tuple(terms), products, public % ORDER)
+            public += k * factor % ORDER * source.evaluate(engine, dense(engine, inner))
+        products = []
+        for (_, maps), same in sums.products.items():
+            factor, inner = pull(maps)
+            vectors = tuple(vectors_of(dense(engine, inner)))
+            scales = tuple(factor * k % ORDER for k in same.values())
+            products.append(ProductTerm(tuple(same), scales, vectors))
+        return Resolved(tuple(terms), tuple(products), public % ORDER)
 
     def claim(
         self,

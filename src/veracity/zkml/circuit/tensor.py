@@ -310,7 +310,10 @@ class Tensor:
 
     @staticmethod
     def product(spec: str, a: Tensor, b: Tensor) -> Tensor:
-        """``einsum(spec, a, b)``, without its value; it can be added and scaled, not viewed.
+        """``einsum(spec, a, b)``, without its value.
+
+        It can be added, scaled, and viewed by maps under which functionals stay products over
+        axes.
 
         Parameters
         ----------

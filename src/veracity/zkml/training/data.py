@@ -53,7 +53,7 @@ __all__ = [
 #: The greatest entry of an example.
 BYTE = 255
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
-FORM_PROTOCOL = "veracity v4 form"
+FORM_PROTOCOL = "veracity v5 form"
 #: Logarithm of the row length of a proof of form.
 FORM_LOG_COLUMNS = 14
 

@@ -33,7 +33,7 @@ from veracity.zkml.training.data import ROWS, DataCommitment, data_blinds, rows_
 __all__ = ["EXCLUSION_PROTOCOL", "prove_exclusion", "rows_with", "verify_exclusion"]
 
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
-EXCLUSION_PROTOCOL = "veracity v4 exclusion"
+EXCLUSION_PROTOCOL = "veracity v5 exclusion"
 
 
 def _statement(data: DataCommitment, log_columns: int, content: bytes) -> bytes:

@@ -63,8 +63,8 @@ __all__ = [
 ]
 
 #: Name and version of the protocols, and the kind of what is proved; absorbed first.
-PROTOCOL = "veracity v4 window"
-ROUNDING_PROTOCOL = "veracity v4 rounding"
+PROTOCOL = "veracity v5 window"
+ROUNDING_PROTOCOL = "veracity v5 rounding"
 
 _MOST_WINDOW = 256
 
