@@ -24,11 +24,14 @@ from veracity.errors import (  # noqa: E402
     UnsupportedModelError,
     UsageError,
     VeracityError,
+    VerificationError,
 )
 from veracity.formats.images import save_image  # noqa: E402
 from veracity.formats.npy import save_array  # noqa: E402
 from veracity.formats.program import load_any_program  # noqa: E402
 from veracity.frontends.onnx import check_onnx, import_onnx, open_onnx  # noqa: E402
+from veracity.frontends.onnx.bounds import bounds_of  # noqa: E402
+from veracity.frontends.onnx.settling import settle  # noqa: E402
 from veracity.proving.models import import_network  # noqa: E402
 from veracity.proving.pictures import Picture  # noqa: E402
 
@@ -225,6 +228,12 @@ def hostile() -> dict[str, Any]:
                              {"a": number(2), "b": number(2)}),
         "shapes": model([node("Reshape", "x s")], {"x": (4,)}, {"s": number(-1, 3)}),
         "two shapes": model([node("Add", "x w")], {"x": (4,)}, {"w": np.ones(3, np.float32)}),
+        "a value that is too wide": model([node("Expand", "x s", "a"), node("Relu", "a")],
+                                          {"x": (1,)}, {"s": number(1 << 28)}),
+        "values that are too many": model(
+            [node("Expand", "x s", "a0"), *[node("Sigmoid", f"a{i}", f"a{i + 1}")
+                                            for i in range(9)], node("Relu", "a9")],
+            {"x": (1,)}, {"s": number(1 << 26)}),
         "no input": model([node("Relu", "w")], {}, {"w": np.ones(3, np.float32)}),
     }  # fmt: skip
 
@@ -297,3 +306,94 @@ def trace_of(path: Path, x: np.ndarray) -> np.ndarray:
     values = found.net.run({"x": x})
     result = found.outputs["y"]
     return values[result.terms[0].x]
+
+
+def test_the_largest_of_sums_that_need_more_than_16_bits(tmp_path: Path) -> None:
+    """An exact sum is rescaled before its largest entry is asked for."""
+    nodes = [node("Slice", "x a b axis", "left"), node("Slice", "x b c axis", "right"),
+             node("Mul", "left k", "far"), node("Mul", "right h", "near"),
+             node("Add", "far near", "s"), node("ArgMax", "s", axis=1, keepdims=0)]  # fmt: skip
+    numbers = {"a": number(0), "b": number(8), "c": number(16), "axis": number(1),
+               "k": np.float32([4.0]), "h": np.float32([0.5])}  # fmt: skip
+    made = model(nodes, {"x": (1, 16)}, numbers, types={"y": TensorProto.INT64})
+    network = import_network(save(made, tmp_path), tmp_path / "net.vprog")
+    commitment, secret = veracity.commit(network)
+    x = np.random.default_rng(4).random((1, 16))
+    x[0, 5] = 1.0
+    proved = veracity.prove_tensors(network, secret, {"x": x})
+    veracity.verify_tensors(proved.proof, commitment, {"x": x}, proved.outputs)
+    expected = np.argmax(4 * x[:, :8] + 0.5 * x[:, 8:], axis=1)
+    assert np.array_equal(np.asarray(proved.outputs["y"]).astype(int), expected)
+
+
+def table(**weights: np.ndarray) -> Any:
+    """A table that whole numbers choose from."""
+    nodes = [node("Gather", "w x", "g"), node("ReduceSum", "g a", keepdims=0)]
+    return model(nodes, {"x": (1, 3)}, {**weights, "a": number(1)}, types={"x": TensorProto.INT64})
+
+
+def test_what_is_chosen_has_room_whatever_samples_choose(tmp_path: Path) -> None:
+    """Drawn indices are 0 and 1; an entry of a table that is 9 times larger is proved, too."""
+    made = table(w=np.float32([[0.1, -0.1], [0.1, 0.05], [0.9, -0.8]]))
+    network = import_network(save(made, tmp_path), tmp_path / "net.vprog")
+    commitment, secret = veracity.commit(network)
+    x = {"x": np.array([[2, 2, 1]])}
+    proved = veracity.prove_tensors(network, secret, x)
+    veracity.verify_tensors(proved.proof, commitment, x, proved.outputs)
+    assert np.allclose(proved.outputs["y"], [[1.9, -1.55]], atol=1e-3)
+    facts = bounds_of(open_onnx(tmp_path / "net.onnx").trace().net)
+    assert sorted(round(v, 4) for v in facts.values()) == [0.9, 1.0]
+
+
+def test_a_length_that_is_not_known_becomes_two_where_one_row_loses_its_axis(
+    tmp_path: Path,
+) -> None:
+    nodes = [node("Squeeze", "x", "s"), node("Transpose", "s", perm=[1, 0])]
+    path = save(model(nodes, {"x": ("batch", 1, 4)}), tmp_path)
+    network = import_network(path, tmp_path / "net.vprog")
+    assert network.program.inputs["x"].dims == (2, 1, 4)
+    assert check_onnx(open_onnx(path))["inputs"] == {"x": [2, 1, 4]}
+    told = check_onnx(open_onnx(path, sizes={"batch": 1}))
+    assert "Transpose" in told["unsupported"][0]
+
+
+def test_an_input_that_nothing_reads_and_an_output_that_is_constant(tmp_path: Path) -> None:
+    nodes = [node("Relu", "x", "r"), node("Identity", "c", "y")]
+    made = model(nodes, {"x": (2, 3), "idle": (4,)}, {"c": np.float32([[0.5], [2.0]])},
+                 outputs=("y", "r"))  # fmt: skip
+    network = import_network(save(made, tmp_path), tmp_path / "net.vprog")
+    commitment, secret = veracity.commit(network)
+    given = {"x": np.full((2, 3), 0.25), "idle": np.full(4, 0.5)}
+    proved = veracity.prove_tensors(network, secret, given)
+    assert np.allclose(proved.outputs["y"], [[0.5], [2.0]])
+    veracity.verify_tensors(proved.proof, commitment, given, proved.outputs)
+    other = {**given, "idle": np.full(4, 0.75)}
+    with pytest.raises(VerificationError):
+        veracity.verify_tensors(proved.proof, commitment, other, proved.outputs)
+
+
+def test_numbers_of_half_a_byte_and_of_short_floats(tmp_path: Path) -> None:
+    halves = helper.make_tensor("w", TensorProto.INT4, (3,), np.array([-8, 7, 3]))
+    short = helper.make_tensor("b", TensorProto.BFLOAT16, (3,), np.array([0.5, -1.5, 3.0]))
+    made = model([node("Cast", "w", "f", to=1), node("Cast", "b", "g", to=1),
+                  node("Mul", "x f", "m"), node("Add", "m g")],
+                 {"x": (1, 3)}, opset=21)  # fmt: skip
+    made.graph.initializer.extend([halves, short])
+    traced = open_onnx(save(made, tmp_path)).trace()
+    assert traced.faults == []
+    value = settle(traced, ["y"])["y"]
+    found = traced.net.run({"x": np.ones((1, 3))})[value]
+    assert np.allclose(found, [[-7.5, 5.5, 6.0]])
+
+
+def test_infinite_weights_are_the_largest_and_no_numbers_are_refused(tmp_path: Path) -> None:
+    made = model([node("Where", "c x w", "a"), node("Softmax", "a")], {"x": (1, 2)},
+                 {"c": np.array([True, False]), "w": np.float32([-np.inf])})  # fmt: skip
+    network = import_network(save(made, tmp_path), tmp_path / "net.vprog")
+    assert float(network.accuracy["y"]["largest_error"]) < 1e-3
+    made = model([node("Add", "x w")], {"x": (1, 2)}, {"w": np.float32([np.inf, 0])})
+    with pytest.raises(UnsupportedModelError, match="node '/Add/y'"):
+        import_network(save(made, tmp_path), tmp_path / "net.vprog")
+    made = model([node("Add", "x w")], {"x": (1, 2)}, {"w": np.float32([np.nan, 0])})
+    with pytest.raises(FormatError, match="no number"):
+        open_onnx(save(made, tmp_path))

@@ -26,7 +26,9 @@ from veracity.cli.output import emit_json
 from veracity.codec import check_target, sibling
 from veracity.formats.accuracy import ACCURACY_KIND
 from veracity.progress import PHASES
+from veracity.proving.accuracy import attach as name_proof
 from veracity.proving.accuracy import evaluate as evaluate_network
+from veracity.proving.accuracy import require_pair
 
 __all__ = ["evaluate"]
 
@@ -39,6 +41,7 @@ __all__ = ["evaluate"]
 @click.option("--prove", "proving", is_flag=True, help="Prove the answers.")
 @click.option("--secret", type=FILE, help="The network's .vsec file [default: PROGRAM with .vsec].")
 @click.option("--out", type=NewFile(), help="Where to write the proof [default: accuracy.vproof].")
+@click.option("--attach", type=FILE, help="Name the proof in this .vcom file, which is rewritten.")
 @click.option("--output", metavar="NAME", help="The output whose largest entry is the answer.")
 @click.option("--context", default="", help="Bind the proof to this text, such as a nonce.")
 @click.option(
@@ -58,6 +61,7 @@ def evaluate(
     proving: bool,
     secret: Path | None,
     out: Path | None,
+    attach: Path | None,
     output: str | None,
     context: str,
     explain: bool,
@@ -75,12 +79,14 @@ def evaluate(
     Whoever has the same examples checks the proof with `veracity verify accuracy.vproof
     --commitment NET.vcom --samples FILE`, without the network's weights.
     """
-    if not proving and (secret or out or context):
-        raise click.UsageError("--secret, --out and --context go with --prove")
+    if not proving and (secret or out or attach or context):
+        raise click.UsageError("--secret, --out, --attach and --context go with --prove")
     opening = secret or sibling(program, ".vsec")
     target = out or Path("accuracy.vproof")
     if proving:
         check_target(target, ACCURACY_KIND, reads=[program, opening, samples], force=force)
+    if attach is not None:
+        require_pair(attach, opening, target.name)
     started = time.perf_counter()
     with explained(explain), Bar(PHASES, quiet=quiet) as bar:
         found = evaluate_network(
@@ -98,6 +104,8 @@ def evaluate(
         )
         if found.proof is not None:
             found.proof.save(target)
+            if attach is not None:
+                name_proof(attach, found.proof, target.name)
     took = time.perf_counter() - started
     facts: dict[str, Any] = {
         "correct": found.correct,
@@ -114,6 +122,7 @@ def evaluate(
             "proof_bytes": target.stat().st_size,
             "commitment": found.proof.commitment_digest,
             "context": context,
+            **({} if attach is None else {"attached": str(attach)}),
         }
     if as_json:
         emit_json(facts)
@@ -129,5 +138,6 @@ def evaluate(
         rows += [
             ("proof", f"{target} ({size(facts['proof_bytes'])}) in {clock(took)}"),
             ("commitment", facts["commitment"]),
+            *([] if attach is None else [("named in", str(attach))]),
         ]
     show_table(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from veracity.cli.display import clock, size
 from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
+from veracity.cli.verify_tensors import named_rows
 from veracity.cli.verify_training import training_rows
 from veracity.proving.verify_accuracy import NOT_PROVED, PROVED, VerifiedAccuracy
 from veracity.training.verify import VerifiedTraining
@@ -43,6 +44,11 @@ def tell_accuracy(
             ("checked", f"in {clock(found.seconds)}, proof of {size(found.proof_bytes)}"),
             ("commitment", found.commitment_digest),
             ("program", model.program_digest),
+            *(
+                [("named by", "the commitment, as the proof of the network's accuracy")]
+                if found.named_by_publisher
+                else []
+            ),
             ("proved", f"that {PROVED}"),
             ("not proved", NOT_PROVED),
         ]
@@ -51,6 +57,7 @@ def tell_accuracy(
         [
             ("model", f"{model.source.get('name', '?')}, {model.parameters:,} parameters"),
             ("model file", model.source.get("sha256", "?")),
+            *([] if found.named_by_publisher else named_rows(found.accuracy_proof)),
         ],
         title="stated by the publisher, not proved",
     )

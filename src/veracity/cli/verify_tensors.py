@@ -7,10 +7,11 @@ from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
 from veracity.cli.verify_answer import exact, one_line
 from veracity.cli.verify_training import training_rows
+from veracity.formats.pointer import ProofPointer
 from veracity.proving.verify_tensors import PROVED, VerifiedTensors
 from veracity.training.verify import VerifiedTraining
 
-__all__ = ["tell_tensors"]
+__all__ = ["named_rows", "tell_tensors"]
 
 
 def tell_tensors(
@@ -52,11 +53,20 @@ def tell_tensors(
             ("model file", model.source.get("sha256", "?")),
             ("calibration", one_line(model.calibration)),
             ("accuracy", one_line(model.accuracy)),
+            *named_rows(result.accuracy_proof),
         ],
         title="stated by the publisher, not proved",
     )
     if trained is not None:
         ACCEPTED.show(training_rows(trained), title="where the model came from, proved")
+
+
+def named_rows(pointer: ProofPointer | None) -> list[tuple[str, object]]:
+    """The proof about accuracy that a commitment names, which is not checked here."""
+    if pointer is None:
+        return []
+    where = f"{pointer.file}, SHA-256 {pointer.sha256}"
+    return [("proof of accuracy", f"{where}; it says nothing until it is verified, too")]
 
 
 def port_row(result: VerifiedTensors, name: str) -> str:

@@ -5,7 +5,8 @@ is spelled in them (compressed); model commitment; SHA-256 of all of it, which i
 digest; annex. The annex holds the proof that all weights are integers
 (:mod:`veracity.zkml.well_formed`). It is outside the digest, so that it may
 be made anew; a checksum of its own tells damage from falsehood. A second annex, or none, names the
-masked weights of private inference (:mod:`veracity.private`): the publisher's word, not a proof.
+masked weights of private inference (:mod:`veracity.private`), a third, or none, a proof about the
+model's accuracy (:mod:`veracity.formats.pointer`): the publisher's word, not a proof.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from veracity.codec import (
 from veracity.codec.encoding import MAGIC
 from veracity.codec.files import Source, name_of
 from veracity.errors import FormatError
+from veracity.formats.pointer import MAX_POINTER, ProofPointer
 from veracity.graph import Program
 from veracity.lm.text_decoder import is_text_decoder, vocabulary_of
 from veracity.text.chat import ChatFrame
@@ -45,10 +47,13 @@ MAX_PROGRAM = 1 << 24
 MAX_ROWS = 1 << 28
 MAX_ANNEX = 1 << 20
 MAX_WIDTHS = 1 << 24
-MAX_FILE = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS + MAX_ANNEX + MAX_WIDTHS + 64
+MAX_PARTS = MAX_METADATA + MAX_PROGRAM + MAX_TABLE_BYTES + MAX_ROWS + MAX_ANNEX + MAX_WIDTHS
+MAX_FILE = MAX_PARTS + MAX_POINTER + 64
 #: What the digest is of, apart from the file's content.
 DOMAIN = b"veracity model v3"
 MASKED_DOMAIN = b"veracity masked weights v1"
+#: In the place of masked weights where none are named, and something follows.
+NO_WEIGHTS = bytes(DIGEST_BYTES)
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,8 @@ class Commitment:
         Proof that they keep to their stated widths; empty where there is none.
     masked_weights : bytes
         SHA-256 of the weights as private inference masks them; empty where they are not named.
+    accuracy_proof : ProofPointer or None
+        A proof about its accuracy that the publisher names.
     """
 
     metadata: Metadata
@@ -183,6 +190,7 @@ class Commitment:
     well_formed: bytes = b""
     widths: bytes = b""
     masked_weights: bytes = b""
+    accuracy_proof: ProofPointer | None = None
 
     def __repr__(self) -> str:
         name = self.metadata.source.get("name", "model")
@@ -214,12 +222,18 @@ class Commitment:
         annex.blob(self.widths)
         body = annex.getvalue()
         whole = self._encoded + body + hashlib.sha256(body).digest()
-        if self.masked_weights:
-            whole += self.masked_weights + self._masked_checksum(self.masked_weights)
+        if self.masked_weights or self.accuracy_proof is not None:
+            masked = self.masked_weights or NO_WEIGHTS
+            whole += masked + _masked_checksum(self.digest, masked)
+        if self.accuracy_proof is not None:
+            whole += self.accuracy_proof.to_bytes(self.digest)
         return whole
 
-    def _masked_checksum(self, masked: bytes) -> bytes:
-        return hashlib.sha256(MASKED_DOMAIN + bytes.fromhex(self.digest) + masked).digest()
+    def naming(self, proof: ProofPointer) -> Commitment:
+        """The same commitment with a proof about its accuracy; its digest stays."""
+        made = replace(self, accuracy_proof=proof)
+        made.__dict__["_encoded"] = self._encoded
+        return made
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "commitment") -> Commitment:
@@ -241,10 +255,7 @@ class Commitment:
             reader.fail(
                 "annex checksum", "the file is damaged or incomplete; fetch or make it again"
             )
-        masked = b""
-        if len(data) - reader.position == 2 * DIGEST_BYTES:
-            masked = reader.raw(DIGEST_BYTES, "masked weights")
-            masked_checksum = reader.raw(DIGEST_BYTES, "checksum of masked weights")
+        masked, pointer = _named(reader, data[end : end + DIGEST_BYTES].hex())
         reader.finish()
         plain = parse_json(stated, f"{where}, metadata")
         program = read_program(program_json, f"{where}, program")
@@ -262,11 +273,9 @@ class Commitment:
         if metadata.conversation is not None:
             metadata.conversation.require_marks(table.special, f"{where}, conversation")
         model = ModelCommitment.from_bytes(rows)
-        commitment = cls(metadata, program, table, model, well_formed, widths, masked)
+        commitment = cls(metadata, program, table, model, well_formed, widths, masked, pointer)
         # What was read is what is pinned, whatever a compressor would write today.
         commitment.__dict__["_encoded"] = data[: end + DIGEST_BYTES]
-        if masked and masked_checksum != commitment._masked_checksum(masked):
-            reader.fail("checksum of masked weights", "damaged, or of another commitment")
         return commitment
 
     @classmethod
@@ -284,6 +293,33 @@ class Commitment:
     def save(self, path: str | Path) -> None:
         """Write a ``.vcom`` file, complete or not at all."""
         write_file(path, self.to_bytes())
+
+
+def _masked_checksum(digest: str, masked: bytes) -> bytes:
+    return hashlib.sha256(MASKED_DOMAIN + bytes.fromhex(digest) + masked).digest()
+
+
+def _named(reader: ByteReader, digest: str) -> tuple[bytes, ProofPointer | None]:
+    """What the publisher names behind both proofs: masked weights, a proof about accuracy.
+
+    Parameters
+    ----------
+    reader : ByteReader
+        Behind the checksum of the annex.
+    digest : str
+        Of the commitment.
+    """
+    left = len(reader.data) - reader.position
+    if left < 2 * DIGEST_BYTES:
+        return b"", None
+    masked = reader.raw(DIGEST_BYTES, "masked weights")
+    if reader.raw(DIGEST_BYTES, "checksum of masked weights") != _masked_checksum(digest, masked):
+        reader.fail("checksum of masked weights", "damaged, or of another commitment")
+    if left == 2 * DIGEST_BYTES:
+        if masked == NO_WEIGHTS:
+            reader.fail("masked weights", "names none, and nothing follows")
+        return masked, None
+    return (b"" if masked == NO_WEIGHTS else masked), ProofPointer.read(reader, digest)
 
 
 def stated_program(path: Path) -> str | None:

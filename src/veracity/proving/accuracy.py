@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,18 +17,20 @@ from veracity.engine import load_engine
 from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.formats.accuracy import AccuracyProof, accuracy_context
+from veracity.formats.commitment import Commitment
 from veracity.formats.examples import Examples
+from veracity.formats.pointer import ProofPointer
 from veracity.formats.program import NetworkFile
 from veracity.formats.secret import Secret
 from veracity.graph import Program, Trace
 from veracity.graph.samples import choices_over, sample_ports
 from veracity.progress import Progress, silent
 from veracity.proving.grid import arranged, example_arrays, to_integers
-from veracity.proving.opened import Means, Opened, open_network, require_told
+from veracity.proving.opened import Means, Opened, load_secret, open_network, require_told
 from veracity.proving.tensors import computed
 from veracity.work.programs import load_network, page_weights
 
-__all__ = ["Accuracy", "counted", "evaluate"]
+__all__ = ["Accuracy", "attach", "counted", "evaluate", "require_pair"]
 
 
 @dataclass(frozen=True)
@@ -221,3 +224,48 @@ def counted(
     )
     argument = model.argue(statement, plan, progress, whole=trace)
     return replace(found, proof=replace(shown, argument=argument))
+
+
+def require_pair(commitment: str | Path, secret: str | Path, name: str) -> None:
+    """Raise UsageError where a proof could not be named in a commitment, before it is made.
+
+    Parameters
+    ----------
+    commitment, secret : path
+        Which must belong together.
+    name : str
+        Of the file that the proof will be.
+    """
+    if Commitment.load(commitment).digest != load_secret(secret).commitment.digest:
+        raise UsageError(f"{secret} opens another commitment than {commitment}")
+    ProofPointer(name, bytes(32).hex())
+
+
+def attach(commitment: str | Path, proof: AccuracyProof, name: str) -> ProofPointer:
+    """Name a proof about accuracy in the ``.vcom`` file of its network, which is rewritten.
+
+    The digest of the commitment stays the same. Whoever reads it there has the publisher's word
+    that there is such a proof, until they check it.
+
+    Parameters
+    ----------
+    commitment : path
+        The network's commitment.
+    proof : AccuracyProof
+        The proof.
+    name : str
+        What its file is called where it is published.
+
+    Raises
+    ------
+    UsageError
+        The proof is of another commitment, or the name is no plain one.
+    FormatError
+        The commitment is damaged.
+    """
+    pinned = Commitment.load(commitment)
+    if pinned.digest != proof.commitment_digest:
+        raise UsageError(f"{commitment} is another commitment than the proof is about")
+    pointer = ProofPointer(name, hashlib.sha256(proof.to_bytes()).hexdigest())
+    pinned.naming(pointer).save(commitment)
+    return pointer

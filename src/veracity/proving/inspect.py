@@ -321,7 +321,11 @@ def commitment_facts(commitment: Commitment) -> dict[str, Any]:
     plain.pop("frames")
     program, table = commitment.program, commitment.table
     if not is_text_decoder(program):
-        return {"digest": commitment.digest, "program": tensor_facts(program), **plain}
+        named = commitment.accuracy_proof
+        told = {} if named is None else {
+            "proof_of_accuracy": {**named.to_plain(), "says": "nothing until it is verified"}
+        }  # fmt: skip
+        return {"digest": commitment.digest, "program": tensor_facts(program), **plain, **told}
     stops = {name for i in commitment.metadata.stop_ids if (name := table.show([i]).text)}
     odd = sorted(i for i in table.special if table.pieces[i] and not has_name(table.pieces[i]))
     return {

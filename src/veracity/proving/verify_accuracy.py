@@ -22,6 +22,7 @@ from veracity.errors import (
 from veracity.formats.accuracy import AccuracyProof, accuracy_context
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.examples import Examples
+from veracity.formats.pointer import ProofPointer
 from veracity.formats.proof import check_context
 from veracity.graph.samples import choices_over, sample_ports, scores_port
 from veracity.progress import Progress, silent
@@ -72,6 +73,11 @@ class VerifiedAccuracy:
         Size of the proof file.
     seconds : float
         Time of the check.
+    accuracy_proof : ProofPointer or None
+        The proof about accuracy that the commitment names; whether it is this one, see
+        ``named_by_publisher``.
+    named_by_publisher : bool
+        Whether the commitment names this very proof.
     """
 
     correct: int
@@ -85,6 +91,8 @@ class VerifiedAccuracy:
     metadata: Metadata = field(repr=False)
     proof_bytes: int
     seconds: float
+    accuracy_proof: ProofPointer | None = None
+    named_by_publisher: bool = False
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -100,6 +108,8 @@ class VerifiedAccuracy:
             "commitment": self.commitment_digest,
             "context": self.context,
             "stated": self.metadata.to_plain(),
+            "accuracy_proof": self.accuracy_proof and self.accuracy_proof.to_plain(),
+            "named_by_publisher": self.named_by_publisher,
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
             "proved": PROVED,
@@ -210,6 +220,7 @@ def verify_accuracy(
         int(c): (int(right[asked.labels == c].sum()), int((asked.labels == c).sum()))
         for c in sorted(set(asked.labels.tolist()))
     }
+    content, pointer = given.to_bytes(), pinned.accuracy_proof
     return VerifiedAccuracy(
         correct=int(right.sum()),
         samples=asked.count,
@@ -220,6 +231,8 @@ def verify_accuracy(
         commitment_digest=pinned.digest,
         context=given.context,
         metadata=pinned.metadata,
-        proof_bytes=len(given.to_bytes()),
+        proof_bytes=len(content),
         seconds=time.perf_counter() - started,
+        accuracy_proof=pointer,
+        named_by_publisher=pointer is not None and pointer.names(content),
     )

@@ -25,6 +25,7 @@ from veracity.errors import (
     VerificationError,
 )
 from veracity.formats.commitment import Commitment, Metadata
+from veracity.formats.pointer import ProofPointer
 from veracity.formats.proof import check_context
 from veracity.formats.seal import Seal
 from veracity.formats.tensor_proof import TensorProof, tensor_context, values_digest
@@ -98,6 +99,8 @@ class VerifiedTensors:
         Size of the proof file.
     seconds : float
         Time of the check.
+    accuracy_proof : ProofPointer or None
+        The proof about the network's accuracy that the commitment names; it is not checked here.
     """
 
     rounding: dict[str, float]
@@ -110,6 +113,7 @@ class VerifiedTensors:
     metadata: Metadata = field(repr=False)
     proof_bytes: int
     seconds: float
+    accuracy_proof: ProofPointer | None = None
 
     @property
     def not_proved(self) -> str:
@@ -130,6 +134,7 @@ class VerifiedTensors:
             "context": self.context,
             "samples": self.samples,
             "stated": self.metadata.to_plain(),
+            "accuracy_proof": self.accuracy_proof and self.accuracy_proof.to_plain(),
             "proof_bytes": self.proof_bytes,
             "verify_s": round(self.seconds, 3),
             "proved": PROVED,
@@ -256,6 +261,7 @@ def verify_tensors(
         metadata=pinned.metadata,
         proof_bytes=len(given.to_bytes()),
         seconds=time.perf_counter() - started,
+        accuracy_proof=pinned.accuracy_proof,
     )
 
 

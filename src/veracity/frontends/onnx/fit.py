@@ -97,7 +97,7 @@ class _Fit:
                 self.exponents[op.name] = self.exponents[source]
                 self.exact[op.name] = self.exact.get(source, False)
             elif op.kind == "top":
-                self.ops.append(Top(name=op.name, x=source))
+                self.ops.append(Top(name=op.name, x=self.bounded(source)))
                 self.exponents[op.name] = 0
             elif op.pool is not None:
                 held = self.bounded(source)

@@ -27,6 +27,8 @@ Array = NDArray[Any]
 Dims = tuple[int, ...]
 #: Steps of a wire, and terms of a sum, beyond which a value is computed.
 MOST_STEPS, MOST_TERMS = 20, 12
+#: Most entries of a value, and of all together: what a sample takes to run.
+MAX_VALUE, MAX_ENTRIES = 1 << 27, 1 << 29
 #: Differences that rounding makes of float64, at most.
 ROUNDED = 1e-11
 
@@ -92,6 +94,8 @@ class FloatOp:
         Window of a pool.
     spare : int
         Bits of a linear op that differences of its entries need.
+    most : float
+        Greatest magnitude of its entries, whatever the input is.
     """
 
     kind: str
@@ -102,6 +106,7 @@ class FloatOp:
     fn: str = ""
     pool: MaxPool | None = None
     spare: int = 0
+    most: float = float("inf")
 
     def reads(self) -> list[Ref]:
         """All operands."""
@@ -132,6 +137,7 @@ class FloatNetwork:
     named: int = 0
     made: dict[str, FloatOp] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    entries: int = 0
     node: str = ""
     origins: dict[str, str] = field(default_factory=dict)
 
@@ -143,6 +149,11 @@ class FloatNetwork:
 
     def add(self, op: FloatOp) -> Sym:
         """Append an op."""
+        self.entries += prod(op.dims)
+        if prod(op.dims) > MAX_VALUE or self.entries > MAX_ENTRIES:
+            raise UsageError(
+                f"a value of more than {MAX_VALUE} entries, or more than {MAX_ENTRIES} in all"
+            )
         self.ops.append(op)
         self.origins[op.name] = self.node
         self.made[op.name] = op
@@ -243,9 +254,29 @@ class FloatNetwork:
     def spared(self, x: Sym) -> Sym:
         """A copy of which differences are exact: with one bit more of headroom."""
         found = self.linear((), self.force(x).terms, x.dims)
-        self.ops[-1] = replace(self.ops[-1], spare=1)
-        self.made[self.ops[-1].name] = self.ops[-1]
+        self._changed(spare=1)
         return found
+
+    def chosen(self, product: tuple[str, Ref, Ref], dims: Dims) -> Sym:
+        """A product with rows of zeros and a one: no result is larger than what is chosen from.
+
+        Parameters
+        ----------
+        product : (spec, a, b)
+            Rows, and what they choose from.
+        dims : tuple of int
+            Of the result.
+        """
+        found, table = self.linear([product], (), dims), product[2]
+        if table.of == "weight":
+            most = np.abs(self.weights[table.x] * table.factor).max(initial=0.0)
+            self._changed(most=float(most))
+        return found
+
+    def _changed(self, **facts: Any) -> None:
+        """The last op with other facts."""
+        self.ops[-1] = replace(self.ops[-1], **facts)
+        self.made[self.ops[-1].name] = self.ops[-1]
 
     def linear(
         self, products: Sequence[tuple[str, Ref, Ref]], addends: Sequence[Ref], dims: Dims

@@ -18,6 +18,7 @@ from veracity.errors import UnsupportedModelError, UsageError
 from veracity.formats.images import is_image, load_image
 from veracity.formats.npy import load_array
 from veracity.formats.program import NetworkFile, save_program_file
+from veracity.frontends.onnx.bounds import with_room
 from veracity.frontends.onnx.fit import Fitted, fit
 from veracity.frontends.onnx.floats import FloatNetwork
 from veracity.frontends.onnx.lowering import Traced, trace
@@ -29,8 +30,9 @@ __all__ = ["Traceable", "check_onnx", "import_onnx", "import_traceable", "open_o
 
 Array = NDArray[Any]
 Samples = list[dict[str, Array]]
-#: How many samples are drawn where none are given; every fourth is held out.
-DRAWN = 16
+#: How many samples are drawn at least and at most where none are given, and how much they may
+#: compute; every fourth of the first is held out.
+DRAWN, MOST_DRAWN, DRAWN_WORK = 16, 256, 1 << 23
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Traceable:
     pixels : tuple of float or None
         Mean and deviation: inputs are bytes, of which the model reads ``(byte / 255 - mean) /
         deviation``.
+    other : Traceable or None
+        The same with 2 where a length was not known and 1 was supposed: some exporters drop an axis
+        of one row.
     """
 
     graph: Graph
@@ -57,10 +62,20 @@ class Traceable:
     constants: dict[str, Array]
     outputs: tuple[str, ...]
     pixels: tuple[float, float] | None = None
+    other: Traceable | None = None
 
     def trace(self) -> Traced:
         """Lower it."""
         return trace(self.graph, self.dims, self.constants, self.outputs, self.pixels)
+
+    def traced(self) -> tuple[Traceable, Traced]:
+        """Lower it, with other lengths where the ones that were supposed do not do."""
+        found = self.trace()
+        if found.faults and self.other is not None:
+            again = self.other.trace()
+            if not again.faults:
+                return self.other, again
+        return self, found
 
 
 def open_onnx(
@@ -71,7 +86,7 @@ def open_onnx(
     constants: Mapping[str, float] | None = None,
     pixels: tuple[float, float] | None = None,
 ) -> Traceable:
-    """Read a model file and settle shapes: leading lengths that are not known become 1.
+    """Read a model file and settle shapes: leading lengths that are not known become 1, or else 2.
 
     Parameters
     ----------
@@ -94,6 +109,33 @@ def open_onnx(
     """
     graph = read_onnx(path)
     given, fixed = dict(sizes or {}), dict(constants or {})
+    wanted = tuple(outputs) or graph.outputs
+    computed = {n for node in graph.nodes for n in node.outputs}
+    if missing := [n for n in wanted if n not in computed]:
+        raise UsageError(f"no node computes {missing[0]!r}")
+    if pixels is not None and not (np.isfinite(pixels).all() and pixels[1] > 0):
+        raise UsageError("pixels need a mean and a deviation above zero")
+    settled = [_lengths(graph, given, fixed, supposed) for supposed in (1, 2)]
+    one, two = (Traceable(graph, dims, held, wanted, pixels) for dims, held in settled)
+    return one if one.dims == two.dims else replace(one, other=two)
+
+
+def _lengths(
+    graph: Graph, given: Mapping[str, int], fixed: Mapping[str, float], supposed: int
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Array]]:
+    """Dims of the inputs that are values, and the inputs that are fixed.
+
+    Parameters
+    ----------
+    graph : Graph
+        From the file.
+    given : mapping
+        Lengths that the file only names.
+    fixed : mapping
+        Inputs that are fixed, each one number.
+    supposed : int
+        For leading lengths that are not known.
+    """
     dims, held = {}, {}
     for name, (shape, dtype) in graph.inputs.items():
         known: list[int] = []
@@ -102,23 +144,17 @@ def open_onnx(
                 raise UsageError(
                     f"input {name!r}: the length {d!r} is not known; give it with --size {d}=N"
                 )
-            known.append(given.get(d, 1) if isinstance(d, str) else d)
+            known.append(given.get(d, supposed) if isinstance(d, str) else d)
         if name in fixed:
             held[name] = np.full(known, fixed[name]).astype(dtype)
         else:
             dims[name] = tuple(known)
-    wanted = tuple(outputs) or graph.outputs
-    computed = {n for node in graph.nodes for n in node.outputs}
-    if missing := [n for n in wanted if n not in computed]:
-        raise UsageError(f"no node computes {missing[0]!r}")
-    if pixels is not None and not (np.isfinite(pixels).all() and pixels[1] > 0):
-        raise UsageError("pixels need a mean and a deviation above zero")
-    return Traceable(graph, dims, held, wanted, pixels)
+    return dims, held
 
 
 def check_onnx(model: Traceable) -> dict[str, Any]:
     """What importing would say: ops, results that are proved, every node that cannot be."""
-    found = model.trace()
+    model, found = model.traced()
     counts: dict[str, int] = {}
     for node in model.graph.nodes:
         counts[node.op] = counts.get(node.op, 0) + 1
@@ -132,8 +168,19 @@ def check_onnx(model: Traceable) -> dict[str, Any]:
     }
 
 
-def read_samples(folder: str | Path | None, dims: Mapping[str, tuple[int, ...]]) -> Samples:
+def read_samples(
+    folder: str | Path | None, dims: Mapping[str, tuple[int, ...]], drawn: int = DRAWN
+) -> Samples:
     """Inputs to observe: files of a folder (one input), or drawn from 0 .. 1.
+
+    Parameters
+    ----------
+    folder : path or None
+        Where they are.
+    dims : mapping
+        Of each input.
+    drawn : int
+        How many are drawn where there is no folder.
 
     Raises
     ------
@@ -142,7 +189,7 @@ def read_samples(folder: str | Path | None, dims: Mapping[str, tuple[int, ...]])
     """
     if folder is None:
         rng = np.random.default_rng(0)
-        return [{n: rng.random(d) for n, d in dims.items()} for _ in range(DRAWN)]
+        return [{n: rng.random(d) for n, d in dims.items()} for _ in range(drawn)]
     if len(dims) != 1:
         raise UsageError("samples of several inputs: import with drawn ones, or fix the others")
     ((name, shape),) = dims.items()
@@ -229,12 +276,14 @@ def import_traceable(
     progress : callable
         Receives (phase, fraction done).
     """
-    found = model.trace()
+    model, found = model.traced()
     if found.faults:
         raise found.faults[0]
     progress("load", 1.0)
     values = settle(found, model.outputs)
-    every = read_samples(samples, model.dims)
+    work = sum(int(np.prod(op.dims)) for op in found.net.ops) + 1000 * len(found.net.ops)
+    count = min(max(DRAWN_WORK // max(1, work), DRAWN), MOST_DRAWN)
+    every = read_samples(samples, model.dims, count)
     bytes_ = model.pixels is not None
     integral = frozenset(n for n in model.dims if bytes_ or model.graph.inputs[n][1].kind in "iub")
     if samples is None and integral:
@@ -243,12 +292,14 @@ def import_traceable(
             for name in integral:
                 drawn = rng.integers(0, 256 if bytes_ else 2, model.dims[name])
                 one[name] = drawn.astype(np.float64)
-    held = every[3::4]
-    seen = [s for i, s in enumerate(every) if i % 4 != 3]
+    first = len(every) if samples is not None else DRAWN
+    held = every[3:first:4]
+    seen = [s for i, s in enumerate(every) if i % 4 != 3 or i >= first]
     largest = observed(found.net, every, progress)
     if found.net.lower_floors(largest):
         largest = observed(found.net, every, progress)
     facts = {"name": model.graph.name, "kind": "network"}
+    largest = with_room(found.net, largest)
     try:
         fitted = fit(found.net, largest, integral, values, facts)
     except UnsupportedModelError as error:

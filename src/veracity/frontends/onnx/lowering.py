@@ -129,7 +129,8 @@ def trace(
             continue
         net.node = f"node {node.name!r} ({node.op})"
         try:
-            results = tracer.lower(node, known, needed, used)
+            with np.errstate(all="ignore"):  # what is not finite is refused as a constant
+                results = tracer.lower(node, known, needed, used)
         except FAULTS as error:
             lost |= set(node.outputs)
             found.faults.append(fault_of(node, graph.opset, known, error))
@@ -285,7 +286,10 @@ class _Tracer:
 
     def _evaluated(self, node: Node, given: Sequence[Array | None]) -> list[Value]:
         """A node of constants by way of its handler: a network of one input, run at once."""
-        place = next(i for i, x in enumerate(given) if x is not None and x.dtype.kind in "biuf")
+        places = [i for i, x in enumerate(given) if x is not None and x.dtype.kind in "biuf"]
+        if not places:
+            raise UsageError("without inputs that are numbers")
+        place = places[0]
         first = given[place]
         if first is None or not 0 < first.size <= MAX_ENTRIES:
             raise UsageError("a constant without entries, or too large")

@@ -150,7 +150,7 @@ def gather_nd_by_value(call: Call, x: Sym | Array, index: Sym, batch: int) -> Sy
                            (batch, free, len(rest)))  # fmt: skip
     spec = f"{shared}{own}z,{shared}z{beside}->{shared}{own}{beside}"
     made = (*chosen.dims[:-1], *rest)
-    return net.linear([(spec, net.ref(chosen), net.ref(table))], (), made)
+    return net.chosen((spec, net.ref(chosen), net.ref(table)), made)
 
 
 def scatter_by_value(

@@ -87,7 +87,7 @@ def gather_elements(call: Call) -> Result:
     chosen = one_hot(call, net.view(index, Step("permute", 0, order)), n)
     letters = "abcdefgh"[: len(shape) - 1]
     product = (f"{letters}mz,{letters}z->{letters}m", net.ref(chosen), net.ref(rows))
-    found = net.linear([product], (), tuple(shape[i] for i in order))
+    found = net.chosen(product, tuple(shape[i] for i in order))
     return net.view(found, Step("permute", 0, tuple(int(i) for i in np.argsort(order))))
 
 

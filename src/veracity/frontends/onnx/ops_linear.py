@@ -83,6 +83,8 @@ def dense_kernel(w: Array, groups: int, channels: int) -> Array:
     groups, channels : int
         Of the input.
     """
+    if not 1 <= groups <= channels or w.shape[0] % groups or channels != groups * w.shape[1]:
+        raise UsageError("groups that do not fit the channels")
     if groups == 1 or (groups == channels and w.shape[0] == channels):
         return w
     out = np.zeros((w.shape[0], channels, *w.shape[2:]))
@@ -125,6 +127,8 @@ def conv_transpose(call: Call) -> Result:
         reach = (w.shape[2 + i] - 1) * dilations[i]
         pads.append((max(0, reach - low), max(0, reach - high)))
         crops.append((max(0, low - reach), max(0, high - reach)))
+    if not 1 <= groups <= x.dims[1] or w.shape[0] % groups:
+        raise UsageError("groups that do not fit the channels")
     per = w.shape[0] // groups
     parts = [np.swapaxes(w[g * per : (g + 1) * per], 0, 1) for g in range(groups)]
     flipped = np.flip(np.concatenate(parts), axis=tuple(range(2, w.ndim)))

@@ -138,6 +138,8 @@ def softmax(call: Call) -> Result:
 def softmax_without(call: Call, x: Hidden, axes: tuple[int, ...]) -> Sym:
     """A softmax over the entries that are not left out, and exact zeros at the others.
 
+    A row of which nothing is left has zeros only.
+
     Parameters
     ----------
     call : Call
@@ -175,6 +177,11 @@ def softmax_without(call: Call, x: Hidden, axes: tuple[int, ...]) -> Sym:
     left = net.linear([(spec, net.ref(powers), net.ref(keep))], (), rest.dims)
     left = net_value(call, left)
     total = sum_over(call, left, axes, True)
+    if isinstance(mask, Sym):
+        kept = net.settled(sum_over(call, keep, axes, True))
+        total = net.sum(total, net.function("zero", kept))
+    elif np.any(nothing := np.all(mask != 0, axis=axes, keepdims=True)):
+        total = plus(call, total, nothing.astype(np.float64))
     return net.sym(times(call, left, net.function("power(-1)", total)))
 
 

@@ -16,8 +16,8 @@ from veracity.frontends.onnx.ops_linear import minus, plus
 from veracity.graph.wires import Step
 
 Array = NDArray[Any]
-#: Weights of a cubic interpolation.
-CUBIC = -0.75
+#: Weights of a cubic interpolation; most samples of a part of a region.
+CUBIC, MAX_TAPS = -0.75, 1 << 10
 
 
 # ---- places that a grid gives ------------------------------------------------------------------
@@ -164,12 +164,16 @@ def regions(call: Call) -> Result:
     for axis, column in ((3, 0), (2, 1)):
         count = call.int("output_width" if axis == 3 else "output_height", 1)
         size = x.dims[axis]
+        if count < 1 or not 0 <= ratio <= MAX_TAPS:
+            raise UsageError("samples that are none, or too many")
         if count * size * len(boxes) > MAX_COMPARED:
             raise UsageError(f"more than {MAX_COMPARED} places for all pixels of an axis")
         rows = np.zeros((len(boxes), count, size))
         for r, (low, high) in enumerate(scaled[:, [column, column + 2]]):
             span = high - low if shift else max(high - low, 1.0)
             taps = ratio or max(1, ceil(span / count))
+            if taps > MAX_TAPS:
+                raise UsageError("samples that are none, or too many")
             at = low + span / count * (np.arange(count)[:, None] + (np.arange(taps) + 0.5) / taps)
             valid = (at >= -1) & (at <= size)
             for pixel, weight in _near("linear", np.clip(at, 0, size - 1)):

@@ -217,7 +217,7 @@ def gather_by_value(call: Call) -> Sym:
     before, behind = rest[:axis], rest[axis:]
     spec = f"{letters}z,{before}z{behind}->{before}{letters}{behind}"
     dims = (*table.dims[:axis], *index.dims, *table.dims[axis + 1 :])
-    return net.linear([(spec, net.ref(chosen), net.ref(table))], (), dims)
+    return net.chosen((spec, net.ref(chosen), net.ref(table)), dims)
 
 
 @handler("OneHot")
