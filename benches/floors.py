@@ -89,21 +89,17 @@ def additions(count: int, bits: int) -> float:
     return best
 
 
-def phase_floors(
-    costs: zkml.Costs, log_columns: int, ns: dict[str, float]
-) -> dict[str, tuple[str, float | None]]:
+def phase_floors(costs: zkml.Costs, ns: dict[str, float]) -> dict[str, tuple[str, float | None]]:
     """What each phase counts, and the seconds that it takes at least.
 
     Parameters
     ----------
     costs : Costs
-        Counts of the proof.
-    log_columns : int
-        Logarithm of the length of a row.
+        Counts of a proof in one segment.
     ns : dict
         Nanoseconds by kernel.
     """
-    row = 1 << log_columns
+    row = costs.generators
     slots = row + costs.hidden_values
     bound = costs.weights + costs.committed_values
     floors: dict[str, tuple[str, float | None]] = {
@@ -199,7 +195,6 @@ def watched_proof(path: Path, tokens: int) -> dict[str, Any]:
         "system": system / (user + system),
         "python": outside / (user + system),
         "costs": vars(zkml.count(execution)),
-        "log_columns": execution.log_columns,
     }
 
 
@@ -225,7 +220,7 @@ def measure(workload: str, work: Path, ns: dict[str, float]) -> dict[str, Any]:
     )  # fmt: skip
     found = json.loads(done.stdout)
     phases = {}
-    floors = phase_floors(zkml.Costs(**found["costs"]), found["log_columns"], ns)
+    floors = phase_floors(zkml.Costs(**found["costs"]), ns)
     for phase, (count, floor) in floors.items():
         phases[phase] = {"count": count, "cpu_s": found["phases"][phase]["cpu_s"]}
         if floor is not None:

@@ -22,7 +22,7 @@ COMPILER = shutil.which("c++")
 NS = {"addition_ns": 10.0, "lookup_ns": 20.0, "product_ns": 30.0, "weight_ns": 0.5}
 COSTS = zkml.Costs(
     weights=1000, lookups=100, committed_values=2000, product_values=10, witness_rows=1,
-    hidden_values=96, proof_bytes=1,
+    hidden_values=96, proof_bytes=1, generators=1 << 12,
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def test_additions_are_those_of_buckets(floors: ModuleType) -> None:
 
 
 def test_floors_are_counts_at_rates(floors: ModuleType) -> None:
-    found = floors.phase_floors(COSTS, 12, NS)
+    found = floors.phase_floors(COSTS, NS)
     assert found["evaluate"] == ("1,000 weights", None)
     assert found["lookups"][1] == pytest.approx(100 * 20e-9)
     assert found["products"][1] == pytest.approx((10 * 30 + 3000 * 0.5) * 1e-9)

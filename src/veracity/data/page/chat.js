@@ -212,6 +212,7 @@ function proofFor(receipt, name, box, actions) {
       bar.hidden = true;
       end.hidden = true;
       button.hidden = true;
+      takes.remove();
       actions.insertBefore(get, warning);
       state.replaceChildren("Proved. SHA-256 ", node("span", { class: "digest" }, ...shown(job.sha256)));
       say("The proof is done.");
