@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from veracity.engine import load_engine
-from veracity.engine.api_words import SHARED_FROM
+from veracity.engine.api_fss import SHARED_FROM
 from veracity.engine.reference.fss import Kind
 
 SEED = bytes(range(32, 64))

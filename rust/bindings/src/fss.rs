@@ -120,7 +120,7 @@ fn fss_weighted<'py>(
     points: PyReadonlyArray2<'py, u64>,
     weights: PyReadonlyArray2<'py, u64>,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
-    let shape = Shape::of_bytes(Function::Comparison, bits, keys.shape()[1], tree_key)
+    let shape = Shape::of_bytes(bits, keys.shape()[1], tree_key)
         .ok_or_else(|| PyValueError::new_err("no keys for so many bits have this length"))?;
     check(&shape, party, &keys, points.shape()[0])?;
     require(

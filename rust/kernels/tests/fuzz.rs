@@ -179,11 +179,13 @@ fn shapes_of_keys_are_refused_or_sound() {
                 assert!((1..=64).contains(&bits) && payload <= MAX_PAYLOAD);
                 assert_eq!(shape.payload(), payload);
                 assert!(shape.bytes() <= 16 + 64 * (16 + 8 * payload) + 8 * (payload << 3).max(2));
-                let found = Shape::of_bytes(function, bits, shape.bytes(), HASH);
-                assert!(payload == 0 || found.is_some_and(|same| same.payload() == payload));
+                if function == Function::Comparison && payload > 0 {
+                    let found = Shape::of_bytes(bits, shape.bytes(), HASH);
+                    assert!(found.is_some_and(|same| same.payload() == payload));
+                }
             }
             let bytes = random.below(3000);
-            if let Some(shape) = Shape::of_bytes(function, bits, bytes, HASH) {
+            if let Some(shape) = Shape::of_bytes(bits, bytes, HASH) {
                 assert_eq!(shape.bytes(), bytes);
             }
         }

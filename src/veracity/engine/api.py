@@ -24,7 +24,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import Fss, Integers, Ints, Ring
+from veracity.engine.api_fss import Fss
+from veracity.engine.api_words import Integers, Ints, Ring
 
 __all__ = [
     "BASE",

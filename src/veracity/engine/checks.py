@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import FractionBlock, Ints, Leaves
-from veracity.engine.api_words import LABELS, MAX_PAYLOAD, SEED_BYTES, TREE_KEY_BYTES, packed_bytes
+from veracity.engine.api_fss import MAX_PAYLOAD, TREE_KEY_BYTES
+from veracity.engine.api_words import LABELS, SEED_BYTES, packed_bytes
 
 __all__ = [
     "check_blocks",

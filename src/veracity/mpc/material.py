@@ -21,7 +21,8 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import SEED_BYTES, TREE_KEY_BYTES, Ring
+from veracity.engine.api_fss import TREE_KEY_BYTES
+from veracity.engine.api_words import SEED_BYTES, Ring
 from veracity.errors import FormatError, PeerError, UsageError
 
 __all__ = ["Label", "Material", "MemorySink", "ReplayRegistry", "Sink", "Words", "Writer"]

@@ -13,12 +13,11 @@ from tests.support.programs import Example, small_model, with_rotations
 from tests.support.secure_parties import Parties, Pass, run_pass, told, watched
 from tests.support.shuffled_parties import expected, stories
 from veracity.engine import load_engine
-from veracity.engine.api_words import TREE_KEY_BYTES
 from veracity.errors import PeerError, UsageError
 from veracity.graph.ops import Attention, Function, Head, Linear, Mul, Norm, Rope
 from veracity.lm.text_decoder import forward, vocabulary_of
 from veracity.lm.text_decoder import logits as every_logit
-from veracity.mpc.material import Label, Material, ReplayRegistry
+from veracity.mpc.material import Material, ReplayRegistry
 from veracity.mpc.party import OWNER, USER
 from veracity.mpc.secure.party import Party
 from veracity.mpc.secure.plan import make_plan
@@ -275,44 +274,6 @@ def refused(act: Any, error: type[Exception], match: str) -> None:
 
     with pytest.raises(error, match=match):
         asyncio.run(run())
-
-
-def test_every_pass_has_trees_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All three roles take the hash's key from the label of the pass, which never comes twice."""
-    label = Label(bytes(32), bytes(16), 1, 0, 2, 0)
-    assert label.tree_key == replace(label, party=1).tree_key
-    others = [
-        replace(label, **change)
-        for change in (
-            {"model": bytes(31) + b"1"}, {"session": bytes(15) + b"1"}, {"number": 2},
-            {"start": 1}, {"rows": 3},
-        )
-    ]  # fmt: skip
-    assert len({one.tree_key for one in (label, *others)}) == 6
-    assert len(label.tree_key) == TREE_KEY_BYTES
-    used: list[bytes] = []
-    honest = type(ENGINE.fss).keyed
-
-    def noted(self: Any, key: bytes) -> Any:
-        used.append(key)
-        return honest(self, key)
-
-    monkeypatch.setattr(type(ENGINE.fss), "keyed", noted)
-    example = small_model("llama")
-
-    async def act() -> list[bytes]:
-        parties, keys = Parties(example.program, example.weights), []
-        for start, tokens in ((0, [1, 2]), (2, [3])):
-            dealt, made = parties.deal(start, len(tokens))
-            await asyncio.gather(
-                run_pass(parties.owner, dealt[0], made[0]),
-                run_pass(parties.user, dealt[1], made[1], tokens),
-            )
-            keys += 3 * [dealt[0].label.tree_key]
-        return keys
-
-    assert used == asyncio.run(act())
-    assert len(set(used)) == 2
 
 
 def test_material_serves_once() -> None:

@@ -45,10 +45,12 @@ impl Shape {
         })
     }
 
-    /// The keys with a payload that have so many bytes.
-    pub fn of_bytes(function: Function, bits: u32, bytes: usize, hash: [u8; 16]) -> Option<Self> {
+    /// The keys of comparisons with a payload that have so many bytes.
+    ///
+    /// Of points there may be two: with one word and with two words they are as long.
+    pub fn of_bytes(bits: u32, bytes: usize, hash: [u8; 16]) -> Option<Self> {
         (1..=MAX_PAYLOAD)
-            .filter_map(|payload| Self::new(function, bits, payload, hash))
+            .filter_map(|payload| Self::new(Function::Comparison, bits, payload, hash))
             .find(|shape| shape.bytes() == bytes)
     }
 

@@ -1,6 +1,6 @@
 """Function secret sharing on the CPU: shape checks around the compiled kernels."""
 
-# ruff: noqa: D102 (engine.api_words documents the operations)
+# ruff: noqa: D102 (engine.api_fss documents the operations)
 from __future__ import annotations
 
 from typing import TypeAlias
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import _cpu
-from veracity.engine.api_words import TREE_KEY
+from veracity.engine.api_fss import TREE_KEY
 from veracity.engine.checks import check_keys, check_payloads, check_tree_key, check_words
 
 __all__ = ["CpuFss"]
@@ -19,7 +19,7 @@ _Keys: TypeAlias = NDArray[np.uint8]
 
 
 class CpuFss:
-    """Function secret sharing in Rust; see :class:`engine.api_words.Fss`."""
+    """Function secret sharing in Rust; see :class:`engine.api_fss.Fss`."""
 
     def __init__(self, key: bytes = TREE_KEY) -> None:
         self._key = check_tree_key(key)

@@ -5,7 +5,7 @@ A node of a tree is a seed ``s`` (low three bits zero) and a control bit ``t``; 
 level are chosen such that the node of the child off the path becomes the same.
 """
 
-# ruff: noqa: D102 (engine.api_words documents the operations)
+# ruff: noqa: D102 (engine.api_fss documents the operations)
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api_words import MAX_PAYLOAD, MAX_TABLE_BITS, TREE_KEY
+from veracity.engine.api_fss import MAX_PAYLOAD, MAX_TABLE_BITS, TREE_KEY
 from veracity.engine.checks import (
     check_function,
     check_keys,
@@ -110,7 +110,7 @@ def _seed(words: list[int]) -> int:
 def _make(
     kind: Kind, seed: bytes, alpha: _Ring, payload: _Ring
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The keys of both parties, uint8 (N, L); see :meth:`engine.api_words.Fss.dcf_keys`."""
+    """The keys of both parties, uint8 (N, L); see :meth:`engine.api_fss.Fss.dcf_keys`."""
     label = (1 << 63) + (0 if kind.comparison else 1000) + 100 * kind.words + kind.bits
     roots = stream(seed, label, 4 * len(alpha))
     keys: tuple[list[bytes], list[bytes]] = ([], [])
@@ -250,7 +250,7 @@ def _rows(keys: _Keys, points: _Ring) -> list[tuple[bytes, list[int]]]:
 
 
 class ReferenceFss:
-    """Function secret sharing; see :class:`engine.api_words.Fss`."""
+    """Function secret sharing; see :class:`engine.api_fss.Fss`."""
 
     def __init__(self, key: bytes = TREE_KEY) -> None:
         self._key = check_tree_key(key)

@@ -3,7 +3,7 @@
 A row's scores are taken less the row's own, its last one, so that the greatest is at least 0 and
 the program's range bounds it from above. Cells are 2 nats wide; ``C >> k`` less ``r >> k`` is the
 cell of a value or the next one. A point key a score gives shares of the histogram of a row's cells
-(:meth:`~veracity.engine.api_words.Fss.dpf_histogram`); of its sums from above, shares of how many
+(:meth:`~veracity.engine.api_fss.Fss.dpf_histogram`); of its sums from above, shares of how many
 scores are in the cell of each threshold or higher. These counts are opened. A point key for each
 count's mask gives shares of ``[count = 0]``, and
 
