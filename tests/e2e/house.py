@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
@@ -51,6 +52,23 @@ def done(*arguments: object) -> Result:
     result = veracity(*arguments)
     assert result.exit_code == 0, result.output
     return result
+
+
+def said_alike(found: Any, said: Result, own: Path) -> None:
+    """Require that a verifier's reply tells what the command said, and wrote into its report."""
+    assert said.exit_code == found["exit"], said.output
+    if found["exit"] == 2:
+        reason, advice = (value for _, value in found["tables"][0]["rows"])
+        assert f"error: {reason}" in said.output
+        assert f"hint: {advice}" in said.output
+        return
+    varying = {"checked", "written", "threads", "quiet"}
+    both = [
+        [(t["title"], [r for r in t["rows"] if r[0] not in varying]) for t in one["tables"]]
+        for one in (found, json.loads(own.read_text()))
+    ]
+    assert both[0][:-1] == both[1][:-1]
+    assert said.output.startswith(found["verdict"])
 
 
 def picture_files(at: Path) -> dict[str, bytes]:
