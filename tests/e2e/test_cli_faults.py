@@ -174,12 +174,16 @@ def test_unexpected_words_are_rejected(house: House) -> None:
 # ---- wrong use: exit code 2 ----------------------------------------------------------------------
 
 
-def test_a_damaged_commitment_is_not_a_false_proof(house: House, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tenth", "says"), [(5, ", digest: "), (8, ", annex checksum: ")])
+def test_a_damaged_commitment_is_not_a_false_proof(
+    house: House, tmp_path: Path, tenth: int, says: str
+) -> None:
+    """Neither in what the model's digest is of nor in the annex."""
     data = bytearray(house.commitment.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) * tenth // 10] ^= 1
     path = tmp_path / "damaged.vcom"
     path.write_bytes(data)
-    expect(USAGE, "verify", house.proof, "--commitment", path, says="checksum")
+    expect(USAGE, "verify", house.proof, "--commitment", path, says=says)
 
 
 @pytest.mark.parametrize("size", [0, 5, 40, 300, -1])

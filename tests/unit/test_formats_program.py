@@ -14,7 +14,7 @@ import pytest
 
 from veracity.errors import FormatError, UsageError, VeracityError
 from veracity.formats.program import ProgramFile, load_program_file, save_program_file
-from veracity.frontends.synthetic import _words
+from veracity.frontends.synthetic import numbered_words
 from veracity.lm.calibrate import calibrate_model
 from veracity.lm.config import Config
 from veracity.lm.decoder import FloatModel
@@ -30,7 +30,7 @@ def tiny() -> ProgramFile:
         "layers.0.mlp.gate": (12, 8), "layers.0.mlp.up": (12, 8), "layers.0.mlp.down": (8, 12),
     }  # fmt: skip
     tensors = {n: 0.3 * rng.standard_normal(s, dtype=np.float32) for n, s in shapes.items()}
-    model, words = FloatModel(c, tensors), _words(260)
+    model, words = FloatModel(c, tensors), numbered_words(260)
     program, weights, report = calibrate_model(model, words, "tiny", "plain words " * 40)
     return ProgramFile({"name": "tiny", "parameters": 1}, model, words, program, weights, report)
 

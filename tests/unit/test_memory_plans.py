@@ -70,7 +70,7 @@ def test_a_chain_of_many_values_proves_the_same(monkeypatch: pytest.MonkeyPatch)
     blurred = (picture + np.roll(picture, 1, 1) + np.roll(picture, 1, 2)) / 3
     cuts = [i for i, count in enumerate(crossings(network.program)) if count == 7][3:40:12]
     monkeypatch.setattr(
-        "veracity.proving.tensors.plan_links",
+        "veracity.proving.opened.plan_links",
         lambda *_: replace(plan_links(execution(), None), cuts=tuple(cuts)),
     )
     made = prove_tensors(network, secret, np.round(blurred))
