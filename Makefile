@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
-.PHONY: docs notebooks bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
+.PHONY: docs notebooks bench-lce-controls bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
   figures bench-private bench-private-long bench-private-availability bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-large bench-forecasts mutate vectors lock clean
 
 help: ## this list
@@ -74,6 +74,11 @@ build/data/coffee.png: | env
 
 demo-vision: env build/data/coffee.png ## a photograph enhanced, proved and verified (under two minutes)
 	$(PY) examples/demo_vision.py --dir build/demo-vision --photograph build/data/coffee.png
+
+build/data/photographs.npz: | env
+	@mkdir -p build/data/wheels
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/data/wheels scikit-image==0.26.0 scikit-learn matplotlib
+	PYTHONPATH=. $(PY) benches/lce_photographs.py --wheels build/data/wheels --out $@
 
 data-lce: ## the photographs that the weights of `enhance` were trained on, from a Debian package
 	@mkdir -p build/data
@@ -195,6 +200,12 @@ bench-onnx: env ## import, prove and verify every model of a folder: MODELS=DIR,
 bench-vision-peers: env ## one ONNX CNN proved here and by EZKL (in build/ezkl), stage by stage (11 GB, many minutes)
 	@mkdir -p build/bench
 	$(PY) benches/vision_peers.py $(if $(MODEL),--model $(MODEL)) | tee build/bench/vision-peers.json
+
+bench-lce-controls: build/data/photographs.npz data-lce ## LCE and two plain networks, three seeds each, trained and compared: SET5=DIR (torch in build/torch; hours)
+	test -d build/torch/torch || $(PY) -m pip install --quiet --target build/torch torch
+	PYTHONPATH=.:build/torch $(PY) benches/lce_controls.py train --runs build/lce --pictures build/data/lomiri
+	PYTHONPATH=.:build/torch $(PY) benches/lce_controls.py measure --runs build/lce --photos $< \
+	  $(if $(SET5),--set5 $(SET5)) --json build/bench/lce-controls.json
 
 bench-models: env ## import, prove and verify every language model of a folder: MODELS=DIR, a JSON line each
 	@test -n "$(MODELS)" || { echo "make: give MODELS=DIR, a folder of models" >&2; exit 1; }

@@ -24,10 +24,11 @@ from benches.figures_private import (
     private_token,
     vision_peers,
 )
+from benches.figures_vision import lce_controls
 from benches.tabling import FIGURES, Measured, Row, load, memory, plain, seconds, short, table
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "docs" / "performance.md", ROOT / "README.md")
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "vision.md", ROOT / "README.md")
 
 #: What every bench of a proof reports, whatever the workload.
 CORE = (
@@ -257,6 +258,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "private-layer": private_layer,
     "private-peers": private_peers,
     "vision-peers": vision_peers,
+    "lce-controls": lce_controls,
 }
 
 _MARKED = re.compile(r"(<!-- figures:([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -3,9 +3,10 @@
     python benches/lce_quality.py --set5 DIR --photos FILE.npz [--weights FILE.npz] [--json OUT]
 
 ``DIR`` has the five pictures of Set5 as .bmp, ``FILE.npz`` photographs as arrays (height, width, 3)
-of bytes: none of them was trained on. The network is evaluated in floats and on whole pictures;
-``--integers`` runs the program that is proved, too, and prints how far the two are apart. PSNR is
-that of the luma of ITU-R BT.601, 4 pixels at each border left out.
+of bytes (``make build/data/photographs.npz``): none of them was trained on. The network is
+evaluated in floats and on whole pictures; ``--integers`` runs the program that is proved, too, and
+prints how far the two are apart. PSNR is that of the luma of ITU-R BT.601, 4 pixels at each border
+left out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ SETTINGS: dict[str, tuple[tuple[float, float, float] | None, float]] = {
     "s 1.6": ((1.6, 1.6, 0.0), 0),
     "s 2.0": ((2.0, 2.0, 0.0), 0),
     "s 3.0": ((3.0, 3.0, 0.0), 0),
+    "s 4.0": ((4.0, 4.0, 0.0), 0),
     "anisotropic 0.8 x 2.0": ((0.8, 2.0, math.pi / 4), 0),
+    "anisotropic 0.6 x 5.0": ((0.6, 5.0, math.pi / 4), 0),
     "s 1.2, noise 3/255": ((1.2, 1.2, 0.0), 3),
 }
 
@@ -109,6 +112,23 @@ def pictures(set5: Path | None, photos: Path | None) -> Iterator[tuple[str, str,
                 yield "photos", name, found[name]
 
 
+def degradations(
+    set5: Path | None, photos: Path | None, settings: Sequence[str]
+) -> Iterator[tuple[str, str, str, Floats, Floats, Floats]]:
+    """Set, picture, setting; degraded picture, truth and its reduction (3, h, w) in 0..1."""
+    for group, name, pixels in pictures(set5, photos):
+        h, w = (n // 4 * 4 for n in pixels.shape[:2])
+        truth = pixels[:h, :w].transpose(2, 0, 1) / 255
+        clean = halved(truth)
+        for setting in settings:
+            blur, noise = SETTINGS[setting]
+            low = clean if blur is None else halved(blurred(truth, blur))
+            rng = np.random.default_rng(7)
+            low = low + rng.standard_normal(low.shape) * noise / 255
+            low = np.round(np.clip(low, 0, 1) * 255) / 255
+            yield group, name, setting, low, truth, clean
+
+
 def measure(
     weights: Mapping[str, Floats], frozen: Floats | None, low: Floats, truth: Floats, clean: Floats
 ) -> dict[str, float]:
@@ -143,18 +163,7 @@ def main() -> None:
             weights = {name: found[name].astype(np.float64) for name in found.files}
     other = vdsr(chosen.vdsr) if chosen.vdsr else None
     rows = []
-    degraded = []
-    for group, name, pixels in pictures(chosen.set5, chosen.photos):
-        h, w = (n // 4 * 4 for n in pixels.shape[:2])
-        truth = pixels[:h, :w].transpose(2, 0, 1) / 255
-        clean = halved(truth)
-        for setting in chosen.settings:
-            blur, noise = SETTINGS[setting]
-            low = clean if blur is None else halved(blurred(truth, blur))
-            rng = np.random.default_rng(7)
-            low = low + rng.standard_normal(low.shape) * noise / 255
-            low = np.round(np.clip(low, 0, 1) * 255) / 255
-            degraded.append((group, name, setting, low, truth, clean))
+    degraded = list(degradations(chosen.set5, chosen.photos, chosen.settings))
     shares = np.mean([_shares(weights, low) for *_, low, _, _ in degraded], axis=0)
     for group, name, setting, low, truth, clean in degraded:
         row = {"set": group, "picture": name, "setting": setting}
