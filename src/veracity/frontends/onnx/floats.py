@@ -27,6 +27,8 @@ Array = NDArray[Any]
 Dims = tuple[int, ...]
 #: Steps of a wire, and terms of a sum, beyond which a value is computed.
 MOST_STEPS, MOST_TERMS = 20, 12
+#: Terms beyond which a sum is computed in parts, so that fewer values wait for it.
+MOST_AT_ONCE = 32
 #: Most entries of a value, and of all together: what a sample takes to run.
 MAX_VALUE, MAX_ENTRIES = 1 << 27, 1 << 29
 #: Differences that rounding makes of float64, at most.
@@ -367,8 +369,11 @@ class FloatNetwork:
     def sum(self, *parts: Sym) -> Sym:
         """Of equal dims."""
         forced = [self.force(p) for p in parts]
-        terms = [t for p in forced for t in p.terms]
-        found = Sym(forced[0].dims, tuple(terms))
+        terms, dims = [t for p in forced for t in p.terms], forced[0].dims
+        while len(terms) > MOST_AT_ONCE:
+            parts_of = [terms[i : i + MOST_TERMS] for i in range(0, len(terms), MOST_TERMS)]
+            terms = [self._computed(Sym(dims, tuple(few))).terms[0] for few in parts_of]
+        found = Sym(dims, tuple(terms))
         return self._computed(found) if len(terms) > MOST_TERMS else found
 
     def broadcast(self, x: Sym, dims: Dims) -> Sym:

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 MAX_ENTRIES = 1 << 26
 _CASTS = {1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32,
           7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64, 12: np.uint32,
-          13: np.uint64}  # fmt: skip
+          13: np.uint64, 16: np.float32}  # fmt: skip
 
 
 def axes_of(node: Node, given: Sequence[Array | None], i: int) -> tuple[int, ...] | None:

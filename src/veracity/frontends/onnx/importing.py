@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import UnsupportedModelError, UsageError
+from veracity.errors import RangeError, UnsupportedModelError, UsageError
 from veracity.formats.images import is_image, load_image
 from veracity.formats.npy import load_array
 from veracity.formats.program import NetworkFile, save_program_file
@@ -29,6 +29,8 @@ from veracity.graph import execute
 __all__ = ["Traceable", "check_onnx", "import_onnx", "import_traceable", "open_onnx"]
 
 Array = NDArray[Any]
+#: Characters of a list of labels that a report shows.
+MAX_SHOWN = 1000
 Samples = list[dict[str, Array]]
 #: How many samples are drawn at least and at most where none are given, and how much they may
 #: compute; every fourth of the first is held out.
@@ -314,10 +316,17 @@ def import_traceable(
         ports = {n: replace(p, low=0, high=255) for n, p in program.inputs.items()}
         fitted.program = replace(program, inputs=ports)
         fitted.program.validate()
-    report = {
-        "samples": described(samples, seen, held),
-        "accuracy": accuracy(found.net, fitted, held, values),
-    }
+    try:
+        measured = accuracy(found.net, fitted, held, values)
+    except RangeError as error:
+        raise UnsupportedModelError(
+            origin_of(found.net, error.op),
+            "a result whose integers leave the range that samples show, for rounding grows in it,",
+            "give more --samples, or scale the model's values",
+        ) from None
+    report = {"samples": described(samples, seen, held), "accuracy": measured}
+    for name, words in found.words.items():
+        measured[name]["labels"] = ", ".join(words)[:MAX_SHOWN]
     parameters = sum(int(a.size) for a in model.graph.constants.values())
     source = {
         "name": model.graph.name, "kind": "onnx", "file": file,
