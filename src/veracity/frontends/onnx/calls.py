@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,30 @@ class Call:
     def text(self, name: str, default: str) -> str:
         """An attribute."""
         return str(self.node.attributes.get(name, default))
+
+    def lower(
+        self, op: str, given: Sequence[Value | None], wholes: Sequence[Any] = (), **more: Any
+    ) -> list[Value]:
+        """What another op makes of these operands, in this node's place and with its attributes.
+
+        Parameters
+        ----------
+        op : str
+            Which.
+        given : sequence
+            What it reads.
+        wholes : sequence of int
+            Which of that is of whole numbers.
+        more
+            Attributes beside this node's.
+        """
+        node = replace(self.node, op=op, attributes={**self.node.attributes, **more})
+        held = tuple(
+            self.net.force(x) if isinstance(x, Sym) and op not in LAZY else x for x in given
+        )
+        kinds = tuple(i in wholes for i in range(len(held)))
+        found = HANDLERS[op](replace(self, node=node, given=held, kinds=kinds))
+        return [found] if isinstance(found, Sym | np.ndarray | Parts | Words) else list(found)
 
 
 #: Handlers by op; those that read merges that are still to be made; those that have to see

@@ -140,8 +140,12 @@ class _Fit:
         self.exponents[op.name] = out
 
     def _linear(self, op: FloatOp) -> None:
-        out = self.usual(op.name) - op.spare
-        if not op.products and not op.spare and self._combine(op):
+        out = 0 if op.rounded else self.usual(op.name) - op.spare
+        if op.rounded and self.largest[op.name] >= 1 << 15:
+            raise UnsupportedModelError(
+                op.name, f"whole numbers up to {self.largest[op.name]:.3g}", "rescale the model"
+            )
+        if not op.products and not op.spare and not op.rounded and self._combine(op):
             return
         products: list[tuple[str, Operand, Operand, int]] = []
         total = out
@@ -158,6 +162,11 @@ class _Fit:
                 finer = 15 - floor(log2(abs(ref.factor))) if shift is None else -shift
                 total = max(total, self.exponents[ref.x] + min(finer, 39))
         addends = [self._addend(ref, total) for ref in op.addends]
+        if not products and all(a is None or a.of == "weight" for a in addends):
+            raise UnsupportedModelError(
+                op.name, "a sum in which constants leave no bit for what depends on the data",
+                "rescale the model",
+            )  # fmt: skip
         shift = total - out
         if shift > 32:
             raise UnsupportedModelError(
@@ -203,7 +212,9 @@ class _Fit:
         return Operand(x=name, of="weight", wire=ref.wire)
 
     def _weighed(self, a: Ref, b: Ref) -> tuple[Ref, Ref]:
-        """A product of a value and a weight with all real factors in the weight: no bits lost."""
+        """A product with one real factor at most; inside of a weight no bits are lost."""
+        if a.of == b.of == "value" and a.factor != 1.0:
+            return replace(a, factor=1.0), replace(b, factor=a.factor * b.factor)
         if a.of == b.of or (_power_of_two(a.factor) is not None and b.factor == 1.0):
             return a, b
         value, weight = (a, b) if a.of == "value" else (b, a)

@@ -96,6 +96,8 @@ class FloatOp:
         Window of a pool.
     spare : int
         Bits of a linear op that differences of its entries need.
+    rounded : bool
+        Whether a linear op ends at the nearest whole numbers.
     most : float
         Greatest magnitude of its entries, whatever the input is.
     """
@@ -108,6 +110,7 @@ class FloatOp:
     fn: str = ""
     pool: MaxPool | None = None
     spare: int = 0
+    rounded: bool = False
     most: float = float("inf")
 
     def reads(self) -> list[Ref]:
@@ -227,7 +230,7 @@ class FloatNetwork:
         """The product that an operand is, as long as nothing else reads it."""
         op = self.made.get(ref.x)
         plain = ref == Ref(ref.x) and ref.x not in self.read
-        return op if op is not None and plain and op.products else None
+        return op if op is not None and plain and op.products and not op.rounded else None
 
     def _computed(self, x: Sym) -> Sym:
         """A sum as one value: products that only it reads are rescaled with it, once."""
@@ -257,6 +260,12 @@ class FloatNetwork:
         """A copy of which differences are exact: with one bit more of headroom."""
         found = self.linear((), self.force(x).terms, x.dims)
         self._changed(spare=1)
+        return found
+
+    def rounded(self, x: Sym) -> Sym:
+        """The nearest whole numbers, which the rescale of a sum finds by itself."""
+        found = self._computed(self.force(x))
+        self._changed(rounded=True)
         return found
 
     def chosen(self, product: tuple[str, Ref, Ref], dims: Dims) -> Sym:
@@ -415,7 +424,7 @@ class FloatNetwork:
                     total = total + read(r)
                 for spec, a, b in op.products:
                     total = total + np.einsum(spec, read(a), read(b), optimize=True)
-                values[op.name] = total
+                values[op.name] = np.floor(total + 0.5) if op.rounded else total
                 continue
             x = values[op.addends[0].x]
             if op.fn in ("zero", "step"):  # what differs by rounding of floats is equal

@@ -23,6 +23,7 @@ from veracity.frontends.onnx import (
     ops_einsum,
     ops_features,
     ops_fourier,
+    ops_fused,
     ops_index,
     ops_linear,
     ops_logic,
@@ -51,9 +52,9 @@ __all__ = ["Traced", "trace"]
 
 #: Importing these registers their handlers.
 _OPS = (ops_algebra, ops_attention, ops_bits, ops_control, ops_einsum, ops_features, ops_fourier,
-        ops_index, ops_linear, ops_logic, ops_losses, ops_masks, ops_pictures, ops_pointwise,
-        ops_pools, ops_quantised, ops_recurrent, ops_scaling, ops_scores, ops_sequence,
-        ops_shape, ops_svm, ops_trees)  # fmt: skip
+        ops_fused, ops_index, ops_linear, ops_logic, ops_losses, ops_masks, ops_pictures,
+        ops_pointwise, ops_pools, ops_quantised, ops_recurrent, ops_scaling, ops_scores,
+        ops_sequence, ops_shape, ops_svm, ops_trees)  # fmt: skip
 
 Array = NDArray[Any]
 Known = MutableMapping[str, "Value | None"]

@@ -108,11 +108,12 @@ def imputer(call: Call) -> Result:
 def _side(call: Call, side: str) -> Array | tuple[str, ...]:
     """Keys or values of a table: numbers or words."""
     tensor = call.node.attributes.get(f"{side}_tensor")
-    if isinstance(tensor, np.ndarray) and tensor.dtype.kind not in "biuf":
-        return words_of(tensor.reshape(-1).tolist())
+    if isinstance(tensor, np.ndarray):
+        flat = tensor.reshape(-1)
+        return flat.astype(np.float64) if tensor.dtype.kind in "biuf" else words_of(flat.tolist())
     if words := call.texts(f"{side}_strings"):
         return words
-    numbers = [call.floats(f"{side}{kind}") for kind in ("", "_int64s", "_floats")]
+    numbers = [call.floats(f"{side}_{kind}") for kind in ("int64s", "floats")]
     return next((x for x in numbers if x.size), np.zeros(0))
 
 

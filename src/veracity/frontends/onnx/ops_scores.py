@@ -43,7 +43,7 @@ def label_of(call: Call, chosen: Sym, labels: Labels) -> Sym | Words:
     """
     if len(labels) != chosen.dims[1]:
         raise UsageError("another number of labels than of classes")
-    numbers = [i if isinstance(x, str) else x for i, x in enumerate(labels)]
+    numbers = [x if isinstance(x, int) else i for i, x in enumerate(labels)]
     found = call.net.view(chosen, Step("taps", 1, (1, *numbers)), Step("sum", 1))
     words = tuple(x for x in labels if isinstance(x, str))
     return Words(found, words) if words else found

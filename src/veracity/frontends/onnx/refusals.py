@@ -44,6 +44,13 @@ REFUSED = {
     ),
     **dict.fromkeys(("NonMaxSuppression", "Unique"), _COUNT),
     "ImageDecoder": "a picture file (give its pixels)",
+    **dict.fromkeys(
+        [
+            f"com.microsoft.nchwc.{op}"
+            for op in ("Conv", "MaxPool", "ReorderInput", "ReorderOutput")
+        ],
+        "a file for one machine (save it at the level extended of onnxruntime)",
+    ),
     "DeformConv": "taps at places that depend on the data",
 }
 
