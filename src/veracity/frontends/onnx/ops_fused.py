@@ -63,21 +63,17 @@ def fused_dense(call: Call) -> Result:
 @handler("com.microsoft.FusedMatMul", "com.microsoft.TransposeMatMul")
 def fused_product(call: Call) -> Result:
     """A matrix product of operands that may be turned, times a factor."""
-    if call.int("transBatchA", 0) or call.int("transBatchB", 0):
-        raise UsageError("operands whose leading axes are turned, too")
     sides = []
     for i, side in enumerate("AB"):
         x = call.any(i)
+        axes = tuple(range(len(x.dims if isinstance(x, Sym) else x.shape)))
+        if call.int(f"transBatch{side}", 0):
+            axes = (*axes[1:-1], 0, axes[-1])
         if call.int(f"trans{side}", 0):
-            x = call.net.view(x, Step("permute", 0, _swapped(len(x.dims)))) if isinstance(
-                x, Sym) else np.swapaxes(x, -1, -2)  # fmt: skip
-        sides.append(x)
+            axes = (*axes[:-2], axes[-1], axes[-2])
+        turned = Step("permute", 0, axes)
+        sides.append(call.net.view(x, turned) if isinstance(x, Sym) else x.transpose(axes))
     return call.net.scale(matmul(call, *sides), call.float("alpha", 1.0))
-
-
-def _swapped(rank: int) -> tuple[int, ...]:
-    """Axes with the last two in each other's place."""
-    return (*range(rank - 2), rank - 1, rank - 2)
 
 
 @handler("com.microsoft.Gelu", "com.microsoft.BiasGelu", "com.microsoft.FastGelu")
@@ -109,8 +105,8 @@ def skip_normalization(call: Call) -> Result:
         raise UsageError("its mean and its deviation as results")
     x = call.value(0)
     bias = 4 if full else 3
-    parts = [x, call.net.broadcast(call.value(1), x.dims), *([call.any(bias)] * call.has(bias))]
-    total = call.net.settled(plus(call, *parts))
+    total = plus(call, x, call.net.broadcast(call.value(1), x.dims))
+    total = call.net.settled(plus(call, total, call.any(bias)) if call.has(bias) else total)
     if full:
         beta = call.any(3) if call.has(3) else None
         out = call.lower("LayerNormalization", (total, call.any(2), beta), axis=-1)

@@ -110,6 +110,11 @@ def where(call: Call) -> Result:
             return plus(call, right, times(call, c, left - right))
         return plus(call, right, times(call, c, minus(call, left, right)))
 
+    if not isinstance(a, Sym) and not isinstance(b, Sym) and isinstance(c, Sym):
+        for low, other, is_low in ((a, b, c), (b, a, None)):
+            if low.size == 1 and low.max() <= LEVEL and not np.any(other):
+                at = is_low or net.settled(plus(call, np.ones(c.dims), net.scale(c, -1.0)))
+                return net.broadcast(net.scale(at, float(low.max())), dims)
     for kept, level, opposite in ((b, a, False), (a, b, True)):
         if isinstance(level, Sym) or not isinstance(kept, Sym) or np.any(level > LEVEL):
             continue
@@ -138,7 +143,7 @@ def softmax(call: Call) -> Result:
 def softmax_without(call: Call, x: Hidden, axes: tuple[int, ...]) -> Sym:
     """A softmax over the entries that are not left out, and exact zeros at the others.
 
-    A row of which nothing is left has zeros only.
+    A row of which nothing is left has equal shares, as entries that are all as low have.
 
     Parameters
     ----------
@@ -174,14 +179,14 @@ def softmax_without(call: Call, x: Hidden, axes: tuple[int, ...]) -> Sym:
         best = maximum(call, best, axis)
     shifted = net_value(call, minus(call, filled, net.settled(best)))
     powers = net.function("exp", shifted)
-    left = net.linear([(spec, net.ref(powers), net.ref(keep))], (), rest.dims)
+    if isinstance(mask, Sym):
+        nothing = net.function("zero", net.settled(sum_over(call, keep, axes, True)))
+    else:
+        nothing = net.constant(np.all(mask != 0, axis=axes, keepdims=True).astype(np.float64))
+    even = net.broadcast(nothing, rest.dims).terms
+    left = net.linear([(spec, net.ref(powers), net.ref(keep))], even, rest.dims)
     left = net_value(call, left)
     total = sum_over(call, left, axes, True)
-    if isinstance(mask, Sym):
-        kept = net.settled(sum_over(call, keep, axes, True))
-        total = net.sum(total, net.function("zero", kept))
-    elif np.any(nothing := np.all(mask != 0, axis=axes, keepdims=True)):
-        total = plus(call, total, nothing.astype(np.float64))
     return net.sym(times(call, left, net.function("power(-1)", total)))
 
 

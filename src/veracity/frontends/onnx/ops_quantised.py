@@ -163,12 +163,6 @@ def quantised_pool(call: Call) -> Result:
     return _steps(call, mean_over(call, x, tuple(range(2, len(x.dims))), True), 3, 4)
 
 
-@handler("com.microsoft.QLinearReduceMean")
-def quantised_mean(call: Call) -> Result:
-    """Means over axes, rounded to steps."""
-    return _steps(call, _lower(call, "ReduceMean", (_real(call, 0, 1, 2, -1),)), 3, 4)
-
-
 @handler("com.microsoft.QLinearConcat")
 def quantised_concat(call: Call) -> Result:
     """What several arrays of integers stand for side by side, rounded to steps."""
