@@ -341,7 +341,7 @@ SPOKEN: dict[str, tuple[list[Any], tuple[str, ...]]] = {
                          values_strings=["low", "high"], default_string="mid")],
                    ("low", "high", "mid")),
     "of words": ([WORDS, node("LabelEncoder", "l", domain="ai.onnx.ml", keys_strings=["yes"],
-                              values_strings=["ja"], default_string="nein")], ("ja", "nein")),
+                              values_strings=["ja"], default_string="nein")], ("nein", "ja")),
 }  # fmt: skip
 
 
