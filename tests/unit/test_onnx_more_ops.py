@@ -193,6 +193,11 @@ ALGEBRA: dict[str, tuple[Any, ...]] = {
                               {"s": np.float32([0.0123])}),
     "a bound beyond all values": ([node("Min", "x b", "c"), node("Max", "c d")], PICTURE,
                                   {"b": np.float32([1e12]), "d": np.float32([-1e12])}),
+    "a cut that nothing small comes to": (
+        [node("Sub", "x h", "a"), node("Mul", "a t", "b"), node("Clip", "b o m", "c"),
+         node("Mul", "c r")], PICTURE,
+        {"h": np.float32([0.5]), "t": np.float32([1e-6]), "r": np.float32([1e6]),
+         "o": np.float32(0), "m": np.float32(6)}),
     "many parts": ([*[node("ReduceSum", f"x a{i}", f"p{i}", keepdims=1) for i in range(2)],
                     node("Concat", " ".join(["x", "p0", "x", "p0"] * 12), axis=1)],
                    {"x": (2, 3, 4)}, {"a0": ints(1), "a1": ints(0)}),

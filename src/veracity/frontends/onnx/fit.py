@@ -121,6 +121,7 @@ class _Fit:
         return held
 
     def _function(self, op: FloatOp, source: str) -> None:
+        op = self._plain_relu(op, source)
         word, power = op.fn.partition("(")[0], _power(op.fn)
         free = word in SCALE_FREE or word in ("sign", "step", "zero") or power is not None
         x = self.bounded(source, FINEST if free else FINEST_IN_TABLE)
@@ -145,6 +146,15 @@ class _Fit:
             )  # fmt: skip
         self.ops.append(Function(name=op.name, x=x, fn=op.fn, k_in=k_in, k_out=k_out))
         self.exponents[op.name] = out
+
+    def _plain_relu(self, op: FloatOp, source: str) -> FloatOp:
+        """A relu, where a clip from zero has a bound that no value in range comes to."""
+        low, _, high = op.fn.removeprefix("clip(").removesuffix(")").partition(";")
+        if not op.fn.startswith("clip(") or float(low) != 0:
+            return op
+        exact = self.exact.get(source, False)
+        e = min(self.exponents[source], self.usual(source) if exact else FINEST)
+        return replace(op, fn="relu") if 2.0 ** (15 - e) <= float(high) else op
 
     def _linear(self, op: FloatOp) -> None:
         out = 0 if op.rounded else self.usual(op.name) - op.spare

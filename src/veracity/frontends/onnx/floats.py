@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.reshaping import reshape_steps
 from veracity.graph.functions import find_function
 from veracity.graph.ops import MaxPool
 from veracity.graph.ops.extrema import taps_of
 from veracity.graph.wires import Step, Wire, apply_wire, wire_dims
 
-__all__ = ["FloatNetwork", "FloatOp", "Hidden", "Ref", "Sym", "reshape_steps"]
+__all__ = ["FloatNetwork", "FloatOp", "Hidden", "Ref", "Sym"]
 
 Array = NDArray[Any]
 Dims = tuple[int, ...]
@@ -439,26 +440,3 @@ class FloatNetwork:
                 taps = taps_of(op.pool, x.shape[op.pool.axis])
                 values[op.name] = np.max([apply_wire((t,), x) for t in taps], axis=0)
         return values
-
-
-def reshape_steps(old: Dims, new: Dims) -> list[Step] | None:
-    """Steps from dims to others where splits and axes of length 1 suffice."""
-    if prod(old) != prod(new):
-        raise UsageError(f"dims {old} cannot be reshaped to {new}")
-    steps = [Step("sum", axis) for axis in reversed(range(len(old))) if old[axis] == 1]
-    longer = [d for d in old if d != 1]
-    wanted = [d for d in new if d != 1]
-    if not longer:
-        steps = steps[: len(old)]
-    at, axis = 0, 0
-    for n in longer:
-        sizes: list[int] = []
-        while prod(sizes) < n and at < len(wanted):
-            sizes.append(wanted[at])
-            at += 1
-        if prod(sizes) != n:
-            return None
-        if len(sizes) > 1:
-            steps.append(Step("split", axis, tuple(sizes)))
-        axis += len(sizes)
-    return [*steps, *[Step("repeat", axis, (1,)) for axis, d in enumerate(new) if d == 1]]
