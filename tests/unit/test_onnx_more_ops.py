@@ -193,6 +193,11 @@ ALGEBRA: dict[str, tuple[Any, ...]] = {
                               {"s": np.float32([0.0123])}),
     "a bound beyond all values": ([node("Min", "x b", "c"), node("Max", "c d")], PICTURE,
                                   {"b": np.float32([1e12]), "d": np.float32([-1e12])}),
+    "a sigmoid that is spelled out": (
+        [node("Mul", "x t", "a"), node("Neg", "a", "b"), node("Exp", "b", "c"),
+         node("Add", "c o", "d"), node("Reciprocal", "d", "e"), node("Div", "a d", "f"),
+         node("Mul", "f h", "g"), node("Add", "e g")], PICTURE,
+        {"t": np.float32([-12]), "o": np.float32([1]), "h": np.float32([100])}),
     "a cut that nothing small comes to": (
         [node("Sub", "x h", "a"), node("Mul", "a t", "b"), node("Clip", "b o m", "c"),
          node("Mul", "c r")], PICTURE,

@@ -27,6 +27,8 @@ from veracity.graph import execute
 __all__ = ["Traceable", "check_onnx", "import_onnx", "import_traceable", "open_onnx"]
 
 Array = NDArray[Any]
+#: Signal to noise (dB) below which integers are refused, and errors that are small all the same.
+LEAST_SNR, SMALL = 10.0, 1e-3
 #: Characters of a list of labels that a report shows.
 MAX_SHOWN = 1000
 #: How many samples are drawn at most where none are given, and how much they may compute.
@@ -273,6 +275,7 @@ def import_traceable(
             "a result whose integers leave the range that samples show, for rounding grows in it,",
             "give more --samples, or scale the model's values",
         ) from None
+    _require_meaning(measured)
     report = {"samples": described(samples, seen, held), "accuracy": measured}
     for name, words in found.words.items():
         measured[name]["labels"] = ", ".join(words)[:MAX_SHOWN]
@@ -284,6 +287,17 @@ def import_traceable(
     network = NetworkFile(source, fitted.program, fitted.weights, report)
     save_program_file(Path(out), network)
     return network
+
+
+def _require_meaning(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a network with an output whose integers say something else than its floats."""
+    for name, facts in measured.items():
+        if float(facts["snr_db"]) < LEAST_SNR and float(facts["largest_error"]) > SMALL:
+            raise UnsupportedModelError(
+                f"output {name!r}",
+                f"a result of which 16 bits keep {facts['snr_db']} dB of signal to noise",
+                "give --samples like its inputs, or choose another with --outputs",
+            )
 
 
 def origin_of(net: FloatNetwork, name: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.frontends.onnx.calls import Call, Result, handler, spatial_pads
 from veracity.frontends.onnx.floats import Ref, Sym
+from veracity.frontends.onnx.inverses import inverse
 from veracity.graph.wires import Step, apply_wire
 
 Array = NDArray[Any]
@@ -363,7 +364,7 @@ def divide(call: Call) -> Result:
         if np.any(b == 0):
             raise UsageError("a division by zero")
         return times(call, a, 1.0 / b.astype(np.float64))
-    return times(call, a, call.net.function("power(-1)", b))
+    return times(call, a, inverse(call.net, b))
 
 
 def _whole_division(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
