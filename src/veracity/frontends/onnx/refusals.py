@@ -89,6 +89,11 @@ def fault_of(
     cut = cut or (node.inputs[0] if node.inputs else "") or "NAME"
     return UnsupportedModelError(
         f"node {node.name!r}",
-        f"{node.op}, opset {opset}{on}: {what}",
-        f"cut the model before it (--outputs {cut})",
+        f"{_shown(node.op)}, opset {opset}{on}: {what}",
+        f"cut the model before it (--outputs {_shown(cut)})",
     )
+
+
+def _shown(name: str) -> str:
+    """A name of the file on one line."""
+    return "".join(c if c.isprintable() else "?" for c in name)
