@@ -397,3 +397,19 @@ def test_infinite_weights_are_the_largest_and_no_numbers_are_refused(tmp_path: P
     made = model([node("Add", "x w")], {"x": (1, 2)}, {"w": np.float32([np.nan, 0])})
     with pytest.raises(FormatError, match="no number"):
         open_onnx(save(made, tmp_path))
+
+
+def test_an_output_of_which_16_bits_keep_nothing_is_refused(tmp_path: Path) -> None:
+    nodes = [node("Mul", "x t", "a"), node("Add", "a o", "b"), node("Relu", "b", "c"),
+             node("Sub", "c o")]  # fmt: skip
+    made = model(nodes, {"x": (2, 3)}, {"t": np.float32([1.0]), "o": np.float32([1e6])})
+    with pytest.raises(UnsupportedModelError, match=r"output 'y'.*signal to noise"):
+        import_onnx(save(made, tmp_path), tmp_path / "net.vprog")
+
+
+def test_names_that_break_lines_do_not(tmp_path: Path) -> None:
+    made = model([node("Relu", "x", "a"), node("No\nSuch", "a")], {"x": (2, 3)})
+    made.graph.node[0].output[0] = made.graph.node[1].input[0] = "a\nb"
+    (found,) = check_onnx(open_onnx(save(made, tmp_path)))["unsupported"]
+    assert "\n" not in found
+    assert "--outputs a?b" in found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from veracity.errors import UsageError
 from veracity.frontends.onnx.calls import Call, Result, handler, spatial_pads
 from veracity.frontends.onnx.floats import Ref, Sym
+from veracity.frontends.onnx.inverses import inverse
 from veracity.graph.wires import Step, apply_wire
 
 Array = NDArray[Any]
@@ -333,7 +334,10 @@ def minus(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
 @handler("Sub")
 def subtract(call: Call) -> Result:
     """A difference, broadcast."""
-    return minus(call, call.any(0), call.any(1))
+    a, b = call.any(0), call.any(1)
+    if isinstance(a, Sym) and call.node.inputs[0] == call.node.inputs[1]:
+        return np.zeros(a.dims)
+    return minus(call, a, b)
 
 
 @handler("Neg")
@@ -352,13 +356,15 @@ def multiply(call: Call) -> Result:
 def divide(call: Call) -> Result:
     """By a constant; else times the inverse from a table."""
     a, b = call.any(0), call.any(1)
+    if isinstance(a, Sym) and call.node.inputs[0] == call.node.inputs[1]:
+        return np.ones(a.dims)
     if call.integers:
         return _whole_division(call, a, b)
     if not isinstance(b, Sym):
         if np.any(b == 0):
             raise UsageError("a division by zero")
         return times(call, a, 1.0 / b.astype(np.float64))
-    return times(call, a, call.net.function("power(-1)", b))
+    return times(call, a, inverse(call.net, b))
 
 
 def _whole_division(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:

@@ -12,17 +12,20 @@ from veracity.errors import UsageError
 from veracity.frontends.onnx.calls import Call, Result, handler
 from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.folding import axes_of
+from veracity.frontends.onnx.inverses import inverse
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.graph.wires import Step
 
 Array = NDArray[Any]
+#: A bound that no value comes near: it makes no difference.
+BEYOND = 1e9
 
 #: Ops that are a function of the table by another name.
 _FUNCTIONS = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Erf": "erf", "Softplus": "softplus",
     "Softsign": "softsign", "Mish": "mish", "Exp": "exp", "Log": "log", "Sqrt": "sqrt",
     "Sin": "sin", "Cos": "cos", "Abs": "abs", "Sign": "sign", "Floor": "floor", "Ceil": "ceil",
-    "Round": "round", "HardSwish": "hard_swish", "Reciprocal": "power(-1)",
+    "Round": "round", "HardSwish": "hard_swish",
     "Tan": "tan", "Atan": "atan", "Asin": "asin", "Acos": "acos", "Sinh": "sinh", "Cosh": "cosh",
     "Asinh": "asinh", "Acosh": "acosh", "Atanh": "atanh",
 }  # fmt: skip
@@ -37,6 +40,12 @@ def decimal(x: float) -> str:
 def function(call: Call) -> Result:
     """A function of the table by another name."""
     return call.net.function(_FUNCTIONS[call.node.op], call.value(0))
+
+
+@handler("Reciprocal")
+def reciprocal(call: Call) -> Result:
+    """One divided by every entry."""
+    return inverse(call.net, call.value(0))
 
 
 @handler("Gelu")
@@ -133,7 +142,7 @@ def extreme(call: Call) -> Result:
     """The largest or smallest of several operands."""
     sign = 1.0 if call.node.op == "Max" else -1.0
     parts = [call.any(i) for i in range(len(call.given))]
-    parts = [p for p in parts if isinstance(p, Sym) or np.any(sign * p > -1e30)]
+    parts = [p for p in parts if isinstance(p, Sym) or np.any(sign * p > -BEYOND)]
     best = parts[0]
     for part in parts[1:]:
         if call.node.op == "Max":

@@ -8,7 +8,7 @@ import numpy as np
 
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.frontends.onnx.bodies import Node
-from veracity.frontends.onnx.calls import Parts, Value
+from veracity.frontends.onnx.calls import Parts, Value, Words
 from veracity.frontends.onnx.floats import Sym
 
 __all__ = ["REFUSED", "fault_of"]
@@ -44,6 +44,13 @@ REFUSED = {
     ),
     **dict.fromkeys(("NonMaxSuppression", "Unique"), _COUNT),
     "ImageDecoder": "a picture file (give its pixels)",
+    **dict.fromkeys(
+        [
+            f"com.microsoft.nchwc.{op}"
+            for op in ("Conv", "MaxPool", "ReorderInput", "ReorderOutput")
+        ],
+        "a file for one machine (save it at the level extended of onnxruntime)",
+    ),
     "DeformConv": "taps at places that depend on the data",
 }
 
@@ -72,6 +79,8 @@ def fault_of(
         if isinstance(x, Parts):
             shapes.append(f"a sequence of {len(x.entries)}")
             continue
+        if isinstance(x, Words):
+            x = x.places
         shapes.append("x".join(map(str, x.dims if isinstance(x, Sym) else x.shape)) or "scalar")
         if not cut and not isinstance(x, np.ndarray):
             cut = name
@@ -80,6 +89,11 @@ def fault_of(
     cut = cut or (node.inputs[0] if node.inputs else "") or "NAME"
     return UnsupportedModelError(
         f"node {node.name!r}",
-        f"{node.op}, opset {opset}{on}: {what}",
-        f"cut the model before it (--outputs {cut})",
+        f"{_shown(node.op)}, opset {opset}{on}: {what}",
+        f"cut the model before it (--outputs {_shown(cut)})",
     )
+
+
+def _shown(name: str) -> str:
+    """A name of the file on one line."""
+    return "".join(c if c.isprintable() else "?" for c in name)
