@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 
 import click
@@ -66,7 +65,7 @@ class LazyGroup(CarefulGroup):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(importlib.metadata.version("veracity"), prog_name="veracity")
+@click.version_option(package_name="veracity", prog_name="veracity")
 def main() -> None:
     """Prove that an answer came from a committed language model; check such a proof.
 
