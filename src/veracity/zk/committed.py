@@ -93,14 +93,7 @@ class ArrayShape:
         row_bits = key_bits if self.row_bits is None else self.row_bits
         if row_bits > key_bits:
             raise ValueError(f"rows of {self.id} are longer than the key")
-        if key_bits not in self._layouts:
-            self._layouts[key_bits] = RowLayout(self.dims, row_bits, key_bits)
-        return self._layouts[key_bits]
-
-    @cached_property
-    def _layouts(self) -> dict[int, RowLayout]:
-        """By key: what follows from a layout is found once."""
-        return {}
+        return RowLayout(self.dims, row_bits, key_bits)
 
 
 def _split(dims: Sequence[int], row_bits: int) -> tuple[int, int, int]:
