@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 
@@ -14,6 +15,9 @@ __all__ = ["main"]
 # NumPy asks for huge pages, which some virtual machines take five times longer to make than the
 # small ones they replace; it reads this when it is first imported.
 os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
+
+# What a proof is checked with lives as long as the command: seldom look for cycles in it.
+gc.set_threshold(100_000)
 
 #: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
 COMMANDS = {
