@@ -1,11 +1,14 @@
-"""The command of those who trust nobody: verify."""
+"""The command of those who trust nobody: verify.
+
+What a kind of proof needs is loaded when one of that kind is met.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,26 +27,18 @@ from veracity.cli.options import FILE, backend_option, json_option, quiet_option
 from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
 from veracity.cli.report import report_option
-from veracity.cli.tensors import read_ports
 from veracity.cli.verdict import REJECTED
-from veracity.cli.verify_accuracy import tell_accuracy
 from veracity.cli.verify_answer import tell_accepted, tell_answers
 from veracity.cli.verify_more import check_promise, check_signer, verify_many
-from veracity.cli.verify_tensors import tell_tensors
 from veracity.cli.verify_training import check_training, tell_trained
 from veracity.errors import MismatchError, UsageError, VerificationError
-from veracity.formats.accuracy import AccuracyProof
-from veracity.formats.answers import AnswersProof
 from veracity.formats.commitment import Commitment
-from veracity.formats.tensor_proof import TensorProof
-from veracity.formats.training import TrainingProof
-from veracity.proving.inspect import load_proof
+from veracity.proving.proofs import load_proof
 from veracity.proving.verify import verify as verify_answer
-from veracity.proving.verify_accuracy import verify_accuracy
-from veracity.proving.verify_answers import verify_answers
-from veracity.proving.verify_tensors import verify_tensors
-from veracity.training.verify import VerifiedTraining
 from veracity.work.effort import MAX_TIME
+
+if TYPE_CHECKING:
+    from veracity.training.verify import VerifiedTraining
 
 __all__ = ["verify"]
 
@@ -154,7 +149,6 @@ def verify(
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
-    trained: VerifiedTraining | None = None
     if len(proofs) > 1:
         alone = (samples, training, receipt, init, *data, *inputs, *outputs)
         refuse_words(
@@ -167,40 +161,46 @@ def verify(
         if given is None:
             verify_many(proofs, pinned, as_json=as_json, context=context, **common)
             return
-        if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, **chain)
-        elif training is not None:
-            trained = check_training(training, pinned, data, **chain)
-    if trained is not None and isinstance(given, TrainingProof):
+    if given.kind == "training":
         refuse_words("training", raw, expected, answer, context, listed, *drawn)
-        tell_trained(trained, as_json)
+        with judging(as_json):
+            origin = check_training(given, pinned, data, **chain)
+        tell_trained(origin, as_json)
         return
+    trained: VerifiedTraining | None = None
+    if training is not None:
+        with judging(as_json):
+            trained = check_training(training, pinned, data, **chain)
     checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
     phases = {"load": 0.1, "verify": 0.9}
-    if isinstance(given, AccuracyProof):
-        refuse_words("accuracy", raw, expected, answer, listed, *drawn)
-        if samples is None or inputs or len(outputs) > 1:
-            raise UsageError(
-                "a proof about accuracy needs --samples, which it does not hold; "
-                "--output takes the name of the scores"
+    if given.kind in ("answer", "answers"):
+        if samples is not None:
+            raise UsageError("--samples is for proofs about accuracy")
+        if inputs or outputs:
+            raise UsageError("this proof is about a prompt: it has no --input or --output")
+    if given.kind == "answer":
+        refuse_words("one answer", False, listed)
+        with judging(as_json), Bar(phases, quiet=quiet) as bar:
+            result = verify_answer(
+                given,
+                pinned,
+                prompt=expected,
+                messages=given_messages(messages),
+                temperature=temperature,
+                nonce=nonce,
+                server_nonce=server_nonce,
+                answer=answer,
+                raw=raw,
+                **checking,
+                progress=bar,
             )
-        scores = outputs[0] if outputs else None
-        with judging(as_json), Bar(phases, quiet=quiet) as bar:
-            found = verify_accuracy(given, pinned, samples, output=scores, **checking, progress=bar)
-        tell_accuracy(found, as_json, trained)
+            if receipt is not None:
+                check_promise(receipt, publisher, given, pinned)
+        tell_accepted(result, as_json, trained)
         return
-    if samples is not None:
-        raise UsageError("--samples is for proofs about accuracy")
-    if isinstance(given, TensorProof):
-        refuse_words("tensors", raw, expected, answer, listed, *drawn)
-        arrays = read_ports(inputs, outputs)
-        with judging(as_json), Bar(phases, quiet=quiet) as bar:
-            verified = verify_tensors(given, pinned, *arrays, **checking, progress=bar)
-        tell_tensors(verified, as_json, trained)
-        return
-    if isinstance(given, TrainingProof) or inputs or outputs:
-        raise UsageError("this proof is about a prompt: it has no --input or --output")
-    if isinstance(given, AnswersProof):
+    if given.kind == "answers":
+        from veracity.proving.verify_answers import verify_answers
+
         refuse_words(
             "several answers",
             False,
@@ -216,24 +216,32 @@ def verify(
             )
         tell_answers(several, as_json, trained)
         return
-    refuse_words("one answer", False, listed)
+    if given.kind == "accuracy":
+        from veracity.cli.verify_accuracy import tell_accuracy
+        from veracity.proving.verify_accuracy import verify_accuracy
+
+        refuse_words("accuracy", raw, expected, answer, listed, *drawn)
+        if samples is None or inputs or len(outputs) > 1:
+            raise UsageError(
+                "a proof about accuracy needs --samples, which it does not hold; "
+                "--output takes the name of the scores"
+            )
+        scores = outputs[0] if outputs else None
+        with judging(as_json), Bar(phases, quiet=quiet) as bar:
+            found = verify_accuracy(given, pinned, samples, output=scores, **checking, progress=bar)
+        tell_accuracy(found, as_json, trained)
+        return
+    from veracity.cli.tensors import read_ports
+    from veracity.cli.verify_tensors import tell_tensors
+    from veracity.proving.verify_tensors import verify_tensors
+
+    if samples is not None:
+        raise UsageError("--samples is for proofs about accuracy")
+    refuse_words("tensors", raw, expected, answer, listed, *drawn)
+    arrays = read_ports(inputs, outputs)
     with judging(as_json), Bar(phases, quiet=quiet) as bar:
-        result = verify_answer(
-            given,
-            pinned,
-            prompt=expected,
-            messages=given_messages(messages),
-            temperature=temperature,
-            nonce=nonce,
-            server_nonce=server_nonce,
-            answer=answer,
-            raw=raw,
-            **checking,
-            progress=bar,
-        )
-        if receipt is not None:
-            check_promise(receipt, publisher, given, pinned)
-    tell_accepted(result, as_json, trained)
+        verified = verify_tensors(given, pinned, *arrays, **checking, progress=bar)
+    tell_tensors(verified, as_json, trained)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED, Verdict
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
-from veracity.proving.inspect import load_proof
+from veracity.proving.proofs import load_proof
 from veracity.proving.verify import verify as verify_answer
 
 __all__ = ["check_promise", "check_signer", "verify_many"]
