@@ -23,9 +23,11 @@ SHAPES = [
     [(5, 1, 3), (2, 3, 2), (3, 3), (5,), (1,), (1,), (1,)],
     [(3, 260), (300,)],
     [(6, 2, 257), (9, 33)],
+    [(9, 300), (4, 256)],
     [(2, 3, 3, 150), (1030,), (17, 60)],
 ]
-KINDS = ["stored", "leaves", "pairs", "one constant", "wide"]
+KINDS = ["stored", "leaves", "signed", "pairs", "one constant", "wide"]
+DTYPES = {"signed": np.int16, "wide": np.int64}
 
 
 def make_entries(kind, dims, scalars, small):
@@ -35,7 +37,7 @@ def make_entries(kind, dims, scalars, small):
         stored = scalars(n)
         return lambda e: e.from_ints(stored)
     rows = 1 if kind == "one constant" else dims[0]
-    values = small(np.int64 if kind == "wide" else np.uint16, rows, n // rows)
+    values = small(DTYPES.get(kind, np.uint16), rows, n // rows)
     images = small(np.int16, rows, n // rows) if kind == "pairs" else None
     constants, beta = scalars(rows), scalars(1)[0]
     return lambda e: Leaves(values, images, e.from_ints(constants), beta)
@@ -70,7 +72,8 @@ def descent(engine, blocks, scripted):
 @pytest.mark.parametrize("numerators", [None, "stored", "leaves"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_tree(engine, reference, scalars, small, rng, shapes, numerators, kind):
-    if prod(shapes[0]) > 1000 and (kind, numerators) not in {("pairs", None), ("stored", "leaves")}:
+    kept = {("pairs", None), ("signed", None), ("stored", "leaves")}
+    if prod(shapes[0]) > 1000 and (kind, numerators) not in kept:
         kind = "leaves"
 
     def entries(kind, dims):

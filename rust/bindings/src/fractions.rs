@@ -66,8 +66,14 @@ fn copied(array: &SmallIn<'_>) -> PyResult<SmallArray> {
     Ok(match array {
         SmallIn::I8(x) => SmallArray::I8(contiguous(x)?.to_vec()),
         SmallIn::I16(x) => SmallArray::I16(contiguous(x)?.to_vec()),
-        SmallIn::I32(x) => SmallArray::I32(contiguous(x)?.to_vec()),
-        SmallIn::I64(x) => SmallArray::I64(contiguous(x)?.to_vec()),
+        SmallIn::I32(x) => {
+            let x = contiguous(x)?;
+            SmallArray::narrowed(x).unwrap_or_else(|| SmallArray::I32(x.to_vec()))
+        }
+        SmallIn::I64(x) => {
+            let x = contiguous(x)?;
+            SmallArray::narrowed(x).unwrap_or_else(|| SmallArray::I64(x.to_vec()))
+        }
         SmallIn::U16(x) => SmallArray::U16(contiguous(x)?.to_vec()),
     })
 }

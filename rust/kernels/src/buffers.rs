@@ -5,6 +5,7 @@
 //! Python drops them, up to a limit, and the first touch of new ones is of huge pages.
 
 use crate::field::{Fe, Limbs, Modulus};
+use crate::mapping;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -107,6 +108,7 @@ pub fn keep(limit: usize) {
     WANTED.store(limit, Ordering::Relaxed);
     let evicted = POOL.lock().map(|mut pool| shrink(&mut pool, limit));
     drop(evicted);
+    mapping::keep(limit);
     allocator(limit > 0);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: returns free memory of the allocator to the system; touches no live object.
@@ -137,7 +139,7 @@ fn allocator(keeps: bool) {
 }
 
 /// Bytes to keep.
-fn limit() -> usize {
+pub(crate) fn limit() -> usize {
     let wanted = WANTED.load(Ordering::Relaxed);
     if wanted != usize::MAX {
         return wanted;

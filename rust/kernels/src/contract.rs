@@ -143,19 +143,19 @@ fn for_row_parts(
 /// Integers have up to 64 bits; those of the high half are summed apart, so that 2^32 products
 /// of 96 bits fit each 128-bit column.
 #[derive(Copy, Clone)]
-struct Columns([u128; 4]);
+pub(crate) struct Columns([u128; 4]);
 
 impl Columns {
-    const ZERO: Self = Self([0; 4]);
+    pub(crate) const ZERO: Self = Self([0; 4]);
 
     #[inline(always)]
-    fn add(&mut self, x: u64, v: &Limbs) {
+    pub(crate) fn add(&mut self, x: u64, v: &Limbs) {
         for (sum, limb) in self.0.iter_mut().zip(v) {
             *sum += x as u128 * *limb as u128;
         }
     }
 
-    fn reduce(&self) -> Fq {
+    pub(crate) fn reduce(&self) -> Fq {
         let c = self.0;
         let mut limbs = [c[0] as u64, 0, 0, 0];
         let mut carry = c[0] >> 64;

@@ -16,6 +16,8 @@ mod layer;
 mod leaves;
 mod pair;
 pub(crate) mod portable;
+pub(crate) mod short;
+mod stack;
 mod tail;
 mod tree;
 mod weights;

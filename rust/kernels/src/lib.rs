@@ -18,6 +18,7 @@ pub mod hash_to_curve;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 pub mod integers;
+mod mapping;
 pub mod msm;
 pub mod msm_buckets;
 mod parallel;

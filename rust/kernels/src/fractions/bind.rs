@@ -1,12 +1,13 @@
 //! Binding a variable of a block: the first one into new arrays, later ones where they stand.
 
 use super::block::{Data, Half, Kind, PART, Scratch, Shared};
+use super::entries::{Buffer, Values};
 use super::kernels;
-use crate::buffers::take;
+use super::stack::Stack;
 use crate::field::Fq;
 
 /// Arrays of (numerators, denominators) for both children; empty where a block has its own.
-pub(super) type Targets = [[Vec<Fq>; 2]; 2];
+pub(super) type Targets = [[Buffer; 2]; 2];
 
 /// Lower halves that are folded in place, their upper halves, and what stands for missing ones.
 pub(super) type Fold<'a> = (&'a mut [Fq], &'a [Fq], Fq);
@@ -33,13 +34,13 @@ fn cut<'a>(values: &'a mut [Fq], n: usize, missing: Fq, out: &mut Vec<Fold<'a>>)
 
 impl Half {
     /// New arrays for the values of a level, which are bound for the first time.
-    pub(super) fn targets(&self) -> Targets {
+    pub(super) fn targets(&self, stack: &Stack) -> Targets {
         let n = match self.data {
             Data::Level { .. } => self.len(),
             _ => 0,
         };
         let p = if self.by_rows() { 0 } else { n };
-        [[take(p), take(n)], [take(p), take(n)]]
+        [[p, n], [p, n]].map(|lengths| lengths.map(|n| Buffer::take(stack, n)))
     }
 
     /// Binds a range of one child of a level; the targets begin where the range does.
@@ -54,23 +55,54 @@ impl Half {
         let (n, Shared { lam, half }) = (self.len(), shared);
         let mut scratch = Scratch::default();
         let (mut p, mut q) = (p, q);
-        for at in self.cut(start..start + q.len(), false) {
+        for at in self.cut(start..start + q.len(), self.long_rows()) {
             let [s0, s1, s2, s3] = &mut scratch;
             let upper = at.start + n..at.end + n;
             let (now_q, later_q) = q.split_at_mut(at.len());
             q = later_q;
-            if p.is_empty() {
+            let (now_p, later_p) = p.split_at_mut(at.len().min(p.len()));
+            p = later_p;
+            let now = [&mut *now_p, &mut *now_q];
+            if self.short_first(child, at.start, now, r, shared).is_some() {
+                continue;
+            }
+            if now_p.is_empty() {
                 let low = self.part(Kind::Denominator, child, at, s0);
                 let high = self.part(Kind::Denominator, child, upper, s1);
                 kernels::lerp(now_q, [low, high], r);
                 continue;
             }
-            let (now_p, later_p) = p.split_at_mut(at.len());
-            p = later_p;
             let [p_low, q_low] = self.fraction(child, at, [s0, s1]);
             let [p_high, q_high] = self.fraction(child, upper, [s2, s3]);
             let (numerators, denominators) = ([p_low, p_high], [q_low, q_high]);
             kernels::lerp_batched([now_p, now_q], numerators, denominators, lam, r, half);
+        }
+    }
+
+    /// The same where the entries are, or are made of, leaves with numerators 1 and denominators of
+    /// short integers.
+    fn short_first(
+        &self,
+        child: usize,
+        at: usize,
+        [p, q]: [&mut [Fq]; 2],
+        r: Fq,
+        shared: Shared,
+    ) -> Option<()> {
+        let Data::Level { below, start, .. } = &self.data else {
+            return None;
+        };
+        let (low, n) = (child * start + at, self.len());
+        if at + n >= self.lengths[child] {
+            return None;
+        }
+        match &*below.q {
+            Values::Integers(leaves) if p.is_empty() => leaves.short_bind(q, [low, low + n], r),
+            Values::Joined { below, half, .. } => {
+                let starts = [low, low + n].map(|start| [start, start + half]);
+                below.short_bind_joined([p, q], starts, r, shared)
+            }
+            _ => None,
         }
     }
 
@@ -104,7 +136,7 @@ impl Half {
         match &mut self.data {
             Data::Level { .. } => {
                 let [[p0, q0], [p1, q1]] = targets;
-                let (p, q) = ([p0.into(), p1.into()], [q0.into(), q1.into()]);
+                let (p, q) = ([p0, p1], [q0, q1]);
                 self.data = match numerators {
                     Some(x) => Data::Rows { x, q },
                     None => Data::Batched { p, q },

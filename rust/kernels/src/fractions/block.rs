@@ -6,7 +6,7 @@
 //! that are 1 at the leaves stay one element a row of the first axis, `x = lam p`:
 //! `(q0 + x0) (q1 + x1) - x0 x1` is the same bracket.
 
-use super::entries::{ONES, Pooled, Values, ZEROS, both, halves};
+use super::entries::{Buffer, ONES, Values, ZEROS, both, halves};
 use super::eq::{bits, codes};
 use super::kernels;
 use super::weights::{Tables, Weights};
@@ -37,11 +37,11 @@ pub(super) enum Data {
     },
     Rows {
         x: [Vec<Fq>; 2],
-        q: [Pooled; 2],
+        q: [Buffer; 2],
     },
     Batched {
-        p: [Pooled; 2],
-        q: [Pooled; 2],
+        p: [Buffer; 2],
+        q: [Buffer; 2],
     },
 }
 
@@ -128,7 +128,7 @@ impl Half {
             let batched = |c: usize| {
                 let x = x[c][0];
                 let p: Vec<_> = q[c].iter().map(|q| x + shared.half * *q).collect();
-                Pooled::from(p)
+                Buffer::from(p)
             };
             let p = [batched(0), batched(1)];
             let q = std::mem::take(q);
@@ -145,10 +145,15 @@ impl Half {
         }
     }
 
+    /// Whether rows of the first axis are long enough to be handled one by one.
+    pub(super) fn long_rows(&self) -> bool {
+        self.row() >= LONG
+    }
+
     /// Whether numerators are one element a row.
     pub(super) fn by_rows(&self) -> bool {
         match &self.data {
-            Data::Level { below, .. } => matches!(*below.p, Values::Ones(_)) && self.row() >= LONG,
+            Data::Level { below, .. } => matches!(*below.p, Values::Ones(_)) && self.long_rows(),
             Data::Rows { .. } => true,
             Data::Batched { .. } => false,
         }
@@ -252,6 +257,10 @@ impl Half {
             for at in self.cut(here.clone(), by_rows) {
                 let shift = columns.start + (at.start - here.start);
                 let w = &w.inner[shift..shift + at.len()];
+                if let Some(found) = self.short_sums(at.start, w, shared) {
+                    sums = [sums[0] + found[0], sums[1] + found[1]];
+                    continue;
+                }
                 let [p, q] = self.four(at.clone(), &mut scratch);
                 let found = if by_rows {
                     kernels::round_shifted(q, self.shifts(at.start / self.row(), shared), w)
@@ -266,6 +275,21 @@ impl Half {
             ];
         }
         total
+    }
+
+    /// The same of leaves with numerators 1 and denominators of short integers, if they are there.
+    fn short_sums(&self, at: usize, w: &[Fq], shared: Shared) -> Option<[Fq; 2]> {
+        let Data::Level { below, start, .. } = &self.data else {
+            return None;
+        };
+        let (true, Values::Integers(leaves)) = (self.by_rows(), &*below.q) else {
+            return None;
+        };
+        let n = self.len();
+        if at + n >= self.lengths[1] {
+            return None;
+        }
+        leaves.short_round([at, at + n, start + at, start + at + n], w, shared.lam)
     }
 
     fn bracket(

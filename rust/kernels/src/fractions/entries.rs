@@ -2,10 +2,12 @@
 
 use super::kernels;
 use super::leaves::Leaves;
-use crate::buffers::recycle;
+use super::stack::{Piece, Stack};
+use crate::buffers::{recycle, take};
 use crate::field::Fq;
 use crate::parallel::CHUNK;
 use crate::rows::Source;
+use crate::small::Small;
 use crate::vector::mul_into;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, OnceLock};
@@ -26,44 +28,79 @@ pub(super) fn half() -> Fq {
     Fq::ONE.double().invert_vartime().unwrap_or(Fq::ZERO)
 }
 
-/// A vector whose memory is used again, of which only the first elements may be left.
-#[derive(Default)]
-pub(super) struct Pooled {
-    memory: Vec<Fq>,
+/// Memory of a vector.
+enum Memory {
+    /// On the stack of a tree.
+    Stack(Piece),
+    /// Used again where it is large.
+    Own(Vec<Fq>),
+}
+
+/// A vector of which only the first elements may be left.
+pub(super) struct Buffer {
+    memory: Memory,
     length: usize,
 }
 
-impl Pooled {
+impl Buffer {
+    /// A vector for the caller to overwrite.
+    pub(super) fn take(stack: &Stack, length: usize) -> Self {
+        match stack.take(length) {
+            Some(piece) => Self {
+                memory: Memory::Stack(piece),
+                length,
+            },
+            None => take(length).into(),
+        }
+    }
+
     /// Forgets all elements but the first `length`; their memory stays.
     pub(super) fn shorten(&mut self, length: usize) {
         self.length = self.length.min(length);
     }
 }
 
-impl From<Vec<Fq>> for Pooled {
-    fn from(memory: Vec<Fq>) -> Self {
-        let length = memory.len();
-        Self { memory, length }
+impl From<Vec<Fq>> for Buffer {
+    fn from(vector: Vec<Fq>) -> Self {
+        let length = vector.len();
+        Self {
+            memory: Memory::Own(vector),
+            length,
+        }
     }
 }
 
-impl Deref for Pooled {
+impl Default for Buffer {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
+impl Deref for Buffer {
     type Target = [Fq];
 
     fn deref(&self) -> &[Fq] {
-        &self.memory[..self.length]
+        match &self.memory {
+            Memory::Stack(piece) => &piece[..self.length],
+            Memory::Own(vector) => &vector[..self.length],
+        }
     }
 }
 
-impl DerefMut for Pooled {
+impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [Fq] {
-        &mut self.memory[..self.length]
+        match &mut self.memory {
+            Memory::Stack(piece) => &mut piece[..self.length],
+            Memory::Own(vector) => &mut vector[..self.length],
+        }
     }
 }
 
-impl Drop for Pooled {
+impl Drop for Buffer {
     fn drop(&mut self) {
-        recycle(std::mem::take(&mut self.memory));
+        if let Memory::Own(vector) = &mut self.memory {
+            recycle(std::mem::take(vector));
+        }
     }
 }
 
@@ -94,6 +131,19 @@ macro_rules! with_array {
 }
 
 impl SmallArray {
+    /// A copy in 16 bits, if these are enough.
+    pub fn narrowed<T: Small>(x: &[T]) -> Option<Self> {
+        let (mut least, mut most) = (0, 0);
+        for x in x {
+            (least, most) = (least.min(x.to_i64()), most.max(x.to_i64()));
+        }
+        if i16::try_from(least).is_ok() && i16::try_from(most).is_ok() {
+            return Some(Self::I16(x.iter().map(|x| x.to_i64() as i16).collect()));
+        }
+        let fits = least == 0 && u16::try_from(most).is_ok();
+        fits.then(|| Self::U16(x.iter().map(|x| x.to_i64() as u16).collect()))
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         with_array!(self, |x| x.len())
@@ -166,7 +216,7 @@ pub(super) enum Above {
 pub(super) enum Values {
     Ones(usize),
     Integers(Arc<Integers>),
-    Vector(Pooled),
+    Vector(Buffer),
     /// Of denominators with numerators 1, of which `half` are in the lower half.
     Joined {
         kind: Above,
@@ -185,9 +235,9 @@ impl From<Entries> for Values {
     }
 }
 
-impl From<Vec<Fq>> for Values {
-    fn from(x: Vec<Fq>) -> Self {
-        Self::Vector(x.into())
+impl From<Buffer> for Values {
+    fn from(x: Buffer) -> Self {
+        Self::Vector(x)
     }
 }
 
@@ -227,6 +277,11 @@ pub(super) fn both<'a>(
     };
     let n = range.len();
     for_p.resize(n, Fq::ZERO);
+    for_q.resize(n, Fq::ZERO);
+    let high = range.start + half;
+    if below.short_join([for_p, for_q], &range, high).is_some() {
+        return [for_p, for_q];
+    }
     let (out_q, [low, high]) = halves_below(below, *half, range, for_q);
     let (p_now, p_alone) = for_p.split_at_mut(high.len());
     let (q_now, q_alone) = out_q.split_at_mut(high.len());

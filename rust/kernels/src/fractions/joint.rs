@@ -1,9 +1,9 @@
 //! The level above a block: the sums of the two halves of its first axis.
 
 use super::block::{Fractions, PART};
-use super::entries::{Above, Values, both};
+use super::entries::{Above, Buffer, Values, both};
 use super::kernels;
-use crate::buffers::take;
+use super::stack::{ALIGNED, Stack};
 use crate::field::Fq;
 use crate::rows::Source;
 use rayon::prelude::*;
@@ -18,8 +18,21 @@ pub(super) fn strip(dims: &[usize]) -> Vec<usize> {
     dims.iter().copied().filter(|&n| n != 1).collect()
 }
 
+impl Fractions {
+    /// Elements of all levels above: a layer binds about as many at once as lie above its own.
+    pub(super) fn elements_above(&self) -> usize {
+        let (mut dims, mut total) = (self.dims.clone(), 0);
+        while let Some(first) = dims.first_mut() {
+            *first = first.div_ceil(2);
+            total += 2 * dims.iter().product::<usize>().next_multiple_of(ALIGNED);
+            dims = strip(&dims);
+        }
+        total
+    }
+}
+
 /// Adds lower and upper halves; an upper half that is a row shorter lacks the fraction 0/1.
-pub(super) fn joined(below: &Fractions) -> Fractions {
+pub(super) fn joined(below: &Fractions, stack: &Stack) -> Fractions {
     let row: usize = below.dims[1..].iter().product();
     let half = below.dims[0].div_ceil(2);
     let total = half * row;
@@ -44,7 +57,7 @@ pub(super) fn joined(below: &Fractions) -> Fractions {
             q,
         };
     }
-    let (mut p, mut q) = (take(total), take(total));
+    let (mut p, mut q) = (Buffer::take(stack, total), Buffer::take(stack, total));
     p.par_chunks_mut(PART)
         .zip(q.par_chunks_mut(PART))
         .enumerate()

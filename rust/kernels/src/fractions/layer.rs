@@ -3,6 +3,7 @@
 use super::bind::fold;
 use super::block::{End, Half, PART, Shared};
 use super::pair;
+use super::stack::Stack;
 use super::tail::TailHalves;
 use crate::field::Fq;
 use rayon::prelude::*;
@@ -110,10 +111,10 @@ impl Layer {
         out
     }
 
-    /// Binds the next variable.
-    pub(super) fn bind(&mut self, r: Fq) {
+    /// Binds the next variable; new arrays lie on a stack.
+    pub(super) fn bind(&mut self, r: Fq, stack: &Stack) {
         let shared = self.shared;
-        let mut targets: Vec<_> = self.blocks.iter().map(Half::targets).collect();
+        let mut targets: Vec<_> = self.blocks.iter().map(|b| b.targets(stack)).collect();
         let mut tasks = Vec::new();
         for (block, targets) in self.blocks.iter().zip(&mut targets) {
             for (child, [p, q]) in targets.iter_mut().enumerate() {

@@ -5,6 +5,7 @@ use super::entries::{Entries, Values, half};
 use super::eq::bits;
 use super::joint::{joined, strip};
 use super::layer::Layer;
+use super::stack::Stack;
 use super::tail::Tail;
 use crate::field::Fq;
 use crate::rows::Source;
@@ -53,8 +54,9 @@ impl Level {
         Self { blocks, tail }
     }
 
-    fn above(&self) -> Self {
-        Self::gathered(self.blocks.iter().map(joined).collect(), self.tail.joined())
+    fn above(&self, stack: &Stack) -> Self {
+        let blocks = self.blocks.iter().map(|below| joined(below, stack));
+        Self::gathered(blocks.collect(), self.tail.joined())
     }
 }
 
@@ -65,6 +67,8 @@ pub struct Tree {
     layer: Option<(Layer, Fq)>,
     root: Fq,
     variables: usize,
+    /// Of all levels and layers.
+    stack: Stack,
 }
 
 impl Tree {
@@ -97,9 +101,10 @@ impl Tree {
             return Err(TreeError::Blocks);
         }
         let variables = bits(at);
+        let stack = Stack::new(leaves.iter().map(Fractions::elements_above).sum());
         let mut levels = vec![Level::gathered(leaves, Tail::default())];
         for k in 0..variables {
-            levels.push(levels[k].above());
+            levels.push(levels[k].above(&stack));
         }
         let root = levels[variables]
             .tail
@@ -111,6 +116,7 @@ impl Tree {
             layer: None,
             root,
             variables,
+            stack,
         })
     }
 
@@ -203,11 +209,11 @@ impl Tree {
     ///
     /// [`TreeError::Order`].
     pub fn bind(&mut self, r: Fq) -> Result<(), TreeError> {
-        let layer = self.layer()?;
+        let (layer, _) = self.layer.as_mut().ok_or(TreeError::Order)?;
         if layer.variables() == 0 {
             return Err(TreeError::Order);
         }
-        layer.bind(r);
+        layer.bind(r, &self.stack);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod lanes;
 mod machine;
 mod places;
 mod ring;
+pub(crate) mod short;
 mod small;
 mod sumcheck;
 #[cfg(test)]

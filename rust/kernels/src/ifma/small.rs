@@ -14,7 +14,7 @@ pub(crate) const LIMIT: u64 = 1 << 50;
 
 /// Eight integers in the order of lanes.
 #[inline(always)]
-unsafe fn signed<T: Small>(x: &[T], k: usize) -> V {
+pub(super) unsafe fn signed<T: Small>(x: &[T], k: usize) -> V {
     let rest = &x[8 * k..];
     let block: [i64; 8] = match rest.first_chunk::<8>() {
         Some(block) => block.map(|x| x.to_i64()),
@@ -37,7 +37,7 @@ unsafe fn integers<T: Small>(x: &[T], k: usize) -> (V, __mmask8) {
 
 /// Columns of weight 2^(52 k) in all lanes, as the Montgomery form of an element.
 #[inline(always)]
-unsafe fn across(columns: &[V]) -> Fq {
+pub(super) unsafe fn across(columns: &[V]) -> Fq {
     let mut sums = [0u128; 10];
     for (sum, column) in sums.iter_mut().zip(columns) {
         let mut lanes = [0u64; 8];
@@ -81,7 +81,7 @@ impl Signed {
 
 /// The canonical element of columns whose value is below 2^308.
 #[inline(always)]
-unsafe fn reduce(z: [V; 6]) -> F8 {
+pub(super) unsafe fn reduce(z: [V; 6]) -> F8 {
     unsafe {
         // v = h 2^254 + low = low - h c, and c has limbs 0 to 2 of p; add p once for the sign.
         let carried = F8::carry([z[0], z[1], z[2], z[3], z[4]]);

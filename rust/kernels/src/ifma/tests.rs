@@ -2,7 +2,7 @@
 
 use super::supported;
 use crate::field::{Fq, Modulus, Order};
-use crate::fractions::portable;
+use crate::fractions::{portable, short::portable as short};
 use crate::{affine, sumcheck, vector};
 use proptest::prelude::*;
 
@@ -35,6 +35,17 @@ fn vectors(count: usize) -> impl Strategy<Value = Vec<Vec<Fq>>> {
             let cut = |base: &Vec<Fq>| base.iter().copied().cycle().take(n).collect();
             bases.iter().map(cut).collect()
         })
+}
+
+/// Integers of 16 bits, often the greatest, also where they are read without a sign.
+fn extreme() -> impl Strategy<Value = i16> {
+    prop_oneof![
+        any::<i16>(),
+        Just(i16::MIN),
+        Just(i16::MAX),
+        Just(-1),
+        Just(0)
+    ]
 }
 
 fn zeros(n: usize) -> Vec<Fq> {
@@ -124,6 +135,46 @@ proptest! {
             let fast = super::fractions::round_shifted(q, x, w);
             prop_assert_eq!(fast, portable::round_shifted(q, x, w));
         }
+    }
+
+    #[test]
+    fn short_agree(
+        v in prop::collection::vec(prop::collection::vec(extreme(), 24), 4),
+        w in prop::collection::vec(element(), 24),
+        x in prop::collection::vec(element(), 14),
+        n in 0usize..24,
+    ) {
+        if !supported() {
+            return Ok(());
+        }
+        let unsigned: Vec<Vec<u16>> = v.iter().map(|v| v.iter().map(|x| *x as u16).collect()).collect();
+        let constants = [x[0], x[1]];
+        let coefficients = [0, 6].map(|k| [2, 5].map(|j| [x[k + j], x[k + j + 1], x[k + j + 2]]));
+        macro_rules! agree {
+            ($v:expr) => {{
+                let [a, b, c, d] = [0, 1, 2, 3].map(|i| &$v[i][..n]);
+                for slopes in [false, true] {
+                    // SAFETY: see above.
+                    let fast = unsafe { super::short::moments([a, b, c, d], &w[..n], slopes) };
+                    prop_assert_eq!(fast, short::moments([a, b, c, d], &w[..n], slopes));
+                }
+                let (mut fast, mut slow) = ([zeros(n), zeros(n)], [zeros(n), zeros(n)]);
+                let out = fast.each_mut().map(|x| &mut x[..]);
+                // SAFETY: see above.
+                unsafe { super::short::join(out, [a, b], constants) };
+                short::join(slow.each_mut().map(|x| &mut x[..]), [a, b], constants);
+                prop_assert_eq!(&fast, &slow);
+                let pairs = [[a, b], [c, d]];
+                let out = fast.each_mut().map(|x| &mut x[..]);
+                // SAFETY: see above.
+                unsafe { super::short::bilinear(out, pairs, constants, coefficients) };
+                let out = slow.each_mut().map(|x| &mut x[..]);
+                short::bilinear(out, pairs, constants, coefficients);
+                prop_assert_eq!(fast, slow);
+            }};
+        }
+        agree!(v);
+        agree!(unsigned);
     }
 
     #[test]

@@ -158,7 +158,7 @@ def _leaves(
             table = plan.tables[i - len(plan.groups)]
             d = _table_leaves(engine, plan, table, alpha, beta)
             counts = multiplicities[multiplicity_id(table)]
-            p = engine.from_small(np.ascontiguousarray(-counts))
+            p = Leaves(counts[None, :], None, zeros(engine, 1), 0)
         out.append(FractionBlock(dims[i], p, d))
     return out
 
