@@ -101,7 +101,9 @@ def phase_floors(costs: zkml.Costs, ns: dict[str, float]) -> dict[str, tuple[str
     """
     row = costs.generators
     slots = row + costs.hidden_values
-    bound = costs.weights + costs.committed_values
+    # Challenges in a row lie between: a weight is bound as an operand, then along its inner axes,
+    # then along its outer ones; a value of the witness along inner and outer ones.
+    bound = 3 * costs.weights + 2 * costs.committed_values
     floors: dict[str, tuple[str, float | None]] = {
         "evaluate": (f"{costs.weights:,} weights", None),
         "commit": (
@@ -110,7 +112,7 @@ def phase_floors(costs: zkml.Costs, ns: dict[str, float]) -> dict[str, tuple[str
         ),
         "lookups": (f"{costs.lookups:,} lookups", costs.lookups * ns["lookup_ns"]),
         "products": (
-            f"{costs.product_values:,} entries, {bound:,} weights and values bound",
+            f"{costs.product_values:,} entries, {bound:,} times a weight or value is bound",
             costs.product_values * ns["product_ns"] + bound * ns["weight_ns"],
         ),
         # a fold halves what is left: twice the first sum in all

@@ -100,7 +100,8 @@ def test_floors_are_counts_at_rates(floors: ModuleType) -> None:
     found = floors.phase_floors(COSTS, NS)
     assert found["evaluate"] == ("1,000 weights", None)
     assert found["lookups"][1] == pytest.approx(100 * 20e-9)
-    assert found["products"][1] == pytest.approx((10 * 30 + 3000 * 0.5) * 1e-9)
+    bound = 3 * 1000 + 2 * 2000
+    assert found["products"][1] == pytest.approx((10 * 30 + bound * 0.5) * 1e-9)
     assert found["commit"][1] == pytest.approx(2000 * floors.additions(4096, 16) * 10e-9)
     slots = 4096 + 96
     assert found["opening"][1] == pytest.approx(2 * slots * floors.additions(slots, 255) * 10e-9)

@@ -23,6 +23,7 @@ __all__ = [
     "kron",
     "ones",
     "powers",
+    "sum_by_index",
     "variables",
     "zeros",
 ]
@@ -139,3 +140,25 @@ def eq_range(engine: Engine, point: Sequence[int], start: int, stop: int) -> Vec
         parts.append(engine.scale(piece, eq_at(high, at >> width)))
         at = end
     return engine.concat(parts)
+
+
+def sum_by_index(engine: Engine, vector: Vec, indices: Sequence[int], size: int) -> Vec:
+    """``out_i``: the sum of the entries whose index is ``i``, for ``i < size``.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    vector : Vec
+        Entries.
+    indices : sequence of int
+        One below ``size`` for each.
+    size : int
+        Length of the result.
+    """
+    totals: dict[int, int] = {}
+    for i, w in zip(indices, engine.to_ints(vector), strict=True):
+        totals[i] = totals.get(i, 0) + w
+    where = np.full(size, len(totals), dtype=np.int64)
+    where[np.fromiter(totals, dtype=np.int64)] = np.arange(len(totals))
+    return engine.gather(engine.from_ints([*totals.values(), 0]), where)

@@ -25,7 +25,7 @@ Reference: batch evaluation by sumcheck as in Spartan (eprint 2019/550) section 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -41,6 +41,7 @@ from veracity.zk.committed import (
 )
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import eq_dense, kron, powers, variables
+from veracity.zk.single_entries import SingleEntries
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 
 __all__ = [
@@ -203,30 +204,50 @@ def _equation(
     return RowEquation(point, coefficients, end.value)
 
 
+#: A sum of an array over the axes before, or from, some one on.
+_Sum = Callable[[Engine, Ints, int, Vec], Vec]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the arrays that a functional is the same for, and what it counts."""
+
+    values: Ints
+    coefficient: int
+
+
 class _Array:
-    """Prover's state of one array: inner axes first, then outer axes (see the module text)."""
+    """Prover's state of one array: inner axes first, then outer axes (see the module text).
+
+    Arrays of one shape whose claims have one functional are one: their weighed sum, which nobody
+    makes. Terms that read one entry each go through the inner axes on their own.
+    """
 
     def __init__(
-        self, engine: Engine, shape: ArrayShape, key_bits: int, values: Ints, terms: Sequence[Term]
+        self,
+        engine: Engine,
+        layout: RowLayout,
+        parts: Sequence[_Part],
+        terms: Sequence[Term],
     ) -> None:
         self._engine = engine
-        layout = shape.layout(key_bits)
         dims = layout.dims
-        self._values = values
+        self._parts = parts
         self._split = split = _split_axis(dims, terms)
         self._outer_dims, self._inner_dims = dims[:split], dims[split:]
+        self._entries, terms = _single_entries(engine, parts, split, terms)
         self._outers: list[Vec] = []
         inners: list[Vec] = []
         folded: list[Vec] = []
         for term in terms:
             outer, inner = _halves(engine, term.functional, split)
-            y = sum_outer(engine, values, split, outer)
+            y = self._summed(sum_outer, outer)
             self._outers.append(outer)
             inners.append(inner)
             folded.append(engine.scale(y, term.coefficient))
         self.variables = layout.variables
         self._gap = layout.gap
-        self._round, self._corner = 0, 1
+        self._round, self.factor = 0, 1
         self._inner_left = variables(self._inner_dims)
         self._bound: list[int] = []
         self._pair = Pair(
@@ -236,36 +257,56 @@ class _Array:
         if self._inner_left == 0:
             self._to_outer()
 
+    def _summed(self, over: _Sum, weights: Vec) -> Vec:
+        """The weighed sum of what the parts are, summed over some axes."""
+        sums = [over(self._engine, part.values, self._split, weights) for part in self._parts]
+        if len(sums) == 1 and self._parts[0].coefficient == 1:
+            return sums[0]
+        return self._engine.lincomb(sums, [part.coefficient for part in self._parts])
+
     def _to_outer(self) -> None:
         bound_functionals = self._engine.to_ints(self._pair.b)
         table = eq_dense(self._engine, self._bound, self._inner_dims)
-        bound = sum_inner(self._engine, self._values, self._split, table)
         scaled = [c * w for c, w in zip(self._coefficients, bound_functionals, strict=True)]
+        if self._entries is not None:
+            self._outers.append(self._entries.outer())
+            scaled.append(1)
+            self._entries = None
         combined = self._engine.lincomb(self._outers, scaled)
         self._outers = []
-        self._pair = Pair(self._engine, bound, combined, self._outer_dims)
+        self._pair = Pair(self._engine, self._summed(sum_inner, table), combined, self._outer_dims)
 
-    def round(self) -> tuple[int, int, int]:
-        if self._round in self._gap:
-            v = self.value()
-            return v, -2 * v, v
-        c0, c1, c2 = self._pair.round()
-        return c0 * self._corner, c1 * self._corner, c2 * self._corner
+    def pairs(self) -> Sequence[Pair]:
+        """See :class:`~veracity.zk.sumcheck.Instance`: none in the gap."""
+        return () if self._round in self._gap else self._all_pairs()
+
+    def _all_pairs(self) -> Sequence[Pair]:
+        return (self._pair,) if self._entries is None else (self._pair, self._entries.pair)
+
+    def others(self) -> tuple[int, int, int]:
+        """See :class:`~veracity.zk.sumcheck.Instance`: the gap's ``v (1 - X)^2``."""
+        if self._round not in self._gap:
+            return 0, 0, 0
+        v = self.value()
+        return v, -2 * v, v
 
     def bind(self, r: int) -> None:
+        """See :class:`~veracity.zk.sumcheck.Instance`."""
         self._round += 1
         if self._round - 1 in self._gap:
-            self._corner = self._corner * (1 - r) * (1 - r) % ORDER
+            self.factor = self.factor * (1 - r) * (1 - r) % ORDER
             return
-        self._pair.bind(r)
         if self._inner_left > 0:
+            if self._entries is not None:
+                self._entries.bind(r)
             self._bound.append(r)
             self._inner_left -= 1
             if self._inner_left == 0:
                 self._to_outer()
 
     def value(self) -> int:
-        return self._pair.value() * self._corner % ORDER
+        """See :class:`~veracity.zk.sumcheck.Instance`."""
+        return sum(p.value() for p in self._all_pairs()) * self.factor % ORDER
 
 
 def _split_axis(dims: tuple[int, ...], terms: Sequence[Term]) -> int:
@@ -281,6 +322,38 @@ def _split_axis(dims: tuple[int, ...], terms: Sequence[Term]) -> int:
     return min(boundaries | {0}, key=lambda k: (abs(prod(dims[:k]) - prod(dims[k:])), k))
 
 
+def _single_entries(
+    engine: Engine, parts: Sequence[_Part], split: int, terms: Sequence[Term]
+) -> tuple[SingleEntries | None, list[Term]]:
+    """The terms that read one entry each of a single array, where there are several; the others."""
+    places = [_place(t.functional) for t in terms]
+    if len(parts) > 1 or len(places) - places.count(None) < 2:
+        return None, list(terms)
+    coefficients, found = [], []
+    for term, place in zip(terms, places, strict=True):
+        if place is not None:
+            ends = [v.entries if isinstance(v, Placed) else v for _, v in term.functional]
+            weight = engine.to_ints(kron(engine, ends))[0]
+            coefficients.append(term.coefficient * weight % ORDER)
+            found.append(place)
+    dense_terms = [t for t, place in zip(terms, places, strict=True) if place is None]
+    (part,) = parts
+    return SingleEntries(engine, part.values, split, found, coefficients), dense_terms
+
+
+def _place(functional: Functional) -> tuple[int, ...] | None:
+    """The index of the only entry that a functional reads, if it is one."""
+    place: list[int] = []
+    for span, vector in functional:
+        if isinstance(vector, Placed) and span == len(vector.entries) == 1:
+            place.append(vector.start)
+        elif len(vector) == 1:
+            place += [0] * span
+        else:
+            return None
+    return tuple(place)
+
+
 def _halves(engine: Engine, functional: Functional, split: int) -> tuple[Vec, Vec]:
     outer: list[Vec] = []
     inner: list[Vec] = []
@@ -289,6 +362,32 @@ def _halves(engine: Engine, functional: Functional, split: int) -> tuple[Vec, Ve
         (outer if at < split else inner).append(vector)
         at += span
     return kron(engine, outer), kron(engine, inner)
+
+
+def _instances(
+    engine: Engine,
+    key_bits: int,
+    arrays: Mapping[ArrayId, CommittedArray],
+    terms: Mapping[ArrayId, list[Term]],
+) -> list[_Array]:
+    """The prover's states of all arrays: one for all of one shape under one functional."""
+    groups: dict[object, list[ArrayId]] = {}
+    for name, found in terms.items():
+        alike: object = name
+        if len(found) == 1:
+            vectors = tuple((span, id(vector)) for span, vector in found[0].functional)
+            alike = (arrays[name].shape.layout(key_bits), vectors)
+        groups.setdefault(alike, []).append(name)
+    out = []
+    for names in groups.values():
+        first, *others = names
+        layout, own = arrays[first].shape.layout(key_bits), terms[first]
+        parts = [_Part(arrays[first].values, 1)]
+        if others:
+            own = [Term(1, first, own[0].functional)]
+            parts = [_Part(arrays[n].values, terms[n][0].coefficient) for n in names]
+        out.append(_Array(engine, layout, parts, own))
+    return out
 
 
 def reduce_prover(
@@ -309,9 +408,7 @@ def reduce_prover(
     """
     engine, key_bits = channel.engine, channel.key.log_columns
     terms, total = _batch(channel, claims)
-    instances = [
-        _Array(engine, arrays[n].shape, key_bits, arrays[n].values, t) for n, t in terms.items()
-    ]
+    instances = _instances(engine, key_bits, arrays, terms)
     end = prove_sumcheck(channel, instances, [1] * len(instances), total, "evaluation")
     return _equation(engine, {n: arrays[n].shape for n in terms}, terms, end, key_bits)
 

@@ -28,20 +28,36 @@ __all__ = ["Instance", "Pair", "SumcheckClaim", "pad_factor", "prove_sumcheck", 
 
 
 class Instance(Protocol):
-    """The prover's state of one instance."""
+    """The prover's state of one instance.
+
+    A round's polynomial is ``factor`` times that of the :class:`Pair` parts, and what is not in
+    pairs besides.
+
+    Attributes
+    ----------
+    variables : int
+        How many there are.
+    factor : int
+        What the pairs count for.
+    """
 
     variables: int
+    factor: int
 
-    def round(self) -> tuple[int, int, int]:
-        """Coefficients of the instance's round polynomial."""
+    def pairs(self) -> Sequence[Pair]:
+        """The inner products that the next variable is of."""
+        ...
+
+    def others(self) -> tuple[int, int, int]:
+        """Coefficients of what else the round's polynomial is a sum of."""
         ...
 
     def bind(self, r: int) -> None:
-        """Bind the next variable."""
+        """Bind the next variable; that of the pairs is bound."""
         ...
 
     def value(self) -> int:
-        """``sum_k a_k b_k`` once all variables are bound."""
+        """The instance's sum once all variables are bound."""
         ...
 
 
@@ -56,6 +72,8 @@ class SumcheckClaim:
 class Pair:
     """An instance ``sum_k sum_x a_k(x) b_k(x)``, k below ``count``; x is folded last axis first."""
 
+    factor = 1
+
     def __init__(self, engine: Engine, a: Vec, b: Vec, dims: Sequence[int], count: int = 1) -> None:
         self._engine = engine
         self.a, self.b = a, b
@@ -65,16 +83,26 @@ class Pair:
         if len(a) != prod(self._dims) or len(b) != len(a):
             raise ValueError("operands of a product do not have the stated dims")
 
-    def round(self) -> tuple[int, int, int]:
+    @property
+    def length(self) -> int:
+        """Entries of a row of what is left."""
+        return self._dims[-1]
+
+    def pairs(self) -> Sequence[Pair]:
         """See :class:`Instance`."""
-        return self._engine.product_round(self.a, self.b, self._dims[-1])
+        return (self,)
+
+    def others(self) -> tuple[int, int, int]:
+        """See :class:`Instance`: nothing."""
+        return 0, 0, 0
 
     def bind(self, r: int) -> None:
         """See :class:`Instance`."""
-        n = self._dims[-1]
-        self.a = self._engine.fold(self.a, n, r)
-        self.b = self._engine.fold(self.b, n, r)
-        self._dims[-1] = (n + 1) // 2
+
+    def halve(self, a: Vec, b: Vec) -> None:
+        """Go on with the operands whose next variable is bound."""
+        self.a, self.b = a, b
+        self._dims[-1] = (self._dims[-1] + 1) // 2
         if self._dims[-1] == 1 and len(self._dims) > 1:
             self._dims.pop()
 
@@ -85,6 +113,29 @@ class Pair:
     def ends(self) -> tuple[int, int]:
         """The bound operands ``a(r), b(r)``."""
         return self._engine.to_ints(self.a)[0], self._engine.to_ints(self.b)[0]
+
+
+def _round(
+    engine: Engine, instances: Sequence[Instance], weights: Sequence[int]
+) -> tuple[int, int, int]:
+    """The weighed sum of the instances' round polynomials."""
+    total = [0, 0, 0]
+    for instance, weight in zip(instances, weights, strict=True):
+        parts = [(weight, instance.others())]
+        factor = weight * instance.factor % ORDER
+        parts += [(factor, engine.product_round(p.a, p.b, p.length)) for p in instance.pairs()]
+        for k, values in parts:
+            total = [t + k * v for t, v in zip(total, values, strict=True)]
+    return total[0], total[1], total[2]
+
+
+def _bind(engine: Engine, instances: Sequence[Instance], r: int) -> None:
+    """Bind the next variable of all instances."""
+    for instance in instances:
+        for pair in instance.pairs():
+            n = pair.length
+            pair.halve(engine.fold(pair.a, n, r), engine.fold(pair.b, n, r))
+        instance.bind(r)
 
 
 def pad_factor(point: Sequence[int], n: int) -> int:
@@ -130,22 +181,15 @@ def prove_sumcheck(
     rounds = max((i.variables for i in instances), default=0)
     point: list[int] = []
     ended = 0
-    weights = list(coefficients)
     for j in range(rounds):
-        total = [0, 0, 0]
-        for i, instance in enumerate(instances):
-            if instance.variables > j:
-                values = instance.round()
-                for k in range(3):
-                    total[k] += weights[i] * values[k]
-            elif instance.variables == j:
-                ended += weights[i] * instance.value()
-        total[0] += ended
-        total[1] -= ended
-        r, claim = _step(channel, channel.send(label, total), claim, label)
-        for instance in instances:
-            if instance.variables > j:
-                instance.bind(r)
+        left = [(i, k) for i, k in zip(instances, coefficients, strict=True) if i.variables >= j]
+        ended += sum(k * i.value() for i, k in left if i.variables == j)
+        left = [(i, k) for i, k in left if i.variables > j]
+        active = [i for i, _ in left]
+        c0, c1, c2 = _round(channel.engine, active, [k for _, k in left])
+        sent = channel.send(label, [c0 + ended, c1 - ended, c2])
+        r, claim = _step(channel, sent, claim, label)
+        _bind(channel.engine, active, r)
         ended = ended * (1 - r) % ORDER
         point.append(r)
     return SumcheckClaim(point, claim)

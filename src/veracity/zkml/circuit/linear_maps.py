@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Vec
-from veracity.zk.mle import kron, ones
+from veracity.zk.mle import kron, ones, sum_by_index
 from veracity.zk.reduction import Functional, Placed, dense
 
 __all__ = [
@@ -250,18 +250,8 @@ class Gather:
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
         vectors = vectors_of(functional)
-        vectors[self.axis] = _totals(engine, vectors[self.axis], self.indices, self.size)
+        vectors[self.axis] = sum_by_index(engine, vectors[self.axis], self.indices, self.size)
         return 1, functional_of(vectors)
-
-
-def _totals(engine: Engine, vector: Vec, indices: Sequence[int], size: int) -> Vec:
-    """``out_i``: the sum of the entries whose index is ``i``, for ``i < size``."""
-    totals: dict[int, int] = {}
-    for i, w in zip(indices, engine.to_ints(vector), strict=True):
-        totals[i] = totals.get(i, 0) + w
-    where = np.full(size, len(totals), dtype=np.int64)
-    where[np.fromiter(totals, dtype=np.int64)] = np.arange(len(totals))
-    return engine.gather(engine.from_ints([*totals.values(), 0]), where)
 
 
 @dataclass(frozen=True)
@@ -298,7 +288,7 @@ class Blocks:
         vectors = vectors_of(functional)
         stretches, entries = vectors[self.axis : self.axis + 2]
         count = -(-self.size // self.side)
-        whole = engine.outer(_totals(engine, stretches, self.numbers, count), entries)
+        whole = engine.outer(sum_by_index(engine, stretches, self.numbers, count), entries)
         vectors[self.axis : self.axis + 2] = [whole[: self.size]]
         return 1, functional_of(vectors)
 

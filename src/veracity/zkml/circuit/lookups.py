@@ -103,7 +103,15 @@ def count_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
                 values = values[..., np.tril(np.ones((size, size), dtype=bool))]
             index = values.reshape(-1).astype(np.int64) - use.table.low
             counts[use.table.name] += np.bincount(index, minlength=use.table.size)
-    return {multiplicity_id(t): counts[t.name] for t in plan.tables}
+    return {multiplicity_id(t): _narrow(counts[t.name]) for t in plan.tables}
+
+
+def _narrow(counts: Ints) -> Ints:
+    """The same in the shortest of the engine's types: every pass over it takes less."""
+    for dtype in (np.int16, np.int32):
+        if _fits(counts, dtype):
+            return counts.astype(dtype)
+    return counts
 
 
 def _values(use: LookupUse) -> Ints:

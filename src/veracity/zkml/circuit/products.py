@@ -32,9 +32,10 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
-from veracity.zk.mle import axis_points, kron, powers, variables
+from veracity.zk.mle import axis_bits, axis_points, kron, ones, powers, variables
 from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
+from veracity.zkml.circuit.integer_rounds import ROUNDS, IntegerPair, product_type
 from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.circuit.tensor import ProductSource, Tensor, UpdatedSource, Updates
 
@@ -248,11 +249,35 @@ def _bind_tensor(engine: Engine, tensor: Tensor, letters: str, group: _Group, me
     raise ValueError("the prover's tensors carry values")
 
 
+def _integers(tensors: Sequence[Tensor], letters: str, kept: str) -> Ints | None:
+    """Integers of all instances, (instances, *kept), where nothing is to be bound."""
+    if sorted(letters) != sorted(kept):
+        return None
+    order = [letters.index(c) for c in kept]
+    values = [t.value.transpose(order) for t in tensors if t.value is not None]
+    if len(values) < len(tensors):
+        return None
+    return np.stack(values)
+
+
+def _instance(engine: Engine, group: _Group) -> Pair | IntegerPair:
+    """The prover's state: integers as long as that is possible."""
+    kept = group.kept
+    if kept and axis_bits(group.sizes[kept[-1]]) >= ROUNDS:
+        x = _integers([u.a for u in group.uses], group.left, kept)
+        y = None if x is None else _integers([u.b for u in group.uses], group.right, kept)
+        dtype = None if x is None or y is None else product_type(x, y)
+        if x is not None and y is not None and dtype is not None:
+            weights = [group.instances, *[group.tau[c] for c in group.batch]]
+            weights += [ones(engine, group.sizes[c]) for c in group.contracted]
+            return IntegerPair(engine, (x, y), dtype, weights, group.dims)
+    return _pair(engine, group)
+
+
 def _pair(engine: Engine, group: _Group) -> Pair:
     batch = kron(engine, [group.tau[c] for c in group.batch])
     repeat = int(np.prod([group.sizes[c] for c in group.contracted], dtype=np.int64))
-    ones = engine.from_small(np.ones(repeat, dtype=np.int8))
-    weights = engine.outer(group.instances, engine.outer(batch, ones))
+    weights = engine.outer(group.instances, engine.outer(batch, ones(engine, repeat)))
     left, right = [], []
     memo: _Bound = {}
     for use in group.uses:
@@ -320,8 +345,8 @@ def prove_products(
     engine = channel.engine
 
     def level(groups: list[_Group]) -> tuple[LinearForm, SumcheckClaim, Sequence[LinearForm]]:
-        pairs = [_pair(engine, g) for g in groups]
-        sums = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
+        pairs = [_instance(engine, g) for g in groups]
+        sums = sum(g.factor * p.value() for g, p in zip(groups, pairs, strict=True))
         (total,) = channel.send("product total", [sums])
         end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")
         return total, end, channel.send("product operands", [v for p in pairs for v in p.ends()])
