@@ -17,7 +17,7 @@ from typing import Any
 
 from synthetic import Dimensions, program_file
 
-from veracity.private import bench
+from veracity.benchmarks.private import bench
 
 LAYERS = 28
 #: PermLLM (arXiv 2405.18744) on ChatGLM-6B at 10 ms and 1 Gbps, seconds per token.

@@ -30,8 +30,8 @@ from typing import Any
 
 from synthetic import Dimensions, program_file
 
+from veracity.benchmarks.private import bench
 from veracity.net.relay import Relay
-from veracity.private import bench
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-peers"

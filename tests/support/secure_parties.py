@@ -204,7 +204,7 @@ class Parties:
     def __post_init__(self) -> None:
         seed = secrets.token_bytes(32)
         self.dealer = DealerSession(
-            ENGINE, self.program, weights_of.dealer_weights(ENGINE.ring, self.program, seed)
+            ENGINE, self.program, weights_of.MaskTable(ENGINE.ring, self.program, seed)
         )
         received = weights_of.masked_weights(ENGINE.ring, self.program, self.weights, seed)
         size = sum(w.nbytes for w in received.values())

@@ -98,7 +98,7 @@ class Parties:
     ) -> None:
         seed = secrets.token_bytes(32)
         self.weights = weights
-        self.masks = weights_of.dealer_weights(ENGINE.ring, program, seed)
+        self.masks = weights_of.MaskTable(ENGINE.ring, program, seed)
         sent = weights_of.masked_weights(ENGINE.ring, program, weights, seed)
         self.masked = weights_of.user_weights(program, sent)
         options: dict[str, Any] = {"choices": choices, "homomorphic": homomorphic}

@@ -212,6 +212,8 @@ class LocalCluster:
         Passes whose material waits at the owner.
     cap_mb : int
         Most MB of material that wait, at each of both.
+    memory_mb : int
+        MB of weights' masks that the dealer keeps in memory.
     timeout : float
         Seconds without a sign of life.
     backend : str
@@ -226,12 +228,14 @@ class LocalCluster:
         *,
         ahead: int = 8,
         cap_mb: int = 8192,
+        memory_mb: int = 8192,
         timeout: float = 120.0,
         backend: str = "cpu",
     ) -> None:
         self._backend = backend
         self._program, self._mode, self._folder = program, mode, folder
         self._ahead, self._cap_mb, self._timeout = ahead, cap_mb, timeout
+        self._memory_mb = memory_mb
         self._parties: list[Party] = []
 
     def __enter__(self) -> Cluster:
@@ -247,7 +251,7 @@ class LocalCluster:
         parties = self._folder / "parties"
         if not parties.exists():
             make_certificates(parties, days=1)
-        dealer = self._launch("dealer", "dealer")
+        dealer = self._launch("dealer", "dealer", "--memory", self._memory_mb)
         dealing = dealer.address()
         owner = self._launch(
             "owner", "serve", self._program, "--dealer", dealing, "--mode", self._mode,

@@ -46,6 +46,7 @@ def bench(
     rtt_ms: float = 10.0,
     mbps: float = 1000.0,
     cap_mb: int | None = None,
+    memory_mb: int = 8192,
     folder: str | Path | None = None,
     backend: str = "cpu",
     progress: Progress = silent,
@@ -67,6 +68,8 @@ def bench(
     cap_mb : int, optional
         Most MB of material that wait at each party, as in a question. Without, all of it is dealt
         before the first pass.
+    memory_mb : int
+        MB of weights' masks that the dealer keeps in memory.
     folder : path, optional
         Where to keep the model and masked weights between calls.
     backend : str
@@ -99,6 +102,7 @@ def bench(
             home,
             ahead=context + tokens if cap_mb is None else ServiceLimits.ahead,
             cap_mb=CAP // 10**6 if cap_mb is None else cap_mb,
+            memory_mb=memory_mb,
             timeout=TIMEOUT,
             backend=backend,
         ) as three:

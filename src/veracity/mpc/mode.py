@@ -121,7 +121,7 @@ class Mode(ABC):
         program : Program
             Public part of the model.
         weights : mapping
-            Masks of the weights, from :func:`veracity.mpc.weights.dealer_weights`.
+            Masks of the weights, from :class:`veracity.mpc.weights.MaskTable`.
         name : bytes
             The session's name.
         """

@@ -65,7 +65,7 @@ class DealerSession(ABC):
     program : Program
         Public shape of the model.
     weights : mapping
-        From :func:`veracity.mpc.weights.dealer_weights`.
+        From :class:`veracity.mpc.weights.MaskTable`.
     name : bytes
         16 bytes, fresh.
 

@@ -20,7 +20,8 @@ from veracity.mpc.party import Array
 
 __all__ = [
     "Integers",
-    "dealer_weights",
+    "MaskTable",
+    "largest_masked_bytes",
     "masked_bytes",
     "masked_digest",
     "masked_parts",
@@ -28,6 +29,7 @@ __all__ = [
     "masked_weights",
     "masks",
     "owner_weights",
+    "product",
     "seed_digest",
     "transposed",
     "user_weights",
@@ -40,6 +42,8 @@ Integers = Mapping[str, NDArray[np.integer]]
 WORD = np.dtype("<u8")
 #: Words masked at once.
 PART = 1 << 20
+#: Rows of a table that are transposed at once.
+BLOCK = 128
 
 
 def transposed(table: str) -> str:
@@ -77,19 +81,29 @@ def masks(ring: Ring, seed: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dic
     return found
 
 
-def _base_shapes(program: Program) -> dict[str, tuple[int, ...]]:
-    """Weights that are masked, as the program stores them."""
-    names = [n.removesuffix("^T") for n in weight_shapes(program)]
-    return {n: program.weights[n].shape for n in names}
+def product(ring: Ring, x: Array, weight: Array) -> Array:
+    """``x W^T`` modulo 2^64, where W may be the transpose of a table, of which no copy is made.
 
-
-def _with_transposes(program: Program, found: dict[str, Array]) -> dict[str, Array]:
-    """Add what embeddings read; drop tables that nothing else reads."""
-    shapes = weight_shapes(program)
-    for name in shapes:
-        if name.endswith("^T"):
-            found[name] = np.ascontiguousarray(found[name.removesuffix("^T")].T)
-    return {name: w for name, w in found.items() if name in shapes}
+    Parameters
+    ----------
+    ring : Ring
+        What multiplies.
+    x : uint64 array
+        (rows, k).
+    weight : uint64 array
+        Masked weights, or masks, (n, k).
+    """
+    if weight.flags.c_contiguous:
+        return ring.matmul_dense(np.ascontiguousarray(x), weight)
+    if len(x) == 1:  # of one row a kernel that reads rows of the table is as quick
+        return np.asarray(np.einsum("rk,nk->rn", x, weight))
+    out = np.zeros((len(x), len(weight)), dtype=np.uint64)
+    for start in range(0, x.shape[1], BLOCK):
+        part = slice(start, start + BLOCK)
+        out += ring.matmul_dense(
+            np.ascontiguousarray(x[:, part]), np.ascontiguousarray(weight[:, part])
+        )
+    return out
 
 
 def owner_weights(program: Program, weights: Integers) -> dict[str, NDArray[np.integer]]:
@@ -117,20 +131,28 @@ def masked_weights(
     seed : bytes
         Of the masks, 32 bytes.
     """
-    shapes = _base_shapes(program)
+    shapes = masked_shapes(program)
     found = masks(ring, seed, shapes)
     for name in shapes:
         np.subtract(weights[name].astype(np.int64).view(np.uint64), found[name], out=found[name])
     return found
 
 
-def user_weights(program: Program, received: dict[str, Array]) -> dict[str, Array]:
-    """The masked weights as the user's linear layers read them."""
-    return _with_transposes(program, received)
+def user_weights(program: Program, received: Mapping[str, Array]) -> dict[str, Array]:
+    """The masked weights as the user's linear layers read them, for :func:`product`."""
+    return {name: _named(name, received) for name in weight_shapes(program)}
 
 
-def dealer_weights(ring: Ring, program: Program, seed: bytes) -> dict[str, Array]:
-    """The masks as the dealer's linear layers read them.
+def _named(name: str, found: Mapping[str, Array]) -> Array:
+    """A weight, or the transpose of a table."""
+    base = found[name.removesuffix("^T")]
+    return base.T if name.endswith("^T") else base
+
+
+class MaskTable(Mapping[str, Array]):
+    """The masks as the dealer's linear layers read them, for :func:`product`.
+
+    As many as fit stay in memory; the others are made from the seed each time that one is read.
 
     Parameters
     ----------
@@ -140,8 +162,45 @@ def dealer_weights(ring: Ring, program: Program, seed: bytes) -> dict[str, Array
         Which tables are masked, and their shapes.
     seed : bytes
         Of the masks, 32 bytes.
+    memory : int
+        Bytes for those that stay; all of them, if not given.
+
+    Attributes
+    ----------
+    kept_bytes : int
+        Bytes of those that stay.
     """
-    return _with_transposes(program, masks(ring, seed, _base_shapes(program)))
+
+    def __init__(
+        self, ring: Ring, program: Program, seed: bytes, memory: int | None = None
+    ) -> None:
+        self._ring, self._seed = ring, seed
+        self._names = tuple(weight_shapes(program))
+        shapes = masked_shapes(program)
+        self._places = {name: (label, shapes[name]) for label, name in enumerate(shapes)}
+        self._kept: dict[str, Array] = {}
+        self.kept_bytes = 0
+        for name, (_, shape) in self._places.items():
+            size = WORD.itemsize * math.prod(shape)
+            if memory is None or self.kept_bytes + size <= memory:
+                self._kept[name] = self._made(name)
+                self.kept_bytes += size
+
+    def _made(self, name: str) -> Array:
+        label, shape = self._places[name]
+        return self._ring.expand(self._seed, label, math.prod(shape)).reshape(shape)
+
+    def __getitem__(self, name: str) -> Array:
+        base = name.removesuffix("^T")
+        if name not in self._names:
+            raise KeyError(name)
+        return _named(name, self._kept if base in self._kept else {base: self._made(base)})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def seed_digest(seed: bytes) -> bytes:
@@ -158,6 +217,11 @@ def masked_shapes(program: Program) -> dict[str, tuple[int, ...]]:
 def masked_bytes(program: Program) -> int:
     """Bytes of all of them: 8 for each weight."""
     return WORD.itemsize * sum(math.prod(s) for s in masked_shapes(program).values())
+
+
+def largest_masked_bytes(program: Program) -> int:
+    """Bytes of the largest of them."""
+    return WORD.itemsize * max(math.prod(s) for s in masked_shapes(program).values())
 
 
 def masked_parts(

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from veracity.codec import read_file, write_file
@@ -23,6 +24,7 @@ from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, ide
 from veracity.private.parties.dealer import DealerLimits, DealerService
 from veracity.private.parties.owner import OwnerService, ServiceLimits
 from veracity.private.parties.spool import SharedRegistry
+from veracity.private.parties.weights import paged
 from veracity.work.programs import integer_program, load_program, weights_digest
 
 __all__ = ["deal", "serve"]
@@ -148,6 +150,7 @@ async def serve(
     """
     address, to_dealer = Address.parse(listen), Address.parse(dealer)
     loaded = load_program(program)
+    loaded = replace(loaded, weights=paged(loaded.weights))
     folder, engine = cache_folder(cache, "owner"), load_engine(backend)
     seed, card = masked_model(engine, folder, loaded)
     caller = Caller(identity_of(identity), insecure, timeout)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.private_parties import run, three
 from tests.support.private_services import hello, model, order, parties_busy, register
 from veracity.errors import PeerError
-from veracity.mpc.weights import masked_bytes, seed_digest
+from veracity.mpc.weights import largest_masked_bytes, masked_bytes, seed_digest
 from veracity.net import pair
 from veracity.private.parties.dealer import DealerLimits
 from veracity.private.parties.handshake import exchange_hellos, fetch_card, fetch_weights
@@ -131,10 +131,10 @@ def test_a_pass_over_the_dealers_cap_is_refused(tmp_path: Path) -> None:
 def test_a_dealer_forgets_models_that_nobody_uses(tmp_path: Path) -> None:
     """Room for the masks of one model: another one takes its place, but not during a session."""
     example = model()
-    size = masked_bytes(example.program)
+    size, largest = masked_bytes(example.program), largest_masked_bytes(example.program)
 
     async def session() -> None:
-        small = DealerLimits(memory=size - 1)
+        small = DealerLimits(memory=largest - 1)
         async with three(example, "secure", tmp_path, dealer_limits=small, timeout=5) as parties:
             with pytest.raises(PeerError, match="--memory"):
                 await parties.ask([1, 2], 1)

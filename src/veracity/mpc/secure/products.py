@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from veracity.engine.api import Ring
 from veracity.mpc.party import Array
 from veracity.mpc.secure.role import Use
+from veracity.mpc.weights import product
 
 __all__ = ["apply", "products"]
 
@@ -32,7 +33,7 @@ def apply(ring: Ring, x: Array, weight: NDArray[np.integer], kind: str) -> Array
     if kind == "gain":
         return x * weight.astype(np.int64).view(np.uint64)
     if weight.dtype == np.uint64:
-        return ring.matmul_dense(np.ascontiguousarray(x), cast(Array, weight))
+        return product(ring, x, cast(Array, weight))
     return ring.matmul(np.ascontiguousarray(x), weight)
 
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from veracity.mpc.shuffled.packing import Array, Size, total
 from veracity.mpc.shuffled.role import Dealer, Message, Online, Owner, Shape, Step, User
-from veracity.mpc.weights import transposed
+from veracity.mpc.weights import product, transposed
 
 __all__ = ["Embedding", "Matrix", "Scale", "Table", "truncation_mask"]
 
@@ -73,24 +73,24 @@ class Matrix(Step):
     def deal(self, dealer: Dealer) -> None:
         """Share ``V U^T``."""
         rows, count = self._shape(dealer.shape)
-        product = dealer.ring.matmul_dense(dealer.known[self.x][-rows:], dealer.masks[self.weight])
+        made = dealer.ring.matmul_dense(dealer.known[self.x][-rows:], dealer.masks[self.weight])
         owners = dealer.owner.words(self.index, _OWNER_PRODUCT, rows * count)
-        dealer.to_user.append((product.reshape(-1) - owners, self.bits))
+        dealer.to_user.append((made.reshape(-1) - owners, self.bits))
 
     def prepare(self, user: User) -> None:
         """``V (W - U)^T`` and the share of ``V U^T``."""
         rows, count = self._shape(user.shape)
-        product = user.ring.matmul_dense(user.shares[self.x][-rows:], user.masked[self.weight])
-        user.shares[self.name] = product + user.pieces[self.index][0].reshape(rows, count)
+        made = user.ring.matmul_dense(user.shares[self.x][-rows:], user.masked[self.weight])
+        user.shares[self.name] = made + user.pieces[self.index][0].reshape(rows, count)
 
     async def owner(self, owner: Owner) -> None:
         """``E W^T`` and the share of ``V U^T``."""
         rows, count = self._shape(owner.shape)
-        product = owner.ring.matmul(owner.shares[self.x][-rows:], owner.weights[self.weight])
-        product += owner.stream.words(self.index, _OWNER_PRODUCT, rows * count).reshape(rows, count)
+        made = owner.ring.matmul(owner.shares[self.x][-rows:], owner.weights[self.weight])
+        made += owner.stream.words(self.index, _OWNER_PRODUCT, rows * count).reshape(rows, count)
         if self.bias is not None:
-            product += _ring(owner.weights[self.bias])
-        owner.shares[self.name] = product
+            made += _ring(owner.weights[self.bias])
+        owner.shares[self.name] = made
 
     async def user(self, user: User, peer: Online) -> None:
         """Nothing: the share is known already."""
@@ -131,25 +131,25 @@ class Embedding(Step):
         """Share ``V U^T``."""
         rows = dealer.shape.rows
         mask = dealer.user.words(self.index, _USER_MASK, rows * self.vocab).reshape(rows, -1)
-        product = dealer.ring.matmul_dense(mask, dealer.masks[transposed(self.table)]).reshape(-1)
+        made = product(dealer.ring, mask, dealer.masks[transposed(self.table)]).reshape(-1)
         owners = dealer.owner.words(self.index, _OWNER_PRODUCT, rows * self.width)
-        dealer.to_user.append((product - owners, self.bits))
+        dealer.to_user.append((made - owners, self.bits))
 
     def prepare(self, user: User) -> None:
         """``V (W - U)^T`` and the share of ``V U^T``."""
         rows = user.shape.rows
         mask = user.stream.words(self.index, _USER_MASK, rows * self.vocab).reshape(rows, -1)
-        product = user.ring.matmul_dense(mask, user.masked[transposed(self.table)])
+        made = product(user.ring, mask, user.masked[transposed(self.table)])
         user.kept[self.index, "mask"] = mask
-        user.shares[self.name] = product + user.pieces[self.index][0].reshape(rows, -1)
+        user.shares[self.name] = made + user.pieces[self.index][0].reshape(rows, -1)
 
     async def owner(self, owner: Owner) -> None:
         """``E W^T`` and the share of ``V U^T``."""
         rows = owner.shape.rows
         (hidden,) = await owner.peer.receive(self.index, 0, self._hidden(owner.shape))
-        product = owner.ring.matmul(hidden.reshape(rows, -1), owner.weights[transposed(self.table)])
+        made = owner.ring.matmul(hidden.reshape(rows, -1), owner.weights[transposed(self.table)])
         owners = owner.stream.words(self.index, _OWNER_PRODUCT, rows * self.width)
-        owner.shares[self.name] = product + owners.reshape(rows, -1)
+        owner.shares[self.name] = made + owners.reshape(rows, -1)
 
     async def user(self, user: User, peer: Online) -> None:
         """Send the hidden one-hot matrix."""
@@ -211,17 +211,17 @@ class Scale(Step):
 
     def deal(self, dealer: Dealer) -> None:
         """Share ``V U``; the result's mask is known."""
-        product = dealer.known[self.x][-1] * dealer.masks[self.weight]
+        made = dealer.known[self.x][-1] * dealer.masks[self.weight]
         owners = dealer.owner.words(self.index, _OWNER_PRODUCT, self.width)
-        dealer.to_user.append((product - owners, 64))
+        dealer.to_user.append((made - owners, 64))
         r = dealer.user.words(self.index, _ROUNDING, self.width)
         dealer.known[self.name] = truncation_mask(r, self.shift)[None]
 
     def prepare(self, user: User) -> None:
         """``V (W - U)``, masked for the owner; the result's share is the mask's."""
-        product = user.shares[self.x][-1] * user.masked[self.weight] + user.pieces[self.index][0]
+        made = user.shares[self.x][-1] * user.masked[self.weight] + user.pieces[self.index][0]
         r = user.stream.words(self.index, _ROUNDING, self.width)
-        user.ahead.append((product + r, 64))
+        user.ahead.append((made + r, 64))
         user.shares[self.name] = truncation_mask(r, self.shift)[None]
 
     async def owner(self, owner: Owner) -> None:

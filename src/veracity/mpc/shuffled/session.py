@@ -6,15 +6,17 @@ masked; the rest is the steps' messages. No pass ever has to be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from veracity.mpc import sessions
 from veracity.mpc.cost import Cost
 from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.material import Label, Material, Sink
 from veracity.mpc.party import OWNER
-from veracity.mpc.sessions import Outcome, Ready
+from veracity.mpc.sessions import Integers, Outcome, Ready
 from veracity.mpc.shuffled.evaluate import (
     ahead_bytes,
     deal_pass,
@@ -108,7 +110,11 @@ class PartySession(sessions.PartySession):
 
     def __post_init__(self) -> None:
         self.plan = plan_of(self.engine, self.program, self.homomorphic)
-        self._everything = {**self.plain, **self.weights}
+        # Looked up one by one: mapped weights give pages back as others are read.
+        self._everything: Integers = ChainMap(
+            self.weights,  # type: ignore[arg-type]
+            self.plain,  # type: ignore[arg-type]
+        )
         self._holder: Holder | None = None
         self._taker: Taker | None = None
 
@@ -146,7 +152,8 @@ class PartySession(sessions.PartySession):
             )  # fmt: skip
         else:
             role, ahead = prepare_user(
-                ring, self.plan, shape, material.seed, pieces, self._masked, self.memory,
+                ring, self.plan, shape, material.seed, pieces,
+                cast(Mapping[str, Array], self.weights), self.memory,
                 pick=self.pick, taker=self._taker,
             )  # fmt: skip
             await self.channel.send(_AHEAD, ahead)
@@ -161,7 +168,3 @@ class PartySession(sessions.PartySession):
             token = await run_user(self.plan, prepared.role, prepared.peer, tokens)
         self.declared += prepared.cost
         return Outcome(True, token)
-
-    @property
-    def _masked(self) -> dict[str, Array]:
-        return {name: w.astype("uint64", copy=False) for name, w in self.weights.items()}

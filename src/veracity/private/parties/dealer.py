@@ -20,7 +20,7 @@ from veracity.graph.program import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder
 from veracity.mpc.modes import MODES
 from veracity.mpc.party import OWNER, USER
-from veracity.mpc.weights import dealer_weights, masked_bytes, seed_digest
+from veracity.mpc.weights import MaskTable, largest_masked_bytes, masked_bytes, seed_digest
 from veracity.net import Channel
 from veracity.private.parties.dealing import Dealing, Made, Model
 from veracity.private.parties.owner import caller
@@ -56,7 +56,7 @@ class DealerLimits:
     disk : int
         Bytes of material that wait, for each session.
     memory : int
-        Bytes of weights' masks, all models together.
+        Bytes of weights' masks that stay, all models together; others are made as they are used.
     sessions : int
         Sessions at once.
     passes : int
@@ -199,21 +199,28 @@ class DealerService:
         async with self._loading:
             if key in self._models:
                 return self._models[key]
-            size = masked_bytes(program)
-            self._make_room(size)
-            masks = await asyncio.to_thread(dealer_weights, self._engine.ring, program, seed)
-            model = Model(program, masks, size)
+            room = self._room(masked_bytes(program))
+            if largest_masked_bytes(program) > room:
+                raise UsageError("a matrix of the model needs more than the dealer's --memory")
+            masks = await asyncio.to_thread(
+                MaskTable, self._engine.ring, program, seed, _to_keep(program, room)
+            )
+            model = Model(program, masks)
             self._models[key] = model
             return model
 
-    def _make_room(self, size: int) -> None:
+    def _room(self, size: int) -> int:
+        """Bytes for another model's masks; models without a session make room for all of them."""
         for key, model in list(self._models.items()):
-            if sum(m.size for m in self._models.values()) + size <= self._limits.memory:
-                return
+            if self._free >= size:
+                break
             if model.uses == 0:
                 del self._models[key]
-        if sum(m.size for m in self._models.values()) + size > self._limits.memory:
-            raise UsageError("the weights' masks need more than the dealer's --memory")
+        return self._free
+
+    @property
+    def _free(self) -> int:
+        return self._limits.memory - sum(m.masks.kept_bytes for m in self._models.values())
 
     async def _preprocessing(self, channel: Channel, session: Dealing, party: int) -> None:
         """Answer a party's requests until it leaves."""
@@ -307,3 +314,9 @@ class DealerService:
         finally:
             piece.close()
         await session.took(party, made)
+
+
+def _to_keep(program: Program, room: int) -> int:
+    """Bytes of masks that may stay: all, or what leaves room for making the largest one."""
+    whole = masked_bytes(program)
+    return whole if whole <= room else room - largest_masked_bytes(program)

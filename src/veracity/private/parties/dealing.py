@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -14,8 +13,9 @@ from veracity.engine.api import Engine
 from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
 from veracity.mpc.modes import find_mode
-from veracity.mpc.party import OWNER, USER, Array
+from veracity.mpc.party import OWNER, USER
 from veracity.mpc.sessions import Dealt
+from veracity.mpc.weights import MaskTable
 from veracity.private.parties.passes import REPETITIONS
 from veracity.private.parties.spool import Piece, Spool
 
@@ -29,8 +29,7 @@ class Model:
     """A program and the masks of its weights."""
 
     program: Program
-    masks: Mapping[str, Array]
-    size: int
+    masks: MaskTable
     uses: int = 0
 
 

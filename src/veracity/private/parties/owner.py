@@ -33,6 +33,7 @@ from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
 from veracity.private.parties.preprocessing_client import PreprocessingClient
 from veracity.private.parties.spool import SharedRegistry, Spool
 from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, at_home
+from veracity.private.parties.weights import paged
 from veracity.private.parties.wire import (
     CHUNK,
     FIRST_WORD,
@@ -134,7 +135,7 @@ class OwnerService:
         self._mode = find_mode(self.mode)
         self._mode.plan(self.engine, self.program, 1, 0)  # refuses what the mode cannot evaluate
         self.digest = hashlib.sha256(self.card).digest()
-        self._layers = owner_weights(self.program, self.weights)
+        self._layers = paged(owner_weights(self.program, self.weights))
         self._between: dict[asyncio.Event, Person | None] = {}
 
     async def handle(self, channel: Channel) -> None:

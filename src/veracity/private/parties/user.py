@@ -25,6 +25,7 @@ from veracity.private.parties.preprocessing_client import PassMaterial, Preproce
 from veracity.private.parties.report import PassReport, Tally
 from veracity.private.parties.spool import SharedRegistry, Spool
 from veracity.private.parties.thread_adapter import SessionThread, ThreadAdapter, at_home
+from veracity.private.parties.weights import paged
 from veracity.private.parties.wire import (
     PROTOCOL,
     MessageTag,
@@ -142,7 +143,7 @@ class UserSession:
             dealer, spool, self._passes, self.limits.ahead, self._mode.streams
         )
         self._preprocessing.start()
-        weights = await asyncio.to_thread(user_weights, self.program, self.masked)
+        weights = paged(user_weights(self.program, self.masked))
         self._bridge = ThreadAdapter(self.owner, asyncio.get_running_loop())
         self._side = self._mode.party(
             self.engine,

@@ -1,4 +1,6 @@
-"""Masked weights: from the owner to the user, once per model, and kept by the user on disk.
+"""Weights on disk: mapped, and of large models only so much of them in memory.
+
+Masked weights go from the owner to the user, once per model, and are kept by the user on disk.
 
 ``W - U`` travels tensor after tensor, in order of name, as little-endian 64-bit words: 8 bytes a
 weight. It says nothing about W to who does not know U, but belongs to nobody else: mode 0600.
@@ -10,19 +12,31 @@ import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veracity.errors import FormatError, UsageError
+from veracity.formats.paging import PagedWeights
 from veracity.graph.program import Program
 from veracity.mpc.party import Array
 from veracity.mpc.weights import WORD, masked_bytes, masked_shapes
 from veracity.private.parties.spool import private_folder
 
-__all__ = ["WeightCache"]
+__all__ = ["MEMORY", "WeightCache", "paged"]
+
+#: Bytes of mapped weights that a party holds before it gives their pages back.
+MEMORY = 3 << 29
+T = TypeVar("T", bound=np.generic)
+
+
+def paged(arrays: Mapping[str, NDArray[T]]) -> Mapping[str, NDArray[T]]:
+    """The same arrays; where they are more than :data:`MEMORY`, pages are given back after use."""
+    large = sum(array.nbytes for array in arrays.values()) > MEMORY
+    return PagedWeights(arrays, MEMORY) if large else arrays
 
 
 class WeightCache:
