@@ -28,7 +28,7 @@ from veracity.cli.tensors import read_ports
 from veracity.cli.verdict import REJECTED
 from veracity.cli.verify_accuracy import tell_accuracy
 from veracity.cli.verify_answer import tell_accepted, tell_answers
-from veracity.cli.verify_more import check_promise, check_signer, verify_many
+from veracity.cli.verify_more import check_promise, check_signer, require_used, verify_many
 from veracity.cli.verify_tensors import tell_tensors
 from veracity.cli.verify_training import check_training, tell_trained
 from veracity.errors import MismatchError, UsageError, VerificationError
@@ -161,21 +161,20 @@ def verify(
             "several prompts", raw, expected, answer, listed, *drawn, *map(str, filter(None, alone))
         )
     given = load_proof(stream(proof)) if len(proofs) == 1 else None
+    require_used(given, click.get_current_context().params)
+    checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
     with judging(as_json):
         if signer is not None:
             check_signer(signer, signature, commitment, pinned)
         if given is None:
-            verify_many(proofs, pinned, as_json=as_json, context=context, **common)
+            verify_many(proofs, pinned, as_json=as_json, **checking)
             return
         if isinstance(given, TrainingProof):
-            trained = check_training(given, pinned, data, **chain)
-        elif training is not None:
+            refuse_words("training", raw, expected, answer, context, listed, *drawn)
+            tell_trained(check_training(given, pinned, data, **chain), as_json)
+            return
+        if training is not None:
             trained = check_training(training, pinned, data, **chain)
-    if trained is not None and isinstance(given, TrainingProof):
-        refuse_words("training", raw, expected, answer, context, listed, *drawn)
-        tell_trained(trained, as_json)
-        return
-    checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
     phases = {"load": 0.1, "verify": 0.9}
     if isinstance(given, AccuracyProof):
         refuse_words("accuracy", raw, expected, answer, listed, *drawn)
@@ -189,8 +188,6 @@ def verify(
             found = verify_accuracy(given, pinned, samples, output=scores, **checking, progress=bar)
         tell_accuracy(found, as_json, trained)
         return
-    if samples is not None:
-        raise UsageError("--samples is for proofs about accuracy")
     if isinstance(given, TensorProof):
         refuse_words("tensors", raw, expected, answer, listed, *drawn)
         arrays = read_ports(inputs, outputs)
@@ -198,8 +195,6 @@ def verify(
             verified = verify_tensors(given, pinned, *arrays, **checking, progress=bar)
         tell_tensors(verified, as_json, trained)
         return
-    if isinstance(given, TrainingProof) or inputs or outputs:
-        raise UsageError("this proof is about a prompt: it has no --input or --output")
     if isinstance(given, AnswersProof):
         refuse_words(
             "several answers",

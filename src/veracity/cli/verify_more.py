@@ -9,16 +9,20 @@ from typing import Any
 
 import click
 
+from veracity.cli.inputs import stream
 from veracity.cli.output import emit_json
 from veracity.cli.printable import printable, quoted
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED, Verdict
 from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
+from veracity.formats.tensor_proof import TensorProof
+from veracity.formats.training import TrainingProof
 from veracity.proving.inspect import load_proof
 from veracity.proving.verify import verify as verify_answer
 
-__all__ = ["check_promise", "check_signer", "verify_many"]
+__all__ = ["check_promise", "check_signer", "require_used", "verify_many"]
 
 #: Some file could not be read, or is of a kind that is checked alone; none is false.
 UNDECIDED = Verdict("UNDECIDED", "yellow", 2)
@@ -76,7 +80,7 @@ def verify_many(
 
 def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
     try:
-        given = load_proof(path)
+        given = load_proof(stream(path))
         if not isinstance(given, Proof):
             raise UsageError("no proof of an answer; check it alone")
         result = verify_answer(given, pinned, **options)
@@ -85,6 +89,37 @@ def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
     except (FormatError, UsageError) as error:
         return One(path.name, UNDECIDED.word, str(error))
     return One(path.name, ACCEPTED.word, f"{quoted(result.prompt)} -> {quoted(result.answer)}")
+
+
+def require_used(given: object, options: Mapping[str, object]) -> None:
+    """Raise :class:`UsageError` where an option would not be looked at: it asks for a check.
+
+    Parameters
+    ----------
+    given : object
+        The proof; None for several.
+    options : mapping
+        Values by the names of parameters.
+    """
+    trained = isinstance(given, TrainingProof) or bool(options["training"])
+    used = {
+        "receipt": ("a proof of one answer", given is None or isinstance(given, Proof)),
+        "publisher": ("--receipt", bool(options["receipt"])),
+        "signature": ("--signer", bool(options["signer"])),
+        "training": ("a proof of something else", not isinstance(given, TrainingProof)),
+        "data": ("a training proof", trained),
+        "init": ("a training proof", trained),
+        "samples": ("a proof about accuracy", given is None or isinstance(given, AccuracyProof)),
+        "inputs": ("a proof about tensors", given is None or isinstance(given, TensorProof)),
+        "outputs": (
+            "a proof about tensors or accuracy",
+            given is None or isinstance(given, TensorProof | AccuracyProof),
+        ),
+    }
+    for name, (partner, looked_at) in used.items():
+        if options[name] and not looked_at:
+            option = name.removesuffix("s") if name in ("inputs", "outputs") else name
+            raise UsageError(f"--{option} goes with {partner}: nothing here would be checked by it")
 
 
 def check_promise(receipt: Path, publisher: Path | None, given: Any, pinned: Commitment) -> None:
