@@ -422,6 +422,7 @@ def test_the_command_serves_this_machine_only(office: Office, house: House, tmp_
             collect = tmp_path / "collected"
             process.send_signal(signal.SIGTERM)
             _, told = process.communicate(timeout=60)
+            assert process.returncode == 0
         finally:
             process.kill()
         assert len(names(tmp_path / "k", "receipts")) == 1

@@ -105,8 +105,8 @@ def test_what_would_not_be_looked_at_is_refused(house: House, option: str, tmp_p
 
 
 def test_a_receipt_is_of_an_answer() -> None:
-    options = dict.fromkeys((*"training data init samples inputs outputs".split(),))
-    options |= {"receipt": Path("r"), "publisher": Path("p"), "signer": None, "signature": None}
+    names = ("training", "data", "init", "samples", "inputs", "outputs", "signer", "signature")
+    options = dict.fromkeys(names) | {"receipt": Path("r"), "publisher": Path("p")}
     about = [TensorProof("", {}, {}, b""), AccuracyProof("", "", "", np.zeros(1), b"")]
     for proof in about:
         with pytest.raises(UsageError, match="--receipt goes with a proof of one answer"):

@@ -115,7 +115,7 @@ def prove_arrays(
     from veracity.work.programs import load_network
 
     network = load_network(program)
-    reads = [program, secret, *_named_files(given).values()]
+    reads: list[str | Path] = [program, secret, *_named_files(given).values()]
     ports = {*network.program.inputs, *network.program.outputs}
     seals = {n: (_beside(out, n, ".vskey"), _beside(out, n, ".vseal")) for n in ports & set(seal)}
     check_target(out, b"VPRT", reads=reads, force=force)
