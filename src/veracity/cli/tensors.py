@@ -19,7 +19,6 @@ from veracity.errors import UsageError
 from veracity.formats.images import is_image, save_image
 from veracity.formats.npy import load_array, save_array
 from veracity.formats.seal import KEY_KIND, SEAL_KIND, Seal, SealKey
-from veracity.graph import Program
 from veracity.progress import PHASES
 from veracity.proving.pictures import Picture
 
@@ -117,6 +116,7 @@ def prove_arrays(
     network = load_network(program)
     reads: list[str | Path] = [program, secret, *_named_files(given).values()]
     ports = {*network.program.inputs, *network.program.outputs}
+    alone = len(network.program.outputs) == 1
     seals = {n: (_beside(out, n, ".vskey"), _beside(out, n, ".vseal")) for n in ports & set(seal)}
     check_target(out, b"VPRT", reads=reads, force=force)
     for key_path, seal_path in seals.values():
@@ -124,7 +124,7 @@ def prove_arrays(
         check_target(seal_path, SEAL_KIND, reads=reads, force=force)
     for name in network.program.outputs.keys() - set(seal):
         for ending in ENDINGS:
-            path = _output_file(out, name, network.program, ending)
+            path = _output_file(out, name, ending, alone)
             check_target(path, reads=[*reads, out], force=True)
     started = time.perf_counter()
     with Bar(PHASES, quiet=quiet) as bar:
@@ -142,7 +142,7 @@ def prove_arrays(
             progress=bar,
         )
         files = {
-            n: _output_file(out, n, network.program, ENDINGS[n in result.pictures])
+            n: _output_file(out, n, ENDINGS[n in result.pictures], alone)
             for n in result.outputs
             if n not in seal
         }
@@ -188,9 +188,9 @@ def prove_arrays(
     )
 
 
-def _output_file(out: Path, name: str, program: Program, ending: str) -> Path:
-    """Where an output goes, beside the proof."""
-    return _beside(out, name, ending) if len(program.outputs) > 1 else out.with_suffix(ending)
+def _output_file(out: Path, name: str, ending: str, alone: bool) -> Path:
+    """Where an output goes, beside the proof; the only one needs no name."""
+    return out.with_suffix(ending) if alone else _beside(out, name, ending)
 
 
 def _beside(out: Path, name: str, ending: str) -> Path:
