@@ -38,6 +38,7 @@ from veracity.formats.commitment import Commitment
 from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import TrainingProof
 from veracity.proving.inspect import load_proof
+from veracity.proving.verify import read_digest
 from veracity.proving.verify import verify as verify_answer
 from veracity.proving.verify_accuracy import verify_accuracy
 from veracity.proving.verify_answers import verify_answers
@@ -151,6 +152,7 @@ def verify(
     expected = given_words(prompt, prompt_file)
     drawn = (temperature, nonce, server_nonce, *messages)
     listed = None if prompts is None else str(prompts)
+    digest = None if digest is None else read_digest(digest)
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
