@@ -256,7 +256,8 @@ def test_an_audit_over_http_finds_the_forged_one(
 
 def test_audits_are_for_auditors(house: House, tmp_path: Path) -> None:
     path = tmp_path / "keys"
-    made = [command("api-key", name, "--file", path).stdout.strip() for name in ("ann", "bob")]
+    names = ("ann", "bob", "eve")
+    made = [command("api-key", name, "--file", path).stdout.strip() for name in names]
     model = ServedModel.load(house.program, house.secret, name="tiny")
     commitment, state = model.secret.commitment, tmp_path / "state"
     desk = open_desk(*keys(tmp_path / "d", commitment), state, commitment, 3600, retention=3000)
@@ -266,10 +267,10 @@ def test_audits_are_for_auditors(house: House, tmp_path: Path) -> None:
         head = [{"authorization": f"Bearer {key}"} for key in made]
         body = {"model": "tiny", "prompt": PROMPT, "max_tokens": 4}
         ask = {**body, "veracity": {"auditable": True}}
-        assert server.ask("/v1/completions", ask, headers=head[1]).status == 200
+        answered = server.ask("/v1/completions", ask, headers=head[1])
         assert server.ask("/v1/completions", body, headers=head[1]).status == 200
         shown = [server.ask("/v1/audit/0?size=2", headers=h).status for h in head]
-        assert shown == [200, 404]
+        assert shown == [200, 404, 404]
         assert server.ask("/v1/audit/0?size=2").status == 401
         assert server.ask("/v1/audit/1?size=2", headers=head[0]).json["opening"] is None
         assert server.ask("/v1/audit/0/proof", {}, headers=head[1]).status == 404
@@ -277,6 +278,21 @@ def test_audits_are_for_auditors(house: House, tmp_path: Path) -> None:
         assert server.ask("/v1/audit/0/proof", {}, headers=head[0]).status == 202
         assert server.ask("/v1/audit/0/proof", headers=head[0]).json["status"] == "queued"
         assert server.ask("/v1/audit/0/proof/file", headers=head[0]).status == 409
+        for place, size in ((0, 10**15 - 1), (10**30, 2), (2**63 - 1, 2), (2, 2)):
+            found = server.ask(f"/v1/audit/{place}?size={size}", headers=head[0])
+            assert (found.status, found.code) == (404, "not_found")
+            path = f"/v1/audit/{place + 2}/proof"
+            assert server.ask(path, {}, headers=head[0]).status == 404
+        # What an auditor ordered first is the client's all the same, and nobody else's.
+        wanted = {"receipt": answered.json["veracity"]["receipt"]}
+        job = server.ask("/v1/proofs", wanted, headers=head[1])
+        assert (job.status, job.json["status"]) == (202, "queued")
+        path = f"/v1/proofs/{job.json['id']}"
+        assert server.ask(path, headers=head[1]).json == job.json
+        assert server.ask(f"{path}/file", headers=head[1]).code == "not_done"
+        assert server.ask(path, method="DELETE", headers=head[1]).code == "not_yours"
+        assert server.ask("/v1/proofs", wanted, headers=head[2]).status == 404
+        assert server.ask(path, headers=head[2]).status == 404
 
 
 def test_a_client_of_a_hostile_server_raises_declared_errors(house: House) -> None:

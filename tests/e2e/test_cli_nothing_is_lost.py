@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -10,10 +11,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.e2e.house import House, done, veracity
+from tests.support.network_files import save_network
+from veracity.formats.npy import save_array
+from veracity.formats.program import save_program_file
 from veracity.formats.secret import Secret
+from veracity.work.programs import load_network
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -218,3 +224,68 @@ def test_what_is_ignored_stays_ignored(house: House) -> None:
         [sys.executable, "-c", code, "inspect", str(house.proof)], capture_output=True, check=False
     )
     assert done_.returncode == 0, done_.stderr
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a committed network, and an input of its."""
+    folder = tmp_path_factory.mktemp("network")
+    done("commit", save_network(folder), "-q")
+    save_array(folder / "x.npy", np.zeros((2, 6, 7)))
+    return folder
+
+
+@pytest.fixture
+def own(network: Path, tmp_path: Path) -> Path:
+    shutil.copytree(network, tmp_path / "own")
+    return tmp_path / "own"
+
+
+def test_an_input_is_no_output(own: Path) -> None:
+    """Outputs are written beside the proof, under its name and theirs."""
+    prove = ("prove", own / "toy.vprog", "-q", "--force", "--input")
+    (own / "x.npy").rename(own / "a.scores.npy")
+    before = (own / "a.scores.npy").read_bytes()
+    assert veracity(*prove, own / "a.scores.npy", "--out", own / "a.vproof").exit_code == USAGE
+    assert veracity(*prove, own / "a.scores.npy", "--out", own / "a.scores.npy").exit_code == USAGE
+    assert (own / "a.scores.npy").read_bytes() == before
+    assert not (own / "a.vproof").exists()
+
+
+def test_a_seal_and_its_key_are_kept(own: Path) -> None:
+    prove = ["prove", own / "toy.vprog", "-q", "--input", own / "x.npy", "--seal", "scores"]
+    prove += ["--out", own / "a.vproof"]
+    done(*prove)
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    assert before.keys() >= {"a.scores.vseal", "a.scores.vskey"}
+    result = veracity(*prove)
+    assert result.exit_code == USAGE
+    assert "a seal" in result.stderr
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+    done(*prove, "--force")
+
+
+def test_names_of_ports_are_no_paths(own: Path) -> None:
+    content = load_network(own / "toy.vprog")
+    outputs = {"/a/../b": content.program.outputs["scores"], "c": content.program.outputs["class"]}
+    program = dataclasses.replace(content.program, outputs=outputs)
+    save_program_file(own / "odd.vprog", dataclasses.replace(content, program=program))
+    done("commit", own / "odd.vprog", "-q")
+    done("prove", own / "odd.vprog", "-q", "--input", own / "x.npy", "--out", own / "o.vproof")
+    assert {p.name for p in own.glob("o.*npy")} == {"o._a_.._b.npy", "o.c.npy"}
+
+
+@pytest.mark.parametrize("kind", ["secret", "commitment", "proof", "program", "text", "page"])
+def test_a_report_is_written_over_nothing_but_a_report(copy: House, kind: str) -> None:
+    (copy.folder / "page.html").write_text("<!doctype html>\n<p>mine", encoding="utf-8")
+    own = {"text": copy.folder / "diary.txt", "page": copy.folder / "page.html"}
+    target = own.get(kind) or getattr(copy, kind)
+    before = contents(copy)
+    check = ("verify", copy.proof, "--commitment", copy.commitment, "-q", "--report")
+    result = veracity(*check, target)
+    assert result.exit_code == USAGE
+    assert "ACCEPTED" not in result.output
+    assert contents(copy) == before
+    for name in ("r.html", "r.json"):
+        done(*check, copy.folder / name)
+        done(*check, copy.folder / name)

@@ -8,14 +8,19 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.e2e.house import PROMPT, House, done
 from tests.e2e.house import veracity as command
 from veracity.cli.report import Report, page
+from veracity.cli.verify_more import require_used
+from veracity.errors import UsageError
+from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.commitment import Commitment
 from veracity.formats.dsse import load_private_key, load_public_key
 from veracity.formats.statement import check_statement, load_statement, sign_statement
+from veracity.formats.tensor_proof import TensorProof
 
 HOSTILE = "<script>alert(1)</script>\u202e\u200b\x1b[2J\x00&\"'</td>"
 
@@ -81,6 +86,31 @@ def test_many_proofs_have_one_exit_code(house: House, false: Path, tmp_path: Pat
     assert (bad.exit_code, bad.output.splitlines()[0]) == (1, "REJECTED")
     assert command("verify", house.proof, tmp_path / "gone", *pinned).exit_code == 2
     assert command("verify", house.proof, copy, *pinned, "--prompt", PROMPT).exit_code == 2
+    hasty = command("verify", house.proof, copy, *pinned, "--max-time", 1e-4)
+    assert (hasty.exit_code, hasty.output.splitlines()[0]) == (2, "UNDECIDED")
+
+
+@pytest.mark.parametrize(
+    "option", ["receipt", "publisher", "signature", "data", "init", "samples", "input", "output"]
+)
+def test_what_would_not_be_looked_at_is_refused(house: House, option: str, tmp_path: Path) -> None:
+    """An option asks for a check: an accepted proof without it would look as if it was made."""
+    (tmp_path / "x.npy").write_bytes(b"")
+    pinned = ["--commitment", house.commitment, f"--{option}", tmp_path / "x.npy"]
+    result = command("verify", house.proof, *pinned)
+    assert result.exit_code == 2
+    assert "ACCEPTED" not in result.output
+    if option != "receipt":  # which is for answers
+        assert f"--{option} goes with" in result.stderr
+
+
+def test_a_receipt_is_of_an_answer() -> None:
+    names = ("training", "data", "init", "samples", "inputs", "outputs", "signer", "signature")
+    options = dict.fromkeys(names) | {"receipt": Path("r"), "publisher": Path("p")}
+    about = [TensorProof("", {}, {}, b""), AccuracyProof("", "", "", np.zeros(1), b"")]
+    for proof in about:
+        with pytest.raises(UsageError, match="--receipt goes with a proof of one answer"):
+            require_used(proof, options)
 
 
 def test_a_publisher_signs_a_commitment(house: House, tmp_path: Path) -> None:

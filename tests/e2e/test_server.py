@@ -23,6 +23,7 @@ from tests.e2e.house import PROMPT, House
 from tests.e2e.house import veracity as command
 from tests.support.serving import Running, running
 from veracity.errors import RangeError, UsageError
+from veracity.server.limits import read_keys
 from veracity.server.model import ServedModel
 from veracity.server.serve import Listen, Settings
 
@@ -219,6 +220,9 @@ def test_keys_are_needed_where_there_is_a_file_of_them(model: ServedModel, tmp_p
     assert key not in keys.read_text()
     assert keys.stat().st_mode & 0o077 == 0
     assert command("api-key", "someone", "--file", keys).exit_code == 2
+    keys.write_text(keys.read_text().rstrip("\n"))  # as an editor may leave it
+    assert command("api-key", "other", "--file", keys).exit_code == 0
+    assert sorted(read_keys(keys).values()) == ["other", "someone"]
     with running(model, Settings(rate=3), keys=keys) as server:
         assert server.ask("/v1/models").status == 401
         with server.client("vk_wrong") as client, pytest.raises(openai.AuthenticationError):
@@ -285,6 +289,7 @@ def test_a_server_that_is_told_to_end_finishes_its_answers(house: House) -> None
         reply.close()
         connection.close()
         _, log = process.communicate(timeout=60)
+        assert process.returncode == 0
         host, _, port = place.partition(":")
         with pytest.raises(OSError), socket.create_connection((host, int(port)), timeout=5):
             pass

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.forging import Lie, answer, attack, model, without, without_lookup
+from tests.support.forging import (
+    Lie,
+    answer,
+    attack,
+    both,
+    model,
+    one_relation_stops,
+    without,
+    without_lookup,
+)
 from tests.support.programs import Example
 from veracity.engine.api import Ints
 from veracity.graph.exact import rhu
@@ -322,30 +331,20 @@ LOOKUPS: dict[str, tuple[Callable[[], Lie], tuple[str, ...]]] = {
     ),
 }
 
-present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
 
-
-@present
+@both
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_one_identity_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
-    forge, relation = IDENTITIES[name]
-    lie = forge()
-    dropped = [] if present else without(monkeypatch, *relation)
-    attack(monkeypatch, lie, present)
-    assert present or dropped
+    one_relation_stops(monkeypatch, IDENTITIES[name], present, without)
 
 
-@present
+@both
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_one_lookup_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
-    forge, relation = LOOKUPS[name]
-    lie = forge()
-    dropped = [] if present else without_lookup(monkeypatch, *relation)
-    attack(monkeypatch, lie, present)
-    assert present or dropped
+    one_relation_stops(monkeypatch, LOOKUPS[name], present, without_lookup)
 
 
-@present
+@both
 def test_ties_go_to_the_lowest_index(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     """The range of ``d`` less the bits of lower tokens; without those bits any maximum will do."""
     lie = higher_of_two()

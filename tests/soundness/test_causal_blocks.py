@@ -26,7 +26,17 @@ from tests.soundness.test_adaptive_ops import (
     result,
     shifted,
 )
-from tests.support.forging import Lie, answer, attack, model, setting, without, without_lookup
+from tests.support.forging import (
+    Lie,
+    answer,
+    attack,
+    both,
+    model,
+    one_relation_stops,
+    setting,
+    without,
+    without_lookup,
+)
 from tests.support.programs import claim, sliding
 from veracity.engine.api import Ints
 from veracity.errors import RangeError
@@ -194,30 +204,19 @@ def widest(op: Op) -> Op:
     return replace(op, window=0) if isinstance(op, AdjustedAttention) else op
 
 
-present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
-
-
-@present
+@both
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_one_identity_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
-    forge, relation = IDENTITIES[name]
-    lie = forge()
-    dropped = [] if present else without(monkeypatch, *relation)
-    attack(monkeypatch, lie, present)
-    assert present or dropped
+    one_relation_stops(monkeypatch, IDENTITIES[name], present, without)
 
 
-@present
+@both
 @pytest.mark.parametrize("name", LOOKUPS)
 def test_one_lookup_stops_it(monkeypatch: pytest.MonkeyPatch, name: str, present: bool) -> None:
-    forge, relation = LOOKUPS[name]
-    lie = forge()
-    dropped = [] if present else without_lookup(monkeypatch, *relation)
-    attack(monkeypatch, lie, present)
-    assert present or dropped
+    one_relation_stops(monkeypatch, LOOKUPS[name], present, without_lookup)
 
 
-@present
+@both
 def test_windows_are_kept(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     lie = other_window()
     if not present:

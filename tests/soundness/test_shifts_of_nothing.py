@@ -15,7 +15,7 @@ import pytest
 
 from tests.soundness.test_adaptive_ops import ATTENTION, mix, probabilities
 from tests.support import forging
-from tests.support.forging import answer, attack, model, without
+from tests.support.forging import answer, both, model, one_relation_stops, without
 from tests.support.programs import Example
 from tests.support.tensor_lies import Lie, first_plus, program, try_lie
 from veracity.engine.api import Ints
@@ -25,7 +25,6 @@ from veracity.graph.tables import exp_table
 from veracity.lm.text_decoder import answer_of, forward
 from veracity.zkml.ops import contract
 
-present = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
 X = np.array([[3, -4, 5]])
 WEIGHT = np.array([[2, 1, -1], [0, 7, 3]], dtype=np.int16)
 
@@ -64,7 +63,7 @@ def shown() -> Lie:
     return Lie(toy, X, ("linear.y", "Public"))
 
 
-@present
+@both
 @pytest.mark.parametrize("lie", [linear, wide, copy, shown])
 def test_results_that_are_one_more(
     monkeypatch: pytest.MonkeyPatch, lie: Callable[[], Lie], present: bool
@@ -74,7 +73,7 @@ def test_results_that_are_one_more(
     try_lie(monkeypatch, plus_one(lie()), present)
 
 
-@present
+@both
 @pytest.mark.parametrize(("x", "bound", "column"), [(5, -9, "above"), (5, 200, "below")])
 def test_a_bound_in_place_of_a_value(
     monkeypatch: pytest.MonkeyPatch, x: int, bound: int, column: str, present: bool
@@ -141,12 +140,9 @@ MODELS = {
 }
 
 
-@present
+@both
 @pytest.mark.parametrize("lie", MODELS)
 def test_models_whose_scores_are_not_shifted(
     monkeypatch: pytest.MonkeyPatch, lie: Callable[[], forging.Lie], present: bool
 ) -> None:
-    made = lie()
-    dropped = [] if present else without(monkeypatch, *MODELS[lie])
-    attack(monkeypatch, made, present)
-    assert present or dropped
+    one_relation_stops(monkeypatch, (lie, MODELS[lie]), present, without)

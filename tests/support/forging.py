@@ -223,6 +223,24 @@ def without_lookup(monkeypatch: pytest.MonkeyPatch, *relation: str) -> list[Tens
 
 
 # ---- both runs of an attack ----------------------------------------------------------------------
+#: Against the argument, and against one that owes everything but the one relation.
+both = pytest.mark.parametrize("present", [True, False], ids=["ours", "without the relation"])
+
+
+def one_relation_stops(
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[Callable[[], Lie], tuple[str, ...]],
+    present: bool,
+    leave_out: Callable[..., list[Tensor]],
+) -> None:
+    """A lie against the relation that stops it, which is there to be left out."""
+    forge, relation = case
+    lie = forge()
+    dropped = [] if present else leave_out(monkeypatch, *relation)
+    attack(monkeypatch, lie, present)
+    assert present or dropped
+
+
 def attack(monkeypatch: pytest.MonkeyPatch, lie: Lie, present: bool) -> None:
     """Prove the lie; the verifier must refuse where the relation is present, else accept."""
     engine, key = setting()

@@ -236,6 +236,10 @@ def test_files_that_are_no_examples() -> None:
             double = data is x and bool(made.namelist())
             with pytest.warns(UserWarning, match="Duplicate") if double else nullcontext():
                 made.writestr("y.npy" if data is y else "x.npy", data)
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w", zipfile.ZIP_BZIP2) as made:
+        for name, data in (("x.npy", x), ("y.npy", y)):
+            made.writestr(name, data)
     bad = [
         b"", good[:-1], good[:50], b"PK" + bytes(60), archive(x_npy=x), archive(y_npy=y),
         archive(x_npy=x, y_npy=y, labels_npy=y), archive(x_npz=x, y_npy=y),
@@ -244,7 +248,7 @@ def test_files_that_are_no_examples() -> None:
         archive(x_npy=x, y_npy=array_bytes(np.array([0.0, 1, 1]))),
         archive(x_npy=x, y_npy=array_bytes(np.array([[0, 1, 1]]))),
         archive(x_npy=x, y_npy=array_bytes(np.array([0, 1 << 16, 1]))),
-        archive(x_npy=x[:-1], y_npy=y), twice.getvalue(),
+        archive(x_npy=x[:-1], y_npy=y), twice.getvalue(), other.getvalue(),
     ]  # fmt: skip
     for data in bad:
         with pytest.raises(FormatError):

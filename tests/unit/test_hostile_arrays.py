@@ -65,18 +65,29 @@ Y = ("y.npy", array_bytes(np.array([0, 1, 2])))
 X = ("x.npy", array_bytes(np.zeros((3, 2))))
 
 
-def archive(*members: tuple[str, bytes], size: int | None = None) -> bytes:
+def archive(
+    *members: tuple[str, bytes], size: int | None = None, kind: int = zipfile.ZIP_STORED
+) -> bytes:
     """An ``.npz`` file; its directory may state another size of the last member."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
         for name, content in members:
-            made.writestr(zipfile.ZipInfo(name), content)
+            made.writestr(zipfile.ZipInfo(name), content, kind)
         if size is not None:
             made.filelist[-1].file_size = size
     return out.getvalue()
 
 
+def lzma_archive() -> bytes:
+    """Examples under LZMA with a dictionary of 4 GiB, which a reader would have to hold."""
+    data = bytearray(archive(X, Y, kind=zipfile.ZIP_LZMA))
+    at = 30 + len(X[0]) + 4  # behind the head of the first member, and that of its filter
+    data[at + 1 : at + 5] = b"\xff" * 4
+    return bytes(data)
+
+
 def test_such_examples_are_read() -> None:
+    assert read_examples(archive(Y, X, kind=zipfile.ZIP_DEFLATED), "x").count == 3
     many = [(f"x{i}.npy", X[1]) for i in range(63)]
     assert read_examples(archive(Y, *many), "x").labels.tolist() == [0, 1, 2]
 
@@ -91,6 +102,8 @@ def test_such_examples_are_read() -> None:
         ("name of its own", archive(Y, ("x", X[1]))),
         ("name of its own", archive(Y, X, ("x.npz", X[1]))),
         ("another length than stated", archive(Y, X, size=len(X[1]) + 1)),
+        ("neither stored nor deflated", archive(Y, X, kind=zipfile.ZIP_BZIP2)),
+        ("neither stored nor deflated", lzma_archive()),
         ("labels are the array", archive(Y)),
         ("labels are the array", archive(X)),
         ("labels are the array", archive(Y, X, ("labels.npy", Y[1]))),

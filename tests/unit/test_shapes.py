@@ -27,6 +27,10 @@ LLAMA = {
     "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
     "intermediate_size": 64, "vocab_size": 256, "max_position_embeddings": 64,
 }  # fmt: skip
+NEO = {
+    "model_type": "gpt_neo", "hidden_size": 16, "num_layers": 2, "num_heads": 4, "vocab_size": 256,
+    "activation_function": "gelu_new", "max_position_embeddings": 64,
+}  # fmt: skip
 
 
 def imported(case: dict[str, Any]) -> FloatModel:
@@ -161,9 +165,14 @@ def test_a_shape_takes_no_memory() -> None:
         (json.dumps({**LLAMA, "hidden_size": "x"}), FormatError, "no sensible number"),
         (json.dumps({**LLAMA, "hidden_act": ["silu"]}), UnsupportedModelError, "activation"),
         (json.dumps({**LLAMA, "layer_weights": 7}), UnsupportedModelError, "layer_weights"),
-        (json.dumps({**LLAMA, "num_hidden_layers": 1 << 25}), FormatError, "layers is not"),
+        (json.dumps({**LLAMA, "num_hidden_layers": 1 << 25}), FormatError, "no sensible number"),
+        (json.dumps({**LLAMA, "num_attention_heads": 1 << 20}), FormatError, "no sensible number"),
+        (json.dumps({**LLAMA, "head_dim": 1 << 19}), FormatError, "no sensible number"),
+        (json.dumps({**LLAMA, "hidden_size": 1 << 24}), FormatError, "head_dim = "),
+        (json.dumps({**LLAMA, "hidden_size": 1 << 21, "head_dim": 8}), FormatError, "dim is not"),
+        (json.dumps({**NEO, "attention_types": [[["local"], 10**12]]}), FormatError, "every layer"),
         (json.dumps({**LLAMA, "vocab_size": 1 << 24}), FormatError, "vocab is not"),
-        (json.dumps({**LLAMA, "num_hidden_layers": 9999}), UsageError, "a program has 1 to"),
+        (json.dumps({**LLAMA, "num_hidden_layers": 2000}), UsageError, "a program has 1 to"),
     ],
 )
 def test_files_that_are_no_shape(

@@ -246,6 +246,8 @@ def _one(
     make_folder(job.target.parent)
     check_target(job.target, PNG, reads=[job.source], force=force)
     key = SealKey.load(job.source) if is_key(job.source) else None
+    if key is not None:
+        _require_seal_file(job, key, force=force)
     pixels, source = _pixels(job, key, force=force)
     runner: Callable[..., Mapping[str, Integers]] = run
     if prover is not None:
@@ -253,6 +255,9 @@ def _one(
             raise UsageError("a proof is about three channels; save this grey picture as RGB first")
         prover.target, prover.key = job.beside(".vproof"), key
         check_target(prover.target, PROOF, reads=[job.source], force=force)
+        for name in prover.sealed:
+            for path, kind in zip(_seal_files(job, name), (KEY_KIND, SEAL_KIND), strict=True):
+                check_target(path, kind, reads=[job.source], force=force)
         runner = prover
     started = time.perf_counter()
     with Bar(PHASES if prover else {"evaluate": 1.0}, quiet=quiet) as bar:
@@ -280,9 +285,9 @@ def _one(
         commitment = prover.paths(made.network)[0]
         facts["commitment"] = str(commitment)
         facts["commitment_digest"] = Commitment.load(commitment).digest
-        facts["seals"] = _save_seals(job, prover, force=force)
+        facts["seals"] = _save_seals(job, prover)
     if key is not None:  # also where nothing is proved: pixels could be guessed from their digest
-        facts.setdefault("seals", {})["picture"] = _seal_of(job, key, force=force)
+        facts.setdefault("seals", {})["picture"] = _seal_of(job, key)
         del facts["input_pixels"]
     if side_by_side:
         beside = job.beside("_compare.png")
@@ -310,23 +315,32 @@ def _pixels(job: Job, key: SealKey | None, *, force: bool) -> tuple[NDArray[np.u
     return pixels, written
 
 
-def _save_seals(job: Job, prover: Prover, *, force: bool) -> dict[str, dict[str, str]]:
+def _seal_files(job: Job, name: str) -> tuple[Path, Path]:
+    """Where the key and the seal of a port go."""
+    return job.beside(f".{name}.vskey"), job.beside(f".{name}.vseal")
+
+
+def _save_seals(job: Job, prover: Prover) -> dict[str, dict[str, str]]:
     """Write what was sealed: the seal to publish, the key to keep."""
     out = {}
     for name, key in prover.seals.items():
-        paths = job.beside(f".{name}.vskey"), job.beside(f".{name}.vseal")
-        for path, kind in zip(paths, (KEY_KIND, SEAL_KIND), strict=True):
-            check_target(path, kind, reads=[job.source], force=force)
+        paths = _seal_files(job, name)
         key.save_pair(*paths)
         digest = key.seal.tensor.digest.hex()
         out[name] = {"seal": str(paths[1]), "key": str(paths[0]), "digest": digest}
     return out
 
 
-def _seal_of(job: Job, key: SealKey, *, force: bool) -> dict[str, str]:
+def _require_seal_file(job: Job, key: SealKey, *, force: bool) -> None:
+    """Raise :class:`UsageError` where another seal stands in the place of a picture's."""
+    path = _seal_files(job, "picture")[1]
+    if not path.is_file() or path.read_bytes() != key.seal.to_bytes():
+        check_target(path, SEAL_KIND, reads=[job.source], force=force)
+
+
+def _seal_of(job: Job, key: SealKey) -> dict[str, str]:
     """Write the seal that a picture had already, for whoever verifies."""
-    path = job.beside(".picture.vseal")
-    check_target(path, SEAL_KIND, reads=[job.source], force=force)
+    path = _seal_files(job, "picture")[1]
     write_file(path, key.seal.to_bytes())
     return {"seal": str(path), "key": str(job.source), "digest": key.seal.digest}
 

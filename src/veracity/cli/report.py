@@ -18,7 +18,8 @@ import click
 
 from veracity.cli.inputs import NewFile
 from veracity.cli.printable import quoted, seen
-from veracity.codec import write_file
+from veracity.codec import check_target, write_file
+from veracity.codec.files import reason_of
 from veracity.errors import UsageError
 
 __all__ = ["Report", "note_tables", "note_verdict", "page", "report_option"]
@@ -26,6 +27,12 @@ __all__ = ["Report", "note_tables", "note_verdict", "page", "report_option"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 Rows = list[tuple[str, object]]
 _META = "veracity.report"
+#: How reports begin, as a page and as JSON: nothing else is written over.
+_PAGE = (
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    '<meta http-equiv="Content-Security-Policy" content="'
+)
+_PLAIN = '{"verdict": "'
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -78,6 +85,7 @@ def report_option(command: Command) -> Command:
 def _begin(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
+    require_report(path)
     report = ctx.meta[_META] = Report(path, ctx.command_path)
 
     def write() -> None:
@@ -89,6 +97,23 @@ def _begin(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -
         write_file(path, make(report, _settings(ctx), datetime.now(UTC)).encode("utf-8"))
 
     ctx.call_on_close(write)
+
+
+def require_report(path: Path) -> None:
+    """Raise :class:`UsageError` unless a report may be written here: over nothing but another.
+
+    What a command reads is no report, so it is safe as well.
+    """
+    check_target(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_PAGE))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot write {path.name!r}: {reason_of(error)}") from None
+    if start and not start.startswith((_PAGE.encode(), _PLAIN.encode())):
+        raise UsageError(f"{path.name!r} exists and is not a report; choose another name")
 
 
 def _settings(ctx: click.Context) -> Rows:
@@ -146,8 +171,7 @@ def page(report: Report, settings: Rows, now: datetime) -> str:
     body = "\n".join(_table(caption, rows) for caption, rows in _tables(report, settings, now))
     mark = "no" if report.code else "ok"
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">\n'
+        f'{_PAGE}{html.escape(policy)}">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text_of(report.word)}: veracity</title>\n<style>{_STYLE}</style>\n</head>\n"

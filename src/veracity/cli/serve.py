@@ -234,6 +234,9 @@ def api_key(name: str, path: Path) -> None:
         raise UsageError(f"{path.name!r} has a key of this name; remove its line first")
     key, line = new_key(name)
     try:
+        held = path.read_bytes() if path.exists() else b""
+        if held and not held.endswith(b"\n"):  # an editor may have left the last line open
+            line = f"\n{line}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with os.fdopen(os.open(path, flags, 0o600), "a", encoding="ascii") as file:
             file.write(line)

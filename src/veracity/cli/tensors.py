@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -21,15 +22,14 @@ from veracity.formats.seal import KEY_KIND, SEAL_KIND, Seal, SealKey
 from veracity.progress import PHASES
 from veracity.proving.pictures import Picture
 
-if TYPE_CHECKING:
-    from veracity.proving.tensors import ProvedTensors
-
 __all__ = ["prove_arrays", "read_ports", "read_values", "refuse_both"]
 
 #: What a file holds: an array, a :class:`Picture`, a :class:`Seal` or a :class:`SealKey`; or
 #: several of these by port. The products say which of them they take.
 Value = Any
 Values = Any
+#: What outputs are written as: numbers, a picture.
+ENDINGS = (".npy", ".png")
 
 
 def read_values(given: Sequence[str]) -> Values:
@@ -39,14 +39,24 @@ def read_values(given: Sequence[str]) -> Values:
     ------
     UsageError, FormatError
     """
-    found: dict[str, Any] = {}
+    files = _named_files(given)
+    if "" in files:
+        return _read_value(files[""])
+    return {name: _read_value(file) for name, file in files.items()}
+
+
+def _named_files(given: Sequence[str]) -> dict[str, str]:
+    """Files by the names that they were given; one alone may be without."""
+    found: dict[str, str] = {}
     for entry in given:
         name, mark, file = entry.rpartition("=")
         if not mark or Path(entry).is_file():
             if len(given) > 1:
                 raise UsageError("name each file: --input NAME=FILE")
-            return _read_value(entry)
-        found[name] = _read_value(file)
+            name, file = "", entry
+        if name in found:
+            raise UsageError(f"two files are named {name!r}; give one")
+        found[name] = file
     return found
 
 
@@ -101,12 +111,25 @@ def prove_arrays(
         The engine.
     """
     from veracity.proving.tensors import prove_tensors
+    from veracity.work.programs import load_network
 
-    check_target(out, b"VPRT", reads=[program, secret], force=force)
+    network = load_network(program)
+    reads: list[str | Path] = [program, secret, *_named_files(given).values()]
+    ports = {*network.program.inputs, *network.program.outputs}
+    alone = len(network.program.outputs) == 1
+    seals = {n: (_beside(out, n, ".vskey"), _beside(out, n, ".vseal")) for n in ports & set(seal)}
+    check_target(out, b"VPRT", reads=reads, force=force)
+    for key_path, seal_path in seals.values():
+        check_target(key_path, KEY_KIND, reads=reads, force=force)
+        check_target(seal_path, SEAL_KIND, reads=reads, force=force)
+    for name in network.program.outputs.keys() - set(seal):
+        for ending in ENDINGS:
+            path = _output_file(out, name, ending, alone)
+            check_target(path, reads=[*reads, out], force=True)
     started = time.perf_counter()
     with Bar(PHASES, quiet=quiet) as bar:
         result = prove_tensors(
-            program,
+            network,
             secret,
             read_values(given),
             seal=seal,
@@ -118,13 +141,11 @@ def prove_arrays(
             backend=backend,
             progress=bar,
         )
-        files = {n: _output_file(out, n, result) for n in result.outputs if n not in seal}
-        seals = {n: (out.with_suffix(f".{n}.vskey"), out.with_suffix(f".{n}.vseal")) for n in seal}
-        for path in files.values():
-            check_target(path, reads=[program, secret], force=True)
-        for key_path, seal_path in seals.values():
-            check_target(key_path, KEY_KIND, reads=[program, secret], force=force)
-            check_target(seal_path, SEAL_KIND, reads=[program, secret], force=force)
+        files = {
+            n: _output_file(out, n, ENDINGS[n in result.pictures], alone)
+            for n in result.outputs
+            if n not in seal
+        }
         for name, path in files.items():
             if path.suffix == ".png":
                 save_image(path, result.pictures[name].pixels)
@@ -167,10 +188,14 @@ def prove_arrays(
     )
 
 
-def _output_file(out: Path, name: str, result: ProvedTensors) -> Path:
-    """Where an output goes: a picture as PNG, numbers as .npy."""
-    ending = ".png" if name in result.pictures else ".npy"
-    return out.with_suffix(f".{name}{ending}" if len(result.outputs) > 1 else ending)
+def _output_file(out: Path, name: str, ending: str, alone: bool) -> Path:
+    """Where an output goes, beside the proof; the only one needs no name."""
+    return out.with_suffix(ending) if alone else _beside(out, name, ending)
+
+
+def _beside(out: Path, name: str, ending: str) -> Path:
+    """A port's file beside the proof; names of ports may have what names of files cannot."""
+    return out.with_suffix("." + re.sub(r"[/\\\0]", "_", name) + ending)
 
 
 def shown(x: NDArray[np.float64]) -> str:

@@ -29,11 +29,12 @@ from veracity.cli.printable import quoted
 from veracity.cli.report import report_option
 from veracity.cli.verdict import REJECTED
 from veracity.cli.verify_answer import tell_accepted, tell_answers
-from veracity.cli.verify_more import check_promise, check_signer, verify_many
+from veracity.cli.verify_more import check_promise, check_signer, require_used, verify_many
 from veracity.cli.verify_training import check_training, tell_trained
 from veracity.errors import MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.proving.proofs import load_proof
+from veracity.proving.verify import read_digest
 from veracity.proving.verify import verify as verify_answer
 from veracity.work.effort import MAX_TIME
 
@@ -146,6 +147,7 @@ def verify(
     expected = given_words(prompt, prompt_file)
     drawn = (temperature, nonce, server_nonce, *messages)
     listed = None if prompts is None else str(prompts)
+    digest = None if digest is None else read_digest(digest)
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
@@ -155,29 +157,22 @@ def verify(
             "several prompts", raw, expected, answer, listed, *drawn, *map(str, filter(None, alone))
         )
     given = load_proof(stream(proof)) if len(proofs) == 1 else None
+    require_used(given, click.get_current_context().params)
+    checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
+    trained: VerifiedTraining | None = None
     with judging(as_json):
         if signer is not None:
             check_signer(signer, signature, commitment, pinned)
         if given is None:
-            verify_many(proofs, pinned, as_json=as_json, context=context, **common)
+            verify_many(proofs, pinned, as_json=as_json, **checking)
             return
-    if given.kind == "training":
-        refuse_words("training", raw, expected, answer, context, listed, *drawn)
-        with judging(as_json):
-            origin = check_training(given, pinned, data, **chain)
-        tell_trained(origin, as_json)
-        return
-    trained: VerifiedTraining | None = None
-    if training is not None:
-        with judging(as_json):
+        if given.kind == "training":
+            refuse_words("training", raw, expected, answer, context, listed, *drawn)
+            tell_trained(check_training(given, pinned, data, **chain), as_json)
+            return
+        if training is not None:
             trained = check_training(training, pinned, data, **chain)
-    checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
     phases = {"load": 0.1, "verify": 0.9}
-    if given.kind in ("answer", "answers"):
-        if samples is not None:
-            raise UsageError("--samples is for proofs about accuracy")
-        if inputs or outputs:
-            raise UsageError("this proof is about a prompt: it has no --input or --output")
     if given.kind == "answer":
         refuse_words("one answer", False, listed)
         with judging(as_json), Bar(phases, quiet=quiet) as bar:
@@ -235,8 +230,6 @@ def verify(
     from veracity.cli.verify_tensors import tell_tensors
     from veracity.proving.verify_tensors import verify_tensors
 
-    if samples is not None:
-        raise UsageError("--samples is for proofs about accuracy")
     refuse_words("tensors", raw, expected, answer, listed, *drawn)
     arrays = read_ports(inputs, outputs)
     with judging(as_json), Bar(phases, quiet=quiet) as bar:

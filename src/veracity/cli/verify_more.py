@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from veracity.cli.inputs import stream
 from veracity.cli.output import emit_json
 from veracity.cli.printable import printable, quoted
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED, Verdict
@@ -18,7 +19,10 @@ from veracity.formats.proof import Proof
 from veracity.proving.proofs import load_proof
 from veracity.proving.verify import verify as verify_answer
 
-__all__ = ["check_promise", "check_signer", "verify_many"]
+if TYPE_CHECKING:
+    from veracity.proving.proofs import AnyProof
+
+__all__ = ["check_promise", "check_signer", "require_used", "verify_many"]
 
 #: Some file could not be read, or is of a kind that is checked alone; none is false.
 UNDECIDED = Verdict("UNDECIDED", "yellow", 2)
@@ -76,7 +80,7 @@ def verify_many(
 
 def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
     try:
-        given = load_proof(path)
+        given = load_proof(stream(path))
         if not isinstance(given, Proof):
             raise UsageError("no proof of an answer; check it alone")
         result = verify_answer(given, pinned, **options)
@@ -85,6 +89,38 @@ def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
     except (FormatError, UsageError) as error:
         return One(path.name, UNDECIDED.word, str(error))
     return One(path.name, ACCEPTED.word, f"{quoted(result.prompt)} -> {quoted(result.answer)}")
+
+
+def require_used(given: AnyProof | None, options: Mapping[str, object]) -> None:
+    """Raise :class:`UsageError` where an option would not be looked at: it asks for a check.
+
+    Parameters
+    ----------
+    given : proof, optional
+        What is verified; None for several.
+    options : mapping
+        Values by the names of parameters.
+    """
+    kind = given.kind if given is not None else None
+    trained = kind == "training" or bool(options["training"])
+    used = {
+        "receipt": ("a proof of one answer", kind in (None, "answer")),
+        "publisher": ("--receipt", bool(options["receipt"])),
+        "signature": ("--signer", bool(options["signer"])),
+        "training": ("a proof of something else", kind != "training"),
+        "data": ("a training proof", trained),
+        "init": ("a training proof", trained),
+        "samples": ("a proof about accuracy", kind in (None, "accuracy")),
+        "inputs": ("a proof about tensors", kind in (None, "tensors")),
+        "outputs": (
+            "a proof about tensors or accuracy",
+            kind in (None, "tensors", "accuracy"),
+        ),
+    }
+    for name, (partner, looked_at) in used.items():
+        if options[name] and not looked_at:
+            option = name.removesuffix("s") if name in ("inputs", "outputs") else name
+            raise UsageError(f"--{option} goes with {partner}: nothing here would be checked by it")
 
 
 def check_promise(receipt: Path, publisher: Path | None, given: Any, pinned: Commitment) -> None:

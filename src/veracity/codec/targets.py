@@ -30,6 +30,11 @@ _NAMES = {
     b"VCUT": "a checkpoint",
     b"VWIN": "a window",
     b"VNCE": "a server's nonce",
+    b"VPRT": "a proof about tensors",
+    b"VACC": "a proof about accuracy",
+    b"VANS": "a proof of several answers",
+    b"VSEA": "a seal",
+    b"VSKY": "a seal key",
     None: "not a file of veracity",
 }
 #: Kinds that are never replaced without being told to, and why.
@@ -39,6 +44,8 @@ _PRECIOUS = {
     b"VDAT": "it may be published already, and training proofs refer to it",
     b"VNCE": "its digest may be told already, and answers are drawn with no other",
     b"VDSC": "it opens an earlier data set, which nobody could train on with a proof any more",
+    b"VSEA": "it may be published already, and proofs refer to it",
+    b"VSKY": "it opens an earlier seal, which nobody could prove with any more",
 }
 
 

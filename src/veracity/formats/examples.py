@@ -111,6 +111,8 @@ def _arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
             name = member.filename.removesuffix(".npy")
             if name in out or not name.isprintable() or name == member.filename:
                 raise FormatError(where, "an array without a name of its own")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise FormatError(where, "an array is neither stored nor deflated")
             with archive.open(member) as stream:
                 content = stream.read(member.file_size + 1)
             if len(content) != member.file_size:

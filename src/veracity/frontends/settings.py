@@ -21,6 +21,19 @@ MALFORMED = (
 )  # fmt: skip
 
 _ABSENT = object()
+#: The largest whole number that a setting may have, and where tables are made for as many the
+#: largest that any model has: what is beyond is refused before they are made.
+MAX_WHOLE, MAX_LAYERS, MAX_HEADS, MAX_HEAD = (1 << 31) - 1, 1 << 11, 1 << 13, 1 << 13
+_MOST = {
+    **dict.fromkeys(
+        ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "block_count"), MAX_LAYERS
+    ),
+    **dict.fromkeys(
+        ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention.head_count"),
+        MAX_HEADS,
+    ),
+    **dict.fromkeys(("head_dim", "attention.key_length"), MAX_HEAD),
+}
 
 
 class Settings:
@@ -59,11 +72,12 @@ class Settings:
         return found[0][1] if found else default
 
     def whole(self, *names: str, default: Any = _ABSENT) -> int:
-        """A whole number of at least 1."""
+        """A whole number of at least 1, and at most what any model has of it."""
         value = self.take(*names, default=default)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if type(value) is not int or not 1 <= value < 1 << 31:
+        most = min(_MOST.get(name, MAX_WHOLE) for name in names)
+        if type(value) is not int or not 1 <= value <= most:
             raise FormatError(self.where, f"{names[0]} = {value!r} is no sensible number")
         return value
 

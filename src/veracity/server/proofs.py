@@ -87,8 +87,7 @@ class Proofs:
         receipt = self._owed(file, now)
         if self._desk.shelf.get(receipt.ident, owner) != file.receipt.to_bytes():
             raise RequestError("no such receipt", "not_found", status=404)
-        ident = self._ordered(receipt, file, owner, now)
-        return self.state(ident, owner)
+        return self._ordered(receipt, file, owner, now)
 
     def order_for_audit(self, file: ReceiptFile, auditor: str, now: float) -> State:
         """The job of a receipt that the server kept for auditors, whoever ordered it first.
@@ -107,12 +106,7 @@ class Proofs:
         RequestError
             No proof of it is owed, or too many are under way.
         """
-        receipt = self._owed(file, now)
-        self._ordered(receipt, file, auditor, now)
-        found = self.queue.of_receipt(receipt.ident)
-        if found is None:
-            raise RequestError("no such proof", "not_found", status=404)
-        return found
+        return self._ordered(self._owed(file, now), file, auditor, now)
 
     def _owed(self, file: ReceiptFile, now: float) -> Receipt:
         """The receipt, if it promises a proof now."""
@@ -129,9 +123,9 @@ class Proofs:
             raise RequestError("no proof of this receipt is owed any more", "too_late", "receipt")
         return receipt
 
-    def _ordered(self, receipt: Receipt, file: ReceiptFile, owner: str, now: float) -> str:
-        """The name of its job."""
-        known = self.queue.find(receipt.ident)
+    def _ordered(self, receipt: Receipt, file: ReceiptFile, owner: str, now: float) -> State:
+        """Its job, whoever ordered it first."""
+        known = self.queue.of_receipt(receipt.ident)
         if known is not None:
             return known
         if self.queue.open_jobs(owner) >= _OPEN:
@@ -143,11 +137,19 @@ class Proofs:
             )
         # On the disk before a worker can see the job.
         write_file(self.place.request(receipt.ident), file.to_bytes(), 0o600)
-        return self.queue.add(receipt.ident, owner, now)
+        self.queue.add(receipt.ident, owner, now)
+        return self._require(self.queue.of_receipt(receipt.ident))
 
     def state(self, ident: str, owner: str) -> State:
-        """A job; :class:`RequestError` for all but its owner."""
-        found = self.queue.get(ident, owner)
+        """A job; :class:`RequestError` for all but who ordered it and whose receipt it is of."""
+        found = self.queue.get(ident)
+        own = self.queue.get(ident, owner) is not None
+        if found is not None and not own and self._desk.shelf.get(found.receipt, owner) is None:
+            found = None
+        return self._require(found)
+
+    @staticmethod
+    def _require(found: State | None) -> State:
         if found is None:
             raise RequestError("no such proof", "not_found", status=404)
         return found

@@ -44,6 +44,9 @@ __all__ = ["make_checking_proxy"]
 #: Bytes of a nonce that the proxy adds, and of all text of an answer.
 _NONCE, _TEXT = 16, 1 << 26
 _CHECKED = {"x-veracity-check": "accepted"}
+#: What stands around the choices of a reply; a receipt beside it, and nothing else.
+_AROUND = frozenset(("id", "object", "created", "model", "system_fingerprint", "choices", "usage"))
+_ROLES = ("assistant", None)  # a chunk need not repeat it
 
 
 @dataclass
@@ -58,20 +61,22 @@ class _Answer:
     def take(self, value: Mapping[str, Any]) -> None:
         """A chunk of a stream; :class:`FormatError` where it is none."""
         try:
-            choices = value["choices"]
-            if choices:
-                said = choices[0]["delta"].get("content") if self.chat else choices[0]["text"]
-                self._add(said or "", choices[0]["finish_reason"], value.get("veracity"))
-        except (KeyError, TypeError, AttributeError, IndexError):
+            if value["choices"] != []:
+                choice = _only_choice(value, "delta" if self.chat else "text")
+                said = choice["delta"].get("content") if self.chat else choice["text"]
+                self._add(said or "", choice["finish_reason"], value.get("veracity"))
+            elif value.keys() - _AROUND:
+                raise FormatError("stream", "more than an answer")
+        except (KeyError, TypeError, AttributeError):
             raise FormatError("stream", "no chunk of an answer") from None
 
     def take_whole(self, value: Mapping[str, Any]) -> None:
         """A whole reply; :class:`FormatError` where it is none."""
         try:
-            choice = value["choices"][0]
+            choice = _only_choice(value, "message" if self.chat else "text")
             said = choice["message"]["content"] if self.chat else choice["text"]
             self._add(said, choice["finish_reason"], value.get("veracity"))
-        except (KeyError, TypeError, AttributeError, IndexError):
+        except (KeyError, TypeError, AttributeError):
             raise FormatError("reply", "no answer") from None
 
     def _add(self, said: str, finish: str | None, facts: Mapping[str, Any] | None) -> None:
@@ -83,6 +88,38 @@ class _Answer:
             self.receipt = facts.get("receipt")
         if len(self.text) > _TEXT:
             raise FormatError("stream", "the answer is too long")
+
+
+def _only_choice(value: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    """The one choice of a reply.
+
+    Whatever else a reply holds would be handed on as if it was checked, and programs act on it: a
+    second choice, a call of a tool, a thought. There is none of it here.
+
+    Parameters
+    ----------
+    value : mapping
+        A reply or a chunk.
+    part : str
+        Where the text is: ``message``, ``delta`` or ``text``.
+
+    Raises
+    ------
+    FormatError
+        There is more, or less.
+    """
+    choice = value["choices"][0] if len(value["choices"]) == 1 else {}
+    said = choice.get(part)
+    inside = said if isinstance(said, dict) else {}
+    more = [
+        *(value.keys() - _AROUND - {"veracity"}),
+        *(choice.keys() - {"index", "logprobs", "finish_reason", part}),
+        *(inside.keys() - {"role", "content", "refusal"}),
+    ]
+    empty = [choice.get("logprobs"), inside.get("refusal")] == [None, None]
+    if more or not empty or choice.get("index") != 0 or inside.get("role") not in _ROLES:
+        raise FormatError("reply", "more than an answer, or less")
+    return choice
 
 
 @dataclass(frozen=True)
@@ -164,7 +201,7 @@ class _Proxy:
     async def _whole(self, got: Passed, ask: Ask, chat: bool) -> Response:
         """A reply that came as a whole: an answer, or a refusal, which may have a receipt."""
         value = json.loads(got.body) if got.kind == "application/json" else None
-        if got.status == 200:
+        if got.status < 400:  # clients take every such reply for an answer
             answer = _Answer(chat)
             answer.take_whole(value if isinstance(value, dict) else {})
             await self._check(ask, answer)
@@ -199,7 +236,7 @@ class _Proxy:
                     if isinstance(facts, dict) and "receipt" in facts and not answer.text:
                         refused = _Answer(ask.chat, "", "none", facts["receipt"])
                         await self._check(ask, refused)
-                    yield event(value)
+                    yield event({n: value[n] for n in ("error", "veracity") if n in value})
                     return
                 elif isinstance(value, dict):
                     open_before = answer.finish is None

@@ -181,6 +181,8 @@ class Shelf:
     def at(self, index: int) -> tuple[str, bytes, bytes | None] | None:
         """Of the receipt at a place of the log: its id, envelope, and file if that is kept."""
         with self._lock:
+            if not 0 <= index < len(self._tree):
+                return None
             row = self._database.execute(
                 "SELECT r.id, envelope, file FROM receipts r LEFT JOIN openings o ON o.id = r.id "
                 "WHERE number = ?",
@@ -212,7 +214,7 @@ class Shelf:
         """Where a leaf is in the log of so many, and the proof; None where it is not."""
         with self._lock:
             place = self._places.get(leaf)
-            if place is None or place >= size:
+            if place is None or not place < size <= len(self._tree):
                 return None
             return place, self._tree.inclusion(place, size)
 

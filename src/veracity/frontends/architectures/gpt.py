@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import cycle, islice
 
 from veracity.errors import FormatError
 from veracity.frontends.architectures.common import Family, Windows, biased, decoder
@@ -36,7 +37,9 @@ def _gpt_neo(s: Settings) -> Design:
     kinds = s.take("attention_layers", default=None)
     if kinds is None:
         groups = s.take("attention_types", default=[[["global"], layers]])
-        kinds = [kind for names, count in groups for _ in range(count) for kind in names]
+        kinds = []
+        for names, count in groups:
+            kinds += islice(cycle(names), min(len(names) * count, layers + 1 - len(kinds)))
     s.take("attention_types", default=None)
     if len(kinds) != layers or set(kinds) - {"global", "local"}:
         raise FormatError(s.where, "attention_layers does not name the kind of every layer")
