@@ -167,6 +167,10 @@ class Channel:
 
     async def _send(self, tag: int, payload: memoryview, hop: int) -> None:
         self._usable()
+        if not self._sending.locked() and self._link.write_at_once(tag, payload, hop):
+            self._sent_bytes += len(payload)
+            self._sent_messages += 1
+            return
         try:
             async with self._sending, asyncio.timeout(self.timeout + len(payload) / SLOWEST):
                 await self._link.write(Kind.DATA, tag, payload, hop, self.timeout)
@@ -367,22 +371,19 @@ class Channel:
 
     async def _arrival(self, expected: Expectation, timeout: float | None) -> bytearray:
         """Wait for a message; every byte that arrives is a sign of life, up to a point."""
-        patience = self.timeout if timeout is None else timeout
         arrival = expected.arrival
-        now = asyncio.get_running_loop().time
-        latest = now() + patience + expected.most / SLOWEST
-        arrived = -1
-        try:
-            while not arrival.done():
-                if arrived == self._link.arrived or now() >= latest:
-                    raise self._gone("sends", patience)
-                arrived = self._link.arrived
-                await asyncio.wait((arrival,), timeout=min(patience, latest - now()))
-        except asyncio.CancelledError:
-            # The message would otherwise be taken for the next one.
-            error = PeerError("a wait was interrupted; open another connection")
-            self._link.fail(error, drop=False)
-            raise
+        if not arrival.done():
+            patience = self.timeout if timeout is None else timeout
+            watch = _Watch(self, patience, patience + expected.most / SLOWEST)
+            try:
+                await arrival
+            except asyncio.CancelledError:
+                # The message would otherwise be taken for the next one.
+                error = PeerError("a wait was interrupted; open another connection")
+                self._link.fail(error, drop=False)
+                raise
+            finally:
+                watch.end()
         payload = arrival.result()
         self._received_bytes += len(payload)
         self._received_messages += 1
@@ -392,6 +393,39 @@ class Channel:
         error = PeerError(f"the other party {does} nothing for {seconds:g} seconds")
         self._link.fail(error)
         return error
+
+
+class _Watch:
+    """Ends a channel whose other party is silent, while somebody waits for it.
+
+    Parameters
+    ----------
+    channel : Channel
+        What is watched.
+    patience : float
+        Seconds without a byte.
+    whole : float
+        Seconds that the wait may take whatever arrives.
+    """
+
+    def __init__(self, channel: Channel, patience: float, whole: float) -> None:
+        self._channel, self._patience = channel, patience
+        self._loop = asyncio.get_running_loop()
+        self._latest = self._loop.time() + whole
+        self._arrived = channel._link.arrived
+        self._timer = self._loop.call_later(patience, self._look)
+
+    def _look(self) -> None:
+        link, now = self._channel._link, self._loop.time()
+        if link.arrived == self._arrived or now >= self._latest:
+            self._channel._gone("sends", self._patience)
+            return
+        self._arrived = link.arrived
+        self._timer = self._loop.call_later(min(self._patience, self._latest - now), self._look)
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
 
 
 def pair(timeout: float = TIMEOUT) -> tuple[Channel, Channel]:

@@ -256,6 +256,33 @@ class Link(asyncio.BufferedProtocol):
 
     # Sending.
 
+    def write_at_once(self, tag: int, payload: memoryview, hop: int) -> bool:
+        """Send a small frame of data if the transport takes it without a wait; whether it did.
+
+        Parameters
+        ----------
+        tag, payload, hop
+            As for :meth:`write`.
+
+        Raises
+        ------
+        PeerError, UsageError
+            As there.
+        """
+        if len(payload) > STAGING or not self._writable.is_set():
+            return False
+        self._write(Kind.DATA, tag, payload, hop)
+        return True
+
+    def _write(self, kind: Kind, tag: int, payload: memoryview, hop: int) -> None:
+        """Hand a frame's header to the transport, and a small payload with it."""
+        header = Header(kind, tag, self.frames_sent, hop, len(payload)).encode()
+        if kind is Kind.DATA and self._error is not None:
+            raise self._error
+        transport = self._open()
+        self.frames_sent += 1
+        transport.write(header + payload if len(payload) <= STAGING else header)
+
     async def write(
         self, kind: Kind, tag: int, payload: memoryview, hop: int, patience: float
     ) -> None:
@@ -283,16 +310,10 @@ class Link(asyncio.BufferedProtocol):
         UsageError
             For a tag or size that no frame can have.
         """
-        header = Header(kind, tag, self.frames_sent, hop, len(payload)).encode()
-        if kind is Kind.DATA and self._error is not None:
-            raise self._error
-        transport = self._open()
-        self.frames_sent += 1
+        self._write(kind, tag, payload, hop)
         if len(payload) <= STAGING:
-            transport.write(header + payload)
             await self._drain(patience)
             return
-        transport.write(header)
         for start in range(0, len(payload), CHUNK):
             self._open().write(payload[start : start + CHUNK])
             await self._drain(patience)
