@@ -190,8 +190,11 @@ def test_sampling(parties: tuple[str, Cluster], house: House) -> None:
         return [token.id async for token in answer]
 
     if mode == "secure":
-        with pytest.raises(UsageError, match="greedily"):
-            asyncio.run(sampled(Sampling(1.0), 1))
+        with pytest.raises(UsageError, match="leave out --top-k"):
+            asyncio.run(sampled(Sampling(1.0, 2), 1))
+        assert asyncio.run(sampled(Sampling(1e-3), 3)) == expected(house, count=3)
+        warm = {tuple(asyncio.run(sampled(Sampling(4.0), 2))) for _ in range(3)}
+        assert len(warm) > 1  # three draws of two tokens are equal with probability below 1e-4
         return
     # Among one token, or so cold that nothing else is left: the greedy answer.
     assert asyncio.run(sampled(Sampling(50.0, 1), 3)) == expected(house, count=3)

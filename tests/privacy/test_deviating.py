@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.support.secure_parties import ring, together
 from veracity.mpc.party import OWNER, USER
-from veracity.mpc.secure.head import choose, reveal
+from veracity.mpc.secure.head import add_noise, choose, reveal
 from veracity.mpc.secure.role import Secret
 
 SHIFT = 12
@@ -80,3 +80,21 @@ def test_an_owner_chooses_the_token_and_sees_nothing_of_it(logits: NDArray[np.in
         expected = len(data) / 256
         # 255 degrees of freedom: one run in a million is above.
         assert ((counts - expected) ** 2 / expected).sum() < 380
+
+
+def test_a_user_that_chooses_its_noise_obtains_no_more_than_one_that_deviates(
+    logits: NDArray[np.int64],
+) -> None:
+    """Drawing asks the user for noise: what it adds so is what it could add to its share."""
+    top, other = int(np.argmax(logits)), int(np.argsort(logits)[3])
+    bits = 2
+    for middle in (1, 700, int(logits[top] - logits[other]) + 2):
+        added = np.zeros(VOCABULARY, dtype=np.int64)
+        added[other] = middle
+
+        async def op(role: Any, acc: Secret, noise: NDArray[np.int64] = added) -> int | None:
+            noisy = add_noise(role, acc, SHIFT, bits, lambda: noise << bits)
+            return await reveal(role, await choose(role, noisy, SHIFT))
+
+        done = together(op, ring(logits[None] << SHIFT))
+        assert done.user == answer(logits, added, USER)[0]

@@ -26,6 +26,7 @@ from veracity.mpc.secure.role import Masked, Role, Secret, shape_only
 from veracity.mpc.secure.session import DealerSession, PartySession
 from veracity.mpc.sessions import Dealt, Outcome
 from veracity.mpc.sessions import PartySession as AnySession
+from veracity.mpc.token_selection.pick import Noise
 from veracity.net import Channel, Traffic
 from veracity.net.memory import linked
 
@@ -197,6 +198,7 @@ class Parties:
 
     program: Program
     weights: Mapping[str, NDArray[np.integer]]
+    noise: Noise | None = None
     forward_passes: list[ForwardPass] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -211,7 +213,9 @@ class Parties:
         self.channels = taps()
         own = weights_of.owner_weights(self.program, self.weights)
         self.owner = PartySession(ENGINE, OWNER, self.program, self.channels[0], own, self.weights)
-        self.user = PartySession(ENGINE, USER, self.program, self.channels[1], self.masked)
+        self.user = PartySession(
+            ENGINE, USER, self.program, self.channels[1], self.masked, noise=self.noise
+        )
 
     def deal(self, start: int, rows: int) -> tuple[list[Dealt], list[Material]]:
         """Material of one pass."""
@@ -230,14 +234,14 @@ class Parties:
         ready = await asyncio.gather(
             self.owner.ready(dealt[0].label, ours), self.user.ready(dealt[1].label, theirs)
         )
-        assert len(ready[1].side.prepared) == len(plan.preparations)
+        assert len(ready[1].side.party.prepared) == len(plan.preparations)
         ends = self.channels
         before = [e.traffic for e in ends]
         exchanges = ends[0].exchanges
         for end in ends:
             end.seen.clear()
         _, outcome = await asyncio.gather(self.owner.run(ready[0]), self.user.run(ready[1], tokens))
-        assert not ready[1].side.prepared  # all of it was of use
+        assert not ready[1].side.party.prepared  # all of it was of use
         moved = [e.traffic - b for e, b in zip(ends, before, strict=True)]
         sizes = [d.size for d in dealt]
         cost = traffic_cost(moved[0], moved[1], ends[0].exchanges - exchanges, sizes)

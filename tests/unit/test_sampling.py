@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.draws import chances, distribution
 from tests.support.programs import small_model
 from veracity.errors import FormatError, UnsupportedModelError, UsageError
 from veracity.formats.drawing import Drawing, ServerNonce, read_nonce, read_temperature
 from veracity.graph.gumbel import FRACTION, _cell, _exact, gumbel, tables
 from veracity.graph.sampling import LARGEST, Sampling
-from veracity.proving.drawn import check_drawable
+from veracity.lm.text_decoder import check_drawable
 
 SEED = bytes(range(32))
 #: Noise at position 5 and temperature 0.7, and where ties go.
@@ -97,44 +98,6 @@ def test_ties_go_where_the_positions_bit_says() -> None:
 
 
 # ---- distribution -------------------------------------------------------------------------------
-
-
-def distribution(temperature: int, exponent: int) -> tuple[int, np.ndarray]:
-    """Least noise, and the probability that noise is at most that plus k, from the tables."""
-    low, high = tables()
-    numbers = np.arange(len(low), dtype=np.int64)
-    dropped = np.maximum((numbers >> 11) - 1, 0)
-    share = 2.0 ** (dropped - 32.0)  # of the uniform integers that are in a cell
-    unit = 1000 << FRACTION
-    noise = np.concatenate([low, high]) * (2 * temperature << exponent)
-    noise = (noise + unit) // (2 * unit)
-    least = int(noise.min())
-    masses = np.bincount(noise - least, weights=np.concatenate([share, share]))
-    return least, np.cumsum(masses)
-
-
-def chances(groups: list[tuple[int, int]], temperature: int, exponent: int) -> np.ndarray:
-    """The chance of each group of tokens, (score, how many), in order of their ids."""
-    least, rising = distribution(temperature, exponent)
-    top = max(score for score, _ in groups)
-    size = len(rising) + top - min(score for score, _ in groups) + 2
-    places = np.arange(size) + least + min(score for score, _ in groups) - 1
-
-    def below(score: int, bound: np.ndarray) -> np.ndarray:
-        """Chance that noise and score do not exceed a bound."""
-        at = np.clip(bound - score - least, -1, len(rising) - 1)
-        return np.where(at < 0, 0.0, rising[np.maximum(at, 0)])
-
-    total = np.zeros(len(groups))
-    for order in (1, -1):  # ties to the lower, and to the higher token
-        listed = groups[::order]
-        for i, (score, count) in enumerate(listed):
-            won = below(score, places) ** count - below(score, places - 1) ** count
-            for j, (other, many) in enumerate(listed):
-                if j != i:
-                    won = won * below(other, places - 1 if j < i else places) ** many
-            total[i if order == 1 else len(groups) - 1 - i] += won.sum() / 2
-    return total
 
 
 @pytest.mark.parametrize("temperature", [500, 1000, 1500])

@@ -113,9 +113,14 @@ async def going_on(
 @click.option(
     "--temperature",
     type=FiniteFloat(0, 100, min_open=True),
-    help="Draw tokens instead of taking the most likely one; not in mode `secure`.",
+    help="Draw tokens instead of taking the most likely one; in mode `secure` from 0.001 to 4.",
 )
-@click.option("--top-k", default=0, type=click.IntRange(0), help="Draw among so many tokens only.")
+@click.option(
+    "--top-k",
+    default=0,
+    type=click.IntRange(0),
+    help="Draw among so many tokens only; not in mode `secure`.",
+)
 @click.option("--mode", type=MODE, help="Insist on this mode.")
 @click.option("--model", help="Insist on the model with this card digest.")
 @click.option(

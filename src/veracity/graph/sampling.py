@@ -30,16 +30,26 @@ MAX_TEMPERATURE = 4 * THOUSANDTHS
 MAX_EXPONENT = 24
 #: No Gumbel noise from 32-bit integers is larger; no two differ by more.
 LARGEST, SPAN = 23, 27
-#: Most bits by which noise may widen the distances between scores.
+#: Most bits by which noise may widen the distances between scores in a proof.
 MAX_SPAN_BITS = 20
 SEED_BYTES = 32
 _DOMAIN = b"veracity sampling noise v1"
 
 
-def check_scale(sampling: Sampling, exponent: int) -> None:
-    """Raise :class:`UsageError` unless there is noise at this scale, and not too much of it."""
+def check_scale(sampling: Sampling, exponent: int, bits: int = MAX_SPAN_BITS) -> None:
+    """Raise :class:`UsageError` unless there is noise at this scale, and not too much of it.
+
+    Parameters
+    ----------
+    sampling : Sampling
+        How tokens are drawn.
+    exponent : int
+        Exponent of the scores.
+    bits : int
+        Most bits by which noise may widen the distances between scores.
+    """
     check_exponent(exponent)
-    if sampling.span(exponent).bit_length() > MAX_SPAN_BITS:
+    if sampling.span(exponent).bit_length() > bits:
         raise UsageError(
             "this temperature is too high for the scale of the model's scores; give a lower one"
         )

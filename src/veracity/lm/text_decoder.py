@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import Integers
-from veracity.errors import UsageError
+from veracity.errors import UnsupportedModelError, UsageError
 from veracity.graph import Output, Port, Program, State, Trace, WeightSpec, execute
 from veracity.graph.evaluate import run_ops
 from veracity.graph.ops import Head, Op
@@ -27,6 +27,7 @@ __all__ = [
     "ANSWER",
     "TOKENS",
     "answer_of",
+    "check_drawable",
     "context_of",
     "forward",
     "is_text_decoder",
@@ -94,6 +95,23 @@ def vocabulary_of(program: Program) -> int:
 def context_of(program: Program) -> int:
     """Most positions."""
     return program.limits["T"]
+
+
+def check_drawable(program: Program) -> None:
+    """Refuse to draw from a model that caps its logits.
+
+    A cap keeps their order, so greedy answers need none and the program has none: noise would be
+    added to other numbers than the model's.
+
+    Raises
+    ------
+    UnsupportedModelError
+    """
+    if cap := program.arch.get("logit_cap"):
+        raise UnsupportedModelError(
+            program.name, f"drawing answers from logits with a soft cap of {cap}",
+            "ask for the most likely tokens",
+        )  # fmt: skip
 
 
 def ports_of(

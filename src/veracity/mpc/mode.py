@@ -13,7 +13,7 @@ from veracity.mpc.cost import Cost
 from veracity.mpc.material import ReplayRegistry
 from veracity.mpc.party import Array
 from veracity.mpc.sessions import DealerSession, Integers, PartySession
-from veracity.mpc.token_selection.pick import Pick, greedy
+from veracity.mpc.token_selection.pick import GREEDY, Chooser
 from veracity.net import Channel
 
 __all__ = ["Mode", "PassPlan", "Same"]
@@ -66,8 +66,9 @@ class Mode(ABC):
         What users write after ``--mode``.
     reveals : str
         What the user sees besides its tokens and shares; its page says more.
-    samples : bool
-        Whether the user may choose among logits otherwise than greedily.
+    noise_bits : int
+        Noise that a user may add to the logits is below 2^noise_bits of the program's units; 0
+        where it sees logits, and needs none.
     light : bool
         Whether a pass of one token computes so little between its messages that the loop which
         serves everybody may run it.
@@ -77,7 +78,7 @@ class Mode(ABC):
 
     name: str
     reveals: str
-    samples: bool
+    noise_bits: int
     light: bool
     streams: bool
 
@@ -136,7 +137,7 @@ class Mode(ABC):
         plain: Integers,
         registry: ReplayRegistry,
         name: bytes,
-        pick: Pick = greedy,
+        chooser: Chooser = GREEDY,
     ) -> PartySession:
         """A party's session.
 
@@ -158,8 +159,8 @@ class Mode(ABC):
             Labels and seeds that were used.
         name : bytes
             The session's name.
-        pick : callable
-            Chooses among the logits at the user, where the mode shows them.
+        chooser : Chooser
+            The user's choice of tokens.
 
         Raises
         ------

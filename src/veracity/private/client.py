@@ -14,8 +14,8 @@ from veracity.codec.files import Source
 from veracity.engine import load_engine
 from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import context_of
-from veracity.mpc.modes import MODES, find_mode
-from veracity.mpc.token_selection.pick import greedy
+from veracity.mpc.modes import find_mode
+from veracity.mpc.token_selection.pick import GREEDY
 from veracity.net import Channel
 from veracity.private.answer import AnswerState, Token, read_apart
 from veracity.private.card import Card, Prompt, store_card, stored_card
@@ -265,7 +265,7 @@ class Client:
             length, also where the reader leaves before. A larger number stops at the next
             multiple of it; 1 shows the length.
         sampling : Sampling, optional
-            Draw tokens instead of taking the most likely one; not in mode ``secure``.
+            Draw tokens instead of taking the most likely one.
         resume : int
             How often an answer that broke off is taken up in a new session, which begins with the
             tokens so far.
@@ -385,7 +385,8 @@ class Client:
             raise UsageError("an answer has at least one token; pass --max-new-tokens 1 or more")
         owner = await self._caller.call(self._server, "owner")
         try:
-            info, card = await self._meet(owner, sampling, same)
+            info, card = await self._meet(owner, same)
+            chooser = GREEDY if sampling is None else sampling.chooser(card.program, info.mode)
             ids = [] if length else card.prompt(prompt, raw=raw)
             rows = length or len(ids)
             passes = min(max_new_tokens, context_of(card.program) + 1 - rows)
@@ -408,7 +409,7 @@ class Client:
             self._engine, card.program, info.mode, owner,
             lambda: self._caller.call(self._dealer, "dealer"), masked, rows, passes,
             self._folder, self._registry, self._limits,
-            greedy if sampling is None else sampling.pick(card.program),
+            chooser,
         )  # fmt: skip
         async with session:
             opened = Conversation(card, info.mode, rows, passes, setup, session)
@@ -423,22 +424,16 @@ class Client:
         PeerError, UsageError
         """
         async with await self._caller.call(self._server, "owner") as owner:
-            info, card = await self._meet(owner, None, None)
+            info, card = await self._meet(owner, None)
         return card, info.mode
 
-    async def _meet(
-        self, owner: Channel, sampling: Sampling | None, same: Card | None
-    ) -> tuple[ServerInfo, Card]:
+    async def _meet(self, owner: Channel, same: Card | None) -> tuple[ServerInfo, Card]:
         """Hellos and card, with all that this client insists on."""
         info = await exchange_hellos(owner)
         if self._mode not in (None, info.mode):
             raise UsageError(
                 f"the server works in mode {info.mode!r}, not {self._mode!r}; "
                 "ask another server, or for this mode"
-            )
-        if sampling is not None and not MODES[info.mode].samples:
-            raise UsageError(
-                f"this server answers in mode {info.mode!r}, so greedily; leave out the sampling"
             )
         wanted = self._model if same is None else same.digest
         if wanted not in (None, info.card.hex()):

@@ -1,7 +1,10 @@
-"""Sampling instead of the greedy token, where the user sees the logits: in a secret order, that is.
+"""Sampling instead of the greedy token, with the user's own randomness; nobody else learns of it.
 
-The user draws a place among permuted logits and obtains the token that stands there; the owner does
-not see which. In mode ``secure`` nobody sees logits, so its answers are greedy.
+In the ``shuffled`` modes the user sees the logits in a secret order: it draws a place among them
+and obtains the token that stands there; the owner does not see which. In mode ``secure`` nobody
+sees logits: the user adds Gumbel noise to its share of them, as :mod:`veracity.graph.sampling` adds
+it to the program's, and obtains the arg max of the sums. That works at the program's scales only,
+and draws among all tokens.
 """
 
 from __future__ import annotations
@@ -14,9 +17,13 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph import Program
-from veracity.mpc.token_selection.pick import Pick
+from veracity.graph.sampling import MAX_TEMPERATURE, SEED_BYTES, THOUSANDTHS, check_scale
+from veracity.graph.sampling import Sampling as _Drawn
+from veracity.lm.text_decoder import check_drawable
+from veracity.mpc.modes import find_mode
+from veracity.mpc.token_selection.pick import Chooser, Noise, Pick
 
-__all__ = ["Sampling"]
+__all__ = ["Sampling", "centred"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,10 @@ class Sampling:
     Parameters
     ----------
     temperature : float
-        Logits are divided by it: below 1 prefers likely tokens more, above 1 less.
+        Logits are divided by it: below 1 prefers likely tokens more, above 1 less. In mode
+        ``secure`` from 0.001 to 4 with at most three digits after the point.
     top_k : int
-        Draw among so many most likely tokens only; 0 means all.
+        Draw among so many most likely tokens only; 0 means all, as mode ``secure`` always does.
     """
 
     temperature: float
@@ -38,7 +46,28 @@ class Sampling:
         if not (0 < self.temperature <= 100 and self.top_k >= 0):
             raise UsageError("a temperature is above 0 and at most 100, --top-k from 0")
 
-    def pick(self, program: Program) -> Pick:
+    def chooser(self, program: Program, mode: str) -> Chooser:
+        """A choice of tokens by fresh randomness.
+
+        Parameters
+        ----------
+        program : Program
+            A text decoder.
+        mode : str
+            How it is evaluated.
+
+        Raises
+        ------
+        UnsupportedModelError
+            The model caps its logits, which greedy answers need not know.
+        UsageError
+            The mode cannot draw so.
+        """
+        check_drawable(program)
+        bits = find_mode(mode).noise_bits
+        return Chooser(noise=self._noise(program, bits)) if bits else Chooser(self._pick(program))
+
+    def _pick(self, program: Program) -> Pick:
         """Draws a place; ``exp(logit / temperature)`` is its weight."""
         unit = 2.0 ** -program.exponents.get(program.ops[-1].name, 0) / self.temperature
         draw = np.random.default_rng(secrets.randbits(256))
@@ -52,3 +81,30 @@ class Sampling:
             return np.asarray([scores.argmax()], dtype=np.int64)
 
         return place
+
+    def _noise(self, program: Program, bits: int) -> Noise:
+        """Draws noise of less than so many bits of the program's unit, its sign apart."""
+        if self.top_k:
+            raise UsageError(
+                "in mode 'secure' nobody sees which tokens are most likely, so it draws among all; "
+                "leave out --top-k"
+            )
+        thousandths = round(self.temperature * THOUSANDTHS)
+        if thousandths / THOUSANDTHS != self.temperature or not 1 <= thousandths <= MAX_TEMPERATURE:
+            raise UsageError(
+                "in mode 'secure' a temperature is from 0.001 to 4, with at most three digits "
+                "after the point"
+            )
+        exponent = program.exponents.get(program.ops[-1].name, -1)
+        check_scale(_Drawn(bytes(SEED_BYTES), thousandths), exponent, bits + 1)
+
+        def noise(position: int, vocabulary: int, exponent: int) -> NDArray[np.int64]:
+            drawn = _Drawn(secrets.token_bytes(SEED_BYTES), thousandths)
+            return centred(drawn.noise(position, vocabulary, exponent))
+
+        return noise
+
+
+def centred(noise: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same noise but for a common summand, as small as possible: only differences count."""
+    return noise - np.int64((int(noise.max()) + int(noise.min())) // 2)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from veracity.errors import MismatchError, UnsupportedModelError
+from veracity.errors import MismatchError
 from veracity.formats.drawing import Drawing
-from veracity.graph import Program
 
-__all__ = ["DRAWN", "NOT_DRAWN_ALONE", "Draw", "check_drawable", "compare_drawing"]
+__all__ = ["DRAWN", "NOT_DRAWN_ALONE", "Draw", "compare_drawing"]
 
 #: Takes the place of "each token the most likely one".
 DRAWN = (
@@ -114,20 +113,3 @@ def compare_drawing(
         raise MismatchError("nonce", nonce.hex(), found.user_nonce.hex())
     if server is not None and server != found.server_digest:
         raise MismatchError("server nonce", server, found.server_digest)
-
-
-def check_drawable(program: Program) -> None:
-    """Refuse to draw from a model that caps its logits.
-
-    A cap keeps their order, so greedy answers need none and the program has none: noise would be
-    added to other numbers than the model's.
-
-    Raises
-    ------
-    UnsupportedModelError
-    """
-    if cap := program.arch.get("logit_cap"):
-        raise UnsupportedModelError(
-            program.name, f"drawing answers from logits with a soft cap of {cap}",
-            "ask for the most likely tokens",
-        )  # fmt: skip

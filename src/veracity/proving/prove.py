@@ -16,7 +16,7 @@ from veracity.formats.program import ProgramFile
 from veracity.formats.proof import Proof, statement_context
 from veracity.formats.secret import Secret
 from veracity.graph.sampling import check_scale
-from veracity.lm.text_decoder import ports_of
+from veracity.lm.text_decoder import check_drawable, ports_of
 from veracity.progress import Progress, silent
 from veracity.proving.answering import (
     answer_text,
@@ -26,7 +26,6 @@ from veracity.proving.answering import (
     holds_stop,
     room_for,
 )
-from veracity.proving.drawn import check_drawable
 from veracity.proving.opened import Means, Opened, open_model, require_told
 from veracity.proving.prompts import Given
 from veracity.text.chat import Message

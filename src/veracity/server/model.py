@@ -16,9 +16,8 @@ from veracity.formats.program import ProgramFile
 from veracity.formats.secret import Secret
 from veracity.graph.sampling import Sampling, check_scale
 from veracity.lm.generate import tokens
-from veracity.lm.text_decoder import context_of
+from veracity.lm.text_decoder import check_drawable, context_of
 from veracity.proving.answering import encode_asked
-from veracity.proving.drawn import check_drawable
 from veracity.proving.opened import check_pair, load_secret
 from veracity.proving.prompts import form_of
 from veracity.text.chat import Message

@@ -22,7 +22,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from veracity.errors import PeerError, RequestError, UsageError, VeracityError
+from veracity.errors import (
+    PeerError,
+    RequestError,
+    UnsupportedModelError,
+    UsageError,
+    VeracityError,
+)
+from veracity.graph.sampling import THOUSANDTHS
 from veracity.lm.text_decoder import context_of
 from veracity.private.card import Card
 from veracity.private.client import Client, Token
@@ -202,13 +209,12 @@ class PrivateProxy:
                 "unsupported_value",
                 "veracity",
             )
-        if ask.temperature and mode == "secure":
-            raise RequestError(
-                "in mode secure nobody sees probabilities, so answers are greedy",
-                "unsupported_value",
-                "temperature",
-            )
-        sampling = Sampling(ask.temperature / 1000) if ask.temperature else None
+        sampling = Sampling(ask.temperature / THOUSANDTHS) if ask.temperature else None
+        try:
+            if sampling is not None:
+                sampling.chooser(card.program, mode)
+        except (UsageError, UnsupportedModelError) as error:
+            raise RequestError(str(error), "unsupported_value", "temperature") from None
         try:
             ids = card.prompt(ask.messages if ask.chat else ask.messages[0].content)
         except UsageError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from tests.support.programs import small_model
@@ -12,6 +15,7 @@ from veracity.graph.ops import OPS
 from veracity.mpc.material import ReplayRegistry
 from veracity.mpc.modes import MODES, find_mode
 from veracity.mpc.party import USER
+from veracity.mpc.token_selection.pick import Chooser
 from veracity.net import pair
 
 ENGINE = load_engine("cpu")
@@ -38,17 +42,16 @@ def test_plans_are_remembered_and_declare_what_a_pass_costs(name: str) -> None:
     assert (first.repeat > 0) == (name == "secure")
 
 
-def test_only_modes_that_show_logits_let_the_user_choose() -> None:
-    example = small_model("llama")
+def test_a_user_chooses_among_logits_that_it_sees_or_by_noise() -> None:
+    example, chooser = small_model("llama"), Chooser(lambda z: z[:1], lambda *_: np.zeros(1))
 
-    def party(name: str) -> object:
+    def party(name: str) -> Any:
         registry = ReplayRegistry()
         return MODES[name].party(
-            ENGINE, USER, example.program, pair()[1], {}, {}, registry, bytes(16), lambda z: z[:1]
+            ENGINE, USER, example.program, pair()[1], {}, {}, registry, bytes(16), chooser
         )
 
-    assert MODES["shuffled"].samples
-    assert party("shuffled")
-    assert not MODES["secure"].samples
-    with pytest.raises(UsageError, match="greedy"):
-        party("secure")
+    assert MODES["shuffled"].noise_bits == 0
+    assert party("shuffled").pick is chooser.pick
+    assert MODES["secure"].noise_bits == 15
+    assert party("secure").noise is chooser.noise

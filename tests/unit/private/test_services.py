@@ -169,12 +169,12 @@ def test_sampling_draws_by_the_softmax() -> None:
     program = model().program
     unit = 2.0 ** -program.exponents.get(program.ops[-1].name, 0)
     logits = np.round(np.log([4.0, 2.0, 1.0, 1.0]) / unit).astype(np.int64)
-    pick = Sampling(1.0).pick(program)
+    pick = Sampling(1.0).chooser(program, "shuffled").pick
     counts = np.bincount([int(pick(logits)[0]) for _ in range(4000)], minlength=4)
     weights = np.exp(logits * unit)
     wanted = 4000 * weights / weights.sum()
     assert ((counts - wanted) ** 2 / wanted).sum() < 30  # 3 degrees of freedom: 1e-6
-    among = Sampling(1.0, 2).pick(program)
+    among = Sampling(1.0, 2).chooser(program, "shuffled").pick
     assert {int(among(logits)[0]) for _ in range(200)} == {0, 1}
     for temperature, top_k in ((0.0, 1), (-1.0, 1), (float("nan"), 0), (1.0, -1)):
         with pytest.raises(UsageError, match="temperature"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from veracity.errors import RequestError, UsageError
 from veracity.formats.program import load_program_file
 from veracity.private.card import Card
 from veracity.private.client import Client
+from veracity.private.sampling import Sampling
 from veracity.server.limits import Doors
 from veracity.server.openai import parse
 from veracity.server.private_proxy import PrivateProxy
@@ -46,8 +48,13 @@ def test_lengths(card: Card) -> None:
 
 def test_sampling_is_the_users_own(card: Card) -> None:
     assert asked(card, temperature=0.5).sampling is not None
-    with pytest.raises(RequestError, match="greedy"):
-        asked(card, "secure", temperature=0.5)
+    assert asked(card, "secure", temperature=0.5).sampling == Sampling(0.5)
+    exponents = {**card.program.exponents, card.program.ops[-1].name: 12}
+    fine = replace(card, program=replace(card.program, exponents=exponents))
+    with pytest.raises(RequestError, match="give a lower one") as refused:
+        asked(fine, "secure", temperature=1.5)
+    assert (refused.value.code, refused.value.param) == ("unsupported_value", "temperature")
+    assert asked(fine, temperature=1.5).sampling is not None
     with pytest.raises(RequestError, match="leave out seed"):
         asked(card, temperature=0.5, seed=1)
 

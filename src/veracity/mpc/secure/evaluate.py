@@ -15,7 +15,7 @@ from veracity.mpc.party import Array
 from veracity.mpc.secure.head import reveal
 from veracity.mpc.secure.ops import RULES, Rule
 from veracity.mpc.secure.role import Role, Secret
-from veracity.mpc.secure.values import Cache, Values
+from veracity.mpc.secure.values import NO_NOISE, Cache, Values
 
 __all__ = ["Cache", "ForwardPass", "rows_of"]
 
@@ -38,8 +38,9 @@ class ForwardPass(Values):
         cache: Cache,
         plain: Mapping[str, NDArray[np.integer]] | None = None,
         tokens: Sequence[int] = (),
+        noise: NDArray[np.int64] = NO_NOISE,
     ) -> None:
-        super().__init__(role, program, rows, start, cache, plain or {}, tokens, _GUARDS)
+        super().__init__(role, program, rows, start, cache, plain or {}, tokens, noise, _GUARDS)
 
     async def run(self) -> Secret:
         """All ops; returns shares of the packed answer (:mod:`.head`)."""

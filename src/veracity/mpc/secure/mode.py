@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from veracity.engine.api import Engine
-from veracity.errors import UsageError
 from veracity.graph.ops import Op
 from veracity.graph.program import Program
 from veracity.mpc.material import ReplayRegistry
 from veracity.mpc.mode import Mode, PassPlan
 from veracity.mpc.party import Array
+from veracity.mpc.secure.head import NOISE_BITS
 from veracity.mpc.secure.ops import RULES
 from veracity.mpc.secure.plan import plan_of
 from veracity.mpc.secure.session import DealerSession, PartySession
 from veracity.mpc.sessions import Integers
-from veracity.mpc.token_selection.pick import Pick, greedy
+from veracity.mpc.token_selection.pick import GREEDY, Chooser
 from veracity.net import Channel
 
 __all__ = ["Secure"]
@@ -26,7 +26,7 @@ class Secure(Mode):
 
     name = "secure"
     reveals = "masked values"
-    samples = False
+    noise_bits = NOISE_BITS
     light = False
     streams = True
 
@@ -67,15 +67,15 @@ class Secure(Mode):
         plain: Integers,
         registry: ReplayRegistry,
         name: bytes,
-        pick: Pick = greedy,
+        chooser: Chooser = GREEDY,
     ) -> PartySession:
         """See the base.
 
         Parameters
         ----------
-        engine, index, program, channel, weights, plain, registry, name, pick
+        engine, index, program, channel, weights, plain, registry, name, chooser
             As there.
         """
-        if pick is not greedy:
-            raise UsageError("answers in mode 'secure' are greedy; leave out --temperature")
-        return PartySession(engine, index, program, channel, weights, plain, registry, name)
+        return PartySession(
+            engine, index, program, channel, weights, plain, registry, name, chooser.noise
+        )

@@ -33,7 +33,7 @@ from veracity.mpc.decoder import NO_RULES, vocabulary_of
 from veracity.mpc.party import Array
 from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.functions import function
-from veracity.mpc.secure.head import choose
+from veracity.mpc.secure.head import add_noise, choose, finer
 from veracity.mpc.secure.linear import linear, linear_of_secret
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.product import product
@@ -159,7 +159,9 @@ async def _head(at: Values, op: Head) -> Secret:
     x, guard = await at.masked(op.x)
     last = x.map(lambda v: v[-1:])
     (acc,) = linear(at.role, last, [(op.weight, "matrix")], at.shapes)
-    return await choose(at.role, acc, op.shift + guard)
+    shift = op.shift + guard
+    noisy = add_noise(at.role, acc, shift, finer(op), lambda: at.noise)
+    return await choose(at.role, noisy, shift)
 
 
 RULES: dict[type[Op], Rule | Unsupported] = {

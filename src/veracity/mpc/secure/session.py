@@ -9,16 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from veracity.errors import UsageError
+from veracity.graph.ops import Head
 from veracity.mpc import sessions
+from veracity.mpc.decoder import vocabulary_of
 from veracity.mpc.material import Label, Material, Sink, Writer
 from veracity.mpc.party import OWNER
 from veracity.mpc.secure.dealer import Dealer
 from veracity.mpc.secure.evaluate import Cache, ForwardPass, rows_of
+from veracity.mpc.secure.head import NOISE_BITS, finer
 from veracity.mpc.secure.party import Party, new_party
 from veracity.mpc.secure.plan import plan_of
 from veracity.mpc.secure.products import products
 from veracity.mpc.secure.role import at_once
+from veracity.mpc.secure.values import NO_NOISE
 from veracity.mpc.sessions import Outcome, Ready
+from veracity.mpc.token_selection.pick import Noise
 
 __all__ = ["DealerSession", "PartySession"]
 
@@ -57,15 +66,30 @@ class DealerSession(sessions.DealerSession):
         return owner.bytes, user.bytes
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A pass that waits for its tokens: the role, and the user's noise."""
+
+    party: Party
+    noise: NDArray[np.int64]
+
+
 @dataclass(eq=False)
 class PartySession(sessions.PartySession):
-    """The owner or the user of one session."""
+    """The owner or the user of one session; parameters as of the base, and one of the mode.
 
+    Parameters
+    ----------
+    noise : callable, optional
+        What the user adds to the logits; nothing by default.
+    """
+
+    noise: Noise | None = None
     tag: int = field(default=1, init=False)
     cache: Cache = field(default_factory=dict, init=False)
 
-    async def prepare(self, label: Label, material: Material) -> Party:
-        """The user's work before any input exists: masked weights times masks."""
+    async def prepare(self, label: Label, material: Material) -> Prepared:
+        """The user's work before any input exists: masked weights times masks, noise."""
         ready = {}
         if self.index != OWNER:
             ring = self.engine.ring
@@ -76,16 +100,29 @@ class PartySession(sessions.PartySession):
         party = new_party(self.engine, self.index, self.channel, material, self.weights)
         party.prepared = ready
         party.fss = self.engine.fss.keyed(label.tree_key)
-        return party
+        return Prepared(party, self._noise(label.start + label.rows - 1))
+
+    def _noise(self, position: int) -> NDArray[np.int64]:
+        """What the user adds to the logits of a position."""
+        head = self.program.ops[-1]
+        if self.noise is None or not isinstance(head, Head):
+            return NO_NOISE
+        bits = finer(head)
+        exponent = self.program.exponents.get(head.name, -1) + bits
+        noise = self.noise(position, vocabulary_of(self.program), exponent)
+        if np.abs(noise).max() >> (NOISE_BITS + bits):
+            raise UsageError("noise on the logits is too large; choose a lower temperature")
+        return noise
 
     async def evaluate(self, ready: Ready, tokens: Sequence[int]) -> Outcome:
         """Run every operation as a party; the token is None where the pass has no result."""
-        party, label = ready.side, ready.label
+        party, label = ready.side.party, ready.label
         party.tag = self.tag
         cache = rows_of(self.cache, label.start) if label.start else {}
         forward = ForwardPass(
-            party, self.program, label.rows, label.start, cache, self.plain, tokens
-        )
+            party, self.program, label.rows, label.start, cache, self.plain, tokens,
+            ready.side.noise,
+        )  # fmt: skip
         token = await forward.answer()
         party.material.finish()
         self.tag = party.tag

@@ -21,10 +21,11 @@ from veracity.mpc.secure.role import Masked, Opened, Role, Secret
 from veracity.mpc.secure.rotary import rotate
 from veracity.mpc.weights import weight_shapes
 
-__all__ = ["Cache", "Value", "Values"]
+__all__ = ["NO_NOISE", "Cache", "Value", "Values"]
 
 #: Keys and values by attention op, (positions, features) each.
 Cache = dict[str, tuple[Masked, Masked]]
+NO_NOISE = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(eq=False)
@@ -61,6 +62,8 @@ class Values:
         The owner's weights, for what is added without a product; empty elsewhere.
     tokens : int array
         The tokens at the user; empty elsewhere.
+    noise : int64 array
+        What the user adds to its logits (:mod:`veracity.mpc.secure.head`), (V,), or one number.
     guards : mapping
         Ops that open what they read, and the bits that it keeps beyond the program's.
 
@@ -77,6 +80,7 @@ class Values:
     cache: Cache
     plain: Mapping[str, NDArray[np.integer]] = field(default_factory=dict)
     tokens: Sequence[int] = ()
+    noise: NDArray[np.int64] = field(default_factory=NO_NOISE.copy)
     guards: Mapping[type[Op], int] = field(default_factory=dict)
     grown: Cache = field(default_factory=dict, init=False)
     values: dict[str, Value] = field(default_factory=dict, init=False)

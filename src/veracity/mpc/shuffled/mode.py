@@ -15,7 +15,7 @@ from veracity.mpc.shuffled.ops import RULES
 from veracity.mpc.shuffled.plan import plan_of
 from veracity.mpc.shuffled.role import Shape
 from veracity.mpc.shuffled.session import DealerSession, PartySession
-from veracity.mpc.token_selection.pick import Pick, greedy
+from veracity.mpc.token_selection.pick import GREEDY, Chooser
 from veracity.mpc.token_selection.seal import load_seal
 from veracity.net import Channel
 
@@ -37,7 +37,7 @@ class Shuffled(Mode):
     """
 
     reveals = "hidden values in a random order"
-    samples = True
+    noise_bits = 0
     light = True
     streams = False
 
@@ -85,19 +85,19 @@ class Shuffled(Mode):
         plain: Integers,
         registry: ReplayRegistry,
         name: bytes,
-        pick: Pick = greedy,
+        chooser: Chooser = GREEDY,
     ) -> PartySession:
         """See the base.
 
         Parameters
         ----------
-        engine, index, program, channel, weights, plain, registry, name, pick
+        engine, index, program, channel, weights, plain, registry, name, chooser
             As there.
         """
         self._check()
         return PartySession(
             engine, index, program, channel, weights, plain, registry, name,
-            self.choices, self.homomorphic, pick,
+            self.choices, self.homomorphic, chooser.pick,
         )  # fmt: skip
 
     def _check(self) -> None:

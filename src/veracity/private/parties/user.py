@@ -16,7 +16,7 @@ from veracity.graph.program import Program
 from veracity.lm.text_decoder import vocabulary_of
 from veracity.mpc.modes import find_mode
 from veracity.mpc.party import USER, Array
-from veracity.mpc.token_selection.pick import Pick, greedy
+from veracity.mpc.token_selection.pick import GREEDY, Chooser
 from veracity.mpc.weights import user_weights
 from veracity.net import Channel
 from veracity.private.parties.owner import ServiceLimits
@@ -70,8 +70,8 @@ class UserSession:
         Where material waits.
     registry : SharedRegistry
         Of all sessions.
-    pick : callable
-        Chooses among the logits, where the mode shows them.
+    chooser : Chooser
+        How the user chooses tokens.
     """
 
     engine: Engine
@@ -85,7 +85,7 @@ class UserSession:
     folder: Path
     registry: SharedRegistry
     limits: ServiceLimits = field(default_factory=ServiceLimits)
-    pick: Pick = greedy
+    chooser: Chooser = GREEDY
     reports: list[PassReport] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class UserSession:
             {},
             self.registry,
             name,
-            self.pick,
+            self.chooser,
         )
         await self._apart(self._side.introduce())
 
