@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from veracity.errors import PeerError, UsageError
 from veracity.net.frames import HEADER_BYTES, LARGEST, REASON_BYTES, TAGS, Kind
-from veracity.net.link import Expectation, Link
+from veracity.net.link import Expectation, Link, Watch
 from veracity.net.memory import linked
 from veracity.net.person import Person
 
@@ -374,7 +374,8 @@ class Channel:
         arrival = expected.arrival
         if not arrival.done():
             patience = self.timeout if timeout is None else timeout
-            watch = _Watch(self, patience, patience + expected.most / SLOWEST)
+            whole = patience + expected.most / SLOWEST
+            watch = Watch(self._link, patience, whole, lambda: self._gone("sends", patience))
             try:
                 await arrival
             except asyncio.CancelledError:
@@ -393,39 +394,6 @@ class Channel:
         error = PeerError(f"the other party {does} nothing for {seconds:g} seconds")
         self._link.fail(error)
         return error
-
-
-class _Watch:
-    """Ends a channel whose other party is silent, while somebody waits for it.
-
-    Parameters
-    ----------
-    channel : Channel
-        What is watched.
-    patience : float
-        Seconds without a byte.
-    whole : float
-        Seconds that the wait may take whatever arrives.
-    """
-
-    def __init__(self, channel: Channel, patience: float, whole: float) -> None:
-        self._channel, self._patience = channel, patience
-        self._loop = asyncio.get_running_loop()
-        self._latest = self._loop.time() + whole
-        self._arrived = channel._link.arrived
-        self._timer = self._loop.call_later(patience, self._look)
-
-    def _look(self) -> None:
-        link, now = self._channel._link, self._loop.time()
-        if link.arrived == self._arrived or now >= self._latest:
-            self._channel._gone("sends", self._patience)
-            return
-        self._arrived = link.arrived
-        self._timer = self._loop.call_later(min(self._patience, self._latest - now), self._look)
-
-    def end(self) -> None:
-        """Stop watching."""
-        self._timer.cancel()
 
 
 def pair(timeout: float = TIMEOUT) -> tuple[Channel, Channel]:

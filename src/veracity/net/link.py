@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 from veracity.errors import FormatError, PeerError
 from veracity.net.frames import HEADER_BYTES, Header, Kind, reason_text
 
-__all__ = ["Expectation", "Link"]
+__all__ = ["Expectation", "Link", "Watch"]
 
 #: Bytes read ahead while nothing is expected.
 STAGING = 1 << 16
@@ -347,3 +348,40 @@ class Link(asyncio.BufferedProtocol):
     def info(self, name: str) -> object:
         """What the transport knows about itself, such as ``"peercert"``."""
         return None if self._transport is None else self._transport.get_extra_info(name)
+
+
+class Watch:
+    """Tells of another party that is silent, while somebody waits for it.
+
+    Parameters
+    ----------
+    link : Link
+        What is watched.
+    patience : float
+        Seconds without a byte.
+    whole : float
+        Seconds that the wait may take whatever arrives.
+    silent : callable
+        Called once it is.
+    """
+
+    def __init__(
+        self, link: Link, patience: float, whole: float, silent: Callable[[], object]
+    ) -> None:
+        self._link, self._patience, self._silent = link, patience, silent
+        self._loop = asyncio.get_running_loop()
+        self._latest = self._loop.time() + whole
+        self._arrived = link.arrived
+        self._timer = self._loop.call_later(patience, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._link.arrived == self._arrived or now >= self._latest:
+            self._silent()
+            return
+        self._arrived = self._link.arrived
+        self._timer = self._loop.call_later(min(self._patience, self._latest - now), self._look)
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
