@@ -45,10 +45,11 @@ def private_summary() -> list[str]:
     """Seconds and traffic of a token, for the front page."""
     runs = {mode: load(f"private-smollm2-{mode}") for mode in MODES}
     return table(
-        ["mode", "online", "traffic"],
+        ["mode", "online", "traffic online", "traffic before"],
         (
             [f"`{mode}`", f"{plain(run['online_s_per_token'])} s",
-             f"{plain(run['online_bytes_per_token'] / 1e6)} MB"]
+             f"{plain(run['online_bytes_per_token'] / 1e6)} MB",
+             f"{plain(run['offline_bytes_per_token'] / 1e6)} MB"]
             for mode, run in runs.items()
         ),
     )  # fmt: skip

@@ -4,11 +4,11 @@
 use crate::arrays::require;
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
-    PyUntypedArrayMethods,
+    PyReadonlyArray3, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use veracity_kernels::fss::{self, Function, Shape};
+use veracity_kernels::fss::{self, Function, Pieces, Shape};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fss_key_bytes, module)?)?;
@@ -17,7 +17,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fss_evaluate, module)?)?;
     module.add_function(wrap_pyfunction!(fss_weighted, module)?)?;
     module.add_function(wrap_pyfunction!(fss_table, module)?)?;
-    module.add_function(wrap_pyfunction!(fss_histogram, module)?)
+    module.add_function(wrap_pyfunction!(fss_histogram, module)?)?;
+    module.add_function(wrap_pyfunction!(fss_pieces, module)?)
 }
 
 type Keys<'py> = PyReadonlyArray2<'py, u8>;
@@ -189,4 +190,71 @@ fn fss_histogram<'py>(
     let (keys, shift) = (keys.as_slice()?, shift.as_slice()?);
     let out = py.detach(|| fss::histogram(&shape, party, keys, shift, &lengths, count));
     PyArray1::from_vec(py, out).reshape(dims)
+}
+
+/// Shares of functions by parabolas between knots, `lengths` knots each, of shape
+/// (functions, values); keys follow each other, function after function.
+#[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "they are the stub's")]
+fn fss_pieces<'py>(
+    py: Python<'py>,
+    tree_key: [u8; 16],
+    party: usize,
+    bits: Vec<u32>,
+    keys: PyReadonlyArray1<'py, u8>,
+    values: PyReadonlyArray2<'py, u64>,
+    payloads: PyReadonlyArray3<'py, u64>,
+    lengths: Vec<usize>,
+    knots: PyReadonlyArray1<'py, u64>,
+    weights: PyReadonlyArray2<'py, u64>,
+) -> PyResult<Bound<'py, PyArray2<u64>>> {
+    let [count, each] = [values.shape()[0], values.shape()[1]];
+    require(party < 2, "a party is 0 or 1")?;
+    require(
+        bits.len() == count && lengths.len() == count,
+        "functions and values differ in number",
+    )?;
+    require(
+        bits.iter().all(|&bits| bits < 64),
+        "pieces are of 63 bits at most",
+    )?;
+    require(
+        payloads.shape() == [count, each, 3],
+        "payloads have shape (functions, values, 3)",
+    )?;
+    let total = lengths
+        .iter()
+        .try_fold(0usize, |sum, &n| sum.checked_add(n));
+    require(total == Some(knots.len()), "knots of other numbers")?;
+    require(
+        weights.shape() == [knots.len(), 3],
+        "every knot has three weights",
+    )?;
+    let shapes = bits
+        .iter()
+        .map(|&bits| shape(true, bits, 3, tree_key))
+        .collect::<PyResult<Vec<_>>>()?;
+    let bytes: usize = shapes.iter().map(|shape| each * shape.bytes()).sum();
+    require(keys.len() == bytes, "keys of another length")?;
+    let mut keys = keys.as_slice()?;
+    let (mut knots, mut weights) = (knots.as_slice()?, weights.as_slice()?);
+    let (values, payloads) = (values.as_slice()?, payloads.as_slice()?);
+    let mut all = Vec::with_capacity(count);
+    for (at, (shape, length)) in shapes.into_iter().zip(lengths).enumerate() {
+        let own;
+        (own, keys) = keys.split_at(each * shape.bytes());
+        let (knots_here, weights_here);
+        (knots_here, knots) = knots.split_at(length);
+        (weights_here, weights) = weights.split_at(3 * length);
+        all.push(Pieces {
+            shape,
+            keys: own,
+            values: &values[at * each..][..each],
+            payloads: &payloads[3 * at * each..][..3 * each],
+            knots: knots_here,
+            weights: weights_here,
+        });
+    }
+    let out = py.detach(|| fss::pieces(party, &all));
+    PyArray1::from_vec(py, out).reshape([count, each])
 }

@@ -18,6 +18,7 @@ mod key;
 mod make;
 mod nodes;
 mod path;
+mod pieces;
 mod table;
 
 pub use evaluate::{evaluate, evaluate_bits, weighted};
@@ -27,4 +28,5 @@ pub use key::{Function, MAX_PAYLOAD, Shape};
 pub use make::make;
 pub(crate) use nodes::above;
 pub(crate) use path::Path;
+pub use pieces::{Pieces, pieces};
 pub use table::{MAX_TABLE_BITS, table};

@@ -131,6 +131,12 @@ def bench(
         "round_trips_per_token": mean("round_trips"),
         "formula_bytes_per_token": mean("formula_bytes"),
         "attempts_per_token": mean("attempts"),
+        "processor_s_per_token": {
+            name: round((rest[-1][key] - first[key]) / len(rest), 4)
+            for name in ("owner", "user")
+            for key in (f"{name}_processor_s",)
+        },
+        "stored_bytes_peak": rest[-1]["stored_bytes_peak"],
         "peak_memory_bytes": {
             p.name: p.peak_memory_bytes for p in (three.owner, user, three.dealer)
         },
@@ -184,9 +190,10 @@ async def _through_relay(
         user = Party("user", arguments, home / "user.log").start()
         done = 0
 
-        def count(_line: dict[str, Any]) -> None:
+        def count(line: dict[str, Any]) -> None:
             nonlocal done
             done += 1
+            line["owner_processor_s"] = three.owner.processor_s
             progress("parties", done / (tokens + 2))
 
         lines = await asyncio.to_thread(facts_of, user, count)
@@ -218,7 +225,14 @@ async def _user(order: dict[str, Any]) -> None:
         if cap_mb is None:
             await session.dealt()
         async for token in session.tokens(prompt, to_the_end=True):
-            _say({**asdict(token.report), "since_s": time.perf_counter() - started})
+            _say(
+                {
+                    **asdict(token.report),
+                    "since_s": time.perf_counter() - started,
+                    "user_processor_s": time.process_time(),
+                    "stored_bytes_peak": session.stored_bytes_peak,
+                }
+            )
 
 
 def _say(facts: dict[str, Any]) -> None:

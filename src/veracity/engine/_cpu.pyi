@@ -3,6 +3,7 @@
 Vectors are uint64 arrays of shape (n, 4); scalars are 32 little-endian bytes below the order.
 """
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = [
     "fss_histogram",
     "fss_key_bytes",
     "fss_keys",
+    "fss_pieces",
     "fss_table",
     "fss_weighted",
     "integer_products",
@@ -127,6 +129,17 @@ def fss_evaluate(
 ) -> _Vec: ...
 def fss_weighted(
     tree_key: bytes, party: int, bits: int, keys: _Keys, points: _Vec, weights: _Vec
+) -> _Vec: ...
+def fss_pieces(
+    tree_key: bytes,
+    party: int,
+    bits: Sequence[int],
+    keys: NDArray[np.uint8],
+    values: _Vec,
+    payloads: _Vec,
+    lengths: Sequence[int],
+    knots: _Vec,
+    weights: _Vec,
 ) -> _Vec: ...
 def fss_table(
     tree_key: bytes, party: int, bits: int, keys: _Keys, shift: _Vec, table: _Vec, payload: int

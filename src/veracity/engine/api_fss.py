@@ -6,6 +6,7 @@ uint8. Shapes that do not fit together raise ``ValueError`` on every backend.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -195,6 +196,55 @@ class Fss(Protocol):
         Returns
         -------
         uint64 array, shape (N, P, Q)
+            Shares modulo 2^64.
+
+        Raises
+        ------
+        ValueError
+            For arguments that do not fit together.
+        """
+        ...
+
+    def dcf_pieces(
+        self,
+        party: int,
+        bits: Sequence[int],
+        keys: _Keys,
+        values: _Ring,
+        payloads: _Ring,
+        lengths: Sequence[int],
+        knots: _Ring,
+        weights: _Ring,
+    ) -> _Ring:
+        """A party's shares of functions by parabolas between knots, several at once.
+
+        Of function g, ``sum_m (w[m, 0] + w[m, 1] u + w[m, 2] u^2) [u < knots[m]]`` over its knots,
+        for ``u = (values - alpha) mod 2^bits[g]``: containment in many intervals (eprint 2020/1392,
+        section 5). Its weights have to add up to zero.
+
+        Parameters
+        ----------
+        party : int
+            0 or 1.
+        bits : sequence of int
+            Of the domain of each of G functions, 1 to 63.
+        keys : uint8 array, one axis
+            The party's comparison keys with the payload ``(1, alpha, alpha^2)``, alpha below
+            ``2^bits``: N for each function, one function after the other.
+        values : uint64 array, shape (G, N)
+            The opened, masked values.
+        payloads : uint64 array, shape (G, N, 3)
+            The party's shares of the payloads.
+        lengths : sequence of int
+            Knots of each function; M is their sum.
+        knots : uint64 array, shape (M,)
+            Below ``2^bits``, or that itself.
+        weights : uint64 array, shape (M, 3)
+            By how much the coefficients of 1, u and u^2 below a knot are more than those above.
+
+        Returns
+        -------
+        uint64 array, shape (G, N)
             Shares modulo 2^64.
 
         Raises

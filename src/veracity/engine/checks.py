@@ -27,6 +27,7 @@ __all__ = [
     "check_pack",
     "check_padding",
     "check_payloads",
+    "check_pieces",
     "check_ring_product",
     "check_same_length",
     "check_small",
@@ -248,6 +249,33 @@ def check_payloads(seed: bytes, alpha: Words, payload: Words) -> tuple[Words, Wo
     if len(seed) != SEED_BYTES or len(alpha) != len(payload):
         raise ValueError("keys need 32 bytes of seed and a payload for every alpha")
     return alpha, payload
+
+
+def check_pieces(
+    bits: Sequence[int],
+    values: Words,
+    payloads: Words,
+    lengths: Sequence[int],
+    knots: Words,
+    weights: Words,
+) -> tuple[Words, Words, Words, Words]:
+    """What :meth:`Fss.dcf_pieces` takes beside keys; returns the arrays, contiguous.
+
+    Parameters
+    ----------
+    bits, values, payloads, lengths, knots, weights
+        As there.
+    """
+    values, payloads = check_words(values, 2), check_words(payloads, 3)
+    knots, weights = check_words(knots, 1), check_words(weights, 2)
+    functions = len(values) == len(bits) == len(lengths)
+    if not functions or not all(1 <= n <= 63 for n in bits) or min(lengths, default=0) < 0:
+        raise ValueError("functions on 1 to 63 bits, a row of values and some knots for each")
+    if payloads.shape != (*values.shape, 3) or weights.shape != (len(knots), 3):
+        raise ValueError("three words for each payload and for each knot are due")
+    if sum(lengths) != len(knots):
+        raise ValueError(f"{len(knots)} knots where {sum(lengths)} are due")
+    return values, payloads, knots, weights
 
 
 def check_keys(keys: Keys, count: int, length: int) -> Keys:

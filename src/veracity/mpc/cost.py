@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
-__all__ = ["Cost"]
+__all__ = ["Cost", "sum_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +35,7 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         """Both, one after the other."""
-        # Spelled out: thousands of operations a pass are added up.
-        return Cost(
-            exchanges=self.exchanges + other.exchanges,
-            one_way=self.one_way + other.one_way,
-            bytes_to_owner=self.bytes_to_owner + other.bytes_to_owner,
-            bytes_to_user=self.bytes_to_user + other.bytes_to_user,
-            offline_bytes_owner=self.offline_bytes_owner + other.offline_bytes_owner,
-            offline_bytes_user=self.offline_bytes_user + other.offline_bytes_user,
-        )
+        return sum_of((self, other))
 
     def __mul__(self, times: int) -> Cost:
         """The same, several times."""
@@ -56,3 +50,13 @@ class Cost:
     def online_bytes(self) -> int:
         """Payload of both directions online."""
         return self.bytes_to_owner + self.bytes_to_user
+
+
+_NAMES = [field.name for field in fields(Cost)]
+_ALL = attrgetter(*_NAMES)
+
+
+def sum_of(costs: Iterable[Cost]) -> Cost:
+    """All of them, one after the other: thousands for a pass."""
+    sums = map(sum, zip(*map(_ALL, costs), strict=True))
+    return Cost(**dict(zip(_NAMES, sums, strict=False)))

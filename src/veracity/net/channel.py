@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from veracity.errors import PeerError, UsageError
 from veracity.net.frames import HEADER_BYTES, LARGEST, REASON_BYTES, TAGS, Kind
-from veracity.net.link import Expectation, Link
+from veracity.net.link import Expectation, Link, Watch
 from veracity.net.memory import linked
 from veracity.net.person import Person
 
@@ -167,6 +167,10 @@ class Channel:
 
     async def _send(self, tag: int, payload: memoryview, hop: int) -> None:
         self._usable()
+        if not self._sending.locked() and self._link.write_at_once(tag, payload, hop):
+            self._sent_bytes += len(payload)
+            self._sent_messages += 1
+            return
         try:
             async with self._sending, asyncio.timeout(self.timeout + len(payload) / SLOWEST):
                 await self._link.write(Kind.DATA, tag, payload, hop, self.timeout)
@@ -367,22 +371,20 @@ class Channel:
 
     async def _arrival(self, expected: Expectation, timeout: float | None) -> bytearray:
         """Wait for a message; every byte that arrives is a sign of life, up to a point."""
-        patience = self.timeout if timeout is None else timeout
         arrival = expected.arrival
-        now = asyncio.get_running_loop().time
-        latest = now() + patience + expected.most / SLOWEST
-        arrived = -1
-        try:
-            while not arrival.done():
-                if arrived == self._link.arrived or now() >= latest:
-                    raise self._gone("sends", patience)
-                arrived = self._link.arrived
-                await asyncio.wait((arrival,), timeout=min(patience, latest - now()))
-        except asyncio.CancelledError:
-            # The message would otherwise be taken for the next one.
-            error = PeerError("a wait was interrupted; open another connection")
-            self._link.fail(error, drop=False)
-            raise
+        if not arrival.done():
+            patience = self.timeout if timeout is None else timeout
+            whole = patience + expected.most / SLOWEST
+            watch = Watch(self._link, patience, whole, lambda: self._gone("sends", patience))
+            try:
+                await arrival
+            except asyncio.CancelledError:
+                # The message would otherwise be taken for the next one.
+                error = PeerError("a wait was interrupted; open another connection")
+                self._link.fail(error, drop=False)
+                raise
+            finally:
+                watch.end()
         payload = arrival.result()
         self._received_bytes += len(payload)
         self._received_messages += 1

@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 from veracity.errors import FormatError, PeerError
 from veracity.net.frames import HEADER_BYTES, Header, Kind, reason_text
 
-__all__ = ["Expectation", "Link"]
+__all__ = ["Expectation", "Link", "Watch"]
 
 #: Bytes read ahead while nothing is expected.
 STAGING = 1 << 16
@@ -256,6 +257,33 @@ class Link(asyncio.BufferedProtocol):
 
     # Sending.
 
+    def write_at_once(self, tag: int, payload: memoryview, hop: int) -> bool:
+        """Send a small frame of data if the transport takes it without a wait; whether it did.
+
+        Parameters
+        ----------
+        tag, payload, hop
+            As for :meth:`write`.
+
+        Raises
+        ------
+        PeerError, UsageError
+            As there.
+        """
+        if len(payload) > STAGING or not self._writable.is_set():
+            return False
+        self._write(Kind.DATA, tag, payload, hop)
+        return True
+
+    def _write(self, kind: Kind, tag: int, payload: memoryview, hop: int) -> None:
+        """Hand a frame's header to the transport, and a small payload with it."""
+        header = Header(kind, tag, self.frames_sent, hop, len(payload)).encode()
+        if kind is Kind.DATA and self._error is not None:
+            raise self._error
+        transport = self._open()
+        self.frames_sent += 1
+        transport.write(header + payload if len(payload) <= STAGING else header)
+
     async def write(
         self, kind: Kind, tag: int, payload: memoryview, hop: int, patience: float
     ) -> None:
@@ -283,16 +311,10 @@ class Link(asyncio.BufferedProtocol):
         UsageError
             For a tag or size that no frame can have.
         """
-        header = Header(kind, tag, self.frames_sent, hop, len(payload)).encode()
-        if kind is Kind.DATA and self._error is not None:
-            raise self._error
-        transport = self._open()
-        self.frames_sent += 1
+        self._write(kind, tag, payload, hop)
         if len(payload) <= STAGING:
-            transport.write(header + payload)
             await self._drain(patience)
             return
-        transport.write(header)
         for start in range(0, len(payload), CHUNK):
             self._open().write(payload[start : start + CHUNK])
             await self._drain(patience)
@@ -326,3 +348,40 @@ class Link(asyncio.BufferedProtocol):
     def info(self, name: str) -> object:
         """What the transport knows about itself, such as ``"peercert"``."""
         return None if self._transport is None else self._transport.get_extra_info(name)
+
+
+class Watch:
+    """Tells of another party that is silent, while somebody waits for it.
+
+    Parameters
+    ----------
+    link : Link
+        What is watched.
+    patience : float
+        Seconds without a byte.
+    whole : float
+        Seconds that the wait may take whatever arrives.
+    silent : callable
+        Called once it is.
+    """
+
+    def __init__(
+        self, link: Link, patience: float, whole: float, silent: Callable[[], object]
+    ) -> None:
+        self._link, self._patience, self._silent = link, patience, silent
+        self._loop = asyncio.get_running_loop()
+        self._latest = self._loop.time() + whole
+        self._arrived = link.arrived
+        self._timer = self._loop.call_later(patience, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._link.arrived == self._arrived or now >= self._latest:
+            self._silent()
+            return
+        self._arrived = self._link.arrived
+        self._timer = self._loop.call_later(min(self._patience, self._latest - now), self._look)
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()

@@ -5,9 +5,9 @@ round-trip time. Directions do not share the rate, connections do. What is on th
 what the line holds plus a router's buffer; beyond that the relay stops reading, and TCP holds the
 sender back. Losses, TCP's slow start and its handshake are not emulated.
 
-The relay runs in a thread with an event loop of its own, so that a party that computes in this
-process does not delay the network, and with ``select``, whose time-outs are not rounded up to
-milliseconds.
+The relay runs in a thread of its own, so that a party that computes in this process does not delay
+the network: one loop around ``select``, whose time-outs are not rounded up to milliseconds. What
+the relay itself takes comes on top of the delay, at each message, so the loop does little.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import asyncio
 import contextlib
 import math
 import os
-import selectors
+import select
 import socket
 import threading
+import time
 from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 from veracity.errors import UsageError
@@ -34,6 +37,8 @@ BURST = 3000
 QUEUE = 1 << 18
 #: Of the relay's thread, where the system grants it ("nice": lower runs first).
 PRIORITY = -15
+#: Seconds in which the target has to answer a call.
+CONNECT = 5.0
 #: How late the relay may come to read bytes without the link losing time (seconds).
 LATE = 2e-3
 
@@ -111,8 +116,8 @@ class Relay:
         self._port = port
         self._room = int(self._rate * self._delay) + QUEUE
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._main: asyncio.Task[None] | None = None
+        self._stop: socket.socket | None = None
+        self._connections: list[_Connection] = []
 
     async def __aenter__(self) -> int:
         """Listen; gives the port to connect to instead of the target's."""
@@ -120,77 +125,105 @@ class Relay:
             listener = socket.create_server(("127.0.0.1", self._port), backlog=128)
         except (OSError, OverflowError) as error:
             raise UsageError(f"the relay cannot listen at port {self._port} ({error})") from None
-        listener.setblocking(False)
-        ready = threading.Event()
+        self._stop, stopped = socket.socketpair()
         self._thread = threading.Thread(
-            target=self._run, args=(listener, ready), name="relay", daemon=True
+            target=self._run, args=(listener, stopped), name="relay", daemon=True
         )
         self._thread.start()
-        await asyncio.to_thread(ready.wait)
         return int(listener.getsockname()[1])
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
         """Cut all connections."""
-        if self._thread is not None and self._loop is not None and self._main is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended by itself
-                self._loop.call_soon_threadsafe(self._main.cancel)
+        if self._thread is not None and self._stop is not None:
+            self._stop.close()
             await asyncio.to_thread(self._thread.join)
 
     # In the relay's thread.
 
-    def _run(self, listener: socket.socket, ready: threading.Event) -> None:
+    def _run(self, listener: socket.socket, stopped: socket.socket) -> None:
         with contextlib.suppress(OSError):
             # A line does not wait for a processor; where that is allowed, nor does its emulation.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
-
-        def exact_loop() -> asyncio.AbstractEventLoop:
-            return asyncio.SelectorEventLoop(selectors.SelectSelector())
-
-        async def main() -> None:
-            self._loop = asyncio.get_running_loop()
-            self._main = asyncio.current_task()
-            ready.set()
-            await self._accept(listener)
-
-        with (
-            listener,
-            contextlib.suppress(asyncio.CancelledError),
-            asyncio.Runner(loop_factory=exact_loop) as runner,
-        ):
-            runner.run(main())
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            # Timers may otherwise be late by 50 microseconds, to be joined with others.
+            Path(f"/proc/{threading.get_native_id()}/timerslack_ns").write_text("1")
         up, down = TokenBucket(self._rate), TokenBucket(self._rate)
-        async with asyncio.TaskGroup() as connections:
+        with listener, stopped:
             while True:
-                near, _ = await loop.sock_accept(listener)
-                connections.create_task(self._carry(near, up, down))
-
-    async def _carry(self, near: socket.socket, up: TokenBucket, down: TokenBucket) -> None:
-        """One connection, until both sides have ended it or one has broken it."""
-        loop = asyncio.get_running_loop()
-        with near, socket.socket() as far, contextlib.suppress(OSError):
-            for end in (near, far):
-                end.setblocking(False)
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(far, self._target)
-            ways = [
-                asyncio.create_task(_Way(near, far, up, self._delay, self._room).run()),
-                asyncio.create_task(_Way(far, near, down, self._delay, self._room).run()),
-            ]
-            try:
-                await asyncio.gather(*ways)
-            finally:
+                ways = [way for one in self._connections for way in one.ways]
+                sources = {way.source: way for way in ways if way.reads}
+                sinks = {way.sink: way for way in ways if way.blocked}
+                due = min((way.due for way in ways if not way.blocked), default=math.inf)
+                left = None if due == math.inf else max(0.0, due - time.monotonic())
+                here, free, _ = select.select([stopped, listener, *sources], sinks, [], left)
+                if stopped in here:
+                    break
+                for sink in free:
+                    sinks[sink].blocked = False
+                for source in here:
+                    if source in sources:
+                        sources[source].read()
                 for way in ways:
-                    way.cancel()
-                await asyncio.wait(ways)
+                    way.write()
+                if listener in here:
+                    self._accept(listener, up, down)
+                for one in [one for one in self._connections if one.over]:
+                    one.close()
+                    self._connections.remove(one)
+        for one in self._connections:
+            one.close()
+
+    def _accept(self, listener: socket.socket, up: TokenBucket, down: TokenBucket) -> None:
+        near, _ = listener.accept()
+        try:
+            far = socket.create_connection(self._target, CONNECT)
+        except OSError:
+            near.close()
+            return
+        self._connections.append(_Connection(near, far, (up, down), self._delay, self._room))
+
+
+class _Connection:
+    """Both directions, until both sides have ended them or one has broken them."""
+
+    def __init__(
+        self,
+        near: socket.socket,
+        far: socket.socket,
+        buckets: tuple[TokenBucket, TokenBucket],
+        delay: float,
+        room: int,
+    ) -> None:
+        self._ends = (near, far)
+        for end in self._ends:
+            end.setblocking(False)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        up, down = buckets
+        self.ways = [_Way(near, far, up, delay, room), _Way(far, near, down, delay, room)]
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to carry."""
+        return any(way.broken for way in self.ways) or all(way.ended for way in self.ways)
+
+    def close(self) -> None:
+        """Both ends."""
+        for end in self._ends:
+            end.close()
 
 
 class _Way:
-    """One direction of one connection."""
+    """One direction of one connection.
+
+    Attributes
+    ----------
+    blocked : bool
+        Whether the sink has no room.
+    ended, broken : bool
+        Whether all has arrived, the end included; whether the sink takes nothing any more.
+    """
 
     def __init__(
         self,
@@ -200,57 +233,63 @@ class _Way:
         delay: float,
         room: int,
     ) -> None:
-        self._source = source
-        self._sink = sink
+        self.source = source
+        self.sink = sink
         self._bucket = bucket
         self._delay = delay
         self._room = room
         self._line: deque[tuple[float, bytes]] = deque()  # (arrival, bytes); empty bytes: the end
         self._held = 0
-        self._changed = asyncio.Event()
+        self._last = 0.0
+        self._more = self._over = False
+        self.blocked = self.ended = self.broken = False
 
-    async def run(self) -> None:
-        """Carry bytes until the source has ended and all of them have arrived."""
-        reading = asyncio.create_task(self._read())
+    @property
+    def reads(self) -> bool:
+        """Whether there is room on the line, and more to come."""
+        return not self._over and self._held < self._room
+
+    @property
+    def due(self) -> float:
+        """When the first bytes on the line arrive."""
+        return self._line[0][0] if self._line else math.inf
+
+    def read(self) -> None:
+        """Take bytes that are there."""
         try:
-            await self._write()
-        finally:
-            reading.cancel()
-            await asyncio.wait((reading,))
+            data = self.source.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""  # a broken connection ends for the other side, too
+        now = time.monotonic()
+        # After a whole chunk, what comes next was there already.
+        since = max(self._last, now - LATE) if self._more else now
+        self._last, self._more, self._over = now, len(data) == CHUNK, not data
+        arrival = self._bucket.passed(len(data), now, since) + self._delay
+        self._line.append((arrival, data))
+        self._held += len(data)
 
-    async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
-        data = b"x"
-        last = 0.0
-        while data:
-            while self._held >= self._room:
-                self._changed.clear()
-                await self._changed.wait()
-            more = len(data) == CHUNK  # what comes next was there already
-            try:
-                data = await loop.sock_recv(self._source, CHUNK)
-            except OSError:
-                data = b""  # a broken connection ends for the other side, too
-            now = loop.time()
-            since = max(last, now - LATE) if more else now
-            last = now
-            arrival = self._bucket.passed(len(data), now, since) + self._delay
-            self._line.append((arrival, data))
-            self._held += len(data)
-            self._changed.set()
-
-    async def _write(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            while not self._line:
-                self._changed.clear()
-                await self._changed.wait()
-            arrival, data = self._line.popleft()
-            if (left := arrival - loop.time()) > 0:
-                await asyncio.sleep(left)
+    def write(self) -> None:
+        """Give the sink what has arrived."""
+        for data in self._arrived():
             if not data:
-                self._sink.shutdown(socket.SHUT_WR)
+                self.ended = True
+                with contextlib.suppress(OSError):
+                    self.sink.shutdown(socket.SHUT_WR)
                 return
-            await loop.sock_sendall(self._sink, data)
-            self._held -= len(data)
-            self._changed.set()
+            try:
+                sent = self.sink.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.broken = True
+                return
+            self._held -= sent
+            if sent < len(data):
+                self._line.appendleft((0.0, data[sent:]))
+                self.blocked = True
+
+    def _arrived(self) -> Iterator[bytes]:
+        while not self.blocked and self._line and self._line[0][0] <= time.monotonic():
+            yield self._line.popleft()[1]

@@ -96,6 +96,11 @@ class Conversation:
         await self._session.turn(kept, prompt_tokens, max_new_tokens)
         self._kept, self.prompt_tokens, self.max_new_tokens = kept, prompt_tokens, max_new_tokens
 
+    @property
+    def stored_bytes_peak(self) -> int:
+        """Most bytes of material that have waited at the user at once."""
+        return self._session.stored_bytes_peak
+
     async def dealt(self, passes: int | None = None) -> None:
         """Wait until the material of so many passes (of all that fit) has come.
 

@@ -226,9 +226,10 @@ def test_a_pass_whose_mask_wraps_is_repeated_with_other_material(
 
     async def run() -> None:
         parties = Parties(example.program, example.weights)
-        # As if the parties saw c < 2^bits somewhere: widen what counts as too small.
+        # As if the parties saw c below its limit somewhere: widen what counts as too small.
+        wide = np.asarray(np.uint64(1 << 60))
         with monkeypatch.context() as patch:
-            patch.setattr(Party, "watch", lambda self, c, bits: watch(self, c, 60))
+            patch.setattr(Party, "watch", lambda self, c, _: watch(self, c, wide))
             done = await parties.feed(prompt)
         assert done.token is None
         assert as_declared(done)
@@ -251,7 +252,8 @@ def test_the_chance_of_a_repeat_is_counted(monkeypatch: pytest.MonkeyPatch) -> N
     plan = make_plan(ENGINE, example.program, 3, 0)
     assert 0 < plan.repeat < 2.0**-8
     watch = Party.watch
-    monkeypatch.setattr(Party, "watch", lambda self, c, bits: watch(self, c, bits + 10))
+    wider = np.uint64(10)
+    monkeypatch.setattr(Party, "watch", lambda self, c, limit: watch(self, c, limit << wider))
 
     async def run() -> int:
         parties, repeats = Parties(example.program, example.weights), 0

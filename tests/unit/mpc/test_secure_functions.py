@@ -19,7 +19,7 @@ from veracity.mpc.secure.attention import exp_fit
 from veracity.mpc.secure.functions import fit_function, fit_pieces, function
 from veracity.mpc.secure.norm import norm
 from veracity.mpc.secure.opening import open_values
-from veracity.mpc.secure.piecewise import fit, piecewise, piecewise_wrapped
+from veracity.mpc.secure.piecewise import SeveralPieces, fit, piecewise, piecewise_wrapped
 from veracity.mpc.secure.reciprocal import groups, openings, total
 from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.rotary import rotate
@@ -55,7 +55,8 @@ def test_wrapped_pieces_need_the_value_modulo_their_domain_only() -> None:
 
     async def op(role: Role, x: Secret) -> Secret:
         masked = await opens(role, x, 0, 64)
-        return piecewise_wrapped(role, masked, pieces)
+        (found,) = piecewise_wrapped(role, [masked], SeveralPieces((pieces,)))
+        return found
 
     away = RNG.integers(-(1 << 50), 1 << 50, x.shape) << bits
     done = checked(together(op, ring(x - low + away)))
@@ -118,15 +119,17 @@ def test_powers_over_forty_octaves(power: float) -> None:
     over = groups(exactly, 20, 60, 60)
     x = np.asarray(2.0 ** RNG.uniform(20.01, 59.99, 3000)).astype(np.int64)
     # Where one group ends and the next begins, which see x truncated differently.
-    x = np.concatenate([x, *[(1 << g.low) + RNG.integers(-999, 999, 200) for g in over[1:]]])
+    x = np.concatenate([x, *[(1 << g.low) + RNG.integers(-999, 999, 200) for g in over.each[1:]]])
 
     async def op(role: Role, x: Secret) -> Masked:
         masked = await opens(role, x, 0, 64)
-        return total(await open_values(role, openings(role, masked, over, 6)))
+        count = len(over.each)
+        parts = openings(role, [masked] * count, over, [6] * count)
+        return total(await open_values(role, parts))
 
     done = together(op, ring(x))
     got, exact = opened(results(done)) / 64.0, f(x.astype(np.float64))
-    assert (np.abs(got - exact) <= exact * 2.0**-11 + len(over) / 64).all()
+    assert (np.abs(got - exact) <= exact * 2.0**-11 + len(over.each) / 64).all()
     large = (exact > 2**14)[:3000]
     relative = (got / exact - 1)[:3000][large]
     assert np.sqrt((relative**2).mean()) < 2.0**-14

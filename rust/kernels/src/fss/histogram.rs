@@ -2,6 +2,8 @@
 
 use super::key::{CONTROL, Shape, block, signed, spread, word, word_of};
 use crate::prg::Hash;
+#[cfg(target_arch = "x86_64")]
+use crate::vaes;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -48,6 +50,8 @@ pub fn histogram(
 struct Buffers {
     nodes: Vec<u128>,
     next: Vec<u128>,
+    #[cfg(target_arch = "x86_64")]
+    scratch: vaes::Scratch,
 }
 
 /// Adds the share of one key, without the sign of the party: `out[i]` is that of point `shift - i`.
@@ -66,6 +70,19 @@ fn add(
     // Points from `last` down to 0, and from the end of the domain on.
     let ranges = [last + 1 - (out.len() - above)..last + 1, size - above..size];
     for points in ranges.into_iter().filter(|points| !points.is_empty()) {
+        #[cfg(target_arch = "x86_64")]
+        if vaes::available() && shape.leaf_words() == 8 {
+            let root = (block(key) & !CONTROL) | party as u128;
+            let changes: Vec<u128> = (0..shape.levels())
+                .map(|level| block(&key[shape.level_at(level)..]))
+                .collect();
+            let leaf = std::array::from_fn(|k| word(&key[shape.leaf_at()..], k));
+            let out = &mut out[last.wrapping_sub(points.end - 1) & (size - 1)..];
+            let (hash, scratch) = (&shape.hash, &mut found.scratch);
+            // SAFETY: the machine has the instructions.
+            unsafe { vaes::add_points(hash, root, &changes, &leaf, points, scratch, out) };
+            continue;
+        }
         let first = points.start >> shape.low;
         let nodes = first..((points.end - 1) >> shape.low) + 1;
         grow(shape, hash, party, key, &nodes, found);
@@ -97,7 +114,7 @@ fn grow(
     leaves: &Range<usize>,
     found: &mut Buffers,
 ) {
-    let Buffers { nodes, next } = found;
+    let Buffers { nodes, next, .. } = found;
     nodes.clear();
     nodes.push((block(key) & !CONTROL) | party as u128);
     for level in 0..shape.levels() {

@@ -54,6 +54,11 @@ impl Shape {
             .find(|shape| shape.bytes() == bytes)
     }
 
+    /// Bits of the domain.
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
     /// Words of the payload.
     pub fn payload(&self) -> usize {
         self.payload

@@ -1,9 +1,10 @@
-//! Paths from roots to leaves: of keys with many points first the top of the tree, whole, then
-//! sixteen paths at a time.
+//! Paths from roots to leaves: of keys with many points first the top of the tree, whole or as far
+//! as few nodes lead to all of them, then sixteen paths at a time.
 
 use super::blocks::{Keys, V, controlled, four, grow, interleave, kernel, load, store};
 use crate::fss::{CONTROL, Path, Shape};
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// Vectors of four paths: enough to fill the pipeline of AES rounds.
 const VECTORS: usize = 4;
@@ -44,13 +45,13 @@ fn set_pair<const P: usize>(sum: &mut [u64; P], block: usize, value: u128) {
     }
 }
 
-/// Moves sixteen paths from level `first` to the leaves. A level hashes `GROWN` vectors: those
-/// of the children, then those of the values.
+/// Moves sixteen paths down some levels, and on to the leaves where there is room for them. A level
+/// hashes `GROWN` vectors: those of the children, then those of the values.
 #[inline(always)]
 unsafe fn sixteen<const P: usize, const GROWN: usize, const SAME: bool>(
     hash: &Keys,
     shape: &Shape,
-    first: usize,
+    levels: Range<usize>,
     keys: &[*const u8; PATHS],
     paths: &mut [Path<P>; PATHS],
     leaves: &mut [u128],
@@ -71,7 +72,7 @@ unsafe fn sixteen<const P: usize, const GROWN: usize, const SAME: bool>(
             let pairs: [u128; 4] = std::array::from_fn(|i| pair(&paths[4 * v + i].sum, block));
             *sums = load(&pairs);
         }
-        for level in first..shape.levels() {
+        for level in levels {
             let offset = shape.level_at(level);
             let shift = _mm_cvtsi64_si128(shape.shift(level).into());
             let mut x = [four(0); GROWN];
@@ -119,7 +120,11 @@ unsafe fn sixteen<const P: usize, const GROWN: usize, const SAME: bool>(
                 set_pair(&mut paths[4 * v + i].sum, block, value);
             }
         }
-        let wide = shape.point_blocks();
+        let wide = if leaves.is_empty() {
+            0
+        } else {
+            shape.point_blocks()
+        };
         for block in 0..wide {
             let mut places = [[0usize; 4]; VECTORS];
             let mut x = [one; VECTORS];
@@ -220,6 +225,57 @@ unsafe fn grow_top(
     }
 }
 
+/// The deepest level where at most [`PATHS`] nodes lead to all points, as how many levels are above
+/// it, and the places of these nodes in it, in order.
+fn narrow<const P: usize>(shape: &Shape, paths: &[Path<P>]) -> (usize, Vec<u64>) {
+    let mut points: Vec<u64> = paths.iter().map(|path| path.point).collect();
+    points.sort_unstable();
+    points.dedup();
+    // How many neighbours part at each level.
+    let mut parts = vec![0; shape.bits() as usize + 1];
+    for pair in points.windows(2) {
+        parts[(shape.bits() - (pair[0] ^ pair[1]).ilog2()) as usize] += 1;
+    }
+    let (mut depth, mut nodes) = (0, 1);
+    while depth < shape.levels() && nodes + parts[depth + 1] <= PATHS {
+        nodes += parts[depth + 1];
+        depth += 1;
+    }
+    if depth > 0 {
+        points
+            .iter_mut()
+            .for_each(|point| *point >>= shape.shift(depth - 1));
+        points.dedup();
+    }
+    (depth, points)
+}
+
+/// Moves the paths of one key to the level where [`narrow`] says that few nodes lead to them.
+#[inline(always)]
+unsafe fn descend_narrow<const P: usize, const GROWN: usize>(
+    hash: &Keys,
+    shape: &Shape,
+    key: &[u8],
+    (depth, places): (usize, &[u64]),
+    paths: &mut [Path<P>],
+) {
+    let shift = shape.shift(depth - 1);
+    let mut group: [Path<P>; PATHS] = std::array::from_fn(|i| Path {
+        point: places[i.min(places.len() - 1)] << shift,
+        ..paths[0]
+    });
+    // SAFETY: the key has all its bytes.
+    unsafe {
+        let from = [key.as_ptr(); PATHS];
+        sixteen::<P, GROWN, true>(hash, shape, 0..depth, &from, &mut group, &mut []);
+    }
+    for path in paths {
+        let place = path.point >> shift;
+        let node = &group[places.partition_point(|&other| other < place)];
+        (path.seed, path.sum) = (node.seed, node.sum);
+    }
+}
+
 kernel! {
     /// Moves paths, `each` of every key, from the roots to the leaves, and writes the corrected
     /// blocks of the leaves that hold the points.
@@ -231,20 +287,35 @@ kernel! {
         leaves: &mut [u128],
     ) {
         let hash = unsafe { Keys::new(&shape.hash) };
-        let depth = match each {
-            0..MANY => 0,
-            _ => shape.levels().min(each.ilog2() as usize),
-        };
-        if depth > 0 {
-            let mut tops = [0; 2].map(|_| Top::new(depth, shape.values()));
-            for (paths, key) in paths.chunks_mut(each).zip(keys.chunks(shape.bytes())) {
+        let wide = shape.point_blocks();
+        if each < MANY {
+            unsafe { on::<P>(&hash, shape, 0, keys, paths, leaves) };
+            return;
+        }
+        let whole = shape.levels().min(each.ilog2() as usize);
+        let mut tops = [0; 2].map(|_| Top::new(whole, shape.values()));
+        let parts = paths.chunks_mut(each).zip(leaves.chunks_mut(each * wide));
+        for ((paths, leaves), key) in parts.zip(keys.chunks(shape.bytes())) {
+            let (mut depth, places) = narrow(shape, paths);
+            if depth > whole {
+                // SAFETY: the machine has the instructions.
+                unsafe {
+                    let few = (depth, &places[..]);
+                    match (shape.values(), P) {
+                        (0, _) => descend_narrow::<P, 4>(&hash, shape, key, few, paths),
+                        (_, 1 | 2) => descend_narrow::<P, 8>(&hash, shape, key, few, paths),
+                        _ => descend_narrow::<P, 12>(&hash, shape, key, few, paths),
+                    }
+                }
+            } else if whole > 0 {
+                depth = whole;
                 let [top, next] = &mut tops;
                 top.seeds[0] = paths[0].seed;
                 for sums in top.sums.iter_mut().filter(|sums| !sums.is_empty()) {
                     sums[0] = 0;
                 }
                 unsafe { grow_top(&hash, shape, key, depth, (&mut *top, next)) };
-                for path in paths {
+                for path in &mut *paths {
                     let place = (path.point >> shape.shift(depth - 1)) as usize;
                     path.seed = top.seeds[place];
                     for block in 0..shape.values().div_ceil(2) {
@@ -252,35 +323,49 @@ kernel! {
                     }
                 }
             }
+            unsafe { on::<P>(&hash, shape, depth, keys, paths, leaves) };
         }
-        let wide = shape.point_blocks();
-        for (paths, leaves) in paths.chunks_mut(PATHS).zip(leaves.chunks_mut(PATHS * wide)) {
-            let count = paths.len();
-            // A last chunk that is not full repeats its last path.
-            let mut group: [Path<P>; PATHS] = std::array::from_fn(|i| paths[i.min(count - 1)]);
-            let from = group.map(|path| keys[path.key as usize * shape.bytes()..].as_ptr());
-            let mut out = [0; 2 * PATHS];
-            let out = &mut out[..PATHS * wide];
-            let same = group[0].key == group[count - 1].key;
-            macro_rules! run {
-                ($grown:literal) => {
-                    if same {
-                        sixteen::<P, $grown, true>(&hash, shape, depth, &from, &mut group, out)
-                    } else {
-                        sixteen::<P, $grown, false>(&hash, shape, depth, &from, &mut group, out)
-                    }
-                };
-            }
-            // SAFETY: every key has all its bytes.
-            unsafe {
-                match (shape.values(), P) {
-                    (0, _) => run!(4),
-                    (_, 1 | 2) => run!(8),
-                    _ => run!(12),
+    }
+}
+
+/// Moves paths from level `first` to the leaves, sixteen at a time.
+#[inline(always)]
+unsafe fn on<const P: usize>(
+    hash: &Keys,
+    shape: &Shape,
+    first: usize,
+    keys: &[u8],
+    paths: &mut [Path<P>],
+    leaves: &mut [u128],
+) {
+    let wide = shape.point_blocks();
+    for (paths, leaves) in paths.chunks_mut(PATHS).zip(leaves.chunks_mut(PATHS * wide)) {
+        let count = paths.len();
+        // A last chunk that is not full repeats its last path.
+        let mut group: [Path<P>; PATHS] = std::array::from_fn(|i| paths[i.min(count - 1)]);
+        let from = group.map(|path| keys[path.key as usize * shape.bytes()..].as_ptr());
+        let mut out = [0; 2 * PATHS];
+        let out = &mut out[..PATHS * wide];
+        let same = group[0].key == group[count - 1].key;
+        let levels = first..shape.levels();
+        macro_rules! run {
+            ($grown:literal) => {
+                if same {
+                    sixteen::<P, $grown, true>(hash, shape, levels, &from, &mut group, out)
+                } else {
+                    sixteen::<P, $grown, false>(hash, shape, levels, &from, &mut group, out)
                 }
-            }
-            paths.copy_from_slice(&group[..count]);
-            leaves.copy_from_slice(&out[..count * wide]);
+            };
         }
+        // SAFETY: every key has all its bytes.
+        unsafe {
+            match (shape.values(), P) {
+                (0, _) => run!(4),
+                (_, 1 | 2) => run!(8),
+                _ => run!(12),
+            }
+        }
+        paths.copy_from_slice(&group[..count]);
+        leaves.copy_from_slice(&out[..count * wide]);
     }
 }

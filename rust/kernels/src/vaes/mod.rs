@@ -7,8 +7,10 @@
 
 mod blocks;
 mod descend;
+mod histogram;
 mod table;
 
 pub(crate) use blocks::available;
 pub(crate) use descend::descend;
+pub(crate) use histogram::{Scratch, add_points};
 pub(crate) use table::{LEVELS, look_up};

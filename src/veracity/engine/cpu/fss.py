@@ -3,6 +3,7 @@
 # ruff: noqa: D102 (engine.api_fss documents the operations)
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -10,7 +11,13 @@ from numpy.typing import NDArray
 
 from veracity.engine import _cpu
 from veracity.engine.api_fss import TREE_KEY
-from veracity.engine.checks import check_keys, check_payloads, check_tree_key, check_words
+from veracity.engine.checks import (
+    check_keys,
+    check_payloads,
+    check_pieces,
+    check_tree_key,
+    check_words,
+)
 
 __all__ = ["CpuFss"]
 
@@ -60,6 +67,25 @@ class CpuFss:
         # The kernel tells the number of payload words by the length of a key.
         keys = check_keys(keys, len(points), keys.shape[1])
         return _cpu.fss_weighted(self._key, party, bits, keys, points, weights)
+
+    def dcf_pieces(
+        self,
+        party: int,
+        bits: Sequence[int],
+        keys: _Keys,
+        values: _Ring,
+        payloads: _Ring,
+        lengths: Sequence[int],
+        knots: _Ring,
+        weights: _Ring,
+    ) -> _Ring:
+        arrays = check_pieces(bits, values, payloads, lengths, knots, weights)
+        values, payloads, knots, weights = arrays
+        each = sum(self.dcf_key_bytes(n, 3) for n in bits)
+        keys = check_keys(keys.reshape(1, -1), 1, values.shape[1] * each).reshape(-1)
+        return _cpu.fss_pieces(
+            self._key, party, bits, keys, values, payloads, lengths, knots, weights
+        )
 
     def dpf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) -> _Ring:
         points = check_words(points, 2)

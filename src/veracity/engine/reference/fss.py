@@ -8,6 +8,7 @@ level are chosen such that the node of the child off the path becomes the same.
 # ruff: noqa: D102 (engine.api_fss documents the operations)
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from veracity.engine.checks import (
     check_function,
     check_keys,
     check_payloads,
+    check_pieces,
     check_tree_key,
     check_words,
 )
@@ -304,6 +306,59 @@ class ReferenceFss:
         # The arithmetic of uint64 wraps as the ring's does.
         sums: _Ring = np.einsum("nmp,mq->npq", shares, weights)
         return sums
+
+    def dcf_pieces(
+        self,
+        party: int,
+        bits: Sequence[int],
+        keys: _Keys,
+        values: _Ring,
+        payloads: _Ring,
+        lengths: Sequence[int],
+        knots: _Ring,
+        weights: _Ring,
+    ) -> _Ring:
+        arrays = check_pieces(bits, values, payloads, lengths, knots, weights)
+        values, payloads, knots, weights = arrays
+        sizes = [values.shape[1] * self.dcf_key_bytes(n, 3) for n in bits]
+        keys = check_keys(keys.reshape(1, -1), 1, sum(sizes)).reshape(-1)
+        starts, ends = np.cumsum([0, *sizes]), np.cumsum([0, *lengths])
+        shares = np.zeros(values.shape, dtype=np.uint64)
+        for g, n in enumerate(bits):
+            key = keys[starts[g] : starts[g + 1]].reshape(values.shape[1], -1)
+            own = slice(ends[g], ends[g + 1])
+            shares[g] = self._pieces(
+                party, n, key, values[g], payloads[g], knots[own], weights[own]
+            )
+        return shares
+
+    def _pieces(
+        self,
+        party: int,
+        bits: int,
+        keys: _Keys,
+        values: _Ring,
+        payloads: _Ring,
+        knots: _Ring,
+        weights: _Ring,
+    ) -> _Ring:
+        """One function.
+
+        ``[u < k] = [c - k < alpha] - [c < alpha] + [c < k]`` for the value c, and the middle term
+        cancels over all knots. Where ``c < k`` the point ``c - k`` tells the values above alpha
+        that went round, ``u = c + 2^bits - alpha``, from all others.
+        """
+        size = np.uint64(1 << bits)
+        c = values & (size - np.uint64(1))
+        found = self.dcf_evaluate(party, bits, keys, c[:, None] - knots[None, :], 3)
+        beyond = (c[:, None] < knots[None, :]).astype(np.uint64)[:, :, None]
+        straight = (np.uint64(1) - beyond) * found + beyond * payloads[:, None, :]
+        total: _Ring = np.zeros(len(c), dtype=np.uint64)
+        for at, part in ((c, straight), (c + size, beyond * found)):
+            s = np.einsum("nmp,mq->npq", part, weights)
+            total += s[:, 0, 0] - s[:, 1, 1] + s[:, 2, 2]
+            total += at * (s[:, 0, 1] - np.uint64(2) * s[:, 1, 2]) + at * at * s[:, 0, 2]
+        return total
 
     def dpf_evaluate(self, party: int, bits: int, keys: _Keys, points: _Ring, P: int = 1) -> _Ring:
         return self._values(self._kind(False, bits, P), party, keys, points)

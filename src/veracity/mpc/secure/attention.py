@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
-from itertools import chain
 from math import ceil, log2
 
 import numpy as np
@@ -36,7 +35,7 @@ from veracity.mpc.secure.bound import Cells, upper_bound
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask, shifted
 from veracity.mpc.secure.piecewise import Pieces, fit, piecewise
 from veracity.mpc.secure.product import product
-from veracity.mpc.secure.reciprocal import Group, groups, opening
+from veracity.mpc.secure.reciprocal import Groups, groups, openings
 from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.tables import Table, look_up, tabulate
 from veracity.mpc.secure.tournament import join
@@ -90,18 +89,25 @@ def exp_fit(exp_k: int) -> Table | Pieces:
 
 
 @lru_cache(maxsize=64)
-def _inverse(sources: int, scale: int) -> tuple[Group, ...]:
-    """``2^31 / S`` for the sum S of e, in the octaves that belong to a scale."""
-    guard, low = _SCALES[scale]
+def _inverse(wide: int) -> tuple[Groups, tuple[Groups, ...]]:
+    """``2^31 / S`` for the sum S of e over less than ``2^wide`` sources, in the octaves of a scale.
 
-    def f(x: int) -> Decimal:
-        return Decimal(1 << (31 + guard)) / x
+    The groups of all scales together, and each scale's own.
+    """
+    scales = []
+    for scale, (guard, low) in enumerate(_SCALES):
 
-    bits = 15 + guard + ceil(log2(sources + 1))
-    if scale == 0:
-        return groups(f, low, bits, bits, (False, True))
-    above, begins = _SCALES[scale - 1]
-    return groups(f, low, begins - above + guard, bits, (scale == len(_SCALES) - 1, False))
+        def f(x: int, over: int = 1 << (31 + guard)) -> Decimal:
+            return Decimal(over) / x
+
+        bits = 15 + guard + wide
+        if scale == 0:
+            scales.append(groups(f, low, bits, bits, (False, True)))
+            continue
+        above, begins = _SCALES[scale - 1]
+        last = scale == len(_SCALES) - 1
+        scales.append(groups(f, low, begins - above + guard, bits, (last, False)))
+    return Groups(tuple(group for one in scales for group in one.each)), tuple(scales)
 
 
 async def attention(
@@ -181,24 +187,25 @@ async def attention(
         e_secret = piecewise(role, below, found)
     finest = _SCALES[-1][0]
     (e,) = await open_values(role, [Opening(e_secret, found.scale - finest, 17 + found.scale)])
-    mixed, inverse = [], []
-    for scale, (guard, _) in enumerate(_SCALES):
+    whole, scales = _inverse(ceil(log2(sources + 1)))
+    mixed, arguments, shifts, kept = [], [], [], []
+    for scale, ((guard, _), over) in enumerate(zip(_SCALES, scales, strict=True)):
         part = shifted(e, finest - guard)
         s = part.map(lambda x: np.add.reduceat(x, np.cumsum(lengths) - lengths))
-        over = _inverse(sources, scale)
+        first, last = over.each[0], over.each[-1]
         # |sum e v| < 2^high |v|; half an octave more but for the last.
-        wide = over[-1].high + (scale > 0) + bits_v + guards[1]
+        wide = last.high + (scale > 0) + bits_v + guards[1]
         acc = product(role, mix, part, v, (heads, tokens, dim))
-        mixed.append(Opening(acc, over[0].low - _MIX_GUARD + guards[1], wide))
-        inverse.append([opening(role, s, g, g.low - _MIX_GUARD - guard - _SHIFT) for g in over])
-    opened = await open_values(role, [*mixed, *chain(*inverse)])
-    sums, shares = opened[: len(mixed)], opened[len(mixed) :]
-    # Where 2^low <= sum e in a group, a unit of v is 2^low in A.
-    sums = [
-        shifted(x, g.low - over[0].low)
-        for x, over in zip(sums, (_inverse(sources, i) for i in range(len(sums))), strict=True)
-        for g in over
-    ]
+        mixed.append(Opening(acc, first.low - _MIX_GUARD + guards[1], wide))
+        for g in over.each:
+            arguments.append(s)
+            shifts.append(g.low - _MIX_GUARD - guard - _SHIFT)
+            # Where 2^low <= sum e in a group, a unit of v is 2^low in A.
+            kept.append((scale, g.low - first.low))
+    inverse = openings(role, arguments, whole, shifts)
+    opened = await open_values(role, [*mixed, *inverse])
+    shares = opened[len(mixed) :]
+    sums = [shifted(opened[scale], coarser) for scale, coarser in kept]
 
     def joined(parts: list[Masked]) -> Masked:
         return join([part.map(lambda x: x[None]) for part in parts])

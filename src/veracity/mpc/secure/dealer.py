@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -36,12 +37,15 @@ class Dealer(Role):
 
     async def open(self, items: Sequence[Opening]) -> list[Masked]:
         """Masks: the sum of a draw of the owner and one of the user."""
-        found = []
-        for item in items:
-            shape = item.secret.shape
-            mask = self.owner.draw(shape) + self.user.draw(shape)
+        shapes = [item.secret.shape for item in items]
+        size = sum(map(prod, shapes))
+        masks = self.owner.draw(size) + self.user.draw(size)
+        found, at = [], 0
+        for item, shape in zip(items, shapes, strict=True):
+            mask = masks[at : at + prod(shape)].reshape(shape)
             known = None if item.shift else shape_only(shape)
             found.append(Masked(mask >> np.uint64(item.shift), known))
+            at += mask.size
         return found
 
     def share_mask(self, mask: Array) -> Array:

@@ -20,7 +20,7 @@ from veracity.graph.ops import Norm
 from veracity.mpc.party import Array
 from veracity.mpc.secure.opening import Opening, open_values, plus
 from veracity.mpc.secure.product import product
-from veracity.mpc.secure.reciprocal import Group, groups, openings, total
+from veracity.mpc.secure.reciprocal import Groups, groups, openings, total
 from veracity.mpc.secure.role import Masked, Role, Secret
 
 __all__ = ["norm"]
@@ -30,7 +30,7 @@ GUARD = 2
 
 
 @lru_cache(maxsize=64)
-def _root(constant: int, eps: int, scale: int, bits: int) -> tuple[Group, ...]:
+def _root(constant: int, eps: int, scale: int, bits: int) -> Groups:
     def f(x: int) -> Decimal:
         return (Decimal(constant) / (x * scale)).sqrt() - Decimal("0.5")
 
@@ -70,7 +70,9 @@ async def norm(role: Role, op: Norm, x: Masked, guard: int) -> tuple[Secret, int
     (opened,) = await open_values(role, [Opening(s)])
     shifted = plus(role, opened, max(1, op.eps // scale))
     over = _root(op.constant, op.eps, scale, bits)
-    rho = total(await open_values(role, openings(role, shifted, over, GUARD)))
+    count = len(over.each)
+    parts = openings(role, [shifted] * count, over, [GUARD] * count)
+    rho = total(await open_values(role, parts))
 
     def centred(v: Array) -> Array:
         return np.asarray(np.uint64(d) * v - v.sum(axis=1, keepdims=True, dtype=np.uint64))

@@ -73,9 +73,9 @@ class Party(Role):
         self.tag += 1
         return self.tag
 
-    def watch(self, c: Array, bits: int) -> None:
-        """Note whether a mask may have wrapped around a value of so many bits: c below 2^bits."""
-        self.overflow |= bool((c < np.uint64(1 << bits)).any())
+    def watch(self, c: Array, limit: Array) -> None:
+        """Note whether a mask may have wrapped around: c below the limit of its value."""
+        self.overflow |= bool((c < limit).any())
 
     @abstractmethod
     def mine(self, public: Array) -> Array:
@@ -91,29 +91,28 @@ class Party(Role):
 
     async def open(self, items: Sequence[Opening]) -> list[Masked]:
         """Send all at once, masked; drop the bits that are shifted away."""
-        own, sent = self._masks(items)
+        together = _Together(items)
+        own, sent = self._masked(together)
         received = await self.channel.exchange_array(self.next_tag(), sent)
-        return self._found(items, own, sent + received)
+        return self._found(together, own, sent + received)
 
-    def _masks(self, items: Sequence[Opening]) -> tuple[list[Array], Array]:
+    def _masked(self, together: _Together) -> tuple[Array, Array]:
         """Shares of fresh masks, and the message of masked shares."""
-        own = [self.material.draw(item.secret.shape) for item in items]
-        sent = [
-            (i.secret.share + self.mine(_positive(i)) + r).reshape(-1)
-            for i, r in zip(items, own, strict=True)
-        ]
-        return own, np.concatenate(sent)
+        own = self.material.draw(together.size)
+        sent = together.shares() + own
+        if self.index == OWNER:
+            sent += together.positive
+        return own, sent
 
-    def _found(self, items: Sequence[Opening], own: Sequence[Array], opened: Array) -> list[Masked]:
-        found, at = [], 0
-        for item, mask in zip(items, own, strict=True):
-            c = opened[at : at + mask.size].reshape(mask.shape)
-            at += mask.size
-            if item.shift:
-                self.watch(c, item.bits)
-                c = (c >> np.uint64(item.shift)) - (_positive(item) >> np.uint64(item.shift))
-            found.append(Masked(c, None if item.shift else mask))
-        return found
+    def _found(self, together: _Together, own: Array, opened: Array) -> list[Masked]:
+        if together.shifted:
+            self.watch(opened, together.limit)
+            opened = (opened >> together.shift) - (together.positive >> together.shift)
+        values, masks = together.split(opened), together.split(own)
+        return [
+            Masked(c, None if item.shift else r)
+            for item, c, r in zip(together.items, values, masks, strict=True)
+        ]
 
     def share_mask(self, mask: Array) -> Array:
         """From the dealer."""
@@ -265,14 +264,15 @@ class User(Party):
     async def open_ahead(self, first: Sequence[Opening], then: Then) -> tuple[Opened, Opened]:
         """Send the shares of both before either is known."""
         shapes = [Masked(shape_only(item.secret.shape)) for item in first]
-        own, sent = self._masks(first)
-        second = then(shapes)
-        others, ahead = self._masks(second)
+        now = _Together(first)
+        own, sent = self._masked(now)
+        later = _Together(then(shapes))
+        others, ahead = self._masked(later)
         tag, next_tag = self.next_tag(), self.next_tag()
         received = await self.channel.exchange_array(tag, sent, ahead=(next_tag, ahead))
-        found = self._found(first, own, sent + received)
+        found = self._found(now, own, sent + received)
         received = await self.channel.receive_array(next_tag, ahead.shape)
-        return found, self._found(second, others, ahead + received)
+        return found, self._found(later, others, ahead + received)
 
     def from_owner(self, shape: Shape, value: Callable[[], Array]) -> Secret:
         """Zero."""
@@ -319,6 +319,44 @@ def new_party(
     return (Owner, User)[index](engine, channel, material, weights)
 
 
-def _positive(item: Opening) -> Array:
-    """What makes a value positive before its low bits are dropped."""
-    return np.asarray(np.uint64(1 << (item.bits - 1) if item.shift else 0))
+class _Together:
+    """Values that are opened in one message, one after the other.
+
+    Constants of the values are one word each, or one for each element where values differ.
+
+    Attributes
+    ----------
+    positive : uint64 array
+        What makes a value positive before its low bits are dropped.
+    limit : uint64 array
+        A value whose mask may have wrapped around is opened to less; 0 where all bits stay.
+    shift : uint64 array
+        Bits to drop.
+    """
+
+    def __init__(self, items: Sequence[Opening]) -> None:
+        self.items = items
+        self._sizes = [item.secret.share.size for item in items]
+        self.size = sum(self._sizes)
+        self.shifted = any(item.shift for item in items)
+        self.positive = self._constants([1 << (i.bits - 1) if i.shift else 0 for i in items])
+        if self.shifted:
+            self.limit = self._constants([1 << i.bits if i.shift else 0 for i in items])
+            self.shift = self._constants([i.shift for i in items])
+
+    def _constants(self, values: Sequence[int]) -> Array:
+        if len(set(values)) == 1:
+            return np.asarray(np.uint64(values[0]))
+        return np.repeat(np.array(values, dtype=np.uint64), self._sizes)
+
+    def shares(self) -> Array:
+        """Of all values."""
+        return np.concatenate([item.secret.share.reshape(-1) for item in self.items])
+
+    def split(self, words: Array) -> list[Array]:
+        """The words of each value, in its shape."""
+        found, at = [], 0
+        for item, size in zip(self.items, self._sizes, strict=True):
+            found.append(words[at : at + size].reshape(item.secret.shape))
+            at += size
+        return found

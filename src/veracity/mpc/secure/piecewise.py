@@ -42,7 +42,7 @@ from veracity.mpc.secure.party import Party
 from veracity.mpc.secure.polynomials import Function, assemble, parabola
 from veracity.mpc.secure.role import Local, Masked, Role, Secret
 
-__all__ = ["Pieces", "cost", "fit", "piecewise", "piecewise_wrapped"]
+__all__ = ["Pieces", "SeveralPieces", "cost", "fit", "piecewise", "piecewise_wrapped"]
 
 _WORD = (1 << 64) - 1
 
@@ -94,6 +94,49 @@ class Pieces:
         c, u = table[np.clip(at, 0, len(table) - 1)], x.view(np.uint64)
         y = c[..., 0] + c[..., 1] * u + c[..., 2] * u * u
         return np.where(inside, y.view(np.int64), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class SeveralPieces:
+    """Functions that are evaluated together, as arrays.
+
+    Parameters
+    ----------
+    each : tuple of Pieces
+        The functions.
+    """
+
+    each: tuple[Pieces, ...]
+
+    @cached_property
+    def bits(self) -> list[int]:
+        """Of each domain."""
+        return [pieces.bits for pieces in self.each]
+
+    @cached_property
+    def inside(self) -> Array:
+        """What keeps a value inside each domain, uint64 (functions, 1)."""
+        return np.array([[(1 << bits) - 1] for bits in self.bits], dtype=np.uint64)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """How many knots each has."""
+        return [len(pieces.knots) for pieces in self.each]
+
+    @cached_property
+    def knots(self) -> Array:
+        """Of all, relative to their domains."""
+        return np.concatenate([pieces.points for pieces in self.each])
+
+    @cached_property
+    def weights(self) -> Array:
+        """What changes at each knot, of polynomials in the distance from the domain's beginning."""
+        parts = []
+        for pieces in self.each:
+            low = np.uint64(pieces.low & _WORD)
+            a, b, c = pieces.differences.T
+            parts.append(np.stack([a + low * (b + low * c), b + np.uint64(2) * low * c, c], axis=1))
+        return np.concatenate(parts)
 
 
 def fit(f: Function, knots: Sequence[int], low: int, bits: int, scale: int) -> Pieces:
@@ -154,27 +197,28 @@ def piecewise(role: Role, x: Masked, pieces: Pieces) -> Secret:
     return role.compute(_Straight(x.shape, x.value.reshape(-1), pieces))
 
 
-def piecewise_wrapped(role: Role, x: Masked, pieces: Pieces) -> Secret:
+def piecewise_wrapped(role: Role, x: Sequence[Masked], all_pieces: SeveralPieces) -> list[Secret]:
     """Shares of ``2^scale f(x)`` where ``x - low = c - r`` modulo ``2^bits`` only; for few values.
-
-    The opened value has to be that of ``x - low``.
 
     Parameters
     ----------
     role : Role
         Who runs it.
-    x : Masked
-        The opened argument, less ``low``.
-    pieces : Pieces
-        The function.
+    x : sequence of Masked
+        The opened argument of each function, less its ``low``; all of one shape.
+    all_pieces : SeveralPieces
+        The functions.
     """
-    role.charge("pieces", cost(role.engine.fss, prod(x.shape), pieces.bits))
-    inside = x.value.reshape(-1) & np.uint64((1 << pieces.bits) - 1)
-    return role.compute(_Wrapped(x.shape, inside, pieces))
+    count = prod(x[0].shape)
+    for pieces in all_pieces.each:
+        role.charge("pieces", cost(role.engine.fss, count, pieces.bits))
+    values = np.stack([one.value.reshape(-1) for one in x]) & all_pieces.inside
+    found = role.compute(_Wrapped(values.shape, values, all_pieces))
+    return [found.map(lambda v, g=g: v[g].reshape(x[0].shape)) for g in range(len(x))]  # type: ignore[misc]
 
 
 @dataclass(frozen=True, eq=False)
-class _Pieces(Local):
+class _Straight(Local):
     """A comparison key with the payload ``(1, r, r^2)``, and shares of the payload."""
 
     value: Array
@@ -182,23 +226,14 @@ class _Pieces(Local):
 
     def deal(self, dealer: Dealer) -> None:
         r, bits = self.value, self.pieces.bits
-        payload = np.stack([np.ones_like(r), r, r * r], axis=1)
+        payload = _powers(r)
         dealer.comparison_keys(bits, r & np.uint64((1 << bits) - 1), payload)
         dealer.split(payload[:, 1:])
 
-    def material(self, party: Party) -> tuple[NDArray[np.uint8], Array]:
-        """Keys, and shares of ``(1, r, r^2)``."""
-        count = len(self.value)
-        keys = party.keys(count, party.fss.dcf_key_bytes(self.pieces.bits, 3))
-        powers = party.dealt((count, 2))
-        one = party.mine(np.ones((count, 1), dtype=np.uint64))
-        return keys, np.concatenate([one, powers], axis=1)
-
-
-class _Straight(_Pieces):
     def run(self, party: Party) -> Array:
-        keys, shares = self.material(party)
         c, pieces = self.value, self.pieces
+        keys = party.keys(len(c), party.fss.dcf_key_bytes(pieces.bits, 3))
+        shares = _with_one(party, party.dealt((len(c), 2)))
         base = c - np.uint64(pieces.low & _WORD)
         points = base[:, None] - pieces.points[None, :]
         sums = party.fss.dcf_weighted(
@@ -214,19 +249,36 @@ class _Straight(_Pieces):
         return assemble(sums, c).reshape(self.shape)
 
 
-class _Wrapped(_Pieces):
+@dataclass(frozen=True, eq=False)
+class _Wrapped(Local):
+    """The same for several functions; values are those inside their domains, one row each."""
+
+    values: Array
+    all_pieces: SeveralPieces
+
+    def deal(self, dealer: Dealer) -> None:
+        payloads = _powers(self.values)
+        for pieces, r, payload in zip(self.all_pieces.each, self.values, payloads, strict=True):
+            dealer.comparison_keys(pieces.bits, r, payload)
+        dealer.split(payloads[..., 1:])
+
     def run(self, party: Party) -> Array:
-        keys, shares = self.material(party)
-        inside, pieces = self.value, self.pieces
-        points = inside[:, None] - pieces.points[None, :]
-        found = party.fss.dcf_evaluate(party.index, pieces.bits, keys, points, 3)  # (N, m + 1, 3)
-        low, size = np.uint64(pieces.low & _WORD), np.uint64(1 << pieces.bits)
-        beyond = inside[:, None] < pieces.points[None, :]  # C < k
-        d = pieces.differences
-        straight = np.where(beyond[:, :, None], np.uint64(0), found)
-        wrapped = np.where(beyond[:, :, None], found, np.uint64(0))
-        plain = np.einsum("nmp,mq->npq", straight, d)
-        plain += shares[:, :, None] * (beyond.astype(np.uint64) @ d)[:, None, :]
-        around = np.einsum("nmp,mq->npq", wrapped, d)
-        y = assemble(plain, inside + low) + assemble(around, inside + size + low)
-        return y.reshape(self.shape)
+        (functions, count), of = self.values.shape, self.all_pieces
+        each = sum(party.fss.dcf_key_bytes(bits, 3) for bits in of.bits)
+        keys = party.keys(1, count * each)[0]
+        payloads = _with_one(party, party.dealt((functions, count, 2)))
+        return party.fss.dcf_pieces(
+            party.index, of.bits, keys, self.values, payloads, of.lengths, of.knots, of.weights
+        )
+
+
+def _powers(r: Array) -> Array:
+    return np.stack([np.ones_like(r), r, r * r], axis=-1)
+
+
+def _with_one(party: Party, powers: Array) -> Array:
+    """Shares of ``(1, r, r^2)`` from those of ``(r, r^2)``."""
+    shares = np.empty((*powers.shape[:-1], 3), dtype=np.uint64)
+    shares[..., 0] = party.mine(np.ones((), dtype=np.uint64))
+    shares[..., 1:] = powers
+    return shares

@@ -82,13 +82,13 @@ class Planner(Role):
     behind: tuple[int, int] = (0, 0)
 
     async def open(self, items: Sequence[Opening]) -> list[Masked]:
-        """One draw each."""
+        """One draw for all."""
         found = []
         for item in items:
             shape = item.secret.shape
             self.repeat += prod(shape) * 2.0 ** (item.bits - 64) if item.shift else 0.0
             found.append(Masked(shape_only(shape), None if item.shift else shape_only(shape)))
-        self.label += len(items)
+        self.label += 1
         owner, user = self.behind
         self.behind = max(owner, user + 1), max(user, owner + 1)
         return found

@@ -18,18 +18,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from functools import reduce
+from functools import cached_property, reduce
 from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from veracity.mpc.secure.opening import Opening
-from veracity.mpc.secure.piecewise import Pieces, fit, piecewise_wrapped
+from veracity.mpc.secure.piecewise import Pieces, SeveralPieces, fit, piecewise_wrapped
 from veracity.mpc.secure.polynomials import Function
 from veracity.mpc.secure.role import Masked, Role
 
-__all__ = ["Group", "groups", "opening", "openings", "total"]
+__all__ = ["Group", "Groups", "groups", "openings", "total"]
 
 _KNOTS = 32
 _OCTAVES = 4
@@ -50,9 +50,27 @@ class Group:
     high: int
 
 
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """All groups of a function, or of several that are evaluated together.
+
+    Parameters
+    ----------
+    each : tuple of Group
+        The groups.
+    """
+
+    each: tuple[Group, ...]
+
+    @cached_property
+    def pieces(self) -> SeveralPieces:
+        """Of all."""
+        return SeveralPieces(tuple(group.pieces for group in self.each))
+
+
 def groups(
     f: Function, low: int, high: int, bits: int, ends: tuple[bool, bool] = (True, True)
-) -> tuple[Group, ...]:
+) -> Groups:
     """Pieces of a falling ``f`` on ``[2^low, 2^high)``, for x in a domain of ``bits`` bits.
 
     Parameters
@@ -86,7 +104,7 @@ def groups(
             return y
 
         found.append(Group(shift, fit(part, knots, 0, bits - shift, scale), first, last))
-    return tuple(found)
+    return Groups(tuple(found))
 
 
 def _share(ratio: Decimal, sign: int) -> Decimal:
@@ -101,40 +119,29 @@ def _root_of_two(i: int) -> int:
     return isqrt(isqrt(isqrt(isqrt(isqrt(1 << i)))))
 
 
-def openings(role: Role, x: Masked, over: Sequence[Group], guard: int) -> list[Opening]:
-    """What to open for ``2^guard f(x)``; pass the opened values to :func:`total`.
+def openings(role: Role, x: Sequence[Masked], over: Groups, guards: Sequence[int]) -> list[Opening]:
+    """What to open for each group's part of ``2^guard f(x)``; add them up with :func:`total`.
 
     Parameters
     ----------
     role : Role
         Who runs it.
-    x : Masked
-        The opened argument.
-    over : sequence of Group
+    x : sequence of Masked
+        The opened argument of each group, all of one shape.
+    over : Groups
         From :func:`groups`.
-    guard : int
-        Bits of the result beyond those of ``f``.
+    guards : sequence of int
+        Bits of each result beyond those of ``f``, or less than 0.
     """
-    return [opening(role, x, group, guard) for group in over]
-
-
-def opening(role: Role, x: Masked, group: Group, guard: int) -> Opening:
-    """What to open for one group's part of ``2^guard f(x)``.
-
-    Parameters
-    ----------
-    role : Role
-        Who runs it.
-    x : Masked
-        The opened argument.
-    group : Group
-        One of those from :func:`groups`.
-    guard : int
-        Bits of the result beyond those of ``f``, or less than 0.
-    """
-    part = x.map(lambda v: v >> np.uint64(group.shift), exact=False)
-    secret = piecewise_wrapped(role, part, group.pieces)
-    return Opening(secret, group.pieces.scale - guard, _RESULT + 1)
+    parts = [
+        one.map(lambda v, s=group.shift: v >> np.uint64(s), exact=False)  # type: ignore[misc]
+        for one, group in zip(x, over.each, strict=True)
+    ]
+    found = piecewise_wrapped(role, parts, over.pieces)
+    return [
+        Opening(secret, group.pieces.scale - guard, _RESULT + 1)
+        for secret, group, guard in zip(found, over.each, guards, strict=True)
+    ]
 
 
 def total(parts: Sequence[Masked]) -> Masked:

@@ -17,7 +17,7 @@ import numpy as np
 
 from veracity.engine.api import Engine, Fss
 from veracity.errors import UsageError
-from veracity.mpc.cost import Cost
+from veracity.mpc.cost import Cost, sum_of
 from veracity.mpc.party import Array
 
 if TYPE_CHECKING:
@@ -156,24 +156,32 @@ class Role(ABC):
     ----------
     fss : Fss
         What makes and evaluates keys; at dealer and parties keyed by the pass's label.
-    cost : Cost
-        Declared cost of all operations so far.
-    by_kind : dict
-        The same by kind of operation.
+    charges : list of (str, Cost)
+        Kind and declared cost of every operation so far: added up where somebody asks, not between
+        two messages.
     """
 
     engine: Engine
     fss: Fss = field(init=False)
-    cost: Cost = field(default_factory=Cost, init=False)
-    by_kind: dict[str, Cost] = field(default_factory=dict, init=False)
+    charges: list[tuple[str, Cost]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.fss = self.engine.fss
 
     def charge(self, kind: str, cost: Cost) -> None:
         """Note an operation's declared cost."""
-        self.cost = self.cost + cost
-        self.by_kind[kind] = self.by_kind.get(kind, Cost()) + cost
+        self.charges.append((kind, cost))
+
+    @property
+    def cost(self) -> Cost:
+        """Declared cost of all operations so far."""
+        return sum_of(cost for _, cost in self.charges)
+
+    @property
+    def by_kind(self) -> dict[str, Cost]:
+        """The same by kind of operation."""
+        kinds = dict.fromkeys(kind for kind, _ in self.charges)
+        return {one: sum_of(c for kind, c in self.charges if kind == one) for one in kinds}
 
     @abstractmethod
     async def open(self, items: Sequence[Opening]) -> list[Masked]:

@@ -112,6 +112,11 @@ class PreprocessingClient:
         self._fault: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def stored_bytes_peak(self) -> int:
+        """Most bytes that have waited at once."""
+        return self._spool.peak
+
     def start(self) -> None:
         """Begin to fetch."""
         self._task = asyncio.create_task(self._run())

@@ -212,6 +212,11 @@ class UserSession:
         """Passes that were asked for and not run."""
         return len(self._passes) - self._done
 
+    @property
+    def stored_bytes_peak(self) -> int:
+        """Most bytes of material that have waited here at once."""
+        return self._opened.stored_bytes_peak
+
     async def ready(self) -> None:
         """All of the next pass that needs no tokens; otherwise :meth:`feed` does it.
 
