@@ -413,3 +413,16 @@ def test_names_that_break_lines_do_not(tmp_path: Path) -> None:
     (found,) = check_onnx(open_onnx(save(made, tmp_path)))["unsupported"]
     assert "\n" not in found
     assert "--outputs a?b" in found
+
+
+def test_constants_of_wide_sums_fit_a_commitment(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    weights = {"w": (rng.standard_normal((8, 64)) * 1e5).astype("f4"), "s": np.float32([1.1e-5]),
+               "t": np.float32([0.9]), "c": rng.standard_normal((64, 64)).astype("f4")}  # fmt: skip
+    nodes = [node("MatMul", "x w", "a"), node("Mul", "a s", "b"), node("Mul", "u t", "d"),
+             node("Mul", "b d", "e"), node("Add", "e c")]  # fmt: skip
+    made = model(nodes, {"x": (64, 8), "u": (64, 64)}, weights)
+    network = import_onnx(save(made, tmp_path), tmp_path / "net.vprog")
+    assert max(int(np.abs(w).max()) for w in network.weights.values()) < 1 << 38
+    assert float(network.accuracy["y"]["snr_db"]) > 60
+    veracity.commit(network)

@@ -36,6 +36,8 @@ Array = NDArray[Any]
 BITS, FINEST, FINEST_IN_TABLE = 14, 40, 16
 #: Bits that a rescale can drop: what a factor has beyond them makes no difference.
 MOST_SHIFT = 32
+#: Bits of a constant in a sum: more of them the projection of a commitment does not hold.
+WIDEST = 36
 #: Functions that mean the same at every scale, and those whose results are whole numbers.
 SCALE_FREE = ("relu", "abs", "leaky")
 WHOLE = ("sign", "step", "zero", "floor", "ceil", "round")
@@ -224,9 +226,10 @@ class _Fit:
             return Operand(x=ref.x, wire=ref.wire, factor=factor) if factor else None
         scaled = replace(ref, x=self._scaled(ref))
         most = float(np.abs(self.net.weights[scaled.x]).max(initial=0.0))
-        bits = max(17, ceil(log2(max(most, 1e-30))) + total + 2)
-        name = self._weight(scaled, total, min(bits, 56))
-        return Operand(x=name, of="weight", wire=ref.wire)
+        size = ceil(log2(max(most, 1e-30)))
+        exponent = min(total, WIDEST - size)
+        name = self._weight(scaled, exponent, max(17, size + exponent + 2))
+        return Operand(x=name, of="weight", wire=ref.wire, factor=1 << (total - exponent))
 
     def _weighed(self, a: Ref, b: Ref) -> tuple[Ref, Ref]:
         """A product with one real factor at most; inside of a weight no bits are lost."""
