@@ -373,20 +373,20 @@ def _instances(
     """The prover's states of all arrays: one for all of one shape under one functional."""
     groups: dict[object, list[ArrayId]] = {}
     for name, found in terms.items():
-        alike: object = name
+        form: object = name
         if len(found) == 1:
             vectors = tuple((span, id(vector)) for span, vector in found[0].functional)
-            alike = (arrays[name].shape.layout(key_bits), vectors)
-        groups.setdefault(alike, []).append(name)
+            form = (arrays[name].shape.layout(key_bits), vectors)
+        groups.setdefault(form, []).append(name)
     out = []
     for names in groups.values():
-        first, *others = names
-        layout, own = arrays[first].shape.layout(key_bits), terms[first]
-        parts = [_Part(arrays[first].values, 1)]
-        if others:
+        first, own = names[0], terms[names[0]]
+        factors = [1]
+        if len(names) > 1:
+            factors = [terms[n][0].coefficient for n in names]
             own = [Term(1, first, own[0].functional)]
-            parts = [_Part(arrays[n].values, terms[n][0].coefficient) for n in names]
-        out.append(_Array(engine, layout, parts, own))
+        alike = [_Part(arrays[n].values, k) for n, k in zip(names, factors, strict=True)]
+        out.append(_Array(engine, arrays[first].shape.layout(key_bits), alike, own))
     return out
 
 

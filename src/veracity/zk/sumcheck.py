@@ -120,12 +120,16 @@ def _round(
 ) -> tuple[int, int, int]:
     """The weighed sum of the instances' round polynomials."""
     total = [0, 0, 0]
+
+    def add(factor: int, values: tuple[int, int, int]) -> None:
+        for k, value in enumerate(values):
+            total[k] += factor * value
+
     for instance, weight in zip(instances, weights, strict=True):
-        parts = [(weight, instance.others())]
-        factor = weight * instance.factor % ORDER
-        parts += [(factor, engine.product_round(p.a, p.b, p.length)) for p in instance.pairs()]
-        for k, values in parts:
-            total = [t + k * v for t, v in zip(total, values, strict=True)]
+        add(weight, instance.others())
+        for p in instance.pairs():
+            factor = weight * instance.factor % ORDER
+            add(factor, engine.product_round(p.a, p.b, p.length))
     return total[0], total[1], total[2]
 
 
