@@ -16,11 +16,19 @@ import onnx
 from onnx import AttributeProto, numpy_helper
 
 from tests.support.onnx_models import model, save
-from tests.unit import test_onnx_bodies, test_onnx_learnt, test_onnx_more_ops, test_onnx_ops
+from tests.unit import (
+    test_onnx_bodies,
+    test_onnx_fused,
+    test_onnx_learnt,
+    test_onnx_more_ops,
+    test_onnx_ops,
+)
 from veracity.errors import FormatError, UnsupportedModelError
 from veracity.frontends.onnx import open_onnx
 
-TABLES = (test_onnx_ops, test_onnx_learnt, test_onnx_bodies, test_onnx_more_ops)
+TABLES = (
+    test_onnx_ops, test_onnx_learnt, test_onnx_bodies, test_onnx_more_ops, test_onnx_fused,
+)  # fmt: skip
 CASES = [case for table in TABLES for case in table.CASES.values()]
 NUMBERS = (-1, 0, 1, 3, 70_000, -(1 << 40), 1 << 40, (1 << 62) + 1)
 REALS = (0.0, -1.0, 1e-30, 3e38, -3e38)

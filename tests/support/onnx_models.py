@@ -42,8 +42,10 @@ def model(
         [helper.make_tensor_value_info(n, kinds[n], None) for n in outputs],
         [numpy_helper.from_array(w, n) for n, w in (weights or {}).items()],
     )
+    used = {n.domain for n in nodes} | {f.domain for f in functions}
+    others = used - {"", "ai.onnx.ml"}
     imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", learnt)]
-    imports += [helper.make_opsetid(d, 1) for d in sorted({f.domain for f in functions})]
+    imports += [helper.make_opsetid(d, 1) for d in sorted(others)]
     return helper.make_model(graph, opset_imports=imports, ir_version=10, functions=functions)
 
 

@@ -11,12 +11,13 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+import onnxruntime as ort
 from onnx import numpy_helper
 
 from tests.support.onnx_check import WHOLE, check, check_case
 from tests.support.onnx_models import model, node, save
 from tests.unit.test_onnx_ops import FOREST, ROWS, ints, leaves
-from veracity.frontends.onnx import open_onnx
+from veracity.frontends.onnx import import_onnx, open_onnx
 
 RNG = np.random.default_rng(11)
 #: Two trees in the form of version 5, with equalities, and one that is a leaf.
@@ -328,13 +329,56 @@ def test_labels_of_scores_that_rounding_separates(tmp_path: Path) -> None:
     check(path, {"x": (64, 3)}, within=0.002)
 
 
-def test_labels_that_are_words_are_refused_where_they_are_read(tmp_path: Path) -> None:
-    words = learnt("LinearClassifier", "l s", coefficients=[0.5, -0.4, 0.2, 0.1, 0.3, 0.7],
-                   classlabels_strings=["no", "yes"])  # fmt: skip
-    path = save(model([words], {"x": (2, 3)}, outputs=("l",)), tmp_path)
-    (found,) = open_onnx(path).trace().faults
-    assert "--outputs s" in str(found)
-    assert open_onnx(path, outputs=["s"]).trace().faults == []
+WORDS = learnt("LinearClassifier", "l s", coefficients=[0.5, -0.4, 0.2, 0.1, 0.3, 0.7],
+               intercepts=[0.3, 0.1], classlabels_strings=["no", "yes"])  # fmt: skip
+SPOKEN: dict[str, tuple[list[Any], tuple[str, ...]]] = {
+    "of a classifier": ([WORDS, node("Reshape", "l r")], ("no", "yes")),
+    "of a place": ([node("ArgMax", "x", "i", axis=1),
+                    node("ArrayFeatureExtractor", "t i", "w", domain="ai.onnx.ml"),
+                    node("Cast", "w", "c", to=8), node("Reshape", "c r")], ("a", "b", "c")),
+    "of a table": ([node("ArgMax", "x", "i", axis=1, keepdims=0),
+                    node("LabelEncoder", "i", domain="ai.onnx.ml", keys_int64s=[0, 2],
+                         values_strings=["low", "high"], default_string="mid")],
+                   ("low", "high", "mid")),
+    "of words": ([WORDS, node("LabelEncoder", "l", domain="ai.onnx.ml", keys_strings=["yes"],
+                              values_strings=["ja"], default_string="nein")], ("nein", "ja")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_a_label_that_is_a_word_is_its_place_in_a_list(name: str, tmp_path: Path) -> None:
+    nodes, words = SPOKEN[name]
+    weights = {"r": ints(-1), "t": np.array([b"a", b"b", b"c"], dtype=object)}
+    path = save(model(nodes, {"x": (6, 3)}, weights, types={"y": 8}), tmp_path)
+    x = RNG.random((6, 3)).astype("f4")
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    expected = [words.index(w) for w in session.run(["y"], {"x": x})[0].reshape(-1)]
+    assert len(set(expected)) > 1
+    check(path, {"x": x}, np.array(expected, float))
+    network = import_onnx(path, path.with_suffix(".vprog"))
+    assert network.accuracy["y"]["labels"] == ", ".join(words)
+
+
+def test_words_become_numbers_by_a_table_and_are_none_otherwise(tmp_path: Path) -> None:
+    table = node("LabelEncoder", "l", domain="ai.onnx.ml", keys_strings=["no", "yes"],
+                 values_floats=[0.5, 2.0])  # fmt: skip
+    check_case(([WORDS, table], ROWS), tmp_path)
+    made = model([WORDS, node("Cast", "l", "n", to=1), node("Neg", "n")], ROWS)
+    (found,) = open_onnx(save(made, tmp_path)).trace().faults
+    assert "words where numbers are read" in str(found)
+
+
+def test_a_place_of_the_data_in_rows_of_the_data(tmp_path: Path) -> None:
+    nodes = [*WHOLE, node("Reshape", "i r", "j"),
+             node("ArrayFeatureExtractor", "x j", domain="ai.onnx.ml")]  # fmt: skip
+    check_case((nodes, {"x": (4, 3), "u": (2,)}, {"f": np.float32([2.9]), "r": ints(1, 2)}),
+               tmp_path)  # fmt: skip
+
+
+def test_a_file_that_names_no_version_of_the_standard_ops(tmp_path: Path) -> None:
+    made = model([learnt("Scaler", offset=[0.5], scale=[2.0])], ROWS)
+    del made.opset_import[0]
+    check(save(made, tmp_path), ROWS)
 
 
 @pytest.mark.parametrize(
@@ -347,9 +391,9 @@ def test_labels_that_are_words_are_refused_where_they_are_read(tmp_path: Path) -
         ("SVMClassifier", {"classlabels_ints": [0]}, "two classes"),
         ("LinearClassifier", {"coefficients": [1.0] * 9, "classlabels_ints": [0, 1]},
          "another number of scores"),
-        ("LabelEncoder", {"keys_strings": ["a"], "values_int64s": [1]}, "a table of words"),
+        ("LabelEncoder", {"keys_strings": ["a"], "values_int64s": [1]}, "of words for numbers"),
         ("LabelEncoder", {"keys_int64s": [1, 1], "values_int64s": [1, 2]}, "a key twice"),
-        ("LabelEncoder", {"keys_int64s": [1, 2], "values_int64s": [1]}, "each with a value"),
+        ("LabelEncoder", {"keys_int64s": [1, 2], "values_int64s": [1]}, "another number of keys"),
         ("OneHotEncoder", {"cats_strings": ["a"]}, "categories that are words"),
         ("Normalizer", {"norm": "L7"}, "the norm L7"),
         ("CategoryMapper", {}, "text"),

@@ -70,7 +70,7 @@ def _of_op(op: FloatOp, read: Any, most: Mapping[str, Array]) -> Array:
             total = total + read(r)
         for spec, a, b in op.products:
             total = total + np.einsum(spec, read(a), read(b), optimize=True)
-        return total
+        return total + 0.5 if op.rounded else total
     x = most[op.addends[0].x]
     if op.kind == "reshape":
         return x.reshape(op.dims)

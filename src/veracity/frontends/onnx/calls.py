@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from veracity.errors import UsageError
 from veracity.frontends.onnx.bodies import Body, Node
 from veracity.frontends.onnx.floats import FloatNetwork, Sym
 
-__all__ = ["ALWAYS", "HANDLERS", "LAZY", "Call", "Parts", "Result", "Value", "handler",
-           "spatial_pads"]  # fmt: skip
+__all__ = ["ALWAYS", "HANDLERS", "LAZY", "Call", "Parts", "Result", "Value", "Words", "handler",
+           "spatial_pads", "words_of"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -26,7 +26,20 @@ class Parts:
     entries: tuple[Sym | Array, ...]
 
 
-Value = Sym | Array | Parts
+@dataclass(frozen=True)
+class Words:
+    """Entries that are words of a list, by their places in it."""
+
+    places: Sym
+    words: tuple[str, ...]
+
+
+def words_of(entries: Iterable[Any]) -> tuple[str, ...]:
+    """Text of the format, which may come as bytes."""
+    return tuple(x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in entries)
+
+
+Value = Sym | Array | Parts | Words
 Result = Value | Sequence[Value]
 
 
@@ -83,7 +96,9 @@ class Call:
             raise UsageError(f"without its input {i}")
         if isinstance(found, Parts):
             raise UsageError("a sequence instead of a tensor")
-        if isinstance(found, np.ndarray) and found.dtype.kind not in "biuf":
+        if isinstance(found, Words) or (
+            isinstance(found, np.ndarray) and found.dtype.kind not in "biuf"
+        ):
             raise UsageError("text instead of numbers")
         return found
 
@@ -101,10 +116,9 @@ class Call:
             raise UsageError(f"without its attribute {name!r}")
         return found
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str) -> tuple[str, ...]:
         """An attribute of words."""
-        found = self.node.attributes.get(name) or ()
-        return [x.decode("utf-8", "replace") if isinstance(x, bytes) else str(x) for x in found]
+        return words_of(self.node.attributes.get(name) or ())
 
     def floats(self, name: str) -> Array:
         """An attribute of real numbers, in a tensor or not."""
@@ -149,6 +163,30 @@ class Call:
     def text(self, name: str, default: str) -> str:
         """An attribute."""
         return str(self.node.attributes.get(name, default))
+
+    def lower(
+        self, op: str, given: Sequence[Value | None], wholes: Sequence[Any] = (), **more: Any
+    ) -> list[Value]:
+        """What another op makes of these operands, in this node's place and with its attributes.
+
+        Parameters
+        ----------
+        op : str
+            Which.
+        given : sequence
+            What it reads.
+        wholes : sequence of int
+            Which of that is of whole numbers.
+        more
+            Attributes beside this node's.
+        """
+        node = replace(self.node, op=op, attributes={**self.node.attributes, **more})
+        held = tuple(
+            self.net.force(x) if isinstance(x, Sym) and op not in LAZY else x for x in given
+        )
+        kinds = tuple(i in wholes for i in range(len(held)))
+        found = HANDLERS[op](replace(self, node=node, given=held, kinds=kinds))
+        return [found] if isinstance(found, Sym | np.ndarray | Parts | Words) else list(found)
 
 
 #: Handlers by op; those that read merges that are still to be made; those that have to see

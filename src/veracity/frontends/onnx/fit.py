@@ -34,6 +34,8 @@ __all__ = ["Fitted", "fit"]
 Array = NDArray[Any]
 #: Bits of a value in use, and the finest scale of one.
 BITS, FINEST, FINEST_IN_TABLE = 14, 40, 16
+#: Bits that a rescale can drop: what a factor has beyond them makes no difference.
+MOST_SHIFT = 32
 #: Functions that mean the same at every scale, and those whose results are whole numbers.
 SCALE_FREE = ("relu", "abs", "leaky")
 WHOLE = ("sign", "step", "zero", "floor", "ceil", "round")
@@ -119,8 +121,9 @@ class _Fit:
         return held
 
     def _function(self, op: FloatOp, source: str) -> None:
-        word = op.fn.partition("(")[0]
-        free = word in SCALE_FREE or word in ("sign", "step", "zero")
+        op = self._plain_relu(op, source)
+        word, power = op.fn.partition("(")[0], _power(op.fn)
+        free = word in SCALE_FREE or word in ("sign", "step", "zero") or power is not None
         x = self.bounded(source, FINEST if free else FINEST_IN_TABLE)
         e = self.exponents[x]
         out = self.usual(op.name)
@@ -128,6 +131,11 @@ class _Fit:
             k_in, k_out, out = 0, 0, e
         elif word in ("sign", "step", "zero"):
             k_in, k_out, out = 0, 0, 0
+        elif power is not None:  # f(x) = f(x / 2^j) 2^(j power), with j even
+            k_in = BITS + (e - BITS) % 2
+            moved = round((e - k_in) * power)
+            k_out = max(0, min(out - moved, 16))
+            out = k_out + moved
         else:
             k_in, k_out = e, max(0, min(out, 16)) if word not in WHOLE else 0
             out = k_out
@@ -139,27 +147,44 @@ class _Fit:
         self.ops.append(Function(name=op.name, x=x, fn=op.fn, k_in=k_in, k_out=k_out))
         self.exponents[op.name] = out
 
+    def _plain_relu(self, op: FloatOp, source: str) -> FloatOp:
+        """A relu, where a clip from zero has a bound that no value in range comes to."""
+        low, _, high = op.fn.removeprefix("clip(").removesuffix(")").partition(";")
+        if not op.fn.startswith("clip(") or float(low) != 0:
+            return op
+        exact = self.exact.get(source, False)
+        e = min(self.exponents[source], self.usual(source) if exact else FINEST)
+        return replace(op, fn="relu") if 2.0 ** (15 - e) <= float(high) else op
+
     def _linear(self, op: FloatOp) -> None:
-        out = self.usual(op.name) - op.spare
-        if not op.products and not op.spare and self._combine(op):
+        out = 0 if op.rounded else self.usual(op.name) - op.spare
+        if op.rounded and self.largest[op.name] >= 1 << 15:
+            raise UnsupportedModelError(
+                op.name, f"whole numbers up to {self.largest[op.name]:.3g}", "rescale the model"
+            )
+        if not op.products and not op.spare and not op.rounded and self._combine(op):
             return
         products: list[tuple[str, Operand, Operand, int]] = []
         total = out
         for spec, *pair in op.products:
             a, b = self._weighed(*pair)
             left, e_left = self._factor(a, 0)
-            used = e_left - out
-            right, e_right = self._factor(b, used)
+            right, e_right = self._factor(b, e_left - out)
             products.append((spec, left, right, e_left + e_right))
             total = max(total, e_left + e_right)
         for ref in op.addends:
             if ref.of == "value":
                 shift = _power_of_two(ref.factor)
                 finer = 15 - floor(log2(abs(ref.factor))) if shift is None else -shift
-                total = max(total, self.exponents[ref.x] + min(finer, 39))
+                total = max(total, min(self.exponents[ref.x] + min(finer, 39), out + MOST_SHIFT))
         addends = [self._addend(ref, total) for ref in op.addends]
+        if not products and all(a is None or a.of == "weight" for a in addends):
+            raise UnsupportedModelError(
+                op.name, "a sum in which constants leave no bit for what depends on the data",
+                "rescale the model",
+            )  # fmt: skip
         shift = total - out
-        if shift > 32:
+        if shift > MOST_SHIFT:
             raise UnsupportedModelError(
                 op.name, "values whose scales lie too far apart", "rescale the model"
             )
@@ -181,11 +206,12 @@ class _Fit:
         """One side of a product, and its exponent; ``used``: bits that the other side brings."""
         shift = _power_of_two(ref.factor)
         factor, finer = (1 if ref.factor > 0 else -1, -(shift or 0))
-        if shift is None:
-            finer = 14 - floor(log2(abs(ref.factor)))
-            factor = round(ref.factor * 2.0**finer)
         if ref.of == "value":
             x = self.bounded(ref.x)
+            if shift is None:
+                finer = 14 - floor(log2(abs(ref.factor)))
+                finer = min(finer, MOST_SHIFT - used - self.exponents[x])
+                factor = round(ref.factor * 2.0**finer)
             return Operand(x=x, wire=ref.wire, factor=factor), self.exponents[x] + finer
         exponent = min(self._weight_exponent(ref), max(16 - used, -8))
         name = self._weight(ref, exponent, 16)
@@ -203,7 +229,9 @@ class _Fit:
         return Operand(x=name, of="weight", wire=ref.wire)
 
     def _weighed(self, a: Ref, b: Ref) -> tuple[Ref, Ref]:
-        """A product of a value and a weight with all real factors in the weight: no bits lost."""
+        """A product with one real factor at most; inside of a weight no bits are lost."""
+        if a.of == b.of == "value" and a.factor != 1.0:
+            return replace(a, factor=1.0), replace(b, factor=a.factor * b.factor)
         if a.of == b.of or (_power_of_two(a.factor) is not None and b.factor == 1.0):
             return a, b
         value, weight = (a, b) if a.of == "value" else (b, a)
@@ -243,6 +271,11 @@ class _Fit:
         self.exponents[op.name] = total
         self.exact[op.name] = True
         return True
+
+
+def _power(fn: str) -> float | None:
+    """The power that a function is, where it is a root, an inverse or both."""
+    return {"sqrt": 0.5, "power(0.5)": 0.5, "power(-0.5)": -0.5, "power(-1)": -1.0}.get(fn)
 
 
 def _power_of_two(x: float) -> int | None:

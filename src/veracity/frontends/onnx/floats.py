@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.frontends.onnx.reshaping import reshape_steps
 from veracity.graph.functions import find_function
 from veracity.graph.ops import MaxPool
 from veracity.graph.ops.extrema import taps_of
 from veracity.graph.wires import Step, Wire, apply_wire, wire_dims
 
-__all__ = ["FloatNetwork", "FloatOp", "Hidden", "Ref", "Sym", "reshape_steps"]
+__all__ = ["FloatNetwork", "FloatOp", "Hidden", "Ref", "Sym"]
 
 Array = NDArray[Any]
 Dims = tuple[int, ...]
 #: Steps of a wire, and terms of a sum, beyond which a value is computed.
 MOST_STEPS, MOST_TERMS = 20, 12
+#: Terms beyond which a sum is computed in parts, so that fewer values wait for it.
+MOST_AT_ONCE = 32
 #: Most entries of a value, and of all together: what a sample takes to run.
 MAX_VALUE, MAX_ENTRIES = 1 << 27, 1 << 29
 #: Differences that rounding makes of float64, at most.
@@ -94,6 +97,8 @@ class FloatOp:
         Window of a pool.
     spare : int
         Bits of a linear op that differences of its entries need.
+    rounded : bool
+        Whether a linear op ends at the nearest whole numbers.
     most : float
         Greatest magnitude of its entries, whatever the input is.
     """
@@ -106,6 +111,7 @@ class FloatOp:
     fn: str = ""
     pool: MaxPool | None = None
     spare: int = 0
+    rounded: bool = False
     most: float = float("inf")
 
     def reads(self) -> list[Ref]:
@@ -225,7 +231,7 @@ class FloatNetwork:
         """The product that an operand is, as long as nothing else reads it."""
         op = self.made.get(ref.x)
         plain = ref == Ref(ref.x) and ref.x not in self.read
-        return op if op is not None and plain and op.products else None
+        return op if op is not None and plain and op.products and not op.rounded else None
 
     def _computed(self, x: Sym) -> Sym:
         """A sum as one value: products that only it reads are rescaled with it, once."""
@@ -255,6 +261,12 @@ class FloatNetwork:
         """A copy of which differences are exact: with one bit more of headroom."""
         found = self.linear((), self.force(x).terms, x.dims)
         self._changed(spare=1)
+        return found
+
+    def rounded(self, x: Sym) -> Sym:
+        """The nearest whole numbers, which the rescale of a sum finds by itself."""
+        found = self._computed(self.force(x))
+        self._changed(rounded=True)
         return found
 
     def chosen(self, product: tuple[str, Ref, Ref], dims: Dims) -> Sym:
@@ -367,8 +379,11 @@ class FloatNetwork:
     def sum(self, *parts: Sym) -> Sym:
         """Of equal dims."""
         forced = [self.force(p) for p in parts]
-        terms = [t for p in forced for t in p.terms]
-        found = Sym(forced[0].dims, tuple(terms))
+        terms, dims = [t for p in forced for t in p.terms], forced[0].dims
+        while len(terms) > MOST_AT_ONCE:
+            parts_of = [terms[i : i + MOST_TERMS] for i in range(0, len(terms), MOST_TERMS)]
+            terms = [self._computed(Sym(dims, tuple(few))).terms[0] for few in parts_of]
+        found = Sym(dims, tuple(terms))
         return self._computed(found) if len(terms) > MOST_TERMS else found
 
     def broadcast(self, x: Sym, dims: Dims) -> Sym:
@@ -410,7 +425,7 @@ class FloatNetwork:
                     total = total + read(r)
                 for spec, a, b in op.products:
                     total = total + np.einsum(spec, read(a), read(b), optimize=True)
-                values[op.name] = total
+                values[op.name] = np.floor(total + 0.5) if op.rounded else total
                 continue
             x = values[op.addends[0].x]
             if op.fn in ("zero", "step"):  # what differs by rounding of floats is equal
@@ -425,26 +440,3 @@ class FloatNetwork:
                 taps = taps_of(op.pool, x.shape[op.pool.axis])
                 values[op.name] = np.max([apply_wire((t,), x) for t in taps], axis=0)
         return values
-
-
-def reshape_steps(old: Dims, new: Dims) -> list[Step] | None:
-    """Steps from dims to others where splits and axes of length 1 suffice."""
-    if prod(old) != prod(new):
-        raise UsageError(f"dims {old} cannot be reshaped to {new}")
-    steps = [Step("sum", axis) for axis in reversed(range(len(old))) if old[axis] == 1]
-    longer = [d for d in old if d != 1]
-    wanted = [d for d in new if d != 1]
-    if not longer:
-        steps = steps[: len(old)]
-    at, axis = 0, 0
-    for n in longer:
-        sizes: list[int] = []
-        while prod(sizes) < n and at < len(wanted):
-            sizes.append(wanted[at])
-            at += 1
-        if prod(sizes) != n:
-            return None
-        if len(sizes) > 1:
-            steps.append(Step("split", axis, tuple(sizes)))
-        axis += len(sizes)
-    return [*steps, *[Step("repeat", axis, (1,)) for axis, d in enumerate(new) if d == 1]]

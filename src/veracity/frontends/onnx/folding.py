@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.frontends.onnx.bodies import Node
+from veracity.frontends.onnx.tensors import clipped
 
 __all__ = ["axes_of", "fold", "slices_of", "target_shape"]
 
@@ -18,7 +19,7 @@ Array = NDArray[Any]
 MAX_ENTRIES = 1 << 26
 _CASTS = {1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32,
           7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64, 12: np.uint32,
-          13: np.uint64}  # fmt: skip
+          13: np.uint64, 16: np.float32}  # fmt: skip
 
 
 def axes_of(node: Node, given: Sequence[Array | None], i: int) -> tuple[int, ...] | None:
@@ -359,7 +360,8 @@ def fold(node: Node, given: Sequence[Array | None]) -> Array:
     Raises
     ------
     UsageError
-        Where that is not known, or would be too large or not finite.
+        Where that is not known, would be too large or is no number; infinite entries become the
+        largest float32.
     """
     if node.op not in FOLDS:
         raise UsageError("no way to compute this op on constants")
@@ -367,6 +369,6 @@ def fold(node: Node, given: Sequence[Array | None]) -> Array:
         found = np.asarray(FOLDS[node.op](node, list(given)))
     if found.size > MAX_ENTRIES:
         raise UsageError("a constant that is too large")
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
-        raise UsageError("a constant that is not finite")
-    return found
+    if found.dtype.kind == "f" and np.isnan(found).any():
+        raise UsageError("a constant that is no number")
+    return clipped(found)

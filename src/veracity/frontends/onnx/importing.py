@@ -5,7 +5,6 @@ All of it runs on the owner's machine; what is proved is the integer program tha
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,25 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import UnsupportedModelError, UsageError
-from veracity.formats.images import is_image, load_image
-from veracity.formats.npy import load_array
+from veracity.errors import RangeError, UnsupportedModelError, UsageError
 from veracity.formats.program import NetworkFile, save_program_file
 from veracity.frontends.onnx.bounds import with_room
 from veracity.frontends.onnx.fit import Fitted, fit
 from veracity.frontends.onnx.floats import FloatNetwork
 from veracity.frontends.onnx.lowering import Traced, trace
 from veracity.frontends.onnx.reading import Graph, read_onnx
+from veracity.frontends.onnx.samples import DRAWN, Samples, described, read_samples
 from veracity.frontends.onnx.settling import settle
 from veracity.graph import execute
 
 __all__ = ["Traceable", "check_onnx", "import_onnx", "import_traceable", "open_onnx"]
 
 Array = NDArray[Any]
-Samples = list[dict[str, Array]]
-#: How many samples are drawn at least and at most where none are given, and how much they may
-#: compute; every fourth of the first is held out.
-DRAWN, MOST_DRAWN, DRAWN_WORK = 16, 256, 1 << 23
+#: Characters of a list of labels that a report shows.
+MAX_SHOWN = 1000
+#: How many samples are drawn at most where none are given, and how much they may compute.
+MOST_DRAWN, DRAWN_WORK = 256, 1 << 23
 
 
 @dataclass(frozen=True)
@@ -168,53 +166,6 @@ def check_onnx(model: Traceable) -> dict[str, Any]:
     }
 
 
-def read_samples(
-    folder: str | Path | None, dims: Mapping[str, tuple[int, ...]], drawn: int = DRAWN
-) -> Samples:
-    """Inputs to observe: files of a folder (one input), or drawn from 0 .. 1.
-
-    Parameters
-    ----------
-    folder : path or None
-        Where they are.
-    dims : mapping
-        Of each input.
-    drawn : int
-        How many are drawn where there is no folder.
-
-    Raises
-    ------
-    UsageError
-        A sample has another shape, or there are fewer than four.
-    """
-    if folder is None:
-        rng = np.random.default_rng(0)
-        return [{n: rng.random(d) for n, d in dims.items()} for _ in range(drawn)]
-    if len(dims) != 1:
-        raise UsageError("samples of several inputs: import with drawn ones, or fix the others")
-    ((name, shape),) = dims.items()
-    out: Samples = []
-    files = [p for p in Path(folder).iterdir() if p.suffix == ".npy" or is_image(p)]
-    for path in sorted(files):
-        array = np.asarray(_sample(path, shape), dtype=np.float64)
-        if array.shape != shape and array.shape != shape[1:]:
-            raise UsageError(f"sample {path.name!r} has the shape {array.shape}, not {shape}")
-        out.append({name: array.reshape(shape)})
-    if len(out) < 4:
-        raise UsageError("give at least four samples, as .npy files or pictures")
-    return out
-
-
-def _sample(path: Path, shape: tuple[int, ...]) -> Array:
-    """A file's numbers; a picture's where the dims of an input have them."""
-    if not is_image(path):
-        return load_array(path)
-    pixels = load_image(path)
-    first = len(shape) < 3 or shape[-3] == pixels.shape[2]
-    array = pixels.transpose(2, 0, 1) if first else pixels
-    return array.reshape(shape) if array.size == np.prod(shape) else array
-
-
 def import_onnx(
     path: str | Path,
     out: str | Path,
@@ -314,10 +265,17 @@ def import_traceable(
         ports = {n: replace(p, low=0, high=255) for n, p in program.inputs.items()}
         fitted.program = replace(program, inputs=ports)
         fitted.program.validate()
-    report = {
-        "samples": described(samples, seen, held),
-        "accuracy": accuracy(found.net, fitted, held, values),
-    }
+    try:
+        measured = accuracy(found.net, fitted, held, values)
+    except RangeError as error:
+        raise UnsupportedModelError(
+            origin_of(found.net, error.op),
+            "a result whose integers leave the range that samples show, for rounding grows in it,",
+            "give more --samples, or scale the model's values",
+        ) from None
+    report = {"samples": described(samples, seen, held), "accuracy": measured}
+    for name, words in found.words.items():
+        measured[name]["labels"] = ", ".join(words)[:MAX_SHOWN]
     parameters = sum(int(a.size) for a in model.graph.constants.values())
     source = {
         "name": model.graph.name, "kind": "onnx", "file": file,
@@ -363,25 +321,6 @@ def observed(
         for name, x in net.run(sample).items():
             largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
     return largest
-
-
-def described(folder: str | Path | None, seen: Samples, held: Samples) -> dict[str, Any]:
-    """Which samples were used, and a digest of them.
-
-    Parameters
-    ----------
-    folder : path or None
-        Where they come from.
-    seen, held : list of dict
-        Observed, and held out.
-    """
-    total = hashlib.sha256()
-    for sample in (*seen, *held):
-        for name in sorted(sample):
-            total.update(name.encode() + np.ascontiguousarray(sample[name]).tobytes())
-    kind = "given" if folder is not None else "drawn from 0 .. 1"
-    return {"kind": kind, "observed": len(seen), "held_out": len(held),
-            "sha256": total.hexdigest()}  # fmt: skip
 
 
 def accuracy(

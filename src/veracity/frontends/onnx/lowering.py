@@ -23,6 +23,7 @@ from veracity.frontends.onnx import (
     ops_einsum,
     ops_features,
     ops_fourier,
+    ops_fused,
     ops_index,
     ops_linear,
     ops_logic,
@@ -41,7 +42,7 @@ from veracity.frontends.onnx import (
     ops_trees,
 )
 from veracity.frontends.onnx.bodies import Body, Node
-from veracity.frontends.onnx.calls import ALWAYS, HANDLERS, LAZY, Call, Parts, Value
+from veracity.frontends.onnx.calls import ALWAYS, HANDLERS, LAZY, Call, Parts, Value, Words
 from veracity.frontends.onnx.floats import FloatNetwork, Sym
 from veracity.frontends.onnx.folding import FOLDS, MAX_ENTRIES, fold
 from veracity.frontends.onnx.reading import Graph
@@ -51,9 +52,9 @@ __all__ = ["Traced", "trace"]
 
 #: Importing these registers their handlers.
 _OPS = (ops_algebra, ops_attention, ops_bits, ops_control, ops_einsum, ops_features, ops_fourier,
-        ops_index, ops_linear, ops_logic, ops_losses, ops_masks, ops_pictures, ops_pointwise,
-        ops_pools, ops_quantised, ops_recurrent, ops_scaling, ops_scores, ops_sequence,
-        ops_shape, ops_svm, ops_trees)  # fmt: skip
+        ops_fused, ops_index, ops_linear, ops_logic, ops_losses, ops_masks, ops_pictures,
+        ops_pointwise, ops_pools, ops_quantised, ops_recurrent, ops_scaling, ops_scores,
+        ops_sequence, ops_shape, ops_svm, ops_trees)  # fmt: skip
 
 Array = NDArray[Any]
 Known = MutableMapping[str, "Value | None"]
@@ -61,6 +62,14 @@ Known = MutableMapping[str, "Value | None"]
 INTEGERS = (2, 3, 4, 5, 6, 7, 9, 12, 13)
 #: What may stand between an arg max and an output.
 AFTER_TOP = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
+#: What passes words on beside these, and what reads them itself.
+READ_WORDS = ("LabelEncoder",)
+#: The type of text, as Cast names it.
+TEXT = 8
+#: Ops whose results are whole numbers whatever they read, and those whose second result is.
+COUNTS = ("And", "ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less",
+          "LessOrEqual", "Not", "Or", "Xor")  # fmt: skip
+PLACES = ("MaxPool", "TopK")
 #: Ops that read no more of a value than its shape.
 OF_SHAPE = ("Shape", "Size", "EyeLike")
 #: Most nodes that bodies come to, all their repetitions together.
@@ -82,12 +91,15 @@ class Traced:
         All ops.
     outputs : dict
         Operands by output name; constants where an output does not depend on the input.
+    words : dict
+        The words that an output's entries are the places of, by its name.
     faults : list of UnsupportedModelError
         Every node that cannot be proved.
     """
 
     net: FloatNetwork
     outputs: dict[str, Sym | Array] = field(default_factory=dict)
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: list[UnsupportedModelError] = field(default_factory=list)
 
 
@@ -141,6 +153,9 @@ def trace(
                 lost.add(name)
     for name in outputs:
         result = known.get(name)
+        if isinstance(result, Words):
+            found.words[name] = result.words
+            result = result.places
         if isinstance(result, Sym | np.ndarray):
             found.outputs[name] = result
     return found
@@ -195,11 +210,16 @@ class _Tracer:
         if node.op in REFUSED:
             raise UsageError(REFUSED[node.op])
         given = tuple(known[name] for name in node.inputs)
-        inside = any(isinstance(known.get(name), Sym) for name in node.reads())
+        inside = any(isinstance(known.get(name), Sym | Words) for name in node.reads())
         if node.op not in ALWAYS and (not inside or node.op in OF_SHAPE):
             return self._of_constants(node, given)
         if node.op not in HANDLERS:
             raise UsageError("no argument for this op")
+        words = () if node.op in READ_WORDS else _words(node, given)
+        if words:
+            given = tuple(x.places if isinstance(x, Words) else x for x in given)
+            if node.op == "Cast":
+                return [Words(x, words) for x in given if isinstance(x, Sym)]
         kinds = tuple(self._whole(name, x) for name, x in zip(node.inputs, given, strict=True))
         tops = {op.name for op in self.net.ops if op.kind == "top"}
         if node.op not in AFTER_TOP and any(
@@ -219,23 +239,28 @@ class _Tracer:
         result = HANDLERS[node.op](
             Call(self.net, node, self.opset, given, kinds, wanted, computed, run)
         )
-        results = [result] if isinstance(result, Sym | np.ndarray | Parts) else list(result)
-        self._mark(node, all(kinds))
-        return results
+        results: list[Value] = (
+            [result] if isinstance(result, Sym | np.ndarray | Parts | Words) else list(result)
+        )
+        self._mark(node, kinds)
+        return [Words(x, words) if words and isinstance(x, Sym) else x for x in results]
 
     def _whole(self, name: str, x: Value | None) -> bool:
         """Whether an input is of integers."""
         return x is None or (x.dtype.kind != "f" if isinstance(x, np.ndarray) else
                              name in self.integers)  # fmt: skip
 
-    def _mark(self, node: Node, whole: bool) -> None:
+    def _mark(self, node: Node, kinds: Sequence[bool]) -> None:
         """Remember which outputs of a node are integers."""
+        whole = all(kinds) or node.op in COUNTS
         if node.op == "Cast":
             whole = node.attributes.get("to") in INTEGERS
+        elif node.op == "CastLike":
+            whole = kinds[-1]
         first, bodies = FIRST_RESULT.get(node.op, 0), node.bodies()
         for i, name in enumerate(node.outputs):
             inner = [b.outputs[first + i] for b in bodies if first + i < len(b.outputs)]
-            if set(inner) <= self.integers if bodies else whole:
+            if set(inner) <= self.integers if bodies else whole or (i == 1 and node.op in PLACES):
                 self.integers.add(name)
 
     def _body(
@@ -312,6 +337,17 @@ class _Tracer:
             exact = whole or (len(out) == 1 and node.op == "TopK")
             out.append(array.round().astype(np.int64) if exact else array.astype(np.float32))
         return out
+
+
+def _words(node: Node, given: Sequence[Value | None]) -> tuple[str, ...]:
+    """The words that a node passes on, if it reads any."""
+    found = [x.words for x in given if isinstance(x, Words)]
+    if not found:
+        return ()
+    text = node.attributes.get("to") == TEXT
+    if node.op not in AFTER_TOP or (node.op == "Cast" and not text):
+        raise UsageError("words where numbers are read")
+    return found[0]
 
 
 def _computed_with(nodes: Sequence[Node]) -> set[str]:

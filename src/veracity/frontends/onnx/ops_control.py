@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.frontends.onnx.calls import Call, Parts, Result, Value, handler
+from veracity.frontends.onnx.calls import Call, Parts, Result, Value, Words, handler
 from veracity.frontends.onnx.floats import Sym
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.frontends.onnx.ops_sequence import Pile
@@ -34,8 +34,8 @@ def branch(call: Call) -> Result:
 
 def _chosen(call: Call, condition: Sym, a: Value, b: Value) -> Sym:
     """``b + c (a - b)``."""
-    if isinstance(a, Parts) or isinstance(b, Parts):
-        raise UsageError("a choice between sequences that depends on the data")
+    if isinstance(a, Parts | Words) or isinstance(b, Parts | Words):
+        raise UsageError("a choice between sequences or words that depends on the data")
     dims = a.dims if isinstance(a, Sym) else a.shape
     if dims != (b.dims if isinstance(b, Sym) else b.shape):
         raise UsageError("a choice between shapes that depends on the data")
@@ -82,8 +82,8 @@ def loop(call: Call) -> Result:
 
 
 def _tensor(found: Value) -> Sym | Array:
-    if isinstance(found, Parts):
-        raise UsageError("a sequence instead of a tensor")
+    if isinstance(found, Parts | Words):
+        raise UsageError("a sequence or words instead of a tensor")
     return found
 
 

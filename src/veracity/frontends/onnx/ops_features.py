@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.frontends.onnx.calls import Call, Result, handler
+from veracity.frontends.onnx.calls import Call, Result, Words, handler, words_of
 from veracity.frontends.onnx.floats import Sym
+from veracity.frontends.onnx.ops_choice import one_hot
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.frontends.onnx.ops_masks import net_value
 from veracity.frontends.onnx.ops_pointwise import maximum, sum_over
@@ -104,24 +105,53 @@ def imputer(call: Call) -> Result:
     return plus(call, times(call, x, free), times(call, hit, np.broadcast_to(values, x.dims)))
 
 
+def _side(call: Call, side: str) -> Array | tuple[str, ...]:
+    """Keys or values of a table: numbers or words."""
+    tensor = call.node.attributes.get(f"{side}_tensor")
+    if isinstance(tensor, np.ndarray):
+        flat = tensor.reshape(-1)
+        return flat.astype(np.float64) if tensor.dtype.kind in "biuf" else words_of(flat.tolist())
+    if words := call.texts(f"{side}_strings"):
+        return words
+    numbers = [call.floats(f"{side}_{kind}") for kind in ("int64s", "floats")]
+    return next((x for x in numbers if x.size), np.zeros(0))
+
+
+def _otherwise(call: Call, words: bool) -> float | str:
+    """What a table says of an entry that is none of its keys."""
+    default = call.node.attributes.get("default_tensor")
+    if words:
+        found = default.reshape(-1).tolist() if isinstance(default, np.ndarray) else [
+            call.text("default_string", "_Unused")]  # fmt: skip
+        return words_of(found)[0]
+    if isinstance(default, np.ndarray):
+        return float(default.reshape(-1)[0])
+    whole = "values_int64s" in call.node.attributes
+    return call.int("default_int64", -1) if whole else call.float("default_float", 0.0)
+
+
 @handler("LabelEncoder")
 def label_encoder(call: Call) -> Result:
-    """Numbers for numbers, by a table."""
-    x = call.value(0)
-    sides: list[Array] = []
-    for side in ("keys", "values"):
-        tensor = call.node.attributes.get(f"{side}_tensor")
-        names = (f"{side}_int64s", f"{side}_floats")
-        plain = [call.node.attributes[n] for n in names if n in call.node.attributes]
-        found = tensor if tensor is not None else (plain[0] if plain else None)
-        if found is None or np.asarray(found).dtype.kind not in "biuf":
-            raise UsageError("a table of words; give numbers")
-        sides.append(np.asarray(found, dtype=np.float64).reshape(-1))
-    default = call.node.attributes.get("default_tensor")
-    if default is None:
-        whole = "values_int64s" in call.node.attributes
-        default = call.int("default_int64", -1) if whole else call.float("default_float", 0.0)
-    return _replaced(call, x, sides[0], sides[1], float(np.asarray(default).reshape(-1)[0]))
+    """Numbers or words for numbers or words, by a table."""
+    keys, values = _side(call, "keys"), _side(call, "values")
+    words = isinstance(values, tuple)
+    default = _otherwise(call, words)
+    if len(keys) != len(values):
+        raise UsageError("a table with another number of keys than of values")
+    given = call.given[0]
+    if isinstance(given, Words):
+        known = dict(zip(keys, values, strict=True)) if isinstance(keys, tuple) else {}
+        x, keys = given.places, np.arange(len(given.words))
+        found = [known.get(word, default) for word in given.words]
+    elif isinstance(keys, tuple):
+        raise UsageError("a table of words for numbers")
+    else:
+        x, found = call.value(0), list(values)
+    if not words:
+        return _replaced(call, x, keys, np.asarray(found, dtype=np.float64), float(default))
+    spoken = tuple(dict.fromkeys((*found, str(default))))
+    places = np.array([spoken.index(word) for word in found], dtype=np.float64)
+    return Words(_replaced(call, x, keys, places, float(spoken.index(str(default)))), spoken)
 
 
 @handler("OneHotEncoder")
@@ -138,15 +168,25 @@ def one_hot_encoder(call: Call) -> Result:
 @handler("ArrayFeatureExtractor")
 def extractor(call: Call) -> Result:
     """Entries of the last axis at constant places, or constants at a place that is computed."""
-    x, index = call.any(0), call.any(1)
+    first, index = call.given[0], call.any(1)
+    if isinstance(first, np.ndarray) and first.dtype.kind not in "biuf" and isinstance(index, Sym):
+        if first.size != first.shape[-1]:
+            raise UsageError("words in more than one row")
+        flat = call.net.force(call.net.reshape(index, (1, int(np.prod(index.dims)))))
+        return Words(flat, words_of(first.reshape(-1).tolist()))
+    x = call.any(0)
     if not isinstance(index, Sym):
         value = call.value(0)
         places = tuple(int(i) for i in index.reshape(-1))
         found = call.net.view(value, Step("pick", len(value.dims) - 1, places))
         return found if len(value.dims) > 1 else call.net.view(found, Step("repeat", 0, (1,)))
-    if isinstance(x, Sym) or x.size != x.shape[-1]:
-        raise UsageError("entries of the data at places that depend on the data")
     flat = call.net.force(call.net.reshape(index, (int(np.prod(index.dims)),)))
+    if isinstance(x, Sym) or x.size != x.shape[-1]:
+        table = call.net.sym(x)
+        chosen = one_hot(call, flat, table.dims[-1])
+        letters = "abcdefgh"[: len(table.dims) - 1]
+        product = (f"{letters}z,yz->{letters}y", call.net.ref(table), call.net.ref(chosen))
+        return call.net.linear([product], (), (*table.dims[:-1], *flat.dims))
     found = _replaced(call, flat, np.arange(x.size, dtype=np.float64),
                       x.reshape(-1).astype(np.float64), 0.0)  # fmt: skip
     return call.net.view(found, Step("repeat", 0, (1,)))

@@ -333,7 +333,10 @@ def minus(call: Call, a: Sym | Array, b: Sym | Array) -> Sym:
 @handler("Sub")
 def subtract(call: Call) -> Result:
     """A difference, broadcast."""
-    return minus(call, call.any(0), call.any(1))
+    a, b = call.any(0), call.any(1)
+    if isinstance(a, Sym) and call.node.inputs[0] == call.node.inputs[1]:
+        return np.zeros(a.dims)
+    return minus(call, a, b)
 
 
 @handler("Neg")
@@ -352,6 +355,8 @@ def multiply(call: Call) -> Result:
 def divide(call: Call) -> Result:
     """By a constant; else times the inverse from a table."""
     a, b = call.any(0), call.any(1)
+    if isinstance(a, Sym) and call.node.inputs[0] == call.node.inputs[1]:
+        return np.ones(a.dims)
     if call.integers:
         return _whole_division(call, a, b)
     if not isinstance(b, Sym):

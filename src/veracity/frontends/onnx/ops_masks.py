@@ -57,12 +57,13 @@ def hide(call: Call, x: Sym, mask: Sym | Array, whole: Hidden) -> Sym:
 @handler("Add", "Sum", lazy=True)
 def add(call: Call) -> Result:
     """A sum, broadcast; nothing is computed yet."""
-    parts = [call.any(i) for i in range(len(call.node.inputs))]
+    given = [call.any(i) for i in range(len(call.node.inputs))]
+    parts = _apart(call, given)
     dims = np.broadcast_shapes(*[_dims(p) for p in parts])
     values = [p for p in parts if isinstance(p, Sym)]
     hiding = [p for p in parts if _hides(p)]
     kept = [p for p in values if not _hides(p)]
-    whole = Hidden(values[0], np.zeros(()), lambda: plus(call, *map(call.net.lifted, parts)))
+    whole = Hidden(values[0], np.zeros(()), lambda: plus(call, *map(call.net.lifted, given)))
     if len(parts) != 2 or len(hiding) != 1 or len(kept) != 1 or kept[0].dims != dims:
         return whole.whole()
     if isinstance(hiding[0], Sym):
@@ -81,6 +82,20 @@ def add(call: Call) -> Result:
 
 def _dims(x: Sym | Array) -> tuple[int, ...]:
     return x.dims if isinstance(x, Sym) else x.shape
+
+
+def _apart(call: Call, parts: list[Sym | Array]) -> list[Sym | Array]:
+    """Two parts, or three with what hides apart: a bias and a mask may come as one sum."""
+    for i, x in enumerate(parts):
+        if len(parts) != 2 or not isinstance(x, Sym) or x.hidden is not None or x.merged:
+            continue
+        low = tuple(t for t in x.terms if abs(t.factor) >= -LEVEL)
+        other = parts[1 - i]
+        if low and len(low) < len(x.terms) and isinstance(other, Sym) and other.hidden is None:
+            rest = tuple(t for t in x.terms if t not in low)
+            bias = plus(call, call.net.force(other), Sym(x.dims, rest))
+            return [bias, Sym(x.dims, low)]
+    return parts
 
 
 def _hides(x: Sym | Array) -> bool:
@@ -110,6 +125,12 @@ def where(call: Call) -> Result:
             return plus(call, right, times(call, c, left - right))
         return plus(call, right, times(call, c, minus(call, left, right)))
 
+    if not isinstance(a, Sym) and not isinstance(b, Sym) and isinstance(c, Sym):
+        other = net.settled(plus(call, np.ones(c.dims), net.scale(c, -1.0)))
+        for low, at, high, open_ in ((a, c, b, other), (b, other, a, c)):
+            if low.size == 1 and low.max() <= LEVEL < high.min(initial=0.0):
+                hidden = net.broadcast(net.scale(at, float(low.max())), dims)
+                return plus(call, times(call, open_, high), hidden)
     for kept, level, opposite in ((b, a, False), (a, b, True)):
         if isinstance(level, Sym) or not isinstance(kept, Sym) or np.any(level > LEVEL):
             continue
@@ -138,7 +159,7 @@ def softmax(call: Call) -> Result:
 def softmax_without(call: Call, x: Hidden, axes: tuple[int, ...]) -> Sym:
     """A softmax over the entries that are not left out, and exact zeros at the others.
 
-    A row of which nothing is left has zeros only.
+    A row of which nothing is left has equal shares, as entries that are all as low have.
 
     Parameters
     ----------
@@ -174,14 +195,14 @@ def softmax_without(call: Call, x: Hidden, axes: tuple[int, ...]) -> Sym:
         best = maximum(call, best, axis)
     shifted = net_value(call, minus(call, filled, net.settled(best)))
     powers = net.function("exp", shifted)
-    left = net.linear([(spec, net.ref(powers), net.ref(keep))], (), rest.dims)
+    if isinstance(mask, Sym):
+        nothing = net.function("zero", net.settled(sum_over(call, keep, axes, True)))
+    else:
+        nothing = net.constant(np.all(mask != 0, axis=axes, keepdims=True).astype(np.float64))
+    even = net.broadcast(nothing, rest.dims).terms
+    left = net.linear([(spec, net.ref(powers), net.ref(keep))], even, rest.dims)
     left = net_value(call, left)
     total = sum_over(call, left, axes, True)
-    if isinstance(mask, Sym):
-        kept = net.settled(sum_over(call, keep, axes, True))
-        total = net.sum(total, net.function("zero", kept))
-    elif np.any(nothing := np.all(mask != 0, axis=axes, keepdims=True)):
-        total = plus(call, total, nothing.astype(np.float64))
     return net.sym(times(call, left, net.function("power(-1)", total)))
 
 

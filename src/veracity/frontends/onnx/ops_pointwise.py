@@ -16,6 +16,8 @@ from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.graph.wires import Step
 
 Array = NDArray[Any]
+#: A bound that no value comes near: it makes no difference.
+BEYOND = 1e9
 
 #: Ops that are a function of the table by another name.
 _FUNCTIONS = {
@@ -133,7 +135,7 @@ def extreme(call: Call) -> Result:
     """The largest or smallest of several operands."""
     sign = 1.0 if call.node.op == "Max" else -1.0
     parts = [call.any(i) for i in range(len(call.given))]
-    parts = [p for p in parts if isinstance(p, Sym) or np.any(sign * p > -1e30)]
+    parts = [p for p in parts if isinstance(p, Sym) or np.any(sign * p > -BEYOND)]
     best = parts[0]
     for part in parts[1:]:
         if call.node.op == "Max":

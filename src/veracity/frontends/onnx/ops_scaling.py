@@ -54,7 +54,7 @@ def _along(values: Array, x: Sym, axis: int) -> Array:
     return values.astype(np.float64).reshape(shape)
 
 
-@handler("QuantizeLinear")
+@handler("QuantizeLinear", "com.microsoft.QuantizeLinear")
 def quantise(call: Call) -> Result:
     """Rounded to whole steps and cut to the bounds of the type."""
     x, axis = call.value(0), call.int("axis", 1)
@@ -70,12 +70,12 @@ def quantise(call: Call) -> Result:
         parts = times(call, x, call.net.function("power(-1)", call.value(1)))
     else:
         parts = times(call, x, 1 / _along(call.array(1), x, axis))
-    steps = call.net.function("round", call.net.sym(parts))
+    steps = call.net.rounded(call.net.sym(parts))
     moved = plus(call, steps, np.broadcast_to(offset, x.dims)) if np.any(offset) else steps
     return call.net.function(f"clip({info.min};{info.max})", moved)
 
 
-@handler("DequantizeLinear")
+@handler("DequantizeLinear", "com.microsoft.DequantizeLinear")
 def dequantise(call: Call) -> Result:
     """Steps from the zero point, in real numbers."""
     x, axis = call.value(0), call.int("axis", 1)

@@ -8,28 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.frontends.onnx.calls import Call, Result, handler
+from veracity.frontends.onnx.calls import Call, Result, Value, Words, handler
 from veracity.frontends.onnx.floats import Sym
 from veracity.frontends.onnx.ops_linear import plus
 from veracity.frontends.onnx.ops_logic import first_of_largest
 from veracity.frontends.onnx.ops_pointwise import softmax_along
 from veracity.graph.wires import Step
 
-__all__ = ["both_sides", "classified", "label_of", "labels_of", "transformed"]
+__all__ = ["Labels", "both_sides", "classified", "label_of", "labels_of", "transformed"]
 
 Array = NDArray[Any]
+Labels = tuple[int, ...] | tuple[str, ...]
 
 
-def labels_of(call: Call) -> tuple[int, ...] | int:
-    """Labels where they are whole numbers, else how many words there are."""
+def labels_of(call: Call) -> Labels:
+    """Labels: whole numbers or words."""
     for name in ("classlabels_int64s", "classlabels_ints"):
         if found := call.ints(name, ()):
             return found
-    return len(call.texts("classlabels_strings"))
+    return call.texts("classlabels_strings")
 
 
-def label_of(call: Call, chosen: Sym, labels: tuple[int, ...] | int) -> Sym | Array:
-    """The label at the place that has a 1; words stay constants, and are refused where read.
+def label_of(call: Call, chosen: Sym, labels: Labels) -> Sym | Words:
+    """The label at the place that has a 1.
 
     Parameters
     ----------
@@ -37,21 +38,18 @@ def label_of(call: Call, chosen: Sym, labels: tuple[int, ...] | int) -> Sym | Ar
         The node.
     chosen : Sym
         Rows with one 1, (rows, classes).
-    labels : tuple of int, or int
-        Labels, or how many words.
+    labels : tuple of int or str
+        All of them.
     """
-    name = call.node.outputs[0] if call.node.outputs else ""
-    if isinstance(labels, int):
-        if name in call.wanted:
-            scores = call.node.outputs[1] if len(call.node.outputs) > 1 else "SCORES"
-            raise UsageError(f"labels that are words; read the scores instead (--outputs {scores})")
-        return np.zeros(0)
     if len(labels) != chosen.dims[1]:
         raise UsageError("another number of labels than of classes")
-    return call.net.view(chosen, Step("taps", 1, (1, *labels)), Step("sum", 1))
+    numbers = [x if isinstance(x, int) else i for i, x in enumerate(labels)]
+    found = call.net.view(chosen, Step("taps", 1, (1, *numbers)), Step("sum", 1))
+    words = tuple(x for x in labels if isinstance(x, str))
+    return Words(found, words) if words else found
 
 
-def classified(call: Call, scores: Sym, labels: tuple[int, ...] | int) -> list[Sym | Array]:
+def classified(call: Call, scores: Sym, labels: Labels) -> list[Value]:
     """The label of the largest score, and the scores as they are shown.
 
     Parameters
@@ -60,8 +58,8 @@ def classified(call: Call, scores: Sym, labels: tuple[int, ...] | int) -> list[S
         The node.
     scores : Sym
         (rows, classes).
-    labels : tuple of int, or int
-        Labels, or how many words.
+    labels : tuple of int or str
+        All of them.
     """
     scores = call.net.settled(scores)
     chosen = first_of_largest(call, scores, 1)
@@ -129,7 +127,7 @@ def linear_regressor(call: Call) -> Result:
 def linear_classifier(call: Call) -> Result:
     """A dense layer, the label of the largest score, and the scores."""
     labels, net = labels_of(call), call.net
-    classes = labels if isinstance(labels, int) else len(labels)
+    classes = len(labels)
     rows = call.floats("coefficients").size // max(1, call.value(0).dims[-1])
     if rows > 1:
         if rows != classes:

@@ -26,7 +26,7 @@ def identity(call: Call) -> Result:
         raise UsageError("training mode; export for inference")
     kind = call.node.attributes.get("to", 1)
     x = call.value(0)
-    if call.node.op == "Cast" and kind not in (1, 10, 11) and not call.integers:
+    if call.node.op == "Cast" and kind not in (1, 10, 11, 16) and not call.integers:
         if kind == 9:
             nothing = call.net.function("zero", x)
             return call.net.sum(call.net.constant(np.ones(x.dims)), call.net.scale(nothing, -1.0))

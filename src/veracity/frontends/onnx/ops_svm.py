@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.frontends.onnx.calls import Call, Result, handler
+from veracity.frontends.onnx.calls import Call, Result, Value, handler
 from veracity.frontends.onnx.floats import Sym
 from veracity.frontends.onnx.ops_linear import minus, plus, times
 from veracity.frontends.onnx.ops_logic import first_of_largest
 from veracity.frontends.onnx.ops_pointwise import decimal
 from veracity.frontends.onnx.ops_scores import (
+    Labels,
     both_sides,
     classified,
     label_of,
@@ -99,7 +100,7 @@ def regressor(call: Call) -> Result:
 def classifier(call: Call) -> Result:
     """A line for each class; or votes of all pairs of classes, each by a sum of kernels."""
     x, labels = call.value(0), labels_of(call)
-    classes = labels if isinstance(labels, int) else len(labels)
+    classes = len(labels)
     sizes, rho, weights = call.ints("vectors_per_class", ()), call.floats("rho"), (
         call.floats("coefficients"))  # fmt: skip
     if len(x.dims) != 2 or classes < 2 or rho.size < 1:
@@ -128,9 +129,9 @@ def _voted(
     call: Call,
     gaps: Sym,
     pairs: list[tuple[int, int]],
-    labels: tuple[int, ...] | int,
+    labels: Labels,
     classes: int,
-) -> list[Sym | Array]:
+) -> list[Value]:
     """The label that most pairs are for, and what they say.
 
     Parameters
@@ -141,8 +142,8 @@ def _voted(
         Above zero where a pair is for its first class.
     pairs : list of (int, int)
         Classes.
-    labels : tuple of int, or int
-        Labels, or how many words.
+    labels : tuple of int or str
+        All of them.
     classes : int
         How many.
     """

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
-from veracity.frontends.onnx.calls import Call, Result, handler
+from veracity.frontends.onnx.calls import Call, Result, Value, handler
 from veracity.frontends.onnx.floats import Sym
 from veracity.frontends.onnx.ops_linear import plus, times
 from veracity.frontends.onnx.ops_pointwise import maximum
 from veracity.frontends.onnx.ops_scores import (
+    Labels,
     both_sides,
     classified,
     label_of,
@@ -276,7 +277,7 @@ def tree_regressor(call: Call) -> Result:
 def tree_classifier(call: Call) -> Result:
     """The label, and a score for each class."""
     labels = labels_of(call)
-    classes = max(2, labels if isinstance(labels, int) else len(labels))
+    classes = max(2, len(labels))
     ids = set(call.ints("class_ids", ()))
     if classes == 2 and len(ids) == 1:
         one = _ensemble(call, "class", max(ids) + 1)
@@ -285,7 +286,7 @@ def tree_classifier(call: Call) -> Result:
     return classified(call, _ensemble(call, "class", classes), labels)
 
 
-def _binary(call: Call, score: Sym, labels: tuple[int, ...] | int) -> list[Sym | Array]:
+def _binary(call: Call, score: Sym, labels: Labels) -> list[Value]:
     """Two classes from the score of one."""
     net, post = call.net, call.text("post_transform", "NONE")
     level = 0.5

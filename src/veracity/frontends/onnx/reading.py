@@ -101,7 +101,7 @@ def read_onnx(path: str | Path) -> Graph:
 
 def _opset(model: Any, where: str) -> int:
     found = {plain(o.domain) or "ai.onnx": int(o.version) for o in model.opset_import}
-    version = found.get("ai.onnx", 0)
+    version = found.get("ai.onnx", OPSETS[-1] if found else 0)  # with other domains' ops only
     if version not in OPSETS:
         raise UnsupportedModelError(
             where, f"opset {version}", f"export it with an opset of {OPSETS[0]} to {OPSETS[-1]}"

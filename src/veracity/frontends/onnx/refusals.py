@@ -8,7 +8,7 @@ import numpy as np
 
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.frontends.onnx.bodies import Node
-from veracity.frontends.onnx.calls import Parts, Value
+from veracity.frontends.onnx.calls import Parts, Value, Words
 from veracity.frontends.onnx.floats import Sym
 
 __all__ = ["REFUSED", "fault_of"]
@@ -44,6 +44,13 @@ REFUSED = {
     ),
     **dict.fromkeys(("NonMaxSuppression", "Unique"), _COUNT),
     "ImageDecoder": "a picture file (give its pixels)",
+    **dict.fromkeys(
+        [
+            f"com.microsoft.nchwc.{op}"
+            for op in ("Conv", "MaxPool", "ReorderInput", "ReorderOutput")
+        ],
+        "a file for one machine (save it at the level extended of onnxruntime)",
+    ),
     "DeformConv": "taps at places that depend on the data",
 }
 
@@ -72,6 +79,8 @@ def fault_of(
         if isinstance(x, Parts):
             shapes.append(f"a sequence of {len(x.entries)}")
             continue
+        if isinstance(x, Words):
+            x = x.places
         shapes.append("x".join(map(str, x.dims if isinstance(x, Sym) else x.shape)) or "scalar")
         if not cut and not isinstance(x, np.ndarray):
             cut = name

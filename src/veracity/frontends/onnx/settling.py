@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UnsupportedModelError
-from veracity.frontends.onnx.floats import FloatNetwork, Ref
+from veracity.frontends.onnx.floats import FloatNetwork, FloatOp, Ref
 from veracity.frontends.onnx.lowering import Traced
+from veracity.graph.program import MAX_LIVE
 from veracity.graph.wires import Step
 
 __all__ = ["settle"]
@@ -50,10 +51,45 @@ def settle(found: Traced, outputs: Sequence[str]) -> dict[str, str]:
     for op in reversed(net.ops):
         if op.name in needed:
             needed |= {r.x for r in op.reads() if r.of == "value"}
-    net.ops = [op for op in net.ops if op.name in needed]
+    net.ops = _ordered([op for op in net.ops if op.name in needed], list(values.values()))
     if unread := sorted(set(net.inputs) - needed):
         _tie(net, values, unread, tops)
     return values
+
+
+def _ordered(ops: list[FloatOp], results: Sequence[str]) -> list[FloatOp]:
+    """Ops as they came, or, where too many values wait, each just before what reads it."""
+    if _most_alive(ops, results) <= MAX_LIVE // 2:
+        return ops
+    made, done, order = {op.name: op for op in ops}, set[str](), list[FloatOp]()
+    waiting = [(name, False) for name in reversed(results)]
+    while waiting:
+        name, ready = waiting.pop()
+        if name in done or name not in made:
+            continue
+        if ready:
+            done.add(name)
+            order.append(made[name])
+            continue
+        waiting.append((name, True))
+        waiting += [(r.x, False) for r in reversed(made[name].reads()) if r.of == "value"]
+    return min(ops, order, key=lambda found: _most_alive(found, results))
+
+
+def _most_alive(ops: Sequence[FloatOp], results: Sequence[str]) -> int:
+    """How many values at most are computed and still to be read."""
+    last = {r.x: i for i, op in enumerate(ops) for r in op.reads()}
+    last |= dict.fromkeys(results, len(ops))
+    ends: dict[int, int] = {}
+    for op in ops:
+        end = last.get(op.name, -1)
+        ends[end] = ends.get(end, 0) + 1
+    alive = most = 0
+    for i in range(len(ops)):
+        alive += 1
+        most = max(most, alive)
+        alive -= ends.get(i, 0)
+    return most
 
 
 def _tie(net: FloatNetwork, values: dict[str, str], unread: Sequence[str], tops: set[str]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from veracity.errors import FormatError, UnsupportedModelError
 
-__all__ = ["TYPES", "plain", "read_tensor"]
+__all__ = ["TYPES", "clipped", "plain", "read_tensor"]
 
 MAX_ELEMENTS = 1 << 31
 #: Types of tensors by their number in the format.
@@ -79,10 +79,15 @@ def read_tensor(tensor: Any, path: Path) -> Array:
 
 def bounded(array: Array, where: str) -> Array:
     """Infinite entries as the largest float32; raises FormatError on what is no number."""
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise FormatError(where, "an entry is no number")
+    return clipped(array)
+
+
+def clipped(array: Array) -> Array:
+    """Infinite entries as the largest float32."""
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return array
-    if np.isnan(array).any():
-        raise FormatError(where, "an entry is no number")
     largest = np.finfo(np.float32).max
     wide = array.astype(np.float64 if array.itemsize == 8 else np.float32)
     return np.asarray(np.clip(wide, -largest, largest))
