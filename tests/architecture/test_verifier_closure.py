@@ -126,3 +126,17 @@ def test_the_verify_command_needs_no_owner_code(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--commitment" in done.stdout
+
+
+def test_the_verify_command_loads_no_other_kind_of_proof() -> None:
+    """Most who verify check an answer: training, pictures and what draws wait until one is met."""
+    code = "import sys, veracity.cli.verify\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "veracity.proving.verify" in loaded
+    others = (
+        "rich", "veracity.engine.reference", "veracity.formats.training", "veracity.frontends",
+        "veracity.graph.training", "veracity.proving.pictures", "veracity.training",
+        "veracity.zkml.training",
+    )  # fmt: skip
+    assert [name for name in loaded if name.startswith(others)] == []

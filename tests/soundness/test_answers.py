@@ -20,7 +20,8 @@ from veracity.lm import several as copies
 from veracity.lm.several import MAX_ANSWERS, ports_of_several, several
 from veracity.lm.text_decoder import forward
 from veracity.proving import verify_answers as verifier
-from veracity.proving.inspect import inspect_file, load, load_proof
+from veracity.proving.inspect import inspect_file, load
+from veracity.proving.proofs import load_proof
 from veracity.proving.prove import prove
 from veracity.proving.prove_answers import prove_answers
 from veracity.proving.verify import verify

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
-import importlib.metadata
 import os
 
 import click
@@ -15,6 +15,9 @@ __all__ = ["main"]
 # NumPy asks for huge pages, which some virtual machines take five times longer to make than the
 # small ones they replace; it reads this when it is first imported.
 os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
+
+# What a proof is checked with lives as long as the command: seldom look for cycles in it.
+gc.set_threshold(100_000)
 
 #: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
 COMMANDS = {
@@ -66,7 +69,7 @@ class LazyGroup(CarefulGroup):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(importlib.metadata.version("veracity"), prog_name="veracity")
+@click.version_option(package_name="veracity", prog_name="veracity")
 def main() -> None:
     """Prove that an answer came from a committed language model; check such a proof.
 

@@ -1,4 +1,7 @@
-"""What the command line shows: a live bar, and tables of text that cannot drive the terminal."""
+"""What the command line shows: a live bar, and tables of text that cannot drive the terminal.
+
+What draws is loaded when something is drawn: a check in a pipe ends before it would be there.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from veracity.cli.output import complain, emit
 from veracity.cli.printable import printable
 from veracity.progress import Forecast
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
 
 __all__ = [
     "Bar",
@@ -75,6 +77,9 @@ def show_table(
     verdict : int, optional
         Exit code where it cannot be written, as in :func:`veracity.cli.output.emit`.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -97,6 +102,9 @@ def show_columns(
     title : str, optional
         A line above.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False, header_style="bold")
     for i, name in enumerate(names):
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
@@ -106,6 +114,9 @@ def show_columns(
 
 
 def _print(table: Table, title: str | None, verdict: int | None = None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
     terminal = sys.stdout is not None and sys.stdout.isatty()
     console = Console(
         file=sys.stdout,
@@ -143,7 +154,6 @@ class Bar:
     def __init__(self, shares: Mapping[str, float], *, quiet: bool) -> None:
         self._forecast = Forecast(shares)
         self._quiet = quiet
-        self._console = Console(stderr=True)
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._started = self._phase_started = 0.0
@@ -151,16 +161,8 @@ class Bar:
 
     def __enter__(self) -> Bar:
         self._started = time.monotonic()
-        if not self._quiet and self._console.is_terminal:
-            self._live = Progress(
-                TextColumn("{task.description:<10}"),
-                BarColumn(bar_width=36),
-                TextColumn("{task.percentage:>3.0f} %"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}"),
-                console=self._console,
-                transient=True,
-            )
+        if not self._quiet and sys.stderr is not None and sys.stderr.isatty():
+            self._live = _live_bar()
             self._task = self._live.add_task("starting", total=1.0, left="")
             self._live.start()
         return self
@@ -192,6 +194,22 @@ class Bar:
         took = time.monotonic() - self._phase_started
         if self._phase and not self._quiet and self._live is None and took > WORTH_TELLING:
             complain(f"{self._phase}: {clock(took)}")
+
+
+def _live_bar() -> Progress:
+    """A bar on standard error that leaves no trace."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=36),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 def flatten(facts: Mapping[str, Any], before: str = "") -> list[tuple[str, object]]:

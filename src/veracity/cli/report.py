@@ -7,7 +7,6 @@ comes from files of strangers: it stands in the page as text, unseen characters 
 from __future__ import annotations
 
 import html
-import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -201,11 +200,13 @@ def plain(report: Report, settings: Rows, now: datetime) -> str:
 
 def _tables(report: Report, settings: Rows, now: datetime) -> list[tuple[str, Rows]]:
     """All tables of a report, how it was made among them."""
+    from veracity import __version__
+
     repeat: Rows = [
         ("command", report.command),
         *settings,
         ("exit code", report.code),
-        ("version", f"veracity {importlib.metadata.version('veracity')}"),
+        ("version", f"veracity {__version__}"),
         ("written", now.isoformat(timespec="seconds")),
         ("how to repeat", "Run this command with these files; nothing else decides the verdict."),
     ]

@@ -1,11 +1,14 @@
-"""The command of those who trust nobody: verify."""
+"""The command of those who trust nobody: verify.
+
+What a kind of proof needs is loaded when one of that kind is met.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,27 +27,19 @@ from veracity.cli.options import FILE, backend_option, json_option, quiet_option
 from veracity.cli.output import emit_json
 from veracity.cli.printable import quoted
 from veracity.cli.report import report_option
-from veracity.cli.tensors import read_ports
 from veracity.cli.verdict import REJECTED
-from veracity.cli.verify_accuracy import tell_accuracy
 from veracity.cli.verify_answer import tell_accepted, tell_answers
 from veracity.cli.verify_more import check_promise, check_signer, require_used, verify_many
-from veracity.cli.verify_tensors import tell_tensors
 from veracity.cli.verify_training import check_training, tell_trained
 from veracity.errors import MismatchError, UsageError, VerificationError
-from veracity.formats.accuracy import AccuracyProof
-from veracity.formats.answers import AnswersProof
 from veracity.formats.commitment import Commitment
-from veracity.formats.tensor_proof import TensorProof
-from veracity.formats.training import TrainingProof
-from veracity.proving.inspect import load_proof
+from veracity.proving.proofs import load_proof
 from veracity.proving.verify import read_digest
 from veracity.proving.verify import verify as verify_answer
-from veracity.proving.verify_accuracy import verify_accuracy
-from veracity.proving.verify_answers import verify_answers
-from veracity.proving.verify_tensors import verify_tensors
-from veracity.training.verify import VerifiedTraining
 from veracity.work.effort import MAX_TIME
+
+if TYPE_CHECKING:
+    from veracity.training.verify import VerifiedTraining
 
 __all__ = ["verify"]
 
@@ -156,14 +151,13 @@ def verify(
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
-    trained: VerifiedTraining | None = None
     if len(proofs) > 1:
         alone = (samples, training, receipt, init, *data, *inputs, *outputs)
         refuse_words(
             "several prompts", raw, expected, answer, listed, *drawn, *map(str, filter(None, alone))
         )
     given = load_proof(stream(proof)) if len(proofs) == 1 else None
-    require_used(given, click.get_current_context().params)
+    require_used(None if given is None else given.kind, click.get_current_context().params)
     checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
     with judging(as_json):
         if signer is not None:
@@ -171,33 +165,40 @@ def verify(
         if given is None:
             verify_many(proofs, pinned, as_json=as_json, **checking)
             return
-        if isinstance(given, TrainingProof):
-            refuse_words("training", raw, expected, answer, context, listed, *drawn)
-            tell_trained(check_training(given, pinned, data, **chain), as_json)
-            return
-        if training is not None:
+    if given.kind == "training":
+        refuse_words("training", raw, expected, answer, context, listed, *drawn)
+        with judging(as_json):
+            origin = check_training(given, pinned, data, **chain)
+        tell_trained(origin, as_json)
+        return
+    trained: VerifiedTraining | None = None
+    if training is not None:
+        with judging(as_json):
             trained = check_training(training, pinned, data, **chain)
     phases = {"load": 0.1, "verify": 0.9}
-    if isinstance(given, AccuracyProof):
-        refuse_words("accuracy", raw, expected, answer, listed, *drawn)
-        if samples is None or inputs or len(outputs) > 1:
-            raise UsageError(
-                "a proof about accuracy needs --samples, which it does not hold; "
-                "--output takes the name of the scores"
+    if given.kind == "answer":
+        refuse_words("one answer", False, listed)
+        with judging(as_json), Bar(phases, quiet=quiet) as bar:
+            result = verify_answer(
+                given,
+                pinned,
+                prompt=expected,
+                messages=given_messages(messages),
+                temperature=temperature,
+                nonce=nonce,
+                server_nonce=server_nonce,
+                answer=answer,
+                raw=raw,
+                **checking,
+                progress=bar,
             )
-        scores = outputs[0] if outputs else None
-        with judging(as_json), Bar(phases, quiet=quiet) as bar:
-            found = verify_accuracy(given, pinned, samples, output=scores, **checking, progress=bar)
-        tell_accuracy(found, as_json, trained)
+            if receipt is not None:
+                check_promise(receipt, publisher, given, pinned)
+        tell_accepted(result, as_json, trained)
         return
-    if isinstance(given, TensorProof):
-        refuse_words("tensors", raw, expected, answer, listed, *drawn)
-        arrays = read_ports(inputs, outputs)
-        with judging(as_json), Bar(phases, quiet=quiet) as bar:
-            verified = verify_tensors(given, pinned, *arrays, **checking, progress=bar)
-        tell_tensors(verified, as_json, trained)
-        return
-    if isinstance(given, AnswersProof):
+    if given.kind == "answers":
+        from veracity.proving.verify_answers import verify_answers
+
         refuse_words(
             "several answers",
             False,
@@ -213,24 +214,32 @@ def verify(
             )
         tell_answers(several, as_json, trained)
         return
-    refuse_words("one answer", False, listed)
+    if given.kind == "accuracy":
+        from veracity.cli.verify_accuracy import tell_accuracy
+        from veracity.proving.verify_accuracy import verify_accuracy
+
+        refuse_words("accuracy", raw, expected, answer, listed, *drawn)
+        if samples is None or inputs or len(outputs) > 1:
+            raise UsageError(
+                "a proof about accuracy needs --samples, which it does not hold; "
+                "--output takes the name of the scores"
+            )
+        scores = outputs[0] if outputs else None
+        with judging(as_json), Bar(phases, quiet=quiet) as bar:
+            found = verify_accuracy(given, pinned, samples, output=scores, **checking, progress=bar)
+        tell_accuracy(found, as_json, trained)
+        return
+    from veracity.cli.tensors import read_ports
+    from veracity.cli.verify_tensors import tell_tensors
+    from veracity.proving.verify_tensors import verify_tensors
+
+    if samples is not None:
+        raise UsageError("--samples is for proofs about accuracy")
+    refuse_words("tensors", raw, expected, answer, listed, *drawn)
+    arrays = read_ports(inputs, outputs)
     with judging(as_json), Bar(phases, quiet=quiet) as bar:
-        result = verify_answer(
-            given,
-            pinned,
-            prompt=expected,
-            messages=given_messages(messages),
-            temperature=temperature,
-            nonce=nonce,
-            server_nonce=server_nonce,
-            answer=answer,
-            raw=raw,
-            **checking,
-            progress=bar,
-        )
-        if receipt is not None:
-            check_promise(receipt, publisher, given, pinned)
-    tell_accepted(result, as_json, trained)
+        verified = verify_tensors(given, pinned, *arrays, **checking, progress=bar)
+    tell_tensors(verified, as_json, trained)
 
 
 @contextmanager

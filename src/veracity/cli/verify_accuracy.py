@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from veracity.cli.display import clock, size
 from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
 from veracity.cli.verify_tensors import named_rows
 from veracity.cli.verify_training import training_rows
 from veracity.proving.verify_accuracy import NOT_PROVED, PROVED, VerifiedAccuracy
-from veracity.training.verify import VerifiedTraining
+
+if TYPE_CHECKING:
+    from veracity.training.verify import VerifiedTraining
 
 __all__ = ["tell_accuracy"]
 

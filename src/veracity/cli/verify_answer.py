@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from veracity.cli.display import clock, flatten, size
 from veracity.cli.output import emit_json
@@ -12,7 +12,9 @@ from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
 from veracity.cli.verify_training import training_rows
 from veracity.formats.commitment import Metadata
 from veracity.proving.verified import VerifiedAnswer
-from veracity.training.verify import VerifiedTraining
+
+if TYPE_CHECKING:
+    from veracity.training.verify import VerifiedTraining
 
 __all__ = ["exact", "one_line", "tell_accepted", "tell_answers"]
 

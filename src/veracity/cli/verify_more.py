@@ -14,12 +14,9 @@ from veracity.cli.output import emit_json
 from veracity.cli.printable import printable, quoted
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED, REJECTED, Verdict
 from veracity.errors import FormatError, UsageError, VerificationError
-from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
-from veracity.formats.tensor_proof import TensorProof
-from veracity.formats.training import TrainingProof
-from veracity.proving.inspect import load_proof
+from veracity.proving.proofs import load_proof
 from veracity.proving.verify import verify as verify_answer
 
 __all__ = ["check_promise", "check_signer", "require_used", "verify_many"]
@@ -91,29 +88,29 @@ def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
     return One(path.name, ACCEPTED.word, f"{quoted(result.prompt)} -> {quoted(result.answer)}")
 
 
-def require_used(given: object, options: Mapping[str, object]) -> None:
+def require_used(kind: str | None, options: Mapping[str, object]) -> None:
     """Raise :class:`UsageError` where an option would not be looked at: it asks for a check.
 
     Parameters
     ----------
-    given : object
-        The proof; None for several.
+    kind : str or None
+        Of the proof; None for several.
     options : mapping
         Values by the names of parameters.
     """
-    trained = isinstance(given, TrainingProof) or bool(options["training"])
+    trained = kind == "training" or bool(options["training"])
     used = {
-        "receipt": ("a proof of one answer", given is None or isinstance(given, Proof)),
+        "receipt": ("a proof of one answer", kind in (None, "answer")),
         "publisher": ("--receipt", bool(options["receipt"])),
         "signature": ("--signer", bool(options["signer"])),
-        "training": ("a proof of something else", not isinstance(given, TrainingProof)),
+        "training": ("a proof of something else", kind != "training"),
         "data": ("a training proof", trained),
         "init": ("a training proof", trained),
-        "samples": ("a proof about accuracy", given is None or isinstance(given, AccuracyProof)),
-        "inputs": ("a proof about tensors", given is None or isinstance(given, TensorProof)),
+        "samples": ("a proof about accuracy", kind in (None, "accuracy")),
+        "inputs": ("a proof about tensors", kind in (None, "tensors")),
         "outputs": (
             "a proof about tensors or accuracy",
-            given is None or isinstance(given, TensorProof | AccuracyProof),
+            kind in (None, "tensors", "accuracy"),
         ),
     }
     for name, (partner, looked_at) in used.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from veracity.cli.display import clock, size
 from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
@@ -9,7 +11,9 @@ from veracity.cli.verify_answer import exact, one_line
 from veracity.cli.verify_training import training_rows
 from veracity.formats.pointer import ProofPointer
 from veracity.proving.verify_tensors import PROVED, VerifiedTensors
-from veracity.training.verify import VerifiedTraining
+
+if TYPE_CHECKING:
+    from veracity.training.verify import VerifiedTraining
 
 __all__ = ["named_rows", "tell_tensors"]
 

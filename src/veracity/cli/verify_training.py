@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from veracity.cli.display import Bar, clock, size
 from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED
 from veracity.formats.commitment import Commitment
-from veracity.formats.training import TrainingProof
-from veracity.training.verify import VerifiedTraining, verify_training
 from veracity.work.effort import MAX_TIME
+
+if TYPE_CHECKING:
+    from veracity.formats.training import TrainingProof
+    from veracity.training.verify import VerifiedTraining
 
 __all__ = ["check_training", "tell_trained"]
 
@@ -52,6 +55,8 @@ def check_training(
     quiet : bool
         No bar.
     """
+    from veracity.training.verify import verify_training
+
     with Bar(SHARES, quiet=quiet) as bar:
         return verify_training(
             proof, commitment, list(data), init=init, digest=digest, threads=threads,

@@ -152,19 +152,22 @@ class ByteReader:
 
     def short_pieces(self, count: int, what: str) -> tuple[list[int], list[bytes]]:
         """``count`` times two bytes, whose low 15 bits tell how many bytes follow; all of both."""
-        # Tens of thousands of tokens are read in every verification: no call for each.
-        data, at, size = self.data, self.position, len(self.data)
-        heads, pieces = [], []
-        for _ in range(count):
-            start = at + 2
-            if start > size:
-                self._truncated(what)
-            head = data[at] | data[at + 1] << 8
-            at = start + (head & 0x7FFF)
-            if at > size:
-                self._truncated(what)
-            heads.append(head)
-            pieces.append(data[start:at])
+        # Tens of thousands of tokens are read in every verification: no call for each, and a piece
+        # that reaches over the end is found where the next one would begin.
+        data, at = self.data, self.position
+        heads: list[int] = []
+        pieces: list[bytes] = []
+        try:
+            for _ in range(count):
+                head = data[at] | data[at + 1] << 8
+                start = at + 2
+                at = start + (head & 0x7FFF)
+                heads.append(head)
+                pieces.append(data[start:at])
+        except IndexError:
+            self._truncated(what)
+        if at > len(data):
+            self._truncated(what)
         self.position = at
         return heads, pieces
 

@@ -21,8 +21,6 @@ import sys
 from pathlib import Path
 
 from veracity.engine.api import COORDINATE_BYTES, Engine, Points
-from veracity.engine.reference.curve import encode_coordinates
-from veracity.engine.reference.hash_to_curve import hash_to_curve
 from veracity.errors import BackendUnavailable
 
 __all__ = ["cache_file", "cache_root", "cached_generators"]
@@ -134,6 +132,9 @@ def _load(engine: Engine, path: Path, label: str, n: int, digest: str | None) ->
 
 
 def _derive(label: str, i: int) -> bytes:
+    from veracity.engine.reference.curve import encode_coordinates
+    from veracity.engine.reference.hash_to_curve import hash_to_curve
+
     return encode_coordinates(hash_to_curve(label, i.to_bytes(8, "little")))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,9 @@ class AccuracyProof:
     context : str
         What its maker bound the proof to.
     """
+
+    #: What a proof is about: tells kinds apart without loading what reads the others.
+    kind: ClassVar[Literal["accuracy"]] = "accuracy"
 
     commitment_digest: str
     examples_digest: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from veracity.codec import (
     DIGEST_BYTES,
@@ -57,6 +58,9 @@ class AnswersProof:
     context : str
         What its maker bound the proof to.
     """
+
+    #: What a proof is about: tells kinds apart without loading what reads the others.
+    kind: ClassVar[Literal["answers"]] = "answers"
 
     commitment_digest: str
     answers: tuple[Proof, ...]

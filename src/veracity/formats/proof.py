@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from veracity.codec import (
     DIGEST_BYTES,
@@ -68,6 +69,9 @@ class Proof:
     drawing : Drawing or None
         How the answer was drawn; None for the greedy choice.
     """
+
+    #: What a proof is about: tells kinds apart without loading what reads the others.
+    kind: ClassVar[Literal["answer"]] = "answer"
 
     commitment_digest: str
     frame: str

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -291,6 +291,9 @@ class TrainingProof:
     proof : RunProof
         All messages.
     """
+
+    #: What a proof is about: tells kinds apart without loading what reads the others.
+    kind: ClassVar[Literal["training"]] = "training"
 
     description: RunDescription
     commitment_digest: str

@@ -13,7 +13,7 @@ from veracity.errors import FormatError, UsageError
 from veracity.formats.accuracy import ACCURACY_KIND, AccuracyProof
 from veracity.formats.answers import ANSWERS_KIND, AnswersProof
 from veracity.formats.commitment import KIND as COMMITMENT
-from veracity.formats.commitment import MAX_FILE, MAX_ROWS, Commitment
+from veracity.formats.commitment import Commitment
 from veracity.formats.data import (
     DATA_KIND,
     ROW_KIND,
@@ -33,22 +33,20 @@ from veracity.formats.tensor_proof import TensorProof
 from veracity.formats.training import PROOF_KIND, TrainingProof
 from veracity.graph import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder, vocabulary_of
+from veracity.proving.proofs import MAX_ANY
 from veracity.proving.tokens import token_facts
 from veracity.text.shown import has_name
 
 if TYPE_CHECKING:
     from veracity.formats.program import NetworkFile, ProgramFile
+    from veracity.proving.proofs import AnyProof
 
     OfTraining = DataFile | DataSecret | RowOpening | ExclusionProof
-    AnyProof = Proof | AnswersProof | TensorProof | AccuracyProof | TrainingProof
     AnyFile = (
         Commitment | Secret | Seal | SealKey | AnyProof | OfTraining | ProgramFile | NetworkFile
     )  # fmt: skip
 
-__all__ = ["inspect_file", "load", "load_proof"]
-
-#: The largest file that is not left on disk, a secret.
-MAX_ANY = MAX_FILE + MAX_ROWS
+__all__ = ["inspect_file", "load"]
 
 
 def load(source: Source) -> AnyFile:
@@ -110,26 +108,6 @@ def _load(source: Source, *, shared: bool) -> tuple[AnyFile, int]:
     from veracity.formats.program import load_any_program
 
     return load_any_program(path), size
-
-
-def load_proof(source: Source) -> AnyProof:
-    """Read a proof of any kind; pipes are read once.
-
-    Raises
-    ------
-    FormatError, UsageError
-    """
-    kinds: dict[bytes | None, type[AnyProof]] = {
-        ANSWERS_KIND: AnswersProof,
-        TENSORS: TensorProof,
-        ACCURACY_KIND: AccuracyProof,
-        PROOF_KIND: TrainingProof,
-    }
-    path = stored_at(source)
-    if path is not None:
-        return kinds.get(sniff(path), Proof).load(path)
-    data = read_file(source, MAX_ANY, "proof")
-    return kinds.get(kind_of(data), Proof).from_bytes(data, name_of(source, "proof"))
 
 
 def inspect_file(source: Source) -> dict[str, Any]:

@@ -174,8 +174,13 @@ class Encoder:
     @cached_property
     def _ids(self) -> dict[bytes, int]:
         """Ids by bytes; the last one of equal bytes, so that a plain token hides a byte's."""
-        named, hidden = enumerate(self.tokens), self.special | set(self.rule.apart)
-        return {piece: i for i, piece in named if piece and i not in hidden}
+        named = list(self.tokens)
+        for i in self.special.union(self.rule.apart):
+            if 0 <= i < len(named):
+                named[i] = b""
+        ids = dict(zip(named, range(len(named)), strict=True))
+        ids.pop(b"", None)
+        return ids
 
     @cached_property
     def _between(self) -> frozenset[int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from veracity.text.unicode import code_points
 
@@ -100,17 +101,16 @@ fb1d-fb1f fb2a-fb36 fb38-fb3c fb3e fb40-fb41 fb43-fb44 fb46-fb4e fe20-fe2f 101fd
 """
 
 
+@lru_cache(maxsize=1)
 def _runs() -> re.Pattern[str]:
+    """A pattern of runs of such characters; most texts never need it."""
     pairs = code_points(_ACTIVE)
     inside = "".join(f"{re.escape(chr(a))}-{re.escape(chr(b))}" for a, b in pairs)
     return re.compile(f"[{inside}]+")
-
-
-_RUNS = _runs()
 
 
 def nfc(text: str) -> str:
     """The text in normalisation form C."""
     if text.isascii():
         return text
-    return _RUNS.sub(lambda run: unicodedata.normalize("NFC", run[0]), text)
+    return _runs().sub(lambda run: unicodedata.normalize("NFC", run[0]), text)

@@ -109,7 +109,7 @@ class _Kinds(dict[int, str]):
         return kind
 
 
-_KINDS = _Kinds()
+_kinds = lru_cache(maxsize=1)(_Kinds)
 
 
 @lru_cache(maxsize=64)
@@ -119,7 +119,7 @@ def _pattern(step: tuple[int, ...]) -> re.Pattern[str]:
 
 def split(text: str, steps: Steps) -> Iterable[str]:
     """The words of a text, which leave out nothing."""
-    kinds = text.translate(_KINDS)
+    kinds = text.translate(_kinds())
     spans = [(0, len(text))]
     for step in steps:
         pattern = _pattern(step)

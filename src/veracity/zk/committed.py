@@ -219,16 +219,17 @@ class RowLayout:
 
     def row_weights(self, engine: Engine, point: Sequence[int]) -> Vec:
         """``eq(point, row)`` for every row; ``point`` has all coordinates of the statement."""
-        return kron(engine, [*self._leading(engine, point), self._split_axis(engine, point)])
-
-    def _leading(self, engine: Engine, point: Sequence[int]) -> list[Vec]:
-        axis = self._split[0]
         points = axis_points(self.coordinates(point), self.dims)
+        return kron(engine, [*self._leading(engine, points), self._split_axis(engine, points)])
+
+    def _leading(self, engine: Engine, points: Sequence[Sequence[int]]) -> list[Vec]:
+        """The eq tables of the axes before the one that is split, whose points these are."""
+        axis = self._split[0]
         return [engine.eq(p, d) for p, d in zip(points[:axis], self.dims, strict=False)]
 
-    def _split_axis(self, engine: Engine, point: Sequence[int]) -> Vec:
+    def _split_axis(self, engine: Engine, points: Sequence[Sequence[int]]) -> Vec:
+        """The eq table of the rows along the axis that is split."""
         axis, low, _ = self._split
-        points = axis_points(self.coordinates(point), self.dims)
         return engine.eq(points[axis][low:], self.row_dims[-1])
 
     def combine_rows(self, engine: Engine, values: Ints, point: Sequence[int], scale: int) -> Vec:
@@ -246,17 +247,18 @@ class RowLayout:
             Field element.
         """
         axis, _, _ = self._split
+        points = axis_points(self.coordinates(point), self.dims)
         if axis == 0 and not values.flags.c_contiguous and self.dims[0] % self.block == 0:
             rest = prod(self.dims[1:])
             turned = np.moveaxis(values, 0, -1)
             if turned.flags.c_contiguous:  # (rest, rows, block) in memory
-                weights = engine.scale(self._split_axis(engine, point), scale)
+                weights = engine.scale(self._split_axis(engine, points), scale)
                 row = engine.contract(turned.reshape(rest, self.rows, self.block), weights)
                 order = np.arange(rest * self.block, dtype=np.int64).reshape(rest, self.block)
                 return engine.gather(row, np.ascontiguousarray(order.T).reshape(-1))
         if axis and not values.flags.c_contiguous:
-            head = sum_outer(engine, values, axis, kron(engine, self._leading(engine, point)))
-            groups = engine.to_ints(engine.scale(self._split_axis(engine, point), scale))
+            head = sum_outer(engine, values, axis, kron(engine, self._leading(engine, points)))
+            groups = engine.to_ints(engine.scale(self._split_axis(engine, points), scale))
             size = self.width
             parts = [head[i * size : (i + 1) * size] for i in range(len(groups))]
             return engine.lincomb(parts, groups)

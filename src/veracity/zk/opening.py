@@ -316,10 +316,7 @@ def verify_opening(
     inverses = [inverse(x) for x in end.challenges]
     crossing = [c for pair in zip(end.challenges, inverses, strict=True) for c in pair]
     others = [(engine.concat_points([mask, cross]), engine.from_ints([e, *crossing]))]
-    for name, coefficient in equation.coefficients.items():
-        layout = shapes[name].layout(key.log_columns)
-        rows = engine.scale(layout.row_weights(engine, equation.point), coefficient)
-        others.append((commitments[name], rows))
+    others += _rows_of_arrays(engine, shapes, commitments, equation, key.log_columns)
     if channel.messages:
         lift = engine.from_ints(powers(delta, len(channel.messages) + 1)[1:])
         others.append((channel.message_points(), lift))
@@ -332,6 +329,25 @@ def verify_opening(
         tuple(others),
     )
     return products, opened
+
+
+def _rows_of_arrays(
+    engine: Engine,
+    shapes: Mapping[ArrayId, ArrayShape],
+    commitments: Mapping[ArrayId, Points],
+    equation: RowEquation,
+    key_bits: int,
+) -> list[tuple[Points, Vec]]:
+    """The combined row in the committed rows: arrays that are cut alike have the same weights."""
+    alike: dict[RowLayout, list[ArrayId]] = {}
+    for name in equation.coefficients:
+        alike.setdefault(shapes[name].layout(key_bits), []).append(name)
+    out = []
+    for layout, names in alike.items():
+        scale = engine.from_ints([equation.coefficients[name] for name in names])
+        rows = engine.outer(scale, layout.row_weights(engine, equation.point))
+        out.append((engine.concat_points([commitments[name] for name in names]), rows))
+    return out
 
 
 def _verify_square(

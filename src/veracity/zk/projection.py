@@ -96,8 +96,8 @@ def draw_directions(
     for sides in columns:
         width = sides.outer + sides.inner
         data = draw(f"projection of {sides.id}", ROWS * width // 8)
-        bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8)).reshape(ROWS, width)
-        left, right = np.split(bits.astype(np.int8), [sides.outer], axis=1)
+        bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8)).view(np.int8)
+        left, right = np.split(bits.reshape(ROWS, width), [sides.outer], axis=1)
         out.append(Directions(sides, np.ascontiguousarray(left), np.ascontiguousarray(right)))
     return out
 

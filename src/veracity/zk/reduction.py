@@ -31,9 +31,16 @@ from math import prod
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
-from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, sum_inner, sum_outer
+from veracity.zk.committed import (
+    ArrayId,
+    ArrayShape,
+    CommittedArray,
+    RowLayout,
+    sum_inner,
+    sum_outer,
+)
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
-from veracity.zk.mle import axis_points, eq_dense, kron, powers, variables
+from veracity.zk.mle import eq_dense, kron, powers, variables
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 
 __all__ = [
@@ -137,6 +144,45 @@ def _batch(
     return terms, value
 
 
+#: The eq table of a run of axes, and what vectors over it weigh there, by identity.
+_Table = tuple[Vec, dict[int, int]]
+
+
+class _Evaluation:
+    """Functionals at one point; tables that arrays have in common are made once."""
+
+    def __init__(self, engine: Engine, point: Sequence[int]) -> None:
+        self._engine, self._point = engine, point
+        self._tables: dict[tuple[tuple[int, ...], int, int], _Table] = {}
+        self._of_layout: dict[RowLayout, dict[tuple[int, int], _Table]] = {}
+
+    def total(self, layout: RowLayout, terms: Sequence[Term]) -> int:
+        """The sum of coefficients times functionals over arrays of this layout."""
+        known = self._of_layout.setdefault(layout, {})
+        total = 0
+        for term in terms:
+            value, axis = term.coefficient, 0
+            for span, vector in term.functional:
+                if (axis, span) not in known:
+                    known[axis, span] = self._table(layout, axis, axis + span)
+                table, weighed = known[axis, span]
+                if id(vector) not in weighed:
+                    weighed[id(vector)] = _weighed(self._engine, vector, table)
+                value = value * weighed[id(vector)] % ORDER
+                axis += span
+            total += value
+        return total
+
+    def _table(self, layout: RowLayout, first: int, last: int) -> _Table:
+        """The eq table of the axes ``first .. last-1`` of a layout."""
+        dims, under = layout.dims[first:last], variables(layout.dims[last:])
+        place = (dims, under, layout.entry_bits)
+        if place not in self._tables:
+            local = layout.coordinates(self._point)[under : under + variables(dims)]
+            self._tables[place] = eq_dense(self._engine, local, dims), {}
+        return self._tables[place]
+
+
 def _equation(
     engine: Engine,
     shapes: Mapping[ArrayId, ArrayShape],
@@ -146,30 +192,14 @@ def _equation(
 ) -> RowEquation:
     """Evaluate the batched functional of every array at the sumcheck's point."""
     point = end.point
+    evaluation = _Evaluation(engine, point)
+    corners: dict[RowLayout, int] = {}
     coefficients = {}
-    tables: dict[tuple[tuple[int, ...], int, int], Vec] = {}
-    cache: dict[tuple[int, tuple[int, ...], int, int], int] = {}
     for name, array_terms in terms.items():
         layout = shapes[name].layout(key_bits)
-        dims = layout.dims
-        points = axis_points(layout.coordinates(point), dims)
-        under = [variables(dims[k:]) for k in range(len(dims) + 1)]
-        total = 0
-        for term in array_terms:
-            value, axis = term.coefficient, 0
-            for span, vector in term.functional:
-                place = (dims[axis : axis + span], under[axis + span], layout.entry_bits)
-                key = (id(vector), *place)
-                if key not in cache:
-                    if place not in tables:
-                        local = [c for p in reversed(points[axis : axis + span]) for c in p]
-                        tables[place] = eq_dense(engine, local, place[0])
-                    cache[key] = _weighed(engine, vector, tables[place])
-                value = value * cache[key] % ORDER
-                axis += span
-            total += value
-        corner = layout.gap_factor(point) * pad_factor(point, layout.variables)
-        coefficients[name] = total * corner % ORDER
+        if layout not in corners:
+            corners[layout] = layout.gap_factor(point) * pad_factor(point, layout.variables)
+        coefficients[name] = evaluation.total(layout, array_terms) * corners[layout] % ORDER
     return RowEquation(point, coefficients, end.value)
 
 

@@ -19,6 +19,7 @@ from veracity.zkml.circuit.declared import Batch, Given, LookupUse, weight_id, w
 from veracity.zkml.circuit.tables import Table
 from veracity.zkml.circuit.tensor import (
     ArraySource,
+    One,
     ProductSource,
     Public,
     PublicRows,
@@ -29,6 +30,8 @@ from veracity.zkml.circuit.tensor import (
 from veracity.zkml.committed import TensorSpec
 
 __all__ = ["Collector"]
+
+_HALF = ORDER // 2
 
 
 class Collector:
@@ -101,8 +104,10 @@ class Collector:
             Nothing bounds the entries: the relations that pin them hold in the field.
         """
         name = witness_id(role, dims)
-        batch = self.batches.setdefault(name, Batch(name, dims, joint, bounded))
-        if (batch.joint, batch.bounded) != (joint, bounded):
+        batch = self.batches.get(name)
+        if batch is None:
+            batch = self.batches[name] = Batch(name, dims, joint, bounded)
+        elif batch.joint is not joint or batch.bounded is not bounded:
             raise ValueError(f"role {role} is used in two ways")
         value = self._witness(role, dims, value)
         if value is not None:
@@ -180,13 +185,16 @@ class Collector:
         Bounded arrays (and whatever was committed before) have entries below ``2^49``, by a
         projection; arrays that were looked up lie in their tables.
         """
-        if id(tensor) in self._bounds:
-            return self._bounds[id(tensor)][1]
+        known = self._bounds.get(id(tensor))
+        if known is not None:
+            return known[1]
         total = 0
         for (source, maps), c in tensor.terms.items():
             largest: int | None = 1
             if isinstance(source, ArraySource):
                 largest = self._limit(source)
+            elif isinstance(source, One):
+                pass
             elif isinstance(source, Public):
                 largest = int(np.abs(source.values).max()) if source.values.size else 0
             elif isinstance(source, PublicRows):
@@ -201,7 +209,7 @@ class Collector:
                 return None
             for linear_map in maps:
                 largest *= linear_map.gain()
-            total += min(c, ORDER - c) * largest
+            total += (c if c < _HALF else ORDER - c) * largest
         self._bounds[id(tensor)] = (tensor, total)
         return total
 
@@ -300,11 +308,17 @@ class Collector:
             for (source, maps), c in tensor.terms.items()
             if isinstance(source, ArraySource) and self._limit(source) is None
         ]
-        if len(unknown) == 1 and not unknown[0][1] and unknown[0][2] == 1:
-            rest = {k: c for k, c in tensor.terms.items() if k[0] != unknown[0][0]}
+        if len(unknown) != 1:
+            return
+        ((found, maps, coefficient),) = unknown
+        if maps or coefficient != 1:
+            return
+        others: int | None = 0
+        if len(tensor.terms) > 1:
+            rest = {k: c for k, c in tensor.terms.items() if k[0] != found}
             others = self.bound(Tensor(tensor.dims, rest))
-            if others is not None:
-                self._limits[unknown[0][0]] = limit + others
+        if others is not None:
+            self._limits[found] = limit + others
 
     def _require_integers(self, op: str, tensor: Tensor) -> None:
         """A relation that holds in the field must hold over the integers, too.

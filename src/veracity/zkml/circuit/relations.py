@@ -202,12 +202,15 @@ class _Sums:
         for (source, maps), coefficient in tensor.terms.items():
             k = scale * coefficient % ORDER
             if isinstance(source, ArraySource):
-                if source.instance is None:
-                    key = (source.id, maps)
+                name, instance = source
+                key = (name, maps)
+                if instance is None:
                     self.alone[key] = (self.alone.get(key, 0) + k) % ORDER
                 else:
-                    vector = self.batches.setdefault((source.id, maps), {})
-                    vector[source.instance] = (vector.get(source.instance, 0) + k) % ORDER
+                    vector = self.batches.get(key)
+                    if vector is None:
+                        vector = self.batches[key] = {}
+                    vector[instance] = (vector.get(instance, 0) + k) % ORDER
             elif isinstance(source, ProductSource):
                 form = ((source.spec, source.a.dims, source.b.dims), maps)
                 same = self.products.setdefault(form, {})

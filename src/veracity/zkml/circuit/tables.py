@@ -80,11 +80,13 @@ def _largest_image(table: Table) -> int:
     return 0 if images is None else int(np.abs(images).max())
 
 
+@lru_cache(maxsize=64)
 def unsigned(bits: int) -> Table:
     """``[0, 2^bits)``."""
     return Table(f"u{bits:02d}", 0, 1 << bits)
 
 
+@lru_cache(maxsize=64)
 def signed(bits: int) -> Table:
     """``[-2^(bits-1), 2^(bits-1))``."""
     return Table(f"s{bits:02d}", -(1 << (bits - 1)), 1 << bits)

@@ -228,9 +228,11 @@ Source = ArraySource | One | Below | Chosen | Public | PublicRows | ProductSourc
 Terms = Mapping[tuple[Source, tuple[LinearMap, ...]], int]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Tensor:
-    """``sum of coefficient * maps(source)``.
+    """``sum of coefficient * maps(source)``; never changed once made.
+
+    Not frozen, for a circuit makes thousands of them: a frozen one takes three times as long.
 
     Attributes
     ----------
@@ -336,9 +338,7 @@ class Tensor:
         for linear_map in maps:
             dims = linear_map.shape(dims)
             value = None if value is None else linear_map.forward(value)
-        terms: dict[tuple[Source, tuple[LinearMap, ...]], int] = {}
-        for (source, chain), c in self.terms.items():
-            terms[source, (*chain, *maps)] = c
+        terms = {(source, (*chain, *maps)): c for (source, chain), c in self.terms.items()}
         return Tensor(dims, terms, value)
 
     def bare(self) -> Tensor:
