@@ -26,14 +26,14 @@ async def dies_in_a_pass(parties: Three) -> None:
     """The user's connection ends right after the first message of its second pass."""
     async with parties.session(2, 3) as (session, _):
         await session.feed([1, 2])
-        write = session.owner._link.write
+        write = session.owner._link._write
 
-        async def last_words(*message: Any) -> None:
-            await write(*message)
+        def last_words(*message: Any) -> None:
+            write(*message)
             session.owner.abort()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(session.owner._link, "write", last_words)
+            patch.setattr(session.owner._link, "_write", last_words)
             with pytest.raises(VeracityError):
                 await session.feed([3])
 
