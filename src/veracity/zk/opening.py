@@ -344,6 +344,8 @@ def _rows_of_arrays(
         alike.setdefault(shapes[name].layout(key_bits), []).append(name)
     out = []
     for layout, names in alike.items():
+        if any(len(commitments[name]) != layout.rows for name in names):
+            raise VerificationError("a committed array has other rows than its shape", "opening")
         scale = engine.from_ints([equation.coefficients[name] for name in names])
         rows = engine.outer(scale, layout.row_weights(engine, equation.point))
         out.append((engine.concat_points([commitments[name] for name in names]), rows))
