@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.soundness.test_adaptive_ops import mix, present, probabilities
-from tests.support.forging import Lie, answer, attack, without_lookup
+from tests.soundness.test_adaptive_ops import mix, probabilities
+from tests.support.forging import Lie, answer, attack, both, without_lookup
 from tests.support.programs import Example, small_model
 from veracity.engine.api import Ints
 from veracity.errors import RangeError
@@ -71,7 +71,7 @@ def nothing(b: Builder, _op: Op, part: Part) -> Tensor:
     return b.constant(0, part.dims)
 
 
-@present
+@both
 def test_windows_are_kept(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     lie = simpler(adjusting(window=0))
     if not present:
@@ -79,7 +79,7 @@ def test_windows_are_kept(monkeypatch: pytest.MonkeyPatch, present: bool) -> Non
     attack(monkeypatch, lie, present)
 
 
-@present
+@both
 def test_slopes_are_taken(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     lie = simpler(adjusting(slopes=()))
     if not present:
@@ -92,7 +92,7 @@ def test_slopes_are_taken(monkeypatch: pytest.MonkeyPatch, present: bool) -> Non
     attack(monkeypatch, lie, present)
 
 
-@present
+@both
 def test_the_bias_of_the_head_is_added(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     lie = simpler(unbiased)
     if not present:
@@ -127,7 +127,7 @@ def uncapped(seed: int) -> Lie:
     return Lie(e, *answer(e, AT, step), {("softmax.capped", 0): lowered})
 
 
-@present
+@both
 def test_scores_go_through_the_cap(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
     lie = next(filter(None, map(changed, range(400))))
     dropped = []

@@ -214,3 +214,24 @@ def test_a_short_array_is_its_prefix_whatever_stands_beside_it(
         run(monkeypatch, [pair, other], [np.array([2, 0]), beside], [row, rows])
         with pytest.raises(VerificationError):
             run(monkeypatch, [pair, other], [np.array([5, 0]), beside], [row, rows])
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_row_of_one_array_is_not_weighed_as_another_s(moved: int) -> None:
+    """Arrays that are cut alike are weighed together, so each must have the rows of its shape."""
+    names = [ArrayId("test", "a"), ArrayId("test", "b")]
+    shapes = {name: ArrayShape(name, SHAPE.dims, SHAPE.row_bits) for name in names}
+    rows = SHAPE.layout(KEY_BITS).rows
+    points = ENGINE.generators("rows", 2 * rows)
+    commitments = dict(zip(names, (points[: rows - moved], points[rows - moved :]), strict=True))
+    equation = reduction.RowEquation([3] * 20, dict.fromkeys(names, 1), LinearForm(0))
+
+    def weighed_rows() -> int:
+        found = opening._rows_of_arrays(ENGINE, shapes, commitments, equation, KEY_BITS)
+        return sum(len(part) for part, _ in found)
+
+    if moved:
+        with pytest.raises(VerificationError, match="other rows than its shape"):
+            weighed_rows()
+    else:
+        assert weighed_rows() == 2 * rows

@@ -4,7 +4,6 @@
 //! In pages of the usual size: fewer, larger ones are quicker on some machines and several times
 //! slower on virtual ones whose host has to find memory for them.
 
-use crate::buffers;
 use crate::field::Limbs;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
@@ -45,9 +44,9 @@ impl Mapping {
         self.length * size_of::<Limbs>()
     }
 
-    /// Gives the region up, for [`Self::new`] to use again if that is wanted.
-    pub(crate) fn recycle(self) {
-        let kept = (self.bytes() <= buffers::limit()).then_some(self);
+    /// Gives the region up, for [`Self::new`] to use again if it has at most `limit` bytes.
+    pub(crate) fn recycle(self, limit: usize) {
+        let kept = (self.bytes() <= limit).then_some(self);
         *KEPT.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 }

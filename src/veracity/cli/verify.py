@@ -157,7 +157,7 @@ def verify(
             "several prompts", raw, expected, answer, listed, *drawn, *map(str, filter(None, alone))
         )
     given = load_proof(stream(proof)) if len(proofs) == 1 else None
-    require_used(given, click.get_current_context().params)
+    require_used(None if given is None else given.kind, click.get_current_context().params)
     checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
     trained: VerifiedTraining | None = None
     with judging(as_json):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,9 +18,6 @@ from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
 from veracity.proving.proofs import load_proof
 from veracity.proving.verify import verify as verify_answer
-
-if TYPE_CHECKING:
-    from veracity.proving.proofs import AnyProof
 
 __all__ = ["check_promise", "check_signer", "require_used", "verify_many"]
 
@@ -91,17 +88,16 @@ def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
     return One(path.name, ACCEPTED.word, f"{quoted(result.prompt)} -> {quoted(result.answer)}")
 
 
-def require_used(given: AnyProof | None, options: Mapping[str, object]) -> None:
+def require_used(kind: str | None, options: Mapping[str, object]) -> None:
     """Raise :class:`UsageError` where an option would not be looked at: it asks for a check.
 
     Parameters
     ----------
-    given : proof, optional
-        What is verified; None for several.
+    kind : str or None
+        Of the proof; None for several.
     options : mapping
         Values by the names of parameters.
     """
-    kind = given.kind if given is not None else None
     trained = kind == "training" or bool(options["training"])
     used = {
         "receipt": ("a proof of one answer", kind in (None, "answer")),

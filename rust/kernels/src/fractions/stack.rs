@@ -5,6 +5,7 @@
 //! more memory than it needs at once; the first touch of a page takes as long as the arithmetic on
 //! it.
 
+use crate::buffers;
 use crate::field::Fq;
 use crate::mapping::Mapping;
 use std::ops::{Deref, DerefMut};
@@ -111,7 +112,7 @@ impl DerefMut for Piece {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
-            memory.recycle();
+            memory.recycle(buffers::limit());
         }
     }
 }
