@@ -25,6 +25,7 @@ import torch
 
 from benches.lce_quality import SETTINGS, degradations, enlarge, psnr
 from examples.train_lce import Network
+from veracity.benchmarks.proving import checkout, cpu_name
 
 KINDS = ("lce", "plain", "plain-cost")
 TRAINER = Path(__file__).resolve().parent.parent / "examples" / "train_lce.py"
@@ -79,7 +80,8 @@ def measure(runs: Path, set5: Path | None, photos: Path | None) -> dict[str, obj
         rows.append({"set": group, "setting": setting, "bicubic": float(means[0]), **dict(by_kind)})
     parameters = {k: sum(p.numel() for p in networks[k, seeds[0]].parameters()) for k in KINDS}
     steps = torch.load(runs / f"lce-{seeds[0]}" / "checkpoint.pt", weights_only=True)["step"]
-    return {"steps": steps, "seeds": seeds, "parameters": parameters, "rows": rows}
+    about = {"steps": steps, "seeds": seeds, "parameters": parameters}
+    return {**about, "rows": rows, "cpu": cpu_name(), "commit": checkout()}
 
 
 def main() -> None:
