@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Protocol
 
@@ -253,18 +253,22 @@ def check_payloads(seed: bytes, alpha: Words, payload: Words) -> tuple[Words, Wo
 
 def check_pieces(
     bits: Sequence[int],
+    keys: Keys,
     values: Words,
     payloads: Words,
     lengths: Sequence[int],
     knots: Words,
     weights: Words,
-) -> tuple[Words, Words, Words, Words]:
-    """What :meth:`Fss.dcf_pieces` takes beside keys; returns the arrays, contiguous.
+    key_bytes: Callable[[int, int], int],
+) -> tuple[Keys, Words, Words, Words, Words]:
+    """What :meth:`Fss.dcf_pieces` takes; returns the arrays, contiguous.
 
     Parameters
     ----------
-    bits, values, payloads, lengths, knots, weights
+    bits, keys, values, payloads, lengths, knots, weights
         As there.
+    key_bytes : callable
+        :meth:`Fss.dcf_key_bytes`.
     """
     values, payloads = check_words(values, 2), check_words(payloads, 3)
     knots, weights = check_words(knots, 1), check_words(weights, 2)
@@ -275,7 +279,9 @@ def check_pieces(
         raise ValueError("three words for each payload and for each knot are due")
     if sum(lengths) != len(knots):
         raise ValueError(f"{len(knots)} knots where {sum(lengths)} are due")
-    return values, payloads, knots, weights
+    due = values.shape[1] * sum(key_bytes(n, 3) for n in bits)
+    keys = check_keys(keys.reshape(1, -1), 1, due).reshape(-1)
+    return keys, values, payloads, knots, weights
 
 
 def check_keys(keys: Keys, count: int, length: int) -> Keys:

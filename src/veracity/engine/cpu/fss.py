@@ -79,10 +79,9 @@ class CpuFss:
         knots: _Ring,
         weights: _Ring,
     ) -> _Ring:
-        arrays = check_pieces(bits, values, payloads, lengths, knots, weights)
-        values, payloads, knots, weights = arrays
-        each = sum(self.dcf_key_bytes(n, 3) for n in bits)
-        keys = check_keys(keys.reshape(1, -1), 1, values.shape[1] * each).reshape(-1)
+        keys, values, payloads, knots, weights = check_pieces(
+            bits, keys, values, payloads, lengths, knots, weights, self.dcf_key_bytes
+        )
         return _cpu.fss_pieces(
             self._key, party, bits, keys, values, payloads, lengths, knots, weights
         )

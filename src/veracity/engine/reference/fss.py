@@ -318,10 +318,10 @@ class ReferenceFss:
         knots: _Ring,
         weights: _Ring,
     ) -> _Ring:
-        arrays = check_pieces(bits, values, payloads, lengths, knots, weights)
-        values, payloads, knots, weights = arrays
+        keys, values, payloads, knots, weights = check_pieces(
+            bits, keys, values, payloads, lengths, knots, weights, self.dcf_key_bytes
+        )
         sizes = [values.shape[1] * self.dcf_key_bytes(n, 3) for n in bits]
-        keys = check_keys(keys.reshape(1, -1), 1, sum(sizes)).reshape(-1)
         starts, ends = np.cumsum([0, *sizes]), np.cumsum([0, *lengths])
         shares = np.zeros(values.shape, dtype=np.uint64)
         for g, n in enumerate(bits):
