@@ -36,12 +36,14 @@ CREATE INDEX waiting ON jobs (state, created)
 
 @dataclass(frozen=True)
 class State:
-    """A job as its owner sees it.
+    """A job.
 
     Attributes
     ----------
     ident, receipt : str
         Names of the job and of the receipt it is about.
+    owner : str
+        The key that ordered it; clients are not told.
     state : str
         ``queued``, ``running``, ``done`` or ``failed``.
     attempt : int
@@ -54,6 +56,7 @@ class State:
 
     ident: str
     receipt: str
+    owner: str
     state: str
     attempt: int
     share: float
@@ -150,20 +153,21 @@ class Queue:
         query = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
         return int(self._rows(query)[0][0])
 
-    def get(self, ident: str, owner: str | None = None) -> State | None:
-        """A job, of this owner where one is named."""
-        rows = self._rows(
-            "SELECT id, receipt, state, attempt, share, proof FROM jobs "
-            "WHERE id = ? AND owner = ifnull(?, owner)",
-            *(ident, owner),
+    def get(self, ident: str) -> State | None:
+        """A job, whoever ordered it."""
+        return self._state(
+            "SELECT id, receipt, owner, state, attempt, share, proof FROM jobs WHERE id = ?", ident
         )
-        return State(*rows[0]) if rows else None
 
     def of_receipt(self, receipt: str) -> State | None:
         """The job of a receipt, whoever ordered it."""
-        rows = self._rows(
-            "SELECT id, receipt, state, attempt, share, proof FROM jobs WHERE receipt = ?", receipt
+        return self._state(
+            "SELECT id, receipt, owner, state, attempt, share, proof FROM jobs WHERE receipt = ?",
+            receipt,
         )
+
+    def _state(self, query: str, value: str) -> State | None:
+        rows = self._rows(query, value)
         return State(*rows[0]) if rows else None
 
     def release(self) -> None:

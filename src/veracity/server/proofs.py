@@ -142,11 +142,10 @@ class Proofs:
 
     def state(self, ident: str, owner: str) -> State:
         """A job; :class:`RequestError` for all but who ordered it and whose receipt it is of."""
-        found = self.queue.get(ident)
-        own = self.queue.get(ident, owner) is not None
-        if found is not None and not own and self._desk.shelf.get(found.receipt, owner) is None:
-            found = None
-        return self._require(found)
+        found = self._require(self.queue.get(ident))
+        if found.owner != owner and self._desk.shelf.get(found.receipt, owner) is None:
+            return self._require(None)
+        return found
 
     @staticmethod
     def _require(found: State | None) -> State:

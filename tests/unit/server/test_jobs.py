@@ -23,8 +23,10 @@ def test_a_receipt_has_one_job(queue: Queue) -> None:
     first = queue.add("r", "alice", 0)
     assert queue.add("r", "alice", 1) == queue.add("r", "bob", 2) == first
     assert queue.open_jobs("alice") == 1
-    assert queue.get(first, "alice") is not None
-    assert queue.get(first, "bob") is None
+    state = queue.get(first)
+    assert state is not None
+    assert (state.receipt, state.owner) == ("r", "alice")
+    assert queue.of_receipt("r") == state
     assert queue.find("s") is None
 
 
@@ -48,7 +50,7 @@ def test_a_late_worker_changes_nothing(queue: Queue) -> None:
     assert not queue.give_up(late)
     assert queue.finish(second, "e" * 64)
     assert not queue.finish(second, "d" * 64)
-    state = queue.get(ident, "a")
+    state = queue.get(ident)
     assert state is not None
     assert (state.state, state.attempt, state.proof) == ("done", 2, "e" * 64)
     assert queue.claim(99) is None
@@ -67,7 +69,7 @@ def test_a_job_fails_at_last(queue: Queue) -> None:
             assert queue.give_up(names[told])
         now += 20
     assert queue.claim(now) is None
-    assert [s and s.state for s in (queue.get(told, "a"), queue.get(silent, "a"))] == [
+    assert [s and s.state for s in (queue.get(told), queue.get(silent))] == [
         "failed",
         "failed",
     ]
@@ -84,7 +86,7 @@ def test_a_queue_outlives_its_process(tmp_path: Path) -> None:
     one.close()
     two.close()
     again = Queue(path, 10)
-    state = again.get(ident, "a")
+    state = again.get(ident)
     assert state is not None
     assert state.state == "running"
     again.close()
