@@ -13,7 +13,8 @@ import pytest
 from tests.e2e.house import PROMPT, House, done
 from tests.e2e.house import veracity as command
 from veracity.cli.report import Report, page
-from veracity.cli.verify_more import require_used
+from veracity.cli.verify import verify
+from veracity.cli.verify_more import USES, require_used
 from veracity.errors import UsageError
 from veracity.formats.commitment import Commitment
 from veracity.formats.dsse import load_private_key, load_public_key
@@ -102,11 +103,31 @@ def test_what_would_not_be_looked_at_is_refused(house: House, option: str, tmp_p
 
 
 def test_a_receipt_is_of_an_answer() -> None:
-    names = ("training", "data", "init", "samples", "inputs", "outputs", "signer", "signature")
-    options = dict.fromkeys(names) | {"receipt": Path("r"), "publisher": Path("p")}
-    for kind in ("tensors", "accuracy", "answers", "training"):
+    options = dict.fromkeys(USES) | {"receipt": Path("r"), "publisher": Path("p"), "signer": None}
+    for kind in ("tensors", "accuracy", "answers", "training", "several"):
         with pytest.raises(UsageError, match="--receipt goes with a proof of one answer"):
             require_used(kind, options)
+    require_used("answer", options)
+
+
+def test_every_option_has_a_check_or_is_refused() -> None:
+    """Each is looked at by proofs of every kind, or stands in the table."""
+    always = {"proofs", "commitment", "digest", "max_time", "signer", "report"}
+    always |= {"threads", "backend", "quiet", "as_json"}
+    assert {p.name for p in verify.params} - always == set(USES)
+    absent: dict[str, object] = dict.fromkeys([*USES, "signer"])
+    kinds = ("answer", "answers", "accuracy", "tensors", "training", "several")
+    for name, use in USES.items():
+        for kind in kinds:
+            for value in ("", Path("x"), True, ("x",)):  # an empty text is an expectation, too
+                options = absent | {name: value}
+                if kind in use.kinds:
+                    require_used(kind, options)
+                    continue
+                with pytest.raises(UsageError, match=f"--{name.split('_')[0].rstrip('s')}"):
+                    require_used(kind, options)
+            require_used(kind, absent | {name: None, "raw": False, "messages": ()})
+    require_used("tensors", absent | {"data": ("x",), "init": Path("x"), "training": Path("x")})
 
 
 def test_a_publisher_signs_a_commitment(house: House, tmp_path: Path) -> None:

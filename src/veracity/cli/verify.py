@@ -145,19 +145,13 @@ def verify(
     if [*map(str, proofs), str(commitment), str(prompt_file)].count("-") > 1:
         raise UsageError("standard input holds one file only; name the others")
     expected = given_words(prompt, prompt_file)
-    drawn = (temperature, nonce, server_nonce, *messages)
-    listed = None if prompts is None else str(prompts)
     digest = None if digest is None else read_digest(digest)
     pinned = Commitment.load(stream(commitment))
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
-    if len(proofs) > 1:
-        alone = (samples, training, receipt, init, *data, *inputs, *outputs)
-        refuse_words(
-            "several prompts", raw, expected, answer, listed, *drawn, *map(str, filter(None, alone))
-        )
     given = load_proof(stream(proof)) if len(proofs) == 1 else None
-    require_used(None if given is None else given.kind, click.get_current_context().params)
+    kind = "several" if given is None else given.kind
+    require_used(kind, click.get_current_context().params)
     checking: dict[str, Any] = {**common, "context": context, "max_time": max_time}
     trained: VerifiedTraining | None = None
     with judging(as_json):
@@ -167,14 +161,12 @@ def verify(
             verify_many(proofs, pinned, as_json=as_json, **checking)
             return
         if given.kind == "training":
-            refuse_words("training", raw, expected, answer, context, listed, *drawn)
             tell_trained(check_training(given, pinned, data, **chain), as_json)
             return
         if training is not None:
             trained = check_training(training, pinned, data, **chain)
     phases = {"load": 0.1, "verify": 0.9}
     if given.kind == "answer":
-        refuse_words("one answer", False, listed)
         with judging(as_json), Bar(phases, quiet=quiet) as bar:
             result = verify_answer(
                 given,
@@ -196,14 +188,6 @@ def verify(
     if given.kind == "answers":
         from veracity.proving.verify_answers import verify_answers
 
-        refuse_words(
-            "several answers",
-            False,
-            expected,
-            answer,
-            None if receipt is None else str(receipt),
-            *drawn,
-        )
         wanted = None if prompts is None else given_prompts(prompts)
         with judging(as_json), Bar(phases, quiet=quiet) as bar:
             several = verify_answers(
@@ -215,8 +199,7 @@ def verify(
         from veracity.cli.verify_accuracy import tell_accuracy
         from veracity.proving.verify_accuracy import verify_accuracy
 
-        refuse_words("accuracy", raw, expected, answer, listed, *drawn)
-        if samples is None or inputs or len(outputs) > 1:
+        if samples is None or len(outputs) > 1:
             raise UsageError(
                 "a proof about accuracy needs --samples, which it does not hold; "
                 "--output takes the name of the scores"
@@ -230,7 +213,6 @@ def verify(
     from veracity.cli.verify_tensors import tell_tensors
     from veracity.proving.verify_tensors import verify_tensors
 
-    refuse_words("tensors", raw, expected, answer, listed, *drawn)
     arrays = read_ports(inputs, outputs)
     with judging(as_json), Bar(phases, quiet=quiet) as bar:
         verified = verify_tensors(given, pinned, *arrays, **checking, progress=bar)
@@ -245,22 +227,6 @@ def judging(as_json: bool) -> Iterator[None]:
     except VerificationError as error:
         tell_rejected(error, as_json)
         raise click.exceptions.Exit(EXIT_FALSE) from None
-
-
-def refuse_words(what: str, raw: bool, *words: str | None) -> None:
-    """Raise :class:`UsageError` where a proof was to be of words that it cannot have.
-
-    Parameters
-    ----------
-    what : str
-        What the proof is about.
-    raw : bool
-        Whether a prompt without template was expected.
-    words : str, optional
-        Prompt, answer and context that were expected.
-    """
-    if raw or any(given is not None for given in words):
-        raise UsageError(f"this proof is about {what}: it has no such text")
 
 
 def tell_rejected(error: VerificationError, as_json: bool) -> None:

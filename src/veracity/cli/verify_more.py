@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,61 @@ from veracity.formats.proof import Proof
 from veracity.proving.proofs import load_proof
 from veracity.proving.verify import verify as verify_answer
 
-__all__ = ["check_promise", "check_signer", "require_used", "verify_many"]
+__all__ = ["USES", "check_promise", "check_signer", "require_used", "verify_many"]
 
 #: Some file could not be read, or is of a kind that is checked alone; none is false.
 UNDECIDED = Verdict("UNDECIDED", "yellow", 2)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What looks at an option.
+
+    Attributes
+    ----------
+    partner : str
+        In words.
+    kinds : tuple of str
+        Proofs.
+    beside : str or None
+        Another parameter, with proofs of any kind that it goes with.
+    option : str or None
+        How it is spelt, if not as its parameter.
+    """
+
+    partner: str
+    kinds: tuple[str, ...] = ()
+    beside: str | None = None
+    option: str | None = None
+
+
+_ONE = Use("a proof of one answer", ("answer",))
+_TRAINED = Use("a training proof", ("training",), beside="training")
+
+#: Options that not every check of a proof looks at, by the names of their parameters.
+USES = {
+    "prompt": _ONE,
+    "prompt_file": _ONE,
+    "messages": replace(_ONE, option="message"),
+    "temperature": _ONE,
+    "nonce": _ONE,
+    "server_nonce": _ONE,
+    "answer": _ONE,
+    "receipt": _ONE,
+    "publisher": Use("--receipt", beside="receipt"),
+    "raw": Use("a proof of answers", ("answer", "answers")),
+    "prompts": Use("a proof of several answers", ("answers",)),
+    "samples": Use("a proof about accuracy", ("accuracy",)),
+    "inputs": Use("a proof about tensors", ("tensors",), option="input"),
+    "outputs": Use("a proof about tensors or accuracy", ("tensors", "accuracy"), option="output"),
+    "training": Use("one proof of something else", ("answer", "answers", "accuracy", "tensors")),
+    "data": _TRAINED,
+    "init": _TRAINED,
+    "context": Use(
+        "a proof of something else", ("answer", "answers", "accuracy", "tensors", "several")
+    ),
+    "signature": Use("--signer", beside="signer"),
+}
 
 
 @dataclass(frozen=True)
@@ -88,35 +139,28 @@ def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
     return One(path.name, ACCEPTED.word, f"{quoted(result.prompt)} -> {quoted(result.answer)}")
 
 
-def require_used(kind: str | None, options: Mapping[str, object]) -> None:
+def require_used(kind: str, options: Mapping[str, object]) -> None:
     """Raise :class:`UsageError` where an option would not be looked at: it asks for a check.
 
     Parameters
     ----------
-    kind : str or None
-        Of the proof; None for several.
+    kind : str
+        Of the proof; ``several`` for more proofs than one.
     options : mapping
         Values by the names of parameters.
     """
-    trained = kind == "training" or bool(options["training"])
-    used = {
-        "receipt": ("a proof of one answer", kind in (None, "answer")),
-        "publisher": ("--receipt", bool(options["receipt"])),
-        "signature": ("--signer", bool(options["signer"])),
-        "training": ("a proof of something else", kind != "training"),
-        "data": ("a training proof", trained),
-        "init": ("a training proof", trained),
-        "samples": ("a proof about accuracy", kind in (None, "accuracy")),
-        "inputs": ("a proof about tensors", kind in (None, "tensors")),
-        "outputs": (
-            "a proof about tensors or accuracy",
-            kind in (None, "tensors", "accuracy"),
-        ),
-    }
-    for name, (partner, looked_at) in used.items():
-        if options[name] and not looked_at:
-            option = name.removesuffix("s") if name in ("inputs", "outputs") else name
-            raise UsageError(f"--{option} goes with {partner}: nothing here would be checked by it")
+    for name, use in USES.items():
+        looked_at = kind in use.kinds or (use.beside is not None and is_given(options[use.beside]))
+        if is_given(options[name]) and not looked_at:
+            option = use.option or name.replace("_", "-")
+            raise UsageError(
+                f"--{option} goes with {use.partner}: nothing here would be checked by it"
+            )
+
+
+def is_given(value: object) -> bool:
+    """Whether an option is on the command line; an empty text is."""
+    return value is not None and value is not False and value != ()
 
 
 def check_promise(receipt: Path, publisher: Path | None, given: Any, pinned: Commitment) -> None:
