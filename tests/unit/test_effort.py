@@ -71,11 +71,12 @@ def test_it_grows_with_every_count() -> None:
 
 def test_longer_rows_are_counted_where_a_proof_may_have_them() -> None:
     """A link has longer rows than the model only if it has many: few bytes cannot hold values."""
-    few, many = 32 * (zkml.MANY_ROWS // 3) - 1, 32 * (zkml.MANY_ROWS // 3)
+    many = 32 * zkml.FEWEST_LONG_ROWS
+    few = many - 1
     one = statement(1, 10, 12)
     require_effort(one, few, 0.15)
     with pytest.raises(UsageError, match="--max-time"):
-        require_effort(one, many, 0.6)
+        require_effort(one, many, 0.4)
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
     """
     rows = argument_bytes // POINT_BYTES
     # A link's rows are made longer where it would have many: it then has at least some.
-    long = rows // (zkml.MANY_ROWS // 3)
+    long = rows // zkml.FEWEST_LONG_ROWS
     links = min(len(statement.cuts), argument_bytes // LINK_BYTES) + 1
     seconds = verification_seconds(
         links,

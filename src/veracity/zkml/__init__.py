@@ -2,7 +2,7 @@
 
 from veracity.zkml.accounting import Costs, OpCosts, count, count_links, count_ops, model_rows
 from veracity.zkml.chain import prove, verify
-from veracity.zkml.circuit.build import MANY_ROWS
+from veracity.zkml.circuit.build import FEWEST_LONG_ROWS
 from veracity.zkml.exact_widths import prove_widths, verify_widths
 from veracity.zkml.links import cut_places
 from veracity.zkml.model import ModelCommitment, ModelOpening, commit_model
@@ -10,7 +10,7 @@ from veracity.zkml.statement import Execution, Statement
 from veracity.zkml.well_formed import prove_well_formed, verify_well_formed
 
 __all__ = [
-    "MANY_ROWS",
+    "FEWEST_LONG_ROWS",
     "Costs",
     "Execution",
     "ModelCommitment",

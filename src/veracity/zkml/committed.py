@@ -13,10 +13,10 @@ and padding there wastes row commitments.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import permutations
+from itertools import accumulate, permutations
 from math import prod
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
@@ -26,10 +26,17 @@ from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.mle import axis_bits
 from veracity.zk.transcript import framed
 
-__all__ = ["CommittedTensor", "TensorSpec", "order_of_rows", "row_blinds", "storage_order"]
+__all__ = [
+    "CommittedTensor",
+    "TensorSpec",
+    "inner_cut",
+    "order_of_rows",
+    "row_blinds",
+    "storage_order",
+]
 
-#: Axes of which all orders are tried; a row count must fall by this share to change the order, and
-#: both sides of the array as a matrix must not grow by more than this factor.
+#: Axes of which all orders are tried; a row count must fall by this share to change the usual one,
+#: and both sides of the array as a matrix must not grow by more than this factor.
 _MOST_AXES, _GAIN, _UNEVEN = 5, 1 / 16, 1.5
 
 
@@ -48,13 +55,19 @@ def storage_order(dims: Sequence[int], fixed: int = 0, leading: int = 0) -> tupl
     return (*range(leading), *free, *range(len(dims) - fixed, len(dims)))
 
 
-@lru_cache(maxsize=1024)
-def order_of_rows(dims: tuple[int, ...], row_bits: int, joint: bool = False) -> tuple[int, ...]:
-    """Axes in storage order, slowest first, so that they fill few rows.
+#: Axes in storage order, slowest first; and how many of them each stored axis is made of.
+Storage = tuple[tuple[int, ...], tuple[int, ...]]
 
-    That of :func:`storage_order`, unless another one takes clearly fewer rows: what is shorter
-    than its power of two wastes least where rows are cut, or in front. The array has to remain a
-    matrix of about equal sides, whose functionals are short: each is as long as both together.
+
+@lru_cache(maxsize=1024)
+def order_of_rows(dims: tuple[int, ...], row_bits: int, joint: bool = False) -> Storage:
+    """Axes in storage order, slowest first, so that they fill few rows; which of them are merged.
+
+    The order is that of :func:`storage_order`, unless another one takes clearly fewer rows: what is
+    shorter than its power of two wastes least where rows are cut, or in front. Neighbours may be
+    merged into one axis, as long as their product: it is padded once, where they would be one by
+    one. The array has to remain a matrix of about equal sides, whose functionals are short: each
+    is as long as both together.
 
     Parameters
     ----------
@@ -64,24 +77,70 @@ def order_of_rows(dims: tuple[int, ...], row_bits: int, joint: bool = False) -> 
         Logarithm of the row length.
     joint : bool
         Whether the last two axes stay side by side, in this order.
+
+    Returns
+    -------
+    order, merged : tuple of int
+        The axes in storage order; how many of them make each axis that is stored.
     """
-    usual = storage_order(dims, 2 if joint else 0)
-
-    def sides(order: tuple[int, ...]) -> int:
-        lengths = [dims[i] for i in order]
-        return min(prod(lengths[:k]) + prod(lengths[k:]) for k in range(1, len(lengths)))
-
-    def rows(order: tuple[int, ...]) -> int:
-        return count_rows([dims[i] for i in order], row_bits)
-
-    fewest = rows(usual)
+    usual: Storage = (storage_order(dims, 2 if joint else 0), (1,) * len(dims))
+    last = len(dims) - 2 if joint else -1  # the first of the joint axes
     units: list[tuple[int, ...]] = [(i,) for i in range(len(dims) - (2 if joint else 0))]
-    units += [(len(dims) - 2, len(dims) - 1)] if joint else []
-    if fewest == 1 or not 1 < len(units) <= _MOST_AXES:
+    units += [(last, last + 1)] if joint else []
+
+    def lengths(choice: Storage) -> list[int]:
+        found, axes = [], iter(choice[0])
+        for count in choice[1]:
+            found.append(prod(dims[next(axes)] for _ in range(count)))
+        return found
+
+    def rows(choice: Storage) -> int:
+        return count_rows(lengths(choice), row_bits)
+
+    def sides(choice: Storage) -> int:
+        found, within = lengths(choice), inner_cut(*choice, last)
+        cuts = [k for k in range(1, len(found)) if k != within]
+        return min((prod(found[:k]) + prod(found[k:]) for k in cuts), default=1 + prod(found))
+
+    enough = rows(usual) * (1 - _GAIN)
+    if -(-prod(dims) >> row_bits) > enough or not 1 < len(units) <= _MOST_AXES:
         return usual
-    orders = [sum(found, ()) for found in permutations(units)]
-    best = min((o for o in orders if sides(o) <= _UNEVEN * sides(usual)), key=rows)
-    return best if rows(best) <= fewest * (1 - _GAIN) else usual
+    most = _UNEVEN * sides(usual)
+    choices = [(sum(o, ()), merged) for o in permutations(units) for merged in _mergers(o)]
+    for choice in sorted(choices, key=lambda c: (rows(c), len(dims) - len(c[1]))):
+        if rows(choice) > enough:
+            break
+        if sides(choice) <= most:
+            return choice
+    return usual
+
+
+def inner_cut(order: tuple[int, ...], merged: tuple[int, ...], first: int) -> int:
+    """After how many stored axes a cut parts two axes that lie side by side; 0 where none does.
+
+    Parameters
+    ----------
+    order, merged : tuple of int
+        As :func:`order_of_rows` gives them.
+    first : int
+        The first of the two; negative where there are none.
+    """
+    if first < 0:
+        return 0
+    ends = list(accumulate(merged))
+    place = order.index(first) + 1
+    return ends.index(place) + 1 if place in ends else 0
+
+
+def _mergers(units: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+    """Ways to store axes in this order: each alone, or those of one run of units as one axis."""
+    sizes = [len(unit) for unit in units]
+    yield (1,) * sum(sizes)
+    for start in range(len(units)):
+        for stop in range(start + 1, len(units) + 1):
+            run = sum(sizes[start:stop])
+            if run > 1 and stop - start < len(units):
+                yield (*(1,) * sum(sizes[:start]), run, *(1,) * sum(sizes[stop:]))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 
 from veracity.engine.api import Ints
@@ -12,6 +13,7 @@ from veracity.graph.ops import Op
 from veracity.graph.port import Port
 from veracity.zk.committed import ArrayId, ArrayShape, count_rows
 from veracity.zk.keys import MAX_LOG_COLUMNS
+from veracity.zk.mle import variables
 from veracity.zk.projection import LIMBS, ROWS, Sides
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.declared import Batch, Given, boundary_id, port_id, weight_id
@@ -20,15 +22,28 @@ from veracity.zkml.circuit.relations import Layout, gather_tensors, group_lookup
 from veracity.zkml.circuit.tables import between, unsigned
 from veracity.zkml.circuit.tensor import ArraySource, ProductSource, Tensor, UpdatedSource
 from veracity.zkml.links import Link
+from veracity.zkml.model import SHORT_ROWS
 from veracity.zkml.ops import Context
 from veracity.zkml.ops.pointwise import rotated_values
 from veracity.zkml.ops.table import find_rule
 from veracity.zkml.statement import Execution
 
-__all__ = ["MANY_ROWS", "Circuit", "build_circuit", "finish_circuit", "run_rules"]
+__all__ = [
+    "FEWEST_LONG_ROWS",
+    "MANY_ROWS",
+    "Circuit",
+    "build_circuit",
+    "finish_circuit",
+    "run_rules",
+]
 
-#: Rows of a witness beyond which they are made longer.
-MANY_ROWS = 1024
+#: Rows of a witness beyond which they are made longer: so many, and with padding so many for each
+#: generator of the model's key or of 2^12, as a larger model's proof takes more time and bytes.
+MANY_ROWS, ROW_SHARE = 1024, Fraction(3, 32)
+#: How often an entry counts at most with its padding.
+MOST_PADDING = 4
+#: A witness whose rows are longer than the model's has at least so many.
+FEWEST_LONG_ROWS = int(ROW_SHARE * (1 << SHORT_ROWS) / MOST_PADDING / 2)
 
 
 @dataclass(frozen=True)
@@ -248,14 +263,21 @@ def _row_bits(own: Sequence[Batch], plan: LookupPlan, least: int) -> int:
     """Logarithm of the row length of a witness: long enough that it has not many rows.
 
     A row is 32 bytes of a proof and a point that its verifier decompresses; a generator is one
-    that both sides fold at the end, once, whatever the number of rows.
+    that both sides fold at the end, once, whatever the number of rows. With their padding entries
+    double where a length passes a power of two, and lookups send more there, too: if rows become
+    longer there rather than between, no token makes a proof much longer.
     """
     values = sum(b.count * prod(b.dims) for b in own)
-    bits = max(least, min((-(-values // MANY_ROWS) - 1).bit_length(), MAX_LOG_COLUMNS))
-    while bits < MAX_LOG_COLUMNS:
+    padded = min(sum(b.count << variables(b.dims) for b in own), MOST_PADDING * values)
+    bits, most = least, ROW_SHARE * (1 << max(least, SHORT_ROWS))
+
+    def rows() -> int:
         shapes = [*[Layout.of(b, bits).shape for b in own], *plan.arrays()]
-        if sum(count_rows(shape.dims, bits) for shape in shapes) <= MANY_ROWS:
-            break
+        return sum(count_rows(shape.dims, bits) for shape in shapes)
+
+    while bits < MAX_LOG_COLUMNS and (
+        padded > most * (1 << bits) or values > MANY_ROWS << bits or rows() > MANY_ROWS
+    ):
         bits += 1
     return bits
 

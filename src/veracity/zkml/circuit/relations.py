@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import prod
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
+from veracity.zk.mle import kron
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Functional, Term, dense
 from veracity.zkml.circuit.declared import Batch, LookupUse
@@ -31,7 +33,7 @@ from veracity.zkml.circuit.tensor import (
     UpdatedSource,
     Updates,
 )
-from veracity.zkml.committed import TensorSpec, order_of_rows, storage_order
+from veracity.zkml.committed import TensorSpec, inner_cut, order_of_rows, storage_order
 
 __all__ = [
     "Claim",
@@ -51,12 +53,27 @@ class Layout:
 
     Jointly weighed axes of a batch stay adjacent; the others follow the layout rule, or lie so
     that the array takes few rows.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Natural axes in storage order.
+    shape : ArrayShape
+        The array as it is stored.
+    batched, joint : bool
+        Whether the first natural axis is that of instances, and the last two are weighed together.
+    natural : tuple of int
+        Lengths of the natural axes.
+    merged : tuple of int
+        Of how many natural axes each stored axis is made.
     """
 
     order: tuple[int, ...]
     shape: ArrayShape
     batched: bool
     joint: bool
+    natural: tuple[int, ...]
+    merged: tuple[int, ...]
 
     @staticmethod
     def of(batch: Batch, row_bits: int | None = None) -> Layout:
@@ -73,11 +90,12 @@ class Layout:
             return Layout.alone(batch.id, batch.spec)
         natural = (batch.count, *batch.dims)
         if row_bits is None:
-            order = storage_order(natural, 2 if batch.joint else 0)
+            order, merged = storage_order(natural, 2 if batch.joint else 0), (1,) * len(natural)
         else:
-            order = order_of_rows(natural, row_bits, batch.joint)
-        shape = ArrayShape(batch.id, tuple(natural[i] for i in order))
-        return Layout(order, shape, True, batch.joint)
+            order, merged = order_of_rows(natural, row_bits, batch.joint)
+        axes = iter(order)
+        dims = tuple(prod(natural[next(axes)] for _ in range(n)) for n in merged)
+        return Layout(order, ArrayShape(batch.id, dims), True, batch.joint, natural, merged)
 
     @staticmethod
     def alone(name: ArrayId, spec: TensorSpec, stacked: bool = False) -> Layout:
@@ -92,13 +110,14 @@ class Layout:
         stacked : bool
             Relations read it by indices of its first axis, like instances of a batch.
         """
-        return Layout(spec.order, spec.shape(name), stacked, False)
+        alone = (1,) * len(spec.dims)
+        return Layout(spec.order, spec.shape(name), stacked, False, spec.dims, alone)
 
     @property
     def sides(self) -> Sides:
         """The array as the most even matrix whose rows are leading axes."""
         dims = self.shape.dims
-        within = self.order.index(len(dims) - 2) + 1 if self.joint else 0  # of the joint axes
+        within = inner_cut(self.order, self.merged, len(self.order) - 2 if self.joint else -1)
         cuts = [k for k in range(1, max(2, len(dims))) if k != within]
         best = min(cuts, key=lambda k: prod(dims[:k]) + prod(dims[k:]))
         return Sides(self.shape.id, dims, best)
@@ -106,7 +125,7 @@ class Layout:
     @property
     def count(self) -> int:
         """Number of instances."""
-        return self.shape.dims[self.order.index(0)] if self.batched else 1
+        return self.natural[0] if self.batched else 1
 
     def store(self, values: Sequence[Ints]) -> Ints:
         """All instances in storage order; one that stands alone is only turned."""
@@ -118,15 +137,15 @@ class Layout:
             dtype = np.dtype(np.uint16)  # some instances have an entry beyond 2^15
         if dtype.kind != "i" and dtype != np.uint16:
             dtype = np.dtype(np.int64)
-        out = np.empty(self.shape.dims, dtype=dtype)
+        out = np.empty([self.natural[i] for i in self.order], dtype=dtype)
         natural = out.transpose(np.argsort(self.order))
         for instance, array in enumerate(values):
             natural[instance] = array
-        return out
+        return out.reshape(self.shape.dims)
 
     def weights(self, engine: Engine, natural: Functional) -> Functional:
         """Reorder weights over natural axes into storage order."""
-        dims = [self.shape.dims[self.order.index(i)] for i in range(len(self.order))]
+        dims = self.natural
         groups: list[tuple[int, tuple[int, Vec]]] = []
         axis = 0
         for span, vector in natural:
@@ -136,13 +155,31 @@ class Layout:
                 raise ValueError(f"jointly weighed axes of {self.shape.id} lie apart")
             if places != sorted(places):
                 ((_, vector),) = dense(engine, ((span, vector),))
-                index = np.arange(prod(dims[axis : axis + span]), dtype=np.int64)
-                index = index.reshape(dims[axis : axis + span]).transpose(np.argsort(places))
+                flat = np.arange(prod(dims[axis : axis + span]), dtype=np.int64)
+                index = flat.reshape(dims[axis : axis + span]).transpose(np.argsort(places))
                 vector = engine.gather(vector, np.ascontiguousarray(index).reshape(-1))
             groups.append((first, (span, vector)))
             axis += span
         groups.sort(key=lambda g: g[0])
-        return tuple(g[1] for g in groups)
+        return self._stored(engine, [g[1] for g in groups])
+
+    def _stored(self, engine: Engine, functional: Sequence[tuple[int, Vec]]) -> Functional:
+        """Weights over axes in storage order as weights over the axes that are stored."""
+        if max(self.merged) == 1:
+            return tuple(functional)
+        ends = list(accumulate(self.merged))
+        out: list[tuple[int, Vec]] = []
+        waiting: list[tuple[int, Vec]] = []
+        axis = begun = 0
+        for span, vector in functional:
+            waiting.append((span, vector))
+            axis += span
+            if axis in ends:
+                if len(waiting) > 1:
+                    vector = kron(engine, [v for _, v in dense(engine, tuple(waiting))])
+                out.append((ends.index(axis) + 1 - begun, vector))
+                waiting, begun = [], ends.index(axis) + 1
+        return tuple(out)
 
 
 @dataclass(frozen=True)
