@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -149,6 +150,36 @@ def cancelled(server: Running, proofs: Proofs, state: Path) -> None:
     last = finished(server, order(server, reply)["id"])
     assert last["id"] != ident
     assert not (state / "proofs" / f"{ident}.vproof").exists()
+
+
+def test_an_order_beside_a_cancellation_keeps_its_request(
+    house: House, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is deleted is the request of the job that is let be, not of the one that comes next."""
+    model = ServedModel.load(house.program, house.secret, name="tiny")
+    state = tmp_path / "state"
+    key, certificate = folder / "server.key", folder / "certificate.json"
+    desk = open_desk(key, certificate, state, model.secret.commitment, 3600)
+    proofs = Proofs(desk, place_of(house, state), 0)  # nobody works
+    with running(model, desk=desk, proofs=proofs) as server:
+        reply = server.ask("/v1/completions", ASK).json
+        ident = order(server, reply)["id"]
+        again: list[Any] = []
+        other = threading.Thread(target=lambda: again.append(order(server, reply)))
+        cancel = proofs.queue.cancel
+
+        def slowly(*names: str) -> str | None:
+            found = cancel(*names)
+            other.start()
+            other.join(0.5)  # as far as it comes by itself
+            return found
+
+        monkeypatch.setattr(proofs.queue, "cancel", slowly)
+        assert server.ask(f"/v1/proofs/{ident}", method="DELETE").json["status"] == "cancelled"
+        other.join(60)
+        (ordered,) = again
+        assert ordered["id"] != ident
+        assert [p.stem for p in (state / "requests").iterdir()] == [ordered["receipt"]]
 
 
 def hostile(server: Running, reply: Any) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,26 @@ def test_strangers_need_a_key_and_wait_in_a_bounded_queue(tmp_path: Path) -> Non
         assert (refused.status, refused.headers["retry-after"]) == (429, "10")
     with pytest.raises(UsageError, match="only with --keys and TLS"):
         Listen("0.0.0.0").check()
+
+
+def test_uploads_that_lie_there_are_bounded_together(folders: Path) -> None:
+    """By what they announce, before a byte of them is stored; one alone always has room."""
+    with verifying(Bounds(stored=100)) as server:
+        target = "/v1/verify?proof=90&commitment=90"
+        slow = http.client.HTTPConnection(server.place, timeout=60)
+        slow.putrequest("POST", target)
+        for name, value in {**SENT, "content-length": "180"}.items():
+            slow.putheader(name, value)
+        slow.endheaders(bytes(10))
+        deadline = time.monotonic() + 30
+        while not list(folders.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        refused = check(server, proof=b"a", commitment=b"b")
+        assert (refused.status, refused.headers["retry-after"]) == (429, "10")
+        slow.close()
+        while list(folders.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert check(server, proof=b"a", commitment=b"b").json["verdict"] == "UNDECIDED"
 
 
 def test_options_of_a_model_and_of_a_verifier_do_not_mix(house: House) -> None:

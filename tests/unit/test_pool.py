@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from veracity.engine import load_engine
+from veracity.engine.threads import cores, sensible_threads
 from veracity.errors import RangeError, UsageError, VeracityError
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool, threads_each
@@ -49,7 +51,7 @@ def test_results_come_in_order_from_all_workers() -> None:
         again = pool.run([part()])
     assert [r.parts for r in found] == [(b"shared", bytes([i]), large) for i in range(5)]
     assert {r.body["pid"] for r in found} == set(pids)
-    assert {r.body["threads"] for r in found} == {"2"}
+    assert {r.body["threads"] for r in found} == {str(min(2, cores()))}
     assert {r.body["setup"] for r in (*found, *again)} == {"toy"}
     assert sorted(seen) == [(i, "begun", 0.5) for i in range(5)]
     assert all(ended(pid) for pid in pids)
@@ -77,6 +79,8 @@ def test_nothing_to_do_is_done() -> None:
 
 def test_threads_are_shared() -> None:
     assert [threads_each(j, 8) for j in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+    assert [sensible_threads(n) for n in (1, cores(), 1024)] == [1, cores(), cores()]
+    assert load_engine("cpu", threads=1024).threads <= cores()
     with pytest.raises(UsageError, match="jobs"):
         WorkerPool(ENTRY, SETUP, 0)
 

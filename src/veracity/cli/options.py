@@ -51,7 +51,9 @@ def force_option(command: Command) -> Command:
 def threads_option(command: Command) -> Command:
     """``--threads``: how many cores to use."""
     return click.option(
-        "--threads", type=click.IntRange(1, 1024), help="Threads to use [default: all cores]."
+        "--threads",
+        type=click.IntRange(1, 1024),
+        help="Threads to use, at most one a core [default: all cores].",
     )(command)
 
 

@@ -63,7 +63,8 @@ def load_engine(name: str = "cpu", threads: int | None = None) -> Engine:
     name : str
         ``"cpu"`` (compiled kernels) or ``"reference"`` (Python integers: slow; runs everywhere).
     threads : int, optional
-        How many threads a backend may use; all of the machine's cores where not given.
+        How many threads a backend may use, at most one a core; all of the machine's cores where not
+        given.
 
     Raises
     ------

@@ -31,6 +31,9 @@ PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 _MOST = Decimal(10) ** 9
 _MOST_FLOAT = float(_MOST)
 ZERO, ONE = Decimal(0), Decimal(1)
+with localcontext() as _context:
+    _context.prec = 180
+    _ROOT_2, _TWO_BY_ROOT_PI = Decimal(2).sqrt(), 2 / PI.sqrt()
 
 
 def _sigmoid(x: Decimal) -> Decimal:
@@ -44,21 +47,23 @@ def _tanh(x: Decimal) -> Decimal:
 
 
 def _erf(x: Decimal) -> Decimal:
-    """Maclaurin series, with the digits that its cancellation costs; 1 from 12 on."""
+    """Maclaurin series in whole numbers, with the bits that cancellation costs; 1 from 12 on."""
     if abs(x) > 12:
         return ONE.copy_sign(x)
+    bits = 200 + int(x * x * Decimal("1.45"))  # terms grow up to exp(x^2)
     with localcontext() as context:
         context.prec = 180
-        term, total, n = x, x, 0
-        while abs(term) > Decimal(10) ** -60:
+        term = total = int(x * (1 << bits))
+        square, n = term * term >> bits, 0
+        while abs(term) >> (bits - 200):
             n += 1
-            term *= -x * x / n
-            total += term / (2 * n + 1)
-        return 2 / PI.sqrt() * total
+            term = -(term * square >> bits) // n
+            total += term // (2 * n + 1)
+        return _TWO_BY_ROOT_PI * total / (1 << bits)
 
 
 def _gelu(x: Decimal) -> Decimal:
-    return x / 2 * (1 + _erf(x / Decimal(2).sqrt()))
+    return x / 2 * (1 + _erf(x / _ROOT_2))
 
 
 def _gelu_tanh(x: Decimal) -> Decimal:

@@ -65,6 +65,8 @@ class Proofs:
                 path.unlink()
         self.processes: list[subprocess.Popen[bytes]] = []
         self._lock, self._ending = threading.Lock(), False
+        #: A job and its request file come and go together.
+        self._orders = threading.Lock()
         self._keeper: asyncio.Task[None] | None = None
 
     def order(self, file: ReceiptFile, owner: str, now: float) -> State:
@@ -125,20 +127,21 @@ class Proofs:
 
     def _ordered(self, receipt: Receipt, file: ReceiptFile, owner: str, now: float) -> State:
         """Its job, whoever ordered it first."""
-        known = self.queue.of_receipt(receipt.ident)
-        if known is not None:
-            return known
-        if self.queue.open_jobs(owner) >= _OPEN:
-            raise RequestError(
-                "too many proofs of this key are not done yet",
-                "rate_limit_exceeded",
-                status=429,
-                retry_after=60,
-            )
-        # On the disk before a worker can see the job.
-        write_file(self.place.request(receipt.ident), file.to_bytes(), 0o600)
-        self.queue.add(receipt.ident, owner, now)
-        return self._require(self.queue.of_receipt(receipt.ident))
+        with self._orders:
+            known = self.queue.of_receipt(receipt.ident)
+            if known is not None:
+                return known
+            if self.queue.open_jobs(owner) >= _OPEN:
+                raise RequestError(
+                    "too many proofs of this key are not done yet",
+                    "rate_limit_exceeded",
+                    status=429,
+                    retry_after=60,
+                )
+            # On the disk before a worker can see the job.
+            write_file(self.place.request(receipt.ident), file.to_bytes(), 0o600)
+            self.queue.add(receipt.ident, owner, now)
+            return self._require(self.queue.of_receipt(receipt.ident))
 
     def state(self, ident: str, owner: str) -> State:
         """A job; :class:`RequestError` for all but who ordered it and whose receipt it is of."""
@@ -179,9 +182,10 @@ class Proofs:
             raise over from None
         if receipt.auditable and receipt.retention:
             raise RequestError("auditors may wait for this proof, too", "not_yours", status=409)
-        if self.queue.cancel(ident, owner) is None:
-            raise over
-        path.unlink(missing_ok=True)
+        with self._orders:
+            if self.queue.cancel(ident, owner) is None:
+                raise over
+            path.unlink(missing_ok=True)
 
     async def sent(self, found: State) -> Response:
         """The file of a job that is done; :class:`RequestError` for others."""

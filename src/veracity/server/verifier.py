@@ -75,6 +75,8 @@ class Bounds:
     ----------
     upload : int
         Bytes of all files together.
+    stored : int
+        Bytes of all uploads that lie on the disk at a time.
     upload_time : float
         Seconds until they have arrived.
     seconds : float
@@ -88,6 +90,7 @@ class Bounds:
     """
 
     upload: int = 1 << 28
+    stored: int = 1 << 32
     upload_time: float = 120.0
     seconds: float = 300.0
     memory: int = 4 << 30
@@ -114,6 +117,7 @@ class Verifier:
     slots: int = 2
     waiting: int = 64
     _taken: int = field(default=0, repr=False)
+    _stored: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         self._free = asyncio.Semaphore(self.slots)
@@ -122,7 +126,7 @@ class Verifier:
         """``POST /v1/verify?proof=BYTES&commitment=BYTES``: the files, one after the other."""
         owner = self.doors.name_of(request.headers.get("authorization"))
         sizes, digest = self._asked(request)
-        with self.doors.enter(owner), self._place(), _folder() as folder:
+        with self.doors.enter(owner), self._place(sum(sizes.values())), _folder() as folder:
             await self._store(request, folder, sizes)
             async with self._free:
                 found = await self._checked(request, folder, sizes, digest)
@@ -162,16 +166,18 @@ class Verifier:
         return sizes, digest
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._taken >= self.slots + self.waiting:
+    def _place(self, size: int) -> Iterator[None]:
+        """Room for one check, and for files of so many bytes."""
+        full = self._taken and self._stored + size > self.bounds.stored
+        if full or self._taken >= self.slots + self.waiting:
             raise RequestError(
                 "too many checks wait", "rate_limit_exceeded", status=429, retry_after=10
             )
-        self._taken += 1
+        self._taken, self._stored = self._taken + 1, self._stored + size
         try:
             yield
         finally:
-            self._taken -= 1
+            self._taken, self._stored = self._taken - 1, self._stored - size
 
     async def _store(self, request: Request, folder: Path, sizes: Mapping[str, int]) -> None:
         """Write the body's parts into files; exactly so many bytes have to come."""

@@ -19,23 +19,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from veracity.engine.threads import cores, sensible_threads
 from veracity.errors import UsageError, VeracityError
 from veracity.work.messages import Message, raised, receive, send
 
-__all__ = ["THREADS", "Ahead", "PartProgress", "WorkerPool", "cores", "threads_each"]
+__all__ = ["THREADS", "Ahead", "PartProgress", "WorkerPool", "threads_each"]
 
 #: ``progress(part, phase, share)``: the index of a part of the work, and what its worker tells.
 PartProgress = Callable[[int, str, float], None]
 
 #: Read by Rust's and by NumPy's pools of threads when they start.
 THREADS = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def threads_each(jobs: int, threads: int | None) -> int:
@@ -106,7 +100,7 @@ class WorkerPool:
         if jobs < 1:
             raise UsageError(f"{jobs} jobs cannot work; give at least one")
         self._entry, self._setup, self._jobs = entry, setup, jobs
-        self._threads = threads_each(jobs, threads)
+        self._threads = sensible_threads(threads_each(jobs, threads))
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> WorkerPool:

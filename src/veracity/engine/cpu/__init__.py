@@ -9,6 +9,7 @@ from veracity.engine.cpu.fss import CpuFss
 from veracity.engine.cpu.group import CpuGroup
 from veracity.engine.cpu.integers import CpuIntegers
 from veracity.engine.cpu.ring import CpuRing
+from veracity.engine.threads import sensible_threads
 
 __all__ = ["CpuEngine"]
 
@@ -19,14 +20,14 @@ class CpuEngine(CpuField, CpuGroup):
     Parameters
     ----------
     threads : int, optional
-        How many threads to use; all cores where not given. The pool belongs to the process, so
-        the first engine that is made decides.
+        How many threads to use, at most one a core; all cores where not given. The pool belongs to
+        the process, so the first engine that is made decides.
     """
 
     name = "cpu"
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = _cpu.use_threads(threads or 0)
+        self.threads = _cpu.use_threads(0 if threads is None else sensible_threads(threads))
         self.ring: Ring = CpuRing()
         self.fss: Fss = CpuFss()
         self.integers: Integers = CpuIntegers()
