@@ -18,8 +18,11 @@ the dealer shares the last bracket. Finally the mixture is truncated towards the
 Scores go to the user like any value (:mod:`.opening`): rows (head and target) permuted, each row
 permuted in itself; those a target may not see have the least value there is.
 
+A single token takes another way to the mixture (:mod:`.mixing`): what the user sends back of the
+softmax brings its share along, and ``p0 + e`` is not opened.
+
 * Rounds: three round trips: (q, k, v) to the user, scores to the owner; permuted scores to the
-  user, weights back; hidden weights to the user, mixture to the owner.
+  user, weights back; hidden weights to the user, mixture to the owner. Two for a single token.
 * Bytes: :meth:`Attend.messages`; no message has more elements than its values.
 * Error: q, k are ``floor`` or one more of their exact value, and so is the mixture (stochastic
   rounding, unbiased); against the program, which rounds half up and q and k twice, at most 1.5
