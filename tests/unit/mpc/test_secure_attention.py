@@ -12,8 +12,8 @@ from tests.support.secure_parties import opened, ring, together
 from veracity.errors import PeerError
 from veracity.graph.ops import Attention
 from veracity.graph.ops.attention import attend
-from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure import ranks
+from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.head import choose, reveal
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
 from veracity.mpc.secure.ranks import greatest

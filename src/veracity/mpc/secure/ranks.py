@@ -3,8 +3,8 @@
 For every two of n opened values their difference ``d = a - b`` is opened as well, under the
 difference of the masks, and a comparison key gives shares of ``[d < 0]``: all of them together
 shares of how many values are greater than each one. These ranks are opened under masks of their
-own. A point key for each rank's mask, with payload ``(1, r)`` for the mask r of the value ``C - r``,
-gives shares of ``[rank = 0] (1, r)``, so ``sum [rank = 0] (C - r)`` is the greatest value.
+own. A point key for each rank's mask, with payload ``(1, r)`` where the value is ``C - r``, gives
+shares of ``[rank = 0] (1, r)``, so ``sum [rank = 0] (C - r)`` is the greatest value.
 
 Values must differ from each other: then one rank is 0, and the comparisons, which are exact, agree.
 

@@ -5,8 +5,8 @@ masks. A comparison key with payload ``(1, r_d)`` gives shares of ``w = [d < 0]`
 of the greater one, ``a - w d``, without a message; it is opened for the next round. The comparison
 may look at ``d / 2^s`` only, which is what a coarse maximum needs.
 
-* Exchanges: ``ceil(log2 n)`` for the longest row of n values; ``ceil(log2(n / m))`` where it ends as
-  soon as m are left or fewer.
+* Exchanges: ``ceil(log2 n)`` for the longest row of n values; ``ceil(log2(n / m))`` where it ends
+  as soon as m are left or fewer.
 * Bytes: 8 a winner to each party. Offline: a key of ``16 + 32 (b - 2) + 64`` bytes a pair for
   differences of b bits to each party.
 * Error: the winner is less than ``2^(s+1)`` units below the greatest, in each round; 0 for s = 0.
