@@ -12,9 +12,11 @@ from tests.support.secure_parties import opened, ring, together
 from veracity.errors import PeerError
 from veracity.graph.ops import Attention
 from veracity.graph.ops.attention import attend
+from veracity.mpc.secure import ranks
 from veracity.mpc.secure.attention import attention
 from veracity.mpc.secure.head import choose, reveal
 from veracity.mpc.secure.opening import Opening, open_values, share_of_mask
+from veracity.mpc.secure.ranks import greatest
 from veracity.mpc.secure.role import Masked, Role, Secret
 from veracity.mpc.secure.tournament import maximum
 
@@ -24,7 +26,7 @@ def test_maxima_of_rows_of_all_lengths() -> None:
     x = RNG.integers(-(1 << 18), 1 << 18, int(lengths.sum()))
     x[3:5] = x[5]
 
-    async def op(role: Role, x: Secret) -> Masked | Secret:
+    async def op(role: Role, x: Secret) -> Masked:
         return await maximum(role, await opens(role, x, 0, 64), lengths, 0, 20)
 
     done = checked(together(op, ring(x)))
@@ -37,7 +39,7 @@ def test_coarse_maxima_lose_less_than_a_step_a_round() -> None:
     lengths = np.full(50, 20)
     x = RNG.integers(0, 1 << 9, 1000)
 
-    async def op(role: Role, x: Secret) -> Masked | Secret:
+    async def op(role: Role, x: Secret) -> Masked:
         return await maximum(role, await opens(role, x, 0, 64), lengths, 5, 12)
 
     got = opened(results(checked(together(op, ring(x)))))
@@ -47,7 +49,31 @@ def test_coarse_maxima_lose_less_than_a_step_a_round() -> None:
     assert np.isin(got, x).all()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8, 37])
+@pytest.mark.parametrize("count", [2, 3, 8, 17, 64])
+def test_the_greatest_of_a_few_takes_one_exchange(count: int) -> None:
+    x = RNG.permutation(1 << 12)[:count] - (1 << 11)
+    x[-1] = x.max() - 1 if x.max() - 1 not in x else x[-1]  # differences of one unit count
+
+    async def op(role: Role, x: Secret) -> Secret:
+        return await greatest(role, await opens(role, x, 0, 64), 14)
+
+    done = checked(together(op, ring(x)))
+    assert opened(results(done)).tolist() == [x.max()]
+    assert done.measured.exchanges == 2
+    assert done.measured.bytes_to_user == done.measured.bytes_to_owner == 16 * count
+
+
+def test_ends_of_the_range_are_ranked() -> None:
+    x = np.array([-(1 << 12), (1 << 12) - 1, 0, -1, 1])
+
+    async def op(role: Role, x: Secret) -> Secret:
+        return await greatest(role, await opens(role, x, 0, 64), 14)
+
+    for _ in range(5):
+        assert opened(results(checked(together(op, ring(x))))).tolist() == [(1 << 12) - 1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 37, 64, 65, 200])
 def test_the_greatest_logit_the_lowest_index(count: int) -> None:
     z = RNG.integers(-3000, 3000, count)
     best = min(2, count - 1)
@@ -58,7 +84,12 @@ def test_the_greatest_logit_the_lowest_index(count: int) -> None:
 
     done = checked(together(op, ring(z)))
     assert results(done) == (None, None, best)
-    assert done.measured.bytes_to_user == 9 + 8 * (2 * count - 1 - (count > 1))
+    opened_words, left, rounds = count, count, 0
+    while left > ranks.MOST:
+        opened_words, left, rounds = opened_words + left // 2, left - left // 2, rounds + 1
+    opened_words += left if count > 1 else 0
+    assert done.measured.bytes_to_user == 9 + 8 * opened_words
+    assert done.measured.exchanges == 1 + rounds + (count > 1)
 
 
 def test_a_pass_that_has_to_be_repeated_says_so_and_nothing_else() -> None:

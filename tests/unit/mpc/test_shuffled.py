@@ -14,11 +14,13 @@ from tests.support.shuffled_parties import Parties, expected, told
 from veracity.engine import load_engine
 from veracity.errors import FormatError, PeerError, RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program
+from veracity.graph.evaluate import pointwise
 from veracity.graph.ops import Attention, Gain, Norm
 from veracity.graph.ops.rotary import rotate
 from veracity.lm.text_decoder import forward, vocabulary_of
 from veracity.lm.text_decoder import logits as every_logit
 from veracity.mpc.shuffled import evaluate as passes
+from veracity.mpc.shuffled import mixing
 from veracity.mpc.shuffled.attention import Attend, rotated
 from veracity.mpc.shuffled.functions import Group
 from veracity.mpc.shuffled.opening import revealed
@@ -67,17 +69,55 @@ def test_each_party_computes_on_an_engine_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("style", ["llama", "gpt2"])
-def test_six_round_trips_a_layer_for_any_number_of_tokens(style: str) -> None:
-    trips = []
-    for layers in (2, 3):
-        program = small_model(style, layers=layers).program
-        plan = compile_plan(program)
-        assert plan.round_trips_per_layer == 6
-        costs = {plan.cost(Shape(rows, start)).round_trips for rows, start in ((1, 9), (7, 0))}
-        assert len(costs) == 1
-        trips.append(costs.pop())
-    assert trips[1] - trips[0] == 6
-    assert trips[0] == 2 * 6 + 3  # embedding, last norm, logits, choice
+def test_five_round_trips_a_layer_for_a_token_and_six_for_a_prompt(style: str) -> None:
+    for rows, start, each in ((1, 9, 5), (7, 0, 6), (7, 3, 6)):
+        trips = []
+        for layers in (2, 3):
+            plan = compile_plan(small_model(style, layers=layers).program)
+            assert plan.round_trips_per_layer(Shape(rows, start)) == each
+            trips.append(plan.cost(Shape(rows, start)).round_trips)
+        assert trips[1] - trips[0] == each
+        assert trips[0] == 2 * each + 3  # embedding, last norm, logits, choice
+
+
+def test_a_long_context_takes_a_round_trip_instead_of_masks() -> None:
+    plan = compile_plan(small_model("llama").program)
+    attend = next(s for s in plan.steps if isinstance(s, Attend))
+    words = attend.op.kv_heads * attend.op.group * attend.op.head_dim
+    longest = mixing.MOST // words
+    assert attend.mixing(Shape(1, longest - 1)) is not None
+    assert attend.mixing(Shape(1, longest)) is None
+    assert plan.round_trips_per_layer(Shape(1, longest)) == 6
+    most = max(plan.cost(Shape(1, at)).offline_bytes_owner for at in (longest - 1, longest))
+    assert most < 2 * len(plan.steps) * 8 * mixing.MOST
+
+
+def test_both_ways_of_mixing_give_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One session: the prompt and two tokens, of which the second takes the long way, on the same
+    # cache. What the user sees behind attention is the program's up to roundings.
+    example = small_model("llama", shape=BIG, prompt=6)
+    tokens = example.tokens[:6]
+    parties = Parties(example.program, example.weights)
+    attend = next(s for s in parties.plan.steps if isinstance(s, Attend))
+    group = parties.group_of("layers.0.mlp_norm")
+
+    async def run() -> list[Any]:
+        done = [await parties.feed(tokens[:4]), await parties.feed(tokens[4:5])]
+        with monkeypatch.context() as patch:
+            patch.setattr(mixing, "MOST", 0)
+            done.append(await parties.feed(tokens[5:]))
+        return done
+
+    done = asyncio.run(run())
+    assert [(attend.index, 4) in one.user_seen for one in done] == [True, False, True]
+    for end, one in zip((5, 6), done[1:], strict=True):
+        trace = forward(example.program, example.weights, tokens[:end], end)
+        name = next(op for op in group.ops if isinstance(op, Norm)).x
+        theirs = np.sort(trace.values[name][-1])
+        values = one.clear(group)
+        added = next(op for op in group.ops if op.name == name)
+        ours = np.sort(pointwise(added, values)[0])
+        assert np.abs(ours - theirs).max() <= 40
 
 
 def test_what_the_user_evaluates_is_the_programs_up_to_order() -> None:
@@ -178,6 +218,24 @@ def test_attention_opens_masked_values_only() -> None:
         for part in (0, 4):
             for i, (array, bits) in enumerate(done.user_seen[attend.index, part]):
                 found.setdefault((part, i), []).append(int(array[0]) >> (bits - 4))
+    for tops in found.values():
+        counts = np.bincount(tops, minlength=16)
+        assert ((counts - 300 / 16) ** 2 / (300 / 16)).sum() < 60  # 15 degrees: 2e-7
+
+
+def test_mixing_shows_the_owner_masked_values_only() -> None:
+    # The same for what travels with the softmax of a single token, and for what is dealt for it.
+    example = small_model("llama", layers=1, shape=(6, 1, 2, 4, 5, 11))
+    found: dict[tuple[str, int], list[int]] = {}
+    for _ in range(300):
+        parties = Parties(example.program, example.weights)
+        attend = next(s for s in parties.plan.steps if isinstance(s, Attend))
+        _, (_, done) = told(parties, example.tokens[:1], example.tokens[1:2])
+        for i, (array, _) in enumerate(done.owner_seen[attend.index, 3]):
+            found.setdefault(("message", i), []).append(int(array[0]) >> 60)
+        for i, array in enumerate(done.owner.pieces[attend.index][2:]):
+            found.setdefault(("piece", i), []).append(int(array[0]) >> 60)
+    assert len(found) == 5
     for tops in found.values():
         counts = np.bincount(tops, minlength=16)
         assert ((counts - 300 / 16) ** 2 / (300 / 16)).sum() < 60  # 15 degrees: 2e-7

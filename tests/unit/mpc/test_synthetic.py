@@ -14,6 +14,7 @@ from tests.support.shuffled_parties import Parties, expected, told
 from veracity.lm.text_decoder import forward
 from veracity.mpc.shuffled.attention import Attend
 from veracity.mpc.shuffled.plan import compile_plan
+from veracity.mpc.shuffled.role import Shape
 
 BENCHES = Path(__file__).parents[3] / "benches"
 
@@ -40,7 +41,8 @@ def test_values_have_a_models_sizes_and_tokens_are_the_programs(
     assert len(spreads) >= 8
     assert all(1 << 8 < spread < 1 << 13 for spread in spreads.values())
     plan = compile_plan(program)
-    assert plan.round_trips_per_layer == 6
+    assert plan.round_trips_per_layer(Shape(1, 64)) == 5
+    assert plan.round_trips_per_layer(Shape(64, 0)) == 6
     assert all(s.dropped <= 1 for s in plan.steps if isinstance(s, Attend))
     want = expected(program, weights, [5, 6, 7], 3)
     assert told(Parties(program, weights), [5, 6, 7], want[:-1])[0] == want

@@ -7,7 +7,10 @@ limits are generous and settings are compared with each other.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,7 +19,7 @@ import pytest
 
 from veracity.errors import PeerError, UsageError
 from veracity.net import Channel, Server, connect
-from veracity.net.relay import Relay, TokenBucket
+from veracity.net.relay import LATE, TIMESTAMPS, Relay, TokenBucket, age
 
 PLAIN = {"identity": None, "insecure": True}
 
@@ -100,6 +103,17 @@ def test_rate() -> None:
     assert one < 0.4  # 0.2 as stated
     assert 2 < one / faster < 6
     assert both / one < 1.7  # directions do not share the rate
+
+
+def test_bytes_are_on_their_way_since_the_system_took_them() -> None:
+    def stamped(ago: float, kind: int = TIMESTAMPS) -> list[tuple[int, int, bytes]]:
+        seconds, rest = divmod(time.time() - ago, 1)
+        return [(socket.SOL_SOCKET, kind, struct.pack("@ll", int(seconds), int(rest * 1e9)))]
+
+    assert 0.5 * LATE <= age(stamped(0.5 * LATE)) <= LATE
+    assert age(stamped(10)) == LATE  # no more than that, whatever the clock did
+    assert age(stamped(-10)) == age([]) == age(stamped(0.5 * LATE, kind=1)) == 0
+    assert age([(socket.SOL_SOCKET, TIMESTAMPS, b"short")]) == 0
 
 
 def test_connections_share_the_rate() -> None:

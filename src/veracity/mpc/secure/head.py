@@ -6,11 +6,11 @@ cases, and nothing that they receive depends on it.
 
 The sums are opened under masks and joined with their indices, ``w = z 2^b + (2^b - 1 - index)``:
 the greatest w is that of the greatest z, the lowest index where several are equal. A tournament
-leaves shares of it; the owner sends its share modulo 2^b, and the user learns the index and nothing
-else.
+leaves a few, and their ranks shares of the greatest; the owner sends its share modulo 2^b, and the
+user learns the index and nothing else.
 
-* Exchanges: ``ceil(log2 V)``; one message to the user with the owner's share and whether the pass
-  has to be repeated.
+* Exchanges: ``2 + ceil(log2(V / 64))``, or 2 (1 for a single token); one message to the user with
+  the owner's share and whether the pass has to be repeated.
 * Error: logits are rounded stochastically at a quarter of the program's unit, and noise to the
   nearest one. Equal sums go to the lower index.
 """
@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from veracity.graph.ops import Head
 from veracity.mpc.cost import Cost
 from veracity.mpc.party import Array
+from veracity.mpc.secure import ranks
 from veracity.mpc.secure.opening import Opening, open_values, plus, share_of, share_of_mask
-from veracity.mpc.secure.role import Masked, Role, Secret
+from veracity.mpc.secure.role import Role, Secret
 from veracity.mpc.secure.tournament import maximum
 
 __all__ = ["INDEX_BITS", "NOISE_BITS", "add_noise", "choose", "finer", "reveal"]
@@ -88,10 +89,11 @@ async def choose(role: Role, acc: Secret, shift: int) -> Secret:
     index = np.uint64((1 << INDEX_BITS) - 1) - np.arange(count, dtype=np.uint64)
     # |z| < 2^(16 + guard), as its opening says: a difference has a bit more, and a sign.
     w = plus(role, z.map(lambda v: v << np.uint64(INDEX_BITS)), index)
-    found = await maximum(
-        role, w, np.array([count]), INDEX_BITS, _LOGIT_BITS + 3 + guard, open_last=count == 1
-    )
-    return share_of(role, found) if isinstance(found, Masked) else found
+    bits = _LOGIT_BITS + 3 + guard
+    few = await maximum(role, w, np.array([count]), INDEX_BITS, bits, ranks.MOST)
+    if count == 1:
+        return share_of(role, few)
+    return await ranks.greatest(role, few, bits + INDEX_BITS)
 
 
 async def reveal(role: Role, w: Secret) -> int | None:

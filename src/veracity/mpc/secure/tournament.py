@@ -5,7 +5,8 @@ masks. A comparison key with payload ``(1, r_d)`` gives shares of ``w = [d < 0]`
 of the greater one, ``a - w d``, without a message; it is opened for the next round. The comparison
 may look at ``d / 2^s`` only, which is what a coarse maximum needs.
 
-* Exchanges: ``ceil(log2 n)`` for the longest row of n values (the last opens the maximum).
+* Exchanges: ``ceil(log2 n)`` for the longest row of n values; ``ceil(log2(n / m))`` where it ends
+  as soon as m are left or fewer.
 * Bytes: 8 a winner to each party. Offline: a key of ``16 + 32 (b - 2) + 64`` bytes a pair for
   differences of b bits to each party.
 * Error: the winner is less than ``2^(s+1)`` units below the greatest, in each round; 0 for s = 0.
@@ -127,9 +128,9 @@ class _Greater(Local):
 
 
 async def maximum(
-    role: Role, x: Masked, lengths: Index, shift: int, bits: int, open_last: bool = True
-) -> Masked | Secret:
-    """The maximum of each row, opened, or shared only.
+    role: Role, x: Masked, lengths: Index, shift: int, bits: int, most: int = 1
+) -> Masked:
+    """The maximum of each row, opened; or of all rows what is left once none has more than so many.
 
     Parameters
     ----------
@@ -141,20 +142,18 @@ async def maximum(
         Length of each row, at least 1.
     shift, bits : int
         As for :func:`greater`.
-    open_last : bool
-        Whether to open the result; if not, all rows must have the same length, a power of 2.
+    most : int
+        Values of a row that may be left; its maximum is among them.
     """
     share_of_mask(role, x)
-    while int(lengths.max()) > 1:
+    while int(lengths.max()) > most:
         r = _round(lengths)
 
         def pick(index: Index, x: Masked = x) -> Masked:
             return x.map(lambda v: v[index])
 
         won = greater(role, pick(r.first), pick(r.second), shift, bits)
-        lengths = r.lengths
-        if int(lengths.max()) == 1 and not open_last:
-            return won
         (opened,) = await open_values(role, [Opening(won)])
+        lengths = r.lengths
         x = join([opened, pick(r.byes)]).map(lambda v, order=r.order: v[order])  # type: ignore[misc]
     return x

@@ -18,8 +18,11 @@ the dealer shares the last bracket. Finally the mixture is truncated towards the
 Scores go to the user like any value (:mod:`.opening`): rows (head and target) permuted, each row
 permuted in itself; those a target may not see have the least value there is.
 
+A single token takes another way to the mixture (:mod:`.mixing`): what the user sends back of the
+softmax brings its share along, and ``p0 + e`` is not opened.
+
 * Rounds: three round trips: (q, k, v) to the user, scores to the owner; permuted scores to the
-  user, weights back; hidden weights to the user, mixture to the owner.
+  user, weights back; hidden weights to the user, mixture to the owner. Two for a single token.
 * Bytes: :meth:`Attend.messages`; no message has more elements than its values.
 * Error: q, k are ``floor`` or one more of their exact value, and so is the mixture (stochastic
   rounding, unbiased); against the program, which rounds half up and q and k twice, at most 1.5
@@ -39,6 +42,7 @@ from numpy.typing import NDArray
 from veracity.graph.ops import Attention, Rope, Rotation, rope_tables
 from veracity.graph.ops.attention import softmax
 from veracity.mpc.permutation import Order, of_rows
+from veracity.mpc.shuffled import mixing
 from veracity.mpc.shuffled.linear import truncation_mask
 from veracity.mpc.shuffled.opening import (
     deal_restore,
@@ -57,6 +61,7 @@ __all__ = ["Attend", "rotated"]
 
 _ORDER, _OWNER_MASKS, _USER_MASKS, _SHARES = 0, 1, 4, 8
 _SCORES, _SCORE_PRODUCT, _WEIGHTS, _WEIGHT_MASK, _MIX_PRODUCT, _ROUNDING = 16, 18, 20, 22, 23, 24
+_MIXING = 26
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,26 @@ class Attend(Step):
         bits = (64 - self.shifts[0], 64 - self.shifts[1], 64)
         return tuple(Size(shape.rows * w, b) for w, b in zip(self._widths, bits, strict=True))
 
+    def mixing(self, shape: Shape) -> mixing.Mixing | None:
+        """What saves the mixture's round trip, where a single row makes it cheap.
+
+        Parameters
+        ----------
+        shape : Shape
+            Of the pass.
+        """
+        op = self.op
+        found = mixing.Mixing(
+            self.index, _MIXING, op.kv_heads, op.kv_heads * op.group * shape.rows, shape.sources,
+            op.head_dim,
+        )  # fmt: skip
+        return found if shape.rows == 1 and found.words <= mixing.MOST else None
+
+    def _softmax(self, shape: Shape) -> Message:
+        """What the user sends back of the scores."""
+        mix = self.mixing(shape)
+        return Size(self._scores(shape), 64), *(mix.message() if mix else ())
+
     def order(self, stream: Stream, shape: Shape) -> Order:
         """Of the rows of scores and of each in itself."""
         rows = self.op.kv_heads * self.op.group * shape.rows
@@ -116,9 +141,10 @@ class Attend(Step):
     # What travels.
 
     def owner_pieces(self, shape: Shape) -> Message:
-        """Translations of the scores and of the weights."""
-        count = self._scores(shape)
-        return Size(count, self.score_bits), Size(count, 64)
+        """Translations of the scores and of the weights, and permuted masks of the values."""
+        count, mix = self._scores(shape), self.mixing(shape)
+        both = Size(count, self.score_bits), Size(count, 64)
+        return both + mix.owner_pieces() if mix else both
 
     def user_pieces(self, shape: Shape) -> Message:
         """Shares of the masks of q and k, and of both products of masks."""
@@ -130,17 +156,18 @@ class Attend(Step):
         return tuple(Size(shape.rows * w, 64) for w in self._widths)
 
     def messages(self, shape: Shape) -> tuple[tuple[int, int], ...]:
-        """Three each way."""
+        """Two each way, or three."""
         scores = total([Size(self._scores(shape), self.score_bits)])
-        weights = total([Size(self._scores(shape), 64)])
-        return (
+        messages = (
             (1, total(self._opened(shape))),
             (0, scores),
             (1, scores),
-            (0, weights),
-            (1, weights),
-            (0, total([Size(self._mixture(shape), 64)])),
+            (0, total(self._softmax(shape))),
         )
+        if self.mixing(shape):
+            return messages
+        weights = total([Size(self._scores(shape), 64)])
+        return *messages, (1, weights), (0, total([Size(self._mixture(shape), 64)]))
 
     # The dealer.
 
@@ -169,7 +196,13 @@ class Attend(Step):
         order = self.order(dealer.owner, shape)
         deal_reveal(dealer, (at, _SCORES), order, self.score_bits)
         d = self._weights(deal_restore(dealer, (at, _WEIGHTS), order, 64), shape)
-        e = self._weights(dealer.owner.words(at, _WEIGHT_MASK, len(order)), shape)
+        mix = self.mixing(shape)
+        if mix:
+            # What the owner adds to the softmax that it receives: times the user's masks, too.
+            e = self._weights(np.uint64(0) - dealer.to_owner[-1][0], shape)
+            mix.deal(dealer, order, users_v)
+        else:
+            e = self._weights(dealer.owner.words(at, _WEIGHT_MASK, len(order)), shape)
         product = dealer.ring.matmul_dense(e, users_v) - dealer.ring.matmul_dense(d, all_v)
         product = product.reshape(-1)
         product -= dealer.owner.words(at, _MIX_PRODUCT, len(product))
@@ -219,18 +252,23 @@ class Attend(Step):
         z[~self._visible(shape).reshape(-1)] = np.uint64(1) << np.uint64(self.score_bits - 1)
 
         order = owner.order_of(self)
-        delta, back = owner.pieces[at]
+        delta, back = owner.pieces[at][:2]
         (hidden,) = await peer.receive(at, 1, (Size(len(z), self.score_bits),))
         await peer.send(at, 2, (permuted(z, hidden, order, delta), self.score_bits))
-        (message,) = await peer.receive(at, 3, (Size(len(z), 64),))
+        message, *parts = await peer.receive(at, 3, self._softmax(shape))
         p = restored(message, order, back)
-        await peer.send(at, 4, (p + owner.stream.words(at, _WEIGHT_MASK, len(p)), 64))
-
         y = owner.ring.matmul_dense(self._weights(p, shape), value)
         y = y.reshape(-1) + owner.stream.words(at, _MIX_PRODUCT, y.size)
-        (share,) = await peer.receive(at, 5, (Size(len(y), 64),))
-        y = self._features((y + share) >> np.uint64(self.shifts[2]), shape)
-        owner.shares[op.name] = y
+        mix = self.mixing(shape)
+        if mix:
+            tau, restoring = owner.pieces[at][2:]
+            y += mix.whole(owner.stream, message, parts[0], order, tau).reshape(-1)
+            y += parts[1] + restoring
+        else:
+            await peer.send(at, 4, (p + owner.stream.words(at, _WEIGHT_MASK, len(p)), 64))
+            (share,) = await peer.receive(at, 5, (Size(len(y), 64),))
+            y += share
+        owner.shares[op.name] = self._features(y >> np.uint64(self.shifts[2]), shape)
 
     async def user(self, user: User, peer: Online) -> None:
         """The user's side.
@@ -255,22 +293,29 @@ class Attend(Step):
         z[~self._visible(shape).reshape(-1)] = 0
         await peer.send(at, 1, (hide(user.stream, (at, _SCORES), z), self.score_bits))
 
+        # All that does not wait for the scores.
+        d = restored_share(user.stream, (at, _WEIGHTS), len(z))
+        y = user.ring.matmul_dense(self._weights(d, shape), value).reshape(-1) + user.pieces[at][3]
+        # By kv head, as the owner's share; the mask is in the order of features.
+        y += self._heads(user.stream.words(at, _ROUNDING, len(y)), shape)
+        mix = self.mixing(shape)
+        if mix:
+            beta, rest = mix.users(user.stream)
+            y += rest.reshape(-1)
+
         (message,) = await peer.receive(at, 2, (Size(len(z), self.score_bits),))
         clear = revealed(user.stream, (at, _SCORES), message)
         scores = signed(clear, self.score_bits).reshape(-1, shape.sources)
         seen = scores != -(1 << (self.score_bits - 1))
         p = softmax(op, scores << np.int64(2 * self.dropped), seen)[0].view(np.uint64)
-        await peer.send(at, 3, (sent_back(user.stream, (at, _WEIGHTS), p), 64))
-
+        sent = sent_back(user.stream, (at, _WEIGHTS), p)
+        if mix:
+            await peer.send(at, 3, (sent, 64), (mix.hidden(user.stream, sent, beta), 64), (y, 64))
+            return
+        await peer.send(at, 3, (sent, 64))
         (message,) = await peer.receive(at, 4, (Size(len(z), 64),))
-        d = restored_share(user.stream, (at, _WEIGHTS), len(z))
-        y = user.ring.matmul_dense(self._weights(d, shape), value)
-        y -= user.ring.matmul_dense(self._weights(message, shape), value_masks)
-        y = y.reshape(-1) + user.pieces[at][3]
-        # By kv head, as the owner's share; the mask is in the order of features.
-        r = user.stream.words(at, _ROUNDING, len(y))
-        y += self._heads(r, shape)
-        await peer.send(at, 5, (y, 64))
+        known = user.ring.matmul_dense(self._weights(message, shape), value_masks)
+        await peer.send(at, 5, (y - known.reshape(-1), 64))
 
     # Layouts: rows of scores are (kv head, group, target).
 

@@ -44,15 +44,20 @@ class Plan:
             total += step.cost(shape)
         return total
 
-    @property
-    def round_trips_per_layer(self) -> float:
-        """Most round trips between the norms of two attention layers."""
+    def round_trips_per_layer(self, shape: Shape) -> float:
+        """Most round trips between the norms of two attention layers.
+
+        Parameters
+        ----------
+        shape : Shape
+            Of the pass.
+        """
         counts, messages = [], 0
         for step in self.steps:
             if isinstance(step, Attend):
                 counts.append(messages)
                 messages = 0
-            messages += len(step.messages(Shape(1, 1)))
+            messages += len(step.messages(shape))
         return max(counts[1:], default=0) / 2
 
 
