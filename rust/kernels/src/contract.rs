@@ -15,7 +15,7 @@ use std::ops::Range;
 const BLOCK: usize = 512;
 /// Steps of the bound axis between two loads of an accumulator.
 const UNROLL: usize = 8;
-/// From so many outputs and products an output on, it pays to cut the vector into digits.
+/// From so many outputs, and products an output in rows, it pays to cut the vector into digits.
 #[cfg(target_arch = "x86_64")]
 const MANY: usize = 16;
 #[cfg(target_arch = "x86_64")]
@@ -110,7 +110,7 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
     let length: usize = pieces.iter().map(|p| p.v.len()).sum();
     let mut out = take(outputs);
     #[cfg(target_arch = "x86_64")]
-    if ifma::available() && outputs >= MANY && length >= long(inner) * pieces.len().min(2) {
+    if ifma::available() && outputs >= MANY && length >= long(inner, pieces.len()) {
         // SAFETY: the machine has the instructions, in each of the calls.
         let narrow = inner == ifma::NARROW && ifma::has_one_digit::<T>();
         if inner < SHORT && !narrow {
@@ -193,7 +193,7 @@ pub fn contract_each<T: Small>(arrays: &[Tensor<'_, T>], outer: usize, v: &[Fq])
     debug_assert!(arrays.iter().all(|m| m.data.len() == outputs * v.len()));
     let mut out = take(arrays.len() * outputs);
     #[cfg(target_arch = "x86_64")]
-    if ifma::available() && outputs >= MANY && v.len() >= long(inner) {
+    if ifma::available() && outputs >= MANY && v.len() >= long(inner, 1) {
         // SAFETY: the machine has the instructions, in each of the calls.
         if inner < SHORT {
             let digits = unsafe { ifma::RowDigits::new(v) };
@@ -228,10 +228,14 @@ fn rows_of(length: usize, outputs: usize) -> usize {
     ((1 << 16) / length).max(fewest).next_multiple_of(8)
 }
 
-/// From so many products an output on it pays to cut the vector into digits.
+/// From so many products an output on, of so many arrays, it pays to cut vectors into digits.
 #[cfg(target_arch = "x86_64")]
-fn long(inner: usize) -> usize {
-    if inner < SHORT { LONG } else { LONG / 4 }
+fn long(inner: usize, arrays: usize) -> usize {
+    if inner < SHORT {
+        LONG * arrays.min(2)
+    } else {
+        LONG / 6
+    }
 }
 
 /// Cuts outputs `start..` by rows of the output: `f((o, first i), outputs)`.

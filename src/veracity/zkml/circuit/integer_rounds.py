@@ -86,13 +86,15 @@ class IntegerPair:
         engine, (x, y), (rows, entries) = self._engine, self._operands, self._weights
         count, blocks, width = x.shape
         step = max(FEW, _PRODUCTS // max(1, count * width) // FEW * FEW)
-        by_place = y.transpose(0, 2, 1)
+        # By place, so that neighbours in memory are multiplied.
+        left = np.ascontiguousarray(x.transpose(2, 0, 1), dtype=dtype)
+        right = np.ascontiguousarray(y.transpose(0, 2, 1), dtype=dtype)
         sums = [[0] * width for _ in range(width)]
         for start in range(0, blocks, step):
             end = min(blocks, start + step)
             found = np.empty((count, width, end - start), dtype=dtype)
             for c, row in enumerate(sums):
-                np.multiply(x[:, None, start:end, c], by_place[:, :, start:end], found, dtype=dtype)
+                np.multiply(left[c, :, None, start:end], right[:, :, start:end], found)
                 by_block = engine.contract(found.reshape(1, count, -1), rows)  # (width, blocks)
                 weights = entries[c * blocks + start : c * blocks + end]
                 for d in range(width):
