@@ -54,6 +54,78 @@ def test_contract_on_all_threads(engine, small, shape):
     assert engine.to_ints(found) == [int(x) % ORDER for x in expected]
 
 
+#: (outer, inner) of arrays that are contracted together, and a length of their middle axis.
+TOGETHER = [
+    ((1, 300), 31),
+    ((1, 40), 130),
+    ((40, 1), 64),
+    ((131, 1), 33),
+    ((17, 3), 70),
+    ((2, 45), 5),
+]
+TOGETHER += [((70, 8), 40), ((5, 8), 130), ((1, 1), 300), ((3, 1), 9), ((0, 3), 4), ((2, 0), 4)]
+TOGETHER += [((3, 700), 2), ((9, 64), 9), ((80, 2), 2000)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("sides", "n"), TOGETHER)
+def test_contractions_of_several_arrays(engine, reference, scalars, small, dtype, sides, n):
+    outer, inner = sides
+    alike = [small(dtype, outer, n, inner) for _ in range(3)]
+    v = scalars(n)
+    found = engine.contract_each(alike, engine.from_ints(v))
+    expected = reference.contract_each(alike, reference.from_ints(v))
+    assert engine.to_ints(found) == reference.to_ints(expected)
+    others = [small(dtype, outer, n + k, inner) for k in (0, 1, 3)]
+    v = scalars(3 * n + 4)
+    found = engine.contract_sum(others, engine.from_ints(v))
+    expected = reference.contract_sum(others, reference.from_ints(v))
+    assert engine.to_ints(found) == reference.to_ints(expected)
+
+
+def test_contractions_of_arrays_of_different_types(engine, reference, scalars, small):
+    arrays = [small(dtype, 3, 40, 7) for dtype in (*DTYPES, "int16")]
+    v = scalars(40 * len(arrays))
+    for name, weights in (("contract_each", v[:40]), ("contract_sum", v)):
+        found = getattr(engine, name)(arrays, engine.from_ints(weights))
+        expected = getattr(reference, name)(arrays, reference.from_ints(weights))
+        assert engine.to_ints(found) == reference.to_ints(expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 300, 64), (70, 300, 1), (70, 300, 8), (2, 300, 5)])
+def test_long_sums_of_contractions(engine, shape):
+    """The largest integers in many arrays: sums that are emptied across them."""
+    outer, n, inner = shape
+    m = np.full(shape, -(1 << 15), dtype=np.int16)
+    v = engine.from_ints([ORDER - 1] * (20 * n))
+    found = engine.to_ints(engine.contract_sum([m] * 20, v))
+    assert found == [20 * n << 15] * (outer * inner)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("rows", "blocks"), [(0, 3), (3, 0), (1, 1), (3, 5), (7, 8), (40, 33), (2, 1100)]
+)
+def test_weigh_blocks(engine, reference, scalars, small, dtype, rows, blocks):
+    x, by_row, by_entry = small(dtype, rows, blocks, 4), scalars(rows), scalars(4 * blocks)
+
+    def run(e, x, with_rows):
+        each_row = e.from_ints(by_row) if with_rows else None
+        return e.to_ints(e.weigh_blocks(x, each_row, e.from_ints(by_entry)))
+
+    for values in (x, x >> 14 if dtype == "int64" else x // 2):
+        assert run(engine, values, True) == run(reference, values, True)
+        assert run(engine, values, False) == run(reference, values, False)
+
+
+@pytest.mark.parametrize("limit", [1 << 49, (1 << 49) + 1, 1 << 62])
+def test_weigh_blocks_at_the_limit_of_its_sums(engine, limit):
+    for value in (limit, -limit):
+        x = np.full((3, 9, 4), value, dtype=np.int64)
+        weights = engine.from_ints([ORDER - 1] * 36)
+        assert engine.to_ints(engine.weigh_blocks(x, None, weights)) == [-4 * value % ORDER] * 27
+
+
 @pytest.mark.parametrize(("rows", "n"), ROWS)
 def test_fold(engine, reference, scalars, rows, n):
     a, r = scalars(rows * n), scalars(1)[0]
@@ -68,6 +140,21 @@ def test_product_round(engine, reference, scalars, rows, n):
     found = engine.product_round(engine.from_ints(a), engine.from_ints(b), n)
     expected = reference.product_round(reference.from_ints(a), reference.from_ints(b), n)
     assert found == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_rounds_of_several_pairs(engine, reference, scalars, count):
+    rows = [(1, 1), (3, 7), (1, 4100), (2, 129)][:count]
+    values = [(scalars(r * n), scalars(r * n)) for r, n in rows]
+    lengths, factors, r = [n for _, n in rows], scalars(count), scalars(1)[0]
+
+    def run(e):
+        pairs = [(e.from_ints(a), e.from_ints(b)) for a, b in values]
+        sides = [a for a, _ in pairs]
+        halves = [e.to_ints(half) for half in e.fold_each(sides, lengths, r)]
+        return e.product_rounds(pairs, lengths, factors), halves
+
+    assert run(engine) == run(reference)
 
 
 def test_sumcheck_of_an_inner_product(engine, scalars):
@@ -119,3 +206,37 @@ def test_bad_shapes(each):
         each.logup_denominators(Leaves(m[0], m[0, :2], three, 1))
     with pytest.raises(ValueError):
         each.logup_denominators(Leaves(m[0], None, a, 1))
+
+
+def test_bad_shapes_of_several_arrays(each):
+    three, six = each.from_ints([1, 2, 3]), each.from_ints(range(6))
+    m = np.zeros((2, 3, 4), dtype=np.int16)
+    for arrays, v in [([], three), ([m, m[:1]], six), ([m, m[:, :, :2].copy()], six)]:
+        with pytest.raises(ValueError):
+            each.contract_each(arrays, v)
+        with pytest.raises(ValueError):
+            each.contract_sum(arrays, v)
+    with pytest.raises(ValueError):
+        each.contract_each([m, m], six)
+    with pytest.raises(ValueError):
+        each.contract_sum([m, m], three)
+    with pytest.raises(ValueError):
+        each.contract_sum([m, m.swapaxes(0, 1).copy().swapaxes(0, 1)], six)
+    blocks = np.zeros((2, 3, 4), dtype=np.int16)
+    twelve = each.from_ints(range(12))
+    for x, rows, entries in [
+        (blocks, three, twelve),
+        (blocks, None, six),
+        (m[:, :, :3], None, six),
+    ]:
+        with pytest.raises(ValueError):
+            each.weigh_blocks(x, rows, entries)
+    for arrays, lengths in [([three], [2]), ([three], []), ([three], [3, 3]), ([three], [0])]:
+        with pytest.raises(ValueError):
+            each.fold_each(arrays, lengths, 5)
+        with pytest.raises(ValueError):
+            each.product_rounds([(a, a) for a in arrays], lengths, [1])
+    with pytest.raises(ValueError):
+        each.product_rounds([(three, six)], [3], [1])
+    with pytest.raises(ValueError):
+        each.product_rounds([(three, three)], [3], [1, 2])

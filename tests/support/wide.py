@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,13 @@ class WideEngine:
             return self._engine.contract(m, v)
         parts = [self._engine.contract(np.ascontiguousarray(x), v) for x in self._limbs(m)]
         return self._engine.lincomb(parts, [1 << 48 * i for i in range(6)])
+
+    def contract_sum(self, arrays: Sequence[Ints], v: Vec) -> Vec:
+        if all(m.dtype != object for m in arrays):
+            return self._engine.contract_sum(arrays, v)
+        ends = np.cumsum([m.shape[1] for m in arrays]).tolist()
+        sums = [self.contract(m, v[e - m.shape[1] : e]) for m, e in zip(arrays, ends, strict=True)]
+        return self._engine.lincomb(sums, [1] * len(sums))
 
     def commit_rows(self, values: Ints, index: Ints, bases: Points) -> Points:
         if values.dtype != object:

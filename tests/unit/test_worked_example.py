@@ -27,7 +27,7 @@ from tests.support.worked_example import (
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
-from veracity.zk.committed import commit_array
+from veracity.zk.committed import combine_rows, commit_array
 from veracity.zk.mle import eq_dense, inverse, variables
 
 PAGE = Path(__file__).parents[2] / "docs/protocols/worked-example.md"
@@ -161,7 +161,7 @@ def evaluation(prover: ScriptedProver) -> Mapping[str, Values]:
     t, blind = [0, 0], 0
     for name, values in arrays.items():
         layout = SHAPES[name].layout(key.log_columns)
-        row = layout.combine_rows(ENGINE, values, r, equation.coefficients[name])
+        ((_, row),) = combine_rows(ENGINE, [(layout, values, equation.coefficients[name])], r)
         t = [a + b for a, b in zip(t, ENGINE.to_ints(row), strict=True)]
         weights = ENGINE.to_ints(layout.row_weights(ENGINE, r))
         blind += equation.coefficients[name] * sum(

@@ -128,6 +128,33 @@ macro_rules! with_small {
 }
 pub(crate) use with_small;
 
+/// Calls an expression with the entries of several [`SmallIn`] of one type, as slices of that type.
+macro_rules! with_same {
+    ($arrays:expr, |$slices:ident| $body:expr) => {{
+        use crate::arrays::{SmallIn, contiguous};
+        use pyo3::exceptions::PyTypeError;
+        macro_rules! of_type {
+            ($kind:ident) => {{
+                let same = |array| match array {
+                    &SmallIn::$kind(ref array) => contiguous(array),
+                    _ => Err(PyTypeError::new_err("arrays of one type are due")),
+                };
+                let slices = $arrays.iter().map(same).collect::<PyResult<Vec<_>>>();
+                slices.and_then(|$slices| $body)
+            }};
+        }
+        match $arrays.first() {
+            Some(SmallIn::I8(_)) => of_type!(I8),
+            Some(SmallIn::I16(_)) => of_type!(I16),
+            Some(SmallIn::I32(_)) => of_type!(I32),
+            Some(SmallIn::I64(_)) => of_type!(I64),
+            Some(SmallIn::U16(_)) => of_type!(U16),
+            None => Err(PyTypeError::new_err("an array of small integers is due")),
+        }
+    }};
+}
+pub(crate) use with_same;
+
 /// The entries of a C-contiguous array, row-major.
 pub(crate) fn contiguous<'a, T: numpy::Element>(
     array: &'a PyReadonlyArrayDyn<'_, T>,

@@ -1,13 +1,14 @@
 //! Field vectors: making, reading, element-wise operations.
 
 use crate::arrays::{
-    SmallIn, VecIn, VecOut, elements, give, parse, parse_one, require, with_small, write,
+    SmallIn, VecIn, VecOut, elements, give, parse, parse_one, require, with_same, with_small, write,
 };
 use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use veracity_kernels::contract::contract;
+use veracity_kernels::blocks::{WIDTH, weigh_blocks};
+use veracity_kernels::contract::{contract, contract_each, contract_sum};
 use veracity_kernels::field::Fq;
 use veracity_kernels::small::Tensor;
 use veracity_kernels::{sumcheck, vector};
@@ -27,8 +28,13 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(vec_gather, module)?)?;
     module.add_function(wrap_pyfunction!(vec_eq, module)?)?;
     module.add_function(wrap_pyfunction!(small_contract, module)?)?;
+    module.add_function(wrap_pyfunction!(small_contract_each, module)?)?;
+    module.add_function(wrap_pyfunction!(small_contract_sum, module)?)?;
+    module.add_function(wrap_pyfunction!(small_weigh_blocks, module)?)?;
     module.add_function(wrap_pyfunction!(sumcheck_fold, module)?)?;
-    module.add_function(wrap_pyfunction!(sumcheck_product_round, module)?)
+    module.add_function(wrap_pyfunction!(sumcheck_fold_each, module)?)?;
+    module.add_function(wrap_pyfunction!(sumcheck_product_round, module)?)?;
+    module.add_function(wrap_pyfunction!(sumcheck_product_rounds, module)?)
 }
 
 /// Elements from 32 canonical bytes each.
@@ -183,6 +189,79 @@ fn small_contract<'py>(
     give(py, out)
 }
 
+/// Arrays of shape (outer, n, inner), where `n` is what the length of each says.
+fn tensors<'a, T>(arrays: &[&'a [T]], outer: usize, inner: usize) -> PyResult<Vec<Tensor<'a, T>>> {
+    let outputs = outer.checked_mul(inner).unwrap_or(0);
+    let tensor = |&data: &&'a [T]| {
+        let whole = outputs > 0 && data.len().is_multiple_of(outputs);
+        require(whole, "arrays must have shape (outer, n, inner)")?;
+        let n = data.len() / outputs;
+        Ok(Tensor { data, n, inner })
+    };
+    arrays.iter().map(tensor).collect()
+}
+
+/// [`small_contract`] of each of several arrays of one type and shape, one after the other.
+#[pyfunction]
+fn small_contract_each<'py>(
+    py: Python<'py>,
+    arrays: Vec<SmallIn<'py>>,
+    outer: usize,
+    inner: usize,
+    v: VecIn<'py>,
+) -> PyResult<VecOut<'py>> {
+    let v = elements(&v)?;
+    let out = with_same!(arrays, |slices| {
+        let found = tensors(&slices, outer, inner)?;
+        let fit = found.iter().all(|m| m.n == v.len());
+        require(fit, "arrays must have shape (outer, n, inner)")?;
+        Ok(py.detach(|| contract_each(&found, outer, v)))
+    })?;
+    give(py, out)
+}
+
+/// [`small_contract`] of arrays of one type, side by side along their bound axes.
+#[pyfunction]
+fn small_contract_sum<'py>(
+    py: Python<'py>,
+    arrays: Vec<SmallIn<'py>>,
+    outer: usize,
+    inner: usize,
+    v: VecIn<'py>,
+) -> PyResult<VecOut<'py>> {
+    let v = elements(&v)?;
+    let out = with_same!(arrays, |slices| {
+        let found = tensors(&slices, outer, inner)?;
+        let total: usize = found.iter().map(|m| m.n).sum();
+        require(total == v.len(), "v must have an element for each step")?;
+        Ok(py.detach(|| contract_sum(&found, outer, v)))
+    })?;
+    give(py, out)
+}
+
+/// `out[o, i] = rows[o] sum_c entries[c, i] x[o, i, c]` for `x` of shape (rows, blocks, 4).
+#[pyfunction]
+#[pyo3(signature = (x, rows, entries))]
+fn small_weigh_blocks<'py>(
+    py: Python<'py>,
+    x: SmallIn<'py>,
+    rows: Option<VecIn<'py>>,
+    entries: VecIn<'py>,
+) -> PyResult<VecOut<'py>> {
+    let entries = elements(&entries)?;
+    let rows = rows.as_ref().map(elements).transpose()?;
+    let out = with_small!(&x, |x| {
+        let whole = entries.len().is_multiple_of(WIDTH)
+            && x.len().checked_rem(entries.len()).unwrap_or(x.len()) == 0;
+        require(whole, "x must have shape (rows, blocks, 4)")?;
+        let count = x.len().checked_div(entries.len()).unwrap_or(0);
+        let fit = rows.is_none_or(|rows| rows.len() == count);
+        require(fit, "an element for each row is due")?;
+        Ok(py.detach(|| weigh_blocks(x, rows, entries)))
+    })?;
+    give(py, out)
+}
+
 /// Whether `length` elements are whole rows of `n`.
 pub(crate) fn whole_rows(length: usize, n: usize) -> PyResult<()> {
     let whole = length.checked_rem(n).map_or(length == 0, |rest| rest == 0);
@@ -210,5 +289,48 @@ fn sumcheck_product_round<'py>(
     require(a.len() == b.len(), "vectors must have one length")?;
     whole_rows(a.len(), n)?;
     let out = py.detach(|| sumcheck::product_round(a, b, n));
+    Ok(write(py, &out))
+}
+
+/// [`sumcheck_fold`] of several arrays, each with its own length of rows.
+#[pyfunction]
+fn sumcheck_fold_each<'py>(
+    py: Python<'py>,
+    arrays: Vec<VecIn<'py>>,
+    lengths: Vec<usize>,
+    r: &[u8],
+) -> PyResult<Vec<VecOut<'py>>> {
+    require(arrays.len() == lengths.len(), "one length an array")?;
+    let r = parse_one(r)?;
+    let mut found: Vec<(&[Fq], usize)> = Vec::with_capacity(arrays.len());
+    for (a, n) in arrays.iter().zip(lengths) {
+        let a = elements(a)?;
+        whole_rows(a.len(), n)?;
+        found.push((a, n));
+    }
+    let out = py.detach(|| sumcheck::fold_each(&found, r));
+    out.into_iter().map(|values| give(py, values)).collect()
+}
+
+/// The weighed sum of round polynomials of inner products, 96 bytes; `factors` holds 32 canonical
+/// bytes a pair.
+#[pyfunction]
+fn sumcheck_product_rounds<'py>(
+    py: Python<'py>,
+    pairs: Vec<(VecIn<'py>, VecIn<'py>)>,
+    lengths: Vec<usize>,
+    factors: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let factors = parse(factors)?;
+    let same = pairs.len() == lengths.len() && pairs.len() == factors.len();
+    require(same, "one length and one factor a pair")?;
+    let mut found: Vec<(&[Fq], &[Fq], usize)> = Vec::with_capacity(pairs.len());
+    for ((a, b), n) in pairs.iter().zip(lengths) {
+        let (a, b) = (elements(a)?, elements(b)?);
+        require(a.len() == b.len(), "vectors must have one length")?;
+        whole_rows(a.len(), n)?;
+        found.push((a, b, n));
+    }
+    let out = py.detach(|| sumcheck::product_rounds(&found, &factors));
     Ok(write(py, &out))
 }

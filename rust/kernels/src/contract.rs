@@ -15,39 +15,55 @@ use std::ops::Range;
 const BLOCK: usize = 512;
 /// Steps of the bound axis between two loads of an accumulator.
 const UNROLL: usize = 8;
-/// From so many outputs and products an output on, it pays to cut the vector into digits.
+/// From so many outputs, and products an output in rows, it pays to cut the vector into digits.
 #[cfg(target_arch = "x86_64")]
 const MANY: usize = 16;
 #[cfg(target_arch = "x86_64")]
 const LONG: usize = 32;
+/// Last axes below this length are handled as rows.
+#[cfg(target_arch = "x86_64")]
+const SHORT: usize = 32;
 
 /// `out[o, i] = sum_j m[o, j, i] v[j]`; `m.data.len()` is `outer * m.n * m.inner`.
 pub fn contract<T: Small>(m: Tensor<'_, T>, outer: usize, v: &[Fq]) -> Vec<Fq> {
-    debug_assert_eq!(v.len(), m.n);
-    debug_assert_eq!(m.data.len(), outer * m.n * m.inner);
-    let outputs = outer * m.inner;
-    if outputs == 0 || m.n == 0 {
+    contract_sum(&[m], outer, v)
+}
+
+/// `out[o, i] = sum_k sum_j m_k[o, j, i] v_k[j]`, where `v` is all `v_k` one after the other.
+///
+/// As [`contract`] of what the arrays are side by side along their bound axes. They have one
+/// `inner`; `data.len()` of each is `outer * n * inner`.
+pub fn contract_sum<T: Small>(parts: &[Tensor<'_, T>], outer: usize, v: &[Fq]) -> Vec<Fq> {
+    let inner = parts.first().map_or(0, |m| m.inner);
+    debug_assert!(parts.iter().all(|m| m.inner == inner));
+    debug_assert!(parts.iter().all(|m| m.data.len() == outer * m.n * inner));
+    debug_assert_eq!(parts.iter().map(|m| m.n).sum::<usize>(), v.len());
+    let outputs = outer * inner;
+    if outputs == 0 || v.is_empty() {
         return vec![Fq::ZERO; outputs];
     }
     // Few outputs leave threads idle: cut the bound axis as well.
     let threads = rayon::current_num_threads();
     let blocks = outputs.div_ceil(BLOCK);
-    let cuts = match m.data.len() {
+    let cuts = match outputs * v.len() {
         0..=0xffff => 1,
         _ if threads == 1 || blocks >= 4 * threads => 1,
-        size => (4 * threads).div_ceil(blocks).min(size >> 14).clamp(1, m.n),
+        size => (4 * threads)
+            .div_ceil(blocks)
+            .min(size >> 14)
+            .clamp(1, v.len()),
     };
-    let step = m.n.div_ceil(cuts);
-    let ranges: Vec<_> = (0..m.n)
+    let step = v.len().div_ceil(cuts);
+    let ranges: Vec<_> = (0..v.len())
         .step_by(step)
-        .map(|start| start..m.n.min(start + step))
+        .map(|start| pieces(parts, v, start..v.len().min(start + step)))
         .collect();
-    let mut partial: Vec<Vec<Fq>> = if ranges.len() == 1 {
-        vec![contract_range(m, outputs, v, ranges[0].clone())]
+    let mut partial: Vec<Vec<Fq>> = if let [pieces] = &ranges[..] {
+        vec![contract_pieces(pieces, outputs)]
     } else {
         ranges
-            .into_par_iter()
-            .map(|range| contract_range(m, outputs, v, range))
+            .par_iter()
+            .map(|pieces| contract_pieces(pieces, outputs))
             .collect()
     };
     let mut total = partial.pop().unwrap_or_default();
@@ -59,67 +75,167 @@ pub fn contract<T: Small>(m: Tensor<'_, T>, outer: usize, v: &[Fq]) -> Vec<Fq> {
     total
 }
 
-/// The part of the sums whose `j` lies in `range`.
-fn contract_range<T: Small>(
-    m: Tensor<'_, T>,
-    outputs: usize,
-    v: &[Fq],
+/// Some steps `range` of the bound axis of an array, and what weighs them.
+struct Piece<'a, T> {
+    m: Tensor<'a, T>,
     range: Range<usize>,
-) -> Vec<Fq> {
-    let v = &v[range.clone()];
+    v: &'a [Fq],
+}
+
+/// What a range of the bound axes, one after the other, is made of.
+fn pieces<'a, T: Small>(
+    parts: &[Tensor<'a, T>],
+    v: &'a [Fq],
+    range: Range<usize>,
+) -> Vec<Piece<'a, T>> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    for m in parts {
+        let (first, last) = (range.start.max(at), range.end.min(at + m.n));
+        if first < last {
+            out.push(Piece {
+                m: *m,
+                range: first - at..last - at,
+                v: &v[first..last],
+            });
+        }
+        at += m.n;
+    }
+    out
+}
+
+/// The sums over some pieces.
+fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq> {
+    let inner = pieces[0].m.inner;
+    let length: usize = pieces.iter().map(|p| p.v.len()).sum();
     let mut out = take(outputs);
     #[cfg(target_arch = "x86_64")]
-    if ifma::available() && outputs >= MANY && range.len() >= LONG {
+    if ifma::available() && outputs >= MANY && length >= long(inner, pieces.len()) {
         // SAFETY: the machine has the instructions, in each of the calls.
-        if m.inner < 32 {
+        let narrow = inner == ifma::NARROW && ifma::has_one_digit::<T>();
+        if inner < SHORT && !narrow {
+            let digits = pieces.iter().map(|p| unsafe { ifma::RowDigits::new(p.v) });
+            let digits: Vec<_> = digits.collect();
+            let with_digits = pieces.iter().zip(&digits);
+            let pieces: Vec<_> = with_digits
+                .map(|(p, d)| (p.m, p.range.clone(), d))
+                .collect();
+            for_parts(&mut out, rows_of(length, outputs), |start, part| unsafe {
+                ifma::rows(&pieces, start, part);
+            });
+        } else {
+            let digits = pieces
+                .iter()
+                .map(|p| unsafe { ifma::ColumnDigits::new(p.v) });
+            let digits: Vec<_> = digits.collect();
+            let with_digits = pieces.iter().zip(&digits);
+            let pieces: Vec<_> = with_digits
+                .map(|(p, d)| (p.m, p.range.clone(), d))
+                .collect();
+            for_parts(&mut out, ifma::COLUMNS, |start, part| {
+                let whole = |at, part: &mut [Fq]| unsafe { ifma::columns(&pieces, at, part) };
+                if narrow {
+                    whole((start / inner, 0), part);
+                } else {
+                    for_row_parts(start, inner, part, whole);
+                }
+            });
+        }
+        return out;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available()
+        && length >= LONG * pieces.len()
+        && (T::BITS <= 32 || pieces.iter().all(|p| fits(p.m.data)))
+    {
+        for_parts(&mut out, 1, |output, part| {
+            let (o, i) = (output / inner, output % inner);
+            let weigh = |p: &Piece<'_, T>| {
+                let x = &p.m.data[(o * p.m.n + p.range.start) * inner + i..];
+                let gathered: Vec<T>;
+                let x = if inner == 1 {
+                    &x[..p.v.len()]
+                } else {
+                    gathered = x.iter().step_by(inner).take(p.v.len()).copied().collect();
+                    &gathered
+                };
+                // SAFETY: the machine has the instructions.
+                unsafe { ifma::weigh(x, p.v) }
+            };
+            part[0] = pieces.iter().map(weigh).sum();
+        });
+        return out;
+    }
+    // At least 2^14 products a task, at most BLOCK outputs.
+    let chunk = ((1 << 14) / length).clamp(1, BLOCK);
+    let all = pieces.iter().flat_map(|p| p.v).copied().sum::<Fq>();
+    let correction = all * Fq::from_u64(T::BIAS);
+    for_parts(&mut out, chunk, |start, part| {
+        part.fill(-correction);
+        for p in pieces {
+            if inner == 1 {
+                rows(p, start, part);
+            } else {
+                for_row_parts(start, inner, part, |at, part| columns(p, at, part));
+            }
+        }
+    });
+    out
+}
+
+/// [`contract`] of each of several arrays with one vector, one after the other.
+///
+/// They have one shape; `data.len()` of each is `outer * n * inner`.
+pub fn contract_each<T: Small>(arrays: &[Tensor<'_, T>], outer: usize, v: &[Fq]) -> Vec<Fq> {
+    let inner = arrays.first().map_or(0, |m| m.inner);
+    let outputs = outer * inner;
+    debug_assert!(arrays.iter().all(|m| m.inner == inner && m.n == v.len()));
+    debug_assert!(arrays.iter().all(|m| m.data.len() == outputs * v.len()));
+    let mut out = take(arrays.len() * outputs);
+    #[cfg(target_arch = "x86_64")]
+    if ifma::available() && outputs >= MANY && v.len() >= long(inner, 1) {
+        // SAFETY: the machine has the instructions, in each of the calls.
+        if inner < SHORT {
             let digits = unsafe { ifma::RowDigits::new(v) };
-            let chunk = ((1 << 16) / range.len()).max(8);
-            for_parts(&mut out, chunk, |start, part| unsafe {
-                ifma::rows(m, range.clone(), &digits, start, part);
+            for_parts(&mut out, rows_of(v.len(), outputs), |start, part| {
+                for_row_parts(start, outputs, part, |(k, first), part| unsafe {
+                    ifma::rows(&[(arrays[k], 0..v.len(), &digits)], first, part);
+                });
             });
         } else {
             let digits = unsafe { ifma::ColumnDigits::new(v) };
             for_parts(&mut out, ifma::COLUMNS, |start, part| {
-                for_row_parts(start, m.inner, part, |at, part| unsafe {
-                    ifma::columns(m, range.clone(), &digits, at, part);
+                for_row_parts(start, inner, part, |(row, column), part| unsafe {
+                    let piece = (arrays[row / outer], 0..v.len(), &digits);
+                    ifma::columns(&[piece], (row % outer, column), part);
                 });
             });
         }
         return out;
     }
-    #[cfg(target_arch = "x86_64")]
-    if ifma::available() && range.len() >= LONG && (T::BITS <= 32 || fits(m.data)) {
-        for_parts(&mut out, 1, |output, part| {
-            let (o, i) = (output / m.inner, output % m.inner);
-            let x = &m.data[(o * m.n + range.start) * m.inner + i..];
-            let gathered: Vec<T>;
-            let x = if m.inner == 1 {
-                &x[..v.len()]
-            } else {
-                gathered = x.iter().step_by(m.inner).take(v.len()).copied().collect();
-                &gathered
-            };
-            // SAFETY: the machine has the instructions.
-            part[0] = unsafe { ifma::weigh(x, v) };
-        });
-        return out;
+    if outputs > 0 {
+        for (out, m) in out.chunks_mut(outputs).zip(arrays) {
+            out.copy_from_slice(&contract(*m, outer, v));
+        }
     }
-    // At least 2^14 products a task, at most BLOCK outputs.
-    let chunk = ((1 << 14) / range.len()).clamp(1, BLOCK);
-    let correction = v.iter().copied().sum::<Fq>() * Fq::from_u64(T::BIAS);
-    for_parts(&mut out, chunk, |start, part| {
-        if m.inner == 1 {
-            rows(m, range.start, v, start, part);
-        } else {
-            for_row_parts(start, m.inner, part, |at, part| {
-                columns(m, range.start, v, at, part);
-            });
-        }
-        for o in part {
-            *o -= correction;
-        }
-    });
     out
+}
+
+/// Outputs of rows of so many products that a task handles.
+#[cfg(target_arch = "x86_64")]
+fn rows_of(length: usize, outputs: usize) -> usize {
+    let fewest = if outputs < 512 { 8 } else { 64 };
+    ((1 << 16) / length).max(fewest).next_multiple_of(8)
+}
+
+/// From so many products an output on, of so many arrays, it pays to cut vectors into digits.
+#[cfg(target_arch = "x86_64")]
+fn long(inner: usize, arrays: usize) -> usize {
+    if inner < SHORT {
+        LONG * arrays.min(2)
+    } else {
+        LONG / 6
+    }
 }
 
 /// Cuts outputs `start..` by rows of the output: `f((o, first i), outputs)`.
@@ -188,34 +304,29 @@ fn total<T: Small>(low: &Columns, high: &Columns) -> Fq {
     }
 }
 
-/// Outputs `start..` of a tensor with `inner = 1`: long dot products.
-fn rows<T: Small>(m: Tensor<'_, T>, j0: usize, v: &[Fq], start: usize, out: &mut [Fq]) {
+/// Adds to outputs `start..` of an array with `inner = 1`: long dot products.
+fn rows<T: Small>(p: &Piece<'_, T>, start: usize, out: &mut [Fq]) {
     for (o, row) in out.iter_mut().zip(start..) {
-        let from = row * m.n + j0;
+        let from = row * p.m.n + p.range.start;
         let (mut low, mut high) = (Columns::ZERO, Columns::ZERO);
-        for (x, v) in m.data[from..from + v.len()].iter().zip(v) {
+        for (x, v) in p.m.data[from..from + p.v.len()].iter().zip(p.v) {
             let (l, h) = halves(*x);
             low.add(l, v.montgomery());
             if T::BITS > 32 {
                 high.add(h, v.montgomery());
             }
         }
-        *o = total::<T>(&low, &high);
+        *o += total::<T>(&low, &high);
     }
 }
 
-/// Outputs of one `o`, from column `column` on: accumulators side by side, `UNROLL` steps at a
-/// time.
-fn columns<T: Small>(
-    m: Tensor<'_, T>,
-    j0: usize,
-    v: &[Fq],
-    (o, column): (usize, usize),
-    out: &mut [Fq],
-) {
+/// Adds to outputs of one `o`, from column `column` on: accumulators side by side, `UNROLL` steps
+/// at a time.
+fn columns<T: Small>(p: &Piece<'_, T>, (o, column): (usize, usize), out: &mut [Fq]) {
+    let m = p.m;
     let mut sums = vec![(Columns::ZERO, Columns::ZERO); out.len()];
-    for (k, v) in v.chunks(UNROLL).enumerate() {
-        let from = (o * m.n + j0 + k * UNROLL) * m.inner + column;
+    for (k, v) in p.v.chunks(UNROLL).enumerate() {
+        let from = (o * m.n + p.range.start + k * UNROLL) * m.inner + column;
         for (i, (low, high)) in sums.iter_mut().enumerate() {
             for (j, v) in v.iter().enumerate() {
                 let (l, h) = halves(m.data[from + j * m.inner + i]);
@@ -227,6 +338,6 @@ fn columns<T: Small>(
         }
     }
     for (o, (low, high)) in out.iter_mut().zip(&sums) {
-        *o = total::<T>(low, high);
+        *o += total::<T>(low, high);
     }
 }

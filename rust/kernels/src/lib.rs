@@ -4,6 +4,7 @@
 //! Pure Rust; what Python sees is the crate `veracity-bindings`.
 
 mod affine;
+pub mod blocks;
 pub mod buffers;
 pub mod contract;
 pub mod curve;

@@ -6,6 +6,7 @@ use crate::field::Fq;
 use crate::ifma;
 use crate::parallel::{CHUNK, for_parts, sum_parts};
 use crate::rows::Groups;
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// `out[o, i] = (1 - r) a[o, 2i] + r a[o, 2i + 1]`.
@@ -57,6 +58,34 @@ pub fn product_round(a: &[Fq], b: &[Fq], n: usize) -> [Fq; 3] {
     let [at_zero, at_one, leading] =
         sum_parts(pairs.count(a.len()), CHUNK, [Fq::ZERO; 3], part, add_each);
     [at_zero, at_one - at_zero - leading, leading]
+}
+
+/// [`fold`] of several arrays, each with its own length of rows.
+pub fn fold_each(arrays: &[(&[Fq], usize)], r: Fq) -> Vec<Vec<Fq>> {
+    let one = |&(a, n): &(&[Fq], usize)| fold(a, n, r);
+    if arrays.iter().map(|(a, _)| a.len()).sum::<usize>() <= CHUNK {
+        return arrays.iter().map(one).collect();
+    }
+    arrays.par_iter().map(one).collect()
+}
+
+/// The sum of several [`product_round`], each with its own length of rows and factor.
+pub fn product_rounds(pairs: &[(&[Fq], &[Fq], usize)], factors: &[Fq]) -> [Fq; 3] {
+    let one = |(&(a, b, n), &factor): (&(&[Fq], &[Fq], usize), &Fq)| {
+        product_round(a, b, n).map(|coefficient| coefficient * factor)
+    };
+    if pairs.iter().map(|(a, ..)| a.len()).sum::<usize>() <= CHUNK {
+        return pairs
+            .iter()
+            .zip(factors)
+            .map(one)
+            .fold([Fq::ZERO; 3], add_each);
+    }
+    pairs
+        .par_iter()
+        .zip(factors)
+        .map(one)
+        .reduce(|| [Fq::ZERO; 3], add_each)
 }
 
 pub(crate) fn add_each<const K: usize>(a: [Fq; K], b: [Fq; K]) -> [Fq; K] {

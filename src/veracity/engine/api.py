@@ -294,6 +294,49 @@ class Engine(Protocol):
         """
         ...
 
+    def contract_each(self, arrays: Sequence[Ints], v: Vec) -> Vec:
+        """:meth:`contract` of arrays of one shape, one after the other.
+
+        Parameters
+        ----------
+        arrays : sequence of Ints
+            At least one, of shape (outer, n, inner).
+        v : Vec
+            ``n`` elements.
+        """
+        ...
+
+    def contract_sum(self, arrays: Sequence[Ints], v: Vec) -> Vec:
+        """:meth:`contract` of arrays side by side along their middle axes.
+
+        ``out[o, i] = sum_k sum_j arrays[k][o, j, i] v_k[j]``, as long as one array's.
+
+        Parameters
+        ----------
+        arrays : sequence of Ints
+            At least one, of shapes (outer, n_k, inner).
+        v : Vec
+            All ``v_k``, one after the other, of ``n_k`` elements each.
+        """
+        ...
+
+    def weigh_blocks(self, x: Ints, rows: Vec | None, entries: Vec) -> Vec:
+        """Bind the last axis of blocks of four small integers.
+
+        ``out[o, i] = rows[o] sum_c entries[c, i] x[o, i, c]``: an operand of a product with its
+        weights, where a block is what the first variables index.
+
+        Parameters
+        ----------
+        x : Ints
+            (rows, blocks, 4).
+        rows : Vec or None
+            One for each row; None for all ones.
+        entries : Vec
+            4 * blocks.
+        """
+        ...
+
     # ---- sumcheck --------------------------------------------------------------------------
     def fold(self, a: Vec, n: int, r: int) -> Vec:
         """Bind variable 0 of an array of shape (len(a) // n, n) to ``r``.
@@ -324,6 +367,36 @@ class Engine(Protocol):
             Rows of ``n`` entries.
         n : int
             Length of a row.
+        """
+        ...
+
+    def fold_each(self, arrays: Sequence[Vec], lengths: Sequence[int], r: int) -> list[Vec]:
+        """:meth:`fold` of several arrays, each with its own length of rows.
+
+        Parameters
+        ----------
+        arrays : sequence of Vec
+            Rows of entries.
+        lengths : sequence of int
+            The length of a row of each.
+        r : int
+            Field element.
+        """
+        ...
+
+    def product_rounds(
+        self, pairs: Sequence[tuple[Vec, Vec]], lengths: Sequence[int], factors: Sequence[int]
+    ) -> tuple[int, int, int]:
+        """``sum_k factors[k] product_round(*pairs[k], lengths[k])``.
+
+        Parameters
+        ----------
+        pairs : sequence of (Vec, Vec)
+            Rows of entries, of one length each.
+        lengths : sequence of int
+            The length of a row of each pair.
+        factors : sequence of int
+            Field elements.
         """
         ...
 

@@ -14,7 +14,9 @@ from veracity.engine.api_fss import MAX_PAYLOAD, TREE_KEY_BYTES
 from veracity.engine.api_words import LABELS, SEED_BYTES, packed_bytes
 
 __all__ = [
+    "check_block_weights",
     "check_blocks",
+    "check_contractions",
     "check_dense_product",
     "check_entries",
     "check_eq",
@@ -81,6 +83,45 @@ def check_small(values: Ints, shape: tuple[int | None, ...] | None = None) -> In
         if not fits:
             raise ValueError(f"shape {values.shape} where {shape} is due")
     return values
+
+
+def check_contractions(arrays: Sequence[Ints], n: int, *, each: bool) -> tuple[int, int]:
+    """Arrays that are contracted together; returns their (outer, inner).
+
+    Parameters
+    ----------
+    arrays : sequence of Ints
+        Of shapes (outer, n_k, inner).
+    n : int
+        Length of what weighs them.
+    each : bool
+        Whether every ``n_k`` is ``n``; else their sum is.
+    """
+    if not arrays:
+        raise ValueError("an array to contract is due")
+    outer, _, inner = check_small(arrays[0], shape=(None, None, None)).shape
+    for array in arrays:
+        check_small(array, shape=(outer, n if each else None, inner))
+    if not each and sum(array.shape[1] for array in arrays) != n:
+        raise ValueError(f"{n} elements do not weigh all steps of the arrays")
+    return outer, inner
+
+
+def check_block_weights(x: Ints, rows: _Sized | None, entries: _Sized) -> None:
+    """Blocks of four integers, and an element for each row and for each entry of a row.
+
+    Parameters
+    ----------
+    x : Ints
+        (rows, blocks, 4).
+    rows : vector or None
+        What weighs rows.
+    entries : vector
+        What weighs the entries of a row.
+    """
+    count, blocks, _ = check_small(x, shape=(None, None, 4)).shape
+    if len(entries) != 4 * blocks or (rows is not None and len(rows) != count):
+        raise ValueError(f"weights of {count} rows and {4 * blocks} entries are due")
 
 
 def check_index(index: NDArray[np.int64], n: int) -> NDArray[np.int64]:

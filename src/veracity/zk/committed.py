@@ -22,7 +22,7 @@ Reference: Hyrax (eprint 2017/1132), section 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
@@ -39,6 +39,7 @@ __all__ = [
     "ArrayShape",
     "CommittedArray",
     "RowLayout",
+    "combine_rows",
     "commit_array",
     "count_rows",
     "sum_inner",
@@ -217,53 +218,26 @@ class RowLayout:
             array = padded
         return np.ascontiguousarray(array.reshape(self.rows, self.width))
 
+    @property
+    def split_axis(self) -> int:
+        """The axis of which some variables index the entries of a row, the others rows."""
+        return self._split[0]
+
+    def lies_across(self, values: Ints) -> bool:
+        """Whether an array that has axes before the split one does not lie in storage order."""
+        return self.split_axis > 0 and not values.flags.c_contiguous
+
     def row_weights(self, engine: Engine, point: Sequence[int]) -> Vec:
         """``eq(point, row)`` for every row; ``point`` has all coordinates of the statement."""
+        leading, split = self.axis_weights(engine, point)
+        return engine.outer(leading, split) if self.split_axis else split
+
+    def axis_weights(self, engine: Engine, point: Sequence[int]) -> tuple[Vec, Vec]:
+        """Factors of :meth:`row_weights`: over the axes before the split one, and along that."""
         points = axis_points(self.coordinates(point), self.dims)
-        return kron(engine, [*self._leading(engine, points), self._split_axis(engine, points)])
-
-    def _leading(self, engine: Engine, points: Sequence[Sequence[int]]) -> list[Vec]:
-        """The eq tables of the axes before the one that is split, whose points these are."""
-        axis = self._split[0]
-        return [engine.eq(p, d) for p, d in zip(points[:axis], self.dims, strict=False)]
-
-    def _split_axis(self, engine: Engine, points: Sequence[Sequence[int]]) -> Vec:
-        """The eq table of the rows along the axis that is split."""
         axis, low, _ = self._split
-        return engine.eq(points[axis][low:], self.row_dims[-1])
-
-    def combine_rows(self, engine: Engine, values: Ints, point: Sequence[int], scale: int) -> Vec:
-        """``scale * sum_row eq(point, row) row``, (width,); reads ``values`` once, as they lie.
-
-        Parameters
-        ----------
-        engine : Engine
-            Backend.
-        values : Ints
-            The array, in storage order.
-        point : sequence of int
-            All coordinates of the statement.
-        scale : int
-            Field element.
-        """
-        axis, _, _ = self._split
-        points = axis_points(self.coordinates(point), self.dims)
-        if axis == 0 and not values.flags.c_contiguous and self.dims[0] % self.block == 0:
-            rest = prod(self.dims[1:])
-            turned = np.moveaxis(values, 0, -1)
-            if turned.flags.c_contiguous:  # (rest, rows, block) in memory
-                weights = engine.scale(self._split_axis(engine, points), scale)
-                row = engine.contract(turned.reshape(rest, self.rows, self.block), weights)
-                order = np.arange(rest * self.block, dtype=np.int64).reshape(rest, self.block)
-                return engine.gather(row, np.ascontiguousarray(order.T).reshape(-1))
-        if axis and not values.flags.c_contiguous:
-            head = sum_outer(engine, values, axis, kron(engine, self._leading(engine, points)))
-            groups = engine.to_ints(engine.scale(self._split_axis(engine, points), scale))
-            size = self.width
-            parts = [head[i * size : (i + 1) * size] for i in range(len(groups))]
-            return engine.lincomb(parts, groups)
-        rows = engine.scale(self.row_weights(engine, point), scale)
-        return engine.contract(self.matrix(values)[None, :, :], rows)
+        leading = [engine.eq(p, d) for p, d in zip(points[:axis], self.dims, strict=False)]
+        return kron(engine, leading), engine.eq(points[axis][low:], self.row_dims[-1])
 
 
 @dataclass(frozen=True)
@@ -309,46 +283,170 @@ def commit_array(
     return engine.add_points(rows, engine.scale_points(key.blinder, blinds))
 
 
-def sum_outer(engine: Engine, values: Ints, split: int, weights: Vec) -> Vec:
-    """``sum_o weights[o] values[o, :]`` over the axes before ``split``, flattened.
+def sum_outer(engine: Engine, arrays: Sequence[Ints], split: int, weights: Vec) -> Vec:
+    """``sum_k sum_o weights_k[o] arrays[k][o, :]`` over the axes before ``split``, flattened.
 
     Parameters
     ----------
     engine : Engine
         Backend.
-    values : Ints
-        An array.
+    arrays : sequence of Ints
+        Of one shape.
     split : int
         How many axes are summed over.
     weights : Vec
-        A field element for each index of these axes.
+        For each array a field element for each index of these axes.
     """
-    outer, inner = prod(values.shape[:split]), prod(values.shape[split:])
-    turned = _turned(values, split)
-    if turned is not None:
-        return engine.contract(turned.reshape(inner, outer, 1), weights)
-    return engine.contract(np.ascontiguousarray(values).reshape(1, outer, inner), weights)
+    shape = arrays[0].shape
+    outer, inner = prod(shape[:split]), prod(shape[split:])
+    return _contracted(
+        engine, arrays, split, weights, turned=(inner, outer, 1), straight=(1, outer, inner)
+    )
 
 
-def sum_inner(engine: Engine, values: Ints, split: int, weights: Vec) -> Vec:
-    """``sum_i values[:, i] weights[i]`` over the axes from ``split`` on, flattened.
+def sum_inner(engine: Engine, arrays: Sequence[Ints], split: int, weights: Vec) -> Vec:
+    """``sum_k sum_i arrays[k][:, i] weights_k[i]`` over the axes from ``split`` on, flattened.
 
     Parameters
     ----------
     engine : Engine
         Backend.
-    values : Ints
-        An array.
+    arrays : sequence of Ints
+        Of one shape.
     split : int
         The first axis that is summed over.
     weights : Vec
-        A field element for each index of these axes.
+        For each array a field element for each index of these axes.
     """
-    outer, inner = prod(values.shape[:split]), prod(values.shape[split:])
-    turned = _turned(values, split)
-    if turned is not None:
-        return engine.contract(turned.reshape(1, inner, outer), weights)
-    return engine.contract(np.ascontiguousarray(values).reshape(outer, inner, 1), weights)
+    shape = arrays[0].shape
+    outer, inner = prod(shape[:split]), prod(shape[split:])
+    return _contracted(
+        engine, arrays, split, weights, turned=(1, inner, outer), straight=(outer, inner, 1)
+    )
+
+
+def _contracted(
+    engine: Engine,
+    arrays: Sequence[Ints],
+    split: int,
+    weights: Vec,
+    *,
+    turned: tuple[int, int, int],
+    straight: tuple[int, int, int],
+) -> Vec:
+    """The sum of contractions, each array read as it lies in memory."""
+    each = len(weights) // len(arrays)
+    found: dict[tuple[int, int, int], list[tuple[Ints, Vec]]] = {}
+    for k, values in enumerate(arrays):
+        own = weights[k * each : (k + 1) * each]
+        lying = _turned(values, split)
+        if lying is not None:
+            found.setdefault(turned, []).append((lying.reshape(turned), own))
+        else:
+            whole = np.ascontiguousarray(values).reshape(straight)
+            found.setdefault(straight, []).append((whole, own))
+    if len(found) == 1:
+        (parts,) = found.values()
+        return engine.contract_sum([values for values, _ in parts], weights)
+    sums = [
+        engine.contract_sum([values for values, _ in parts], engine.concat([v for _, v in parts]))
+        for parts in found.values()
+    ]
+    return engine.lincomb(sums, [1] * len(sums))
+
+
+def combine_rows(
+    engine: Engine, arrays: Sequence[tuple[RowLayout, Ints, int]], point: Sequence[int]
+) -> list[tuple[RowLayout, Vec]]:
+    """``sum_k scale_k sum_row eq(point, row) row`` over arrays, for each shape of their rows.
+
+    Reads every array once, as it lies. Each sum is (width,) and comes with a layout of its rows.
+
+    Parameters
+    ----------
+    engine : Engine
+        Backend.
+    arrays : sequence of (RowLayout, Ints, int)
+        Layout, values in storage order, and a field element.
+    point : sequence of int
+        All coordinates of the statement.
+    """
+    sums: dict[tuple[int, ...], tuple[RowLayout, list[Vec]]] = {}
+    alike: dict[tuple[object, ...], _Rows] = {}
+    weights: dict[RowLayout, Vec] = {}
+    for layout, values, scale in arrays:
+        if layout not in weights:
+            weights[layout] = layout.row_weights(engine, point)
+        if layout.lies_across(values):
+            row = _row_across(engine, layout, values, point, scale)
+            sums.setdefault(layout.row_shape, (layout, []))[1].append(row)
+            continue
+        lying, last = _rows_as_they_lie(layout, values)
+        outer, _, inner = lying.shape
+        rows = alike.setdefault((layout.row_shape, outer, inner, last), _Rows(layout, last))
+        rows.add(
+            lying, engine.scale(weights[layout], scale), not np.may_share_memory(lying, values)
+        )
+        if rows.copied > _COPIED:
+            sums.setdefault(layout.row_shape, (layout, []))[1].append(rows.take(engine))
+    for rows in alike.values():
+        if rows.arrays:
+            layout = rows.layout
+            sums.setdefault(layout.row_shape, (layout, []))[1].append(rows.take(engine))
+    return [
+        (layout, engine.lincomb(found, [1] * len(found)) if len(found) > 1 else found[0])
+        for layout, found in sums.values()
+    ]
+
+
+#: Bytes of copies that wait to be summed.
+_COPIED = 16 << 20
+
+
+@dataclass
+class _Rows:
+    """Arrays whose rows are summed together, each with what weighs its rows."""
+
+    layout: RowLayout
+    last: bool
+    arrays: list[Ints] = field(default_factory=list)
+    weights: list[Vec] = field(default_factory=list)
+    copied: int = 0
+
+    def add(self, array: Ints, weights: Vec, copy: bool) -> None:
+        """One more array."""
+        self.arrays.append(array)
+        self.weights.append(weights)
+        self.copied += array.nbytes if copy else 0
+
+    def take(self, engine: Engine) -> Vec:
+        """The weighed sum of all rows; nothing is left."""
+        row = engine.contract_sum(self.arrays, engine.concat(self.weights))
+        self.arrays, self.weights, self.copied = [], [], 0
+        if not self.last:
+            return row
+        order = np.arange(len(row), dtype=np.int64).reshape(-1, self.layout.block)
+        return engine.gather(row, np.ascontiguousarray(order.T).reshape(-1))
+
+
+def _rows_as_they_lie(layout: RowLayout, values: Ints) -> tuple[Ints, bool]:
+    """(outer, rows, inner), and whether the entries of the split axis come last in a row."""
+    if layout.split_axis == 0 and not values.flags.c_contiguous:
+        turned = np.moveaxis(values, 0, -1)
+        if layout.dims[0] % layout.block == 0 and turned.flags.c_contiguous:
+            return turned.reshape(prod(layout.dims[1:]), layout.rows, layout.block), True
+    return layout.matrix(values)[None, :, :], False
+
+
+def _row_across(
+    engine: Engine, layout: RowLayout, values: Ints, point: Sequence[int], scale: int
+) -> Vec:
+    """The sum of rows of an array whose leading axes do not lie in front."""
+    leading, split = layout.axis_weights(engine, point)
+    head = sum_outer(engine, [values], layout.split_axis, leading)
+    groups = engine.to_ints(engine.scale(split, scale))
+    size = layout.width
+    return engine.lincomb([head[i * size : (i + 1) * size] for i in range(len(groups))], groups)
 
 
 def _turned(values: Ints, split: int) -> Ints | None:

@@ -30,7 +30,13 @@ import numpy as np
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
 from veracity.zk.batch import GroupEquation
-from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, RowLayout
+from veracity.zk.committed import (
+    ArrayId,
+    ArrayShape,
+    CommittedArray,
+    RowLayout,
+    combine_rows,
+)
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, Product, blinds_vector
 from veracity.zk.ipa import prove_inner_product, verify_inner_product
 from veracity.zk.mle import axis_bits, eq_at, inverse, kron, powers, zeros
@@ -121,19 +127,17 @@ def _combined_row(
 ) -> tuple[Vec, int]:
     """``t`` and its blind."""
     engine, key = channel.engine, channel.key
-    found: dict[tuple[int, ...], tuple[RowLayout, Vec]] = {}  # by where the entries are
-    blind = 0
+    blind, read = 0, []
+    weights: dict[RowLayout, Vec] = {}
     for name, coefficient in equation.coefficients.items():
         data = arrays[name]
         layout = data.shape.layout(key.log_columns)
-        row = layout.combine_rows(engine, data.values, equation.point, coefficient)
-        if layout.row_shape in found:
-            row = engine.add(found[layout.row_shape][1], row)
-        found[layout.row_shape] = layout, row
-        rows = layout.row_weights(engine, equation.point)
-        blind += coefficient * engine.dot(rows, data.blinds)
+        read.append((layout, data.values, coefficient))
+        if layout not in weights:
+            weights[layout] = layout.row_weights(engine, equation.point)
+        blind += coefficient * engine.dot(weights[layout], data.blinds)
     total = zeros(engine, key.row_length)
-    for layout, row in found.values():
+    for layout, row in combine_rows(engine, read, equation.point):
         where = np.full(key.row_length, layout.width, dtype=np.int64)
         where[layout.index] = np.arange(layout.width)
         total = engine.add(total, engine.gather(engine.pad(row, 0, 1), where))

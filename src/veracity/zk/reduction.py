@@ -204,8 +204,8 @@ def _equation(
     return RowEquation(point, coefficients, end.value)
 
 
-#: A sum of an array over the axes before, or from, some one on.
-_Sum = Callable[[Engine, Ints, int, Vec], Vec]
+#: A sum of arrays over the axes before, or from, some one on.
+_Sum = Callable[[Engine, Sequence[Ints], int, Vec], Vec]
 
 
 @dataclass(frozen=True)
@@ -259,10 +259,12 @@ class _Array:
 
     def _summed(self, over: _Sum, weights: Vec) -> Vec:
         """The weighed sum of what the parts are, summed over some axes."""
-        sums = [over(self._engine, part.values, self._split, weights) for part in self._parts]
-        if len(sums) == 1 and self._parts[0].coefficient == 1:
-            return sums[0]
-        return self._engine.lincomb(sums, [part.coefficient for part in self._parts])
+        engine = self._engine
+        arrays = [part.values for part in self._parts]
+        if len(arrays) > 1 or self._parts[0].coefficient != 1:
+            counts = engine.from_ints([part.coefficient for part in self._parts])
+            weights = engine.outer(counts, weights)
+        return over(engine, arrays, self._split, weights)
 
     def _to_outer(self) -> None:
         bound_functionals = self._engine.to_ints(self._pair.b)

@@ -119,26 +119,30 @@ def _round(
     engine: Engine, instances: Sequence[Instance], weights: Sequence[int]
 ) -> tuple[int, int, int]:
     """The weighed sum of the instances' round polynomials."""
-    total = [0, 0, 0]
-
-    def add(factor: int, values: tuple[int, int, int]) -> None:
-        for k, value in enumerate(values):
-            total[k] += factor * value
-
+    c0 = c1 = c2 = 0
+    pairs: list[Pair] = []
+    factors: list[int] = []
     for instance, weight in zip(instances, weights, strict=True):
-        add(weight, instance.others())
-        for p in instance.pairs():
-            factor = weight * instance.factor % ORDER
-            add(factor, engine.product_round(p.a, p.b, p.length))
-    return total[0], total[1], total[2]
+        d0, d1, d2 = instance.others()
+        c0, c1, c2 = c0 + weight * d0, c1 + weight * d1, c2 + weight * d2
+        found = instance.pairs()
+        pairs += found
+        factors += [weight * instance.factor % ORDER] * len(found)
+    if pairs:
+        both = [(p.a, p.b) for p in pairs]
+        d0, d1, d2 = engine.product_rounds(both, [p.length for p in pairs], factors)
+        c0, c1, c2 = c0 + d0, c1 + d1, c2 + d2
+    return c0, c1, c2
 
 
 def _bind(engine: Engine, instances: Sequence[Instance], r: int) -> None:
     """Bind the next variable of all instances."""
+    pairs = [pair for instance in instances for pair in instance.pairs()]
+    sides = [side for p in pairs for side in (p.a, p.b)]
+    halves = engine.fold_each(sides, [p.length for p in pairs for _ in range(2)], r)
+    for k, pair in enumerate(pairs):
+        pair.halve(halves[2 * k], halves[2 * k + 1])
     for instance in instances:
-        for pair in instance.pairs():
-            n = pair.length
-            pair.halve(engine.fold(pair.a, n, r), engine.fold(pair.b, n, r))
         instance.bind(r)
 
 

@@ -65,15 +65,18 @@ def bind_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the prover multiply by field elements."""
     honest = products._bind
 
-    def bind(engine: Any, values: Any, letters: str, group: Any) -> Any:
+    def bind_one(engine: Any, values: Any, letters: str, group: Any) -> Any:
         bound = [c for c in letters if c not in group.kept]
         if values.dtype != object or not bound:
-            return honest(engine, values, letters, group)
+            return honest(engine, [values], letters, group)
         parts = [
-            honest(engine, np.ascontiguousarray(limb), letters, group)
+            honest(engine, [np.ascontiguousarray(limb)], letters, group)
             for limb in engine._limbs(values)
         ]
         return engine.lincomb(parts, [1 << 48 * i for i in range(6)])
+
+    def bind(engine: Any, arrays: Any, letters: str, group: Any) -> Any:
+        return engine.concat([bind_one(engine, values, letters, group) for values in arrays])
 
     monkeypatch.setattr(products, "_bind", bind)
 

@@ -1,9 +1,11 @@
 //! Digits of field elements and of small integers, and the elements that sums of their products
 //! stand for.
 
-use super::lanes::V;
+use super::lanes::{Constants, Fe8, MASK52, V, add, set1};
 use super::machine::kernel;
-use crate::field::{Fq, Limbs, Modulus, Order};
+use super::small::reduce;
+use super::vector::put;
+use crate::field::{Fq, Limbs, Order};
 use crate::small::Small;
 use std::arch::x86_64::*;
 
@@ -118,59 +120,53 @@ fn digit<T: Small, const PLANE: usize>(x: T) -> (i16, bool) {
 /// Sums of products of digits, for one plane, in two halves.
 pub(super) type Sums = [[i64; 16]; 2];
 
-/// `sum_k sums[k] 2^(10 k)`, as the Montgomery form of an element; sums are below 2^52.
-pub(super) fn combine(sums: impl Fn(usize) -> i64) -> Fq {
-    // In two's complement, on top of a multiple of p that is larger.
-    const ABOVE: [u64; 5] = {
-        let p = Order::MODULUS;
-        [
-            p[0] << 55,
-            (p[1] << 55) | (p[0] >> 9),
-            p[1] >> 9,
-            p[3] << 55,
-            p[3] >> 9,
-        ]
-    };
-    let twenty: [i64; DIGITS / 2] = std::array::from_fn(|k| sums(2 * k) + (sums(2 * k + 1) << 10));
-    let mut groups = [0i128; 5];
-    for (group, part) in groups.iter_mut().zip(twenty.chunks(3)) {
-        for (k, s) in part.iter().enumerate() {
-            *group += (*s as i128) << (20 * k);
+/// `p 2^50` in limbs of 52 bits: more than any sum of digits' sums is below zero.
+const ABOVE: [u64; 6] = {
+    let p = Constants::<Order>::P;
+    let mut limbs = [0; 6];
+    let mut i = 0;
+    while i < 5 {
+        limbs[i] |= (p[i] << 50) & MASK52;
+        limbs[i + 1] |= p[i] >> 2;
+        i += 1;
+    }
+    limbs
+};
+
+/// `sum_k sums[k] 2^(10 k)`, as the Montgomery forms of eight elements; sums are below 2^52.
+#[inline(always)]
+unsafe fn combine(sums: impl Fn(usize) -> V) -> Fe8<Order> {
+    unsafe {
+        let mut z = ABOVE.map(|limb| set1(limb));
+        let mut carry = set1(0);
+        for k in 0..DIGITS {
+            let sum = add(sums(k), carry);
+            let digit = _mm512_and_si512(sum, set1(1023));
+            carry = _mm512_srai_epi64::<10>(sum);
+            let shift = _mm_cvtsi32_si128((10 * k % 52) as i32);
+            z[10 * k / 52] = add(z[10 * k / 52], _mm512_sll_epi64(digit, shift));
         }
+        z[5] = add(z[5], carry);
+        let value = reduce(z);
+        // The order of lanes: 0, 2, 1, 3 of each half.
+        let turned = value.limbs.map(|limb| _mm512_permutex_epi64::<0xd8>(limb));
+        Fe8::from_limbs(turned)
     }
-    let mut words = [0u64; 5];
-    let mut carry = 0i128;
-    for (k, group) in groups.into_iter().enumerate() {
-        carry += group;
-        let (word, shift) = (60 * k / 64, 60 * k % 64);
-        // The last group keeps all its bits: sums are below 2^63, so the value is below 2^320.
-        let bits = if k < 4 {
-            carry as u64 & ((1 << 60) - 1)
-        } else {
-            carry as u64
-        };
-        words[word] |= bits << shift;
-        if shift > 4 {
-            words[word + 1] |= if k < 4 {
-                bits >> (64 - shift)
-            } else {
-                (carry >> (64 - shift)) as u64
-            };
-        }
-        carry >>= 60;
-    }
-    let mut overflow = false;
-    for (w, a) in words.iter_mut().zip(ABOVE) {
-        let (sum, first) = w.overflowing_add(a);
-        let (sum, second) = sum.overflowing_add(overflow as u64);
-        (*w, overflow) = (sum, first | second);
-    }
-    Fq::from_montgomery_overflow([words[0], words[1], words[2], words[3]], words[4])
 }
 
-/// Joins planes, the highest first.
-pub(super) fn join(planes: impl Iterator<Item = Fq>) -> Fq {
-    planes.fold(Fq::ZERO, |sum, plane| sum.times_u64(1 << 16) + plane)
+/// Up to eight elements from `sums(plane, k)` of some planes, side by side.
+#[inline(always)]
+pub(super) unsafe fn finish(out: &mut [Fq], planes: usize, sums: impl Fn(usize, usize) -> V) {
+    unsafe {
+        put(out, 0, combine(|k| sums(planes - 1, k)));
+        for plane in (0..planes - 1).rev() {
+            let mut lower = [Fq::ZERO; 8];
+            combine(|k| sums(plane, k)).store(&mut lower);
+            for (o, lower) in out.iter_mut().zip(lower) {
+                *o = o.times_u64(1 << 16) + lower;
+            }
+        }
+    }
 }
 
 #[inline(always)]

@@ -78,9 +78,10 @@ kernel! {
                     }
                     if found.digits {
                         for (group, sums) in x.groups.iter().zip(&mut sums) {
-                            let rows = [&pair[0][..steps], &pair[1][..steps]];
+                            let rows = pair.each_ref().map(|row| row.as_ptr().cast());
+                            let digits = &group[from / LANES..][..steps];
                             let [first, second] = &mut sums[plane];
-                            unsafe { row_pair(rows, &group[from / LANES..], [first, second]) };
+                            unsafe { row_pair(rows, digits, [first, second]) };
                         }
                     }
                     if !found.higher {

@@ -4,6 +4,7 @@
 //! [`available`]. The building blocks are always inlined into kernels that carry the
 //! `target_feature` attribute; the kernels are the only functions to call from elsewhere.
 
+mod blocks;
 mod contract;
 mod curve;
 mod digits;
@@ -21,7 +22,8 @@ mod tests;
 mod transpose;
 mod vector;
 
-pub(crate) use contract::{COLUMNS, columns, rows};
+pub(crate) use blocks::{BLOCK_LIMIT, biases, blocks};
+pub(crate) use contract::{COLUMNS, NARROW, columns, has_one_digit, rows};
 pub(crate) use curve::{Scratch, add_batch, double_batch, power};
 pub(crate) use digits::{ColumnDigits, RowDigits};
 pub(crate) use integers::{Operand, digits_of, products};

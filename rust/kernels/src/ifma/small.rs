@@ -20,6 +20,12 @@ pub(super) unsafe fn signed<T: Small>(x: &[T], k: usize) -> V {
         Some(block) => block.map(|x| x.to_i64()),
         None => std::array::from_fn(|i| rest.get(i).map_or(0, |x| x.to_i64())),
     };
+    unsafe { in_lanes(block) }
+}
+
+/// Eight numbers in the order of lanes.
+#[inline(always)]
+pub(super) unsafe fn in_lanes(block: [i64; 8]) -> V {
     unsafe {
         let order = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
         _mm512_permutexvar_epi64(order, _mm512_loadu_si512(block.as_ptr().cast()))

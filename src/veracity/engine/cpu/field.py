@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from veracity.engine import _cpu
 from veracity.engine.api import SCALAR_BYTES, FractionBlock, FractionTree, Ints, Leaves
 from veracity.engine.checks import (
+    check_block_weights,
+    check_contractions,
     check_eq,
     check_index,
     check_matrix_size,
@@ -105,6 +107,37 @@ class CpuField:
         check_small(m, shape=(None, len(v), None))
         return _cpu.small_contract(m, m.shape[0], m.shape[2], v)
 
+    def contract_each(self, arrays: Sequence[Ints], v: LimbVec) -> LimbVec:
+        outer, inner = check_contractions(arrays, len(v), each=True)
+        if outer * inner == 0:
+            return self.from_ints([])
+        if len({m.dtype for m in arrays}) > 1:
+            return self.concat([self.contract(m, v) for m in arrays])
+        return _cpu.small_contract_each(arrays, outer, inner, v)
+
+    def contract_sum(self, arrays: Sequence[Ints], v: LimbVec) -> LimbVec:
+        outer, inner = check_contractions(arrays, len(v), each=False)
+        if outer * inner == 0:
+            return self.from_ints([])
+        starts = np.cumsum([0, *[m.shape[1] for m in arrays]]).tolist()
+        parts: dict[np.dtype[Any], list[int]] = {}
+        for k, m in enumerate(arrays):
+            parts.setdefault(m.dtype, []).append(k)
+        if len(parts) == 1:
+            return _cpu.small_contract_sum(arrays, outer, inner, v)
+        sums = []
+        for same in parts.values():
+            weights = self.concat([v[starts[k] : starts[k + 1]] for k in same])
+            found = [arrays[k] for k in same]
+            sums.append(_cpu.small_contract_sum(found, outer, inner, weights))
+        return self.lincomb(sums, [1] * len(sums))
+
+    def weigh_blocks(self, x: Ints, rows: LimbVec | None, entries: LimbVec) -> LimbVec:
+        check_block_weights(x, rows, entries)
+        if not x.size:
+            return self.from_ints([])
+        return _cpu.small_weigh_blocks(x, rows, entries)
+
     # ---- sumcheck --------------------------------------------------------------------------
     def fold(self, a: LimbVec, n: int, r: int) -> LimbVec:
         check_matrix_size(len(a), n)
@@ -113,6 +146,18 @@ class CpuField:
     def product_round(self, a: LimbVec, b: LimbVec, n: int) -> tuple[int, int, int]:
         check_matrix_size(len(a), n)
         c0, c1, c2 = ints_of(_cpu.sumcheck_product_round(a, b, n))
+        return c0, c1, c2
+
+    def fold_each(self, arrays: Sequence[LimbVec], lengths: Sequence[int], r: int) -> list[LimbVec]:
+        return _cpu.sumcheck_fold_each(arrays, lengths, bytes_of(r))
+
+    def product_rounds(
+        self,
+        pairs: Sequence[tuple[LimbVec, LimbVec]],
+        lengths: Sequence[int],
+        factors: Sequence[int],
+    ) -> tuple[int, int, int]:
+        c0, c1, c2 = ints_of(_cpu.sumcheck_product_rounds(pairs, lengths, join(factors)))
         return c0, c1, c2
 
     # ---- LogUp -----------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, FractionBlock, FractionTree, Ints, Leaves
 from veracity.engine.checks import (
+    check_block_weights,
     check_blocks,
+    check_contractions,
     check_entries,
     check_eq,
     check_eq_halved,
@@ -147,6 +149,33 @@ class ReferenceField:
         values = list(v)
         return _vec([sum(map(mul, column, values)) for column in columns])
 
+    def contract_each(self, arrays: Sequence[Ints], v: ObjectVec) -> ObjectVec:
+        check_contractions(arrays, len(v), each=True)
+        return self.concat([self.contract(m, v) for m in arrays])
+
+    def contract_sum(self, arrays: Sequence[Ints], v: ObjectVec) -> ObjectVec:
+        outer, inner = check_contractions(arrays, len(v), each=False)
+        total = _vec([0] * (outer * inner))
+        start = 0
+        for m in arrays:
+            end = start + m.shape[1]
+            total = self.add(total, self.contract(m, v[start:end]))
+            start = end
+        return total
+
+    def weigh_blocks(self, x: Ints, rows: ObjectVec | None, entries: ObjectVec) -> ObjectVec:
+        check_block_weights(x, rows, entries)
+        blocks = x.shape[1]
+        places = [list(entries[i::blocks]) for i in range(blocks)]  # (blocks, 4)
+        factors = [1] * len(x) if rows is None else list(rows)
+        return _vec(
+            [
+                factor * sum(map(mul, block, weights))
+                for factor, row in zip(factors, x.tolist(), strict=True)
+                for block, weights in zip(row, places, strict=True)
+            ]
+        )
+
     # ---- sumcheck --------------------------------------------------------------------------
     def fold(self, a: ObjectVec, n: int, r: int) -> ObjectVec:
         return _vec([(1 - r) * low + r * high for row in _rows(a, n) for low, high in _pairs(row)])
@@ -159,6 +188,24 @@ class ReferenceField:
                 c0 += a0 * b0
                 c1 += a0 * (b1 - b0) + (a1 - a0) * b0
                 c2 += (a1 - a0) * (b1 - b0)
+        return c0 % ORDER, c1 % ORDER, c2 % ORDER
+
+    def fold_each(
+        self, arrays: Sequence[ObjectVec], lengths: Sequence[int], r: int
+    ) -> list[ObjectVec]:
+        return [self.fold(a, n, r) for a, n in zip(arrays, lengths, strict=True)]
+
+    def product_rounds(
+        self,
+        pairs: Sequence[tuple[ObjectVec, ObjectVec]],
+        lengths: Sequence[int],
+        factors: Sequence[int],
+    ) -> tuple[int, int, int]:
+        total = [0, 0, 0]
+        for (a, b), n, factor in zip(pairs, lengths, factors, strict=True):
+            for k, coefficient in enumerate(self.product_round(a, b, n)):
+                total[k] += factor * coefficient
+        c0, c1, c2 = total
         return c0 % ORDER, c1 % ORDER, c2 % ORDER
 
     # ---- LogUp -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from math import prod
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
-from veracity.zk.mle import axis_bits, kron
+from veracity.zk.mle import axis_bits, kron, ones
 from veracity.zk.sumcheck import Pair
 
 __all__ = ["IntegerPair", "product_type"]
@@ -26,6 +26,8 @@ __all__ = ["IntegerPair", "product_type"]
 ROUNDS = 2
 #: Blocks of a row that are worth a pass.
 FEW = 8
+#: Products that are made at a time.
+_PRODUCTS = 1 << 18
 
 
 def product_type(x: Ints, y: Ints) -> np.dtype[np.signedinteger] | None:
@@ -80,18 +82,25 @@ class IntegerPair:
         self._pair: Pair | None = None
 
     def _products(self, dtype: np.dtype[np.signedinteger]) -> list[list[int]]:
-        """``S``."""
+        """``S``, some blocks at a time: the products of few of them fit in a cache."""
         engine, (x, y), (rows, entries) = self._engine, self._operands, self._weights
-        _, blocks, width = x.shape
-        out = []
-        for c in range(width):
-            found = np.multiply(x[:, :, c, None], y, dtype=dtype).reshape(1, len(x), -1)
-            by_entry = engine.contract(found, rows)  # (blocks, width)
-            weights = entries[c * blocks : (c + 1) * blocks]
-            columns = _turned(engine, by_entry, blocks)
-            cuts = range(0, blocks * width, blocks)
-            out.append([engine.dot(columns[k : k + blocks], weights) for k in cuts])
-        return out
+        count, blocks, width = x.shape
+        step = max(FEW, _PRODUCTS // max(1, count * width) // FEW * FEW)
+        # By place, so that neighbours in memory are multiplied.
+        left = np.ascontiguousarray(x.transpose(2, 0, 1), dtype=dtype)
+        right = np.ascontiguousarray(y.transpose(0, 2, 1), dtype=dtype)
+        sums = [[0] * width for _ in range(width)]
+        for start in range(0, blocks, step):
+            end = min(blocks, start + step)
+            found = np.empty((count, width, end - start), dtype=dtype)
+            for c, row in enumerate(sums):
+                np.multiply(left[c, :, None, start:end], right[:, :, start:end], found)
+                by_block = engine.contract(found.reshape(1, count, -1), rows)  # (width, blocks)
+                weights = entries[c * blocks + start : c * blocks + end]
+                for d in range(width):
+                    columns = by_block[d * (end - start) : (d + 1) * (end - start)]
+                    row[d] += engine.dot(columns, weights)
+        return sums
 
     def pairs(self) -> Sequence[Pair]:
         """See :class:`~veracity.zk.sumcheck.Instance`."""
@@ -119,13 +128,10 @@ class IntegerPair:
     def _to_pair(self) -> Pair:
         engine, (x, y), (rows, entries) = self._engine, self._operands, self._weights
         _, blocks, width = x.shape
-        table = engine.to_ints(engine.eq(self._point, width))
-        left, right = [], []
-        for c, scale in enumerate(table):
-            own = engine.scale(entries[c * blocks : (c + 1) * blocks], scale)
-            left.append(engine.mul(_elements(engine, x, c), engine.outer(rows, own)))
-            right.append(_elements(engine, y, c))
-        a, b = engine.lincomb(left, [1] * width), engine.lincomb(right, table)
+        table = engine.eq(self._point, width)
+        alike = engine.outer(table, ones(engine, blocks))
+        a = engine.weigh_blocks(x, rows, engine.mul(entries, alike))
+        b = engine.weigh_blocks(y, None, alike)
         return Pair(engine, a, b, (*self._dims[:-1], -(-self._dims[-1] // width)))
 
     def value(self) -> int:
@@ -162,11 +168,6 @@ def _blocks(values: Ints, cut: int) -> Ints:
         values = np.pad(values, [*[(0, 0)] * (values.ndim - 1), (0, more)])
     whole = np.ascontiguousarray(values)
     return whole.reshape(prod(values.shape[:cut]), -1, width)
-
-
-def _elements(engine: Engine, values: Ints, place: int) -> Vec:
-    """What stands at one place of every block."""
-    return engine.from_small(np.ascontiguousarray(values[:, :, place]))
 
 
 def _turned(engine: Engine, entries: Vec, blocks: int) -> Vec:

@@ -151,23 +151,26 @@ def _join(
     return claims
 
 
-def _bind(engine: Engine, values: Ints, letters: str, group: _Group) -> Vec:
-    """Bind the letters of an operand that are not kept; entries in the order of ``kept``."""
+def _bind(engine: Engine, arrays: Sequence[Ints], letters: str, group: _Group) -> Vec:
+    """Bind the letters that are not kept; one array after the other, in the order of ``kept``."""
     kept = [c for c in group.kept if c in letters]
     bound = [c for c in letters if c not in kept]
-    if values.dtype == object:
+    if any(values.dtype == object for values in arrays):
         if bound:
             raise ValueError("wide integers cannot be bound")
         order = [letters.index(c) for c in kept]
-        return engine.from_ints(values.transpose(order).reshape(-1).tolist())
-    vector = kron(engine, [group.tau[c] for c in bound])
-    count = len(vector)
+        wide = [v.transpose(order).reshape(-1).tolist() for v in arrays]
+        return engine.from_ints([x for values in wide for x in values])
     if bound and letters == "".join([*bound, *kept]):
-        return engine.contract(np.ascontiguousarray(values).reshape(1, count, -1), vector)
-    array = np.ascontiguousarray(values.transpose([letters.index(c) for c in [*kept, *bound]]))
+        vector = kron(engine, [group.tau[c] for c in bound])
+        flat = [np.ascontiguousarray(v).reshape(1, len(vector), -1) for v in arrays]
+        return engine.contract_each(flat, vector)
+    order = [letters.index(c) for c in [*kept, *bound]]
+    turned = [np.ascontiguousarray(v.transpose(order)) for v in arrays]
     if not bound:
-        return engine.from_small(array.reshape(-1))
-    return engine.contract(array.reshape(-1, count, 1), vector)
+        return engine.concat([engine.from_small(v) for v in turned])
+    vector = kron(engine, [group.tau[c] for c in bound])
+    return engine.contract_each([v.reshape(-1, len(vector), 1) for v in turned], vector)
 
 
 #: What was bound of updated tensors: after each step, and by the tensors that they are updated by.
@@ -187,7 +190,7 @@ def _bind_updated(
         raise ValueError("the prover's tensors carry values")
     known, bound = memo.setdefault(source.updates, ([], {}))
     if not known:
-        known.append(_bind(engine, base.value, letters, group))
+        known.append(_bind(engine, [base.value], letters, group))
     for parts in source.updates.parts[len(known) - 1 : source.count]:
         vectors = [_bind_part(engine, part, letters, group, bound) for _, part in parts]
         scales = [factor % ORDER for factor, _ in parts]
@@ -201,7 +204,7 @@ def _bind_part(
     """Bind what a tensor is updated by: once, however many updates it is in."""
     if id(part) not in bound:
         if part.value is not None:
-            bound[id(part)] = _bind(engine, part.value, letters, group)
+            bound[id(part)] = _bind(engine, [part.value], letters, group)
         else:
             (((product, maps), factor),) = part.terms.items()
             if not isinstance(product, ProductSource) or maps:
@@ -238,10 +241,19 @@ def _flat(tensor: Tensor, letters: str, first: str, second: Sequence[str]) -> In
     return np.ascontiguousarray(tensor.value.transpose(order).reshape(rows, -1))
 
 
+def _bind_all(engine: Engine, tensors: Sequence[Tensor], letters: str, group: _Group) -> Vec:
+    """Bind an operand of all instances, by its integers or, where it has none, its updates."""
+    values = [t.value for t in tensors if t.value is not None]
+    if len(values) == len(tensors):
+        return _bind(engine, values, letters, group)
+    memo: _Bound = {}
+    return engine.concat([_bind_tensor(engine, t, letters, group, memo) for t in tensors])
+
+
 def _bind_tensor(engine: Engine, tensor: Tensor, letters: str, group: _Group, memo: _Bound) -> Vec:
     """Bind an operand by its integers, or, where it has none, along its updates."""
     if tensor.value is not None:
-        return _bind(engine, tensor.value, letters, group)
+        return _bind(engine, [tensor.value], letters, group)
     if list(tensor.terms.values()) == [1]:
         ((source, maps),) = tensor.terms
         if isinstance(source, UpdatedSource) and not maps:
@@ -278,13 +290,9 @@ def _pair(engine: Engine, group: _Group) -> Pair:
     batch = kron(engine, [group.tau[c] for c in group.batch])
     repeat = int(np.prod([group.sizes[c] for c in group.contracted], dtype=np.int64))
     weights = engine.outer(group.instances, engine.outer(batch, ones(engine, repeat)))
-    left, right = [], []
-    memo: _Bound = {}
-    for use in group.uses:
-        left.append(_bind_tensor(engine, use.a, group.left, group, memo))
-        right.append(_bind_tensor(engine, use.b, group.right, group, memo))
-    a = engine.mul(engine.concat(left), weights)
-    return Pair(engine, a, engine.concat(right), group.dims)
+    left = _bind_all(engine, [use.a for use in group.uses], group.left, group)
+    right = _bind_all(engine, [use.b for use in group.uses], group.right, group)
+    return Pair(engine, engine.mul(left, weights), right, group.dims)
 
 
 def _batch(
