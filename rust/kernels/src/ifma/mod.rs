@@ -24,7 +24,7 @@ mod vector;
 pub(crate) use contract::{COLUMNS, columns, rows};
 pub(crate) use curve::{Scratch, add_batch, double_batch, power};
 pub(crate) use digits::{ColumnDigits, RowDigits};
-pub(crate) use integers::{Operand, digits_of, products};
+pub(crate) use integers::{Columns, Operand, Panels, TILE, digits_of, many_products, products};
 pub(crate) use machine::available;
 #[cfg(test)]
 pub(crate) use machine::supported;
