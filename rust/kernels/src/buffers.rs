@@ -31,6 +31,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 
 /// Bytes to keep, where somebody said how many.
 static WANTED: AtomicUsize = AtomicUsize::new(usize::MAX);
+static TREE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 fn bytes(limbs: &Vec<Limbs>) -> usize {
     limbs.capacity() * size_of::<Limbs>()
@@ -103,19 +104,38 @@ fn shrink(pool: &mut Pool, limit: usize) -> Vec<Vec<Limbs>> {
     evicted
 }
 
-/// Keeps at most `limit` bytes from now on, and gives what is free beyond that back to the system.
+/// Keeps at most `limit` bytes from now on, and for the next tree of fractions the memory of the
+/// last one, at most `tree` bytes; gives what is free beyond that back to the system.
 ///
-/// The allocator keeps about as many beside them.
-pub fn keep(limit: usize) {
+/// The allocator keeps about `limit` bytes beside them.
+pub fn keep(limit: usize, tree: usize) {
     WANTED.store(limit, Ordering::Relaxed);
+    TREE.store(tree, Ordering::Relaxed);
+    release();
+}
+
+/// Gives back to the system what is free beyond what may be kept, where somebody said how much.
+pub fn release() {
+    let limit = WANTED.load(Ordering::Relaxed);
+    if limit == usize::MAX {
+        return;
+    }
     let evicted = POOL.lock().map(|mut pool| shrink(&mut pool, limit));
     drop(evicted);
-    mapping::keep(limit);
+    mapping::keep(tree_limit());
     allocator(limit);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: returns free memory of the allocator to the system; touches no live object.
     unsafe {
         libc::malloc_trim(limit.min(KEPT));
+    }
+}
+
+/// Bytes to keep of a tree's memory.
+pub(crate) fn tree_limit() -> usize {
+    match TREE.load(Ordering::Relaxed) {
+        usize::MAX => limit(),
+        tree => tree,
     }
 }
 
@@ -129,7 +149,10 @@ fn allocator(keeps: usize) {
         const FROM: i32 = 32 << 20;
         let least = 128 << 10;
         let (from, trim) = if keeps > 0 {
-            (FROM, i32::try_from(keeps.min(KEPT)).unwrap_or(FROM).max(least))
+            (
+                FROM,
+                i32::try_from(keeps.min(KEPT)).unwrap_or(FROM).max(least),
+            )
         } else {
             (least, least)
         };

@@ -29,7 +29,13 @@ pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
                 fast(&mut out, w, &x, rows, width);
             }
             MANY.. => {
-                many(&mut out, w, &ifma::Panels::new(x, rows, digits), rows, width);
+                many(
+                    &mut out,
+                    w,
+                    &ifma::Panels::new(x, rows, digits),
+                    rows,
+                    width,
+                );
                 return out;
             }
         }

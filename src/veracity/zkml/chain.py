@@ -131,6 +131,7 @@ def prove_link(
     trace = replace(trace, values={**trace.values, **received})
     circuit = build_circuit(statement, link, job.weights, trace)
     del trace
+    engine.release_memory()
     read = {name.name for name in circuit.layouts if name.kind == "weight"}
     files = (statement.commitment, job.opening)
     earlier = weight_arrays(engine, statement.program, job.weights, files, read)
@@ -246,8 +247,6 @@ def prove_with_spans(
         # Given away, not lent: an execution is dropped as soon as its circuit is built.
         proofs.append(prove_link(engine, key, job, link, boundary, parts.pop(), report))
         boundary = {n: b for n, b in boundary.items() if last.get(n, 0) > link.index}
-        if len(links) > 1:  # to hold less in memory
-            engine.keep_memory(0)
     return assemble(statement, tensors, proofs)
 
 

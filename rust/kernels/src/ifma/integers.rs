@@ -151,11 +151,7 @@ type Sums = [[i64; 16]; 2];
 
 /// Adds to `sums` the products of interleaved rows of a tile with the digits of a group.
 #[inline(always)]
-unsafe fn tile_products(
-    tile: &[[Line; 2]],
-    digits: &[[[i16; 2]; SIDE]],
-    sums: &mut [Sums; SIDE],
-) {
+unsafe fn tile_products(tile: &[[Line; 2]], digits: &[[[i16; 2]; SIDE]], sums: &mut [Sums; SIDE]) {
     unsafe {
         let mut first = [_mm512_setzero_si512(); SIDE];
         let mut second = first;
