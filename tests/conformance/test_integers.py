@@ -7,7 +7,10 @@ import pytest
 
 from tests.conformance.values import DTYPES
 
-SHAPES = [(1, 1, 1), (1, 7, 5), (1, 33, 576), (2, 9, 2000), (3, 100, 31), (7, 5, 64), (40, 65, 100)]
+SHAPES = [
+    (1, 1, 1), (1, 7, 5), (1, 33, 576), (2, 9, 2000), (3, 100, 31), (7, 5, 64), (40, 65, 100),
+    (14, 1, 1), (20, 31, 7), (16, 33, 1100),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -32,8 +35,9 @@ def test_products(engine, reference, small, rng, dtype, bits, shape):
 def test_extremes(engine):
     """The largest digits, long enough to overflow sums of 32 bits."""
     w = np.full((3, 9000), -(1 << 15), dtype=np.int16)
-    x = np.full((2, 9000), -(1 << 7), dtype=np.int64)
-    assert (engine.integers.matmul_transposed(x, w) == 9000 << 22).all()
+    for rows in (2, 20):
+        x = np.full((rows, 9000), -(1 << 7), dtype=np.int64)
+        assert (engine.integers.matmul_transposed(x, w) == 9000 << 22).all()
 
 
 def test_empty_and_bad(engine, reference):

@@ -117,7 +117,7 @@ def probability(source: int) -> Lie:
         return p
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
-        return mix(op, other(detail["p"]), values, detail)
+        return mix(op, other(probabilities(detail)), values, detail)
 
     return Lie(e, *answer(e, ATTENTION, step), {("softmax.p", 0): other})
 

@@ -70,7 +70,7 @@ def probability(source: int) -> Lie:
     e = model()
 
     def step(op: Any, values: Mapping[str, Ints], detail: dict[str, Ints]) -> Ints:
-        p = np.array(detail["p"])
+        p = probabilities(detail)
         p[:, 2, source] = -20000
         return mix(op, p, values, detail)
 

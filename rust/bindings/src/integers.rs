@@ -9,7 +9,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(integer_products, module)?)
 }
 
-/// `out[i, r] = sum_j w[i, j] x[r, j]` modulo 2^64, for `w` of shape (count, width).
+/// `out[r, i] = sum_j w[i, j] x[r, j]` modulo 2^64, for `w` of shape (count, width).
 #[pyfunction]
 fn integer_products<'py>(
     py: Python<'py>,
@@ -27,5 +27,5 @@ fn integer_products<'py>(
         Ok(py.detach(|| products(w, x, rows)))
     })?;
     let count = out.len() / rows;
-    PyArray1::from_vec(py, out).reshape([count, rows])
+    PyArray1::from_vec(py, out).reshape([rows, count])
 }

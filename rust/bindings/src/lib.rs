@@ -18,6 +18,7 @@ mod ring;
 fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(use_threads, module)?)?;
     module.add_function(wrap_pyfunction!(keep_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(release_memory, module)?)?;
     field::register(module)?;
     fractions::register(module)?;
     fss::register(module)?;
@@ -38,8 +39,15 @@ fn use_threads(threads: usize) -> usize {
     rayon::current_num_threads()
 }
 
-/// Keeps at most this many bytes of freed vectors for use again; the rest goes back to the system.
+/// Keeps at most `limit` bytes of freed vectors for use again, and at most `tree` bytes of the last
+/// tree's memory for the next one; the rest goes back to the system.
 #[pyfunction]
-fn keep_memory(py: Python<'_>, limit: usize) {
-    py.detach(|| veracity_kernels::buffers::keep(limit));
+fn keep_memory(py: Python<'_>, limit: usize, tree: usize) {
+    py.detach(|| veracity_kernels::buffers::keep(limit, tree));
+}
+
+/// Gives back to the system what is free beyond that, if it was said.
+#[pyfunction]
+fn release_memory(py: Python<'_>) {
+    py.detach(veracity_kernels::buffers::release);
 }

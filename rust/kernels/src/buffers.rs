@@ -31,6 +31,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 
 /// Bytes to keep, where somebody said how many.
 static WANTED: AtomicUsize = AtomicUsize::new(usize::MAX);
+static TREE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 fn bytes(limbs: &Vec<Limbs>) -> usize {
     limbs.capacity() * size_of::<Limbs>()
@@ -103,35 +104,63 @@ fn shrink(pool: &mut Pool, limit: usize) -> Vec<Vec<Limbs>> {
     evicted
 }
 
-/// Keeps at most `limit` bytes from now on, and gives what is free beyond that back to the system.
-pub fn keep(limit: usize) {
+/// Keeps at most `limit` bytes from now on, and for the next tree of fractions the memory of the
+/// last one, at most `tree` bytes; gives what is free beyond that back to the system.
+///
+/// The allocator keeps about `limit` bytes beside them.
+pub fn keep(limit: usize, tree: usize) {
     WANTED.store(limit, Ordering::Relaxed);
+    TREE.store(tree, Ordering::Relaxed);
+    release();
+}
+
+/// Gives back to the system what is free beyond what may be kept, where somebody said how much.
+pub fn release() {
+    let limit = WANTED.load(Ordering::Relaxed);
+    if limit == usize::MAX {
+        return;
+    }
     let evicted = POOL.lock().map(|mut pool| shrink(&mut pool, limit));
     drop(evicted);
-    mapping::keep(limit);
-    allocator(limit > 0);
+    mapping::keep(tree_limit());
+    allocator(limit);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: returns free memory of the allocator to the system; touches no live object.
     unsafe {
-        libc::malloc_trim(0);
+        libc::malloc_trim(limit.min(KEPT));
     }
 }
 
-/// Whether the allocator keeps freed memory, too: NumPy's arrays come from there, and giving every
-/// one back costs a tenth of a proof in page faults. Otherwise it has its own thresholds.
-fn allocator(keeps: bool) {
+/// Bytes to keep of a tree's memory.
+pub(crate) fn tree_limit() -> usize {
+    match TREE.load(Ordering::Relaxed) {
+        usize::MAX => limit(),
+        tree => tree,
+    }
+}
+
+/// How much freed memory the allocator keeps, too: NumPy's arrays come from there, and giving
+/// every one back costs a third of a proof in page faults. Where it keeps nothing it has its own
+/// thresholds.
+fn allocator(keeps: usize) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        let (from, trim, pad) = if keeps {
-            (32 << 20, 256 << 20, 16 << 20)
+        // The greatest that the allocator takes; what it keeps are whole parts of its heap.
+        const FROM: i32 = 32 << 20;
+        let least = 128 << 10;
+        let (from, trim) = if keeps > 0 {
+            (
+                FROM,
+                i32::try_from(keeps.min(KEPT)).unwrap_or(FROM).max(least),
+            )
         } else {
-            (128 << 10, 128 << 10, 128 << 10)
+            (least, least)
         };
         // SAFETY: sets thresholds of the allocator; touches no object.
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, from);
             libc::mallopt(libc::M_TRIM_THRESHOLD, trim);
-            libc::mallopt(libc::M_TOP_PAD, pad);
+            libc::mallopt(libc::M_TOP_PAD, trim.min(16 << 20));
         }
     }
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
@@ -146,7 +175,7 @@ pub(crate) fn limit() -> usize {
     }
     static LIMIT: OnceLock<usize> = OnceLock::new();
     *LIMIT.get_or_init(|| {
-        allocator(true);
+        allocator(KEPT);
         #[cfg(target_os = "linux")]
         // SAFETY: asks for two numbers.
         let memory =

@@ -4,8 +4,9 @@
 use crate::ifma;
 use crate::parallel::for_parts;
 use crate::small::Small;
+use rayon::prelude::*;
 
-/// `out[i, r] = sum_j w[i, j] x[r, j]` modulo 2^64, where `x` has `rows` rows.
+/// `out[r, i] = sum_j w[i, j] x[r, j]` modulo 2^64, where `x` has `rows` rows.
 ///
 /// With AVX-512 the time is that of reading `w` once, as long as `x` has few rows.
 pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
@@ -18,24 +19,27 @@ pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
     #[cfg(target_arch = "x86_64")]
     if ifma::available() {
         let digits = ifma::digits_of(x);
-        if rows * digits <= 4 {
-            fast(
-                &mut out,
-                w,
-                &ifma::Operand::<4>::new(x, rows, digits),
-                rows,
-                width,
-            );
-        } else {
-            fast(
-                &mut out,
-                w,
-                &ifma::Operand::<13>::new(x, rows, digits),
-                rows,
-                width,
-            );
+        match rows * digits {
+            ..=4 => {
+                let x = ifma::Operand::<4>::new(x, rows, digits);
+                fast(&mut out, w, &x, rows, width);
+            }
+            5..MANY => {
+                let x = ifma::Operand::<13>::new(x, rows, digits);
+                fast(&mut out, w, &x, rows, width);
+            }
+            MANY.. => {
+                many(
+                    &mut out,
+                    w,
+                    &ifma::Panels::new(x, rows, digits),
+                    rows,
+                    width,
+                );
+                return out;
+            }
         }
-        return out;
+        return turned(out, rows);
     }
     for_parts(&mut out, chunk(rows, width), |start, part| {
         for (out, w) in part
@@ -49,6 +53,25 @@ pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
             }
         }
     });
+    turned(out, rows)
+}
+
+/// Digits of all rows from which on rows of `w` are interleaved.
+#[cfg(target_arch = "x86_64")]
+const MANY: usize = 14;
+
+/// The matrix with `rows` columns, as one with so many rows.
+fn turned(x: Vec<i64>, rows: usize) -> Vec<i64> {
+    if rows == 1 {
+        return x;
+    }
+    let count = x.len() / rows;
+    let mut out = vec![0; x.len()];
+    for (i, x) in x.chunks(rows).enumerate() {
+        for (r, &x) in x.iter().enumerate() {
+            out[r * count + i] = x;
+        }
+    }
     out
 }
 
@@ -70,4 +93,16 @@ fn fast<T: Small, const K: usize>(
         // SAFETY: the machine has the instructions.
         unsafe { ifma::products(part, w, x) };
     });
+}
+
+#[cfg(target_arch = "x86_64")]
+fn many<T: Small>(out: &mut [i64], w: &[T], x: &ifma::Panels, rows: usize, width: usize) {
+    let out = ifma::Columns::new(out, rows);
+    let tiles = ((1 << 15) / (ifma::TILE * rows * width)).max(1);
+    w.par_chunks(tiles * ifma::TILE * width)
+        .enumerate()
+        .for_each(|(k, w)| {
+            // SAFETY: the machine has the instructions; these columns are of these rows of `w`.
+            unsafe { ifma::many_products(&out, k * tiles * ifma::TILE, w, x) };
+        });
 }

@@ -1,5 +1,5 @@
 //! Memory from the system for the largest consumer, the tree of fractions: one region, of which
-//! only what is used is ever backed, kept for the next tree where it is not too large.
+//! only what is used is ever backed, kept for the next tree as far as that is wanted.
 //!
 //! In pages of the usual size: fewer, larger ones are quicker on some machines and several times
 //! slower on virtual ones whose host has to find memory for them.
@@ -7,6 +7,9 @@
 use crate::field::Limbs;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
+
+/// A region is cut at multiples of this.
+const PAGE: usize = 1 << 16;
 
 /// The region of the last tree.
 static KEPT: Mutex<Option<Mapping>> = Mutex::new(None);
@@ -26,8 +29,8 @@ impl Mapping {
     /// Room for so many elements; none where the system has none.
     pub(crate) fn new(length: usize) -> Option<Self> {
         let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let fits = |kept: &Self| (length..=2 * length).contains(&kept.length);
-        kept.filter(fits).or_else(|| mapped(length))
+        kept.and_then(|kept| kept.resized(length))
+            .or_else(|| mapped(length))
     }
 
     /// The first element.
@@ -44,17 +47,49 @@ impl Mapping {
         self.length * size_of::<Limbs>()
     }
 
-    /// Gives the region up, for [`Self::new`] to use again if it has at most `limit` bytes.
+    /// Gives the region up, for [`Self::new`] to use again: as far as `limit` bytes of it.
     pub(crate) fn recycle(self, limit: usize) {
-        let kept = (self.bytes() <= limit).then_some(self);
+        let kept = self.cut(limit);
         *KEPT.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// Its beginning, of at most `limit` bytes; the rest goes back to the system.
+    fn cut(self, limit: usize) -> Option<Self> {
+        let length = limit.min(self.bytes()) / PAGE * PAGE / size_of::<Limbs>();
+        if length == 0 {
+            None
+        } else {
+            self.resized(length)
+        }
+    }
+
+    /// The region with another length; what both have in common stays backed.
+    #[cfg(target_os = "linux")]
+    fn resized(self, length: usize) -> Option<Self> {
+        let bytes = length.checked_mul(size_of::<Limbs>()).filter(|&n| n > 0)?;
+        // SAFETY: this is the mapping that was made, and nobody else refers to it.
+        let base = unsafe {
+            let at = self.base().cast();
+            libc::mremap(at, self.bytes(), bytes, libc::MREMAP_MAYMOVE)
+        };
+        if base == libc::MAP_FAILED {
+            return None;
+        }
+        std::mem::forget(self); // it lies elsewhere now
+        let base = NonNull::new(base.cast())?;
+        Some(Self { base, length })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn resized(self, length: usize) -> Option<Self> {
+        (self.length == length).then_some(self)
     }
 }
 
-/// Gives the kept region back to the system if it is larger than `limit` bytes.
+/// Gives the kept region back to the system beyond `limit` bytes.
 pub(crate) fn keep(limit: usize) {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    *kept = kept.take().filter(|kept| kept.bytes() <= limit);
+    *kept = kept.take().and_then(|kept| kept.cut(limit));
 }
 
 #[cfg(unix)]
@@ -83,5 +118,28 @@ impl Drop for Mapping {
         unsafe {
             libc::munmap(self.base().cast(), self.bytes());
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_keeps_its_beginning() {
+        let length = 3 * PAGE / size_of::<Limbs>();
+        let region = mapped(length).expect("memory");
+        // SAFETY: both elements lie in the region.
+        unsafe {
+            *region.base() = [1, 2, 3, 4];
+            *region.base().add(length - 1) = [5, 6, 7, 8];
+        }
+        let region = region.cut(2 * PAGE + 5).expect("two pages of three");
+        assert_eq!(region.bytes(), 2 * PAGE);
+        let region = region.resized(length).expect("three again");
+        // SAFETY: see above.
+        let ends = unsafe { (*region.base(), *region.base().add(length - 1)) };
+        assert_eq!(ends, ([1, 2, 3, 4], [0; 4]));
+        assert!(region.cut(PAGE - 1).is_none());
     }
 }

@@ -187,11 +187,16 @@ class Engine(Protocol):
     fss: Fss
     integers: Integers
 
-    def keep_memory(self, limit: int) -> None:
+    def keep_memory(self, limit: int, tree: int = 0) -> None:
         """Keep at most ``limit`` bytes of freed vectors for use again; give back the rest now.
 
-        Memory that is kept makes a prover faster, and its process larger.
+        Memory that is kept makes a prover faster, and its process larger. The allocator keeps about
+        as many bytes beside them; ``tree`` are those of a tree of fractions that the next one gets.
         """
+        ...
+
+    def release_memory(self) -> None:
+        """Give back now what is free beyond what :meth:`keep_memory` allows, if it was asked."""
         ...
 
     # ---- vectors: making and reading -------------------------------------------------------

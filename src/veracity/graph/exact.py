@@ -28,7 +28,11 @@ MODERATE, SMALL = 1 << 26, 1 << 18
 
 def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
     """``floor((x + 2^(shift-1)) / 2^shift)``: round half up, the one rounding rule."""
-    return x if shift == 0 else (x + (1 << (shift - 1))) >> shift
+    if shift == 0:
+        return x
+    out = x + (1 << (shift - 1))
+    out >>= shift
+    return out
 
 
 def _magnitude(x: NDArray[Any]) -> int:
@@ -39,8 +43,8 @@ def sums_of_squares(c: NDArray[Any]) -> NDArray[Any]:
     """``sum_j c[.., j]^2``, exactly: integers of 64 bits, or of Python where they are wider."""
     d, peak = c.shape[-1], _magnitude(c)
     if d * peak * peak < 1 << 63:
-        narrow = c.astype(np.int64)
-        return np.asarray((narrow * narrow).sum(axis=-1))
+        narrow = c.astype(np.int64, copy=False)
+        return np.asarray(np.einsum("...j,...j->...", narrow, narrow))
     half = (peak.bit_length() + 1) // 2
     if d << 2 * half + 1 < 1 << 63:  # three sums over halves of the bits
         whole = c.astype(np.int64)

@@ -146,10 +146,7 @@ class Opened(Generic[Program]):
         UsageError
             The smallest segment needs more memory than there may be.
         """
-        found = plan_links(execution, self.means.memory, self.means.jobs)
-        if self.means.memory is not None:
-            self.engine.keep_memory(0)
-        return found
+        return plan_links(execution, self.means.memory, self.means.jobs)
 
     def argue(
         self,
@@ -182,18 +179,23 @@ class Opened(Generic[Program]):
             A process that proves was ended from outside.
         """
         m = self.means
-        return prove_chain(
-            self.engine,
-            statement,
-            self.loaded.weights,
-            self.secret.opening,
-            Workers(m.jobs, m.threads, m.backend, plan.memory, m.ray),
-            progress,
-            sealed,
-            whole,
-            key=self.key,
-            kept=self._pool,
-        )
+        plan.keep(self.engine)
+        try:
+            return prove_chain(
+                self.engine,
+                statement,
+                self.loaded.weights,
+                self.secret.opening,
+                Workers(m.jobs, m.threads, m.backend, plan.memory, m.ray),
+                progress,
+                sealed,
+                whole,
+                key=self.key,
+                kept=self._pool,
+            )
+        finally:
+            if plan.memory is not None:
+                self.engine.keep_memory(0)
 
 
 def open_model(

@@ -29,6 +29,7 @@ from veracity.graph.port import Port
 from veracity.graph.sampling import Sampling
 from veracity.progress import Progress, silent
 from veracity.work.kept import KeptPool
+from veracity.work.memory import Plan
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool
 from veracity.zk.committed import ArrayId
@@ -296,8 +297,7 @@ def open_chain(setup: Message) -> Callable[[Message, Progress], Message]:
     engine = load_engine(setup.body["backend"])
     job = _read_job(engine, setup)
     key = load_key(engine, job.statement.log_columns)
-    if setup.body["memory"] is not None:
-        engine.keep_memory(0)
+    Plan(memory=setup.body["memory"]).keep(engine)
 
     def work(part: Message, progress: Progress) -> Message:
         link: Link = job.statement.links[part.body["index"]]

@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import prod
 
 from veracity import zkml
+from veracity.engine.api import Engine
 from veracity.errors import UsageError
 
 __all__ = ["Plan", "link_memory", "plan_links"]
@@ -26,6 +27,9 @@ RECEIVED_BYTES = 30
 RUN_BYTES = 24
 #: Share of a limit that plans leave free, and that memory-mapped weights may occupy.
 MARGIN, PAGED = 0.05, 1 / 16
+#: Share of a limit that a process may keep of freed vectors; the allocator keeps as much again.
+#: Most of what the plan counts for a value is free by the time that lookups take the most.
+KEPT = 1 / 32
 
 
 def link_memory(costs: zkml.Costs) -> int:
@@ -49,10 +53,19 @@ class Plan:
         Ops before which it is cut; none where it is not.
     memory : int or None
         Bytes for each process that proves, where there is a limit.
+    tree : int
+        Bytes that the memory of one link's lookups may go on to occupy during the next one, under a
+        limit: what the rest of every link leaves of it.
     """
 
     cuts: tuple[int, ...] = ()
     memory: int | None = None
+    tree: int = 0
+
+    def keep(self, engine: Engine) -> None:
+        """Let an engine keep as much freed memory as this plan leaves it, where there is a limit."""
+        if self.memory is not None:
+            engine.keep_memory(int(KEPT * self.memory), self.tree)
 
 
 def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> Plan:
@@ -82,9 +95,10 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
     # Every part counts tables and a projection of its own; a link has them once.
     fixed = int(VALUE_BYTES * min(part.committed_values for part in parts))
     sizes = [link_memory(part) - BASE_BYTES - fixed for part in parts]
+    trees = [int(LOOKUP_BYTES * part.lookups) for part in parts]
     if limit is None:
         if 4 * jobs * max(sizes) > 5 * sum(sizes):  # no even shares without finer parts
-            places, sizes = _refined(execution, places, sizes, sum(sizes) // (2 * jobs), fixed)
+            places, sizes, _ = _refined(execution, places, sizes, sum(sizes) // (2 * jobs), fixed)
         return Plan(_even(places, sizes, jobs))
     share = limit
     if jobs > 1:
@@ -92,7 +106,7 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
         share = int((limit * (1 - PAGED) - runner) / jobs)
     room = int(share * (1 - MARGIN)) - BASE_BYTES - fixed
     if max(sizes) > room > 0:
-        places, sizes = _refined(execution, places, sizes, room, fixed)
+        places, sizes, trees = _refined(execution, places, sizes, room, fixed)
     if max(sizes) > room:
         needed = int((max(sizes) + BASE_BYTES + fixed) / (1 - MARGIN))
         needed = needed if jobs == 1 else int((needed * jobs + runner) / (1 - PAGED))
@@ -109,13 +123,15 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
         used += size
     if jobs > 1:
         cuts = _rounded_up(places, sizes, cuts, room, jobs)
-    return Plan(tuple(cuts), share)
+    bounds = [0, *(places.index(cut) + 1 for cut in cuts), len(sizes)]
+    rest = max(sum(sizes[a:b]) - sum(trees[a:b]) for a, b in pairwise(bounds))
+    return Plan(tuple(cuts), share, max(0, room - rest))
 
 
 def _refined(
     execution: zkml.Execution, places: Sequence[int], sizes: Sequence[int], room: int, fixed: int
-) -> tuple[list[int], list[int]]:
-    """More places, where several values cross, so that no part exceeds a room; and the sizes."""
+) -> tuple[list[int], list[int], list[int]]:
+    """More places, where several values cross, so that no part exceeds a room; sizes and trees."""
     program = execution.program
     across = [0] * (len(program.ops) + 1)  # values that cross a cut before each op
     for i, op in enumerate(program.ops):
@@ -136,7 +152,7 @@ def _refined(
         if max(found) <= room:
             break
         target = int(target * 0.8)
-    return finer, found
+    return finer, found, [int(LOOKUP_BYTES * part.lookups) for part in parts]
 
 
 def _split(

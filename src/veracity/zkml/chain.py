@@ -131,6 +131,7 @@ def prove_link(
     trace = replace(trace, values={**trace.values, **received})
     circuit = build_circuit(statement, link, job.weights, trace)
     del trace
+    engine.release_memory()
     read = {name.name for name in circuit.layouts if name.kind == "weight"}
     files = (statement.commitment, job.opening)
     earlier = weight_arrays(engine, statement.program, job.weights, files, read)
@@ -236,18 +237,16 @@ def prove_with_spans(
         def report(phase: str, done: float, i: int = link.index) -> None:
             progress(phase, (i + done) / len(links))
 
-        part = trace
-        if part is None:
+        parts = [] if trace is None else [trace]
+        if not parts:
             report("evaluate", 0.0)
-            part = job.run(link, boundary, engine.integers)
+            parts.append(job.run(link, boundary, engine.integers))
             report("evaluate", 1.0)
-        boundary |= hand_over(engine, key, job, link, part.values)
+        boundary |= hand_over(engine, key, job, link, parts[0].values)
         tensors |= {name: boundary[name].tensor for name in link.hands}
-        proofs.append(prove_link(engine, key, job, link, boundary, part, report))
-        del part
+        # Given away, not lent: an execution is dropped as soon as its circuit is built.
+        proofs.append(prove_link(engine, key, job, link, boundary, parts.pop(), report))
         boundary = {n: b for n, b in boundary.items() if last.get(n, 0) > link.index}
-        if len(links) > 1:  # to hold less in memory
-            engine.keep_memory(0)
     return assemble(statement, tensors, proofs)
 
 

@@ -112,7 +112,7 @@ impl DerefMut for Piece {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
-            memory.recycle(buffers::limit());
+            memory.recycle(buffers::tree_limit());
         }
     }
 }

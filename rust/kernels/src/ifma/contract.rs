@@ -136,7 +136,7 @@ unsafe fn tile(
 
 /// Adds 32-bit lanes to 64-bit sums.
 #[inline(always)]
-unsafe fn empty(sums: &mut [i64; 16], x: V) {
+pub(super) unsafe fn empty(sums: &mut [i64; 16], x: V) {
     unsafe {
         let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(x));
         let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(x));
@@ -267,7 +267,7 @@ kernel! {
     ///
     /// In assembler, since the compiler makes two instructions of the intrinsic.
     #[inline]
-    fn dot(sum: V, x: V, y: V) -> V {
+    pub(super) fn dot(sum: V, x: V, y: V) -> V {
         let mut sum = sum;
         // SAFETY: arithmetic between registers.
         unsafe {

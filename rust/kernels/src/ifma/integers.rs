@@ -1,9 +1,15 @@
 //! Products of integer matrices: 16-bit digits of one times 8-bit digits of the other.
+//!
+//! Where `x` has few rows, lanes are entries of a row of `w`, which is read once and as it lies.
+//! Where it has many, lanes are rows of `w`: these are interleaved once for all rows of `x`, and no
+//! sum has to be taken across lanes.
 
-use super::contract::{STEPS, row_pair};
-use super::digits::{Found, LANES, Line, MAX_PLANES, copy_plane, entries, planes};
+use super::contract::{STEPS, dot, empty, row_pair};
+use super::digits::{Found, LANES, Line, MAX_PLANES, copy_plane, entries, load, planes};
 use super::machine::kernel;
 use crate::small::Small;
+use rayon::prelude::*;
+use std::arch::x86_64::*;
 
 /// Rows of integers as signed digits of 8 bits: every digit of every row is a column, and
 /// columns come in groups of `K`. For 32 entries, the lines of a group are neighbours.
@@ -16,16 +22,18 @@ pub(crate) struct Operand<const K: usize> {
 
 /// How many signed digits of 8 bits the largest of the integers has.
 pub(crate) fn digits_of(x: &[i64]) -> usize {
-    let mut digits = 1;
-    for &x in x {
-        let (mut x, mut count) = (x, 1);
+    let count = |mut x: i64| {
+        let mut count = 1;
         while x != i64::from(x as i8) {
             x = (x >> 8) + i64::from((x as i8) < 0);
             count += 1;
         }
-        digits = digits.max(count);
-    }
-    digits
+        count
+    };
+    let (low, high) = x
+        .iter()
+        .fold((0, 0), |(low, high), &x| (x.min(low), x.max(high)));
+    count(low).max(count(high))
 }
 
 impl<const K: usize> Operand<K> {
@@ -53,7 +61,174 @@ impl<const K: usize> Operand<K> {
     }
 }
 
+/// Columns of digits that many rows are multiplied with at a time.
+const SIDE: usize = 12;
+/// Rows of `w` side by side.
+pub(crate) const TILE: usize = 32;
+/// Steps of `vpdpwssd` between two emptyings: 2 * 2^15 * 2^7 * 255 < 2^31.
+const DEEP: usize = 255;
+
+/// Rows of integers as signed digits of 8 bits: for two entries, the digits of `SIDE` columns, each
+/// of both. A column is a digit of a row, and rows follow each other.
+pub(crate) struct Panels {
+    groups: Vec<Vec<[[i16; 2]; SIDE]>>,
+    digits: usize,
+    rows: usize,
+    width: usize,
+}
+
+/// Signed digit `d` of 8 bits.
+#[inline(always)]
+fn digit(mut x: i64, d: usize) -> i16 {
+    for _ in 0..d {
+        x = (x >> 8) + i64::from((x as i8) < 0);
+    }
+    i16::from(x as i8)
+}
+
+impl Panels {
+    /// Cuts `rows` rows of integers that have at most so many digits.
+    pub(crate) fn new(x: &[i64], rows: usize, digits: usize) -> Self {
+        let width = x.len() / rows.max(1);
+        let group = |g: usize| {
+            let mut group = vec![[[0; 2]; SIDE]; width.div_ceil(2)];
+            for k in 0..SIDE.min(rows * digits - g * SIDE) {
+                let (r, d) = ((g * SIDE + k) / digits, (g * SIDE + k) % digits);
+                for (pair, to) in x[r * width..][..width].chunks(2).zip(&mut group) {
+                    for (&x, to) in pair.iter().zip(&mut to[k]) {
+                        *to = digit(x, d);
+                    }
+                }
+            }
+            group
+        };
+        let count = (rows * digits).div_ceil(SIDE);
+        Self {
+            groups: (0..count).into_par_iter().map(group).collect(),
+            digits,
+            rows,
+            width,
+        }
+    }
+}
+
+/// A matrix of results, of which tasks write different columns.
+pub(crate) struct Columns<'a> {
+    base: *mut i64,
+    rows: usize,
+    width: usize,
+    owner: std::marker::PhantomData<&'a mut [i64]>,
+}
+
+// SAFETY: whoever writes says that nobody else writes the same columns.
+unsafe impl Sync for Columns<'_> {}
+
+impl<'a> Columns<'a> {
+    /// The matrix of shape (rows, width).
+    pub(crate) fn new(out: &'a mut [i64], rows: usize) -> Self {
+        Self {
+            base: out.as_mut_ptr(),
+            rows,
+            width: out.len() / rows.max(1),
+            owner: std::marker::PhantomData,
+        }
+    }
+
+    /// Columns of a row.
+    ///
+    /// # Safety
+    /// Nobody else refers to these columns.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn part(&self, row: usize, first: usize, count: usize) -> &mut [i64] {
+        assert!(row < self.rows && first + count <= self.width);
+        // SAFETY: they lie in the matrix, and as the caller says.
+        unsafe { std::slice::from_raw_parts_mut(self.base.add(row * self.width + first), count) }
+    }
+}
+
+/// Sums of one column, for each row of a tile.
+type Sums = [[i64; 16]; 2];
+
+/// Adds to `sums` the products of interleaved rows of a tile with the digits of a group.
+#[inline(always)]
+unsafe fn tile_products(tile: &[[Line; 2]], digits: &[[[i16; 2]; SIDE]], sums: &mut [Sums; SIDE]) {
+    unsafe {
+        let mut first = [_mm512_setzero_si512(); SIDE];
+        let mut second = first;
+        for ([x, y], digits) in tile.iter().zip(digits) {
+            let (x, y) = (load(x), load(y));
+            for k in 0..SIDE {
+                let d = _mm512_set1_epi32(digits[k].as_ptr().cast::<i32>().read_unaligned());
+                first[k] = dot(first[k], x, d);
+                second[k] = dot(second[k], y, d);
+            }
+        }
+        for (k, [a, b]) in sums.iter_mut().enumerate() {
+            empty(a, first[k]);
+            empty(b, second[k]);
+        }
+    }
+}
+
 kernel! {
+    /// `out[r, first + i] += sum_j w[i, j] x[r, j]` modulo 2^64, for whole rows of `w`.
+    ///
+    /// Nobody else may write these columns meanwhile.
+    pub(crate) unsafe fn many_products<T: Small>(
+        out: &Columns<'_>,
+        first: usize,
+        w: &[T],
+        x: &Panels,
+    ) {
+        let planes = const { planes::<T>() };
+        let steps = x.width.div_ceil(2);
+        let mut row = vec![Line::ZERO; x.width.div_ceil(LANES)];
+        let mut tiles = vec![vec![[Line::ZERO; 2]; steps]; planes];
+        for (t, w) in w.chunks(TILE * x.width).enumerate() {
+            let count = w.len() / x.width;
+            let mut found = [false; MAX_PLANES];
+            for (plane, (tile, found)) in tiles.iter_mut().zip(&mut found).enumerate() {
+                let mut higher = false;
+                for (i, w) in w.chunks(x.width).enumerate() {
+                    let row = entries(&mut row);
+                    let seen = copy_plane(row, plane, w.iter().copied());
+                    row[x.width..].fill(0);
+                    *found |= seen.digits;
+                    higher |= seen.higher;
+                    let (half, lane) = (i / 16, 2 * (i % 16));
+                    for (tile, pair) in tile.iter_mut().zip(row.chunks_exact(2)) {
+                        tile[half].0[lane..lane + 2].copy_from_slice(pair);
+                    }
+                }
+                // What the last, narrower tile leaves in the other lanes is not looked at.
+                if !higher {
+                    break;
+                }
+            }
+            for (g, group) in x.groups.iter().enumerate() {
+                for (plane, tile) in tiles.iter().enumerate().filter(|&(plane, _)| found[plane]) {
+                    let mut sums = [Sums::default(); SIDE];
+                    for (tile, group) in tile.chunks(DEEP).zip(group.chunks(DEEP)) {
+                        unsafe { tile_products(tile, group, &mut sums) };
+                    }
+                    for (k, sums) in sums.iter().enumerate() {
+                        let column = g * SIDE + k;
+                        let (r, d) = (column / x.digits, column % x.digits);
+                        let shift = (8 * d + 16 * plane) as u32;
+                        // Digits at 2^64 and above do not change the result modulo 2^64.
+                        if r < x.rows && shift < 64 {
+                            // SAFETY: as the caller says.
+                            let out = unsafe { out.part(r, first + t * TILE, count) };
+                            for (out, sum) in out.iter_mut().zip(sums.as_flattened()) {
+                                *out = out.wrapping_add(sum << shift);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// `out[i, r] = sum_j w[i, j] x[r, j]` modulo 2^64, for whole rows of `w`.
     pub(crate) unsafe fn products<T: Small, const K: usize>(
         out: &mut [i64],

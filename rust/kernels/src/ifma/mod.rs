@@ -26,7 +26,7 @@ pub(crate) use blocks::{BLOCK_LIMIT, biases, blocks};
 pub(crate) use contract::{COLUMNS, NARROW, columns, has_one_digit, rows};
 pub(crate) use curve::{Scratch, add_batch, double_batch, power};
 pub(crate) use digits::{ColumnDigits, RowDigits};
-pub(crate) use integers::{Operand, digits_of, products};
+pub(crate) use integers::{Columns, Operand, Panels, TILE, digits_of, many_products, products};
 pub(crate) use machine::available;
 #[cfg(test)]
 pub(crate) use machine::supported;

@@ -32,6 +32,10 @@ class CpuEngine(CpuField, CpuGroup):
         self.fss: Fss = CpuFss()
         self.integers: Integers = CpuIntegers()
 
-    def keep_memory(self, limit: int) -> None:
+    def keep_memory(self, limit: int, tree: int = 0) -> None:
         """See :meth:`engine.api.Engine.keep_memory`."""
-        _cpu.keep_memory(limit)
+        _cpu.keep_memory(limit, tree)
+
+    def release_memory(self) -> None:
+        """See :meth:`engine.api.Engine.release_memory`."""
+        _cpu.release_memory()

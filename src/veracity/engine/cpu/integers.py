@@ -20,4 +20,4 @@ class CpuIntegers:
         check_integer_product(x, w)
         if not x.size or not w.size:
             return np.zeros((x.shape[0], w.shape[0]), dtype=np.int64)
-        return _cpu.integer_products(w, np.ascontiguousarray(x)).T
+        return _cpu.integer_products(w, np.ascontiguousarray(x))

@@ -29,5 +29,8 @@ class ReferenceEngine(ReferenceField, ReferenceGroup):
         self.fss: Fss = ReferenceFss()
         self.integers: Integers = ReferenceIntegers()
 
-    def keep_memory(self, limit: int) -> None:
+    def keep_memory(self, limit: int, tree: int = 0) -> None:
+        """Nothing is kept here."""
+
+    def release_memory(self) -> None:
         """Nothing is kept here."""

@@ -157,13 +157,37 @@ def _shares(
     op: Attention | Softmax, z: Array, visible: NDArray[np.bool_] | np.bool_
 ) -> dict[str, Array]:
     """``m``, ``e``, ``inv`` and ``p`` of scores ``z``."""
-    m = np.where(visible, z, np.iinfo(np.int64).min).max(axis=-1)
+    m, inverse = np.empty(z.shape[:-1], np.int64), np.empty(z.shape[:-1], np.int64)
+    e, p = np.empty(z.shape, np.int64), np.empty(z.shape, np.int64)
+    seen = np.broadcast_to(visible, z.shape)
+    if z.ndim < 3:
+        _share_rows(op, z, seen, (m, e, inverse, p))
+    else:  # one head after the other: what is between then stays in the cache
+        for rows in zip(z, seen, m, e, inverse, p, strict=True):
+            _share_rows(op, *rows[:2], rows[2:])
+    return {"m": m, "e": e, "inv": inverse, "p": p}
+
+
+def _share_rows(
+    op: Attention | Softmax,
+    z: Array,
+    visible: NDArray[np.bool_],
+    out: tuple[Array, Array, Array, Array],
+) -> None:
+    """``m``, ``e``, ``inv`` and ``p`` of some rows, written where they belong."""
+    m, e, inverse, p = out
+    np.where(visible, z, np.iinfo(np.int64).min).max(axis=-1, out=m)
     in_range(op, m, 16)
-    d = np.where(visible, m[..., None] - z, 0)
+    hidden = ~visible
+    d = np.subtract(m[..., None], z, out=p)
+    np.copyto(d, 0, where=hidden)
     within(op, d, 1 << 16)
-    e = np.where(visible, exp_table(op.exp_k)[d], 0)
-    inverse = (1 << 31) // e.sum(axis=-1)
-    return {"m": m, "e": e, "inv": inverse, "p": rhu(e * inverse[..., None], 16)}
+    exp_table(op.exp_k).take(d, out=e, mode="wrap")  # every index is below its length
+    np.copyto(e, 0, where=hidden)
+    np.floor_divide(1 << 31, e.sum(axis=-1), out=inverse)
+    np.multiply(e, inverse[..., None], out=p)
+    p += 1 << 15
+    p >>= 16
 
 
 def _adjusted(op: Attention, z: Array, visible: NDArray[np.bool_]) -> Array:
@@ -233,7 +257,9 @@ def _evaluate(op: Attention, run: Run, operands: Sequence[Array]) -> tuple[Array
         before = state.cache[op.name]
         k, v = np.concatenate([before[0], k]), np.concatenate([before[1], v])
     state.cache[op.name] = (k, v)
-    return attend(op, q, k, v, state.position)
+    y, details = attend(op, q, k, v, state.position)
+    del details["p"]  # as large as all others, and it follows from e and inv
+    return y, details
 
 
 def _softmax_shape(op: Softmax, _facts: Facts, dims: Sequence[Dims]) -> Dims:

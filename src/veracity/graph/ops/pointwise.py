@@ -78,7 +78,7 @@ def _add_magnitude(
 
 def _add(op: Add, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     a, b = operands
-    return (a << op.shift_a) + (b << op.shift_b), {}
+    return (a << op.shift_a if op.shift_a else a) + (b << op.shift_b if op.shift_b else b), {}
 
 
 def _rescale_magnitude(
@@ -117,7 +117,7 @@ def _function_magnitude(
 
 def _function(op: Function, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     x = in_range(op, operands[0], 16)
-    return function_table(op.fn, op.k_in, op.k_out)[x + (1 << 15)], {}
+    return function_table(op.fn, op.k_in, op.k_out).take(x + (1 << 15)), {}
 
 
 RULES: dict[type[Op], OpRule] = {

@@ -173,7 +173,9 @@ def rotate(op: Rope | Rotation, x: Array, start: int) -> Array:
     first = np.s_[..., 0::2] if op.style == "interleaved" else np.s_[..., :half]
     second = np.s_[..., 1::2] if op.style == "interleaved" else np.s_[..., half:]
     a, b, c, s = heads[first], heads[second], cos[:, None, :], sin[:, None, :]
-    out[first], out[second] = a * c - b * s, a * s + b * c
+    for turned, one, two in ((out[first], c, -s), (out[second], s, c)):
+        np.multiply(a, one, out=turned)
+        turned += b * two
     return rhu(out.reshape(tokens, -1), op.frac)
 
 
