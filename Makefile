@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: docs notebooks bench-lce-controls bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-long bench-private-availability bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-large bench-forecasts mutate vectors lock clean
+  figures bench-private bench-private-long bench-private-availability bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-long bench-large bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -145,6 +145,11 @@ bench: env ## measured workloads: stories260k with 64 tokens, gpt2-124m and Smol
 
 figures: env ## tables of the pages from docs/figures; RECORD=build/bench takes new ones over
 	PYTHONPATH=. $(PY) benches/figures.py $(if $(RECORD),--record $(RECORD))
+
+bench-long: env ## SmolLM2 with 128 tokens, and with 512 under 8 GiB (minutes)
+	@mkdir -p build/bench
+	$(BIN)/veracity bench smollm2 --tokens 128 --json | tee build/bench/smollm2-128.json
+	$(BIN)/veracity bench smollm2 --tokens 512 --memory 8GiB --json | tee build/bench/smollm2-512.json
 
 bench-floors: env ## what a proof takes beside floors measured here, by phase (needs a C++ compiler); MODELS="NAME:TOKENS ..." picks others
 	$(PY) benches/floors.py $(MODELS) --json build/bench/floors.json

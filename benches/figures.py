@@ -19,6 +19,7 @@ from typing import Any
 
 from benches.figures_private import (
     private_layer,
+    private_long,
     private_peers,
     private_summary,
     private_token,
@@ -28,7 +29,10 @@ from benches.figures_vision import lce_controls
 from benches.tabling import FIGURES, Measured, Row, load, memory, plain, seconds, short, table
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "vision.md", ROOT / "README.md")
+PAGES = tuple(
+    ROOT / name
+    for name in ("docs/performance.md", "docs/vision.md", "docs/private.md", "README.md")
+)
 
 #: What every bench of a proof reports, whatever the workload.
 CORE = (
@@ -36,6 +40,7 @@ CORE = (
     "proof_bytes", "peak_memory_bytes", "threads", "cpu", "commit",
 )  # fmt: skip
 WORKLOADS = ("stories260k", "gpt2-124m", "smollm2")
+LONG = ("smollm2", "smollm2-128", "smollm2-512")
 
 
 def proving() -> list[str]:
@@ -161,6 +166,45 @@ def scale_sizes() -> list[str]:
     )
 
 
+def long_contexts() -> list[str]:
+    """SmolLM2 with 32, 128 and 512 tokens."""
+    runs = [load(name) for name in LONG]
+
+    def phases(run: Measured) -> str:
+        return ", ".join(f"{phase['cpu_s']:.1f}" for phase in run["prove_phases"].values())
+
+    return table(
+        ["SmolLM2, tokens", "prove", "processor s by phase", "verify", "proof", "peak memory",
+         "segments", "at commit"],
+        (
+            [str(run["tokens"]), seconds(run["prove_s"]), phases(run),
+             *_scaled("", run)[2:], f"`{run['commit']}`"]
+            for run in runs
+        ),
+    )  # fmt: skip
+
+
+def large() -> list[str]:
+    """The shape of 7 billion parameters."""
+    run = load("large")
+    rows = (
+        ("parameters", f"{run['parameters']:,}"),
+        ("commit, once", seconds(run["commit_s"])),
+        ("answer", seconds(run["evaluate_s"])),
+        ("**prove**", seconds(run["prove_s"])),
+        ("**verify**, first and later", f"{seconds(run['verify_first_s'])}, "
+         f"{seconds(run['verify_s'])}"),
+        ("**proof**", f"{run['proof_bytes']:,} bytes"),
+        ("commitment", memory(run["commitment_bytes"])),
+        ("`--memory`", memory(run["memory"])),
+        ("peak memory, until committed and after", f"{memory(run['peak_before_proving_bytes'])}, "
+         f"{memory(run['peak_memory_bytes'])}"),
+        ("segments", str(run["segments"])),
+        ("at commit", f"`{run['commit']}`"),
+    )  # fmt: skip
+    return table(["", f"{run['workload']}, {run['tokens']} tokens"], rows)
+
+
 def _scaled(title: str, run: Measured) -> Row:
     return [
         title, seconds(run["prove_s"]), seconds(run["verify_s"]),
@@ -252,10 +296,13 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "kernels": kernels,
     "scale-tokens": scale_tokens,
     "scale-sizes": scale_sizes,
+    "long-contexts": long_contexts,
+    "large": large,
     "estimates": estimates,
     "private-token": private_token,
     "training": training,
     "private-layer": private_layer,
+    "private-long": private_long,
     "private-peers": private_peers,
     "vision-peers": vision_peers,
     "lce-controls": lce_controls,

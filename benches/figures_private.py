@@ -55,6 +55,28 @@ def private_summary() -> list[str]:
     )  # fmt: skip
 
 
+def private_long() -> list[str]:
+    """A question with a long prompt, material dealt as it is used."""
+    runs = [load(f"private-long-{mode}") for mode in MODES]
+    peaks = ("owner", "user", "dealer")
+    rows: list[tuple[str, Callable[[Measured], str]]] = [
+        ("the whole question", lambda r: seconds(r["question_s"])),
+        ("from the dealer, GB", lambda r: plain(r["question_offline_bytes"] / 1e9)),
+        ("between owner and user, GB", lambda r: plain(r["question_online_bytes"] / 1e9)),
+        ("material that waits at the user at most", lambda r: memory(r["stored_bytes_peak"])),
+        ("peak memory of owner, user, dealer, GB",
+         lambda r: ", ".join(f"{r['peak_memory_bytes'][p] / 1e9:.2f}" for p in peaks)),
+        ("then a token, online", lambda r: seconds(r["online_s_per_token"])),
+        ("processor time of owner and user for it, s",
+         lambda r: ", ".join(plain(v) for v in r["processor_s_per_token"].values())),
+        ("at commit", lambda r: f"`{r['commit']}`"),
+    ]  # fmt: skip
+    return table(
+        [f"prompt of {runs[0]['context']:,} tokens", *(f"`{mode}`" for mode in MODES)],
+        ([title, *(shown(run) for run in runs)] for title, shown in rows),
+    )
+
+
 def private_layer() -> list[str]:
     """A layer of ChatGLM-6B's size, times its layers."""
     runs = [load(f"private-layer-{mode}") for mode in MODES]
