@@ -76,14 +76,17 @@ def _system(
     constant, scale = 0, 1
     for form in [*constraints.zeros, equation.value * -1]:
         for s, c in form.terms.items():
-            u_slots[s] += scale * c % ORDER * back[constraints.message_of[s]]
+            u_slots[s] += scale * c
         constant -= scale * form.constant
         last, scale = scale, scale * gamma % ORDER
     # the row equation is the last one: <t, eq> - value = 0
     u_row = engine.scale(engine.eq(equation.point[:log_columns], 1 << log_columns), last)
     top = back[-1]
+    u_slots = [
+        u % ORDER * back[k] % ORDER for u, k in zip(u_slots, constraints.message_of, strict=True)
+    ]
     system = _System(
-        u_row, [u % ORDER for u in u_slots], constant % ORDER, gamma, top * top % ORDER, top, gates
+        u_row, u_slots, constant % ORDER, gamma, top * top % ORDER, top, gates
     )
     return system, delta
 

@@ -113,7 +113,7 @@ class Collector:
         if value is not None:
             batch.values.append(value)
         batch.count += 1
-        source = ArraySource(name, batch.count - 1)
+        source = ArraySource(batch.id, batch.count - 1)  # one object names all of a batch
         if free:
             self._free.add(source)
         return Tensor(dims, {(source, ()): 1}, value)
