@@ -29,6 +29,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
+from veracity.zk.ahead import Ahead
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, RowLayout
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, Product, blinds_vector
@@ -282,6 +283,18 @@ def verify_opening(
     ------
     VerificationError, FormatError
     """
+    # What the committed rows add up to is settled: kernels work it out while Python reads on.
+    bits = channel.key.log_columns
+    with Ahead(
+        lambda: _committed_row(channel.engine, shapes, commitments, equation, bits)
+    ) as ahead:
+        return _verify_opening(channel, equation, ahead)
+
+
+def _verify_opening(
+    channel: HiddenVerifier, equation: RowEquation, ahead: Ahead[Points]
+) -> tuple[GroupEquation, ...]:
+    """:func:`verify_opening`, once somebody makes the commitment to the combined row."""
     engine, key, transcript = channel.engine, channel.key, channel.transcript
     gates = channel.close()
     system, delta = _system(channel, engine, equation, key.log_columns, gates)
@@ -319,7 +332,7 @@ def verify_opening(
     inverses = [inverse(x) for x in end.challenges]
     crossing = [c for pair in zip(end.challenges, inverses, strict=True) for c in pair]
     others = [(engine.concat_points([mask, cross]), engine.from_ints([e, *crossing]))]
-    others += _rows_of_arrays(engine, shapes, commitments, equation, key.log_columns)
+    others.append((ahead.result(), engine.from_ints([1])))
     if channel.messages:
         lift = engine.from_ints(powers(delta, len(channel.messages) + 1)[1:])
         others.append((channel.message_points(), lift))
@@ -332,6 +345,19 @@ def verify_opening(
         tuple(others),
     )
     return products, opened
+
+
+def _committed_row(
+    engine: Engine,
+    shapes: Mapping[ArrayId, ArrayShape],
+    commitments: Mapping[ArrayId, Points],
+    equation: RowEquation,
+    key_bits: int,
+) -> Points:
+    """The commitment to the combined row, from those to the arrays."""
+    found = _rows_of_arrays(engine, shapes, commitments, equation, key_bits)
+    points, scalars = zip(*found, strict=True)
+    return engine.msm(engine.concat_points(points), engine.concat(scalars))
 
 
 def _rows_of_arrays(

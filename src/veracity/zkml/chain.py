@@ -30,11 +30,11 @@ from dataclasses import replace
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
 from veracity.graph import Trace
+from veracity.zk.ahead import Ahead
 from veracity.zk.batch import GroupEquation, batch_challenge, require_all
 from veracity.zk.committed import ArrayId
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, key_for, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript, framed
-from veracity.zkml.ahead import Ahead
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.circuit.build import Circuit, build_circuit
