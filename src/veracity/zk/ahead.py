@@ -31,7 +31,7 @@ class Ahead(Generic[Result]):
     def _run(self) -> None:
         try:
             self._found.append(self._work())
-        except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
+        except BaseException as error:  # raised where the result is asked for
             self._error = error
 
     def result(self) -> Result:

@@ -86,9 +86,7 @@ def _system(
     u_slots = [
         u % ORDER * back[k] % ORDER for u, k in zip(u_slots, constraints.message_of, strict=True)
     ]
-    system = _System(
-        u_row, u_slots, constant % ORDER, gamma, top * top % ORDER, top, gates
-    )
+    system = _System(u_row, u_slots, constant % ORDER, gamma, top * top % ORDER, top, gates)
     return system, delta
 
 

@@ -272,11 +272,10 @@ def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
             continue
         seen.add(id(tensor))
         for source, _ in tensor.terms:
-            kind = type(source)
-            if kind is ArraySource:
-                if source[0][0] != "witness":
-                    found.add(source[0])
-            elif kind is ProductSource:
+            if isinstance(source, ArraySource):
+                if source.id.kind != "witness":
+                    found.add(source.id)
+            elif isinstance(source, ProductSource):
                 waiting += (source.a, source.b)
             elif isinstance(source, UpdatedSource):
                 updates, before = source.updates, followed.get(id(source.updates), 0)

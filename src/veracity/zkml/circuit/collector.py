@@ -338,12 +338,11 @@ class Collector:
     def _is_free(self, tensor: Tensor) -> bool:
         """Whether a tensor reads arrays that relations pin in the field."""
         for source, _ in tensor.terms:
-            if type(source) is ArraySource:
-                if source in self._free:
-                    return True
-            elif isinstance(source, ProductSource | UpdatedSource):
-                if any(map(self._is_free, source.operands())):
-                    return True
+            if source in self._free:
+                return True
+            parts = source.operands() if isinstance(source, ProductSource | UpdatedSource) else ()
+            if any(map(self._is_free, parts)):
+                return True
         return False
 
     def product(self, spec: str, a: Tensor, b: Tensor, out: Tensor) -> None:

@@ -200,16 +200,16 @@ class _Sums:
 
     def add(self, tensors: Iterable[Tensor], scales: Iterable[int]) -> None:
         """Add tensors, each times its scale."""
-        # Tensors of one form have the same batch in the same place: it is looked up when it changes.
+        # Tensors of one form have the same batch in the same place: looked up when it changes.
         recent: dict[int, tuple[ArrayId, _Maps, dict[int, int]]] = {}
-        nowhere: tuple[None, _Maps, dict[int, int]] = (None, (), {})
+        nowhere: tuple[ArrayId | None, _Maps, dict[int, int]] = (None, (), {})
         for tensor, scale in zip(tensors, scales, strict=True):
             for place, ((source, maps), coefficient) in enumerate(tensor.terms.items()):
                 k = scale if coefficient == 1 else scale * coefficient % ORDER
-                if type(source) is not ArraySource or source.instance is None:
+                name, instance = source if isinstance(source, ArraySource) else (None, None)
+                if name is None or instance is None:
                     self._add_alone(source, maps, k)
                     continue
-                name, instance = source
                 known, same, vector = recent.get(place, nowhere)
                 if known is not name or same is not maps:
                     vector = self.batches.setdefault((name, maps), {})

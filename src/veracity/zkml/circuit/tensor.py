@@ -402,9 +402,7 @@ def _everywhere(dims: tuple[int, ...]) -> tuple[Source, tuple[LinearMap, ...]]:
 
 
 @lru_cache(maxsize=1024)
-def _contraction(
-    spec: str, a: tuple[int, ...], b: tuple[int, ...]
-) -> tuple[tuple[int, ...], int]:
+def _contraction(spec: str, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Dims of ``einsum(spec, ..)`` for operands of these dims, and what an entry sums."""
     inputs, out = spec.split("->")
     left, right = inputs.split(",")
