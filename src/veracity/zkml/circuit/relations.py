@@ -127,6 +127,8 @@ class Layout:
 
     def weights(self, engine: Engine, natural: Functional) -> Functional:
         """Reorder weights over natural axes into storage order."""
+        if self.order == tuple(range(len(self.order))):
+            return tuple(natural)
         dims = [self.shape.dims[self.order.index(i)] for i in range(len(self.order))]
         groups: list[tuple[int, tuple[int, Vec]]] = []
         axis = 0
