@@ -16,7 +16,7 @@ from tests.support.toy import require
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
-from veracity.zk import opening, reduction
+from veracity.zk import committed, opening, reduction
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, RowLayout, commit_array
 from veracity.zk.hidden import HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.keys import load_key
@@ -190,6 +190,8 @@ def test_why_the_gap_is_no_division(monkeypatch: pytest.MonkeyPatch) -> None:
     lie = DATA.copy()
     lie[1, 5] += 77
     with monkeypatch.context() as patch:
+        # layouts are kept, with what they have worked out
+        patch.setattr(committed, "_layout", RowLayout)
         patch.setattr(RowLayout, "gap", property(lambda self: range(self.entry_bits)[:0]))
         patch.setattr(RowLayout, "gap_factor", divided)
         run(monkeypatch, [SHAPE], [DATA])

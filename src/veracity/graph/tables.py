@@ -22,6 +22,8 @@ __all__ = ["exp_table", "function_table", "round_exactly"]
 _TIE = 2.0**-20
 #: Entries are clipped to 16 bits; this is far beyond, and exact in an int64.
 _MOST = 2.0**40
+#: Entries made at a time, so that what they are made from stays in memory that is there already.
+_STRETCH = 1 << 12
 
 
 def round_exactly(
@@ -38,12 +40,38 @@ def round_exactly(
     return out
 
 
+def _by_stretches(
+    low: int, approximate: Callable[[NDArray[np.float64]], object], exact: Callable[[int], Decimal]
+) -> NDArray[np.int64]:
+    """Entries of the integers ``low .. low + 65535``: rounded, and at most 2^15 in magnitude.
+
+    Parameters
+    ----------
+    low : int
+        The first integer.
+    approximate : callable
+        Scaled values of an array of integers, in float64.
+    exact : callable
+        The scaled value of one integer.
+    """
+    out = np.empty(1 << 16, dtype=np.int64)
+    for first in range(0, len(out), _STRETCH):
+        start = low + first
+        near = approximate(np.arange(start, start + _STRETCH, dtype=np.float64))
+        near = np.clip(np.asarray(near, dtype=np.float64), -_MOST, _MOST)
+        rounded = round_exactly(near, lambda i, start=start: exact(start + i))  # type: ignore[misc]
+        np.clip(rounded, -(1 << 15), 1 << 15, out=out[first : first + _STRETCH])
+    return out
+
+
 @lru_cache(maxsize=8)
 def exp_table(exp_k: int) -> NDArray[np.int64]:
     """``round(exp(-d 2^-exp_k) 2^15)`` for ``d`` in ``[0, 2^16)``; int64[65536], read-only."""
-    d = np.arange(1 << 16)
-    approximate = np.asarray(np.exp(-d * 2.0**-exp_k) * 2.0**15, dtype=np.float64)
-    out = round_exactly(approximate, lambda i: (-Decimal(i) / Decimal(2**exp_k)).exp() * 2**15)
+    out = _by_stretches(
+        0,
+        lambda d: np.exp(-d * 2.0**-exp_k) * 2.0**15,
+        lambda d: (-Decimal(d) / Decimal(2**exp_k)).exp() * 2**15,
+    )
     out.setflags(write=False)
     return out
 
@@ -69,14 +97,12 @@ def function_table(fn: str, k_in: int, k_out: int) -> NDArray[np.int64]:
     UsageError
         For a function that is not there.
     """
-    approximate_fn, exact_fn = find_function(fn)
-    x = np.arange(-(1 << 15), 1 << 15)
-    grid = np.asarray(x * 2.0**-k_in, dtype=np.float64)
-    approximate = np.asarray(approximate_fn(grid) * 2.0**k_out, dtype=np.float64)
-    approximate = np.clip(approximate, -_MOST, _MOST)
-    out = round_exactly(
-        approximate, lambda i: exact_fn(Decimal(i - (1 << 15)) / Decimal(2**k_in)) * 2**k_out
+    approximate, exact = find_function(fn)
+    out = _by_stretches(
+        -(1 << 15),
+        lambda x: approximate(x * 2.0**-k_in) * 2.0**k_out,
+        lambda x: exact(Decimal(x) / Decimal(2**k_in)) * 2**k_out,
     )
-    out = np.clip(out, -(1 << 15), (1 << 15) - 1)
+    np.clip(out, -(1 << 15), (1 << 15) - 1, out=out)
     out.setflags(write=False)
     return out

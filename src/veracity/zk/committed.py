@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ class ArrayShape:
         row_bits = key_bits if self.row_bits is None else self.row_bits
         if row_bits > key_bits:
             raise ValueError(f"rows of {self.id} are longer than the key")
-        return RowLayout(self.dims, row_bits, key_bits)
+        return _layout(self.dims, row_bits, key_bits)
 
 
 def _split(dims: Sequence[int], row_bits: int) -> tuple[int, int, int]:
@@ -238,6 +238,12 @@ class RowLayout:
         axis, low, _ = self._split
         leading = [engine.eq(p, d) for p, d in zip(points[:axis], self.dims, strict=False)]
         return kron(engine, leading), engine.eq(points[axis][low:], self.row_dims[-1])
+
+
+@lru_cache(maxsize=4096)
+def _layout(dims: tuple[int, ...], row_bits: int, key_bits: int) -> RowLayout:
+    """One layout for all arrays that are cut alike: what it works out is worked out once."""
+    return RowLayout(dims, row_bits, key_bits)
 
 
 @dataclass(frozen=True)

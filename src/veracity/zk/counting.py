@@ -136,6 +136,10 @@ class ShapeEngine:
         """All entries."""
         return Shape(len(leaves))
 
+    def msm(self, _points: Shape, _scalars: Shape) -> Shape:
+        """One point."""
+        return Shape(1)
+
     def decompress(self, data: bytes) -> Shape:
         """As many points as there are bytes for."""
         return Shape(len(data) // POINT_BYTES)

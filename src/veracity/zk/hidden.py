@@ -34,9 +34,12 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class LinearForm:
-    """``constant + sum_s terms[s] * m_s`` over hidden slots, with public coefficients."""
+    """``constant + sum_s terms[s] * m_s`` over hidden slots, with public coefficients.
+
+    Never changed once made, and not frozen, for a check makes thousands of them.
+    """
 
     constant: int = 0
     terms: Mapping[int, int] = field(default_factory=dict)
@@ -60,7 +63,12 @@ class LinearForm:
     __rmul__ = __mul__
 
     def __sub__(self, other: LinearForm | int) -> LinearForm:
-        return self + (-other if isinstance(other, int) else other * -1)
+        if isinstance(other, int):
+            return self + -other
+        terms = dict(self.terms)
+        for s, c in other.terms.items():
+            terms[s] = (terms.get(s, 0) - c) % ORDER
+        return LinearForm((self.constant - other.constant) % ORDER, terms)
 
     @staticmethod
     def slot(s: int) -> LinearForm:
@@ -147,6 +155,8 @@ def _settle(
     rename = {-1 - i: gate.result for i, gate in enumerate(gates)}
 
     def renamed(form: LinearForm) -> LinearForm:
+        if min(form.terms, default=0) >= 0:
+            return form
         return LinearForm(form.constant, {rename.get(s, s): c for s, c in form.terms.items()})
 
     constraints.zeros = [renamed(z) for z in constraints.zeros]

@@ -29,6 +29,7 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
+from veracity.zk.ahead import Ahead
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import (
     ArrayId,
@@ -82,15 +83,16 @@ def _system(
     constant, scale = 0, 1
     for form in [*constraints.zeros, equation.value * -1]:
         for s, c in form.terms.items():
-            u_slots[s] += scale * c % ORDER * back[constraints.message_of[s]]
+            u_slots[s] += scale * c
         constant -= scale * form.constant
         last, scale = scale, scale * gamma % ORDER
     # the row equation is the last one: <t, eq> - value = 0
     u_row = engine.scale(engine.eq(equation.point[:log_columns], 1 << log_columns), last)
     top = back[-1]
-    system = _System(
-        u_row, [u % ORDER for u in u_slots], constant % ORDER, gamma, top * top % ORDER, top, gates
-    )
+    u_slots = [
+        u % ORDER * back[k] % ORDER for u, k in zip(u_slots, constraints.message_of, strict=True)
+    ]
+    system = _System(u_row, u_slots, constant % ORDER, gamma, top * top % ORDER, top, gates)
     return system, delta
 
 
@@ -283,6 +285,18 @@ def verify_opening(
     ------
     VerificationError, FormatError
     """
+    # What the committed rows add up to is settled: kernels work it out while Python reads on.
+    bits = channel.key.log_columns
+    with Ahead(
+        lambda: _committed_row(channel.engine, shapes, commitments, equation, bits)
+    ) as ahead:
+        return _verify_opening(channel, equation, ahead)
+
+
+def _verify_opening(
+    channel: HiddenVerifier, equation: RowEquation, ahead: Ahead[Points]
+) -> tuple[GroupEquation, ...]:
+    """:func:`verify_opening`, once somebody makes the commitment to the combined row."""
     engine, key, transcript = channel.engine, channel.key, channel.transcript
     gates = channel.close()
     system, delta = _system(channel, engine, equation, key.log_columns, gates)
@@ -320,7 +334,7 @@ def verify_opening(
     inverses = [inverse(x) for x in end.challenges]
     crossing = [c for pair in zip(end.challenges, inverses, strict=True) for c in pair]
     others = [(engine.concat_points([mask, cross]), engine.from_ints([e, *crossing]))]
-    others += _rows_of_arrays(engine, shapes, commitments, equation, key.log_columns)
+    others.append((ahead.result(), engine.from_ints([1])))
     if channel.messages:
         lift = engine.from_ints(powers(delta, len(channel.messages) + 1)[1:])
         others.append((channel.message_points(), lift))
@@ -333,6 +347,19 @@ def verify_opening(
         tuple(others),
     )
     return products, opened
+
+
+def _committed_row(
+    engine: Engine,
+    shapes: Mapping[ArrayId, ArrayShape],
+    commitments: Mapping[ArrayId, Points],
+    equation: RowEquation,
+    key_bits: int,
+) -> Points:
+    """The commitment to the combined row, from those to the arrays."""
+    found = _rows_of_arrays(engine, shapes, commitments, equation, key_bits)
+    points, scalars = zip(*found, strict=True)
+    return engine.msm(engine.concat_points(points), engine.concat(scalars))
 
 
 def _rows_of_arrays(

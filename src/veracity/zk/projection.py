@@ -96,8 +96,14 @@ def draw_directions(
     for sides in columns:
         width = sides.outer + sides.inner
         data = draw(f"projection of {sides.id}", ROWS * width // 8)
-        bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8)).view(np.int8)
-        left, right = np.split(bits.reshape(ROWS, width), [sides.outer], axis=1)
+        packed = np.frombuffer(data, dtype=np.uint8)
+        if sides.outer % 8 == sides.inner % 8 == 0:  # no row of a matrix begins within a byte
+            rows = packed.reshape(ROWS, width // 8)
+            parts = rows[:, : sides.outer // 8], rows[:, sides.outer // 8 :]
+            left, right = [np.unpackbits(part, axis=1).view(np.int8) for part in parts]
+        else:
+            bits = np.unpackbits(packed).view(np.int8).reshape(ROWS, width)
+            left, right = np.split(bits, [sides.outer], axis=1)
         out.append(Directions(sides, np.ascontiguousarray(left), np.ascontiguousarray(right)))
     return out
 

@@ -30,13 +30,14 @@ from dataclasses import replace
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
 from veracity.graph import Trace
+from veracity.zk.ahead import Ahead
 from veracity.zk.batch import GroupEquation, batch_challenge, require_all
 from veracity.zk.committed import ArrayId
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, key_for, load_key
 from veracity.zk.transcript import ProverTranscript, Span, VerifierTranscript, framed
 from veracity.zkml.argument import Progress, prove_circuit, silent, verify_circuit
 from veracity.zkml.boundary import Boundary, seal
-from veracity.zkml.circuit.build import build_circuit
+from veracity.zkml.circuit.build import Circuit, build_circuit
 from veracity.zkml.circuit.declared import boundary_id, port_id
 from veracity.zkml.committed import CommittedTensor
 from veracity.zkml.job import Job, hand_over
@@ -305,9 +306,11 @@ def verify(
         statement.check()
     except UsageError as error:
         raise VerificationError(str(error), "statement") from error
-    longest = load_key(engine, statement.log_columns) if key is None else key
-    points: dict[ArrayId, Points] = statement.commitment.points(engine, statement.program)
-    tensors, at = _read_boundary(statement, proof)
+    # Kernels take square roots while Python puts the first circuit together.
+    with Ahead(lambda: _key_and_rows(engine, statement, key)) as ahead:
+        links, tensors, at = statement.links, *_read_boundary(statement, proof)
+        circuit = _circuit(statement, links[0])
+    longest, points = ahead.result()
     for name, tensor in tensors.items():
         points[boundary_id(name)] = tensor.points(engine, f"proof, {boundary_id(name)}")
     for name, value in statement.inputs.items():
@@ -315,16 +318,13 @@ def verify(
             points[port_id(name)] = value.points(engine, f"port {name}")
     equations: list[tuple[GroupEquation, ...]] = []
     states = []
-    for link in statement.links:
-        try:
-            circuit = build_circuit(statement, link)
-        except (UnsupportedModelError, UsageError) as error:
-            raise VerificationError(str(error), "program") from error
+    for link in links:
+        circuit = circuit if link.index == 0 else _circuit(statement, link)
         own = key_for(engine, circuit.row_bits or statement.log_columns, longest)
         longest = max(longest, own, key=lambda k: k.log_columns)
         absorbed = link_statement(statement, link, tensors)
         transcript = VerifierTranscript(PROTOCOL, absorbed, proof, at)
-        where = f"link {link.index + 1}, " if len(statement.links) > 1 else ""
+        where = f"link {link.index + 1}, " if len(links) > 1 else ""
         try:
             equations.append(verify_circuit(engine, own, circuit, points, transcript))
         except VerificationError as error:
@@ -336,6 +336,23 @@ def verify(
     if at != len(proof):
         raise FormatError("proof", "bytes are left over at the end")
     require_all(engine, longest, equations, batch_challenge(statement.digest, states))
+
+
+def _key_and_rows(
+    engine: Engine, statement: Statement, key: CommitmentKey | None
+) -> tuple[CommitmentKey, dict[ArrayId, Points]]:
+    """The generators that every equation is over, and the rows of the weights as points."""
+    if key is None:
+        key = load_key(engine, statement.log_columns)
+        key.slots(0, 1)
+    return key, statement.commitment.points(engine, statement.program)
+
+
+def _circuit(statement: Statement, link: Link) -> Circuit:
+    try:
+        return build_circuit(statement, link)
+    except (UnsupportedModelError, UsageError) as error:
+        raise VerificationError(str(error), "program") from error
 
 
 def sent(statement: Statement, link: Link) -> list[str]:

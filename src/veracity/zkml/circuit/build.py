@@ -283,7 +283,7 @@ def _row_bits(own: Sequence[Batch], plan: LookupPlan, least: int) -> int:
 
 
 def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
-    """Names of the arrays that relations read."""
+    """Names of the arrays that relations read, but for those of a witness."""
     found: set[ArrayId] = set()
     seen: set[int] = set()  # by identity: relations share their operands
     followed: dict[int, int] = {}  # updates of a tensor, of which later uses have all earlier ones
@@ -295,11 +295,12 @@ def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
         seen.add(id(tensor))
         for source, _ in tensor.terms:
             if isinstance(source, ArraySource):
-                found.add(source.id)
+                if source.id.kind != "witness":
+                    found.add(source.id)
+            elif isinstance(source, ProductSource):
+                waiting += (source.a, source.b)
             elif isinstance(source, UpdatedSource):
                 updates, before = source.updates, followed.get(id(source.updates), 0)
                 waiting += [updates.base, *updates.steps[before : source.count]]
                 followed[id(updates)] = max(before, source.count)
-            elif isinstance(source, ProductSource):
-                waiting += source.operands()
     return frozenset(found)

@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from veracity.engine.api import Ints
+from veracity.engine.api import ORDER, Ints
 from veracity.errors import RangeError
 from veracity.zk.committed import ArrayId
 from veracity.zkml.circuit.collector import Collector
+from veracity.zkml.circuit.linear_maps import LinearMap
 from veracity.zkml.circuit.tables import Table, unsigned
-from veracity.zkml.circuit.tensor import Tensor, widened
+from veracity.zkml.circuit.tensor import Source, Tensor, widened
 from veracity.zkml.committed import TensorSpec
 
 __all__ = ["Builder"]
@@ -86,24 +87,24 @@ class Builder(Collector):
         checked : bool
             Whether the limbs are range-checked.
         """
-        total: Tensor | None = None
+        if count < 1:
+            raise ValueError("a number has at least one limb")
+        wide = None if value is None else value.astype(object)
+        total: Ints | int = 0
+        terms: dict[tuple[Source, tuple[LinearMap, ...]], int] = {}
         for i in range(count):
             part = None
-            if value is not None:
-                wide = value.astype(object)
+            if wide is not None:
                 part = np.asarray((wide >> 16 * i) & 0xFFFF).astype(np.int64).reshape(dims)
+                total = total + part.astype(object) * (1 << 16 * i)
             limb = self.column(f"{role}.{i}", dims, part, free=not checked)
             if checked:
                 self.lookup(op, unsigned(16), limb)
-            shifted = Tensor(dims, limb.terms, None if part is None else part.astype(object)) * (
-                1 << 16 * i
-            )
-            total = shifted if total is None else total + shifted
-        if total is None:
-            raise ValueError("a number has at least one limb")
-        if value is not None and np.any(np.asarray(total.value != value.astype(object))):
+            ((source, _),) = limb.terms
+            terms[source, ()] = pow(2, 16 * i, ORDER)
+        if wide is not None and np.any(np.asarray(total != wide)):
             raise RangeError(op, "the row statistics leave their static bound; calibrate again")
-        return Tensor(dims, total.terms, value)
+        return Tensor(dims, terms, value)
 
     def remainder(
         self,

@@ -19,10 +19,10 @@ from veracity.zkml.circuit.declared import Batch, Given, LookupUse, weight_id, w
 from veracity.zkml.circuit.tables import Table
 from veracity.zkml.circuit.tensor import (
     ArraySource,
-    One,
     ProductSource,
     Public,
     PublicRows,
+    Source,
     Tensor,
     UpdatedSource,
     Updates,
@@ -113,7 +113,7 @@ class Collector:
         if value is not None:
             batch.values.append(value)
         batch.count += 1
-        source = ArraySource(name, batch.count - 1)
+        source = ArraySource(batch.id, batch.count - 1)  # one object names all of a batch
         if free:
             self._free.add(source)
         return Tensor(dims, {(source, ()): 1}, value)
@@ -190,21 +190,8 @@ class Collector:
             return known[1]
         total = 0
         for (source, maps), c in tensor.terms.items():
-            largest: int | None = 1
-            if isinstance(source, ArraySource):
-                largest = self._limit(source)
-            elif isinstance(source, One):
-                pass
-            elif isinstance(source, Public):
-                largest = int(np.abs(source.values).max()) if source.values.size else 0
-            elif isinstance(source, PublicRows):
-                largest = source.largest
-            elif isinstance(source, ProductSource):
-                left, right = self.bound(source.a), self.bound(source.b)
-                unbounded = left is None or right is None
-                largest = None if unbounded else source.contracted() * (left or 0) * (right or 0)
-            elif isinstance(source, UpdatedSource):
-                largest = self._updated(source)
+            # a circuit has thousands of arrays, and few of the others
+            largest = self._limit(source) if type(source) is ArraySource else self._size(source)
             if largest is None:
                 return None
             for linear_map in maps:
@@ -212,6 +199,18 @@ class Collector:
             total += (c if c < _HALF else ORDER - c) * largest
         self._bounds[id(tensor)] = (tensor, total)
         return total
+
+    def _size(self, source: Source) -> int | None:
+        """What the integers of a source that is no array cannot exceed in magnitude."""
+        if isinstance(source, ProductSource):
+            left, right = self.bound(source.a), self.bound(source.b)
+            unbounded = left is None or right is None
+            return None if unbounded else source.contracted() * (left or 0) * (right or 0)
+        if isinstance(source, Public):
+            return int(np.abs(source.values).max()) if source.values.size else 0
+        if isinstance(source, PublicRows):
+            return source.largest
+        return self._updated(source) if isinstance(source, UpdatedSource) else 1
 
     def _updated(self, source: UpdatedSource) -> int | None:
         """The bound of a tensor after some updates; a running sum, for there are many of them."""
@@ -229,11 +228,13 @@ class Collector:
         return totals[count]
 
     def _limit(self, source: ArraySource) -> int | None:
+        known = self._limits.get(source)
+        if known is not None:
+            return known
         batch = self.batches.get(source.id)
         if batch is None:
             return self.given[source.id].limit
-        known = self._limits.get(source)
-        return known if known is not None or not batch.bounded else (1 << ENTRY_BITS) - 1
+        return (1 << ENTRY_BITS) - 1 if batch.bounded else None
 
     def limit(self, array: Tensor, most: int) -> None:
         """Remember that relations pin the integers of a committed array below a magnitude.
@@ -246,8 +247,8 @@ class Collector:
             The magnitude; whoever states it has shown it.
         """
         ((source, _),) = array.terms
-        if not isinstance(source, ArraySource):
-            raise ValueError("only an array has a limit")
+        if not isinstance(source, ArraySource) or source.id not in self.batches:
+            raise ValueError("only an array of this circuit has a limit")
         self._limits[source] = most
 
     def lookup(
@@ -303,15 +304,13 @@ class Collector:
 
     def _note(self, tensor: Tensor, limit: int) -> None:
         """Remember what a lookup of ``x + (terms of known bounds)`` says about ``x``."""
-        unknown = [
-            (source, maps, c)
-            for (source, maps), c in tensor.terms.items()
-            if isinstance(source, ArraySource) and self._limit(source) is None
-        ]
-        if len(unknown) != 1:
-            return
-        ((found, maps, coefficient),) = unknown
-        if maps or coefficient != 1:
+        found = None
+        for (source, maps), c in tensor.terms.items():
+            if type(source) is ArraySource and self._limit(source) is None:
+                if found is not None or maps or c != 1:
+                    return
+                found = source
+        if found is None:
             return
         others: int | None = 0
         if len(tensor.terms) > 1:
@@ -342,7 +341,7 @@ class Collector:
             if source in self._free:
                 return True
             parts = source.operands() if isinstance(source, ProductSource | UpdatedSource) else ()
-            if any(self._is_free(t) for t in parts):
+            if any(map(self._is_free, parts)):
                 return True
         return False
 

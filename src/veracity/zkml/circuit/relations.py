@@ -6,7 +6,7 @@ group at weights pulls every linear map back once and gathers, per batch, one ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
@@ -29,6 +29,7 @@ from veracity.zkml.circuit.tensor import (
     ProductSource,
     Public,
     PublicRows,
+    Source,
     Tensor,
     UpdatedSource,
     Updates,
@@ -145,6 +146,8 @@ class Layout:
 
     def weights(self, engine: Engine, natural: Functional) -> Functional:
         """Reorder weights over natural axes into storage order."""
+        if self.order == tuple(range(len(self.order))):
+            return self._stored(engine, natural)
         dims = self.natural
         groups: list[tuple[int, tuple[int, Vec]]] = []
         axis = 0
@@ -234,29 +237,38 @@ class _Sums:
     products: dict[tuple[_Form, _Maps], dict[ProductSource, int]] = field(default_factory=dict)
     updated: dict[tuple[Updates, _Maps], dict[int, int]] = field(default_factory=dict)
 
-    def add(self, tensor: Tensor, scale: int) -> None:
-        """Add ``scale`` times a tensor."""
-        for (source, maps), coefficient in tensor.terms.items():
-            k = scale * coefficient % ORDER
-            if isinstance(source, ArraySource):
-                name, instance = source
-                key = (name, maps)
-                if instance is None:
-                    self.alone[key] = (self.alone.get(key, 0) + k) % ORDER
-                else:
-                    vector = self.batches.get(key)
-                    if vector is None:
-                        vector = self.batches[key] = {}
-                    vector[instance] = (vector.get(instance, 0) + k) % ORDER
-            elif isinstance(source, ProductSource):
-                form = ((source.spec, source.a.dims, source.b.dims), maps)
-                same = self.products.setdefault(form, {})
-                same[source] = (same.get(source, 0) + k) % ORDER
-            elif isinstance(source, UpdatedSource):
-                counts = self.updated.setdefault((source.updates, maps), {})
-                counts[source.count] = (counts.get(source.count, 0) + k) % ORDER
-            else:
-                self.publics[source, maps] = (self.publics.get((source, maps), 0) + k) % ORDER
+    def add(self, tensors: Iterable[Tensor], scales: Iterable[int]) -> None:
+        """Add tensors, each times its scale."""
+        # Tensors of one form have the same batch in the same place: looked up when it changes.
+        recent: dict[int, tuple[ArrayId, _Maps, dict[int, int]]] = {}
+        nowhere: tuple[ArrayId | None, _Maps, dict[int, int]] = (None, (), {})
+        for tensor, scale in zip(tensors, scales, strict=True):
+            for place, ((source, maps), coefficient) in enumerate(tensor.terms.items()):
+                k = scale if coefficient == 1 else scale * coefficient % ORDER
+                name, instance = source if isinstance(source, ArraySource) else (None, None)
+                if name is None or instance is None:
+                    self._add_alone(source, maps, k)
+                    continue
+                known, same, vector = recent.get(place, nowhere)
+                if known is not name or same is not maps:
+                    vector = self.batches.setdefault((name, maps), {})
+                    recent[place] = name, maps, vector
+                vector[instance] = (vector.get(instance, 0) + k) % ORDER
+
+    def _add_alone(self, source: Source, maps: _Maps, k: int) -> None:
+        """Add ``k`` times what is no instance of a batch."""
+        if isinstance(source, ArraySource):
+            key = (source.id, maps)
+            self.alone[key] = (self.alone.get(key, 0) + k) % ORDER
+        elif isinstance(source, ProductSource):
+            form = ((source.spec, source.a.dims, source.b.dims), maps)
+            same = self.products.setdefault(form, {})
+            same[source] = (same.get(source, 0) + k) % ORDER
+        elif isinstance(source, UpdatedSource):
+            counts = self.updated.setdefault((source.updates, maps), {})
+            counts[source.count] = (counts.get(source.count, 0) + k) % ORDER
+        else:
+            self.publics[source, maps] = (self.publics.get((source, maps), 0) + k) % ORDER
 
     def expand(self) -> None:
         """Replace updated tensors: ``sum_t e_t W_t = (sum_t e_t) W_0 + sum_s (sum_(t>s) e_t) u_s``.
@@ -267,8 +279,8 @@ class _Sums:
             later = 0
             for s in range(max(counts) - 1, -1, -1):
                 later = (later + counts.get(s + 1, 0)) % ORDER
-                self.add(updates.steps[s].view(*maps), later)
-            self.add(updates.base.bare().view(*maps), later)
+                self.add([updates.steps[s].view(*maps)], [later])
+            self.add([updates.base.bare().view(*maps)], [later])
 
 
 class Resolver:
@@ -301,8 +313,7 @@ class Resolver:
             Coefficients, the same for all instances.
         """
         sums = _Sums()
-        for scale, tensor in zip(instance_weights, tensors, strict=True):
-            sums.add(tensor, scale)
+        sums.add(tensors, instance_weights)
         sums.expand()
         pulled: dict[tuple[LinearMap, ...], tuple[int, Functional]] = {}
 

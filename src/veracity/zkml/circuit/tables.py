@@ -123,9 +123,9 @@ def function(fn: str, k_in: int, k_out: int) -> Table:
 @lru_cache(maxsize=64)
 def _digest(table: Table) -> bytes:
     images = table.images()
-    body = b"" if images is None else np.ascontiguousarray(images, dtype="<i8").tobytes()
+    body = b"" if images is None else np.ascontiguousarray(images, dtype="<i8").data
     head = f"{table.name}|{table.low}|{table.size}|".encode()
-    return hashlib.sha256(head + body).digest()
+    return hashlib.sha256(b"".join([head, body])).digest()
 
 
 def tables_digest(tables: Iterable[Table]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -166,10 +167,7 @@ class ProductSource:
 
     def contracted(self) -> int:
         """How many products an entry sums."""
-        inputs, out = self.spec.split("->")
-        left, right = inputs.split(",")
-        sizes = dict(zip(left + right, self.a.dims + self.b.dims, strict=True))
-        return prod(n for letter, n in sizes.items() if letter not in out)
+        return _contraction(self.spec, self.a.dims, self.b.dims)[1]
 
     def operands(self) -> tuple[Tensor, ...]:
         """The tensors that it is made of."""
@@ -305,10 +303,10 @@ class Tensor:
         proving : bool
             Whether the tensor carries its integers.
         """
-        maps = tuple(Broadcast(i, d) for i, d in enumerate(dims))
-        dtype = np.int64 if abs(c) < 1 << 62 else object
-        value = np.full(dims, c, dtype=dtype) if proving else None
-        return Tensor(dims, {(One(), maps): c % ORDER}, value)
+        value = None
+        if proving:
+            value = np.full(dims, c, dtype=np.int64 if abs(c) < 1 << 62 else object)
+        return Tensor(dims, {_everywhere(dims): c % ORDER}, value)
 
     @staticmethod
     def product(spec: str, a: Tensor, b: Tensor) -> Tensor:
@@ -324,13 +322,8 @@ class Tensor:
         a, b : Tensor
             Operands, linear in committed arrays.
         """
-        inputs, out = spec.split("->")
-        left, right = inputs.split(",")
-        sizes = dict(zip(left, a.dims, strict=True))
-        for letter, size in zip(right, b.dims, strict=True):
-            if sizes.setdefault(letter, size) != size:
-                raise ValueError(f"{spec} does not fit dims {a.dims} and {b.dims}")
-        return Tensor(tuple(sizes[c] for c in out), {(ProductSource(spec, a, b), ()): 1})
+        dims, _ = _contraction(spec, a.dims, b.dims)
+        return Tensor(dims, {(ProductSource(spec, a, b), ()): 1})
 
     def view(self, *maps: LinearMap) -> Tensor:
         """Apply linear maps in order."""
@@ -346,16 +339,21 @@ class Tensor:
         return Tensor(self.dims, self.terms)
 
     def __add__(self, other: Tensor | int) -> Tensor:
+        return self._plus(other, negative=False)
+
+    def _plus(self, other: Tensor | int, negative: bool) -> Tensor:
+        """The sum, or the difference."""
         if isinstance(other, int):
             other = Tensor.constant(other, self.dims, self.value is not None)
         if other.dims != self.dims:
             raise ValueError(f"cannot add tensors of dims {self.dims} and {other.dims}")
         terms = dict(self.terms)
         for key, c in other.terms.items():
-            terms[key] = (terms.get(key, 0) + c) % ORDER
+            terms[key] = (terms.get(key, 0) + (-c if negative else c)) % ORDER
         value = None
         if self.value is not None and other.value is not None:
-            value = np.asarray(widened(self.value) + widened(other.value))
+            a, b = widened(self.value), widened(other.value)
+            value = np.asarray(a - b if negative else a + b)
         return Tensor(self.dims, terms, value)
 
     def __mul__(self, k: int) -> Tensor:
@@ -366,7 +364,7 @@ class Tensor:
     __rmul__ = __mul__
 
     def __sub__(self, other: Tensor | int) -> Tensor:
-        return self + (-other if isinstance(other, int) else other * -1)
+        return self + -other if isinstance(other, int) else self._plus(other, negative=True)
 
     # short names for the linear maps
     def broadcast(self, axis: int, size: int) -> Tensor:
@@ -392,6 +390,27 @@ class Tensor:
     def hidden_part(self) -> Tensor:
         """The entries that a causal mask hides (the others zero)."""
         return self.view(Causal(self.dims[-1], visible=False))
+
+
+_ONE = One()
+
+
+@lru_cache(maxsize=1024)
+def _everywhere(dims: tuple[int, ...]) -> tuple[Source, tuple[LinearMap, ...]]:
+    """The constant 1 along all axes."""
+    return _ONE, tuple(Broadcast(i, d) for i, d in enumerate(dims))
+
+
+@lru_cache(maxsize=1024)
+def _contraction(spec: str, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    """Dims of ``einsum(spec, ..)`` for operands of these dims, and what an entry sums."""
+    inputs, out = spec.split("->")
+    left, right = inputs.split(",")
+    sizes = dict(zip(left, a, strict=True))
+    for letter, size in zip(right, b, strict=True):
+        if sizes.setdefault(letter, size) != size:
+            raise ValueError(f"{spec} does not fit dims {a} and {b}")
+    return tuple(sizes[c] for c in out), prod(n for c, n in sizes.items() if c not in out)
 
 
 def widened(x: Ints) -> Ints:
