@@ -1,7 +1,7 @@
 //! Products of integer matrices: 16-bit digits of one times 8-bit digits of the other.
 
-use super::contract::{STEPS, row_pair};
-use super::digits::{Found, LANES, Line, MAX_PLANES, copy_plane, entries, planes};
+use super::contract_rows::row_pair;
+use super::digits::{Found, LANES, Line, MAX_PLANES, STEPS, copy_plane, entries, planes};
 use super::machine::kernel;
 use crate::small::Small;
 
