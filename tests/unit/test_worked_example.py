@@ -27,7 +27,8 @@ from tests.support.worked_example import (
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
 from veracity.errors import VerificationError
-from veracity.zk.committed import combine_rows, commit_array
+from veracity.zk.array_sums import combine_rows
+from veracity.zk.committed import commit_array
 from veracity.zk.mle import eq_dense, inverse, variables
 
 PAGE = Path(__file__).parents[2] / "docs/protocols/worked-example.md"

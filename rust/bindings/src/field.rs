@@ -7,10 +7,10 @@ use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use veracity_kernels::blocks::{WIDTH, weigh_blocks};
+use veracity_kernels::blocks::weigh_blocks;
 use veracity_kernels::contract::{contract, contract_each, contract_sum};
 use veracity_kernels::field::Fq;
-use veracity_kernels::small::Tensor;
+use veracity_kernels::small::{BLOCK, Tensor};
 use veracity_kernels::{sumcheck, vector};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -251,7 +251,7 @@ fn small_weigh_blocks<'py>(
     let entries = elements(&entries)?;
     let rows = rows.as_ref().map(elements).transpose()?;
     let out = with_small!(&x, |x| {
-        let whole = entries.len().is_multiple_of(WIDTH)
+        let whole = entries.len().is_multiple_of(BLOCK)
             && x.len().checked_rem(entries.len()).unwrap_or(x.len()) == 0;
         require(whole, "x must have shape (rows, blocks, 4)")?;
         let count = x.len().checked_div(entries.len()).unwrap_or(0);

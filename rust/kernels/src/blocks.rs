@@ -5,18 +5,15 @@ use crate::field::Fq;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
 use crate::parallel::{CHUNK, for_parts, row_parts};
-use crate::small::Small;
+use crate::small::{BLOCK, Small};
 
-/// Entries of a block.
-pub const WIDTH: usize = 4;
-
-/// `out[o, i] = rows[o] sum_c entries[c, i] x[o, i, c]`, where `x` has shape (rows, blocks, WIDTH).
+/// `out[o, i] = rows[o] sum_c entries[c, i] x[o, i, c]`, where `x` has shape (rows, blocks, BLOCK).
 ///
 /// Without `rows`, each of them counts 1.
 pub fn weigh_blocks<T: Small>(x: &[T], rows: Option<&[Fq]>, entries: &[Fq]) -> Vec<Fq> {
-    let blocks = entries.len() / WIDTH;
+    let blocks = entries.len() / BLOCK;
     debug_assert!(x.len().is_multiple_of(entries.len().max(1)));
-    let mut out = take(x.len() / WIDTH);
+    let mut out = take(x.len() / BLOCK);
     #[cfg(target_arch = "x86_64")]
     if ifma::available() && (T::BITS <= 32 || fits(x)) {
         let sums = ifma::biases::<T>(entries);
@@ -24,7 +21,7 @@ pub fn weigh_blocks<T: Small>(x: &[T], rows: Option<&[Fq]>, entries: &[Fq]) -> V
             let mut rest = part;
             for (row, columns) in row_parts(start..start + rest.len(), blocks) {
                 let (now, later) = rest.split_at_mut(columns.len());
-                let x = &x[WIDTH * (row * blocks + columns.start)..];
+                let x = &x[BLOCK * (row * blocks + columns.start)..];
                 let scale = rows.map(|rows| rows[row]);
                 // SAFETY: the machine has the instructions.
                 unsafe { ifma::blocks(now, x, (entries, &sums), columns.start, scale) };
@@ -37,7 +34,7 @@ pub fn weigh_blocks<T: Small>(x: &[T], rows: Option<&[Fq]>, entries: &[Fq]) -> V
         for (at, out) in (start..).zip(part) {
             let (row, i) = (at / blocks, at % blocks);
             let mut sum = Fq::ZERO;
-            for (c, x) in x[WIDTH * at..][..WIDTH].iter().enumerate() {
+            for (c, x) in x[BLOCK * at..][..BLOCK].iter().enumerate() {
                 let (x, entry) = (x.to_i64(), entries[c * blocks + i]);
                 let product = entry.times_u64(x.unsigned_abs());
                 sum = if x < 0 { sum - product } else { sum + product };

@@ -3,6 +3,9 @@
 
 use crate::field::{Fe, Modulus};
 
+/// Integers of a block, which are weighed together.
+pub const BLOCK: usize = 4;
+
 /// A small-integer type.
 pub trait Small: Copy + Send + Sync + 'static {
     /// `-MIN`: [`Self::biased`] is the value plus this.

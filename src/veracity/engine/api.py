@@ -300,28 +300,14 @@ class Engine(Protocol):
         ...
 
     def contract_each(self, arrays: Sequence[Ints], v: Vec) -> Vec:
-        """:meth:`contract` of arrays of one shape, one after the other.
-
-        Parameters
-        ----------
-        arrays : sequence of Ints
-            At least one, of shape (outer, n, inner).
-        v : Vec
-            ``n`` elements.
-        """
+        """:meth:`contract` of each of several arrays of one shape, one after the other."""
         ...
 
     def contract_sum(self, arrays: Sequence[Ints], v: Vec) -> Vec:
         """:meth:`contract` of arrays side by side along their middle axes.
 
-        ``out[o, i] = sum_k sum_j arrays[k][o, j, i] v_k[j]``, as long as one array's.
-
-        Parameters
-        ----------
-        arrays : sequence of Ints
-            At least one, of shapes (outer, n_k, inner).
-        v : Vec
-            All ``v_k``, one after the other, of ``n_k`` elements each.
+        ``out[o, i] = sum_k sum_j arrays[k][o, j, i] v_k[j]``; ``v`` is all ``v_k`` one after the
+        other. There is at least one array, here as in :meth:`contract_each`.
         """
         ...
 
@@ -375,34 +361,14 @@ class Engine(Protocol):
         """
         ...
 
-    def fold_each(self, arrays: Sequence[Vec], lengths: Sequence[int], r: int) -> list[Vec]:
-        """:meth:`fold` of several arrays, each with its own length of rows.
-
-        Parameters
-        ----------
-        arrays : sequence of Vec
-            Rows of entries.
-        lengths : sequence of int
-            The length of a row of each.
-        r : int
-            Field element.
-        """
+    def fold_each(self, arrays: Sequence[tuple[Vec, int]], r: int) -> list[Vec]:
+        """:meth:`fold` of several arrays, each with its length of a row."""
         ...
 
     def product_rounds(
-        self, pairs: Sequence[tuple[Vec, Vec]], lengths: Sequence[int], factors: Sequence[int]
+        self, pairs: Sequence[tuple[Vec, Vec, int]], factors: Sequence[int]
     ) -> tuple[int, int, int]:
-        """``sum_k factors[k] product_round(*pairs[k], lengths[k])``.
-
-        Parameters
-        ----------
-        pairs : sequence of (Vec, Vec)
-            Rows of entries, of one length each.
-        lengths : sequence of int
-            The length of a row of each pair.
-        factors : sequence of int
-            Field elements.
-        """
+        """``sum_k factors[k] product_round(*pairs[k])``."""
         ...
 
     # ---- LogUp (fractional sumcheck), see docs/protocols/lookup.md ---------------------------

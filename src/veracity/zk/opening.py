@@ -30,13 +30,13 @@ import numpy as np
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
 from veracity.zk.ahead import Ahead
+from veracity.zk.array_sums import combine_rows
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import (
     ArrayId,
     ArrayShape,
     CommittedArray,
     RowLayout,
-    combine_rows,
 )
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, Product, blinds_vector
 from veracity.zk.ipa import prove_inner_product, verify_inner_product

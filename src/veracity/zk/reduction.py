@@ -31,13 +31,12 @@ from math import prod
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
+from veracity.zk.array_sums import sum_inner, sum_outer
 from veracity.zk.committed import (
     ArrayId,
     ArrayShape,
     CommittedArray,
     RowLayout,
-    sum_inner,
-    sum_outer,
 )
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import eq_dense, kron, powers, variables

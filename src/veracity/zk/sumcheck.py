@@ -129,8 +129,7 @@ def _round(
         pairs += found
         factors += [weight * instance.factor % ORDER] * len(found)
     if pairs:
-        both = [(p.a, p.b) for p in pairs]
-        d0, d1, d2 = engine.product_rounds(both, [p.length for p in pairs], factors)
+        d0, d1, d2 = engine.product_rounds([(p.a, p.b, p.length) for p in pairs], factors)
         c0, c1, c2 = c0 + d0, c1 + d1, c2 + d2
     return c0, c1, c2
 
@@ -138,8 +137,7 @@ def _round(
 def _bind(engine: Engine, instances: Sequence[Instance], r: int) -> None:
     """Bind the next variable of all instances."""
     pairs = [pair for instance in instances for pair in instance.pairs()]
-    sides = [side for p in pairs for side in (p.a, p.b)]
-    halves = engine.fold_each(sides, [p.length for p in pairs for _ in range(2)], r)
+    halves = engine.fold_each([(side, p.length) for p in pairs for side in (p.a, p.b)], r)
     for k, pair in enumerate(pairs):
         pair.halve(halves[2 * k], halves[2 * k + 1])
     for instance in instances:

@@ -4,9 +4,8 @@ use super::lanes::{V, add, mac_high, mac_low, set1};
 use super::machine::kernel;
 use super::small::{in_lanes, reduce};
 use super::vector::{eight, put};
-use crate::blocks::WIDTH;
 use crate::field::Fq;
-use crate::small::Small;
+use crate::small::{BLOCK, Small};
 use std::arch::x86_64::*;
 
 /// Largest absolute value that [`blocks`] takes.
@@ -24,14 +23,14 @@ const fn bias<T: Small>() -> u64 {
 /// Eight integers of one place in neighbouring blocks, biased, in the order of lanes.
 #[inline(always)]
 unsafe fn of_place<T: Small>(x: &[T], c: usize) -> V {
-    let at = |k: usize| x.get(WIDTH * k + c).map_or(0, |x| x.to_i64());
+    let at = |k: usize| x.get(BLOCK * k + c).map_or(0, |x| x.to_i64());
     unsafe { add(in_lanes(std::array::from_fn(at)), set1(bias::<T>())) }
 }
 
 /// What the biases of a block weigh, for each block of a row.
 pub(crate) fn biases<T: Small>(entries: &[Fq]) -> Vec<Fq> {
-    let (blocks, factor) = (entries.len() / WIDTH, Fq::from_u64(bias::<T>()));
-    let sum = |i: usize| (0..WIDTH).map(|c| entries[c * blocks + i]).sum::<Fq>();
+    let (blocks, factor) = (entries.len() / BLOCK, Fq::from_u64(bias::<T>()));
+    let sum = |i: usize| (0..BLOCK).map(|c| entries[c * blocks + i]).sum::<Fq>();
     (0..blocks).map(|i| sum(i) * factor).collect()
 }
 
@@ -46,8 +45,8 @@ kernel! {
         scale: Option<Fq>,
     ) {
         let (blocks, count) = (biases.len(), out.len());
-        let x = &x[..WIDTH * count];
-        let places: [&[Fq]; WIDTH] =
+        let x = &x[..BLOCK * count];
+        let places: [&[Fq]; BLOCK] =
             std::array::from_fn(|c| &entries[c * blocks + first..][..count]);
         let biases = &biases[first..][..count];
         unsafe {
@@ -55,7 +54,7 @@ kernel! {
             for k in 0..count.div_ceil(8) {
                 let mut z = [_mm512_setzero_si512(); 6];
                 for (c, entries) in places.iter().enumerate() {
-                    let x = of_place(&x[8 * WIDTH * k..], c);
+                    let x = of_place(&x[8 * BLOCK * k..], c);
                     let entry = eight(entries, k);
                     for i in 0..5 {
                         z[i] = mac_low(z[i], x, entry.limbs[i]);

@@ -6,18 +6,27 @@ use super::machine::kernel;
 use super::small::reduce;
 use super::vector::put;
 use crate::field::{Fq, Limbs, Order};
-use crate::small::Small;
+use crate::small::{Small, Tensor};
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// Signed digits of 10 bits in an element: 260 bits.
 pub(super) const DIGITS: usize = 26;
 /// Digits whose sums are in registers at a time, for two rows or two vectors of columns.
 pub(super) const HALF: usize = 13;
 
+/// Steps of `vpdpwssd` between two emptyings: 2 * 2^15 * 2^9 * 63 < 2^31.
+pub(super) const STEPS: usize = 60;
 /// Integers a step takes from a row.
 pub(super) const LANES: usize = 32;
+/// Outputs that are finished together.
+pub(super) const EIGHT: usize = 8;
+
 /// Planes of 64-bit integers.
 pub(super) const MAX_PLANES: usize = 5;
+
+/// Steps of the bound axis of an array, and the digits of what weighs them.
+pub(crate) type Piece<'a, T, Digits> = (Tensor<'a, T>, Range<usize>, &'a Digits);
 
 /// What a step takes, in one line of the cache: unaligned loads halve the speed.
 #[derive(Copy, Clone)]
@@ -181,6 +190,18 @@ pub(super) fn entries(lines: &mut [Line]) -> &mut [i16] {
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
 }
 
+/// Whether integers of a type are their own only digit: `i16`.
+pub(crate) const fn has_one_digit<T: Small>() -> bool {
+    T::BITS == 16 && T::BIAS == 1 << 15
+}
+
+/// Integers that are their own only digit, seen as such.
+#[inline(always)]
+pub(super) fn digits_of<T: Small>(x: &[T]) -> Option<&[i16]> {
+    // SAFETY: the type is `i16`.
+    has_one_digit::<T>().then(|| unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) })
+}
+
 /// What a part of a plane holds.
 #[derive(Copy, Clone, Default)]
 pub(super) struct Found {
@@ -229,6 +250,25 @@ pub(super) fn copy_plane<T: Small>(
 }
 
 kernel! {
+    /// `sum + x_0 y_0 + x_1 y_1` in lanes of 32 bits.
+    ///
+    /// In assembler, since the compiler makes two instructions of the intrinsic.
+    #[inline]
+    pub(super) fn dot(sum: V, x: V, y: V) -> V {
+        let mut sum = sum;
+        // SAFETY: arithmetic between registers.
+        unsafe {
+            std::arch::asm!(
+                "vpdpwssd {sum}, {x}, {y}",
+                sum = inout(zmm_reg) sum,
+                x = in(zmm_reg) x,
+                y = in(zmm_reg) y,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        sum
+    }
+
     /// Cuts up to 32 elements; the digits of missing ones are zero.
     unsafe fn cut(v: &[Fq]) -> [Line; DIGITS] {
         // Limb by limb, so that the compiler cuts eight elements at a time.

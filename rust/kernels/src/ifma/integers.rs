@@ -4,8 +4,11 @@
 //! Where it has many, lanes are rows of `w`: these are interleaved once for all rows of `x`, and no
 //! sum has to be taken across lanes.
 
-use super::contract::{STEPS, dot, empty, row_pair};
-use super::digits::{Found, LANES, Line, MAX_PLANES, copy_plane, entries, load, planes};
+use super::contract::empty;
+use super::contract_rows::row_pair;
+use super::digits::{
+    Found, LANES, Line, MAX_PLANES, STEPS, copy_plane, dot, entries, load, planes,
+};
 use super::machine::kernel;
 use crate::small::Small;
 use rayon::prelude::*;

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod contract;
+mod contract_rows;
 mod curve;
 mod digits;
 pub(crate) mod fractions;
@@ -23,9 +24,10 @@ mod transpose;
 mod vector;
 
 pub(crate) use blocks::{BLOCK_LIMIT, biases, blocks};
-pub(crate) use contract::{COLUMNS, NARROW, columns, has_one_digit, rows};
+pub(crate) use contract::{COLUMNS, NARROW, columns};
+pub(crate) use contract_rows::rows;
 pub(crate) use curve::{Scratch, add_batch, double_batch, power};
-pub(crate) use digits::{ColumnDigits, RowDigits};
+pub(crate) use digits::{ColumnDigits, RowDigits, has_one_digit};
 pub(crate) use integers::{Columns, Operand, Panels, TILE, digits_of, many_products, products};
 pub(crate) use machine::available;
 #[cfg(test)]

@@ -148,16 +148,19 @@ class CpuField:
         c0, c1, c2 = ints_of(_cpu.sumcheck_product_round(a, b, n))
         return c0, c1, c2
 
-    def fold_each(self, arrays: Sequence[LimbVec], lengths: Sequence[int], r: int) -> list[LimbVec]:
-        return _cpu.sumcheck_fold_each(arrays, lengths, bytes_of(r))
+    def fold_each(self, arrays: Sequence[tuple[LimbVec, int]], r: int) -> list[LimbVec]:
+        vectors, lengths = [a for a, _ in arrays], [n for _, n in arrays]
+        if min(lengths, default=0) < 0:
+            raise ValueError("rows have no negative length")
+        return _cpu.sumcheck_fold_each(vectors, lengths, bytes_of(r))
 
     def product_rounds(
-        self,
-        pairs: Sequence[tuple[LimbVec, LimbVec]],
-        lengths: Sequence[int],
-        factors: Sequence[int],
+        self, pairs: Sequence[tuple[LimbVec, LimbVec, int]], factors: Sequence[int]
     ) -> tuple[int, int, int]:
-        c0, c1, c2 = ints_of(_cpu.sumcheck_product_rounds(pairs, lengths, join(factors)))
+        vectors, lengths = [(a, b) for a, b, _ in pairs], [n for _, _, n in pairs]
+        if min(lengths, default=0) < 0:
+            raise ValueError("rows have no negative length")
+        c0, c1, c2 = ints_of(_cpu.sumcheck_product_rounds(vectors, lengths, join(factors)))
         return c0, c1, c2
 
     # ---- LogUp -----------------------------------------------------------------------------

@@ -190,20 +190,15 @@ class ReferenceField:
                 c2 += (a1 - a0) * (b1 - b0)
         return c0 % ORDER, c1 % ORDER, c2 % ORDER
 
-    def fold_each(
-        self, arrays: Sequence[ObjectVec], lengths: Sequence[int], r: int
-    ) -> list[ObjectVec]:
-        return [self.fold(a, n, r) for a, n in zip(arrays, lengths, strict=True)]
+    def fold_each(self, arrays: Sequence[tuple[ObjectVec, int]], r: int) -> list[ObjectVec]:
+        return [self.fold(a, n, r) for a, n in arrays]
 
     def product_rounds(
-        self,
-        pairs: Sequence[tuple[ObjectVec, ObjectVec]],
-        lengths: Sequence[int],
-        factors: Sequence[int],
+        self, pairs: Sequence[tuple[ObjectVec, ObjectVec, int]], factors: Sequence[int]
     ) -> tuple[int, int, int]:
         total = [0, 0, 0]
-        for (a, b), n, factor in zip(pairs, lengths, factors, strict=True):
-            for k, coefficient in enumerate(self.product_round(a, b, n)):
+        for pair, factor in zip(pairs, factors, strict=True):
+            for k, coefficient in enumerate(self.product_round(*pair)):
                 total[k] += factor * coefficient
         c0, c1, c2 = total
         return c0 % ORDER, c1 % ORDER, c2 % ORDER
