@@ -167,17 +167,18 @@ kernel! {
                         let (o, i) = (output / m.inner, output % m.inner);
                         &m.data[(o * m.n + range.start + from) * m.inner + i..]
                     };
-                    if m.inner == 1 && width % LANES == 0 {
-                        if let (Some(x), Some(y)) = (digits_of(row(0)), digits_of(row(1))) {
-                            // Read where they are.
-                            let rows = [x, y].map(|x| x[..width].as_ptr());
-                            let [first, second] = two(&mut sums[0], slot);
-                            for ((digits, x), y) in digits.0.iter().zip(first).zip(second) {
-                                let digits = &digits[from / LANES..][..steps];
-                                unsafe { row_pair(rows, digits, [x, y]) };
-                            }
-                            continue;
+                    if m.inner == 1
+                        && width.is_multiple_of(LANES)
+                        && let (Some(x), Some(y)) = (digits_of(row(0)), digits_of(row(1)))
+                    {
+                        // Read where they are.
+                        let rows = [x, y].map(|x| x[..width].as_ptr());
+                        let [first, second] = two(&mut sums[0], slot);
+                        for ((digits, x), y) in digits.0.iter().zip(first).zip(second) {
+                            let digits = &digits[from / LANES..][..steps];
+                            unsafe { row_pair(rows, digits, [x, y]) };
                         }
+                        continue;
                     }
                     for (plane, sums) in sums.iter_mut().enumerate() {
                         let mut found = Found::default();
