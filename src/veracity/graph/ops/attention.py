@@ -224,7 +224,7 @@ def attend(
     y : int64 array, shape of ``q``
         The result.
     details : dict
-        ``acc_z``, ``e`` and ``p`` (heads, T, S; no trace keeps ``p``), ``m`` and ``inv`` (heads, T), ``acc_y`` (T, ..).
+        ``acc_z``, ``e`` and ``p`` (heads, T, S), ``m`` and ``inv`` (heads, T), ``acc_y`` (T, ..).
 
     Raises
     ------
