@@ -63,7 +63,7 @@ class Plan:
     tree: int = 0
 
     def keep(self, engine: Engine) -> None:
-        """Let an engine keep as much freed memory as this plan leaves it, where there is a limit."""
+        """Let an engine keep as much freed memory as a limit leaves it, where there is one."""
         if self.memory is not None:
             engine.keep_memory(int(KEPT * self.memory), self.tree)
 

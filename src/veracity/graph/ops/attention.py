@@ -163,8 +163,8 @@ def _shares(
     if z.ndim < 3:
         _share_rows(op, z, seen, (m, e, inverse, p))
     else:  # one head after the other: what is between then stays in the cache
-        for rows in zip(z, seen, m, e, inverse, p, strict=True):
-            _share_rows(op, *rows[:2], rows[2:])
+        for i in range(len(z)):
+            _share_rows(op, z[i], seen[i], (m[i], e[i], inverse[i], p[i]))
     return {"m": m, "e": e, "inv": inverse, "p": p}
 
 
