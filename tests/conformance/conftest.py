@@ -38,6 +38,19 @@ def rng(request) -> random.Random:
 
 
 @pytest.fixture
+def fss(engine):
+    """Function secret sharing of every fast backend."""
+    return engine.fss
+
+
+@pytest.fixture
+def draw(rng) -> Callable[..., np.ndarray]:
+    """Uniform words of a shape."""
+    generator = np.random.default_rng(rng.getrandbits(64))
+    return lambda *shape: generator.integers(0, 2**64, size=shape, dtype=np.uint64)
+
+
+@pytest.fixture
 def scalars(rng) -> Callable[[int], list[int]]:
     """``n`` scalars: uniform ones, small ones and the edges of the range."""
 

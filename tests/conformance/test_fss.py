@@ -7,27 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conformance.functions import SEED, mask
 from veracity.engine import load_engine
 from veracity.engine.api_fss import SHARED_FROM
 from veracity.engine.reference.fss import Kind
 
-SEED = bytes(range(32, 64))
 ALL_BITS = range(1, 65)
-
-
-def mask(bits: int) -> np.uint64:
-    return np.uint64((1 << bits) - 1)
-
-
-@pytest.fixture
-def fss(engine):
-    return engine.fss
-
-
-@pytest.fixture
-def draw(rng):
-    generator = np.random.default_rng(rng.getrandbits(64))
-    return lambda *shape: generator.integers(0, 2**64, size=shape, dtype=np.uint64)
 
 
 @pytest.fixture

@@ -5,22 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-SEED = bytes(range(32, 64))
-
-
-def mask(bits: int) -> np.uint64:
-    return np.uint64((1 << bits) - 1)
-
-
-@pytest.fixture
-def fss(engine):
-    return engine.fss
-
-
-@pytest.fixture
-def draw(rng):
-    generator = np.random.default_rng(rng.getrandbits(64))
-    return lambda *shape: generator.integers(0, 2**64, size=shape, dtype=np.uint64)
+from tests.conformance.functions import SEED, mask
 
 
 def parabolas(draw, bits: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -88,7 +88,11 @@ def test_frozen_run_verifies() -> None:
 
 
 def test_generators_have_the_digests_that_are_pinned() -> None:
+    """Those of a shorter key are the first ones of a longer: the longest is made, once."""
     engine = load_engine("cpu")
-    for (name, number), digest in keys._DIGESTS.items():
-        points = engine.generators(f"{keys.GENERATOR_LABEL}/{name}", number)
-        assert hashlib.sha256(engine.compress(points)).hexdigest() == digest
+    for name in {name for name, _ in keys._DIGESTS}:
+        pinned = {number: d for (of, number), d in keys._DIGESTS.items() if of == name}
+        points = engine.generators(f"{keys.GENERATOR_LABEL}/{name}", max(pinned))
+        data = engine.compress(points)
+        for number, digest in pinned.items():
+            assert hashlib.sha256(data[: 32 * number]).hexdigest() == digest

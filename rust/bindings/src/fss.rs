@@ -37,11 +37,12 @@ fn shape(comparison: bool, bits: u32, payload: usize, tree_key: [u8; 16]) -> PyR
         .ok_or_else(|| PyValueError::new_err("no keys have so many bits or words of payload"))
 }
 
-/// Checks that a party has a key of the right length for each of so many rows of inputs.
-fn check(shape: &Shape, party: usize, keys: &Keys<'_>, rows: usize) -> PyResult<()> {
+/// The shape of keys, where a party has one of the right length for each of so many rows of inputs.
+fn check(shape: Shape, party: usize, keys: &Keys<'_>, rows: usize) -> PyResult<Shape> {
     require(party < 2, "a party is 0 or 1")?;
     require(keys.shape()[0] == rows, "keys and inputs differ in number")?;
-    require(keys.shape()[1] == shape.bytes(), "keys of another length")
+    require(keys.shape()[1] == shape.bytes(), "keys of another length")?;
+    Ok(shape)
 }
 
 /// Bytes of a key.
@@ -80,8 +81,12 @@ fn fss_bits<'py>(
     keys: Keys<'py>,
     points: PyReadonlyArray2<'py, u64>,
 ) -> PyResult<Bound<'py, PyArray2<u8>>> {
-    let shape = shape(true, bits, 0, tree_key)?;
-    check(&shape, party, &keys, points.shape()[0])?;
+    let shape = check(
+        shape(true, bits, 0, tree_key)?,
+        party,
+        &keys,
+        points.shape()[0],
+    )?;
     let dims = [points.shape()[0], points.shape()[1]];
     let (keys, points) = (keys.as_slice()?, points.as_slice()?);
     let out = py.detach(|| fss::evaluate_bits(&shape, party, keys, points));
@@ -102,8 +107,12 @@ fn fss_evaluate<'py>(
     payload: usize,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
     require(payload > 0, "a bit is not a word")?;
-    let shape = shape(comparison, bits, payload, tree_key)?;
-    check(&shape, party, &keys, points.shape()[0])?;
+    let shape = check(
+        shape(comparison, bits, payload, tree_key)?,
+        party,
+        &keys,
+        points.shape()[0],
+    )?;
     let dims = [points.shape()[0], points.shape()[1], shape.payload()];
     let (keys, points) = (keys.as_slice()?, points.as_slice()?);
     let out = py.detach(|| fss::evaluate(&shape, party, keys, points));
@@ -123,7 +132,7 @@ fn fss_weighted<'py>(
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
     let shape = Shape::of_bytes(bits, keys.shape()[1], tree_key)
         .ok_or_else(|| PyValueError::new_err("no keys for so many bits have this length"))?;
-    check(&shape, party, &keys, points.shape()[0])?;
+    let shape = check(shape, party, &keys, points.shape()[0])?;
     require(
         points.shape()[1] == weights.shape()[0],
         "points and weights differ in number",
@@ -149,8 +158,12 @@ fn fss_table<'py>(
     table: PyReadonlyArray2<'py, u64>,
     payload: usize,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
-    let shape = shape(false, bits, payload, tree_key)?;
-    check(&shape, party, &keys, shift.len())?;
+    let shape = check(
+        shape(false, bits, payload, tree_key)?,
+        party,
+        &keys,
+        shift.len(),
+    )?;
     require(bits <= fss::MAX_TABLE_BITS, "the table is too large")?;
     require(
         table.shape()[0] == 1 << bits,
@@ -177,8 +190,7 @@ fn fss_histogram<'py>(
     lengths: PyReadonlyArray1<'py, u64>,
     count: usize,
 ) -> PyResult<Bound<'py, PyArray2<u64>>> {
-    let shape = shape(false, bits, 1, tree_key)?;
-    check(&shape, party, &keys, shift.len())?;
+    let shape = check(shape(false, bits, 1, tree_key)?, party, &keys, shift.len())?;
     require(bits <= fss::MAX_TABLE_BITS, "the histogram is too large")?;
     require(count <= 1 << bits, "there are not so many values")?;
     let lengths: Vec<usize> = lengths.as_slice()?.iter().map(|&n| n as usize).collect();

@@ -1,8 +1,9 @@
 //! Vectors of four blocks, their hash, and the nodes of a tree in them.
 
-use crate::fss::CONTROL;
+use crate::fss::{CONTROL, above};
 use crate::ifma;
 use std::arch::x86_64::*;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Whether this machine has the instructions and nobody asked for the portable path.
@@ -150,5 +151,38 @@ pub(super) unsafe fn grow<const N: usize, const GROWN: usize>(
             }
             interleave(&mut children[8 * v..], pair[0], pair[1]);
         }
+    }
+}
+
+kernel! {
+    /// Grows a tree from its root down to a range of its leaves' nodes, whole vectors of four at a
+    /// time, whether all their nodes exist or not. They are in `nodes`, from the place in their
+    /// level that is returned; `changes` are the corrections of the levels.
+    pub(super) unsafe fn grow_range<const VECTORS: usize, const TWICE: usize>(
+        hash: &Keys,
+        root: u128,
+        changes: &[u128],
+        range: &Range<usize>,
+        nodes: &mut Vec<u128>,
+        next: &mut Vec<u128>,
+    ) -> usize {
+        let room = range.len() + 24 * VECTORS;
+        for level in [&mut *nodes, next] {
+            level.resize(room.max(level.len()), 0);
+        }
+        nodes[0] = root;
+        // Where in its level the first node is.
+        let mut origin = 0;
+        for (level, &change) in changes.iter().enumerate() {
+            let needed = above(range, changes.len(), level);
+            let first = needed.start - needed.start % (4 * VECTORS);
+            for from in (first..needed.end).step_by(4 * VECTORS) {
+                let seeds = (&nodes[from - origin..], &mut next[2 * (from - first)..]);
+                unsafe { grow::<VECTORS, TWICE>(hash, change, false, seeds) };
+            }
+            origin = 2 * first;
+            std::mem::swap(nodes, next);
+        }
+        origin
     }
 }

@@ -1,7 +1,7 @@
 //! Leaves of a tree of points with one word each, a run of them.
 
-use super::blocks::{Keys, controlled, four, grow, kernel, load};
-use crate::fss::{CONTROL, above};
+use super::blocks::{Keys, controlled, four, grow_range, kernel, load};
+use crate::fss::CONTROL;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -34,25 +34,9 @@ kernel! {
             let hash = Keys::new(key);
             let range = points.start / WORDS..(points.end - 1) / WORDS + 1;
             let Scratch { nodes, next, words } = scratch;
-            // Vectors are grown whole, whether all their nodes exist or not.
-            let room = range.len() + 24 * VECTORS;
-            for level in [&mut *nodes, next] {
-                level.resize(room.max(level.len()), 0);
-            }
+            let origin =
+                grow_range::<VECTORS, { 2 * VECTORS }>(&hash, root, changes, &range, nodes, next);
             words.resize(words.len().max((range.len() + VECTORS) * WORDS), 0);
-            nodes[0] = root;
-            // Where in its level the first node is.
-            let mut origin = 0;
-            for (level, &change) in changes.iter().enumerate() {
-                let needed = above(&range, changes.len(), level);
-                let first = needed.start - needed.start % (4 * VECTORS);
-                for from in (first..needed.end).step_by(4 * VECTORS) {
-                    let seeds = (&nodes[from - origin..], &mut next[2 * (from - first)..]);
-                    grow::<VECTORS, { 2 * VECTORS }>(&hash, change, false, seeds);
-                }
-                origin = 2 * first;
-                std::mem::swap(nodes, next);
-            }
             let (clean, tweaks) = (four(!CONTROL), load(&[0, 1, 2, 3]));
             let correction = _mm512_loadu_si512(leaf.as_ptr().cast());
             for (from, words) in range.clone().step_by(VECTORS).zip(words.chunks_mut(32)) {

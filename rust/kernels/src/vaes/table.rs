@@ -1,7 +1,7 @@
 //! Leaves of a tree of points, against a table.
 
-use super::blocks::{Keys, V, controlled, four, grow, kernel, load};
-use crate::fss::{CONTROL, above};
+use super::blocks::{Keys, V, controlled, four, grow_range, kernel, load};
+use crate::fss::CONTROL;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -29,22 +29,10 @@ kernel! {
     ) {
         unsafe {
             let hash = Keys::new(key);
-            // Vectors are grown whole, whether all their nodes exist or not.
-            let room = range.len() + 24 * VECTORS;
-            let (mut nodes, mut next) = (vec![0u128; room], vec![0u128; room]);
-            nodes[0] = root;
-            // Where in its level the first node is.
-            let mut origin = 0;
-            for (level, &change) in changes.iter().enumerate() {
-                let needed = above(&range, changes.len(), level);
-                let first = needed.start - needed.start % (4 * VECTORS);
-                for from in (first..needed.end).step_by(4 * VECTORS) {
-                    let seeds = (&nodes[from - origin..], &mut next[2 * (from - first)..]);
-                    grow::<VECTORS, { 2 * VECTORS }>(&hash, change, false, seeds);
-                }
-                origin = 2 * first;
-                std::mem::swap(&mut nodes, &mut next);
-            }
+            let (mut nodes, mut next) = (Vec::new(), Vec::new());
+            let origin = grow_range::<VECTORS, { 2 * VECTORS }>(
+                &hash, root, changes, &range, &mut nodes, &mut next,
+            );
             let clean = four(!CONTROL);
             let mut tweaks = [four(0); W];
             let mut leaves = [four(0); W];
