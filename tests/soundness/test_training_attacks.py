@@ -29,7 +29,7 @@ from tests.support.training_lies import Lie, executed, verify_window
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError, VerificationError
 from veracity.graph.training import Recipe
-from veracity.zk import opening
+from veracity.zk import committed, opening
 from veracity.zk.committed import ArrayId, ArrayShape, RowLayout, commit_array
 from veracity.zk.mle import inverse
 from veracity.zkml.circuit.linear_maps import Gather, Permute
@@ -189,6 +189,8 @@ def divided(layout: RowLayout, point: Sequence[int]) -> int:
 def test_a_row_smuggles_into_its_neighbour(monkeypatch: Patch, present: bool) -> None:
     """What an owner writes behind an example changes the one that the order puts next to it."""
     if not present:
+        # layouts are kept, with what they have worked out
+        monkeypatch.setattr(committed, "_layout", RowLayout)
         monkeypatch.setattr(RowLayout, "gap", property(lambda self: range(self.entry_bits)[:0]))
         monkeypatch.setattr(RowLayout, "gap_factor", divided)
     secret, examples, rows = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,8 @@ def test_a_dealer_forgets_models_that_nobody_uses(tmp_path: Path) -> None:
                 await user.feed([3])
             while parties_busy(parties):
                 await asyncio.sleep(0.01)
-            await parties.ask([1, 2], 1)
+            with suppress(PeerError):  # the user's weights are under the first masks: noise
+                await parties.ask([1, 2], 1)
             assert [key[32:] for key in parties.dealer._models] == [seed_digest(bytes(32))]
             assert first != bytes(32)
 
