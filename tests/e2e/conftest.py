@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 from tests.e2e.house import PROMPT, House, done
@@ -21,3 +24,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
         *("--max-new-tokens", 12, "--out", made.proof),
     )
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mapped_files_are_closed() -> Iterator[None]:
+    """Servers that end in this process leave mapped files to the next search for cycles."""
+    yield
+    gc.collect()

@@ -5,7 +5,6 @@ What a kind of proof needs is loaded when one of that kind is met.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,9 +147,6 @@ def verify(
     expected = given_words(prompt, prompt_file)
     digest = None if digest is None else read_digest(digest)
     pinned = Commitment.load(stream(commitment))
-    # Of what is pinned nothing goes before the command does: no search for cycles walks over it.
-    gc.freeze()
-    click.get_current_context().call_on_close(gc.unfreeze)
     common: dict[str, Any] = {"digest": digest, "threads": threads, "backend": backend}
     chain = {**common, "init": init, "max_time": max_time, "quiet": quiet}
     given = load_proof(stream(proof)) if len(proofs) == 1 else None
