@@ -14,7 +14,7 @@ from veracity.formats.program import NetworkFile
 from veracity.frontends.lce import network_for
 from veracity.proving.tensors import prove_tensors
 from veracity.work.commit import commit
-from veracity.work.memory import LOOKUP_BYTES, MARGIN, link_memory, plan_links
+from veracity.work.memory import FILLED, TREE_BYTES, link_memory, plan_links
 from veracity.zkml.links import crossings
 
 SIDE = 128
@@ -35,24 +35,24 @@ def whole() -> int:
 
 
 def test_a_program_is_cut_where_several_values_cross() -> None:
-    limit = int(whole() * 0.4)
+    limit = int(whole() * 0.5)
     plan = plan_links(execution(), limit)
     crossed = crossings(execution().program)
     assert any(crossed[cut] > 1 for cut in plan.cuts)
     parts = zkml.count_links(replace(execution(), cuts=plan.cuts))
     assert 2 <= len(parts) <= 6
-    assert all(link_memory(part) <= limit * (1 - MARGIN) + 1 for part in parts)
+    assert all(link_memory(part) <= limit * FILLED + 1 for part in parts)
     # what is received counts: the tensors that cross are held beside the link's own
     assert all(part.received_values > 0 for part in parts[1:])
     assert parts[0].received_values == 0
 
 
 def test_what_lookups_keep_leaves_room_for_the_rest_of_every_link() -> None:
-    limit = int(whole() * 0.4)
+    limit = int(whole() * 0.5)
     plan = plan_links(execution(), limit)
     parts = zkml.count_links(replace(execution(), cuts=plan.cuts))
-    most = max(link_memory(part) - LOOKUP_BYTES * part.lookups for part in parts)
-    assert 0 < plan.tree <= limit * (1 - MARGIN) - most + 1
+    most = max(link_memory(part) - TREE_BYTES * part.lookups for part in parts)
+    assert 0 < plan.tree <= limit * FILLED - most + 1
     assert plan_links(execution(), None).tree == 0
 
 

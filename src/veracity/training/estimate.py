@@ -21,7 +21,7 @@ from veracity.graph.training import Recipe, start_weights, train_step
 from veracity.training.recipe import Plan
 from veracity.work.effort import verification_seconds
 from veracity.work.estimate import PER_LOOKUP, PER_VALUE, SEGMENT_S, measure_speed
-from veracity.work.memory import MARGIN, link_memory
+from veracity.work.memory import MARGIN
 from veracity.zkml.accounting import Costs
 from veracity.zkml.training.accounting import count_rounding, count_window
 from veracity.zkml.training.run import Run
@@ -30,6 +30,9 @@ from veracity.zkml.training.state import weight_row_bits
 __all__ = ["RunEstimate", "estimate_run", "fit_window"]
 
 # Seen on two cores with networks of 0.1 and 10 million parameters.
+#: Peak memory of a window: always, per weight that is read, per lookup, per value. No window gives
+#: back what it frees, so a value takes more than one of an answer under a limit.
+BASE_BYTES, WEIGHT_BYTES, LOOKUP_BYTES, VALUE_BYTES = 100_000_000, 2.25, 32, 45
 #: Bytes beside a window's: for a trained parameter, for a byte of an example.
 PARAMETER_BYTES, EXAMPLE_BYTES = 24, 3
 #: The verifier's seconds for a layer in a step, and for a parameter of a start from a seed.
@@ -75,7 +78,12 @@ def _parameters(recipe: Recipe) -> int:
 
 def _memory(recipe: Recipe, costs: Costs, examples: int) -> int:
     beside = PARAMETER_BYTES * _parameters(recipe) + EXAMPLE_BYTES * examples * recipe.example_size
-    return link_memory(costs) + beside
+    return beside + int(
+        BASE_BYTES
+        + WEIGHT_BYTES * costs.weights
+        + LOOKUP_BYTES * costs.lookups
+        + VALUE_BYTES * costs.committed_values
+    )
 
 
 def _step_seconds(recipe: Recipe) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -31,29 +31,31 @@ from veracity.graph import Program
 from veracity.graph.port import Port
 from veracity.graph.samples import program_over
 from veracity.lm.text_decoder import context_of, ports_of
-from veracity.work.effort import verification_seconds
-from veracity.work.memory import BASE_BYTES, WEIGHT_BYTES, link_memory, plan_links
+from veracity.work.memory import capped_memory, link_memory, plan_links
 from veracity.work.programs import AnyProgram, integer_program, load_any
 
 __all__ = ["Estimate", "OpRow", "estimate", "estimate_ops"]
 
-# Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
+# Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 512 tokens, some under caps.
 #: Seconds a segment takes beside what its counts say; the last with a small CNN.
-SEGMENT_S, NETWORK_SEGMENT_S = 0.2, 0.2
+SEGMENT_S, NETWORK_SEGMENT_S = 0.21, 0.2
 #: Field multiplications' worth of time per lookup, and per weight that is read.
-PER_LOOKUP = 17.7
-PER_WEIGHT = 1.45
+PER_LOOKUP = 11.0
+PER_WEIGHT = 0.97
 #: A generator of rows that are longer than the model's, against a committed 16-bit value.
-PER_GENERATOR = 100
+PER_GENERATOR = 5
 #: A value of the witness against one of long rows of 16-bit values.
-PER_VALUE = 4.05
+PER_VALUE = 2.23
 #: Seconds of committing to a model beside its weights, and a weight against a 16-bit value.
 COMMIT_S = 0.17
-PER_COMMITTED_WEIGHT = 1.13
-#: A check against the seconds that a verifier allows for it, which are rather too many.
-VERIFY_SHARE = 0.83
-#: Without a cap, freed memory is kept for use again: a share of what is made, up to a limit.
-KEPT_SHARE, KEPT_BYTES = 0.3, 100_000_000
+PER_COMMITTED_WEIGHT = 0.985
+#: Seconds of a check: always, for a segment, per row of the model's, per 32 bytes of the proof, per
+#: generator of a segment's longest row. What a verifier allows
+#: (:mod:`veracity.work.effort`) is more.
+VERIFY_S, VERIFY_SEGMENT_S = 0.041, 0.0071
+PER_MODEL_ROW_S, PER_POINT_S, PER_GENERATOR_S = 5e-6, 2.9e-5, 1.44e-6
+#: Bytes per value of what a network's values free, which is kept where there is no limit.
+NETWORK_KEPT_BYTES = 22
 
 
 @dataclass(frozen=True)
@@ -200,12 +202,8 @@ def estimate(
     parts = zkml.count_links(execution)
     costs = zkml.Costs.sum(parts)
     parameters = sum(prod(spec.shape) for spec in execution.program.weights.values())
-    peak = max(link_memory(part) for part in parts)
-    kept = int(min(KEPT_BYTES, KEPT_SHARE * (peak - BASE_BYTES - WEIGHT_BYTES * costs.weights)))
     speed = measure_speed(load_engine(backend, threads=threads))
-    rows = zkml.model_rows(execution.program) + costs.proof_bytes // POINT_BYTES
-    usual = 1 << execution.log_columns
-    long = sum(part.generators for part in parts if part.generators > usual)
+    rows = zkml.model_rows(execution.program)
     return Estimate(
         tokens=0 if network else tokens,
         samples=samples,
@@ -214,18 +212,72 @@ def estimate(
         committed_values=costs.committed_values,
         proof_bytes=costs.proof_bytes,
         commit_s=round(COMMIT_S + parameters * PER_COMMITTED_WEIGHT * speed.committed_value, 2),
-        prove_s=round(
-            (NETWORK_SEGMENT_S if network else SEGMENT_S) * len(parts)
-            + (costs.lookups * PER_LOOKUP + costs.weights * PER_WEIGHT) * speed.multiplication
-            + costs.committed_values * PER_VALUE * speed.committed_value
-            + long * PER_GENERATOR * speed.committed_value,
-            2,
-        ),
-        verify_s=round(
-            VERIFY_SHARE * verification_seconds(len(parts), rows, costs.committed_values, long), 2
-        ),
-        peak_memory_bytes=peak if memory is not None else peak + kept,
+        prove_s=round(proving_seconds(parts, speed, 1 << execution.log_columns, network), 2),
+        verify_s=round(checking_seconds(parts, rows), 2),
+        peak_memory_bytes=max(peak_memory(part, memory, network) for part in parts),
     )
+
+
+def proving_seconds(
+    parts: Sequence[zkml.Costs], speed: Speed, usual: int, network: bool = False
+) -> float:
+    """Seconds of proving.
+
+    Parameters
+    ----------
+    parts : sequence of Costs
+        Counts of every segment.
+    speed : Speed
+        Of this machine.
+    usual : int
+        Entries of the model's rows.
+    network : bool
+        Whether it is a network over tensors.
+    """
+    costs = zkml.Costs.sum(parts)
+    longer = sum(part.generators for part in parts if part.generators > usual)
+    return (
+        (NETWORK_SEGMENT_S if network else SEGMENT_S) * len(parts)
+        + (costs.lookups * PER_LOOKUP + costs.weights * PER_WEIGHT) * speed.multiplication
+        + (costs.committed_values * PER_VALUE + longer * PER_GENERATOR) * speed.committed_value
+    )
+
+
+def checking_seconds(parts: Sequence[zkml.Costs], rows: int) -> float:
+    """Seconds of a check by somebody who has checked before.
+
+    Parameters
+    ----------
+    parts : sequence of Costs
+        Counts of every segment.
+    rows : int
+        Row commitments of the model.
+    """
+    costs = zkml.Costs.sum(parts)
+    return (
+        VERIFY_S
+        + VERIFY_SEGMENT_S * len(parts)
+        + PER_MODEL_ROW_S * rows
+        + PER_POINT_S * (costs.proof_bytes // POINT_BYTES)
+        + PER_GENERATOR_S * costs.generators
+    )
+
+
+def peak_memory(part: zkml.Costs, limit: int | None, network: bool = False) -> int:
+    """Peak memory of proving a segment, in bytes.
+
+    Parameters
+    ----------
+    part : Costs
+        Counts of the segment.
+    limit : int or None
+        What it has to keep to, in bytes.
+    network : bool
+        Whether it is one of a network over tensors.
+    """
+    if limit is not None:
+        return capped_memory(part, limit)
+    return link_memory(part) + (NETWORK_KEPT_BYTES * part.committed_values if network else 0)
 
 
 def estimate_ops(

@@ -11,25 +11,29 @@ from veracity import zkml
 from veracity.engine.api import Engine
 from veracity.errors import UsageError
 
-__all__ = ["Plan", "link_memory", "plan_links"]
+__all__ = ["Plan", "capped_memory", "link_memory", "plan_links"]
 
 # Peak resident memory of a process that proves, seen with stories260K, SmolLM2-135M and gpt2-124m,
-# 8 to 256 tokens: see estimation.py.
+# 8 to 512 tokens, and rather too many: a cap is a promise.
 #: Bytes of interpreter, libraries and generators.
-BASE_BYTES = 100_000_000
+BASE_BYTES = 110_000_000
 #: Bytes per weight that is read (two of them mapped), per lookup, per value of the witness, per
-#: value that a link before hands over.
-WEIGHT_BYTES = 2.25
-LOOKUP_BYTES = 32
-VALUE_BYTES = 45
+#: value that a link before hands over. Language models have a lookup for about every value, so
+#: measurements hardly tell those two apart; a value's bytes hold most of a lookup's.
+WEIGHT_BYTES = 2.5
+LOOKUP_BYTES = 4
+VALUE_BYTES = 48
 RECEIVED_BYTES = 30
+#: Bytes that the tree of fractions occupies for a lookup, mostly where a value's were before.
+TREE_BYTES = 32
 #: Bytes for each value of the largest part, where a process only runs the model.
 RUN_BYTES = 24
 #: Share of a limit that plans leave free, and that memory-mapped weights may occupy.
 MARGIN, PAGED = 0.05, 1 / 16
 #: Share of a limit that a process may keep of freed vectors; the allocator keeps as much again.
-#: Most of what the plan counts for a value is free by the time that lookups take the most.
 KEPT = 1 / 32
+#: Share of a limit that what a plan counts may fill.
+FILLED = 1 - MARGIN - 2 * KEPT
 
 
 def link_memory(costs: zkml.Costs) -> int:
@@ -41,6 +45,11 @@ def link_memory(costs: zkml.Costs) -> int:
         + VALUE_BYTES * costs.committed_values
         + RECEIVED_BYTES * costs.received_values
     )
+
+
+def capped_memory(costs: zkml.Costs, limit: int) -> int:
+    """Peak memory of proving one link under a limit, with freed memory that is kept; in bytes."""
+    return link_memory(costs) + int(2 * KEPT * limit)
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
     # Every part counts tables and a projection of its own; a link has them once.
     fixed = int(VALUE_BYTES * min(part.committed_values for part in parts))
     sizes = [link_memory(part) - BASE_BYTES - fixed for part in parts]
-    trees = [int(LOOKUP_BYTES * part.lookups) for part in parts]
+    trees = [TREE_BYTES * part.lookups for part in parts]
     if limit is None:
         if 4 * jobs * max(sizes) > 5 * sum(sizes):  # no even shares without finer parts
             places, sizes, _ = _refined(execution, places, sizes, sum(sizes) // (2 * jobs), fixed)
@@ -104,11 +113,11 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
     if jobs > 1:
         runner = BASE_BYTES + RUN_BYTES * max(part.committed_values for part in parts)
         share = int((limit * (1 - PAGED) - runner) / jobs)
-    room = int(share * (1 - MARGIN)) - BASE_BYTES - fixed
+    room = int(share * FILLED) - BASE_BYTES - fixed
     if max(sizes) > room > 0:
         places, sizes, trees = _refined(execution, places, sizes, room, fixed)
     if max(sizes) > room:
-        needed = int((max(sizes) + BASE_BYTES + fixed) / (1 - MARGIN))
+        needed = int((max(sizes) + BASE_BYTES + fixed) / FILLED)
         needed = needed if jobs == 1 else int((needed * jobs + runner) / (1 - PAGED))
         fewer = "" if jobs == 1 else "ask for fewer --jobs, "
         raise UsageError(
@@ -124,7 +133,7 @@ def plan_links(execution: zkml.Execution, limit: int | None, jobs: int = 1) -> P
     if jobs > 1:
         cuts = _rounded_up(places, sizes, cuts, room, jobs)
     bounds = [0, *(places.index(cut) + 1 for cut in cuts), len(sizes)]
-    rest = max(sum(sizes[a:b]) - sum(trees[a:b]) for a, b in pairwise(bounds))
+    rest = max(0, *(sum(sizes[a:b]) - sum(trees[a:b]) for a, b in pairwise(bounds)))
     return Plan(tuple(cuts), share, max(0, room - rest))
 
 
@@ -152,7 +161,7 @@ def _refined(
         if max(found) <= room:
             break
         target = int(target * 0.8)
-    return finer, found, [int(LOOKUP_BYTES * part.lookups) for part in parts]
+    return finer, found, [TREE_BYTES * part.lookups for part in parts]
 
 
 def _split(
