@@ -69,7 +69,10 @@ def measured(model: str, questions: int, tokens: int, mode: str) -> dict[str, An
             for text in texts[:questions]:
                 prompt = card.prompt(text)
                 asked.append(Question(text, prompt, generate(program, weights, prompt, tokens)))
-            answers = [asyncio.run(told(client, question)) for question in asked]
+            answers = []
+            for question in asked:
+                answers.append(asyncio.run(told(client, question)))
+                print(f"{len(answers)} of {len(asked)}: {question.text}", file=sys.stderr)
     lines = []
     for question, found in zip(asked, answers, strict=True):
         rows = logits(program, weights, [*question.prompt, *question.answer[:-1]])
