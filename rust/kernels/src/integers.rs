@@ -1,4 +1,5 @@
-//! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers.
+//! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers; and
+//! how often integers occur.
 
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
@@ -105,4 +106,29 @@ fn many<T: Small>(out: &mut [i64], w: &[T], x: &ifma::Panels, rows: usize, width
             // SAFETY: the machine has the instructions; these columns are of these rows of `w`.
             unsafe { ifma::many_products(&out, k * tiles * ifma::TILE, w, x) };
         });
+}
+
+/// Fewest integers that are worth a thread's own counters.
+const COUNTED: usize = 1 << 15;
+
+/// How often each of `low .. low + size` occurs; `None` where there is another integer.
+pub fn count<T: Small>(values: &[T], low: i64, size: usize) -> Option<Vec<i64>> {
+    let part = values.len().div_ceil(rayon::current_num_threads());
+    let counts: Option<Vec<Vec<u32>>> = values
+        .par_chunks(part.clamp(COUNTED, u32::MAX as usize))
+        .map(|values| {
+            let mut counts = vec![0; size];
+            for x in values {
+                *counts.get_mut(x.to_i64().wrapping_sub(low) as usize)? += 1;
+            }
+            Some(counts)
+        })
+        .collect();
+    let mut total = vec![0; size];
+    for counts in counts? {
+        for (sum, count) in total.iter_mut().zip(counts) {
+            *sum += i64::from(count);
+        }
+    }
+    Some(total)
 }

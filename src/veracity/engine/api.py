@@ -37,6 +37,7 @@ __all__ = [
     "FractionBlock",
     "FractionTree",
     "Fss",
+    "InnerProduct",
     "Integers",
     "Ints",
     "Leaves",
@@ -158,6 +159,27 @@ class FractionTree(Protocol):
 
     def ends(self) -> tuple[int, int, int, int]:
         """``(p0, q0, p1, q1)`` once all variables of a layer are bound."""
+        ...
+
+
+class InnerProduct(Protocol):
+    """``<a, G>`` and ``<a, b>`` while both vectors and the points are folded in halves.
+
+    :meth:`Engine.inner_product` makes it. While more than one entry is left, a round takes
+    :meth:`cross` and :meth:`fold`; then :meth:`end`. Steps out of turn raise ``ValueError``. The
+    lower half is a power of two, and the upper one may be shorter: what it lacks is zero.
+    """
+
+    def cross(self) -> Points:
+        """``<a_lo, G_hi> + <a_lo, b_hi> U`` and ``<a_hi, G_lo> + <a_hi, b_lo> U``."""
+        ...
+
+    def fold(self, x: int) -> None:
+        """Go on with ``a_lo + a_hi / x``, ``b_lo + x b_hi`` and ``G_lo + x G_hi``; x is not 0."""
+        ...
+
+    def end(self) -> int:
+        """The only entry of ``a``."""
         ...
 
 
@@ -422,8 +444,18 @@ class Engine(Protocol):
         """Concatenation."""
         ...
 
-    def fold_points(self, points: Points, r: int) -> Points:
-        """``out[i] = points[i] + r * points[n/2 + i]`` for even ``n`` (an IPA round)."""
+    def inner_product(self, bases: Points, inner: Points, a: Vec, b: Vec) -> InnerProduct:
+        """The operands of an inner-product argument.
+
+        Parameters
+        ----------
+        bases : Points
+            As many as there are entries, at least one.
+        inner : Points
+            One point, for inner products.
+        a, b : Vec
+            The vector over ``bases``, and the other one.
+        """
         ...
 
     def compress(self, points: Points) -> bytes:

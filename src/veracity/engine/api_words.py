@@ -156,7 +156,7 @@ class Ring(Protocol):
 
 
 class Integers(Protocol):
-    """Exact products of integer matrices: what a model's linear layers mean.
+    """Exact products of integer matrices, what a model's linear layers mean; and counts.
 
     No field, no secrets, one answer on every machine. With few rows, the ``cpu`` backend takes
     the time of reading the weights once.
@@ -180,5 +180,26 @@ class Integers(Protocol):
         ------
         ValueError
             For operands that do not fit together.
+        """
+        ...
+
+    def count(self, values: Ints, low: int, size: int) -> NDArray[np.int64]:
+        """How often each of the integers ``low .. low + size - 1`` occurs.
+
+        Parameters
+        ----------
+        values : small-integer array, C-contiguous
+            Of any shape.
+        low, size : int
+            The first integer, and how many there are.
+
+        Returns
+        -------
+        int64 array, shape (size,)
+
+        Raises
+        ------
+        ValueError
+            Where another integer occurs.
         """
         ...

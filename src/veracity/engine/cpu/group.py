@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import _cpu
-from veracity.engine.api import ORDER, SCALAR_BYTES, Ints
+from veracity.engine.api import Ints
 from veracity.engine.checks import check_index, check_small
+from veracity.engine.cpu.inner_product import CpuInnerProduct
 
 __all__ = ["CpuGroup"]
 
@@ -48,10 +49,10 @@ class CpuGroup:
     def concat_points(self, parts: Sequence[LimbPoints]) -> LimbPoints:
         return np.concatenate([np.empty((0, 8), dtype=np.uint64), *parts])
 
-    def fold_points(self, points: LimbPoints, r: int) -> LimbPoints:
-        if len(points) % 2:
-            raise ValueError(f"cannot fold an odd number of points, {len(points)}")
-        return _cpu.points_fold(points, int(r % ORDER).to_bytes(SCALAR_BYTES, "little"))
+    def inner_product(
+        self, bases: LimbPoints, inner: LimbPoints, a: Any, b: Any
+    ) -> CpuInnerProduct:
+        return CpuInnerProduct(bases, inner, a, b)
 
     def compress(self, points: LimbPoints) -> bytes:
         return _cpu.points_compress(points)

@@ -1,4 +1,4 @@
-"""Exact products of integer matrices on the CPU."""
+"""Exact products of integer matrices, and counts, on the CPU."""
 
 # ruff: noqa: D102 (engine.api_words documents the operations)
 from __future__ import annotations
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from veracity.engine import _cpu
 from veracity.engine.api_words import Ints
-from veracity.engine.checks import check_integer_product
+from veracity.engine.checks import check_counted, check_integer_product
 
 __all__ = ["CpuIntegers"]
 
@@ -21,3 +21,7 @@ class CpuIntegers:
         if not x.size or not w.size:
             return np.zeros((x.shape[0], w.shape[0]), dtype=np.int64)
         return _cpu.integer_products(w, np.ascontiguousarray(x))
+
+    def count(self, values: Ints, low: int, size: int) -> NDArray[np.int64]:
+        check_counted(values, low, size)
+        return _cpu.integer_counts(values, low, size)

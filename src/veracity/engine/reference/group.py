@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import COORDINATE_BYTES, ORDER, POINT_BYTES, Ints
-from veracity.engine.checks import check_index, check_small
+from veracity.engine.api import COORDINATE_BYTES, POINT_BYTES, Ints
+from veracity.engine.checks import check_index, check_inner_product, check_small
 from veracity.engine.reference.curve import (
     Affine,
     decode,
@@ -22,6 +22,7 @@ from veracity.engine.reference.curve import (
     sum_of_multiples,
 )
 from veracity.engine.reference.hash_to_curve import hash_to_curve
+from veracity.engine.reference.inner_product import ReferenceInnerProduct
 
 __all__ = ["ReferenceGroup"]
 
@@ -86,16 +87,20 @@ class ReferenceGroup:
         """Concatenation; the empty sequence gives an empty vector."""
         return _array(p for part in parts for p in part)
 
-    def fold_points(self, points: Any, r: int) -> NDArray[Any]:
-        """``out[i] = points[i] + r * points[n/2 + i]``."""
-        if len(points) % 2:
-            raise ValueError("fold_points: odd number of points")
-        half = len(points) // 2
-        r %= ORDER
-        return _array(
-            sum_of_multiples([(1, p), (r, q)])
-            for p, q in zip(points[:half], points[half:], strict=True)
-        )
+    def inner_product(self, bases: Any, inner: Any, a: Any, b: Any) -> ReferenceInnerProduct:
+        """The operands of an inner-product argument.
+
+        Parameters
+        ----------
+        bases : Points
+            As many as there are entries, at least one.
+        inner : Points
+            One point, for inner products.
+        a, b : Vec
+            The vector over ``bases``, and the other one.
+        """
+        check_inner_product(bases, inner, a, b)
+        return ReferenceInnerProduct(list(bases), inner[0], self.to_ints(a), self.to_ints(b))
 
     def compress(self, points: Any) -> bytes:
         """Canonical encoding, 32 bytes a point."""
