@@ -25,13 +25,13 @@ Reference: batch evaluation by sumcheck as in Spartan (eprint 2019/550) section 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
-from veracity.zk.array_sums import sum_inner, sum_outer
+from veracity.zk.array_sums import Side, sum_axes
 from veracity.zk.committed import (
     ArrayId,
     ArrayShape,
@@ -203,10 +203,6 @@ def _equation(
     return RowEquation(point, coefficients, end.value)
 
 
-#: A sum of arrays over the axes before, or from, some one on.
-_Sum = Callable[[Engine, Sequence[Ints], int, Vec], Vec]
-
-
 @dataclass(frozen=True)
 class _Part:
     """One of the arrays that a functional is the same for, and what it counts."""
@@ -240,7 +236,7 @@ class _Array:
         folded: list[Vec] = []
         for term in terms:
             outer, inner = _halves(engine, term.functional, split)
-            y = self._summed(sum_outer, outer)
+            y = self._summed(Side.OUTER, outer)
             self._outers.append(outer)
             inners.append(inner)
             folded.append(engine.scale(y, term.coefficient))
@@ -256,14 +252,14 @@ class _Array:
         if self._inner_left == 0:
             self._to_outer()
 
-    def _summed(self, over: _Sum, weights: Vec) -> Vec:
-        """The weighed sum of what the parts are, summed over some axes."""
+    def _summed(self, side: Side, weights: Vec) -> Vec:
+        """The weighed sum of what the parts are, summed over the axes of a side."""
         engine = self._engine
         arrays = [part.values for part in self._parts]
         if len(arrays) > 1 or self._parts[0].coefficient != 1:
             counts = engine.from_ints([part.coefficient for part in self._parts])
             weights = engine.outer(counts, weights)
-        return over(engine, arrays, self._split, weights)
+        return sum_axes(engine, arrays, self._split, weights, side)
 
     def _to_outer(self) -> None:
         bound_functionals = self._engine.to_ints(self._pair.b)
@@ -275,7 +271,7 @@ class _Array:
             self._entries = None
         combined = self._engine.lincomb(self._outers, scaled)
         self._outers = []
-        self._pair = Pair(self._engine, self._summed(sum_inner, table), combined, self._outer_dims)
+        self._pair = Pair(self._engine, self._summed(Side.INNER, table), combined, self._outer_dims)
 
     def pairs(self) -> Sequence[Pair]:
         """See :class:`~veracity.zk.sumcheck.Instance`: none in the gap."""
