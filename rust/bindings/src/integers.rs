@@ -1,6 +1,6 @@
 //! Products of integer matrices, and counts.
 
-use crate::arrays::{SmallIn, require, with_small};
+use crate::arrays::{SmallIn, require, with_same, with_small};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -32,15 +32,17 @@ fn integer_products<'py>(
     PyArray1::from_vec(py, out).reshape([rows, count])
 }
 
-/// How often each of `low .. low + size` occurs.
+/// How often each of `low .. low + size` occurs in arrays of one type.
 #[pyfunction]
 fn integer_counts<'py>(
     py: Python<'py>,
-    values: SmallIn<'py>,
+    arrays: Vec<SmallIn<'py>>,
     low: i64,
     size: usize,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-    let found = with_small!(&values, |x| Ok(py.detach(|| count(x, low, size))))?;
+    let found = with_same!(arrays, |slices| Ok(
+        py.detach(|| count(&slices, low, size))
+    ))?;
     let counts = found.ok_or_else(|| PyValueError::new_err("an integer is out of range"))?;
     Ok(PyArray1::from_vec(py, counts))
 }

@@ -6,6 +6,7 @@ does. Shapes that do not fit together raise ``ValueError`` on every backend.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -183,13 +184,13 @@ class Integers(Protocol):
         """
         ...
 
-    def count(self, values: Ints, low: int, size: int) -> NDArray[np.int64]:
-        """How often each of the integers ``low .. low + size - 1`` occurs.
+    def count(self, arrays: Sequence[Ints], low: int, size: int) -> NDArray[np.int64]:
+        """How often each of the integers ``low .. low + size - 1`` occurs in all arrays.
 
         Parameters
         ----------
-        values : small-integer array, C-contiguous
-            Of any shape.
+        arrays : sequence of small-integer arrays, C-contiguous
+            Of any shapes and types.
         low, size : int
             The first integer, and how many there are.
 

@@ -221,17 +221,18 @@ def check_integer_product(x: NDArray[np.int64], w: Ints) -> None:
     check_small(w, shape=(None, x.shape[1]))
 
 
-def check_counted(values: Ints, low: int, size: int) -> None:
+def check_counted(arrays: Sequence[Ints], low: int, size: int) -> None:
     """Small integers, and a range of at least none, all of 64 bits.
 
     Parameters
     ----------
-    values : Ints
-        Any array.
+    arrays : sequence of Ints
+        Any arrays.
     low, size : int
         The first integer that is counted, and how many there are.
     """
-    check_small(values)
+    for values in arrays:
+        check_small(values)
     if size < 0 or not -(1 << 63) <= low <= (1 << 63) - size:
         raise ValueError(f"no integers of 64 bits from {low} on, {size} of them")
 

@@ -15,7 +15,7 @@ import numpy as np
 from veracity.engine.api import Engine, Ints, Vec
 from veracity.zk.committed import RowLayout
 
-__all__ = ["Side", "combine_rows", "sum_axes"]
+__all__ = ["KnownSums", "Side", "combine_rows", "sum_axes"]
 
 
 class Side(Enum):
@@ -64,6 +64,42 @@ def sum_axes(engine: Engine, arrays: Sequence[Ints], split: int, weights: Vec, s
         for parts in found.values()
     ]
     return engine.lincomb(sums, [1] * len(sums))
+
+
+class KnownSums:
+    """Sums over the first axis of matrices, by what was summed: who needs one again need not read.
+
+    A model's weights are bound as operands of products by the vectors that claims about them weigh
+    their rows with.
+    """
+
+    def __init__(self) -> None:
+        # Beside each sum what it is of, so that no other array or vector takes its place in memory.
+        self._found: dict[tuple[object, ...], tuple[Ints, Vec, Vec]] = {}
+
+    def keep(self, values: Ints, weights: Vec, found: Vec) -> None:
+        """Remember ``sum_o weights[o] values[o, :]``.
+
+        Parameters
+        ----------
+        values : Ints
+            A matrix that is not changed.
+        weights : Vec
+            One for each of its rows.
+        found : Vec
+            The sum.
+        """
+        self._found[self._key(values, weights)] = values, weights, found
+
+    def find(self, values: Ints, weights: Vec) -> Vec | None:
+        """What is remembered of the same integers, in the same order, and the same vector."""
+        known = self._found.get(self._key(values, weights))
+        return None if known is None else known[2]
+
+    @staticmethod
+    def _key(values: Ints, weights: Vec) -> tuple[object, ...]:
+        start = values.__array_interface__["data"][0]
+        return start, values.dtype, values.shape, values.strides, id(weights)
 
 
 def combine_rows(

@@ -31,7 +31,7 @@ from math import prod
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
-from veracity.zk.array_sums import Side, sum_axes
+from veracity.zk.array_sums import KnownSums, Side, sum_axes
 from veracity.zk.committed import (
     ArrayId,
     ArrayShape,
@@ -224,6 +224,7 @@ class _Array:
         layout: RowLayout,
         parts: Sequence[_Part],
         terms: Sequence[Term],
+        known: KnownSums,
     ) -> None:
         self._engine = engine
         dims = layout.dims
@@ -236,7 +237,9 @@ class _Array:
         folded: list[Vec] = []
         for term in terms:
             outer, inner = _halves(engine, term.functional, split)
-            y = self._summed(Side.OUTER, outer)
+            y = self._known(known, term.functional)
+            if y is None:
+                y = self._summed(Side.OUTER, outer)
             self._outers.append(outer)
             inners.append(inner)
             folded.append(engine.scale(y, term.coefficient))
@@ -251,6 +254,16 @@ class _Array:
         self._coefficients = [t.coefficient for t in terms]
         if self._inner_left == 0:
             self._to_outer()
+
+    def _known(self, known: KnownSums, functional: Functional) -> Vec | None:
+        """The weighed sum over the first axis, where that of every part was made before."""
+        if self._split != 1 or len(self._inner_dims) != 1:
+            return None
+        found = [known.find(part.values, functional[0][1]) for part in self._parts]
+        sums = [y for y in found if y is not None]
+        if len(sums) < len(found):
+            return None
+        return self._engine.lincomb(sums, [part.coefficient for part in self._parts])
 
     def _summed(self, side: Side, weights: Vec) -> Vec:
         """The weighed sum of what the parts are, summed over the axes of a side."""
@@ -366,6 +379,7 @@ def _instances(
     key_bits: int,
     arrays: Mapping[ArrayId, CommittedArray],
     terms: Mapping[ArrayId, list[Term]],
+    known: KnownSums,
 ) -> list[_Array]:
     """The prover's states of all arrays: one for all of one shape under one functional."""
     groups: dict[object, list[ArrayId]] = {}
@@ -383,7 +397,8 @@ def _instances(
             factors = [terms[n][0].coefficient for n in names]
             own = [Term(1, first, own[0].functional)]
         alike = [_Part(arrays[n].values, k) for n, k in zip(names, factors, strict=True)]
-        out.append(_Array(engine, arrays[first].shape.layout(key_bits), alike, own))
+        layout = arrays[first].shape.layout(key_bits)
+        out.append(_Array(engine, layout, alike, own, known))
     return out
 
 
@@ -391,6 +406,7 @@ def reduce_prover(
     channel: HiddenProver,
     arrays: Mapping[ArrayId, CommittedArray],
     claims: Sequence[LinearClaim],
+    known: KnownSums | None = None,
 ) -> RowEquation:
     """Prove all claims about committed arrays, up to one equation on a combined row.
 
@@ -402,10 +418,12 @@ def reduce_prover(
         The committed arrays that claims are about (others may be there, too).
     claims : sequence of LinearClaim
         What remains to be shown.
+    known : KnownSums, optional
+        Sums of these arrays that were made before.
     """
     engine, key_bits = channel.engine, channel.key.log_columns
     terms, total = _batch(channel, claims)
-    instances = _instances(engine, key_bits, arrays, terms)
+    instances = _instances(engine, key_bits, arrays, terms, known or KnownSums())
     end = prove_sumcheck(channel, instances, [1] * len(instances), total, "evaluation")
     return _equation(engine, {n: arrays[n].shape for n in terms}, terms, end, key_bits)
 

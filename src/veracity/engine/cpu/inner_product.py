@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from veracity.engine import _cpu
-from veracity.engine.checks import check_inner_product
 from veracity.engine.scalars import bytes_of, ints_of
 
 __all__ = ["CpuInnerProduct"]
@@ -16,7 +15,6 @@ class CpuInnerProduct:
     """Vectors and generators, as far as they are folded, in Rust."""
 
     def __init__(self, bases: Any, inner: Any, a: Any, b: Any) -> None:
-        check_inner_product(bases, inner, a, b)
         self._operands = _cpu.InnerProduct(bases, inner, a, b)
 
     def cross(self) -> Any:

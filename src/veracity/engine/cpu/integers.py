@@ -3,6 +3,8 @@
 # ruff: noqa: D102 (engine.api_words documents the operations)
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,9 @@ class CpuIntegers:
             return np.zeros((x.shape[0], w.shape[0]), dtype=np.int64)
         return _cpu.integer_products(w, np.ascontiguousarray(x))
 
-    def count(self, values: Ints, low: int, size: int) -> NDArray[np.int64]:
-        check_counted(values, low, size)
-        return _cpu.integer_counts(values, low, size)
+    def count(self, arrays: Sequence[Ints], low: int, size: int) -> NDArray[np.int64]:
+        check_counted(arrays, low, size)
+        total = np.zeros(size, dtype=np.int64)
+        for dtype in {x.dtype for x in arrays}:
+            total += _cpu.integer_counts([x for x in arrays if x.dtype == dtype], low, size)
+        return total

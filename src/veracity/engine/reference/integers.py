@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,9 @@ class ReferenceIntegers:
         wrapped = [[value % (1 << 64) for value in row] for row in rows]
         return np.array(wrapped, dtype=np.uint64).reshape(len(x), len(w)).view(np.int64)
 
-    def count(self, values: Ints, low: int, size: int) -> NDArray[np.int64]:
-        check_counted(values, low, size)
-        found = Counter(values.reshape(-1).tolist())
+    def count(self, arrays: Sequence[Ints], low: int, size: int) -> NDArray[np.int64]:
+        check_counted(arrays, low, size)
+        found = Counter(x for values in arrays for x in values.reshape(-1).tolist())
         if any(not low <= x < low + size for x in found):
             raise ValueError("an integer is out of range")
         return np.array([found[low + i] for i in range(size)], dtype=np.int64)

@@ -144,7 +144,7 @@ class Builder(Collector):
             r = r - digit.bare() * (1 << at)
         low = value if value is None or shift <= 16 else value & 0xFFFF
         if low is not None:
-            low = low.astype(np.uint16, copy=False)
+            low = low.astype(np.uint16)
         self.lookup(op, unsigned(min(shift, 16)), Tensor(r.dims, r.terms, low), causal=causal)
 
     def rescaled(

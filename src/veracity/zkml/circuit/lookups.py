@@ -94,7 +94,7 @@ def multiplicity_id(table: Table) -> ArrayId:
 
 def count_multiplicities(engine: Engine, plan: LookupPlan) -> dict[ArrayId, Ints]:
     """How often each entry of each table is looked up."""
-    counts = {t.name: np.zeros(t.size, dtype=np.int64) for t in plan.tables}
+    found: dict[str, list[Ints]] = {table.name: [] for table in plan.tables}
     for group in plan.groups:
         for use in group:
             values = _values(use)
@@ -103,8 +103,9 @@ def count_multiplicities(engine: Engine, plan: LookupPlan) -> dict[ArrayId, Ints
                 values = values[..., np.tril(np.ones((size, size), dtype=bool))]
             short = values.dtype.kind == "i" or values.dtype == np.uint16
             whole = np.ascontiguousarray(values, dtype=None if short else np.int64)
-            counts[use.table.name] += engine.integers.count(whole, use.table.low, use.table.size)
-    return {multiplicity_id(t): _narrow(counts[t.name]) for t in plan.tables}
+            found[use.table.name].append(whole)
+    counted = [(t, engine.integers.count(found[t.name], t.low, t.size)) for t in plan.tables]
+    return {multiplicity_id(table): _narrow(counts) for table, counts in counted}
 
 
 def _narrow(counts: Ints) -> Ints:
