@@ -34,7 +34,12 @@ impl InnerProduct {
         a: VecIn<'py>,
         b: VecIn<'py>,
     ) -> PyResult<Self> {
-        let (bases, inner, a, b) = (points(&bases)?, points(&inner)?, elements(&a)?, elements(&b)?);
+        let (bases, inner, a, b) = (
+            points(&bases)?,
+            points(&inner)?,
+            elements(&a)?,
+            elements(&b)?,
+        );
         require(inner.len() == 1, "one point for inner products is due")?;
         py.detach(|| inner_product::InnerProduct::new(bases, inner[0], a, b))
             .map(Self)

@@ -40,9 +40,7 @@ fn integer_counts<'py>(
     low: i64,
     size: usize,
 ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-    let found = with_same!(arrays, |slices| Ok(
-        py.detach(|| count(&slices, low, size))
-    ))?;
+    let found = with_same!(arrays, |slices| Ok(py.detach(|| count(&slices, low, size))))?;
     let counts = found.ok_or_else(|| PyValueError::new_err("an integer is out of range"))?;
     Ok(PyArray1::from_vec(py, counts))
 }

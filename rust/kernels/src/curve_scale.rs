@@ -50,7 +50,12 @@ pub fn combine(points: &[Affine], n: usize, factors: &[Fq]) -> Vec<Affine> {
     let last = parts.last().map_or(0, |part| part.len());
     let (longer, shorter) = out.split_at_mut(last);
     combine_parts(longer, &parts, &digits, 0);
-    combine_parts(shorter, &parts[..parts.len().saturating_sub(1)], &digits, last);
+    combine_parts(
+        shorter,
+        &parts[..parts.len().saturating_sub(1)],
+        &digits,
+        last,
+    );
     out
 }
 
