@@ -32,12 +32,7 @@ from math import prod
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
 from veracity.zk.array_sums import KnownSums, Side, sum_axes
-from veracity.zk.committed import (
-    ArrayId,
-    ArrayShape,
-    CommittedArray,
-    RowLayout,
-)
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, RowLayout
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import eq_dense, kron, powers, variables
 from veracity.zk.single_entries import SingleEntries

@@ -16,12 +16,28 @@ from numpy.typing import NDArray
 from veracity.engine import _cpu
 from veracity.engine.api import Ints
 from veracity.engine.checks import check_index, check_small
-from veracity.engine.cpu.inner_product import CpuInnerProduct
+from veracity.engine.scalars import bytes_of, ints_of
 
 __all__ = ["CpuGroup"]
 
 #: Array of dtype uint64 and shape (n, 8); ``Any`` since the interface keeps points opaque.
 LimbPoints: TypeAlias = Any
+
+
+class CpuInnerProduct:
+    """Vectors and points, as far as they are folded; see :class:`engine.api.InnerProduct`."""
+
+    def __init__(self, bases: LimbPoints, inner: LimbPoints, a: Any, b: Any) -> None:
+        self._operands = _cpu.InnerProduct(bases, inner, a, b)
+
+    def cross(self) -> LimbPoints:
+        return self._operands.cross()
+
+    def fold(self, x: int) -> None:
+        self._operands.fold(bytes_of(x))
+
+    def end(self) -> int:
+        return ints_of(self._operands.end())[0]
 
 
 class CpuGroup:
