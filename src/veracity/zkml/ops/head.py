@@ -53,8 +53,8 @@ def head(context: Context, op: Head) -> Tensor:
             d_value = d_value - noise.value
     m = b.ranged(op.name, "head.max", (len(answer),), m_value, signed(16))
     d = b.column("head.distance", dims, d_value)
-    looked_up = _less(d, ties, answer if noise is None else None)
-    b.lookup(op.name, unsigned(16 if noise is None else _bits(context, op)), looked_up)
+    bits = 16 if noise is None else _bits(context, op)
+    b.lookup(op.name, unsigned(bits), _less(d, ties))
     for row, token in enumerate(answer.tolist()):
         chosen = d.view(Slice(0, row, row + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
         b.zero(chosen)
@@ -90,8 +90,9 @@ def _chosen(
         Number of tokens.
     """
     proving, sampling = context.builder.proving, context.sampling
+    below = Tensor.below(tuple(int(t) for t in answer), vocabulary, proving)
     if sampling is None:
-        return None, Tensor.below(tuple(int(t) for t in answer), vocabulary, proving=False)
+        return None, below
     exponent = context.exponents.get(op.name, -1)
     check_scale(sampling, exponent)
 
@@ -112,22 +113,13 @@ def _chosen(
     )
 
 
-def _less(d: Tensor, ties: Tensor, answer: Ints | None) -> Tensor:
-    """``d - ties``.
-
-    Parameters
-    ----------
-    d, ties : Tensor
-        (rows, tokens).
-    answer : int64 array, optional
-        For each row the token before which all tie, where ``ties`` has no integers.
-    """
-    if answer is None or d.value is None:
+def _less(d: Tensor, ties: Tensor) -> Tensor:
+    """``d - ties``, in integers that are no wider than those of ``d`` and a sign."""
+    if d.value is None or ties.value is None or ties.value.dtype != np.int8:
         return d - ties
     value = d.value.astype(np.int64 if d.value.dtype == np.int64 else np.int32)
-    for row, token in zip(value, answer.tolist(), strict=True):
-        row[:token] -= 1
-    return Tensor(d.dims, (d - ties).terms, value)
+    value -= ties.value
+    return Tensor(d.dims, (d.bare() - ties.bare()).terms, value)
 
 
 def _bits(context: Context, op: Head) -> int:
