@@ -117,8 +117,8 @@ def _less(d: Tensor, ties: Tensor) -> Tensor:
     """``d - ties``, in integers that are no wider than those of ``d`` and a sign."""
     if d.value is None or ties.value is None or ties.value.dtype != np.int8:
         return d - ties
-    value = d.value.astype(np.int64 if d.value.dtype == np.int64 else np.int32)
-    value -= ties.value
+    wide = np.int64 if d.value.dtype == np.int64 else np.int32
+    value = np.subtract(d.value, ties.value, dtype=wide)
     return Tensor(d.dims, (d.bare() - ties.bare()).terms, value)
 
 
