@@ -25,7 +25,7 @@ proved again hands over the same points. All other randomness is drawn where it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
@@ -238,17 +238,28 @@ def prove_with_spans(
         def report(phase: str, done: float, i: int = link.index) -> None:
             progress(phase, (i + done) / len(links))
 
-        parts = [] if trace is None else [trace]
-        if not parts:
+        run = _Execution(trace)
+        if run.trace is None:
             report("evaluate", 0.0)
-            parts.append(job.run(link, boundary, engine.integers))
+            run.trace = job.run(link, boundary, engine.integers)
             report("evaluate", 1.0)
-        boundary |= hand_over(engine, key, job, link, parts[0].values)
+        boundary |= hand_over(engine, key, job, link, run.trace.values)
         tensors |= {name: boundary[name].tensor for name in link.hands}
-        # Given away, not lent: an execution is dropped as soon as its circuit is built.
-        proofs.append(prove_link(engine, key, job, link, boundary, parts.pop(), report))
+        proofs.append(prove_link(engine, key, job, link, boundary, run.take(), report))
         boundary = {n: b for n, b in boundary.items() if last.get(n, 0) > link.index}
     return assemble(statement, tensors, proofs)
+
+
+@dataclass
+class _Execution:
+    """Owns an execution until somebody takes it, to drop it as soon as its circuit is built."""
+
+    trace: Trace | None
+
+    def take(self) -> Trace | None:
+        """The execution, given away: nothing refers to it here any more."""
+        trace, self.trace = self.trace, None
+        return trace
 
 
 def assemble(
