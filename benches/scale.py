@@ -5,6 +5,7 @@ counted, the proof verified by another process. Writes ``scale.json`` and ``scal
 in ``docs/figures``.
 
     benches/scale.py [--sizes NAME ...] [--memory SIZE] [--work FOLDER] [--plot-only]
+    benches/scale.py --only NAME [--tokens N] [--json FILE]     one point; no figure is written
 """
 
 from __future__ import annotations
@@ -127,10 +128,18 @@ def main() -> None:
     parser.add_argument("--memory", default="4GiB")
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "scale")
     parser.add_argument("--plot-only", action="store_true")
+    parser.add_argument("--only", metavar="NAME", help="measure this model, nothing else")
+    parser.add_argument("--tokens", type=int, default=FEW, help="positions, with --only")
+    parser.add_argument("--json", type=Path, help="with --only: file to leave all measures in")
     given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    if given.only is not None:
+        point = measure(given.only, given.tokens, given.memory, given.work)
+        if given.json is not None:
+            given.json.write_text(json.dumps(point, indent=1) + "\n", encoding="utf-8")
+        return
     target = FIGURES / "scale.json"
     if not given.plot_only:
-        given.work.mkdir(parents=True, exist_ok=True)
         tokens = {
             name: [measure(name, t, given.memory, given.work) for t in TOKENS]
             for name in ("stories260k", "smollm2")

@@ -48,6 +48,26 @@ def test_names_that_no_file_can_have(house: House, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_names_that_lead_nowhere(house: House, tmp_path: Path) -> None:
+    """A link to itself, and nothing: a variable of a shell that is not set."""
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    prove = ("prove", house.program, "--prompt", "x")
+    for arguments in (
+        ("import", circle),
+        ("calibrate", house.program, "--text", circle),
+        ("commit", circle),
+        (*prove, "--secret", circle),
+        (*prove, "--secret", house.secret, "--out", house.secret, "--force"),
+        ("commit", ""),
+        ("evaluate", "", "--samples", house.proof),
+        ("data", "commit", ""),
+        ("enhance", "-i", tmp_path, "-o", circle),
+    ):
+        expect(USAGE, *arguments, says="")
+    assert list(tmp_path.iterdir()) == [circle]
+
+
 def test_folders_that_are_none(house: House, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x", encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hostile import written
-from veracity.codec import check_target, make_folder, write_file
+from veracity.codec import check_target, make_folder, sibling, write_file
 from veracity.codec.files import name_of, read_file, require_private
 from veracity.errors import FormatError, UsageError
 
@@ -60,6 +60,21 @@ def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
         check_target(tmp_path / name)
     with pytest.raises(UsageError, match="no file can have that name"):
         write_file(tmp_path / name, b"")
+
+
+def test_links_that_end_nowhere(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for name in (circle, tmp_path / "x"):
+        with pytest.raises(UsageError, match=r"cannot write 'x'|cannot write 'circle'"):
+            check_target(name, reads=[circle, tmp_path / "x"])
+
+
+def test_a_folder_has_no_sibling() -> None:
+    assert sibling(Path("x-1.1B"), ".vcom") == Path("x-1.1B.vcom")
+    for name in ("", ".", "/"):
+        with pytest.raises(UsageError, match="is no file; name one"):
+            sibling(Path(name), ".vcom")
 
 
 PRECIOUS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -98,7 +99,7 @@ def import_(
     if check:
         tell_check(source, cut, as_json)
         return
-    target = out or sibling(Path(Path(source).resolve().name or "model"), ".vprog", WEIGHTS)
+    target = out or sibling(Path(Path(os.path.realpath(source)).name or "model"), ".vprog", WEIGHTS)
     check_target(target, PROGRAM, reads=[source], force=force)
     if not force:
         require_uncommitted(target)

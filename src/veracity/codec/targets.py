@@ -110,7 +110,7 @@ def _check(target: Path, kind: bytes | None, reads: Iterable[str | Path], force:
 def _same(a: Path, b: Path) -> bool:
     if a.exists() and b.exists():
         return a.samefile(b)
-    return a.resolve() == b.resolve()
+    return os.path.realpath(a) == os.path.realpath(b)  # which links that end nowhere do not upset
 
 
 def _protect(target: Path, kind: bytes) -> None:
@@ -157,8 +157,15 @@ def sibling(path: Path, ending: str, known: Iterable[str] = (".vprog",)) -> Path
         The new ending.
     known : iterable of str
         Endings that are taken off.
+
+    Raises
+    ------
+    UsageError
+        The path names a folder: it is empty, say.
     """
     name = path.name
+    if not name:
+        raise UsageError(f"{str(path)!r} is no file; name one")
     for old in known:
         if name.lower().endswith(old) and len(name) > len(old):
             name = name[: -len(old)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def find_jobs(
     """
     if source.is_dir():
         found = sorted(p for p in (source.rglob("*") if recursive else source.iterdir()))
-        inside = out.resolve()
+        inside = Path(os.path.realpath(out))
         files = [p for p in found if p.is_file() and inside not in p.resolve().parents]
         root = source
     elif source.is_file():
