@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: docs notebooks bench-lce-controls bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-long bench-private-availability bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-long bench-large bench-forecasts mutate vectors lock clean
+  figures bench-private bench-private-long bench-private-availability bench-private-tokens bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-long bench-large bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -182,6 +182,9 @@ bench-private-availability: env ## an answer in private alone and beside a crowd
 	for mode in secure shuffled; do \
 	  $(PY) benches/private_availability.py --mode $$mode | tee build/bench/private-availability-$$mode.json; \
 	done
+
+bench-private-tokens: build/bench/private/smollm2.vprog ## whether private answers are the program's, token by token: 24 questions, 16 tokens each (minutes)
+	PYTHONPATH=. $(PY) benches/private_tokens.py $< --questions 24 | tee build/bench/private-tokens.json
 
 bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both modes, times 28 (minutes)
 	@mkdir -p build/bench

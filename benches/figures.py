@@ -23,6 +23,7 @@ from benches.figures_private import (
     private_peers,
     private_summary,
     private_token,
+    private_tokens,
     vision_peers,
 )
 from benches.figures_vision import lce_controls
@@ -303,6 +304,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "training": training,
     "private-layer": private_layer,
     "private-long": private_long,
+    "private-tokens": private_tokens,
     "private-peers": private_peers,
     "vision-peers": vision_peers,
     "lce-controls": lce_controls,

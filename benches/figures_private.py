@@ -77,6 +77,24 @@ def private_long() -> list[str]:
     )
 
 
+def private_tokens() -> list[str]:
+    """Private tokens beside the program's."""
+    run = load("private-tokens")
+    gaps = sorted(gap for answer in run["answers"] for gap in answer["gaps"])
+    return table(
+        ["", f"`{run['mode']}`"],
+        [
+            ["questions", str(len(run["answers"]))],
+            ["tokens", f"{run['tokens']:,}"],
+            ["the program's", f"{run['equal']:,}"],
+            ["answers that are the program's in every token",
+             str(sum(not answer["gaps"] for answer in run["answers"]))],
+            ["where not, the program's logits were apart by", ", ".join(map(str, gaps))],
+            ["at commit", f"`{run['commit']}`"],
+        ],
+    )  # fmt: skip
+
+
 def private_layer() -> list[str]:
     """A layer of ChatGLM-6B's size, times its layers."""
     runs = [load(f"private-layer-{mode}") for mode in MODES]

@@ -147,23 +147,6 @@ def test_scale_one_point(both, scalars, point, n):
     both(lambda e, p, k: e.scale_points(p, k), [[point]], scalars(n))
 
 
-@pytest.mark.parametrize("n", [0, 2, 8, 40])
-@pytest.mark.parametrize("kind", ["random", 0, 1, 2, ORDER - 1, -3])
-def test_fold_points(both, rng, n, kind):
-    r = rng.randrange(ORDER) if kind == "random" else kind
-    both(lambda e, p: e.fold_points(p, r), [range(n)])
-
-
-def test_fold_of_many(engine, scalars):
-    """Long enough for the batched path, against scalar multiples."""
-    points, r = engine.generators(LABEL, 300), scalars(1)[0]
-    points = engine.concat_points([points[:150], points[:10], points[160:]])
-    expected = engine.add_points(
-        points[:150], engine.scale_points(points[150:], engine.from_ints([r] * 150))
-    )
-    assert engine.compress(engine.fold_points(points, r)) == engine.compress(expected)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("rows", "columns"), [(0, 3), (2, 0), (1, 1), (3, 5), (4, 40)])
 def test_commit_rows(both, small, dtype, rows, columns):
@@ -208,7 +191,10 @@ def test_wrong_shapes(engine, reference, encoded, definition):
         lambda: e.msm(p, k),
         lambda: e.scale_points(p, k),
         lambda: e.add_points(p, p[:1]),
-        lambda: e.fold_points(p[:3], 1),
+        lambda: e.inner_product(p, p[:1], k, k),
+        lambda: e.inner_product(p[:3], p[:1], k, k[:2]),
+        lambda: e.inner_product(p[:3], p[:2], k, k),
+        lambda: e.inner_product(p[:0], p[:1], k[:0], k[:0]),
         lambda: e.commit_rows(ok, index[:2], p),
         lambda: e.commit_rows(ok, index + 2, p),
         lambda: e.commit_rows(ok, index - 1, p),

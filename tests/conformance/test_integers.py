@@ -54,3 +54,40 @@ def test_empty_and_bad(engine, reference):
         ):
             with pytest.raises(ValueError):
                 e.integers.matmul_transposed(*bad)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [0, 1, 1000, 100_000])
+def test_counts(engine, reference, rng, dtype, n):
+    """Long enough for several threads to count; a table that begins below zero, and one above."""
+    generator = np.random.default_rng(rng.getrandbits(64))
+    for low, size in ((0, 100), (-70, 90) if np.dtype(dtype).kind == "i" else (20, 40)):
+        values = generator.integers(low, low + size, size=n).astype(dtype)
+        more = generator.integers(low, low + size, size=(3, 5))
+        expected = reference.integers.count([values, more, values[: n // 2]], low, size)
+        found = engine.integers.count([values, more, values[: n // 2]], low, size)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype == np.int64
+        assert found.sum() == n + 15 + n // 2
+
+
+def test_counts_of_what_is_not_there(engine, reference):
+    x = np.arange(-2, 3, dtype=np.int16)
+    wide = np.array([-(1 << 63), (1 << 63) - 1])
+    for e in (engine, reference):
+        assert e.integers.count([x], -2, 5).tolist() == [1] * 5
+        assert e.integers.count([wide[:1]], -(1 << 63), 1).tolist() == [1]
+        assert e.integers.count([x[:0]], 0, 0).tolist() == []
+        assert e.integers.count([], 3, 2).tolist() == [0, 0]
+        for bad in (
+            ([x], -1, 5),
+            ([x], -2, 4),
+            ([x], 0, 0),
+            ([x], -2, -1),
+            ([wide], 0, 1),
+            ([x], 1 << 63, 1),
+            ([x[::2]], -2, 5),
+            ([x, x.astype(np.float64)], -2, 5),
+        ):
+            with pytest.raises(ValueError):
+                e.integers.count(*bad)

@@ -279,12 +279,12 @@ class TotalForger:
         self.arrays |= {name: data.values for name, data in found.arrays.items()}
         return found
 
-    def prove(self, channel: Any, resolver: Any, claims: Any) -> list[LinearClaim]:
+    def prove(self, channel: Any, resolver: Any, claims: Any, known: Any) -> list[LinearClaim]:
         """:func:`veracity.zkml.circuit.products.prove_products` with a lie that adapts."""
         engine = channel.engine
         linear = [LinearClaim(c.terms, c.value) for c in claims if not c.products]
         groups, terms, value = products._batch(channel, engine, [c for c in claims if c.products])
-        pairs = [products._pair(engine, g) for g in groups]
+        pairs = [products._pair(engine, g, known) for g in groups]
         true = sum(g.factor * engine.dot(p.a, p.b) for g, p in zip(groups, pairs, strict=True))
         forced = channel.value(value) - sum(
             t.coefficient

@@ -90,6 +90,15 @@ def test_cuts_that_cannot_be_are_refused(llama: Any) -> None:
             prove(ENGINE, replace(statement, cuts=cuts), e.weights, opening, key=KEY)
 
 
+def test_rows_that_are_no_points_are_what_is_wrong_first(llama: Any) -> None:
+    _, statement, _ = llama
+    rows = b"\xff" * len(statement.commitment.rows)
+    damaged = replace(statement, commitment=replace(statement.commitment, rows=rows))
+    for proof in (b"", bytes(1 << 16)):
+        with pytest.raises(FormatError, match="model commitment"):
+            verify(ENGINE, damaged, proof, key=KEY)
+
+
 def test_a_value_may_cross_many_cuts_and_an_idle_op_may_lie_between(llama: Any) -> None:
     """A value that is read far behind is committed once; every link that reads it receives it."""
     e, statement, _ = llama

@@ -30,6 +30,11 @@ Change = Callable[[str, int, np.ndarray], np.ndarray | None]
 """(role, instance, values) -> other values, or None to leave them."""
 
 
+def _wide(value: Ints) -> Ints:
+    """A copy that holds whatever a cheat makes of the integers."""
+    return np.array(value, dtype=object if value.dtype == object else np.int64, order="C")
+
+
 class CheatingBuilder(Builder):
     """Commits to what ``change`` makes of every column and never complains about ranges."""
 
@@ -48,7 +53,7 @@ class CheatingBuilder(Builder):
         usual: int = 0,
     ) -> None:
         if value is not None:
-            other = self._change(f"{role} of {op}", 0, np.array(value, order="C"))
+            other = self._change(f"{role} of {op}", 0, _wide(value))
             value = value if other is None else other
         super().remainder(op, role, r, value, shift, causal, usual)
 
@@ -65,7 +70,7 @@ class CheatingBuilder(Builder):
         found = self.batches.get(witness_id(role, dims))
         instance = 0 if found is None else found.count
         if value is not None:
-            other = self._change(name, instance, np.array(value, order="C"))
+            other = self._change(name, instance, _wide(value))
             if other is not None and np.array_equal(other, value):
                 raise AssertionError(f"the cheat on {name} changes nothing")
             value = value if other is None else other
@@ -97,7 +102,7 @@ class CheatingBuilder(Builder):
         return super().limbs(op, role, dims, value, count, checked)
 
 
-def lenient_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
+def lenient_multiplicities(_engine: Engine, plan: LookupPlan) -> dict[ArrayId, Ints]:
     """Honest counts for entries that exist; entries that do not are dropped."""
     out = {}
     for table in plan.tables:

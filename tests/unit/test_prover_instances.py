@@ -11,6 +11,7 @@ import pytest
 from veracity.engine import ORDER, load_engine
 from veracity.engine.api import Engine, Ints
 from veracity.zk import reduction
+from veracity.zk.array_sums import KnownSums, Side, sum_axes
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray
 from veracity.zk.mle import kron
 from veracity.zk.reduction import Placed, Term
@@ -105,7 +106,7 @@ def test_single_entries(
     parts = [reduction._Part(values, 1)]
 
     def run() -> list[tuple[int, ...]]:
-        return rounds_of(engine, [reduction._Array(engine, layout, parts, terms)])
+        return rounds_of(engine, [reduction._Array(engine, layout, parts, terms, KnownSums())])
 
     short = run()
     monkeypatch.setattr(reduction, "_single_entries", lambda _e, _p, _s, terms: (None, terms))
@@ -117,7 +118,7 @@ def test_single_entries_of_a_transposed_array() -> None:
     terms = [single(CPU, (9, 6), place, name) for place in ((8, 5), (0, 3), (4, 4))]
     layout = ArrayShape(name, (9, 6)).layout(2)
     found = [
-        rounds_of(CPU, [reduction._Array(CPU, layout, [reduction._Part(v, 1)], terms)])
+        rounds_of(CPU, [reduction._Array(CPU, layout, [reduction._Part(v, 1)], terms, KnownSums())])
         for v in (values, np.ascontiguousarray(values))
     ]
     assert found[0] == found[1]
@@ -134,10 +135,12 @@ def test_arrays_under_one_functional_are_one_instance() -> None:
     }
     terms = {n: [Term(scalars(1)[0], n, shared)] for n in names[:3]}
     terms[names[3]] = [dense_term(CPU, dims, names[3])]
-    together = reduction._instances(CPU, 3, arrays, terms)
+    together = reduction._instances(CPU, 3, arrays, terms, KnownSums())
     assert len(together) == 2
     apart = [
-        reduction._Array(CPU, a.shape.layout(3), [reduction._Part(a.values, 1)], terms[n])
+        reduction._Array(
+            CPU, a.shape.layout(3), [reduction._Part(a.values, 1)], terms[n], KnownSums()
+        )
         for n, a in arrays.items()
     ]
     draws = random.Random(1)
@@ -151,3 +154,45 @@ def test_arrays_under_one_functional_are_one_instance() -> None:
 
 def _same(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return [x % ORDER for x in a] == [x % ORDER for x in b]
+
+
+# ---- sums that were made before ------------------------------------------------------------------
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("counts", [(1,), (3, 5)])
+def test_sums_that_are_known_are_not_made_again(
+    counts: tuple[int, ...], turned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, dims = ArrayId("weight", "w"), (6, 10)
+    arrays = [integers(dims, "int16") + np.int16(k) for k in range(len(counts))]
+    arrays = [v.T.copy().T for v in arrays] if turned else arrays
+    terms = [dense_term(CPU, dims, name)]
+    parts = [reduction._Part(v, k) for v, k in zip(arrays, counts, strict=True)]
+    layout = ArrayShape(name, dims).layout(3)
+    vector = terms[0].functional[0][1]
+    known, sides = KnownSums(), []
+    for values in arrays:
+        known.keep(values, vector, sum_axes(CPU, [values], 1, vector, Side.OUTER))
+
+    def noted(
+        engine: Engine, values: list[Ints], split: int, weights: object, side: Side
+    ) -> object:
+        sides.append(side)
+        return sum_axes(engine, values, split, weights, side)
+
+    monkeypatch.setattr(reduction, "sum_axes", noted)
+    runs = [
+        rounds_of(CPU, [reduction._Array(CPU, layout, parts, terms, found)])
+        for found in (KnownSums(), known)
+    ]
+    assert runs[0] == runs[1]
+    assert sides == [Side.OUTER, Side.INNER, Side.INNER]
+
+
+def test_sums_of_another_array_or_vector_are_not_known() -> None:
+    known, values, vector = KnownSums(), integers((6, 6), "int16"), CPU.from_ints(scalars(6))
+    found = sum_axes(CPU, [values], 1, vector, Side.OUTER)
+    known.keep(values, vector, found)
+    assert known.find(values[:], vector) is found
+    for other in (values.T, values[:3], values.copy(), values.view(np.uint16)):
+        assert known.find(other, vector) is None
+    assert known.find(values, CPU.scale(vector, 1)) is None

@@ -201,6 +201,30 @@ fn tensors<'a, T>(arrays: &[&'a [T]], outer: usize, inner: usize) -> PyResult<Ve
     arrays.iter().map(tensor).collect()
 }
 
+/// Contractions of arrays of one type: of each on its own, or side by side along their bound axes.
+fn contracted<'py>(
+    py: Python<'py>,
+    arrays: &[SmallIn<'py>],
+    (outer, inner): (usize, usize),
+    v: &VecIn<'py>,
+    each: bool,
+) -> PyResult<VecOut<'py>> {
+    let v = elements(v)?;
+    let out = with_same!(arrays, |slices| {
+        let found = tensors(&slices, outer, inner)?;
+        let mut lengths = found.iter().map(|m| m.n);
+        let fit = if each {
+            lengths.all(|n| n == v.len())
+        } else {
+            lengths.sum::<usize>() == v.len()
+        };
+        require(fit, "v must have an element for each step of the arrays")?;
+        let contract = if each { contract_each } else { contract_sum };
+        Ok(py.detach(|| contract(&found, outer, v)))
+    })?;
+    give(py, out)
+}
+
 /// [`small_contract`] of each of several arrays of one type and shape, one after the other.
 #[pyfunction]
 fn small_contract_each<'py>(
@@ -210,14 +234,7 @@ fn small_contract_each<'py>(
     inner: usize,
     v: VecIn<'py>,
 ) -> PyResult<VecOut<'py>> {
-    let v = elements(&v)?;
-    let out = with_same!(arrays, |slices| {
-        let found = tensors(&slices, outer, inner)?;
-        let fit = found.iter().all(|m| m.n == v.len());
-        require(fit, "arrays must have shape (outer, n, inner)")?;
-        Ok(py.detach(|| contract_each(&found, outer, v)))
-    })?;
-    give(py, out)
+    contracted(py, &arrays, (outer, inner), &v, true)
 }
 
 /// [`small_contract`] of arrays of one type, side by side along their bound axes.
@@ -229,14 +246,7 @@ fn small_contract_sum<'py>(
     inner: usize,
     v: VecIn<'py>,
 ) -> PyResult<VecOut<'py>> {
-    let v = elements(&v)?;
-    let out = with_same!(arrays, |slices| {
-        let found = tensors(&slices, outer, inner)?;
-        let total: usize = found.iter().map(|m| m.n).sum();
-        require(total == v.len(), "v must have an element for each step")?;
-        Ok(py.detach(|| contract_sum(&found, outer, v)))
-    })?;
-    give(py, out)
+    contracted(py, &arrays, (outer, inner), &v, false)
 }
 
 /// `out[o, i] = rows[o] sum_c entries[c, i] x[o, i, c]` for `x` of shape (rows, blocks, 4).

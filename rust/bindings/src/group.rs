@@ -3,7 +3,7 @@
 //! Points are NumPy arrays of dtype uint64 and shape (n, 8): both coordinates in Montgomery form,
 //! the identity as zeros.
 
-use crate::arrays::{SmallIn, VecIn, VecOut, elements, parse_one, require, with_small};
+use crate::arrays::{SmallIn, VecIn, VecOut, elements, require, with_small};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,7 +17,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(points_msm, module)?)?;
     module.add_function(wrap_pyfunction!(points_scale, module)?)?;
     module.add_function(wrap_pyfunction!(points_add, module)?)?;
-    module.add_function(wrap_pyfunction!(points_fold, module)?)?;
     module.add_function(wrap_pyfunction!(points_compress, module)?)?;
     module.add_function(wrap_pyfunction!(points_decompress, module)?)?;
     module.add_function(wrap_pyfunction!(points_coordinates, module)?)?;
@@ -25,7 +24,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// The points of a contiguous array of shape (n, 8).
-fn points<'a>(array: &'a VecIn<'_>) -> PyResult<&'a [Affine]> {
+pub(crate) fn points<'a>(array: &'a VecIn<'_>) -> PyResult<&'a [Affine]> {
     require(array.shape()[1] == 8, "points have shape (n, 8)")?;
     let words = array
         .as_slice()
@@ -34,7 +33,7 @@ fn points<'a>(array: &'a VecIn<'_>) -> PyResult<&'a [Affine]> {
 }
 
 /// Points as a new array of shape (n, 8); nothing is copied.
-fn give_points(py: Python<'_>, points: Vec<Affine>) -> PyResult<VecOut<'_>> {
+pub(crate) fn give_points(py: Python<'_>, points: Vec<Affine>) -> PyResult<VecOut<'_>> {
     let n = points.len();
     PyArray1::from_vec(py, Affine::into_limbs(points).into_flattened()).reshape([n, 8])
 }
@@ -107,14 +106,6 @@ fn points_add<'py>(py: Python<'py>, a: VecIn<'py>, b: VecIn<'py>) -> PyResult<Ve
     let (a, b) = (points(&a)?, points(&b)?);
     require(a.len() == b.len(), "lengths differ")?;
     give_points(py, py.detach(|| curve_scale::add_points(a, b)))
-}
-
-/// `points[i] + r points[n/2 + i]`.
-#[pyfunction]
-fn points_fold<'py>(py: Python<'py>, points_in: VecIn<'py>, r: &[u8]) -> PyResult<VecOut<'py>> {
-    let (points, r) = (points(&points_in)?, parse_one(r)?);
-    require(points.len().is_multiple_of(2), "odd number of points")?;
-    give_points(py, py.detach(|| curve_scale::fold_points(points, &r)))
 }
 
 /// Canonical encodings, 32 bytes a point.

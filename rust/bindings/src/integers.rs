@@ -1,11 +1,13 @@
-//! Products of integer matrices.
+//! Products of integer matrices, and counts.
 
-use crate::arrays::{SmallIn, require, with_small};
+use crate::arrays::{SmallIn, require, with_same, with_small};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use veracity_kernels::integers::products;
+use veracity_kernels::integers::{count, products};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(integer_counts, module)?)?;
     module.add_function(wrap_pyfunction!(integer_products, module)?)
 }
 
@@ -28,4 +30,17 @@ fn integer_products<'py>(
     })?;
     let count = out.len() / rows;
     PyArray1::from_vec(py, out).reshape([rows, count])
+}
+
+/// How often each of `low .. low + size` occurs in arrays of one type.
+#[pyfunction]
+fn integer_counts<'py>(
+    py: Python<'py>,
+    arrays: Vec<SmallIn<'py>>,
+    low: i64,
+    size: usize,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let found = with_same!(arrays, |slices| Ok(py.detach(|| count(&slices, low, size))))?;
+    let counts = found.ok_or_else(|| PyValueError::new_err("an integer is out of range"))?;
+    Ok(PyArray1::from_vec(py, counts))
 }

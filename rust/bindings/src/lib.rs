@@ -11,6 +11,7 @@ mod field;
 mod fractions;
 mod fss;
 mod group;
+mod inner_product;
 mod integers;
 mod ring;
 
@@ -22,6 +23,7 @@ fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     field::register(module)?;
     fractions::register(module)?;
     fss::register(module)?;
+    inner_product::register(module)?;
     integers::register(module)?;
     ring::register(module)?;
     group::register(module)

@@ -4,9 +4,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 use veracity_kernels::curve_encoding::{compress, decompress};
-use veracity_kernels::curve_scale::{add_points, fold_points, scale_point};
+use veracity_kernels::curve_scale::{add_points, combine, scale_point};
 use veracity_kernels::field::Fq;
 use veracity_kernels::hash_to_curve::generators;
+use veracity_kernels::inner_product::InnerProduct;
 use veracity_kernels::msm::msm;
 use veracity_kernels::pedersen::commit_rows;
 
@@ -107,10 +108,22 @@ fn main() {
             msm(&points[..n], &scalars[..n])
         });
     }
-    for log in [5, 8, 13] {
+    let factors = [&[Fq::ONE], &scalars[..15]].concat();
+    for (log, parts) in [(6, 8), (9, 8), (12, 2), (12, 4), (12, 8), (12, 16)] {
         let n = 1 << log;
-        report(&format!("fold, 2^{log} results"), n, "-", || {
-            fold_points(&points[..2 * n], &scalars[0])
+        report(&format!("fold, 2^{log} sums of {parts}"), n, "-", || {
+            combine(&points[..parts * n], n, &factors[..parts])
+        });
+    }
+    for n in [5000, 18_000] {
+        report(&format!("inner product, {n} entries"), n, "-", || {
+            let vectors = (&scalars[..n], &scalars[n..2 * n]);
+            let mut state = InnerProduct::new(&points[..n], points[n], vectors.0, vectors.1)
+                .expect("operands of one length");
+            while state.end().is_err() {
+                black_box(state.cross().expect("a round"));
+                state.fold(scalars[0]).expect("a round");
+            }
         });
     }
     let n = 1 << 14;

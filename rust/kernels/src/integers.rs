@@ -1,4 +1,5 @@
-//! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers.
+//! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers; and
+//! how often integers occur.
 
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
@@ -105,4 +106,34 @@ fn many<T: Small>(out: &mut [i64], w: &[T], x: &ifma::Panels, rows: usize, width
             // SAFETY: the machine has the instructions; these columns are of these rows of `w`.
             unsafe { ifma::many_products(&out, k * tiles * ifma::TILE, w, x) };
         });
+}
+
+/// Integers that are counted at a time.
+const COUNTED: usize = 1 << 15;
+
+/// How often each of `low .. low + size` occurs in all arrays; `None` where there is another integer.
+pub fn count<T: Small>(arrays: &[&[T]], low: i64, size: usize) -> Option<Vec<i64>> {
+    let parts: Vec<&[T]> = arrays.iter().flat_map(|x| x.chunks(COUNTED)).collect();
+    // Each thread has counters of its own, once.
+    let each = parts.len().div_ceil(rayon::current_num_threads()).max(1);
+    let counts: Option<Vec<Vec<i64>>> = parts
+        .par_chunks(each)
+        .map(|parts| {
+            let mut counts = vec![0; size];
+            for part in parts {
+                for x in *part {
+                    *counts.get_mut(x.to_i64().wrapping_sub(low) as usize)? += 1;
+                }
+            }
+            Some(counts)
+        })
+        .collect();
+    let mut counts = counts?.into_iter();
+    let mut total = counts.next().unwrap_or_else(|| vec![0; size]);
+    for part in counts {
+        for (sum, count) in total.iter_mut().zip(part) {
+            *sum += count;
+        }
+    }
+    Some(total)
 }

@@ -18,6 +18,7 @@ pub mod fss;
 pub mod hash_to_curve;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+pub mod inner_product;
 pub mod integers;
 mod mapping;
 pub mod msm;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use veracity_kernels::curve::{Affine, Xyzz};
 use veracity_kernels::curve_batch::{Adder, Job, Signed};
 use veracity_kernels::curve_encoding::{compress, decompress};
-use veracity_kernels::curve_scale::{add_points, fold_points, scale_point, scale_points};
+use veracity_kernels::curve_scale::{add_points, combine, scale_point, scale_points};
 use veracity_kernels::field::Fq;
 use veracity_kernels::hash_to_curve::generators;
 use veracity_kernels::msm::msm;
@@ -245,7 +245,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn scalar_multiples(k in scalar(), l in scalar(), i in 0usize..10, n in 1usize..60) {
+    fn scalar_multiples(
+        k in scalar(),
+        l in scalar(),
+        i in 0usize..10,
+        n in 1usize..60,
+        cut in 0usize..10,
+    ) {
         let p = points()[i];
         let expected = to_pasta(&p) * scalar_to_pasta(&k);
         prop_assert_eq!(to_pasta(&scale_points(&[p], &[k])[0]), expected);
@@ -255,9 +261,12 @@ proptest! {
         prop_assert_eq!(to_pasta(&products[0]), expected);
         prop_assert_eq!(to_pasta(&products[1]), to_pasta(&p) * scalar_to_pasta(&l));
 
-        let folded = fold_points(&points()[..2 * n], &k);
-        for (j, point) in folded.iter().enumerate() {
-            let expected = to_pasta(&points()[j]) + to_pasta(&points()[n + j]) * scalar_to_pasta(&k);
+        let factors = [Fq::ONE, k, l, k * l];
+        let parts = &points()[..n + n * cut / 3];
+        for (j, point) in combine(parts, n, &factors).iter().enumerate() {
+            let terms = parts[j..].iter().step_by(n).zip(&factors);
+            let expected: pallas::Point =
+                terms.map(|(p, factor)| to_pasta(p) * scalar_to_pasta(factor)).sum();
             prop_assert_eq!(to_pasta(point), expected);
         }
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import os
@@ -18,6 +19,11 @@ os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 # What a proof is checked with lives as long as the command: seldom look for cycles in it.
 gc.set_threshold(100_000)
+
+# The interpreter looks for cycles as it ends, in all that was loaded, though the system takes the
+# memory back anyway. Only then is everything set apart: commands that run in a test's process,
+# one after the other, leave nothing behind.
+atexit.register(gc.freeze)
 
 #: Where each command lives; loaded when used, so that `verify` needs nothing of an owner's.
 COMMANDS = {

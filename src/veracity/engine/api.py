@@ -18,13 +18,20 @@ is the least significant bit of the LAST axis. Folding binds variable 0 first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api_fss import Fss
+from veracity.engine.api_vectors import (
+    FractionBlock,
+    FractionTree,
+    InnerProduct,
+    Leaves,
+    Points,
+    Vec,
+)
 from veracity.engine.api_words import Integers, Ints, Ring
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "FractionBlock",
     "FractionTree",
     "Fss",
+    "InnerProduct",
     "Integers",
     "Ints",
     "Leaves",
@@ -53,112 +61,6 @@ BASE = 0x40000000000000000000000000000000224698FC094CF91B992D30ED00000001
 POINT_BYTES = 32
 COORDINATE_BYTES = 64
 SCALAR_BYTES = 32
-
-
-class Vec(Protocol):
-    """A vector of field elements; opaque."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, key: slice, /) -> Any: ...
-
-
-class Points(Protocol):
-    """A vector of group elements; opaque."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, key: slice, /) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Leaves:
-    """A vector that is computed where it is read, from small integers.
-
-    ``constants[b] - values[b, i] - beta * images[b, i]``, row-major. Only the operations that say
-    so take it.
-
-    Attributes
-    ----------
-    values : Ints
-        Shape (rows, m).
-    images : Ints or None
-        The same shape.
-    constants : Vec
-        One per row.
-    beta : int
-        Factor of the images.
-    """
-
-    values: Ints
-    images: Ints | None
-    constants: Vec
-    beta: int
-
-    def __len__(self) -> int:
-        return int(self.values.size)
-
-
-@dataclass(frozen=True)
-class FractionBlock:
-    """An array of fractions at the leaves of a tree.
-
-    A fraction p/q is given as ``(p, d)`` with ``q = 1 + d``.
-
-    Attributes
-    ----------
-    dims : tuple of int
-        Dims. Every axis is halved on its own, the first one first: variables of a point are those
-        of the first axis, then of the next; see :meth:`Engine.eq_halved` for the order inside.
-    p : Vec, Leaves or None
-        Numerators; None for all ones.
-    d : Vec or Leaves
-        Denominators minus one.
-    """
-
-    dims: tuple[int, ...]
-    p: Vec | Leaves | None
-    d: Vec | Leaves
-
-
-class FractionTree(Protocol):
-    """Sums of fractions in pairs, from the leaves to a root, and the way back down.
-
-    :meth:`Engine.fraction_tree` makes it. On the way down, each layer takes :meth:`descend`, then
-    :meth:`round` and :meth:`bind` for every variable (or :meth:`pair` and :meth:`bind` twice), then
-    :meth:`ends`; steps out of turn raise ``ValueError``. Absent leaves are 0/1.
-    """
-
-    def root(self) -> int:
-        """The denominator of the sum of all fractions, unreduced."""
-        ...
-
-    def descend(self, lam: int) -> None:
-        """Begin the next layer; numerators count ``lam``, which is not zero."""
-        ...
-
-    def round(self, point: Sequence[int]) -> tuple[int, int]:
-        """``(h(0), leading coefficient)`` of a round's quadratic.
-
-        ``h(X) = sum_x eq(point[1:], x) [lam (p0 q1 + p1 q0) + q0 q1](X, x)`` over the whole cube,
-        where 0 and 1 are the children; ``point`` has a coordinate for each variable that is left.
-        """
-        ...
-
-    def pair(self, point: Sequence[int]) -> tuple[int, ...]:
-        """Nine coefficients of the next two variables' polynomial.
-
-        That of ``X^i Y^j`` stands at ``i + 3 j`` in ``h(X, Y) = sum_x eq(point[2:], x)
-        [lam (p0 q1 + p1 q0) + q0 q1](X, Y, x)``, as in :meth:`round`. It takes memory for the whole
-        cube of what is left, so it is for the end of a layer.
-        """
-        ...
-
-    def bind(self, r: int) -> None:
-        """Bind the next variable."""
-        ...
-
-    def ends(self) -> tuple[int, int, int, int]:
-        """``(p0, q0, p1, q1)`` once all variables of a layer are bound."""
-        ...
 
 
 class Engine(Protocol):
@@ -422,8 +324,18 @@ class Engine(Protocol):
         """Concatenation."""
         ...
 
-    def fold_points(self, points: Points, r: int) -> Points:
-        """``out[i] = points[i] + r * points[n/2 + i]`` for even ``n`` (an IPA round)."""
+    def inner_product(self, bases: Points, inner: Points, a: Vec, b: Vec) -> InnerProduct:
+        """The operands of an inner-product argument.
+
+        Parameters
+        ----------
+        bases : Points
+            As many as there are entries, at least one.
+        inner : Points
+            One point, for inner products.
+        a, b : Vec
+            The vector over ``bases``, and the other one.
+        """
         ...
 
     def compress(self, points: Points) -> bytes:

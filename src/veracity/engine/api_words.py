@@ -6,6 +6,7 @@ does. Shapes that do not fit together raise ``ValueError`` on every backend.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -156,7 +157,7 @@ class Ring(Protocol):
 
 
 class Integers(Protocol):
-    """Exact products of integer matrices: what a model's linear layers mean.
+    """Exact products of integer matrices, what a model's linear layers mean; and counts.
 
     No field, no secrets, one answer on every machine. With few rows, the ``cpu`` backend takes
     the time of reading the weights once.
@@ -180,5 +181,26 @@ class Integers(Protocol):
         ------
         ValueError
             For operands that do not fit together.
+        """
+        ...
+
+    def count(self, arrays: Sequence[Ints], low: int, size: int) -> NDArray[np.int64]:
+        """How often each of the integers ``low .. low + size - 1`` occurs in all arrays.
+
+        Parameters
+        ----------
+        arrays : sequence of small-integer arrays, C-contiguous
+            Of any shapes and types.
+        low, size : int
+            The first integer, and how many there are.
+
+        Returns
+        -------
+        int64 array, shape (size,)
+
+        Raises
+        ------
+        ValueError
+            Where another integer occurs.
         """
         ...

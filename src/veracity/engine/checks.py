@@ -17,12 +17,14 @@ __all__ = [
     "check_block_weights",
     "check_blocks",
     "check_contractions",
+    "check_counted",
     "check_dense_product",
     "check_entries",
     "check_eq",
     "check_eq_halved",
     "check_function",
     "check_index",
+    "check_inner_product",
     "check_integer_product",
     "check_keys",
     "check_matrix_size",
@@ -145,6 +147,24 @@ def check_eq_halved(point: Sequence[Any], n: int) -> None:
         raise ValueError(f"an axis of {n} entries over {len(point)} variables")
 
 
+def check_inner_product(bases: _Sized, inner: _Sized, a: _Sized, b: _Sized) -> None:
+    """Two vectors and points of one length, which is not zero, and one point.
+
+    Parameters
+    ----------
+    bases : points
+        What ``a`` is over.
+    inner : points
+        What inner products are over.
+    a, b : vector
+        The operands.
+    """
+    if len(a) < 1 or len(inner) != 1:
+        raise ValueError("an inner product takes at least one entry, and one point for its value")
+    check_same_length(a, b)
+    check_same_length(a, bases)
+
+
 def check_matrix_size(length: int, n: int) -> None:
     """``length`` must be a whole number of rows of ``n``."""
     if n < 0 or (n == 0 and length) or (n and length % n):
@@ -199,6 +219,22 @@ def check_integer_product(x: NDArray[np.int64], w: Ints) -> None:
     if x.ndim != 2 or x.dtype != np.int64:
         raise ValueError("activations are a matrix of int64")
     check_small(w, shape=(None, x.shape[1]))
+
+
+def check_counted(arrays: Sequence[Ints], low: int, size: int) -> None:
+    """Small integers, and a range of at least none, all of 64 bits.
+
+    Parameters
+    ----------
+    arrays : sequence of Ints
+        Any arrays.
+    low, size : int
+        The first integer that is counted, and how many there are.
+    """
+    for values in arrays:
+        check_small(values)
+    if size < 0 or not -(1 << 63) <= low <= (1 << 63) - size:
+        raise ValueError(f"no integers of 64 bits from {low} on, {size} of them")
 
 
 def check_ring_product(x: Words, w: Ints) -> Words:

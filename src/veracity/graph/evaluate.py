@@ -67,6 +67,7 @@ def execute(
     given: Mapping[str, Array] | None = None,
     integers: Integers | None = None,
     sampling: Sampling | None = None,
+    keep: Collection[str] | None = None,
 ) -> Trace:
     """Run a program, all ops or some.
 
@@ -88,6 +89,8 @@ def execute(
         The products of the engine that computes; those of ``cpu`` where not given.
     sampling : Sampling, optional
         How tokens are drawn; greedily where not given.
+    keep : collection of str, optional
+        Values that are wanted after their last use, beside outputs; all where not given.
 
     Raises
     ------
@@ -105,8 +108,11 @@ def execute(
     values.update(given or {})
     details: dict[str, dict[str, Array]] = {}
     start, stop = (0, len(program.ops)) if span is None else span
-    for op in program.ops[start:stop]:
+    kept = None if keep is None else {*keep, *[o.value for o in program.outputs.values()]}
+    for i, op in enumerate(program.ops[start:stop], start):
         values[op.name], details[op.name] = apply(op, run, values)
+        if kept is not None:
+            _drop_read(program, op, i, values, kept)
     outputs = {n: values[o.value] for n, o in program.outputs.items() if o.value in values}
     return Trace(values, details, outputs)
 
@@ -138,14 +144,34 @@ def run_ops(
     RangeError
     """
     start, stop = (0, len(program.ops)) if span is None else span
-    last = program.last_reader
     values = dict(given)
     for i, op in enumerate(program.ops[start:stop], start):
         values[op.name], _ = apply(op, run, values)
-        for name in op.inputs():
-            if last[name] == i and name not in keep:
-                values.pop(name, None)
+        _drop_read(program, op, i, values, keep)
     return values
+
+
+def _drop_read(
+    program: Program, op: Op, place: int, values: dict[str, Array], keep: Collection[str]
+) -> None:
+    """Drop what an op was the last to read.
+
+    Parameters
+    ----------
+    program : Program
+        Of which it is an op.
+    op : Op
+        What was computed.
+    place : int
+        Its index.
+    values : dict
+        Results by name.
+    keep : collection of str
+        Values that are wanted later.
+    """
+    for name in op.inputs():
+        if program.last_reader[name] == place and name not in keep:
+            values.pop(name, None)
 
 
 def pointwise(op: Op, values: Mapping[str, Array]) -> Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from math import prod
 
 import numpy as np
@@ -14,32 +15,20 @@ import numpy as np
 from veracity.engine.api import Engine, Ints, Vec
 from veracity.zk.committed import RowLayout
 
-__all__ = ["combine_rows", "sum_inner", "sum_outer"]
+__all__ = ["KnownSums", "Side", "combine_rows", "sum_axes"]
 
 
-def sum_outer(engine: Engine, arrays: Sequence[Ints], split: int, weights: Vec) -> Vec:
-    """``sum_k sum_o weights_k[o] arrays[k][o, :]`` over the axes before ``split``, flattened.
+class Side(Enum):
+    """Which axes of an array are summed over: those before a split, or those from it on."""
 
-    Parameters
-    ----------
-    engine : Engine
-        Backend.
-    arrays : sequence of Ints
-        Of one shape.
-    split : int
-        How many axes are summed over.
-    weights : Vec
-        For each array a field element for each index of these axes.
-    """
-    shape = arrays[0].shape
-    outer, inner = prod(shape[:split]), prod(shape[split:])
-    return _contracted(
-        engine, arrays, split, weights, turned=(inner, outer, 1), straight=(1, outer, inner)
-    )
+    OUTER = "outer"
+    INNER = "inner"
 
 
-def sum_inner(engine: Engine, arrays: Sequence[Ints], split: int, weights: Vec) -> Vec:
-    """``sum_k sum_i arrays[k][:, i] weights_k[i]`` over the axes from ``split`` on, flattened.
+def sum_axes(engine: Engine, arrays: Sequence[Ints], split: int, weights: Vec, side: Side) -> Vec:
+    """``sum_k sum_i weights_k[i] arrays[k]`` over the axes of one side, flattened.
+
+    Each array is read as it lies in memory.
 
     Parameters
     ----------
@@ -48,37 +37,25 @@ def sum_inner(engine: Engine, arrays: Sequence[Ints], split: int, weights: Vec) 
     arrays : sequence of Ints
         Of one shape.
     split : int
-        The first axis that is summed over.
+        The first inner axis.
     weights : Vec
-        For each array a field element for each index of these axes.
+        For each array a field element for each index of the axes that are summed over.
+    side : Side
+        Which axes these are.
     """
     shape = arrays[0].shape
     outer, inner = prod(shape[:split]), prod(shape[split:])
-    return _contracted(
-        engine, arrays, split, weights, turned=(1, inner, outer), straight=(outer, inner, 1)
-    )
-
-
-def _contracted(
-    engine: Engine,
-    arrays: Sequence[Ints],
-    split: int,
-    weights: Vec,
-    *,
-    turned: tuple[int, int, int],
-    straight: tuple[int, int, int],
-) -> Vec:
-    """The sum of contractions, each array read as it lies in memory."""
+    summed, left = (outer, inner) if side is Side.OUTER else (inner, outer)
     each = len(weights) // len(arrays)
     found: dict[tuple[int, int, int], list[tuple[Ints, Vec]]] = {}
     for k, values in enumerate(arrays):
-        own = weights[k * each : (k + 1) * each]
         lying = _turned(values, split)
-        if lying is not None:
-            found.setdefault(turned, []).append((lying.reshape(turned), own))
-        else:
-            whole = np.ascontiguousarray(values).reshape(straight)
-            found.setdefault(straight, []).append((whole, own))
+        # What is summed over lies slowest, unless one of both is the other way round.
+        slowest = (side is Side.OUTER) is (lying is None)
+        form = (1, summed, left) if slowest else (left, summed, 1)
+        whole = np.ascontiguousarray(values) if lying is None else lying
+        own = weights[k * each : (k + 1) * each]
+        found.setdefault(form, []).append((whole.reshape(form), own))
     if len(found) == 1:
         (parts,) = found.values()
         return engine.contract_sum([values for values, _ in parts], weights)
@@ -87,6 +64,42 @@ def _contracted(
         for parts in found.values()
     ]
     return engine.lincomb(sums, [1] * len(sums))
+
+
+class KnownSums:
+    """Sums over the first axis of matrices, by what was summed: who needs one again need not read.
+
+    A model's weights are bound as operands of products by the vectors that claims about them weigh
+    their rows with.
+    """
+
+    def __init__(self) -> None:
+        # Beside each sum what it is of, so that no other array or vector takes its place in memory.
+        self._found: dict[tuple[object, ...], tuple[Ints, Vec, Vec]] = {}
+
+    def keep(self, values: Ints, weights: Vec, found: Vec) -> None:
+        """Remember ``sum_o weights[o] values[o, :]``.
+
+        Parameters
+        ----------
+        values : Ints
+            A matrix that is not changed.
+        weights : Vec
+            One for each of its rows.
+        found : Vec
+            The sum.
+        """
+        self._found[self._key(values, weights)] = values, weights, found
+
+    def find(self, values: Ints, weights: Vec) -> Vec | None:
+        """What is remembered of the same integers, in the same order, and the same vector."""
+        known = self._found.get(self._key(values, weights))
+        return None if known is None else known[2]
+
+    @staticmethod
+    def _key(values: Ints, weights: Vec) -> tuple[object, ...]:
+        start = values.__array_interface__["data"][0]
+        return start, values.dtype, values.shape, values.strides, id(weights)
 
 
 def combine_rows(
@@ -177,7 +190,7 @@ def _row_across(
 ) -> Vec:
     """The sum of rows of an array whose leading axes do not lie in front."""
     leading, split = layout.axis_weights(engine, point)
-    head = sum_outer(engine, [values], layout.split_axis, leading)
+    head = sum_axes(engine, [values], layout.split_axis, leading, Side.OUTER)
     groups = engine.to_ints(engine.scale(split, scale))
     size = layout.width
     return engine.lincomb([head[i * size : (i + 1) * size] for i in range(len(groups))], groups)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 from veracity.engine.api import Engine, Points, Vec
 from veracity.errors import FormatError
-from veracity.zk.mle import inverse
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 
 __all__ = ["InnerProductEnd", "prove_inner_product", "verify_inner_product"]
@@ -78,27 +77,12 @@ def prove_inner_product(
         Receives the fraction done.
     """
     rounds = _rounds(len(a))
-    for j in range(rounds - 1, -1, -1):
-        half = 1 << j
-        rest = len(a) - half
-        a_lo, a_hi, b_lo, b_hi = a[:half], a[half:], b[:half], b[half:]
-        cross = []
-        for scalars, points, other in (
-            (a_lo[:rest], bases[half:], b_hi),
-            (a_hi, bases[:rest], b_lo[:rest]),
-        ):
-            value = engine.from_ints([engine.dot(scalars, other)])
-            cross.append(
-                engine.msm(engine.concat_points([points, inner]), engine.concat([scalars, value]))
-            )
-        transcript.write("inner product cross", engine.compress(engine.concat_points(cross)))
-        x = transcript.challenge("inner product")
-        a = engine.lincomb([a_lo, a_hi], [1, inverse(x)])
-        b = engine.lincomb([b_lo, b_hi], [1, x])
-        folded = engine.fold_points(engine.concat_points([bases[:rest], bases[half:]]), x)
-        bases = engine.concat_points([folded, bases[rest:half]])
-        progress(1 - 2.0 ** -(rounds - j))
-    transcript.write_scalar("inner product end", engine.to_ints(a)[0])
+    operands = engine.inner_product(bases, inner, a, b)
+    for j in range(rounds):
+        transcript.write("inner product cross", engine.compress(operands.cross()))
+        operands.fold(transcript.challenge("inner product"))
+        progress(1 - 2.0 ** -(j + 1))
+    transcript.write_scalar("inner product end", operands.end())
 
 
 def verify_inner_product(transcript: VerifierTranscript, n: int) -> InnerProductEnd:

@@ -29,8 +29,8 @@ import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
-from veracity.zk.ahead import Ahead
 from veracity.zk.array_sums import combine_rows
+from veracity.zk.background import BackgroundCall
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import (
     ArrayId,
@@ -287,14 +287,14 @@ def verify_opening(
     """
     # What the committed rows add up to is settled: kernels work it out while Python reads on.
     bits = channel.key.log_columns
-    with Ahead(
+    with BackgroundCall(
         lambda: _committed_row(channel.engine, shapes, commitments, equation, bits)
-    ) as ahead:
-        return _verify_opening(channel, equation, ahead)
+    ) as row:
+        return _verify_opening(channel, equation, row)
 
 
 def _verify_opening(
-    channel: HiddenVerifier, equation: RowEquation, ahead: Ahead[Points]
+    channel: HiddenVerifier, equation: RowEquation, row: BackgroundCall[Points]
 ) -> tuple[GroupEquation, ...]:
     """:func:`verify_opening`, once somebody makes the commitment to the combined row."""
     engine, key, transcript = channel.engine, channel.key, channel.transcript
@@ -334,7 +334,7 @@ def _verify_opening(
     inverses = [inverse(x) for x in end.challenges]
     crossing = [c for pair in zip(end.challenges, inverses, strict=True) for c in pair]
     others = [(engine.concat_points([mask, cross]), engine.from_ints([e, *crossing]))]
-    others.append((ahead.result(), engine.from_ints([1])))
+    others.append((row.result(), engine.from_ints([1])))
     if channel.messages:
         lift = engine.from_ints(powers(delta, len(channel.messages) + 1)[1:])
         others.append((channel.message_points(), lift))

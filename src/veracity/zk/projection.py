@@ -30,7 +30,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import ORDER, Engine, Ints
+from veracity.engine.api import ORDER, Engine, Integers, Ints
 from veracity.errors import RangeError
 from veracity.zk.committed import ArrayId
 from veracity.zk.hidden import LinearForm
@@ -57,7 +57,9 @@ ROWS = 128
 LIMBS = 3
 
 _OFFSET = 1 << (16 * LIMBS - 1)
-_CHUNK = 1 << 14
+#: Rows and columns of a matrix that are multiplied at a time: no power of two, for as many results
+#: of each direction lie behind each other, and would meet in the same places of a cache.
+_CHUNK = 6000
 
 
 @dataclass(frozen=True)
@@ -127,16 +129,43 @@ def project(
     int64 array, shape (128, 128)
     """
     total = np.zeros((ROWS, ROWS), dtype=np.int64)
-    multiply = engine.integers.matmul_transposed
     for d in directions:
         matrix = values[d.sides.id].reshape(d.sides.outer, d.sides.inner)
-        for first in range(0, d.sides.inner, _CHUNK):
-            columns = slice(first, first + _CHUNK)
-            right = np.ascontiguousarray(d.right[:, columns], dtype=np.int64)
-            for start in range(0, d.sides.outer, _CHUNK):
-                rows = slice(start, start + _CHUNK)
-                part = multiply(right, np.ascontiguousarray(matrix[rows, columns]))
-                total += multiply(part, np.ascontiguousarray(d.left[:, rows])).T  # (left, right)
+        # The longer side first: what is left of the matrix, in wider integers, is then shorter.
+        if d.sides.outer > d.sides.inner:
+            total += _between(engine.integers, d.right, matrix.T, d.left).T
+        else:
+            total += _between(engine.integers, d.left, matrix, d.right)
+    return total
+
+
+def _between(
+    integers: Integers, left: NDArray[np.int8], matrix: Ints, right: NDArray[np.int8]
+) -> NDArray[np.int64]:
+    """``left matrix right^T``, summed over the matrix's columns first.
+
+    Parameters
+    ----------
+    integers : Integers
+        Products of an engine.
+    left, right : int8 arrays, shapes (128, rows) and (128, columns)
+        Binary matrices.
+    matrix : Ints
+        (rows, columns).
+    """
+    total = np.zeros((ROWS, ROWS), dtype=np.int64)
+    multiply = integers.matmul_transposed
+    for first in range(0, matrix.shape[1], _CHUNK):
+        columns = slice(first, first + _CHUNK)
+        bits = np.ascontiguousarray(right[:, columns])
+        for start in range(0, matrix.shape[0], _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            block = np.ascontiguousarray(matrix[rows, columns])
+            if len(block) < ROWS:
+                part = multiply(block.astype(np.int64), bits).T
+            else:
+                part = multiply(bits.astype(np.int64), block)
+            total += multiply(part, np.ascontiguousarray(left[:, rows])).T  # (left, right)
     return total
 
 

@@ -25,19 +25,14 @@ Reference: batch evaluation by sumcheck as in Spartan (eprint 2019/550) section 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
-from veracity.zk.array_sums import sum_inner, sum_outer
-from veracity.zk.committed import (
-    ArrayId,
-    ArrayShape,
-    CommittedArray,
-    RowLayout,
-)
+from veracity.zk.array_sums import KnownSums, Side, sum_axes
+from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, RowLayout
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import eq_dense, kron, powers, variables
 from veracity.zk.single_entries import SingleEntries
@@ -203,10 +198,6 @@ def _equation(
     return RowEquation(point, coefficients, end.value)
 
 
-#: A sum of arrays over the axes before, or from, some one on.
-_Sum = Callable[[Engine, Sequence[Ints], int, Vec], Vec]
-
-
 @dataclass(frozen=True)
 class _Part:
     """One of the arrays that a functional is the same for, and what it counts."""
@@ -228,6 +219,7 @@ class _Array:
         layout: RowLayout,
         parts: Sequence[_Part],
         terms: Sequence[Term],
+        known: KnownSums,
     ) -> None:
         self._engine = engine
         dims = layout.dims
@@ -240,7 +232,9 @@ class _Array:
         folded: list[Vec] = []
         for term in terms:
             outer, inner = _halves(engine, term.functional, split)
-            y = self._summed(sum_outer, outer)
+            y = self._known(known, term.functional)
+            if y is None:
+                y = self._summed(Side.OUTER, outer)
             self._outers.append(outer)
             inners.append(inner)
             folded.append(engine.scale(y, term.coefficient))
@@ -256,14 +250,24 @@ class _Array:
         if self._inner_left == 0:
             self._to_outer()
 
-    def _summed(self, over: _Sum, weights: Vec) -> Vec:
-        """The weighed sum of what the parts are, summed over some axes."""
+    def _known(self, known: KnownSums, functional: Functional) -> Vec | None:
+        """The weighed sum over the first axis, where that of every part was made before."""
+        if self._split != 1 or len(self._inner_dims) != 1:
+            return None
+        found = [known.find(part.values, functional[0][1]) for part in self._parts]
+        sums = [y for y in found if y is not None]
+        if len(sums) < len(found):
+            return None
+        return self._engine.lincomb(sums, [part.coefficient for part in self._parts])
+
+    def _summed(self, side: Side, weights: Vec) -> Vec:
+        """The weighed sum of what the parts are, summed over the axes of a side."""
         engine = self._engine
         arrays = [part.values for part in self._parts]
         if len(arrays) > 1 or self._parts[0].coefficient != 1:
             counts = engine.from_ints([part.coefficient for part in self._parts])
             weights = engine.outer(counts, weights)
-        return over(engine, arrays, self._split, weights)
+        return sum_axes(engine, arrays, self._split, weights, side)
 
     def _to_outer(self) -> None:
         bound_functionals = self._engine.to_ints(self._pair.b)
@@ -275,7 +279,7 @@ class _Array:
             self._entries = None
         combined = self._engine.lincomb(self._outers, scaled)
         self._outers = []
-        self._pair = Pair(self._engine, self._summed(sum_inner, table), combined, self._outer_dims)
+        self._pair = Pair(self._engine, self._summed(Side.INNER, table), combined, self._outer_dims)
 
     def pairs(self) -> Sequence[Pair]:
         """See :class:`~veracity.zk.sumcheck.Instance`: none in the gap."""
@@ -370,6 +374,7 @@ def _instances(
     key_bits: int,
     arrays: Mapping[ArrayId, CommittedArray],
     terms: Mapping[ArrayId, list[Term]],
+    known: KnownSums,
 ) -> list[_Array]:
     """The prover's states of all arrays: one for all of one shape under one functional."""
     groups: dict[object, list[ArrayId]] = {}
@@ -387,7 +392,8 @@ def _instances(
             factors = [terms[n][0].coefficient for n in names]
             own = [Term(1, first, own[0].functional)]
         alike = [_Part(arrays[n].values, k) for n, k in zip(names, factors, strict=True)]
-        out.append(_Array(engine, arrays[first].shape.layout(key_bits), alike, own))
+        layout = arrays[first].shape.layout(key_bits)
+        out.append(_Array(engine, layout, alike, own, known))
     return out
 
 
@@ -395,6 +401,7 @@ def reduce_prover(
     channel: HiddenProver,
     arrays: Mapping[ArrayId, CommittedArray],
     claims: Sequence[LinearClaim],
+    known: KnownSums | None = None,
 ) -> RowEquation:
     """Prove all claims about committed arrays, up to one equation on a combined row.
 
@@ -406,10 +413,12 @@ def reduce_prover(
         The committed arrays that claims are about (others may be there, too).
     claims : sequence of LinearClaim
         What remains to be shown.
+    known : KnownSums, optional
+        Sums of these arrays that were made before.
     """
     engine, key_bits = channel.engine, channel.key.log_columns
     terms, total = _batch(channel, claims)
-    instances = _instances(engine, key_bits, arrays, terms)
+    instances = _instances(engine, key_bits, arrays, terms, known or KnownSums())
     end = prove_sumcheck(channel, instances, [1] * len(instances), total, "evaluation")
     return _equation(engine, {n: arrays[n].shape for n in terms}, terms, end, key_bits)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from veracity.engine.api import Engine, Points
+from veracity.zk.array_sums import KnownSums
 from veracity.zk.batch import GroupEquation
 from veracity.zk.committed import ArrayId, CommittedArray
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
@@ -106,10 +107,11 @@ def prove_circuit(
     )
     remaining += _identities(channel, resolver, engine, circuit)
     progress("products", 0.0)
-    claims = [bound, *prove_products(channel, resolver, remaining)]
+    known = KnownSums()
+    claims = [bound, *prove_products(channel, resolver, remaining, known)]
     progress("products", 0.5)
     arrays = {**witness.arrays, **earlier}
-    equation = reduce_prover(channel, arrays, claims)
+    equation = reduce_prover(channel, arrays, claims, known)
     progress("products", 1.0)
     prove_opening(channel, arrays, equation, lambda f: progress("opening", f))
     progress("opening", 1.0)

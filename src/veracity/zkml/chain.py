@@ -24,13 +24,13 @@ proved again hands over the same points. All other randomness is drawn where it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError, UnsupportedModelError, UsageError, VerificationError
 from veracity.graph import Trace
-from veracity.zk.ahead import Ahead
+from veracity.zk.background import BackgroundCall
 from veracity.zk.batch import GroupEquation, batch_challenge, require_all
 from veracity.zk.committed import ArrayId
 from veracity.zk.keys import GENERATOR_LABEL, CommitmentKey, key_for, load_key
@@ -238,17 +238,28 @@ def prove_with_spans(
         def report(phase: str, done: float, i: int = link.index) -> None:
             progress(phase, (i + done) / len(links))
 
-        parts = [] if trace is None else [trace]
-        if not parts:
+        run = _Execution(trace)
+        if run.trace is None:
             report("evaluate", 0.0)
-            parts.append(job.run(link, boundary, engine.integers))
+            run.trace = job.run(link, boundary, engine.integers)
             report("evaluate", 1.0)
-        boundary |= hand_over(engine, key, job, link, parts[0].values)
+        boundary |= hand_over(engine, key, job, link, run.trace.values)
         tensors |= {name: boundary[name].tensor for name in link.hands}
-        # Given away, not lent: an execution is dropped as soon as its circuit is built.
-        proofs.append(prove_link(engine, key, job, link, boundary, parts.pop(), report))
+        proofs.append(prove_link(engine, key, job, link, boundary, run.take(), report))
         boundary = {n: b for n, b in boundary.items() if last.get(n, 0) > link.index}
     return assemble(statement, tensors, proofs)
+
+
+@dataclass
+class _Execution:
+    """Owns an execution until somebody takes it, to drop it as soon as its circuit is built."""
+
+    trace: Trace | None
+
+    def take(self) -> Trace | None:
+        """The execution, given away: nothing refers to it here any more."""
+        trace, self.trace = self.trace, None
+        return trace
 
 
 def assemble(
@@ -306,27 +317,61 @@ def verify(
         statement.check()
     except UsageError as error:
         raise VerificationError(str(error), "statement") from error
-    # Kernels take square roots while Python puts the first circuit together.
-    with Ahead(lambda: _key_and_rows(engine, statement, key)) as ahead:
-        links, tensors, at = statement.links, *_read_boundary(statement, proof)
-        circuit = _circuit(statement, links[0])
-    longest, points = ahead.result()
+    if key is None:
+        key = load_key(engine, statement.log_columns)
+    # Kernels take square roots while Python puts circuits together and follows the transcripts:
+    # the rows of the weights are points when the last equation of the first link is made.
+    with BackgroundCall(lambda: statement.commitment.points(engine, statement.program)) as rows:
+        try:
+            longest, equations, states = _follow(engine, statement, proof, key, _Rows(rows))
+        except (VerificationError, FormatError):
+            rows.result()  # rows that are no points are what is wrong first
+            raise
+    require_all(engine, longest, equations, batch_challenge(statement.digest, states))
+
+
+class _Rows(Mapping[ArrayId, Points]):
+    """Row commitments by array; those of weights are waited for where one is asked for."""
+
+    def __init__(self, weights: BackgroundCall[dict[ArrayId, Points]]) -> None:
+        self._weights = weights
+        self.others: dict[ArrayId, Points] = {}
+
+    def _known(self) -> dict[ArrayId, Points]:
+        return {**self._weights.result(), **self.others}
+
+    def __getitem__(self, name: ArrayId) -> Points:
+        return self.others[name] if name in self.others else self._weights.result()[name]
+
+    def __iter__(self) -> Iterator[ArrayId]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+
+def _follow(
+    engine: Engine, statement: Statement, proof: bytes, key: CommitmentKey, rows: _Rows
+) -> tuple[CommitmentKey, list[tuple[GroupEquation, ...]], list[bytes]]:
+    """Read a whole proof; returns the longest key used, the links' equations and final states."""
+    tensors, at = _read_boundary(statement, proof)
     for name, tensor in tensors.items():
-        points[boundary_id(name)] = tensor.points(engine, f"proof, {boundary_id(name)}")
+        rows.others[boundary_id(name)] = tensor.points(engine, f"proof, {boundary_id(name)}")
     for name, value in statement.inputs.items():
         if isinstance(value, CommittedTensor):
-            points[port_id(name)] = value.points(engine, f"port {name}")
+            rows.others[port_id(name)] = value.points(engine, f"port {name}")
+    links, longest = statement.links, key
     equations: list[tuple[GroupEquation, ...]] = []
     states = []
     for link in links:
-        circuit = circuit if link.index == 0 else _circuit(statement, link)
+        circuit = _circuit(statement, link)
         own = key_for(engine, circuit.row_bits or statement.log_columns, longest)
         longest = max(longest, own, key=lambda k: k.log_columns)
         absorbed = link_statement(statement, link, tensors)
         transcript = VerifierTranscript(PROTOCOL, absorbed, proof, at)
         where = f"link {link.index + 1}, " if len(links) > 1 else ""
         try:
-            equations.append(verify_circuit(engine, own, circuit, points, transcript))
+            equations.append(verify_circuit(engine, own, circuit, rows, transcript))
         except VerificationError as error:
             raise VerificationError(error.reason, where + error.where) from error
         except FormatError as error:
@@ -335,17 +380,7 @@ def verify(
         at = transcript.position
     if at != len(proof):
         raise FormatError("proof", "bytes are left over at the end")
-    require_all(engine, longest, equations, batch_challenge(statement.digest, states))
-
-
-def _key_and_rows(
-    engine: Engine, statement: Statement, key: CommitmentKey | None
-) -> tuple[CommitmentKey, dict[ArrayId, Points]]:
-    """The generators that every equation is over, and the rows of the weights as points."""
-    if key is None:
-        key = load_key(engine, statement.log_columns)
-        key.slots(0, 1)
-    return key, statement.commitment.points(engine, statement.program)
+    return longest, equations, states
 
 
 def _circuit(statement: Statement, link: Link) -> Circuit:

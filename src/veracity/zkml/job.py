@@ -63,7 +63,7 @@ class Job:
     def run(
         self, link: Link, boundary: Mapping[str, Boundary], integers: Integers | None = None
     ) -> Trace:
-        """Execute the ops of a link.
+        """Execute the ops of a link; of their results only inputs and what it hands over are kept.
 
         Parameters
         ----------
@@ -83,6 +83,7 @@ class Job:
             {name: boundary[name].values for name in link.receives},
             integers,
             self.statement.sampling,
+            keep=(*self.statement.inputs, *link.hands),
         )
 
     def handed_values(self, integers: Integers | None = None) -> Iterator[tuple[Link, Values]]:

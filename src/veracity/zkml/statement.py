@@ -56,7 +56,7 @@ class Execution:
     cuts: tuple[int, ...] = ()
     sampling: Sampling | None = None
 
-    @property
+    @cached_property
     def log_columns(self) -> int:
         """Logarithm of the row length."""
         return choose_log_columns(self.program)

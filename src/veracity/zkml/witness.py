@@ -101,7 +101,7 @@ def commit_witness(
     commit(circuit.layouts[late].shape, circuit.layouts[late].store(limbs))
     sources = [source for limb in circuit.projection for source, _ in limb.terms]
     plan = circuit.plan.fill(dict(zip(sources, limbs, strict=True)))
-    multiplicities = count_multiplicities(plan)
+    multiplicities = count_multiplicities(engine, plan)
     for shape in plan.arrays():
         commit(shape, multiplicities[shape.id])
     return Witness(arrays, plan, multiplicities, directions)

@@ -75,7 +75,7 @@ def bind_wide(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         return engine.lincomb(parts, [1 << 48 * i for i in range(6)])
 
-    def bind(engine: Any, arrays: Any, letters: str, group: Any) -> Any:
+    def bind(engine: Any, arrays: Any, letters: str, group: Any, _known: Any = None) -> Any:
         return engine.concat([bind_one(engine, values, letters, group) for values in arrays])
 
     monkeypatch.setattr(products, "_bind", bind)

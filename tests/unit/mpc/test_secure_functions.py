@@ -220,6 +220,34 @@ def test_no_fit_is_off_by_more_than_a_unit(fn: str, k_in: int, k_out: int) -> No
         assert np.abs(y / 2.0**found.scale - np.clip(exact, -(1 << 15), (1 << 15) - 1)).max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("fn", "k", "rows"), [("gelu_tanh", 11, 164), ("silu", 9, 305), ("silu", 8, 284)]
+)
+def test_rows_that_no_value_needs_are_zero(fn: str, k: int, rows: int) -> None:
+    """And one run of the table, as kernels leave out one."""
+    found = fit_function(fn, k, k, 1)
+    assert isinstance(found, Table)
+    filled = found.coefficients.any(axis=1)
+    assert filled.sum() == rows
+    assert np.count_nonzero(filled != np.roll(filled, 1)) == 2
+
+
+def test_a_table_without_its_rows_of_zeros_is_the_table() -> None:
+    """For all arguments and a 32nd beyond, but for a quarter of a unit where values are less."""
+    fn, guard = "silu", 1
+    trimmed = fit_function(fn, 9, 9, guard)
+    assert isinstance(trimmed, Table)
+    exact = find_function(fn)[1]
+    whole = tabulate(lambda x: exact(Decimal(x) / 1024) * 512, 18, trimmed.high)
+    x = np.arange(-33 << 10, 33 << 10) << guard
+    for got, want in zip(trimmed.values(x), whole.values(x), strict=True):
+        small = np.abs(want) < 1 << (whole.scale - 2)
+        assert np.array_equal(got[~small], want[~small])
+        assert (np.abs(got - want)[small] < 1 << (whole.scale - 2)).all()
+    either = [y[x == 60000] for y in trimmed.values(x)]
+    assert all(abs(y / 2.0**trimmed.scale - 30000).max() < 1 for y in either)
+
+
 def test_a_function_that_no_fit_serves_is_refused() -> None:
     # Smooth everywhere but at 0: tables alone would miss by up to 56 units, unnoticed.
     missed = [

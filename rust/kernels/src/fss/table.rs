@@ -1,6 +1,6 @@
 //! The leaves of the trees of points, against a table: all of them that meet a row beside zero.
 
-use super::key::{CONTROL, Shape, block, signed, spread, word, word_of};
+use super::key::{CONTROL, MAX_PAYLOAD, Shape, block, signed, spread, word, word_of};
 use super::nodes::{above, nodes, together};
 use crate::prg::Hash;
 #[cfg(target_arch = "x86_64")]
@@ -44,22 +44,31 @@ pub fn table(
     out.par_chunks_mut(words * columns)
         .zip(shift)
         .zip(keys.par_chunks(shape.bytes()))
-        .for_each(|((out, &shift), key)| {
-            // Point j meets the row shift - j.
-            let first = (shift as usize % size + 3 * size + 1 - rows.end) % size;
-            let ranges = nodes(shape, first, rows.len()).into_iter();
-            for nodes in ranges.filter(|nodes| !nodes.is_empty()) {
-                let at = nodes.start << shape.low;
-                let at = if at + pad > first { at } else { at + size };
-                let columns = reversed
-                    .chunks(points * words)
-                    .map(|column| &column[(at + pad - first) * words..]);
-                look_up(shape, party, key, nodes, columns, out);
-            }
-            for out in out {
-                *out = signed(*out, party == 1);
-            }
-        });
+        .for_each_init(
+            || Hashes::new(shape),
+            |with, ((out, &shift), key)| {
+                // Point j meets the row shift - j.
+                let first = (shift as usize % size + 3 * size + 1 - rows.end) % size;
+                let ranges = nodes(shape, first, rows.len()).into_iter();
+                for nodes in ranges.filter(|nodes| !nodes.is_empty()) {
+                    let at = nodes.start << shape.low;
+                    let at = if at + pad > first { at } else { at + size };
+                    let columns = &reversed[(at + pad - first) * words..];
+                    look_up(
+                        with,
+                        shape,
+                        party,
+                        key,
+                        nodes,
+                        (columns, points * words),
+                        out,
+                    );
+                }
+                for out in out {
+                    *out = signed(*out, party == 1);
+                }
+            },
+        );
     out
 }
 
@@ -81,69 +90,60 @@ fn filled(table: &[u64], columns: usize) -> Range<usize> {
     end % size..end % size + size - longest
 }
 
+/// What a thread hashes with: vectors of blocks where the machine can.
+struct Hashes {
+    one: Hash,
+    #[cfg(target_arch = "x86_64")]
+    many: Option<vaes::LookUp>,
+}
+
+impl Hashes {
+    fn new(shape: &Shape) -> Self {
+        Self {
+            one: Hash::new(&shape.hash),
+            #[cfg(target_arch = "x86_64")]
+            many: (vaes::available() && shape.levels() >= vaes::LEVELS)
+                // SAFETY: the machine has the instructions.
+                .then(|| unsafe { vaes::LookUp::new(&shape.hash) }),
+        }
+    }
+}
+
 /// Adds `out[p, q] += sum_j f(j)[p] columns[q][j]` for the points below the nodes of a range,
-/// where the columns begin, without the sign of the party.
-fn look_up<'a>(
+/// where the columns begin, so many words apart, without the sign of the party.
+fn look_up(
+    with: &mut Hashes,
     shape: &Shape,
     party: usize,
     key: &[u8],
     range: Range<usize>,
-    columns: impl Iterator<Item = &'a [u64]> + Clone,
+    columns: (&[u64], usize),
     out: &mut [u64],
 ) {
     let root = (block(key) & !CONTROL) | party as u128;
-    let changes: Vec<u128> = (0..shape.levels())
-        .map(|level| block(&key[shape.level_at(level)..]))
-        .collect();
-    let leaf: Vec<u64> = (0..shape.leaf_words())
-        .map(|k| word(&key[shape.leaf_at()..], k))
-        .collect();
+    let mut changes = [0; MAX_TABLE_BITS as usize];
+    let changes = &mut changes[..shape.levels()];
+    for (level, change) in changes.iter_mut().enumerate() {
+        *change = block(&key[shape.level_at(level)..]);
+    }
+    let mut leaf = [0; 2 * MAX_PAYLOAD];
+    let leaf = &mut leaf[..shape.leaf_words()];
+    for (k, correction) in leaf.iter_mut().enumerate() {
+        *correction = word(&key[shape.leaf_at()..], k);
+    }
     #[cfg(target_arch = "x86_64")]
-    if vaes::available() && changes.len() >= vaes::LEVELS {
+    if let Some(many) = &mut with.many {
         // SAFETY: the machine has the instructions.
         unsafe {
             match shape.payload {
-                1 => vaes::look_up::<1, 4, 8>(
-                    &shape.hash,
-                    root,
-                    &changes,
-                    &leaf,
-                    range,
-                    columns,
-                    out,
-                ),
-                2 => vaes::look_up::<2, 2, 4>(
-                    &shape.hash,
-                    root,
-                    &changes,
-                    &leaf,
-                    range,
-                    columns,
-                    out,
-                ),
-                3 => vaes::look_up::<3, 3, 6>(
-                    &shape.hash,
-                    root,
-                    &changes,
-                    &leaf,
-                    range,
-                    columns,
-                    out,
-                ),
-                _ => vaes::look_up::<4, 4, 8>(
-                    &shape.hash,
-                    root,
-                    &changes,
-                    &leaf,
-                    range,
-                    columns,
-                    out,
-                ),
+                1 => vaes::look_up::<1, 4, 8>(many, root, changes, leaf, range, columns, out),
+                2 => vaes::look_up::<2, 2, 4>(many, root, changes, leaf, range, columns, out),
+                3 => vaes::look_up::<3, 3, 6>(many, root, changes, leaf, range, columns, out),
+                _ => vaes::look_up::<4, 4, 8>(many, root, changes, leaf, range, columns, out),
             }
         };
         return;
     }
-    let hash = Hash::new(&shape.hash);
     let (mut nodes, mut x) = (vec![root], Vec::new());
     for (level, change) in changes.iter().enumerate() {
         let [here, below] = [0, 1].map(|next| above(&range, changes.len(), level + next));
@@ -152,7 +152,7 @@ fn look_up<'a>(
         for (node, side) in below.clone().map(at) {
             x.push((nodes[node] & !CONTROL) ^ side as u128);
         }
-        hash.apply(&mut x);
+        with.one.apply(&mut x);
         for (child, (node, side)) in x.iter_mut().zip(below.map(at)) {
             let control = spread(nodes[node]);
             *child =
@@ -166,10 +166,12 @@ fn look_up<'a>(
     for node in &nodes {
         x.extend((0..blocks).map(|j| (node & !CONTROL) ^ j as u128));
     }
-    hash.apply(&mut x);
-    let count = columns.clone().count();
-    for (q, column) in columns.enumerate() {
-        for (j, entry) in column[..nodes.len() * words].iter().enumerate() {
+    with.one.apply(&mut x);
+    let (columns, stride) = columns;
+    let count = out.len() / payload;
+    for q in 0..count {
+        let column = &columns[q * stride..][..nodes.len() * words];
+        for (j, entry) in column.iter().enumerate() {
             let (node, k) = (j / words, j % words);
             let change = leaf[k] & spread(nodes[node]) as u64;
             let share = word_of(&x, 2 * blocks * node + k).wrapping_add(change);

@@ -175,10 +175,27 @@ kernel! {
         let mut origin = 0;
         for (level, &change) in changes.iter().enumerate() {
             let needed = above(range, changes.len(), level);
-            let first = needed.start - needed.start % (4 * VECTORS);
-            for from in (first..needed.end).step_by(4 * VECTORS) {
+            let first = needed.start - needed.start % 4;
+            let mut from = first;
+            while from < needed.end {
                 let seeds = (&nodes[from - origin..], &mut next[2 * (from - first)..]);
-                unsafe { grow::<VECTORS, TWICE>(hash, change, false, seeds) };
+                // Of few nodes, as near the root, no more than there are.
+                from += 4 * unsafe {
+                    match (needed.end - from).div_ceil(4) {
+                        1 => {
+                            grow::<1, 2>(hash, change, false, seeds);
+                            1
+                        }
+                        2 => {
+                            grow::<2, 4>(hash, change, false, seeds);
+                            2
+                        }
+                        _ => {
+                            grow::<VECTORS, TWICE>(hash, change, false, seeds);
+                            VECTORS
+                        }
+                    }
+                };
             }
             origin = 2 * first;
             std::mem::swap(nodes, next);

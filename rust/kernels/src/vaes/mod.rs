@@ -13,4 +13,4 @@ mod table;
 pub(crate) use blocks::available;
 pub(crate) use descend::descend;
 pub(crate) use histogram::{Scratch, add_points};
-pub(crate) use table::{LEVELS, look_up};
+pub(crate) use table::{LEVELS, LookUp, look_up};

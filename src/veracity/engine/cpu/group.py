@@ -14,13 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import _cpu
-from veracity.engine.api import ORDER, SCALAR_BYTES, Ints
+from veracity.engine.api import Ints
 from veracity.engine.checks import check_index, check_small
+from veracity.engine.scalars import bytes_of, ints_of
 
 __all__ = ["CpuGroup"]
 
 #: Array of dtype uint64 and shape (n, 8); ``Any`` since the interface keeps points opaque.
 LimbPoints: TypeAlias = Any
+
+
+class CpuInnerProduct:
+    """Vectors and points, as far as they are folded; see :class:`engine.api.InnerProduct`."""
+
+    def __init__(self, bases: LimbPoints, inner: LimbPoints, a: Any, b: Any) -> None:
+        self._operands = _cpu.InnerProduct(bases, inner, a, b)
+
+    def cross(self) -> LimbPoints:
+        return self._operands.cross()
+
+    def fold(self, x: int) -> None:
+        self._operands.fold(bytes_of(x))
+
+    def end(self) -> int:
+        return ints_of(self._operands.end())[0]
 
 
 class CpuGroup:
@@ -48,10 +65,10 @@ class CpuGroup:
     def concat_points(self, parts: Sequence[LimbPoints]) -> LimbPoints:
         return np.concatenate([np.empty((0, 8), dtype=np.uint64), *parts])
 
-    def fold_points(self, points: LimbPoints, r: int) -> LimbPoints:
-        if len(points) % 2:
-            raise ValueError(f"cannot fold an odd number of points, {len(points)}")
-        return _cpu.points_fold(points, int(r % ORDER).to_bytes(SCALAR_BYTES, "little"))
+    def inner_product(
+        self, bases: LimbPoints, inner: LimbPoints, a: Any, b: Any
+    ) -> CpuInnerProduct:
+        return CpuInnerProduct(bases, inner, a, b)
 
     def compress(self, points: LimbPoints) -> bytes:
         return _cpu.points_compress(points)

@@ -1,14 +1,16 @@
-"""Exact products of integer matrices on the CPU."""
+"""Exact products of integer matrices, and counts, on the CPU."""
 
 # ruff: noqa: D102 (engine.api_words documents the operations)
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine import _cpu
 from veracity.engine.api_words import Ints
-from veracity.engine.checks import check_integer_product
+from veracity.engine.checks import check_counted, check_integer_product
 
 __all__ = ["CpuIntegers"]
 
@@ -21,3 +23,10 @@ class CpuIntegers:
         if not x.size or not w.size:
             return np.zeros((x.shape[0], w.shape[0]), dtype=np.int64)
         return _cpu.integer_products(w, np.ascontiguousarray(x))
+
+    def count(self, arrays: Sequence[Ints], low: int, size: int) -> NDArray[np.int64]:
+        check_counted(arrays, low, size)
+        total = np.zeros(size, dtype=np.int64)
+        for dtype in {x.dtype for x in arrays}:
+            total += _cpu.integer_counts([x for x in arrays if x.dtype == dtype], low, size)
+        return total

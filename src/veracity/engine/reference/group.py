@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import COORDINATE_BYTES, ORDER, POINT_BYTES, Ints
-from veracity.engine.checks import check_index, check_small
+from veracity.engine.checks import check_index, check_inner_product, check_small
 from veracity.engine.reference.curve import (
     Affine,
     decode,
@@ -32,6 +32,54 @@ def _array(points: Iterable[Affine]) -> NDArray[Any]:
     for i, p in enumerate(listed):
         out[i] = p
     return out
+
+
+class ReferenceInnerProduct:
+    """Vectors and points of one length; see :class:`veracity.engine.api.InnerProduct`."""
+
+    def __init__(self, bases: list[Affine], inner: Affine, a: list[int], b: list[int]) -> None:
+        self._bases, self._inner, self._a, self._b = bases, inner, a, b
+
+    def cross(self) -> NDArray[Any]:
+        """The two cross terms of a round."""
+        half = self._half()
+        out = np.empty(2, dtype=object)
+        out[0] = self._sum(self._a[:half], self._bases[half:], self._b[half:])
+        out[1] = self._sum(self._a[half:], self._bases[:half], self._b[:half])
+        return out
+
+    def fold(self, x: int) -> None:
+        """Halve all operands by a challenge."""
+        half, x = self._half(), x % ORDER
+        inverse = pow(x, -1, ORDER)
+        padding = 2 * half - len(self._a)
+        a, b = self._a + [0] * padding, self._b + [0] * padding
+        bases = self._bases + [None] * padding
+        halves = zip(bases[:half], bases[half:], strict=True)
+        self._a = [
+            (low + inverse * high) % ORDER for low, high in zip(a[:half], a[half:], strict=True)
+        ]
+        self._b = [(low + x * high) % ORDER for low, high in zip(b[:half], b[half:], strict=True)]
+        self._bases = [sum_of_multiples([(1, low), (x, high)]) for low, high in halves]
+
+    def end(self) -> int:
+        """The only entry of the committed vector."""
+        if len(self._a) != 1:
+            raise ValueError("an inner product is folded before its end")
+        return self._a[0] % ORDER
+
+    def _half(self) -> int:
+        """Entries of the lower half."""
+        if len(self._a) == 1:
+            raise ValueError("an inner product of one entry is not folded")
+        return 1 << (len(self._a) - 1).bit_length() - 1
+
+    def _sum(self, scalars: list[int], points: list[Affine], others: list[int]) -> Affine:
+        """``<scalars, points> + <scalars, others> U``, as far as the shorter half goes."""
+        n = min(len(scalars), len(others))
+        value = sum(s * o for s, o in zip(scalars[:n], others[:n], strict=True)) % ORDER
+        terms = zip(scalars[:n], points[:n], strict=True)
+        return sum_of_multiples([*terms, (value, self._inner)])
 
 
 class ReferenceGroup:
@@ -86,16 +134,20 @@ class ReferenceGroup:
         """Concatenation; the empty sequence gives an empty vector."""
         return _array(p for part in parts for p in part)
 
-    def fold_points(self, points: Any, r: int) -> NDArray[Any]:
-        """``out[i] = points[i] + r * points[n/2 + i]``."""
-        if len(points) % 2:
-            raise ValueError("fold_points: odd number of points")
-        half = len(points) // 2
-        r %= ORDER
-        return _array(
-            sum_of_multiples([(1, p), (r, q)])
-            for p, q in zip(points[:half], points[half:], strict=True)
-        )
+    def inner_product(self, bases: Any, inner: Any, a: Any, b: Any) -> ReferenceInnerProduct:
+        """The operands of an inner-product argument.
+
+        Parameters
+        ----------
+        bases : Points
+            As many as there are entries, at least one.
+        inner : Points
+            One point, for inner products.
+        a, b : Vec
+            The vector over ``bases``, and the other one.
+        """
+        check_inner_product(bases, inner, a, b)
+        return ReferenceInnerProduct(list(bases), inner[0], self.to_ints(a), self.to_ints(b))
 
     def compress(self, points: Any) -> bytes:
         """Canonical encoding, 32 bytes a point."""

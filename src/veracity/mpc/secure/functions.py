@@ -41,6 +41,8 @@ LIMIT = 1
 #: Bits of a value and one more, so that none is near the end of the domain.
 _BITS = 17
 _EDGE = 1 << 15
+#: A table's results are good so far beyond the program's arguments, for values near their ends.
+_BEYOND = _EDGE >> 5
 #: Bits that a table is indexed by, at least and at most.
 _LEAST, _MOST = 7, 12
 #: Fraction bits of pieces: those of a table, about, so that an opening wraps as rarely.
@@ -74,10 +76,11 @@ def fit_function(fn: str, k_in: int, k_out: int, guard: int) -> Table | Pieces:
 
     want = program_tables.function_table(fn, k_in, k_out)
     x = np.arange(-_EDGE, _EDGE) << guard
+    met = np.arange(-_EDGE - _BEYOND, _EDGE + _BEYOND) << guard
     # Third derivatives below 2/3: h^3 / 36 units of the result, h = 2^(17 - high - k_in).
     high = max(_LEAST, min(_MOST, _BITS - k_in + -(-(k_out - 5) // 3)))
     while True:
-        table = tabulate(f, _BITS + guard, high)
+        table = tabulate(f, _BITS + guard, high).trimmed(met)
         off = max(_off(y, want, table.scale) for y in table.values(x))
         if off <= LIMIT:
             return table

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 #: Version of what services send each other; another one is refused.
-PROTOCOL = 5
+PROTOCOL = 6
 #: Seconds in which a caller has to say what it wants first.
 FIRST_WORD = 10.0
 #: Bytes of a file that travel in one message.

@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 
 from veracity.engine.api import ORDER, Ints
-from veracity.errors import RangeError
 from veracity.zk.committed import ArrayId
 from veracity.zkml.circuit.collector import Collector
+from veracity.zkml.circuit.integers import digits_of, divided
 from veracity.zkml.circuit.linear_maps import LinearMap
 from veracity.zkml.circuit.tables import Table, unsigned
-from veracity.zkml.circuit.tensor import Source, Tensor, widened
+from veracity.zkml.circuit.tensor import Source, Tensor
 from veracity.zkml.committed import TensorSpec
 
 __all__ = ["Builder"]
@@ -89,21 +89,15 @@ class Builder(Collector):
         """
         if count < 1:
             raise ValueError("a number has at least one limb")
-        wide = None if value is None else value.astype(object)
-        total: Ints | int = 0
+        parts = None if value is None else digits_of(op, value, dims, count)
         terms: dict[tuple[Source, tuple[LinearMap, ...]], int] = {}
         for i in range(count):
-            part = None
-            if wide is not None:
-                part = np.asarray((wide >> 16 * i) & 0xFFFF).astype(np.int64).reshape(dims)
-                total = total + part.astype(object) * (1 << 16 * i)
+            part = None if parts is None else parts[i]
             limb = self.column(f"{role}.{i}", dims, part, free=not checked)
             if checked:
                 self.lookup(op, unsigned(16), limb)
             ((source, _),) = limb.terms
             terms[source, ()] = pow(2, 16 * i, ORDER)
-        if wide is not None and np.any(np.asarray(total != wide)):
-            raise RangeError(op, "the row statistics leave their static bound; calibrate again")
         return Tensor(dims, terms, value)
 
     def remainder(
@@ -195,13 +189,13 @@ class Builder(Collector):
         """
         dims = acc.dims if dims is None else dims
         half = (1 << shift) >> 1
-        shifted = None if value is None else widened(value) + half
-        quotient = None if shifted is None else shifted >> shift
+        quotient = rest = None
+        if value is not None:
+            quotient, rest = divided(value, shift)
         if handed is None:
             y = self.column(f"{role}.y", dims, quotient, joint, bounded=True)
         else:
             y = self.handed_column(*handed, quotient)
-        rest = None if shifted is None else shifted & ((1 << shift) - 1)
         r = acc.bare() - arrange(y.bare()) * (1 << shift) + half
         if shift == 0:
             self.zero(r)

@@ -32,6 +32,11 @@ from veracity.zkml.committed import TensorSpec
 __all__ = ["Collector"]
 
 _HALF = ORDER // 2
+#: Short types of the engine and what they hold.
+_RANGES = [
+    (dtype, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    for dtype in (np.int8, np.int16, np.uint16, np.int32)
+]
 
 
 class Collector:
@@ -382,8 +387,7 @@ def _compact(values: Ints) -> Ints:
     if values.size == 0:
         raise ValueError("an array is empty")
     low, high = int(values.min()), int(values.max())
-    for dtype in (np.int8, np.int16, np.uint16, np.int32):
-        info = np.iinfo(dtype)
-        if info.min <= low and high <= info.max:
+    for dtype, least, most in _RANGES:
+        if least <= low and high <= most:
             return np.ascontiguousarray(values, dtype=dtype)
     return np.ascontiguousarray(values, dtype=np.int64)

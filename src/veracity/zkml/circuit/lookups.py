@@ -92,18 +92,20 @@ def multiplicity_id(table: Table) -> ArrayId:
     return ArrayId("multiplicity", table.name)
 
 
-def count_multiplicities(plan: LookupPlan) -> dict[ArrayId, Ints]:
+def count_multiplicities(engine: Engine, plan: LookupPlan) -> dict[ArrayId, Ints]:
     """How often each entry of each table is looked up."""
-    counts = {t.name: np.zeros(t.size, dtype=np.int64) for t in plan.tables}
+    found: dict[str, list[Ints]] = {table.name: [] for table in plan.tables}
     for group in plan.groups:
         for use in group:
             values = _values(use)
             if use.causal:
                 size = values.shape[-1]
                 values = values[..., np.tril(np.ones((size, size), dtype=bool))]
-            index = values.reshape(-1).astype(np.int64) - use.table.low
-            counts[use.table.name] += np.bincount(index, minlength=use.table.size)
-    return {multiplicity_id(t): _narrow(counts[t.name]) for t in plan.tables}
+            short = values.dtype.kind == "i" or values.dtype == np.uint16
+            whole = np.ascontiguousarray(values, dtype=None if short else np.int64)
+            found[use.table.name].append(whole)
+    counted = [(t, engine.integers.count(found[t.name], t.low, t.size)) for t in plan.tables]
+    return {multiplicity_id(table): _narrow(counts) for table, counts in counted}
 
 
 def _narrow(counts: Ints) -> Ints:
@@ -140,8 +142,11 @@ def _small(arrays: Sequence[Ints]) -> Ints:
     return out
 
 
+_LIMITS = {dtype: np.iinfo(dtype) for dtype in (np.int16, np.int32)}
+
+
 def _fits(array: Ints, dtype: type[np.signedinteger[Any]]) -> bool:
-    limits = np.iinfo(dtype)
+    limits = _LIMITS[dtype]
     return int(array.min()) >= limits.min and int(array.max()) <= limits.max
 
 

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.zk.array_sums import KnownSums
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import axis_bits, axis_points, kron, ones, powers, variables
 from veracity.zk.reduction import LinearClaim, Term
@@ -151,7 +152,13 @@ def _join(
     return claims
 
 
-def _bind(engine: Engine, arrays: Sequence[Ints], letters: str, group: _Group) -> Vec:
+def _bind(
+    engine: Engine,
+    arrays: Sequence[Ints],
+    letters: str,
+    group: _Group,
+    known: KnownSums | None = None,
+) -> Vec:
     """Bind the letters that are not kept; one array after the other, in the order of ``kept``."""
     kept = [c for c in group.kept if c in letters]
     bound = [c for c in letters if c not in kept]
@@ -164,7 +171,12 @@ def _bind(engine: Engine, arrays: Sequence[Ints], letters: str, group: _Group) -
     if bound and letters == "".join([*bound, *kept]):
         vector = kron(engine, [group.tau[c] for c in bound])
         flat = [np.ascontiguousarray(v).reshape(1, len(vector), -1) for v in arrays]
-        return engine.contract_each(flat, vector)
+        found = engine.contract_each(flat, vector)
+        if known is not None and len(letters) == 2:
+            each = flat[0].shape[-1]
+            for k, values in enumerate(arrays):
+                known.keep(values, vector, found[k * each : (k + 1) * each])
+        return found
     order = [letters.index(c) for c in [*kept, *bound]]
     turned = [np.ascontiguousarray(v.transpose(order)) for v in arrays]
     if not bound:
@@ -241,11 +253,13 @@ def _flat(tensor: Tensor, letters: str, first: str, second: Sequence[str]) -> In
     return np.ascontiguousarray(tensor.value.transpose(order).reshape(rows, -1))
 
 
-def _bind_all(engine: Engine, tensors: Sequence[Tensor], letters: str, group: _Group) -> Vec:
+def _bind_all(
+    engine: Engine, tensors: Sequence[Tensor], letters: str, group: _Group, known: KnownSums
+) -> Vec:
     """Bind an operand of all instances, by its integers or, where it has none, its updates."""
     values = [t.value for t in tensors if t.value is not None]
     if len(values) == len(tensors):
-        return _bind(engine, values, letters, group)
+        return _bind(engine, values, letters, group, known)
     memo: _Bound = {}
     return engine.concat([_bind_tensor(engine, t, letters, group, memo) for t in tensors])
 
@@ -272,7 +286,7 @@ def _integers(tensors: Sequence[Tensor], letters: str, kept: str) -> Ints | None
     return np.stack(values)
 
 
-def _instance(engine: Engine, group: _Group) -> Pair | IntegerPair:
+def _instance(engine: Engine, group: _Group, known: KnownSums) -> Pair | IntegerPair:
     """The prover's state: integers as long as that is possible."""
     kept = group.kept
     if kept and axis_bits(group.sizes[kept[-1]]) >= ROUNDS:
@@ -283,15 +297,15 @@ def _instance(engine: Engine, group: _Group) -> Pair | IntegerPair:
             weights = [group.instances, *[group.tau[c] for c in group.batch]]
             weights += [ones(engine, group.sizes[c]) for c in group.contracted]
             return IntegerPair(engine, (x, y), dtype, weights, group.dims)
-    return _pair(engine, group)
+    return _pair(engine, group, known)
 
 
-def _pair(engine: Engine, group: _Group) -> Pair:
+def _pair(engine: Engine, group: _Group, known: KnownSums) -> Pair:
     batch = kron(engine, [group.tau[c] for c in group.batch])
     repeat = int(np.prod([group.sizes[c] for c in group.contracted], dtype=np.int64))
     weights = engine.outer(group.instances, engine.outer(batch, ones(engine, repeat)))
-    left = _bind_all(engine, [use.a for use in group.uses], group.left, group)
-    right = _bind_all(engine, [use.b for use in group.uses], group.right, group)
+    left = _bind_all(engine, [use.a for use in group.uses], group.left, group, known)
+    right = _bind_all(engine, [use.b for use in group.uses], group.right, group, known)
     return Pair(engine, engine.mul(left, weights), right, group.dims)
 
 
@@ -337,7 +351,10 @@ def _levels(
 
 
 def prove_products(
-    channel: HiddenProver, resolver: Resolver, claims: Sequence[Claim]
+    channel: HiddenProver,
+    resolver: Resolver,
+    claims: Sequence[Claim],
+    known: KnownSums | None = None,
 ) -> list[LinearClaim]:
     """Prove every product; returns the remaining claims about arrays.
 
@@ -349,11 +366,13 @@ def prove_products(
         From tensors to committed arrays.
     claims : sequence of Claim
         Those with products and those without.
+    known : KnownSums, optional
+        Gets the sums that operands are bound to.
     """
-    engine = channel.engine
+    engine, sums_of = channel.engine, known or KnownSums()
 
     def level(groups: list[_Group]) -> tuple[LinearForm, SumcheckClaim, Sequence[LinearForm]]:
-        pairs = [_instance(engine, g) for g in groups]
+        pairs = [_instance(engine, g, sums_of) for g in groups]
         sums = sum(g.factor * p.value() for g, p in zip(groups, pairs, strict=True))
         (total,) = channel.send("product total", [sums])
         end = prove_sumcheck(channel, pairs, [g.factor for g in groups], total, "products")

@@ -24,6 +24,7 @@ from veracity.engine.api import Ints
 from veracity.errors import UsageError
 from veracity.graph.ops import Head, HeadWithBias, Op
 from veracity.graph.sampling import check_scale
+from veracity.zkml.circuit.integers import divided
 from veracity.zkml.circuit.linear_maps import Slice
 from veracity.zkml.circuit.tables import signed, unsigned
 from veracity.zkml.circuit.tensor import PublicRows, Tensor
@@ -44,16 +45,16 @@ def head(context: Context, op: Head) -> Tensor:
     m_value = d_value = r_value = None
     logits = context.detail(op.name, "acc")
     if logits is not None:
-        shifted = logits.astype(np.int64) + half
-        z = shifted >> op.shift
+        z, r_value = divided(logits, op.shift)
         m_value = z[np.arange(len(answer)), answer]
+        # 16-bit logits: their differences need no more than the quotients do
         d_value = m_value[:, None] - z
         if noise is not None and noise.value is not None:
             d_value = d_value - noise.value
-        r_value = shifted & ((1 << op.shift) - 1)
     m = b.ranged(op.name, "head.max", (len(answer),), m_value, signed(16))
     d = b.column("head.distance", dims, d_value)
-    b.lookup(op.name, unsigned(16 if noise is None else _bits(context, op)), d - ties)
+    bits = 16 if noise is None else _bits(context, op)
+    b.lookup(op.name, unsigned(bits), _less(d, ties))
     for row, token in enumerate(answer.tolist()):
         chosen = d.view(Slice(0, row, row + 1, dims[0]), Slice(1, token, token + 1, vocabulary))
         b.zero(chosen)
@@ -110,6 +111,15 @@ def _chosen(
         Tensor.public_rows(rows, proving),
         Tensor.public_rows(PublicRows(len(answer), vocabulary, losers, 1), proving),
     )
+
+
+def _less(d: Tensor, ties: Tensor) -> Tensor:
+    """``d - ties``, in integers that are no wider than those of ``d`` and a sign."""
+    if d.value is None or ties.value is None or ties.value.dtype != np.int8:
+        return d - ties
+    wide = np.int64 if d.value.dtype == np.int64 else np.int32
+    value = np.subtract(d.value, ties.value, dtype=wide)
+    return Tensor(d.dims, (d.bare() - ties.bare()).terms, value)
 
 
 def _bits(context: Context, op: Head) -> int:

@@ -7,18 +7,18 @@ import threading
 import numpy as np
 import pytest
 
-from veracity.zk.ahead import Ahead
+from veracity.zk.background import BackgroundCall
 from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ROWS, Sides, draw_directions
 
 
 def test_a_result_and_an_error_come_when_asked_for() -> None:
-    with Ahead(lambda: 6 * 7) as ahead:
-        assert ahead.result() == 42
-    with Ahead(lambda: 1 // 0) as ahead:
+    with BackgroundCall(lambda: 6 * 7) as call:
+        assert call.result() == 42
+    with BackgroundCall(lambda: 1 // 0) as call:
         pass  # nobody asked
     with pytest.raises(ZeroDivisionError):
-        ahead.result()
+        call.result()
 
 
 def test_a_block_that_fails_is_left_when_the_work_has_ended() -> None:
@@ -28,11 +28,11 @@ def test_a_block_that_fails_is_left_when_the_work_has_ended() -> None:
         go.wait(10)
         ended.append(True)
 
-    with pytest.raises(KeyError), Ahead(work):
+    with pytest.raises(KeyError), BackgroundCall(work):
         go.set()
         raise KeyError
     assert ended
-    assert not [t for t in threading.enumerate() if t.name == "ahead"]
+    assert not [t for t in threading.enumerate() if t.name == "background"]
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(8, 16), (8, 3), (5, 8), (5, 3), (1, 1), (64, 24)])

@@ -1,0 +1,72 @@
+"""Quotients, remainders, digits and projections of a prover's integers: plain arithmetic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from veracity.engine import load_engine
+from veracity.errors import RangeError
+from veracity.zk import projection
+from veracity.zk.committed import ArrayId
+from veracity.zkml.circuit.integers import digits_of, divided
+
+LARGE = (1 << 61) + 12345
+
+
+@pytest.mark.parametrize("shift", [0, 1, 13, 16, 17, 30, 31, 33])
+@pytest.mark.parametrize("top", [100, (1 << 31) - 1, LARGE])
+@pytest.mark.parametrize("n", [0, 1, 7, 40_000])
+def test_divided(shift: int, top: int, n: int) -> None:
+    """Longer than a block; quotients that fit a short type, and such that do not."""
+    value = np.random.default_rng(3).integers(-top, top, n, dtype=np.int64, endpoint=True)
+    value[: n // 2 : 3] = top
+    quotient, rest = divided(value.reshape(-1, 1), shift)
+    assert quotient.shape == rest.shape == (n, 1)
+    shifted = value + (1 << shift >> 1)
+    np.testing.assert_array_equal(quotient[:, 0], shifted >> shift)
+    np.testing.assert_array_equal(rest[:, 0], shifted & (1 << shift) - 1)
+
+
+def test_divided_integers_of_python_and_short_ones() -> None:
+    wide = np.array([-(1 << 80), (1 << 70) + 3], dtype=object)
+    quotient, rest = divided(wide, 4)
+    assert quotient.tolist() == [-(1 << 76), 1 << 66]
+    assert rest.tolist() == [8, 11]
+    quotient, rest = divided(np.array([32767, -32768], dtype=np.int16), 15)
+    assert quotient.tolist() == [1, -1]
+    assert rest.tolist() == [16383, 16384]
+
+
+def test_divided_of_columns() -> None:
+    value = np.arange(24, dtype=np.int64).reshape(4, 6).T
+    quotient, rest = divided(value, 2)
+    np.testing.assert_array_equal(quotient * 4 + rest - 2, value)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, object])
+def test_digits(dtype: type) -> None:
+    numbers = np.array([[0, 65535], [65536, (1 << 48) - 1]], dtype=dtype)
+    found = digits_of("op", numbers, (2, 2), 3)
+    assert found.shape == (3, 2, 2)
+    total = sum(found[i].astype(object) << 16 * i for i in range(3))
+    np.testing.assert_array_equal(total, numbers)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 32, 1 << 90])
+def test_numbers_that_have_no_such_digits(number: int) -> None:
+    with pytest.raises(RangeError, match=r"calibrated range"):
+        digits_of("op", np.array([5, number], dtype=object), (2,), 2)
+
+
+@pytest.mark.parametrize("dims", [(5, 300), (300, 5), (140, 150), (150, 140), (1, 1)])
+def test_projections(dims: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matrices of any form, in several blocks."""
+    monkeypatch.setattr(projection, "_CHUNK", 64)
+    draw, name = np.random.default_rng(4), ArrayId("witness", "x")
+    values = draw.integers(-(1 << 15), 1 << 15, dims).astype(np.int16)
+    sides = projection.Sides(name, dims, 1)
+    (directions,) = projection.draw_directions(lambda _label, n: draw.bytes(n), [sides])
+    found = projection.project(load_engine("cpu"), [directions, directions], {name: values})
+    left, right = (x.astype(np.int64) for x in (directions.left, directions.right))
+    np.testing.assert_array_equal(found, 2 * left @ values.astype(np.int64) @ right.T)
