@@ -1,14 +1,14 @@
 //! Sums of fractions.
 
 use crate::arrays::{
-    SmallIn, VecIn, VecOut, elements, give, parse, parse_one, require, with_small, write,
+    SmallIn, VecIn, VecOut, contiguous, elements, give, parse, parse_one, require, write,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use veracity_kernels::field::Fq;
 use veracity_kernels::fractions::{
-    Block, Entries, Integers, Leaves, SmallArray, Tree, TreeError, collect, eq_halved,
+    Block, Entries, Integers, Row, SmallArray, Tree, TreeError, collect, eq_halved,
 };
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -17,10 +17,10 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<FractionTree>()
 }
 
-/// `(values, images, constants, beta)`: entries that are computed.
+/// `(values, images, constants, beta)`, an array a row: entries that are computed.
 type LeavesIn<'py> = (
-    SmallIn<'py>,
-    Option<SmallIn<'py>>,
+    Vec<SmallIn<'py>>,
+    Option<Vec<SmallIn<'py>>>,
     VecIn<'py>,
     Bound<'py, PyBytes>,
 );
@@ -35,83 +35,56 @@ enum EntriesIn<'py> {
 impl EntriesIn<'_> {
     /// The entries, all plus `plus`.
     fn entries(&self, plus: Fq) -> PyResult<Entries> {
-        let (values, images, constants, beta) = match self {
+        match self {
             Self::Vector(vector) => {
                 let moved = elements(vector)?.iter().map(|x| *x + plus);
-                return Ok(Entries::Vector(moved.collect()));
+                Ok(Entries::Vector(moved.collect()))
             }
-            Self::Leaves((values, images, constants, beta)) => (values, images, constants, beta),
-        };
-        let integers = Integers {
-            values: copied(values)?,
-            images: images.as_ref().map(copied).transpose()?,
-            constants: elements(constants)?.iter().map(|x| *x + plus).collect(),
-            beta: parse_one(beta.as_bytes())?,
-        };
-        let n = integers.values.len();
-        whole(n, integers.constants.len())?;
-        let fits = integers.images.as_ref().is_none_or(|y| y.len() == n);
-        require(fits, "values and images must have one shape")?;
-        Ok(Entries::Integers(integers))
+            Self::Leaves(leaves) => integers(leaves, plus).map(Entries::Integers),
+        }
     }
 }
 
-fn whole(n: usize, rows: usize) -> PyResult<()> {
-    let whole = n.checked_rem(rows).map_or(n == 0, |rest| rest == 0);
-    require(whole, "values must have a row per constant")
+/// What leaves are computed from, all constants plus `plus`.
+fn integers((values, images, constants, beta): &LeavesIn<'_>, plus: Fq) -> PyResult<Integers> {
+    let constants: Vec<_> = elements(constants)?.iter().map(|x| *x + plus).collect();
+    let values = rows(values, constants.len())?;
+    let images = images.as_ref().map(|y| rows(y, constants.len())).transpose()?;
+    let width = |rows: &[Row<'_>]| rows.first().map_or(0, Row::len);
+    let fits = images.as_ref().is_none_or(|y| width(y) == width(&values));
+    require(fits, "values and images must have one shape")?;
+    Ok(Integers {
+        values: SmallArray::gathered(&values),
+        images: images.map(|y| SmallArray::gathered(&y)),
+        constants,
+        beta: parse_one(beta.as_bytes())?,
+    })
 }
 
-fn copied(array: &SmallIn<'_>) -> PyResult<SmallArray> {
-    use crate::arrays::contiguous;
+/// So many rows of one length.
+fn rows<'a>(arrays: &'a [SmallIn<'_>], count: usize) -> PyResult<Vec<Row<'a>>> {
+    let found = arrays.iter().map(row).collect::<PyResult<Vec<_>>>()?;
+    require(found.len() == count, "values must have a row per constant")?;
+    let even = found.iter().all(|row| row.len() == found[0].len());
+    require(even, "rows must have one length")?;
+    Ok(found)
+}
+
+fn row<'a>(array: &'a SmallIn<'_>) -> PyResult<Row<'a>> {
     Ok(match array {
-        SmallIn::I8(x) => SmallArray::I8(contiguous(x)?.to_vec()),
-        SmallIn::I16(x) => SmallArray::I16(contiguous(x)?.to_vec()),
-        SmallIn::I32(x) => {
-            let x = contiguous(x)?;
-            SmallArray::narrowed(x).unwrap_or_else(|| SmallArray::I32(x.to_vec()))
-        }
-        SmallIn::I64(x) => {
-            let x = contiguous(x)?;
-            SmallArray::narrowed(x).unwrap_or_else(|| SmallArray::I64(x.to_vec()))
-        }
-        SmallIn::U16(x) => SmallArray::U16(contiguous(x)?.to_vec()),
+        SmallIn::I8(x) => Row::I8(contiguous(x)?),
+        SmallIn::I16(x) => Row::I16(contiguous(x)?),
+        SmallIn::I32(x) => Row::I32(contiguous(x)?),
+        SmallIn::I64(x) => Row::I64(contiguous(x)?),
+        SmallIn::U16(x) => Row::U16(contiguous(x)?),
     })
 }
 
 /// All entries, as a vector.
 #[pyfunction]
 fn logup_denominators<'py>(py: Python<'py>, leaves: LeavesIn<'py>) -> PyResult<VecOut<'py>> {
-    let (values, images, constants, beta) = &leaves;
-    let (constants, beta) = (elements(constants)?, parse_one(beta.as_bytes())?);
-    let out = with_small!(values, |values| {
-        whole(values.len(), constants.len())?;
-        match images {
-            None => Ok(py.detach(|| {
-                let images = None::<&[i8]>;
-                collect(&Leaves {
-                    values,
-                    images,
-                    constants,
-                    beta,
-                })
-            })),
-            Some(images) => with_small!(images, |y| {
-                require(
-                    values.len() == y.len(),
-                    "values and images must have one shape",
-                )?;
-                let images = Some(y);
-                Ok(py.detach(|| {
-                    collect(&Leaves {
-                        values,
-                        images,
-                        constants,
-                        beta,
-                    })
-                }))
-            }),
-        }
-    })?;
+    let leaves = integers(&leaves, Fq::ZERO)?;
+    let out = py.detach(|| collect(&leaves));
     give(py, out)
 }
 

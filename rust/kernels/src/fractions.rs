@@ -22,7 +22,7 @@ mod tail;
 mod tree;
 mod weights;
 
-pub use entries::{Entries, Integers, SmallArray};
+pub use entries::{Entries, Integers, Row, SmallArray};
 pub use eq::eq_halved;
 pub use leaves::{Leaves, collect};
 pub use tree::{Block, Tree, TreeError};

@@ -67,7 +67,7 @@ __all__ = [
 _Vec = NDArray[np.uint64]
 _Ints = NDArray[Any]
 _Keys = NDArray[np.uint8]
-_Leaves = tuple[_Ints, _Ints | None, _Vec, bytes]
+_Leaves = tuple[list[_Ints], list[_Ints] | None, _Vec, bytes]
 _Entries = _Vec | _Leaves
 
 def use_threads(threads: int) -> int: ...

@@ -34,23 +34,23 @@ class Leaves:
 
     Attributes
     ----------
-    values : Ints
-        Shape (rows, m).
-    images : Ints or None
-        The same shape.
+    values : sequence of Ints
+        An array of m entries for each row, of any of the engine's small dtypes.
+    images : sequence of Ints or None
+        The same numbers of rows and entries.
     constants : Vec
         One per row.
     beta : int
         Factor of the images.
     """
 
-    values: Ints
-    images: Ints | None
+    values: Sequence[Ints]
+    images: Sequence[Ints] | None
     constants: Vec
     beta: int
 
     def __len__(self) -> int:
-        return int(self.values.size)
+        return sum(row.size for row in self.values)
 
 
 @dataclass(frozen=True)

@@ -172,11 +172,12 @@ def check_matrix_size(length: int, n: int) -> None:
 
 
 def check_entries(entries: _Sized) -> None:
-    """Leaves have values, and images where there are any, of shape (rows, m)."""
+    """Leaves have a row of values for each constant, and of images where there are any."""
     if isinstance(entries, Leaves):
-        check_small(entries.values, shape=(len(entries.constants), None))
-        if entries.images is not None:
-            check_small(entries.images, shape=entries.values.shape)
+        given = [entries.values, *([] if entries.images is None else [entries.images])]
+        lengths = {check_small(row).size for rows in given for row in rows}
+        if len(lengths) > 1 or any(len(rows) != len(entries.constants) for rows in given):
+            raise ValueError("leaves have rows of one length, one for each constant")
 
 
 def check_blocks(blocks: Sequence[FractionBlock]) -> None:

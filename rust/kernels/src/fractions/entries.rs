@@ -9,6 +9,7 @@ use crate::parallel::CHUNK;
 use crate::rows::Source;
 use crate::small::Small;
 use crate::vector::mul_into;
+use rayon::prelude::*;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, OnceLock};
 
@@ -130,18 +131,91 @@ macro_rules! with_array {
     };
 }
 
+/// Entries of one row, as somebody else keeps them.
+pub enum Row<'a> {
+    /// Eight bits.
+    I8(&'a [i8]),
+    /// Sixteen bits.
+    I16(&'a [i16]),
+    /// Sixteen bits, unsigned.
+    U16(&'a [u16]),
+    /// Thirty-two bits.
+    I32(&'a [i32]),
+    /// Sixty-four bits.
+    I64(&'a [i64]),
+}
+
+macro_rules! with_row {
+    ($row:expr, |$x:ident| $body:expr) => {
+        match $row {
+            Row::I8($x) => $body,
+            Row::I16($x) => $body,
+            Row::U16($x) => $body,
+            Row::I32($x) => $body,
+            Row::I64($x) => $body,
+        }
+    };
+}
+
+impl Row<'_> {
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        with_row!(self, |x| x.len())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The least and the greatest of the entries and zero.
+    fn bounds(&self) -> [i64; 2] {
+        with_row!(self, |x| x.iter().fold([0, 0], |[least, most], x| {
+            [least.min(x.to_i64()), most.max(x.to_i64())]
+        }))
+    }
+}
+
+/// All rows, one after the other, as integers of one type.
+fn cast<T: Copy + Default + Send>(rows: &[Row<'_>], to: impl Fn(i64) -> T + Sync) -> Vec<T> {
+    let width = rows.first().map_or(0, Row::len);
+    let mut out = vec![T::default(); width * rows.len()];
+    let parts = out.par_chunks_mut(width.max(1)).zip(rows);
+    parts.for_each(|(out, row)| {
+        with_row!(row, |x| for (out, x) in out.iter_mut().zip(*x) {
+            *out = to(x.to_i64());
+        });
+    });
+    out
+}
+
 impl SmallArray {
-    /// A copy in 16 bits, if these are enough.
-    pub fn narrowed<T: Small>(x: &[T]) -> Option<Self> {
-        let (mut least, mut most) = (0, 0);
-        for x in x {
-            (least, most) = (least.min(x.to_i64()), most.max(x.to_i64()));
+    /// A copy of rows of one length, in 16 bits if these are enough.
+    #[must_use]
+    pub fn gathered(rows: &[Row<'_>]) -> Self {
+        if rows.iter().all(|row| matches!(row, Row::I8(_))) {
+            return Self::I8(cast(rows, |x| x as i8));
         }
+        let signed = |row: &Row<'_>| matches!(row, Row::I8(_) | Row::I16(_));
+        let [least, most] = if rows.iter().all(signed) {
+            [i16::MIN, i16::MAX].map(i64::from)
+        } else if rows.iter().all(|row| matches!(row, Row::U16(_))) {
+            [u16::MIN, u16::MAX].map(i64::from)
+        } else {
+            let wider = |a: [i64; 2], b: [i64; 2]| [a[0].min(b[0]), a[1].max(b[1])];
+            rows.par_iter().map(Row::bounds).reduce(|| [0, 0], wider)
+        };
         if i16::try_from(least).is_ok() && i16::try_from(most).is_ok() {
-            return Some(Self::I16(x.iter().map(|x| x.to_i64() as i16).collect()));
+            Self::I16(cast(rows, |x| x as i16))
+        } else if least == 0 && u16::try_from(most).is_ok() {
+            Self::U16(cast(rows, |x| x as u16))
+        } else if i32::try_from(least).is_ok() && i32::try_from(most).is_ok() {
+            Self::I32(cast(rows, |x| x as i32))
+        } else {
+            Self::I64(cast(rows, |x| x))
         }
-        let fits = least == 0 && u16::try_from(most).is_ok();
-        fits.then(|| Self::U16(x.iter().map(|x| x.to_i64() as u16).collect()))
     }
 
     /// Number of entries.
@@ -195,6 +269,18 @@ impl Integers {
     }
 }
 
+impl Source for Integers {
+    fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    fn elements<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<Fq>) -> &'a [Fq] {
+        scratch.resize(range.len(), Fq::ZERO);
+        self.fill(range, scratch);
+        scratch
+    }
+}
+
 /// Entries of a block.
 pub enum Entries {
     /// Nothing but ones, so many.
@@ -245,7 +331,7 @@ impl Source for Values {
     fn len(&self) -> usize {
         match self {
             Self::Ones(n) => *n,
-            Self::Integers(x) => x.values.len(),
+            Self::Integers(x) => x.len(),
             Self::Vector(x) => x.len(),
             Self::Joined { half, .. } => *half,
         }
@@ -255,11 +341,7 @@ impl Source for Values {
     fn elements<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<Fq>) -> &'a [Fq] {
         match self {
             Self::Ones(_) => &ONES[..range.len()],
-            Self::Integers(x) => {
-                scratch.resize(range.len(), Fq::ZERO);
-                x.fill(range, scratch);
-                scratch
-            }
+            Self::Integers(x) => x.elements(range, scratch),
             Self::Vector(x) => &x[range],
             Self::Joined { kind, below, half } => joined(*kind, below, *half, range, scratch),
         }

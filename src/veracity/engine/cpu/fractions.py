@@ -14,13 +14,14 @@ from veracity.engine.scalars import bytes_of, ints_of, join
 __all__ = ["CpuFractionTree", "leaves_in"]
 
 #: Values, images, constants, beta; the compiled module's arguments for leaves.
-LeavesIn = tuple[Ints, Ints | None, Any, bytes]
+LeavesIn = tuple[list[Ints], list[Ints] | None, Any, bytes]
 
 
 def leaves_in(leaves: Leaves) -> LeavesIn:
     """What the kernels compute leaves from."""
     check_entries(leaves)
-    return leaves.values, leaves.images, leaves.constants, bytes_of(leaves.beta)
+    images = None if leaves.images is None else list(leaves.images)
+    return list(leaves.values), images, leaves.constants, bytes_of(leaves.beta)
 
 
 def _entries(a: Any) -> Any:

@@ -209,9 +209,12 @@ class ReferenceField:
         out = []
         constants: ObjectVec = leaves.constants
         for b, constant in enumerate(constants):
-            for i in range(leaves.values.shape[1]):
-                image = 0 if leaves.images is None else int(leaves.images[b, i])
-                out.append(constant - int(leaves.values[b, i]) - leaves.beta * image)
+            row = [int(x) for x in leaves.values[b].reshape(-1)]
+            images = [0] * len(row)
+            if leaves.images is not None:
+                images = [int(x) for x in leaves.images[b].reshape(-1)]
+            for value, image in zip(row, images, strict=True):
+                out.append(constant - value - leaves.beta * image)
         return _vec(out)
 
     def _stored(self, a: ObjectVec | Leaves) -> ObjectVec:

@@ -26,7 +26,7 @@ from veracity.zkml.circuit.declared import LookupUse
 from veracity.zkml.circuit.linear_maps import Causal
 from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.circuit.tables import Table
-from veracity.zkml.circuit.tensor import Source
+from veracity.zkml.circuit.tensor import Source, Tensor
 
 __all__ = ["LookupPlan", "count_multiplicities", "prove_all_lookups", "verify_all_lookups"]
 
@@ -97,13 +97,12 @@ def count_multiplicities(engine: Engine, plan: LookupPlan) -> dict[ArrayId, Ints
     found: dict[str, list[Ints]] = {table.name: [] for table in plan.tables}
     for group in plan.groups:
         for use in group:
-            values = _values(use)
+            values = _values(use.value)
             if use.causal:
                 size = values.shape[-1]
-                values = values[..., np.tril(np.ones((size, size), dtype=bool))]
-            short = values.dtype.kind == "i" or values.dtype == np.uint16
-            whole = np.ascontiguousarray(values, dtype=None if short else np.int64)
-            found[use.table.name].append(whole)
+                seen = np.tril(np.ones((size, size), dtype=bool))
+                values = np.ascontiguousarray(values[..., seen])
+            found[use.table.name].append(values)
     counted = [(t, engine.integers.count(found[t.name], t.low, t.size)) for t in plan.tables]
     return {multiplicity_id(table): _narrow(counts) for table, counts in counted}
 
@@ -116,10 +115,13 @@ def _narrow(counts: Ints) -> Ints:
     return counts
 
 
-def _values(use: LookupUse) -> Ints:
-    if use.value.value is None:
+def _values(tensor: Tensor) -> Ints:
+    """The prover's integers, of a dtype and an order that the engine takes."""
+    values = tensor.value
+    if values is None:
         raise ValueError("the prover's tensors carry values")
-    return use.value.value
+    short = values.dtype.kind == "i" or values.dtype == np.uint16
+    return np.ascontiguousarray(values, dtype=None if short else np.int64)
 
 
 def _constants(
@@ -127,19 +129,6 @@ def _constants(
 ) -> Vec:
     """``alpha - 1 - beta^2 tag`` per instance."""
     return engine.from_ints([alpha - 1 - beta * beta * plan.tag(u.table) for u in group])
-
-
-def _small(arrays: Sequence[Ints]) -> Ints:
-    """Stack instances (I, m) as a dtype that holds all."""
-    kind = np.result_type(*[a.dtype for a in arrays])
-    if kind != np.uint16 and kind.kind != "i":
-        kind = np.dtype(np.int64)
-    if kind == np.int64 and all(_fits(a, np.int32) for a in arrays):
-        kind = np.dtype(np.int32)
-    out = np.empty((len(arrays), arrays[0].size), dtype=kind)
-    for row, array in zip(out, arrays, strict=True):
-        row.reshape(array.shape)[...] = array
-    return out
 
 
 _LIMITS = {dtype: np.iinfo(dtype) for dtype in (np.int16, np.int32)}
@@ -160,37 +149,26 @@ def _leaves(
         p: Vec | Leaves | None = None
         if i < len(plan.groups):
             group = plan.groups[i]
-            values, images = _stacked(group)
+            found = [_values(u.image) for u in group if u.image is not None]
             constants = _constants(engine, plan, group, alpha, beta)
-            d = Leaves(values, images, constants, beta)
+            d = Leaves([_values(u.value) for u in group], found or None, constants, beta)
             if group[0].causal:
-                hidden = np.broadcast_to(-Causal(dims[i][-1], visible=True).mask(), dims[i])
-                flat = np.ascontiguousarray(hidden).reshape(len(group), -1)
-                p = Leaves(flat, None, zeros(engine, len(group)), 0)
+                mask = -Causal(dims[i][-1], visible=True).mask()
+                hidden = np.ascontiguousarray(np.broadcast_to(mask, dims[i][1:]))
+                p = Leaves([hidden] * len(group), None, zeros(engine, len(group)), 0)
         else:
             table = plan.tables[i - len(plan.groups)]
             d = _table_leaves(engine, plan, table, alpha, beta)
             counts = multiplicities[multiplicity_id(table)]
-            p = Leaves(counts[None, :], None, zeros(engine, 1), 0)
+            p = Leaves([counts], None, zeros(engine, 1), 0)
         out.append(FractionBlock(dims[i], p, d))
     return out
-
-
-def _stacked(group: Sequence[LookupUse]) -> tuple[Ints, Ints | None]:
-    """Values and images of all instances, (I, m) each."""
-    images = None
-    if group[0].image is not None:
-        found = [u.image.value for u in group if u.image is not None]
-        images = _small([x for x in found if x is not None])
-    return _small([_values(u) for u in group]), images
 
 
 def _table_leaves(engine: Engine, plan: LookupPlan, table: Table, alpha: int, beta: int) -> Leaves:
     constant = engine.from_ints([alpha - 1 - beta * beta * plan.tag(table)])
     images = table.images()
-    return Leaves(
-        table.values()[None, :], None if images is None else images[None, :], constant, beta
-    )
+    return Leaves([table.values()], None if images is None else [images], constant, beta)
 
 
 class _Sums:
