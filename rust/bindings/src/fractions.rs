@@ -49,7 +49,10 @@ impl EntriesIn<'_> {
 fn integers((values, images, constants, beta): &LeavesIn<'_>, plus: Fq) -> PyResult<Integers> {
     let constants: Vec<_> = elements(constants)?.iter().map(|x| *x + plus).collect();
     let values = rows(values, constants.len())?;
-    let images = images.as_ref().map(|y| rows(y, constants.len())).transpose()?;
+    let images = images
+        .as_ref()
+        .map(|y| rows(y, constants.len()))
+        .transpose()?;
     let width = |rows: &[Row<'_>]| rows.first().map_or(0, Row::len);
     let fits = images.as_ref().is_none_or(|y| width(y) == width(&values));
     require(fits, "values and images must have one shape")?;

@@ -5,11 +5,16 @@
 //! slower on virtual ones whose host has to find memory for them.
 
 use crate::field::Limbs;
+use rayon::prelude::*;
+use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A region is cut at multiples of this.
 const PAGE: usize = 1 << 16;
+/// What a thread has backed at a time.
+const PART: usize = 1 << 21;
 
 /// The region of the last tree.
 static KEPT: Mutex<Option<Mapping>> = Mutex::new(None);
@@ -18,6 +23,8 @@ static KEPT: Mutex<Option<Mapping>> = Mutex::new(None);
 pub(crate) struct Mapping {
     base: NonNull<Limbs>,
     length: usize,
+    /// Elements at its beginning that the system was asked to back.
+    backed: AtomicUsize,
 }
 
 // SAFETY: the region belongs to this value alone.
@@ -26,6 +33,15 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    fn at(base: NonNull<Limbs>, length: usize) -> Self {
+        let backed = AtomicUsize::new(0);
+        Self {
+            base,
+            length,
+            backed,
+        }
+    }
+
     /// Room for so many elements; none where the system has none.
     pub(crate) fn new(length: usize) -> Option<Self> {
         let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -46,6 +62,26 @@ impl Mapping {
     fn bytes(&self) -> usize {
         self.length * size_of::<Limbs>()
     }
+
+    /// Has the system back elements that are about to be written: a fault for each page takes a
+    /// third longer. Only advice: failure changes nothing.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn back(&self, elements: Range<usize>) {
+        const ELEMENT: usize = size_of::<Limbs>();
+        let backed = self.backed.fetch_max(elements.end, Ordering::Relaxed);
+        let first = elements.start.max(backed) * ELEMENT / PAGE * PAGE;
+        let end = self.bytes().min(elements.end * ELEMENT);
+        (first..end).into_par_iter().step_by(PART).for_each(|at| {
+            let part = self.base().cast::<u8>().wrapping_add(at);
+            // SAFETY: the range lies inside the region, and what is in it does not change.
+            unsafe {
+                libc::madvise(part.cast(), PART.min(end - at), libc::MADV_POPULATE_WRITE);
+            }
+        });
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn back(&self, _elements: Range<usize>) {}
 
     /// Gives the region up, for [`Self::new`] to use again: as far as `limit` bytes of it.
     pub(crate) fn recycle(self, limit: usize) {
@@ -77,7 +113,7 @@ impl Mapping {
         }
         std::mem::forget(self); // it lies elsewhere now
         let base = NonNull::new(base.cast())?;
-        Some(Self { base, length })
+        Some(Self::at(base, length))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -103,7 +139,7 @@ fn mapped(length: usize) -> Option<Mapping> {
         return None;
     }
     let base = NonNull::new(base.cast())?;
-    Some(Mapping { base, length })
+    Some(Mapping::at(base, length))
 }
 
 #[cfg(not(unix))]

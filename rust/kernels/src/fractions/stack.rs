@@ -68,6 +68,9 @@ impl Stack {
             .filter(|&end| start < end && end <= region.length())?;
         ends.push((end, false));
         drop(ends);
+        if let Some(memory) = &region.memory {
+            memory.back(start..end);
+        }
         let region = region.clone();
         Some(Piece {
             region,
