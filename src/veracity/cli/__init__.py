@@ -18,7 +18,7 @@ __all__ = ["main"]
 os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 # What a proof is checked with lives as long as the command: seldom look for cycles in it.
-gc.set_threshold(100_000)
+gc.set_threshold(500_000)
 
 # The interpreter looks for cycles as it ends, in all that was loaded, though the system takes the
 # memory back anyway. Only then is everything set apart: commands that run in a test's process,

@@ -77,15 +77,35 @@ def show_table(
     verdict : int, optional
         Exit code where it cannot be written, as in :func:`veracity.cli.output.emit`.
     """
+    cells = [(printable(name), printable(str(value))) for name, value in rows]
+    if not _terminal():
+        emit(_aligned(cells, title), verdict=verdict)
+        return
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(name), Text(printable(str(value))))
+    for name, value in cells:
+        table.add_row(Text(name), Text(value))
     _print(table, title, verdict)
+
+
+def _aligned(cells: Sequence[tuple[str, str]], title: str | None) -> str:
+    """Two columns and a line above, for a pipe; a value of several lines stays in its column."""
+    lines = [] if title is None else ["", title]
+    width = max((len(name) for name, _ in cells), default=0) + 3
+    for name, value in cells:
+        first, *others = value.split("\n")
+        lines.append(f"{name:<{width}}{first}".rstrip())
+        lines += [f"{'':<{width}}{line}".rstrip() for line in others]
+    return "\n".join(lines)
+
+
+def _terminal() -> bool:
+    """Whether somebody looks at standard output."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def show_columns(
@@ -117,7 +137,7 @@ def _print(table: Table, title: str | None, verdict: int | None = None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    terminal = sys.stdout is not None and sys.stdout.isatty()
+    terminal = _terminal()
     console = Console(
         file=sys.stdout,
         highlight=False,

@@ -229,7 +229,10 @@ _Constant = One | Below | Chosen | Public | PublicRows
 
 @dataclass
 class _Sums:
-    """Coefficients of a weighed sum of tensors, by what they belong to."""
+    """Coefficients of a weighed sum of tensors, by what they belong to.
+
+    Sums are reduced where they are used: there are ten thousands of small addends.
+    """
 
     batches: dict[tuple[ArrayId, _Maps], dict[int, int]] = field(default_factory=dict)
     alone: dict[tuple[ArrayId, _Maps], int] = field(default_factory=dict)
@@ -244,7 +247,7 @@ class _Sums:
         nowhere: tuple[ArrayId | None, _Maps, dict[int, int]] = (None, (), {})
         for tensor, scale in zip(tensors, scales, strict=True):
             for place, ((source, maps), coefficient) in enumerate(tensor.terms.items()):
-                k = scale if coefficient == 1 else scale * coefficient % ORDER
+                k = scale if coefficient == 1 else scale * coefficient
                 name, instance = source if isinstance(source, ArraySource) else (None, None)
                 if name is None or instance is None:
                     self._add_alone(source, maps, k)
@@ -253,22 +256,22 @@ class _Sums:
                 if known is not name or same is not maps:
                     vector = self.batches.setdefault((name, maps), {})
                     recent[place] = name, maps, vector
-                vector[instance] = (vector.get(instance, 0) + k) % ORDER
+                vector[instance] = vector.get(instance, 0) + k
 
     def _add_alone(self, source: Source, maps: _Maps, k: int) -> None:
         """Add ``k`` times what is no instance of a batch."""
         if isinstance(source, ArraySource):
             key = (source.id, maps)
-            self.alone[key] = (self.alone.get(key, 0) + k) % ORDER
+            self.alone[key] = self.alone.get(key, 0) + k
         elif isinstance(source, ProductSource):
             form = ((source.spec, source.a.dims, source.b.dims), maps)
             same = self.products.setdefault(form, {})
-            same[source] = (same.get(source, 0) + k) % ORDER
+            same[source] = same.get(source, 0) + k
         elif isinstance(source, UpdatedSource):
             counts = self.updated.setdefault((source.updates, maps), {})
-            counts[source.count] = (counts.get(source.count, 0) + k) % ORDER
+            counts[source.count] = counts.get(source.count, 0) + k
         else:
-            self.publics[source, maps] = (self.publics.get((source, maps), 0) + k) % ORDER
+            self.publics[source, maps] = self.publics.get((source, maps), 0) + k
 
     def expand(self) -> None:
         """Replace updated tensors: ``sum_t e_t W_t = (sum_t e_t) W_0 + sum_s (sum_(t>s) e_t) u_s``.
@@ -336,7 +339,7 @@ class Resolver:
         public = 0
         for (source, maps), k in sums.publics.items():
             factor, inner = pull(maps)
-            public += k * factor % ORDER * source.evaluate(engine, dense(engine, inner))
+            public += k % ORDER * factor % ORDER * source.evaluate(engine, dense(engine, inner))
         products = []
         for (_, maps), same in sums.products.items():
             factor, inner = pull(maps)
