@@ -18,8 +18,8 @@ __all__ = ["digits_of", "divided"]
 
 #: Entries of a block.
 _BLOCK = 1 << 14
-#: What quotients are kept in.
-_SHORT = np.iinfo(np.int32)
+#: What quotients are kept in: the first that holds them.
+_SHORT = (np.iinfo(np.int16), np.iinfo(np.int32))
 
 
 def divided(value: Ints, shift: int) -> tuple[Ints, Ints]:
@@ -38,12 +38,13 @@ def divided(value: Ints, shift: int) -> tuple[Ints, Ints]:
         Of the same shape, in short types where these hold them.
     """
     half, mask = (1 << shift) >> 1, (1 << shift) - 1
-    if value.dtype != object and shift < _SHORT.bits:
+    if value.dtype != object and shift < 32:
         flat = np.ascontiguousarray(value).reshape(-1)
-        quotients = np.empty(flat.shape, dtype=np.int32)
         rests = np.empty(flat.shape, dtype=np.uint16 if shift <= 16 else np.int32)
-        if _divide(flat, (half, shift, mask), quotients, rests):
-            return quotients.reshape(value.shape), rests.reshape(value.shape)
+        for short in _SHORT:
+            quotients = np.empty(flat.shape, dtype=short.dtype)
+            if _divide(flat, (half, shift, mask), quotients, rests):
+                return quotients.reshape(value.shape), rests.reshape(value.shape)
     shifted = np.asarray(widened(value) + half)
     return shifted >> shift, shifted & mask
 
@@ -51,13 +52,14 @@ def divided(value: Ints, shift: int) -> tuple[Ints, Ints]:
 def _divide(flat: Ints, by: tuple[int, int, int], quotients: Ints, rests: Ints) -> bool:
     """Fill in quotients and rests, unless a quotient is too large for its type."""
     half, shift, mask = by
+    limits = np.iinfo(quotients.dtype)
     room = np.empty((2, min(_BLOCK, flat.size)), dtype=np.int64)
     for start in range(0, flat.size, _BLOCK):
         block = slice(start, start + _BLOCK)
         shifted, quotient = room[:, : flat[block].size]
         np.add(flat[block], half, out=shifted, dtype=np.int64)
         np.right_shift(shifted, shift, out=quotient)
-        if int(quotient.min()) < _SHORT.min or int(quotient.max()) > _SHORT.max:
+        if int(quotient.min()) < limits.min or int(quotient.max()) > limits.max:
             return False
         quotients[block] = quotient
         rests[block] = np.bitwise_and(shifted, mask, out=shifted)
