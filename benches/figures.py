@@ -104,6 +104,7 @@ def floor_kernels() -> list[str]:
         "lookup_ns": "LogUp, tree and all rounds, per lookup",
         "addition_ns": "addition of affine points, inverses shared",
         "weight_ns": "int16 weight times field element, summed",
+        "page_ns": "first touch of a page of memory",
     }
     head = f"{found['arithmetic']}, {found['threads']} threads at once"
     return table([head, "ns"], ([unit, short(found[key])] for key, unit in units.items()))
@@ -112,10 +113,10 @@ def floor_kernels() -> list[str]:
 def floor_shares() -> list[str]:
     """Shares of the processor time of whole proofs that no kernel takes."""
     return table(
-        ["workload", "processor", "system", "Python outside kernels"],
+        ["workload", "processor", "Python outside kernels", "system", "page faults", "at least"],
         (
-            [f"{name}, {run['tokens']} tokens", f"{run['cpu_s']:.2f} s", f"{run['system']:.0%}",
-             f"{run['python']:.0%}"]
+            [f"{name}, {run['tokens']} tokens", f"{run['cpu_s']:.2f} s", f"{run['python']:.0%}",
+             f"{run['system']:.0%}", f"{run['faults']:,}", f"{run['faults_s'] / run['cpu_s']:.0%}"]
             for name, run in load("floors")["workloads"].items()
         ),
     )  # fmt: skip

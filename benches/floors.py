@@ -8,7 +8,8 @@ are processor time, so that other work on the machine disturbs them little.
 
 A name is one of ``benches/scale.py``'s, or the path of a calibrated program. ``system`` is the
 share of a proof's processor time that the kernel of the operating system takes; ``python`` that of
-the thread that proves, outside of calls into the compiled engine (NumPy's loops included).
+the thread that proves, outside of calls into the compiled engine (NumPy's loops included);
+``faults`` are first touches of pages, and ``faults_s`` what so many take where memory is at hand.
 """
 
 from __future__ import annotations
@@ -196,6 +197,7 @@ def watched_proof(path: Path, tokens: int) -> dict[str, Any]:
         "cpu_s": user + system,
         "system": system / (user + system),
         "python": outside / (user + system),
+        "faults": after.ru_minflt - before.ru_minflt,
         "costs": vars(zkml.count(execution)),
     }
 
@@ -228,7 +230,8 @@ def measure(workload: str, work: Path, ns: dict[str, float]) -> dict[str, Any]:
         if floor is not None:
             phases[phase]["floor_s"] = round(floor, 4)
     shares = {key: round(found[key], 4) for key in ("cpu_s", "system", "python")}
-    return {"tokens": int(tokens), **shares, "phases": phases}
+    pages = {"faults": found["faults"], "faults_s": round(found["faults"] * ns["page_ns"] / 1e9, 4)}
+    return {"tokens": int(tokens), **shares, **pages, "phases": phases}
 
 
 def show(name: str, found: dict[str, Any]) -> None:
@@ -243,7 +246,8 @@ def show(name: str, found: dict[str, Any]) -> None:
     """
     print(
         f"\n{name}, {found['tokens']} tokens: {found['cpu_s']:.2f} s of processor time, "
-        f"{found['system']:.1%} system, {found['python']:.1%} Python outside kernels"
+        f"{found['system']:.1%} system, {found['python']:.1%} Python outside kernels; "
+        f"{found['faults']:,} page faults, {found['faults_s']:.2f} s at the least"
     )
     for phase, row in found["phases"].items():
         floor = row.get("floor_s")

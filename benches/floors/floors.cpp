@@ -9,6 +9,9 @@
 #include <limits>
 #include <thread>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "kernels.h"
 #include "weights.h"
 #ifdef HAS_LANES
@@ -152,8 +155,21 @@ void print_arithmetic(std::mt19937_64& rng) {
     std::printf("\"radix\": %d, \"arithmetic\": \"%s\"}\n", F::radix, F::name);
 }
 
+// First touch of so many pages of memory that the system has to find, and takes back afterwards.
+double touch(std::size_t pages) {
+    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE));
+    return best(double(pages), [&] {
+        void* found = mmap(nullptr, pages * page, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        require(found != MAP_FAILED, "memory");
+        auto* bytes = static_cast<volatile char*>(found);
+        for (std::size_t i = 0; i < pages; i++) bytes[i * page] = 1;
+        munmap(found, pages * page);
+    });
+}
+
 struct Times {
-    double multiplication, product, lookup, addition, weight;
+    double multiplication, product, lookup, addition, weight, page;
 };
 
 Times measure(unsigned seed) {
@@ -193,6 +209,7 @@ Times measure(unsigned seed) {
         Weights w(4096, 4096, rng);  // 32 MB: they come from memory
         t.weight = best(4096.0 * 4096.0, [&] { w.contract(); });
     }
+    t.page = touch(std::size_t(1) << 15);
     return t;
 }
 
@@ -223,7 +240,8 @@ int main(int count, char** given) {
     };
     std::printf("{\"arithmetic\": \"%s\", \"threads\": %d, \"multiplication_ns\": %.3f, "
                 "\"product_ns\": %.3f, \"lookup_ns\": %.3f, \"addition_ns\": %.3f, "
-                "\"weight_ns\": %.4f}\n",
+                "\"weight_ns\": %.4f, \"page_ns\": %.0f}\n",
                 F::name, threads, mean(&Times::multiplication), mean(&Times::product),
-                mean(&Times::lookup), mean(&Times::addition), mean(&Times::weight));
+                mean(&Times::lookup), mean(&Times::addition), mean(&Times::weight),
+                mean(&Times::page));
 }
