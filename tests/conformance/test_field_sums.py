@@ -186,6 +186,34 @@ def test_logup_denominators(engine, reference, scalars, small, dtype, images, ro
     assert run(engine) == run(reference)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "most"),
+    [
+        ((np.int8, np.int16), 127),
+        ((np.int8, np.uint16), 127),
+        ((np.uint16, np.int32), 65_535),
+        ((np.uint16, np.int16, np.int64), 65_536),
+        ((np.int64, np.int8), 1 << 31),
+        ((np.int32, np.int64), (1 << 62) - 1),
+    ],
+)
+@pytest.mark.parametrize("least", [0, -1])
+def test_rows_of_several_types(engine, reference, scalars, kinds, most, least):
+    rows = [
+        np.arange(7, dtype=kind).reshape(7, 1) + least
+        for kind in kinds
+        if least >= 0 or kind != np.uint16
+    ]
+    rows[-1][3] = min(most, np.iinfo(rows[-1].dtype).max)
+    constants, beta = scalars(len(rows)), scalars(1)[0]
+
+    def run(e):
+        leaves = Leaves(rows, rows[::-1], e.from_ints(constants), beta)
+        return e.to_ints(e.logup_denominators(leaves))
+
+    assert run(engine) == run(reference)
+
+
 def test_bad_shapes(each):
     a = each.from_ints(range(6))
     three = each.from_ints([1, 2, 3])
@@ -207,6 +235,16 @@ def test_bad_shapes(each):
         each.logup_denominators(Leaves(m[0], m[0, :2], three, 1))
     with pytest.raises(ValueError):
         each.logup_denominators(Leaves(m[0], None, a, 1))
+    short, whole = m[0, 0, :2], m[0, 0]
+    for values, images in [
+        ([whole, whole, short], None),
+        ([whole] * 3, [short] * 3),
+        ([whole] * 2, [whole] * 4),
+        ([whole[::2]] * 3, None),
+        ([whole.astype(np.float64)] * 3, None),
+    ]:
+        with pytest.raises(ValueError):
+            each.logup_denominators(Leaves(values, images, three, 1))
 
 
 def test_bad_shapes_of_several_arrays(each):
