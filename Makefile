@@ -170,6 +170,8 @@ bench-private: build/bench/private/smollm2.vprog ## private inference over an em
 	  $(BIN)/veracity private bench build/bench/private/smollm2.vprog --mode $$mode --context 64 \
 	    --keep build/bench/private --json | tee build/bench/private-smollm2-$$mode.json; \
 	done
+	$(BIN)/veracity private bench build/bench/private/smollm2.vprog --mode secure --context 512 --cap 2048 \
+	  --keep build/bench/private --json | tee build/bench/private-smollm2-secure-512.json
 
 bench-private-long: build/bench/private/smollm2.vprog ## SmolLM2 in private with a prompt of 1,000 tokens and 2 GB at each party, both modes (half an hour each)
 	for mode in secure shuffled; do \
