@@ -185,8 +185,12 @@ bench-private-availability: env ## an answer in private alone and beside a crowd
 	  $(PY) benches/private_availability.py --mode $$mode | tee build/bench/private-availability-$$mode.json; \
 	done
 
-bench-private-tokens: build/bench/private/smollm2.vprog ## whether private answers are the program's, token by token: 24 questions, 16 tokens each (minutes)
+bench-private-tokens: build/bench/private/smollm2.vprog ## whether private answers are the program's, token by token: 24 questions of SmolLM2 and stories260K (minutes)
 	PYTHONPATH=. $(PY) benches/private_tokens.py $< --questions 24 | tee build/bench/private-tokens.json
+	for mode in secure shuffled; do \
+	  PYTHONPATH=. $(PY) benches/private_tokens.py stories260k --questions 24 --tokens 20 --mode $$mode \
+	    | tee build/bench/private-tokens-stories260k-$$mode.json; \
+	done
 
 bench-private-layer: env ## one layer of ChatGLM-6B's size in private, both modes, times 28 (minutes)
 	@mkdir -p build/bench

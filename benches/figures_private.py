@@ -79,18 +79,24 @@ def private_long() -> list[str]:
 
 def private_tokens() -> list[str]:
     """Private tokens beside the program's."""
-    run = load("private-tokens")
-    gaps = sorted(gap for answer in run["answers"] for gap in answer["gaps"])
+    names = ["private-tokens", *(f"private-tokens-stories260k-{mode}" for mode in MODES)]
+    runs = [load(name) for name in names]
+    models = ["SmolLM2", *["stories260K"] * len(MODES)]
+    gaps = [sorted(gap for answer in run["answers"] for gap in answer["gaps"]) for run in runs]
+    rows: list[tuple[str, Callable[[Measured], str]]] = [
+        ("questions", lambda run: str(len(run["answers"]))),
+        ("tokens", lambda run: f"{run['tokens']:,}"),
+        ("the program's", lambda run: f"{run['equal']:,}"),
+        ("answers that are the program's in every token",
+         lambda run: str(sum(not answer["gaps"] for answer in run["answers"]))),
+        ("at commit", lambda run: f"`{run['commit']}`"),
+    ]  # fmt: skip
     return table(
-        ["", f"`{run['mode']}`"],
+        ["", *(f"{m}, `{run['mode']}`" for m, run in zip(models, runs, strict=True))],
         [
-            ["questions", str(len(run["answers"]))],
-            ["tokens", f"{run['tokens']:,}"],
-            ["the program's", f"{run['equal']:,}"],
-            ["answers that are the program's in every token",
-             str(sum(not answer["gaps"] for answer in run["answers"]))],
-            ["where not, the program's logits were apart by", ", ".join(map(str, gaps))],
-            ["at commit", f"`{run['commit']}`"],
+            *([title, *(shown(run) for run in runs)] for title, shown in rows),
+            ["where not, the program's logits were apart by",
+             *(", ".join(map(str, found)) for found in gaps)],
         ],
     )  # fmt: skip
 
