@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ __all__ = [
     "size",
 ]
 
+#: Longest name of a row (characters); names may come from a file.
+LONGEST_LABEL = 200
 #: A phase that takes longer than this is worth telling about (seconds).
 WORTH_TELLING = 2.0
 
@@ -77,15 +79,37 @@ def show_table(
     verdict : int, optional
         Exit code where it cannot be written, as in :func:`veracity.cli.output.emit`.
     """
+    cells = [(_label(name), printable(str(value))) for name, value in rows]
+    if sys.stdout is None or not sys.stdout.isatty():
+        lines = [line for cell in _piped(cells) for line in cell]
+        emit("\n".join(["", title, *lines] if title else lines), verdict=verdict)
+        return
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(Text(name), Text(printable(str(value))))
+    for name, value in cells:
+        table.add_row(Text(name), Text(value))
     _print(table, title, verdict)
+
+
+def _label(name: str) -> str:
+    """What a row is called, which strangers may say: short, and never a row of its own."""
+    short = name if len(name) <= LONGEST_LABEL else name[:LONGEST_LABEL] + "..."
+    return printable(short).translate({ord(c): "\N{REPLACEMENT CHARACTER}" for c in "\n\t"})
+
+
+def _piped(cells: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
+    """Lines of each row, not padded to the longest: one text may have many, and a long one."""
+    from rich.cells import cell_len
+
+    width = max((cell_len(name) for name, _ in cells), default=0) + 3
+    for name, value in cells:
+        first, *more = value.expandtabs().split("\n")
+        start = name + " " * (width - cell_len(name))
+        yield [f"{start}{first}".rstrip(), *(f"{' ' * width}{line}".rstrip() for line in more)]
 
 
 def show_columns(
