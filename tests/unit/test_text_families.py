@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import random
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,9 +22,10 @@ from veracity.lm.tokenizer_json import byte_level_bytes, numbered_alternatives
 from veracity.lm.tokenizer_rules import piece_bytes, stated_rule
 from veracity.text import ByteLevel, Encoder, SentencePiece
 from veracity.text.added import MAX_LENGTHS, Added
-from veracity.text.nfc import nfc
+from veracity.text.nfc import _ACTIVE, SHORT_RUN, nfc
 from veracity.text.sentencepiece import SPACE, Prefix
 from veracity.text.table import TokenTable
+from veracity.text.unicode import code_points
 from veracity.text.words import ALTERNATIVES, check_steps, split
 
 library = pytest.importorskip("tokenizers")
@@ -193,6 +197,36 @@ def test_composition_is_that_of_the_library() -> None:
         assert nfc(run) == theirs.normalize_str(run)
     for text in texts(500, seed=4):
         assert nfc(text) == theirs.normalize_str(text)
+
+
+def test_marks_are_put_in_order_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python sorts them by insertion: a long run of a stranger's would take minutes."""
+    given: list[str] = []
+
+    def normalised(form: str, text: str) -> str:
+        given.append(text)
+        return unicodedata.normalize(form, text)
+
+    spied = SimpleNamespace(normalize=normalised, combining=unicodedata.combining)
+    monkeypatch.setattr("veracity.text.nfc.unicodedata", spied)
+    for hostile in ("\u0300\u0316", "\u0f73", "\u0344\u0316", "e\u0301\u0327"):
+        text = hostile * SHORT_RUN
+        assert nfc(text) == unicodedata.normalize("NFC", text)
+        classes = list(map(unicodedata.combining, given[-1]))
+        assert all(a <= b or not b for a, b in pairwise(classes))
+
+
+def test_the_order_of_marks_is_the_canonical_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(7)
+    active = [chr(c) for a, b in code_points(_ACTIVE) for c in range(a, b + 1)]
+    marks = [c for c in active if unicodedata.combining(c)]
+    texts = [
+        "".join(draw.choice(draw.choice([active, marks, marks, "aeo"])) for _ in range(8))
+        for _ in range(2000)
+    ]
+    plain = [nfc(text) for text in texts]
+    monkeypatch.setattr("veracity.text.nfc.SHORT_RUN", 0)
+    assert [nfc(text) for text in texts] == plain
 
 
 # ---- patterns -----------------------------------------------------------------------------------
