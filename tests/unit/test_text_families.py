@@ -21,7 +21,7 @@ from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.lm.tokenizer_json import byte_level_bytes, numbered_alternatives
 from veracity.lm.tokenizer_rules import piece_bytes, stated_rule
 from veracity.text import ByteLevel, Encoder, SentencePiece
-from veracity.text.added import MAX_LENGTHS, Added
+from veracity.text.added import MAX_LENGTHS, Added, Finder
 from veracity.text.nfc import _ACTIVE, SHORT_RUN, nfc
 from veracity.text.sentencepiece import SPACE, Prefix
 from veracity.text.table import TokenTable
@@ -321,3 +321,48 @@ def test_spaces_before_text(prefix: Prefix) -> None:
     for text in ("a", "<x>", "a<x>a", "<x>a", "  a"):
         found = encoder.decode(encoder.encode(text))
         assert encoder.encode(found) == encoder.encode(text)
+
+
+class Looked(str):
+    """A text that counts how often it is cut."""
+
+    cuts = 0
+
+    def __getitem__(self, key: Any) -> str:
+        Looked.cuts += 1
+        return super().__getitem__(key)
+
+
+def test_added_tokens_of_many_lengths_take_few_looks() -> None:
+    """A text of one letter would be compared with each length at every place."""
+    finder = Finder({"a" * (500 + k) + "b": k for k in range(MAX_LENGTHS)})
+    assert list(finder.split("a" * 2000)) == [("a" * 2000, None)]
+    Looked.cuts = 0
+    assert finder._at(Looked("a" * 2000), 0) == (None, 0)
+    assert 0 < Looked.cuts <= MAX_LENGTHS.bit_length()
+
+
+def test_of_added_tokens_the_first_and_longest_is_found() -> None:
+    draw = random.Random(11)
+
+    def naive(tokens: dict[str, int], text: str) -> Iterator[tuple[str, int | None]]:
+        start = place = 0
+        while place < len(text):
+            rest = text[place:]
+            found = max((t for t in tokens if rest.startswith(t)), key=len, default="")
+            if found:
+                if start < place:
+                    yield text[start:place], None
+                yield found, tokens[found]
+                start = place = place + len(found)
+            else:
+                place += 1
+        if start < len(text):
+            yield text[start:], None
+
+    for _ in range(1000):
+        letters = draw.choice(["a", "ab", "abc"])
+        words = ["".join(draw.choices(letters, k=draw.randrange(1, 12))) for _ in range(9)]
+        tokens = {word: i for i, word in enumerate(words)}
+        text = "".join(draw.choices(letters, k=30))
+        assert list(Finder(tokens).split(text)) == list(naive(tokens, text))
