@@ -388,6 +388,11 @@ def test_the_command_line(model: Talker) -> None:
     assert checked.exit_code == 0, checked.output
     for word in ("ACCEPTED", "be kind", "at temperature 0.7", "neither side", told[:20]):
         assert word in checked.output
+    both = run(main, ["verify", str(out), str(out), "--commitment", str(public), "-q"])
+    assert both.exit_code == 0, both.output
+    told = 'system "be kind", user "hello", assistant "hi", user "a b" -> '
+    for word in (told, f"{MARKS[0]}system\\nbe kind", "at temperature 0.7", "not proved"):
+        assert word in both.output  # the last message alone would be another question
     refused = run(main, ["verify", str(out), "--commitment", str(public), "--nonce", "ab", "-q"])
     assert refused.exit_code == 1
     assert "nonce" in refused.output

@@ -14,15 +14,18 @@ from tests.support.programs import Example, small_model
 from tests.support.wide import WideEngine, wide_limbs, wide_project
 from veracity.engine import load_engine
 from veracity.engine.api import ORDER
-from veracity.errors import FormatError, VerificationError
+from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.work.well_formed import verdict_file
 from veracity.zk.hidden import LinearForm
 from veracity.zk.keys import load_key
 from veracity.zk.mle import inverse
 from veracity.zk.reduction import LinearClaim
 from veracity.zkml import argument, commit_model, prove_well_formed, verify_well_formed, witness
-from veracity.zkml.circuit.declared import Given
+from veracity.zkml.circuit import build
+from veracity.zkml.circuit.builder import Builder
+from veracity.zkml.circuit.declared import Given, weight_id
 from veracity.zkml.committed import TensorSpec
+from veracity.zkml.model import weight_specs
 
 LOG_COLUMNS = 6
 ENGINE = load_engine("cpu")
@@ -149,3 +152,21 @@ def test_projected_weights_are_those_of_the_commitment(honest: Any) -> None:
     proof = prove_well_formed(ENGINE, e.program, other, files, key=KEY)
     with pytest.raises(VerificationError):
         verify_well_formed(ENGINE, e.program, files[0], proof, KEY)
+
+
+def test_long_arrays_are_refused_before_anything_is_drawn(
+    honest: tuple[Example, Any, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of 32 bytes may stand for 2^18 entries, each of which takes 128 bytes to bound."""
+    e, (commitment, _), proof = honest
+    given = {
+        weight_id(name): Given(spec, bounded=True)
+        for name, spec in weight_specs(e.program, LOG_COLUMNS).items()
+    }
+    sides = build.finish_circuit(Builder(given, False)).sides
+    monkeypatch.setattr(build, "MOST_SIDES", sides)
+    verify_well_formed(ENGINE, e.program, commitment, proof, KEY)
+    monkeypatch.setattr(build, "MOST_SIDES", sides - 1)
+    monkeypatch.setattr(witness, "draw_directions", lambda *_: pytest.fail("drawn"))
+    with pytest.raises(UsageError, match="arrays are too long"):
+        verify_well_formed(ENGINE, e.program, commitment, proof, KEY)

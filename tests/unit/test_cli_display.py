@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from contextlib import redirect_stdout
+from io import StringIO
 from types import SimpleNamespace
 
 import pytest
@@ -61,6 +64,29 @@ def test_an_answer_cannot_begin_a_row_of_its_own(
     show_table([("answer", f"x{end}result   ACCEPTED"), ("next", "y\nresult   ACCEPTED")])
     lines = capsys.readouterr().out.splitlines()
     assert [line[:6] for line in lines] == ["answer", "next  ", "      "]
+
+
+def test_a_name_from_a_file_is_no_row_and_drives_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "x\x1b[2J\nresult"
+    show_table([*flatten({"stated": {name: "ACCEPTED", "y" * 5000: 1}}), ("next", "z")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:6] for line in lines] == ["stated", "stated", "next  "]
+    assert not {"\x1b", "\t"} & set("".join(lines))
+    assert max(map(len, lines)) < 300
+
+
+def test_a_long_line_makes_no_other_line_long() -> None:
+    """An answer of a megabyte may have half a million lines, and one of half a million."""
+    with redirect_stdout(StringIO()):
+        show_table([("answer", "x")])  # whatever is loaded
+        tracemalloc.start()
+        try:
+            show_table([("answer", "x" * 4000 + "\n" * 4000)])
+            assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        finally:
+            tracemalloc.stop()
 
 
 def test_quotation_marks_show_what_is_not_seen() -> None:

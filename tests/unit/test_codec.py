@@ -14,6 +14,7 @@ from veracity.codec import (
     canonical_json,
     parse_json,
 )
+from veracity.codec.encoding import MAX_DEPTH
 from veracity.errors import FormatError
 
 
@@ -135,6 +136,15 @@ def test_json_round_trip(value: object) -> None:
     except UnicodeEncodeError:  # lone surrogates have no encoding
         return
     assert parse_json(data, "json") == value
+
+
+def test_plain_data_that_are_nested_too_deep() -> None:
+    """Whoever shows them walks them, in frames that are few."""
+    for left, right in ((b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")):
+        most = MAX_DEPTH // len(right)
+        parse_json(left * most + b"1" + right * most, "json")
+        with pytest.raises(FormatError, match="nested more than 64 deep"):
+            parse_json(left * (most + 1) + b"1" + right * (most + 1), "json")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,21 +12,30 @@ from click.testing import CliRunner
 
 import veracity
 from tests.support.network_files import save_network
+from tests.support.publisher import checked, decoder, published
 from tests.support.toy_vision import network
 from veracity import zkml
 from veracity.cli import main
 from veracity.errors import UsageError
 from veracity.formats.npy import save_array
-from veracity.work.effort import MAX_TIME, require_effort, verification_seconds
+from veracity.graph import Program
+from veracity.graph.ops import Function
+from veracity.graph.sampling import Sampling
+from veracity.graph.tables import KEPT, decimal_entries
+from veracity.lm.text_decoder import ports_of
+from veracity.work.effort import MAX_TIME, drawn_entries, require_effort, verification_seconds
+
+PLAIN = decoder()
 
 
-def statement(links: int, rows: int, log_columns: int) -> zkml.Statement:
+def statement(links: int, rows: int, log_columns: int, program: Program = PLAIN) -> zkml.Statement:
     """As much of one as is looked at."""
     found = SimpleNamespace(
         cuts=tuple(range(1, links)),
         commitment=SimpleNamespace(rows=bytes(32 * rows)),
         log_columns=log_columns,
         sampling=None,
+        program=program,
     )
     return cast(zkml.Statement, found)
 
@@ -77,6 +87,46 @@ def test_longer_rows_are_counted_where_a_proof_may_have_them() -> None:
     require_effort(one, few, 0.15)
     with pytest.raises(UsageError, match="--max-time"):
         require_effort(one, many, 0.4)
+
+
+def functions(*names: str) -> zkml.Statement:
+    """A program that looks these functions up, one after the other; ``x / 2`` is a tie or none."""
+    ops = [
+        Function(name=f"f{i}", x=f"f{i - 1}" if i else "x", fn=name, k_in=1, k_out=0)
+        for i, name in enumerate(names)
+    ]
+    return statement(1, 1, 12, checked(decoder(*ops, last=f"f{len(names) - 1}")))
+
+
+def test_tables_are_counted_before_they_are_made() -> None:
+    """Half of the entries of ``x^1.00..1 / 2`` are ties for floats: a table takes a second."""
+    hard = [f"power(1.{i:025})" for i in range(1, 20)]
+    require_effort(functions(hard[0], hard[0]), 100, 10.0)
+    with pytest.raises(UsageError, match="--max-time"):
+        require_effort(functions(*hard), 100, MAX_TIME)
+    easy = [f"clip(0;{i})" for i in range(1, KEPT + 2)]
+    require_effort(functions(*easy[:KEPT]), 100, 1.0)
+    with pytest.raises(UsageError, match="--max-time"):
+        require_effort(functions(*easy), 100, 1.0)  # more than are kept
+
+
+def test_the_time_of_a_table_follows_from_its_ties() -> None:
+    assert decimal_entries("silu", 10, 10) < 100
+    assert decimal_entries("power(1.0000000000000000001)", 1, 0) > 1 << 13
+
+
+def test_noise_is_counted_by_the_tokens_that_are_scored() -> None:
+    """What the program says of its port does not change how many scores there are."""
+    program = decoder(shapes={"t": (4, 4), "h": (1 << 16, 4)}, projection="h")
+    inputs, outputs = ports_of([0] * 1025, 1)
+    given = zkml.Statement(
+        replace(program, exponents={"head": 8}), inputs, outputs,
+        sampling=Sampling(bytes(32), 1000), commitment=published(program).model,
+    )  # fmt: skip
+    assert drawn_entries(given) == 1024 << 16
+    with pytest.raises(UsageError, match="--max-time"):
+        require_effort(given, 1000, 5.0)
+    require_effort(replace(given, sampling=None), 1000, 5.0)
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:

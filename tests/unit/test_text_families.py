@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import random
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +21,11 @@ from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.lm.tokenizer_json import byte_level_bytes, numbered_alternatives
 from veracity.lm.tokenizer_rules import piece_bytes, stated_rule
 from veracity.text import ByteLevel, Encoder, SentencePiece
-from veracity.text.added import MAX_LENGTHS, Added
-from veracity.text.nfc import nfc
+from veracity.text.added import MAX_LENGTHS, Added, Finder
+from veracity.text.nfc import _ACTIVE, SHORT_RUN, nfc
 from veracity.text.sentencepiece import SPACE, Prefix
 from veracity.text.table import TokenTable
+from veracity.text.unicode import code_points
 from veracity.text.words import ALTERNATIVES, check_steps, split
 
 library = pytest.importorskip("tokenizers")
@@ -195,6 +199,36 @@ def test_composition_is_that_of_the_library() -> None:
         assert nfc(text) == theirs.normalize_str(text)
 
 
+def test_marks_are_put_in_order_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python sorts them by insertion: a long run of a stranger's would take minutes."""
+    given: list[str] = []
+
+    def normalised(form: str, text: str) -> str:
+        given.append(text)
+        return unicodedata.normalize(form, text)
+
+    spied = SimpleNamespace(normalize=normalised, combining=unicodedata.combining)
+    monkeypatch.setattr("veracity.text.nfc.unicodedata", spied)
+    for hostile in ("\u0300\u0316", "\u0f73", "\u0344\u0316", "e\u0301\u0327"):
+        text = hostile * SHORT_RUN
+        assert nfc(text) == unicodedata.normalize("NFC", text)
+        classes = list(map(unicodedata.combining, given[-1]))
+        assert all(a <= b or not b for a, b in pairwise(classes))
+
+
+def test_the_order_of_marks_is_the_canonical_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(7)
+    active = [chr(c) for a, b in code_points(_ACTIVE) for c in range(a, b + 1)]
+    marks = [c for c in active if unicodedata.combining(c)]
+    texts = [
+        "".join(draw.choice(draw.choice([active, marks, marks, "aeo"])) for _ in range(8))
+        for _ in range(2000)
+    ]
+    plain = [nfc(text) for text in texts]
+    monkeypatch.setattr("veracity.text.nfc.SHORT_RUN", 0)
+    assert [nfc(text) for text in texts] == plain
+
+
 # ---- patterns -----------------------------------------------------------------------------------
 
 
@@ -287,3 +321,48 @@ def test_spaces_before_text(prefix: Prefix) -> None:
     for text in ("a", "<x>", "a<x>a", "<x>a", "  a"):
         found = encoder.decode(encoder.encode(text))
         assert encoder.encode(found) == encoder.encode(text)
+
+
+class Looked(str):
+    """A text that counts how often it is cut."""
+
+    cuts = 0
+
+    def __getitem__(self, key: Any) -> str:
+        Looked.cuts += 1
+        return super().__getitem__(key)
+
+
+def test_added_tokens_of_many_lengths_take_few_looks() -> None:
+    """A text of one letter would be compared with each length at every place."""
+    finder = Finder({"a" * (500 + k) + "b": k for k in range(MAX_LENGTHS)})
+    assert list(finder.split("a" * 2000)) == [("a" * 2000, None)]
+    Looked.cuts = 0
+    assert finder._at(Looked("a" * 2000), 0) == (None, 0)
+    assert 0 < Looked.cuts <= MAX_LENGTHS.bit_length()
+
+
+def test_of_added_tokens_the_first_and_longest_is_found() -> None:
+    draw = random.Random(11)
+
+    def naive(tokens: dict[str, int], text: str) -> Iterator[tuple[str, int | None]]:
+        start = place = 0
+        while place < len(text):
+            rest = text[place:]
+            found = max((t for t in tokens if rest.startswith(t)), key=len, default="")
+            if found:
+                if start < place:
+                    yield text[start:place], None
+                yield found, tokens[found]
+                start = place = place + len(found)
+            else:
+                place += 1
+        if start < len(text):
+            yield text[start:], None
+
+    for _ in range(1000):
+        letters = draw.choice(["a", "ab", "abc"])
+        words = ["".join(draw.choices(letters, k=draw.randrange(1, 12))) for _ in range(9)]
+        tokens = {word: i for i, word in enumerate(words)}
+        text = "".join(draw.choices(letters, k=30))
+        assert list(Finder(tokens).split(text)) == list(naive(tokens, text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ __all__ = [
     "size",
 ]
 
+#: Longest name of a row (characters); names may come from a file.
+LONGEST_LABEL = 200
 #: A phase that takes longer than this is worth telling about (seconds).
 WORTH_TELLING = 2.0
 
@@ -77,9 +79,9 @@ def show_table(
     verdict : int, optional
         Exit code where it cannot be written, as in :func:`veracity.cli.output.emit`.
     """
-    cells = [(printable(name), printable(str(value))) for name, value in rows]
+    cells = [(_label(name), printable(str(value))) for name, value in rows]
     if not _terminal():
-        emit(_aligned(cells, title), verdict=verdict)
+        emit("\n".join(_aligned(cells, title)), verdict=verdict)
         return
     from rich.table import Table
     from rich.text import Text
@@ -92,15 +94,21 @@ def show_table(
     _print(table, title, verdict)
 
 
-def _aligned(cells: Sequence[tuple[str, str]], title: str | None) -> str:
-    """Two columns and a line above, for a pipe; a value of several lines stays in its column."""
-    lines = [] if title is None else ["", title]
+def _label(name: str) -> str:
+    """What a row is called, which strangers may say: short, and never a row of its own."""
+    short = name if len(name) <= LONGEST_LABEL else name[:LONGEST_LABEL] + "..."
+    return printable(short).translate({ord(c): "\N{REPLACEMENT CHARACTER}" for c in "\n\t"})
+
+
+def _aligned(cells: Sequence[tuple[str, str]], title: str | None) -> Iterator[str]:
+    """Lines in two columns, not padded to the longest: one text may have many, and a long one."""
+    if title:
+        yield from ("", title)
     width = max((len(name) for name, _ in cells), default=0) + 3
     for name, value in cells:
-        first, *others = value.split("\n")
-        lines.append(f"{name:<{width}}{first}".rstrip())
-        lines += [f"{'':<{width}}{line}".rstrip() for line in others]
-    return "\n".join(lines)
+        first, *others = value.expandtabs().split("\n")
+        yield f"{name:<{width}}{first}".rstrip()
+        yield from (f"{'':<{width}}{line}".rstrip() for line in others)
 
 
 def _terminal() -> bool:

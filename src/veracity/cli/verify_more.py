@@ -17,6 +17,7 @@ from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.formats.proof import Proof
 from veracity.proving.proofs import load_proof
+from veracity.proving.verified import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
 
 __all__ = ["USES", "check_promise", "check_signer", "require_used", "verify_many"]
@@ -78,11 +79,12 @@ USES = {
 
 @dataclass(frozen=True)
 class One:
-    """The verdict on one file."""
+    """The verdict on one file, and what an accepted one does not prove."""
 
     name: str
     word: str
     said: str
+    not_proved: str = ""
 
 
 def verify_many(
@@ -108,20 +110,23 @@ def verify_many(
     """
     found = [_check(path, pinned, options) for path in paths]
     words = {one.word for one in found}
+    open_ends = sorted({one.not_proved for one in found} - {""})
     verdict = ACCEPTED
     if REJECTED.word in words:
         verdict = REJECTED
     elif UNDECIDED.word in words:
         verdict = UNDECIDED
     if as_json:
-        rows = [vars(one) for one in found]
-        emit_json({"accepted": verdict is ACCEPTED, "proofs": rows}, verdict=verdict.code)
+        rows = [{"name": one.name, "word": one.word, "said": one.said} for one in found]
+        facts = {"accepted": verdict is ACCEPTED, "proofs": rows, "not_proved": open_ends}
+        emit_json(facts, verdict=verdict.code)
     else:
         verdict.begin()
         verdict.show([(printable(one.name), f"{one.word}: {one.said}") for one in found])
         counts = {word: sum(one.word == word for one in found) for word in sorted(words)}
         verdict.show([(word.lower(), count) for word, count in counts.items()])
-        verdict.show([("commitment", pinned.digest)])
+        told = [("not proved", text) for text in open_ends]
+        verdict.show([("commitment", pinned.digest), *told])
     if verdict.code != EXIT_PROVED:
         raise click.exceptions.Exit(verdict.code)
 
@@ -136,7 +141,19 @@ def _check(path: Path, pinned: Commitment, options: Mapping[str, Any]) -> One:
         return One(path.name, REJECTED.word, str(error))
     except (FormatError, UsageError) as error:
         return One(path.name, UNDECIDED.word, str(error))
-    return One(path.name, ACCEPTED.word, f"{quoted(result.prompt)} -> {quoted(result.answer)}")
+    return One(path.name, ACCEPTED.word, _told(result), result.not_proved)
+
+
+def _told(result: VerifiedAnswer) -> str:
+    """All that the model read and said on one line: a prompt alone may be the least of it."""
+    asked = [f"{m.role} {quoted(m.content)}" for m in result.messages] or [quoted(result.prompt)]
+    said = f"{', '.join(asked)} -> {quoted(result.answer)}"
+    if result.prompt_before or result.prompt_after:
+        read = result.prompt_before + result.prompt + result.prompt_after
+        said += f", the prompt read as {quoted(read)}"
+    if result.draw is not None:
+        said += f", sampled at temperature {result.draw.temperature}"
+    return said if result.complete else f"{said}, cut by the prover"
 
 
 def require_used(kind: str, options: Mapping[str, object]) -> None:

@@ -28,6 +28,8 @@ __all__ = [
 MAGIC = b"\x89VERACITY\n"
 KIND_BYTES = 4
 DIGEST_BYTES = 32  # SHA-256
+#: Deepest nesting of plain data: whoever walks it in Python must not run out of frames.
+MAX_DEPTH = 64
 EXTENSIONS = {
     b"VCOM": "commitment",
     b"VSEC": "secret opening",
@@ -210,7 +212,20 @@ def canonical_json(value: Any) -> bytes:
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Inverse of :func:`canonical_json`; any other encoding of the same data is rejected."""
+    """Inverse of :func:`canonical_json`; any other encoding of the same data is rejected.
+
+    Parameters
+    ----------
+    data : bytes
+        What was read.
+    where : str
+        What to blame, for errors.
+
+    Raises
+    ------
+    FormatError
+        It is nothing that :func:`canonical_json` gives, or nested more than 64 deep.
+    """
     try:
         value = json.loads(data.decode("utf-8"))
         canonical = canonical_json(value)
@@ -218,4 +233,15 @@ def parse_json(data: bytes, where: str) -> Any:
         raise FormatError(where, "not valid JSON") from None
     if canonical != data:
         raise FormatError(where, "JSON is not in canonical form")
+    if _is_deep(value):
+        raise FormatError(where, f"JSON is nested more than {MAX_DEPTH} deep")
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects stand in each other more than ``MAX_DEPTH`` deep."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        nested = [one for one in level if isinstance(one, dict | list)]
+        level = [v for n in nested for v in (n.values() if isinstance(n, dict) else n)]
+    return bool(level)

@@ -33,6 +33,7 @@ __all__ = [
     "is_text_decoder",
     "logits",
     "ports_of",
+    "scored_tokens",
     "step",
     "text_decoder",
     "vocabulary_of",
@@ -95,6 +96,15 @@ def vocabulary_of(program: Program) -> int:
 def context_of(program: Program) -> int:
     """Most positions."""
     return program.limits["T"]
+
+
+def scored_tokens(program: Program) -> dict[str, int]:
+    """How many tokens are scored where one is chosen, by the value that is the choice.
+
+    That is what the weights say; a port may state any range.
+    """
+    heads = [op for op in program.ops if isinstance(op, Head)]
+    return {op.name: program.weights[op.weight].shape[0] for op in heads}
 
 
 def check_drawable(program: Program) -> None:

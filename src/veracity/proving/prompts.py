@@ -7,8 +7,9 @@ read as two, or as part of the template.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
@@ -91,8 +92,8 @@ def conversation_of(given: Given, frame: ChatFrame | None) -> tuple[Message, ...
 
 
 def shown_messages(messages: Sequence[Message]) -> str:
-    """A conversation as one text, to compare."""
-    return "\n".join(f"{m.role}: {m.content}" for m in messages)
+    """A conversation as one text, to compare: no two have the same, for lines go on indented."""
+    return "\n".join(f"{m.role}: {m.content}".replace("\n", "\n  ") for m in messages)
 
 
 def read_prompt(given: Proof | AskedPrompt, pinned: Commitment) -> ReadPrompt:
@@ -124,13 +125,15 @@ def _read_messages(
         if frame.seen(given.messages) != given.messages:
             raise VerificationError("the model would have seen other messages than these", "prompt")
         parts = frame.parts(given.messages)
+        if sum(len(part) for part in parts if isinstance(part, str)) > MAX_TEXT_BYTES:
+            raise VerificationError("the template makes too long a text of the messages", "prompt")
         expected = (
             None if table.encoder is None else encode_parts(parts, table.encoder.encode_exactly)
         )
     except UsageError as error:
         raise VerificationError(str(error), "prompt") from None
     if expected is None:
-        fits = _spelled(parts, table) == _split(given.prompt, table)
+        fits = _spelled(parts) == _split(given.prompt, table)
     else:
         fits = expected == list(given.prompt)
     if not fits:
@@ -152,27 +155,22 @@ def _shown(parts: Sequence[Part], table: TokenTable) -> str:
     return "".join(p if isinstance(p, str) else table.show([p]).text for p in parts)
 
 
-def _spelled(parts: Sequence[Part], table: TokenTable) -> list[bytes | int]:
+def _spelled(parts: Sequence[Part]) -> list[bytes | int]:
     """Marks, and the bytes between them."""
-    out: list[bytes | int] = []
-    for part in parts:
-        if isinstance(part, int):
-            out.append(part)
-        elif out and isinstance(out[-1], bytes):
-            out[-1] += part.encode("utf-8")
-        else:
-            out.append(part.encode("utf-8"))
-    return out
+    return _runs(p if isinstance(p, int) else p.encode("utf-8") for p in parts)
 
 
 def _split(ids: Sequence[int], table: TokenTable) -> list[bytes | int]:
     """The same of token ids."""
+    return _runs(table.pieces[i] if table.is_text(i) else i for i in ids)
+
+
+def _runs(parts: Iterable[bytes | int]) -> list[bytes | int]:
+    """Bytes between marks as wholes; each joined once, for a stranger says how many there are."""
     out: list[bytes | int] = []
-    for i in ids:
-        if not table.is_text(i):
-            out.append(i)
-        elif out and isinstance(out[-1], bytes):
-            out[-1] += table.pieces[i]
+    for is_bytes, run in groupby(parts, lambda part: isinstance(part, bytes)):
+        if is_bytes:
+            out.append(b"".join(part for part in run if isinstance(part, bytes)))
         else:
-            out.append(table.pieces[i])
+            out += run
     return out

@@ -3,19 +3,24 @@
 A verifier's work is linear in the links, in the points that it decompresses and adds up, and in
 the length of the vectors that it evaluates. The last cannot exceed what the committed rows of the
 proof hold, or what a program's wires read and make (at most 2^26 entries,
-:mod:`veracity.graph.wires`), and links take bytes, so no program, however it is written, makes
-much work of small files: what is too short for its claims ends early.
+:mod:`veracity.graph.wires`), and links take bytes; what is too short for its claims ends early.
+Function tables are made before a message is read: a program names as many as it has ops, of
+functions that float arithmetic cannot round, so they are counted.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 
 from veracity import zkml
 from veracity.engine.api import POINT_BYTES
 from veracity.errors import UsageError
+from veracity.graph import Program
+from veracity.graph.tables import KEPT, decimal_entries
+from veracity.lm.text_decoder import scored_tokens
 from veracity.zk.keys import MAX_LOG_COLUMNS
 
 __all__ = ["MAX_TIME", "require_effort", "require_time", "verification_seconds"]
@@ -30,6 +35,10 @@ VALUE_S = 4e-9
 GENERATOR_S = 1.2e-6
 #: Per integer of noise, where answers are drawn.
 NOISE_SECONDS = 1.5e-7
+#: Per function table, and per entry of one that is computed in decimals.
+TABLE_S, DECIMAL_S = 4e-3, 1.4e-4
+#: How often each use makes its table anew, where there are more tables than are kept.
+REMADE = 4
 #: Fewest bytes that a link takes in a proof.
 LINK_BYTES = 1024
 #: What is checked without being asked for (seconds).
@@ -56,12 +65,38 @@ def verification_seconds(links: int, rows: int, values: int, generators: int = 0
 
 def drawn_entries(statement: zkml.Statement) -> int:
     """How many integers of noise a verifier makes: one for each answer and token."""
-    ports = statement.program.outputs
+    ports, tokens = statement.program.outputs, scored_tokens(statement.program)
     return sum(
-        int(np.size(values)) * (ports[name].high + 1)
+        int(np.size(values)) * tokens.get(ports[name].value, 0)
         for name, values in statement.outputs.items()
         if name in ports and isinstance(values, np.ndarray)
     )
+
+
+def table_seconds(program: Program, most: float) -> float:
+    """Seconds for the function tables of a program, as far as it matters whether they are few.
+
+    Entries that take long are not counted where all could be such, nor once it is too much.
+
+    Parameters
+    ----------
+    program : Program
+        Whose ops name them.
+    most : float
+        Seconds that they may take.
+    """
+    uses = Counter(table for op in program.ops for table in op.tables())
+    remade = REMADE
+    if len(uses) <= KEPT:
+        uses, remade = Counter(uses.keys()), 1
+    seconds = TABLE_S * remade * uses.total()
+    if seconds + DECIMAL_S * remade * uses.total() * (1 << 16) <= most:
+        return seconds
+    for table, count in uses.items():
+        if seconds > most:
+            break
+        seconds += DECIMAL_S * remade * count * decimal_entries(*table)
+    return seconds
 
 
 def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: float) -> None:
@@ -70,7 +105,7 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
     Parameters
     ----------
     statement : Statement
-        What is claimed; nothing of its program is looked at.
+        What is claimed.
     argument_bytes : int
         Size of the argument.
     max_time : float
@@ -93,6 +128,7 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
     )
     if statement.sampling is not None:
         seconds += NOISE_SECONDS * drawn_entries(statement)
+    seconds += table_seconds(statement.program, max_time - seconds)
     require_time(seconds, max_time)
 
 

@@ -58,6 +58,9 @@ __all__ = [
     "verify",
 ]
 
+#: Most rows and columns of the matrices that the projections of all links bound: bytes of a proof
+#: do not limit them.
+MOST_SIDES_OF_LINKS = 1 << 27
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
 PROTOCOL = "veracity v5 answer"
 
@@ -362,9 +365,12 @@ def _follow(
             rows.others[port_id(name)] = value.points(engine, f"port {name}")
     links, longest = statement.links, key
     equations: list[tuple[GroupEquation, ...]] = []
-    states = []
+    states, sides = [], 0
     for link in links:
         circuit = _circuit(statement, link)
+        sides += circuit.sides
+        if sides > MOST_SIDES_OF_LINKS:
+            raise VerificationError("arrays of all links are too long together", "program")
         own = key_for(engine, circuit.row_bits or statement.log_columns, longest)
         longest = max(longest, own, key=lambda k: k.log_columns)
         absorbed = link_statement(statement, link, tensors)

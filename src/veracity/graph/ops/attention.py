@@ -70,6 +70,10 @@ class AdjustedAttention(Attention):
     cap: str
     window: int
 
+    def tables(self) -> tuple[tuple[str, int, int], ...]:
+        """The cap's, if any."""
+        return ((cap_of(self), self.exp_k, self.exp_k),) if self.cap else ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Softmax(Op):

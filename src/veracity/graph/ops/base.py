@@ -68,6 +68,10 @@ class Op:
         found = [getattr(self, f, None) for f in ("table", "weight", "bias")]
         return tuple(f for f in found if f is not None)
 
+    def tables(self) -> tuple[tuple[str, int, int], ...]:
+        """Tables that it looks functions up in: function, exponents of argument and value."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -33,6 +33,10 @@ class Log2(Op):
     x_bits: int
     k_out: int
 
+    def tables(self) -> tuple[tuple[str, int, int], ...]:
+        """That of logarithms of mantissas."""
+        return (("log2_1p", FRACTION, self.k_out),)
+
 
 def _shape(op: Log2, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     require(op.x_bits > FRACTION, op, f"x_bits must be more than {FRACTION}")

@@ -63,6 +63,10 @@ class Function(Op):
     k_in: int
     k_out: int
 
+    def tables(self) -> tuple[tuple[str, int, int], ...]:
+        """The function's."""
+        return ((self.fn, self.k_in, self.k_out),)
+
 
 def _shape(op: Op, _facts: Facts, dims: Sequence[Dims]) -> Dims:
     return same(op, dims)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import prod
 
 from veracity.engine.api import Ints
+from veracity.errors import UsageError
 from veracity.graph import Program, Trace
 from veracity.graph.ops import Op
 from veracity.graph.port import Port
@@ -42,6 +43,9 @@ __all__ = [
 MANY_ROWS, ROW_SHARE = 1024, Fraction(3, 32)
 #: How often an entry counts at most with its padding.
 MOST_PADDING = 4
+#: Most rows and columns of all matrices that a circuit's projection bounds. For each 128 bits are
+#: drawn and kept in 128 bytes, though a file may have 32 bytes for 2^18 of them.
+MOST_SIDES = 1 << 25
 #: A witness whose rows are longer than the model's has at least so many.
 FEWEST_LONG_ROWS = int(ROW_SHARE * (1 << SHORT_ROWS) / MOST_PADDING / 2)
 
@@ -99,6 +103,11 @@ class Circuit:
             for name, x in self.layouts.items()
             if (batches[name].bounded if name in batches else given[name].bounded)
         ]
+
+    @property
+    def sides(self) -> int:
+        """Rows and columns of all those matrices: what drawing the projection takes."""
+        return sum(sides.outer + sides.inner for sides in self.bounded())
 
 
 def run_rules(
@@ -256,7 +265,10 @@ def finish_circuit(builder: Builder, least: int | None = None) -> Circuit:
     if least is not None:
         bits = _row_bits(own, plan, least)
     layouts |= {name: Layout.of(batch, bits) for name, batch in builder.batches.items()}
-    return Circuit(builder, layouts, plan, projection, bits)
+    circuit = Circuit(builder, layouts, plan, projection, bits)
+    if circuit.sides > MOST_SIDES:
+        raise UsageError("arrays are too long, however they are laid out; prove less at a time")
+    return circuit
 
 
 def _row_bits(own: Sequence[Batch], plan: LookupPlan, least: int) -> int:

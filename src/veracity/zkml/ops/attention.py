@@ -167,7 +167,7 @@ def _distances(
             capped = function_table(cap_of(adjusted), op.exp_k, op.exp_k)[index]
         z = b.column(f"softmax.score{part.name}", square, z_value, joint=joint)
         c = b.column(f"softmax.capped{part.name}", square, capped, joint=joint)
-        table = function(cap_of(adjusted), op.exp_k, op.exp_k)
+        table = function(*adjusted.tables()[0])
         b.lookup(op.name, table, z, c, causal=part.causal)
         d = largest - c
         return (d if not adjusted.window else d + _beyond(b, adjusted, part)), z.bare()

@@ -57,7 +57,7 @@ def log2(context: Context, op: Log2) -> Tensor:
     shifts = _powers(pick, [1 << (count - 1 - j) for j in range(count)])
     acc = Tensor.product(f"{axes},{axes}->{axes}", x, shifts)
     n = b.rescaled(name, "log2.mantissa", acc, wide, count - 1 - FRACTION)
-    table, mantissa = function("log2_1p", FRACTION, op.k_out), n - (1 << FRACTION)
+    table, mantissa = function(*op.tables()[0]), n - (1 << FRACTION)
     images, found = table.images(), None
     if mantissa.value is not None and images is not None:
         found = images[np.clip(mantissa.value - table.low, 0, table.size - 1)]

@@ -23,7 +23,7 @@ from veracity.zkml.ops import Context, Rule, along_last, letters
 def apply_function(context: Context, op: Function) -> Tensor:
     """``(x, y)`` stands in the table of the function."""
     b, x = context.builder, context.value(op.x)
-    table = function(op.fn, op.k_in, op.k_out)
+    table = function(*op.tables()[0])
     value = None
     if x.value is not None:
         images = table.images()
