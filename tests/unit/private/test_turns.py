@@ -202,6 +202,8 @@ def test_a_session_that_waits_makes_room(tmp_path: Path) -> None:
                 assert other.tokens == greedy(example, example.tokens[:2], 1)
                 with pytest.raises(PeerError):
                     await waits.turn(3, 1, 1)
+            while parties.owner.sessions.taken:  # the owner hears later that both have ended
+                await asyncio.sleep(0.01)
             async with parties.session(3, 2) as (runs, _):
                 await runs.feed(example.tokens[:3])
                 with pytest.raises(PeerError, match="are taken"):
