@@ -296,6 +296,16 @@ def test_every_argument_is_checked_and_those_about_weights_once(argued: list[str
     assert argued[4:] == ["verify_well_formed", "verify"]
 
 
+def test_long_arrays_are_bounded_by_the_time_allowed(
+    argued: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[object] = []
+    monkeypatch.setattr(zkml, "verify", lambda *given: allowed.append(given[-1]))
+    for most in (7.0, 70.0):
+        discharge(replace(COMMITMENT, well_formed=b"w"), most)
+    assert allowed == [10_000_000, 100_000_000]
+
+
 def test_weights_are_proved_and_time_is_bounded(argued: list[str]) -> None:
     with pytest.raises(VerificationError, match="carries no proof that its weights are integers"):
         discharge(COMMITMENT)

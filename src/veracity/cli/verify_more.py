@@ -153,6 +153,8 @@ def _told(result: VerifiedAnswer) -> str:
         said += f", the prompt read as {quoted(read)}"
     if result.draw is not None:
         said += f", sampled at temperature {result.draw.temperature}"
+    if result.context:
+        said += f", bound to {quoted(result.context)}"
     return said if result.complete else f"{said}, cut by the prover"
 
 

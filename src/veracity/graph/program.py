@@ -135,7 +135,7 @@ class Program:
         self._check_sizes()
         self._check_ports()
         for name, spec in self.weights.items():
-            if spec.dtype not in DTYPES or not 1 <= spec.bits <= 64:
+            if spec.dtype not in DTYPES or not 1 <= spec.bits <= DTYPES[spec.dtype]:
                 raise UsageError(f"{name}: no such integers")
             if abs(spec.exponent) > _LARGEST_EXPONENT:
                 raise UsageError(f"{name}: exponent out of bounds")

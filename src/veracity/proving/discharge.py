@@ -7,7 +7,7 @@ from veracity.engine.api import Engine
 from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.progress import Progress
-from veracity.work.effort import require_effort
+from veracity.work.effort import require_effort, sides_within
 from veracity.work.well_formed import require_well_formed
 
 __all__ = ["discharge"]
@@ -53,7 +53,7 @@ def discharge(
     progress("verify", 0.0)
     require_well_formed(engine, pinned)
     try:
-        zkml.verify(engine, statement, argument)
+        zkml.verify(engine, statement, argument, None, sides_within(max_time))
     except (VerificationError, FormatError) as error:
         raise VerificationError(not_shown, f"{error.where}: {error.reason}") from error
     progress("verify", 1.0)

@@ -23,7 +23,7 @@ from veracity.graph.tables import KEPT, decimal_entries
 from veracity.lm.text_decoder import scored_tokens
 from veracity.zk.keys import MAX_LOG_COLUMNS
 
-__all__ = ["MAX_TIME", "require_effort", "require_time", "verification_seconds"]
+__all__ = ["MAX_TIME", "require_effort", "require_time", "sides_within", "verification_seconds"]
 
 # Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
 #: The verifier's seconds: always, for a link, per row commitment, per value of the witness.
@@ -35,6 +35,8 @@ VALUE_S = 4e-9
 GENERATOR_S = 1.2e-6
 #: Per integer of noise, where answers are drawn.
 NOISE_SECONDS = 1.5e-7
+#: Per row or column of the matrices that projections bound (128 bits each).
+SIDE_S = 7e-7
 #: Per function table, and per entry of one that is computed in decimals.
 TABLE_S, DECIMAL_S = 4e-3, 1.4e-4
 #: How often each use makes its table anew, where there are more tables than are kept.
@@ -97,6 +99,11 @@ def table_seconds(program: Program, most: float) -> float:
             break
         seconds += DECIMAL_S * remade * count * decimal_entries(*table)
     return seconds
+
+
+def sides_within(max_time: float) -> int:
+    """How many rows and columns of matrices a projection may be drawn for in so many seconds."""
+    return int(min(max_time / SIDE_S, 1 << 62))
 
 
 def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: float) -> None:

@@ -58,9 +58,6 @@ __all__ = [
     "verify",
 ]
 
-#: Most rows and columns of the matrices that the projections of all links bound: bytes of a proof
-#: do not limit them.
-MOST_SIDES_OF_LINKS = 1 << 27
 #: Name and version of the protocol, and the kind of what is proved; absorbed first.
 PROTOCOL = "veracity v5 answer"
 
@@ -294,7 +291,11 @@ def assemble(
 
 
 def verify(
-    engine: Engine, statement: Statement, proof: bytes, key: CommitmentKey | None = None
+    engine: Engine,
+    statement: Statement,
+    proof: bytes,
+    key: CommitmentKey | None = None,
+    most_sides: int | None = None,
 ) -> None:
     """Check a proof; its statement names the commitment that the *user* trusts.
 
@@ -308,6 +309,9 @@ def verify(
         All of its messages.
     key : CommitmentKey, optional
         Generators, if loaded already.
+    most_sides : int, optional
+        Most rows and columns of the matrices that the projections of all links bound: work that
+        neither a proof's bytes nor its links limit. Any number where not given.
 
     Raises
     ------
@@ -315,6 +319,8 @@ def verify(
         If the proof is false.
     FormatError
         If it does not parse.
+    UsageError
+        If there are more than ``most_sides``.
     """
     try:
         statement.check()
@@ -326,7 +332,9 @@ def verify(
     # the rows of the weights are points when the last equation of the first link is made.
     with BackgroundCall(lambda: statement.commitment.points(engine, statement.program)) as rows:
         try:
-            longest, equations, states = _follow(engine, statement, proof, key, _Rows(rows))
+            longest, equations, states = _follow(
+                engine, statement, proof, key, _Rows(rows), most_sides
+            )
         except (VerificationError, FormatError):
             rows.result()  # rows that are no points are what is wrong first
             raise
@@ -354,7 +362,12 @@ class _Rows(Mapping[ArrayId, Points]):
 
 
 def _follow(
-    engine: Engine, statement: Statement, proof: bytes, key: CommitmentKey, rows: _Rows
+    engine: Engine,
+    statement: Statement,
+    proof: bytes,
+    key: CommitmentKey,
+    rows: _Rows,
+    most_sides: int | None = None,
 ) -> tuple[CommitmentKey, list[tuple[GroupEquation, ...]], list[bytes]]:
     """Read a whole proof; returns the longest key used, the links' equations and final states."""
     tensors, at = _read_boundary(statement, proof)
@@ -369,8 +382,11 @@ def _follow(
     for link in links:
         circuit = _circuit(statement, link)
         sides += circuit.sides
-        if sides > MOST_SIDES_OF_LINKS:
-            raise VerificationError("arrays of all links are too long together", "program")
+        if most_sides is not None and sides > most_sides:
+            raise UsageError(
+                "its arrays are long: checking this proof may take longer than allowed; "
+                "allow more with --max-time"
+            )
         own = key_for(engine, circuit.row_bits or statement.log_columns, longest)
         longest = max(longest, own, key=lambda k: k.log_columns)
         absorbed = link_statement(statement, link, tensors)

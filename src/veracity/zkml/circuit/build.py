@@ -45,7 +45,7 @@ MANY_ROWS, ROW_SHARE = 1024, Fraction(3, 32)
 MOST_PADDING = 4
 #: Most rows and columns of all matrices that a circuit's projection bounds. For each 128 bits are
 #: drawn and kept in 128 bytes, though a file may have 32 bytes for 2^18 of them.
-MOST_SIDES = 1 << 25
+MOST_SIDES = 1 << 26
 #: A witness whose rows are longer than the model's has at least so many.
 FEWEST_LONG_ROWS = int(ROW_SHARE * (1 << SHORT_ROWS) / MOST_PADDING / 2)
 
