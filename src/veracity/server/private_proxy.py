@@ -70,6 +70,7 @@ class _Outcome:
 class _Answer:
     """An answer under way: its passes put tokens here, or what went wrong, and None at the end."""
 
+    card: Card
     ids: list[int]
     most: int
     sampling: Sampling | None
@@ -135,6 +136,8 @@ class PrivateProxy:
 
     async def finish(self) -> None:
         """Wait until all passes have ended: their number is not to tell when this one stopped."""
+        if self._running:
+            _LOG.info("passes go on, so that nobody learns where this ended; Ctrl-C cuts them")
         while self._running:
             await asyncio.wait(self._running)
         await self._talk.close()
@@ -221,7 +224,8 @@ class PrivateProxy:
             where = "messages" if ask.chat else "prompt"
             raise RequestError(str(error), "invalid_prompt", where) from None
         room = context_of(card.program) + 1 - len(ids)
-        return _Answer(ids, min(ask.most or self.limits.tokens, self.limits.tokens, room), sampling)
+        most = min(ask.most or self.limits.tokens, self.limits.tokens, room)
+        return _Answer(card, ids, most, sampling)
 
     async def _run(self, answer: _Answer) -> None:
         """Run an answer's passes, whoever reads it; raises nothing."""
@@ -232,7 +236,7 @@ class PrivateProxy:
                     return  # nobody else has heard of it yet
                 tokens = self._talk.answer(
                     answer.ids, answer.most, sampling=answer.sampling,
-                    round_length=self.round_length,
+                    round_length=self.round_length, card=answer.card,
                 )  # fmt: skip
                 async for token in tokens:
                     put(token)

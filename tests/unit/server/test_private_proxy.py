@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,8 +14,9 @@ from tests.e2e.house import House, done
 from veracity.errors import RequestError, UsageError
 from veracity.formats.program import load_program_file
 from veracity.private.card import Card
-from veracity.private.client import Client
+from veracity.private.client import Client, Token
 from veracity.private.sampling import Sampling
+from veracity.private.talk import Talk
 from veracity.server.limits import Doors
 from veracity.server.openai import parse
 from veracity.server.private_proxy import PrivateProxy
@@ -57,6 +60,25 @@ def test_sampling_is_the_users_own(card: Card) -> None:
     assert asked(fine, temperature=1.5).sampling is not None
     with pytest.raises(RequestError, match="leave out seed"):
         asked(card, temperature=0.5, seed=1)
+
+
+def test_ids_go_to_the_model_that_encoded_them(card: Card) -> None:
+    """The owner may serve another model by now, whose answer would be said to be this one's."""
+    insisted: list[object] = []
+
+    class Talks:
+        async def answer(self, *_ids: object, **options: object) -> AsyncGenerator[Token, None]:
+            insisted.append(options["card"])
+            for token in ():
+                yield token
+
+    async def run() -> None:
+        proxy = PrivateProxy(cast(Client, None), Doors(None, 60, 4), Limits(tokens=8))
+        proxy._talk = cast(Talk, Talks())
+        await proxy._run(asked(card))
+
+    asyncio.run(run())
+    assert insisted == [card]
 
 
 def test_a_model_without_a_template_has_no_conversations(card: Card) -> None:

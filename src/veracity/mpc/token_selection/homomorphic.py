@@ -45,7 +45,7 @@ from veracity.engine.api import Ring
 from veracity.errors import PeerError, UsageError
 from veracity.mpc.cost import Cost
 from veracity.mpc.token_selection.seal import Seal
-from veracity.mpc.token_selection.transfer import LARGEST
+from veracity.mpc.token_selection.transfer import LARGEST, NoToken
 from veracity.net import Channel
 
 __all__ = ["Holder", "Parameters", "Taker", "cost", "key_bytes"]
@@ -164,7 +164,9 @@ class Taker:
         Raises
         ------
         PeerError
-            Where the owner is gone or what it sends is no token.
+            Where the owner is gone.
+        NoToken
+            Where what it sends is no token.
         """
         seal, parameters = self.parameters.seal, self.parameters
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < parameters.size:
@@ -182,7 +184,7 @@ class Taker:
             tokens[i] = slots[int(j) % DEGREE] - 1
             slots[int(j) % DEGREE] = 0
             if slots.any() or int(tokens[i]) >= parameters.size:
-                raise PeerError("the other party sent a token outside the vocabulary")
+                raise NoToken("the other party sent a token outside the vocabulary")
         return tokens
 
     def _query(self, place: int) -> bytes:

@@ -32,6 +32,7 @@ from veracity.net import Channel
 __all__ = [
     "LARGEST",
     "HolderPads",
+    "NoToken",
     "TakerPads",
     "cost",
     "deal",
@@ -46,6 +47,10 @@ Array = NDArray[np.uint64]
 #: Most entries of a table.
 LARGEST = 1 << 20
 _PLACE = np.dtype("<u4")
+
+
+class NoToken(PeerError):
+    """What came, as the last message of a choice, holds no token."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,9 @@ async def take(
     Raises
     ------
     PeerError
-        Where the owner is gone or what it sends is no token.
+        Where the owner is gone.
+    NoToken
+        Where what it sends is no token.
     """
     size, choices, bits = piece.size, len(piece.places), token_bits(piece.size)
     if wanted.shape != (choices,) or (choices and not 0 <= wanted.min() <= wanted.max() < size):
@@ -202,5 +209,5 @@ async def take(
     hidden = ring.unpack(bytes(data), bits, choices * size).reshape(choices, size)
     tokens = hidden[np.arange(choices), wanted.astype(np.int64)] ^ piece.pads
     if choices and int(tokens.max()) >= size:
-        raise PeerError("the other party sent a token outside the vocabulary")
+        raise NoToken("the other party sent a token outside the vocabulary")
     return tokens
