@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import Ring
-from veracity.errors import PeerError, UsageError
+from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
 from veracity.mpc.token_selection.seal import Seal
 from veracity.mpc.token_selection.transfer import LARGEST, NoToken
