@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tests.support.private_parties import run, three
-from tests.support.private_services import MODES, SHAPE, greedy, model
+from tests.support.private_services import ALL, MODES, SHAPE, greedy, model
 from veracity.errors import PeerError
 from veracity.mpc.secure.party import Owner
 from veracity.mpc.secure.role import Secret
 from veracity.mpc.token_selection import transfer
+from veracity.mpc.token_selection.homomorphic import Holder
 from veracity.mpc.weights import owner_weights
 
 PROMPT = [1, 2, 3]
@@ -42,13 +43,13 @@ def test_an_owner_that_computes_with_other_weights(mode: str, tmp_path: Path) ->
     assert found != greedy(theirs, PROMPT, COUNT)
 
 
-@MODES
+@ALL
 def test_an_owner_whose_tokens_do_not_exist_does_not_see_whether_they_are_missed(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a share or a table of its choice it could ask which token it was: the user goes on."""
     example = model()
-    disclose, hold = Owner.disclose, transfer.hold
+    disclose, hold, encrypted = Owner.disclose, transfer.hold, Holder.hold
 
     async def beyond(owner: Owner, word: Secret, bits: int) -> None:
         token = np.uint64(SHAPE[-1])
@@ -57,8 +58,12 @@ def test_an_owner_whose_tokens_do_not_exist_does_not_see_whether_they_are_missed
     async def strange(*given: Any) -> None:
         await hold(*given[:-1], np.full(SHAPE[-1], 63))
 
+    async def homomorphic(holder: Holder, channel: Any, tag: int, _: Any, n: int) -> None:
+        await encrypted(holder, channel, tag, np.full(SHAPE[-1], SHAPE[-1]), n)
+
     monkeypatch.setattr(Owner, "disclose", beyond)
     monkeypatch.setattr(transfer, "hold", strange)
+    monkeypatch.setattr(Holder, "hold", homomorphic)
 
     async def session() -> None:
         async with (

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.errors import UsageError
+from veracity.errors import PeerError, UsageError
 from veracity.graph.ops import Head
 from veracity.graph.ops.base import rescaled
 from veracity.mpc.cost import Cost
@@ -131,10 +131,11 @@ class Choose(Step):
         choices = user.shape.choices
         wanted = np.resize(places[:choices], choices)  # repeats where there are fewer
         tag = peer.tag(self.index, 1)
-        try:
-            user.answer = int((await self._take(user, peer, tag, wanted)).min())
-        except transfer.NoToken as fault:  # whether it shows would tell the owner of the places
-            user.answer, user.fault = 0, user.fault or fault
+        tokens = await self._take(user, peer, tag, wanted)
+        if tokens.max() >= self.vocab:  # an end would tell the owner of the places
+            fault = PeerError("the other party sent a token outside the vocabulary")
+            user.fault = user.fault or fault
+        user.answer = int(tokens.min()) % self.vocab
 
     async def _take(
         self, user: User, peer: Online, tag: int, wanted: NDArray[np.int64]

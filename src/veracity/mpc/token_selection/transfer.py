@@ -32,7 +32,6 @@ from veracity.net import Channel
 __all__ = [
     "LARGEST",
     "HolderPads",
-    "NoToken",
     "TakerPads",
     "cost",
     "deal",
@@ -47,10 +46,6 @@ Array = NDArray[np.uint64]
 #: Most entries of a table.
 LARGEST = 1 << 20
 _PLACE = np.dtype("<u4")
-
-
-class NoToken(PeerError):
-    """What came, as the last message of a choice, holds no token."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +175,9 @@ async def take(
 ) -> Array:
     """The entries at the places ``wanted``, (choices,); uint64 (choices,).
 
+    One that is not below V is no token: the caller sees to it that the owner, who may have made the
+    table so, does not learn whether it was taken.
+
     Parameters
     ----------
     ring : Ring
@@ -197,8 +195,6 @@ async def take(
     ------
     PeerError
         Where the owner is gone.
-    NoToken
-        Where what it sends is no token.
     """
     size, choices, bits = piece.size, len(piece.places), token_bits(piece.size)
     if wanted.shape != (choices,) or (choices and not 0 <= wanted.min() <= wanted.max() < size):
@@ -207,7 +203,4 @@ async def take(
     await channel.send(tag, turns.astype(_PLACE))
     data = await channel.receive(tag + 1, packed_bytes(choices * size, bits))
     hidden = ring.unpack(bytes(data), bits, choices * size).reshape(choices, size)
-    tokens = hidden[np.arange(choices), wanted.astype(np.int64)] ^ piece.pads
-    if choices and int(tokens.max()) >= size:
-        raise NoToken("the other party sent a token outside the vocabulary")
-    return tokens
+    return np.asarray(hidden[np.arange(choices), wanted.astype(np.int64)] ^ piece.pads)
