@@ -215,5 +215,11 @@ def test_bfv_takes_garbage_for_the_other_partys_fault() -> None:
         owner, user = pair()
         await owner.send(3, secrets.token_bytes(homomorphic.cost(100, 1).bytes_to_user))
         assert (await taker.take(user, 2, np.asarray([1])))[0] >= 100
+        # A token where it should be, and something beside it.
+        await owner.send(5, secrets.token_bytes(homomorphic.cost(100, 1).bytes_to_user))
+        slots = np.zeros(homomorphic.DEGREE, dtype=np.uint64)
+        slots[[1, 2]] = 7, 1
+        parameters.seal.decode = lambda _: slots  # type: ignore[method-assign]
+        assert (await taker.take(user, 4, np.asarray([1])))[0] >= 100
 
     run(parties())
