@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,16 @@ from tests.e2e.house import House, done, veracity
 from tests.e2e.test_private import arguments, client, expected
 from veracity.benchmarks.local_cluster import Cluster, LocalCluster
 from veracity.engine import load_engine
-from veracity.errors import PeerError, UsageError
+from veracity.errors import PeerError, RangeError, UsageError
 from veracity.formats.commitment import Commitment
 from veracity.formats.program import load_program_file, save_program_file
+from veracity.graph.ops.base import rescaled
+from veracity.mpc.shuffled import head
 from veracity.mpc.weights import masked_digest
 from veracity.private.card import Card
 from veracity.private.committed import Pinned
 from veracity.private.parties.user import UserSession
+from veracity.private.talk import Talk
 
 pytest.importorskip("cryptography")
 
@@ -104,6 +108,33 @@ def test_a_model_that_encodes_the_prompt_in_its_length(
         assert view.next() == MOST
 
 
+@pytest.mark.parametrize(("round_length", "passes"), [(0, MOST), (3, 3), (1, 2)])
+def test_a_model_that_leaves_its_ranges_where_the_prompt_says(
+    round_length: int, passes: int, three: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second pass means nothing; the owner, who chose the ranges, does not see which it was."""
+    calls: list[object] = []
+
+    def leaves(op: Any, acc: Any) -> Any:
+        calls.append(op)
+        if len(calls) == 2:
+            raise RangeError(op.name, "calibrate")
+        return rescaled(op, acc)
+
+    monkeypatch.setattr(head, "rescaled", leaves)
+    view = View(three)
+    found: list[int] = []
+
+    async def read() -> None:
+        async for token in client(three).generate("A hen", MOST, round_length=round_length):
+            found.append(token.id)
+
+    with pytest.raises(RangeError):
+        asyncio.run(read())
+    assert len(found) == 1
+    assert view.next() == passes
+
+
 def test_a_rounded_length(three: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Card, "ends", lambda _card, _tokens: True)
     view = View(three)
@@ -163,6 +194,25 @@ def test_a_terminal_that_is_closed(options: tuple[str, ...], most: int, three: C
         pass
     assert user.wait(120) == 130
     assert (view.next() == most) == (not options)
+
+
+def test_ids_are_for_the_model_that_encoded_them(three: Cluster) -> None:
+    """An owner that serves another model meanwhile is not asked with ids of the last one."""
+
+    async def ask_both() -> None:
+        asked = client(three)
+        card, _ = await asked.card()
+        other, ids = replace(card, name="another"), card.prompt("A hen")
+        with pytest.raises(PeerError, match="another model"):
+            await anext(asked.answer(ids, 2, card=other))
+        with pytest.raises(PeerError, match="another model"):
+            await anext(client(three, model=other.digest).answer(ids, 2, card=card))
+        async with Talk(asked) as talk:
+            assert len([token async for token in talk.answer(ids, 2, card=card)]) == 2
+            with pytest.raises(PeerError, match="another model"):
+                await anext(talk.answer([*ids, 5], 2, card=other))
+
+    asyncio.run(ask_both())
 
 
 # ---- a committed model ---------------------------------------------------------------------------

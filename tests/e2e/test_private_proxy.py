@@ -138,14 +138,16 @@ def test_stop_texts_and_clients_that_hang_up_show_no_length(served: Served) -> N
     assert view.next() == MOST
 
 
-def test_the_end_of_the_process_shows_no_length(served: Served) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_the_end_of_the_process_shows_no_length(number: int, served: Served) -> None:
+    """Told to end, with its terminal closed, interrupted."""
     with proxied(served.made, served.three) as other:
         view = View(other.three)
         stream = other.client().chat.completions.create(
             model=name_of(other), messages=[{"role": "user", "content": "hello"}], stream=True
         )
         next(iter(stream))
-        os.kill(other.party.pid, signal.SIGTERM)
+        os.kill(other.party.pid, number)
         stream.close()
         other.party.wait(30)
     assert view.next() == MOST

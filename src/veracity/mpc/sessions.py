@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import Engine
-from veracity.errors import PeerError, UsageError
+from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
 from veracity.mpc.cost import Cost
 from veracity.mpc.decoder import context_of, vocabulary_of
@@ -40,10 +40,15 @@ class Dealt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a pass ended: the token at the user, if it has a result at all."""
+    """How a pass ended: the token at the user, if it has a result at all.
+
+    With a ``fault`` the token means nothing, and only the user knows: it goes on, and tells at the
+    end, as a session that breaks off would show the owner where.
+    """
 
     done: bool
     token: int | None
+    fault: VeracityError | None = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +261,7 @@ class PartySession(ABC):
 
         Raises
         ------
-        PeerError, RangeError, UsageError
+        PeerError, UsageError
         """
         label = ready.label
         if label.number != self.number:

@@ -12,7 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from veracity.private.client import Client, Conversation, Token
+    from veracity.private.client import Client, Token
+    from veracity.private.conversation import Conversation
     from veracity.private.parties.report import PassReport
     from veracity.private.sampling import Sampling
     from veracity.private.services import deal, serve
@@ -21,7 +22,7 @@ __all__ = ["Client", "Conversation", "PassReport", "Sampling", "Token", "deal", 
 
 _HOMES = {
     "Client": "private.client",
-    "Conversation": "private.client",
+    "Conversation": "private.conversation",
     "PassReport": "private.parties.report",
     "Sampling": "private.sampling",
     "Token": "private.client",

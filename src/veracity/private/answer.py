@@ -69,6 +69,8 @@ class AnswerState:
         What passes gave, the answer and what follows it.
     end : int or None
         Number of tokens that the answer has for its reader, once that is known.
+    fault : VeracityError or None
+        Why it ends there; raised once no further pass is to be run.
     """
 
     most: int
@@ -77,6 +79,7 @@ class AnswerState:
     decoder: codecs.IncrementalDecoder = field(default_factory=_utf8)
     found: list[int] = field(default_factory=list, init=False)
     end: int | None = field(default=None, init=False)
+    fault: VeracityError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if self.most < 1:
@@ -84,7 +87,9 @@ class AnswerState:
         if self.step < 0:
             raise UsageError("a length is rounded to a multiple of 1 or more; 0 hides it")
 
-    def add(self, card: Card, token: int, report: PassReport) -> Token | None:
+    def add(
+        self, card: Card, token: int, report: PassReport, fault: VeracityError | None = None
+    ) -> Token | None:
         """What a pass gave; a token of the answer, or None behind its end.
 
         Parameters
@@ -95,9 +100,14 @@ class AnswerState:
             In its vocabulary.
         report : PassReport
             What it took.
+        fault : VeracityError, optional
+            Why the token means nothing: the answer ends, and the others must not see where.
         """
         self.found.append(token)
         if self.end is not None:
+            return None
+        if fault is not None:
+            self.fault, self.end = fault, len(self.found)
             return None
         stops = card.ends([token]) and not self.to_the_end
         last = stops or len(self.found) >= self.most

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from veracity.net import Channel
 from veracity.private.answer import AnswerState, Token, read_apart
 from veracity.private.card import Card, Prompt, store_card, stored_card
 from veracity.private.connect import TIMEOUT, Address, Caller, cache_folder, identity_of
+from veracity.private.conversation import Conversation
 from veracity.private.parties.handshake import (
     ServerInfo,
     exchange_hellos,
@@ -37,122 +37,13 @@ from veracity.progress import Progress, silent
 if TYPE_CHECKING:
     from veracity.private.committed import Pinned
 
-__all__ = ["Client", "Conversation", "Token"]
+__all__ = ["Client", "Token"]
 
 #: Opens a session for a prompt, or for one of a known length.
 Opener = Callable[
     [Prompt, int, int, bool, "Sampling | None", "Card | None"],
     AbstractAsyncContextManager[tuple["Conversation", list[int]]],
 ]
-
-
-@dataclass(eq=False)
-class Conversation:
-    """A session that is open: its material arrives while the prompt may not exist yet.
-
-    Attributes
-    ----------
-    card : Card
-        The model.
-    mode : str
-        How the owner evaluates it.
-    prompt_tokens, max_new_tokens : int
-        The lengths that were asked for, of this turn; owner and dealer know them.
-    setup_bytes : int
-        Masked weights that came before this session.
-    """
-
-    card: Card
-    mode: str
-    prompt_tokens: int
-    max_new_tokens: int
-    setup_bytes: int
-    _session: UserSession
-    _kept: int = 0
-
-    async def material_bytes(self) -> int:
-        """Bytes that the dealer makes for both parties, for all passes; nearly."""
-        return await self._session.weight()
-
-    @property
-    def waits(self) -> bool:
-        """Whether all passes have ended, so that another turn may follow."""
-        return not self._session.left
-
-    async def turn(self, kept: int, prompt_tokens: int, max_new_tokens: int) -> None:
-        """Go on in this session, once its passes have ended; what was fed is not fed again.
-
-        Parameters
-        ----------
-        kept : int
-            Tokens that stay, of those fed: the others are told this number.
-        prompt_tokens, max_new_tokens : int
-            Tokens of the next prompt behind them, and the most tokens of the answer.
-
-        Raises
-        ------
-        PeerError, UsageError
-        """
-        await self._session.turn(kept, prompt_tokens, max_new_tokens)
-        self._kept, self.prompt_tokens, self.max_new_tokens = kept, prompt_tokens, max_new_tokens
-
-    @property
-    def stored_bytes_peak(self) -> int:
-        """Most bytes of material that have waited at the user at once."""
-        return self._session.stored_bytes_peak
-
-    async def dealt(self, passes: int | None = None) -> None:
-        """Wait until the material of so many passes (of all that fit) has come.
-
-        Raises
-        ------
-        PeerError, UsageError
-        """
-        await self._session.dealt(passes)
-
-    async def ready(self) -> None:
-        """Do all of the first pass that needs no prompt.
-
-        Raises
-        ------
-        PeerError, UsageError
-        """
-        await self._session.ready()
-
-    def tokens(
-        self, prompt: list[int], *, to_the_end: bool = False, round_length: int = 0
-    ) -> AsyncGenerator[Token, None]:
-        """Answer token ids; see :meth:`Client.generate`.
-
-        Parameters
-        ----------
-        prompt : list of int
-            Token ids, as many as the session is for, those that are kept included.
-        to_the_end : bool
-            Ignore the model's end of the answer.
-        round_length : int
-            As for :meth:`Client.generate`.
-
-        Raises
-        ------
-        PeerError, UsageError
-        """
-        state = AnswerState(self.max_new_tokens, round_length, to_the_end)
-        return read_apart(self._passes(prompt, state), state)
-
-    async def _passes(self, prompt: list[int], state: AnswerState) -> AsyncGenerator[Token, None]:
-        """Run passes until no further one is due; the tokens of the answer."""
-        feed = prompt[self._kept :]
-        if len(feed) != self.prompt_tokens:
-            raise UsageError(
-                f"this session is for a prompt of {self.prompt_tokens} tokens, "
-                f"this one has {len(feed)}; open another session"
-            )
-        while not state.over:
-            feed = [await self._session.feed(feed)]
-            token = state.add(self.card, feed[0], self._session.reports[-1])
-            if token is not None:
-                yield token
 
 
 class Client:
@@ -296,6 +187,7 @@ class Client:
         round_length: int = 0,
         sampling: Sampling | None = None,
         resume: int = 1,
+        card: Card | None = None,
     ) -> AsyncGenerator[Token, None]:
         """Answer token ids, from :meth:`Card.prompt`; otherwise as :meth:`generate`.
 
@@ -305,11 +197,13 @@ class Client:
             All that the model reads.
         max_new_tokens, round_length, sampling, resume
             As for :meth:`generate`.
+        card : Card, optional
+            Insist on this model: to another one the ids mean other words.
         """
         if not prompt:
             raise UsageError("the prompt has no tokens; ask something")
         state = AnswerState(max_new_tokens, round_length)
-        passes = self._passes("", False, sampling, resume, state, prompt)
+        passes = self._passes("", False, sampling, resume, state, prompt, card=card)
         return read_apart(passes, state)
 
     async def _passes(
@@ -321,13 +215,13 @@ class Client:
         state: AnswerState,
         ids: Sequence[int] = (),
         open_session: Opener | None = None,
+        card: Card | None = None,
     ) -> AsyncGenerator[Token, None]:
         """Run an answer's passes, in another session where one breaks off.
 
         Whether it is taken up depends on what all parties see, not on whether the answer has
         ended: else who cuts a session would learn that.
         """
-        card: Card | None = None
         while True:
             before = len(state.found)
             length, most = len(ids) + before, state.most - before
@@ -435,8 +329,8 @@ class Client:
                 f"the server works in mode {info.mode!r}, not {self._mode!r}; "
                 "ask another server, or for this mode"
             )
-        wanted = self._model if same is None else same.digest
-        if wanted not in (None, info.card.hex()):
+        wanted = (self._model, None if same is None else same.digest)
+        if any(one not in (None, info.card.hex()) for one in wanted):
             raise PeerError(f"the server has another model: {info.card.hex()}; ask its owner why")
         data = stored_card(self._folder, info.card)
         if data is None:

@@ -44,9 +44,18 @@ class Address:
             return text
         host, colon, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
-            raise UsageError(f"{text!r} is no address; give HOST:PORT")
+        digits = port.isascii() and port.isdigit() and len(port) <= 5
+        if not (colon and _name(host) and digits and int(port) < 1 << 16):
+            raise UsageError(f"{text[:80]!r} is no address; give HOST:PORT")
         return cls(host, int(port))
+
+
+def _name(host: str) -> bool:
+    """Whether it can be looked up."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:  # a part of it is empty or too long
+        return False
 
 
 def identity_of(folder: str | Path | None) -> Identity | None:

@@ -19,7 +19,8 @@ from veracity.errors import PeerError, UsageError
 from veracity.lm.text_decoder import context_of
 from veracity.private.answer import AnswerState, Token, read_apart
 from veracity.private.card import Card, Prompt
-from veracity.private.client import Client, Conversation
+from veracity.private.client import Client
+from veracity.private.conversation import Conversation
 from veracity.private.sampling import Sampling
 
 __all__ = ["Talk"]
@@ -34,10 +35,14 @@ class _Kept:
     sampling: Sampling | None
     read: list[int]
 
-    async def turn(self, ids: list[int], most: int, sampling: Sampling | None) -> bool:
+    async def turn(
+        self, ids: list[int], most: int, sampling: Sampling | None, card: Card | None
+    ) -> bool:
         """Go on with a prompt that begins with the last one; whether that works."""
         kept = len(self.read)
         if ids[:kept] != self.read or len(ids) <= kept or sampling != self.sampling:
+            return False
+        if card is not None and card.digest != self.session.card.digest:
             return False
         most = min(most, context_of(self.session.card.program) + 1 - len(ids))
         if most < 1:
@@ -70,6 +75,7 @@ class Talk:
         round_length: int = 0,
         sampling: Sampling | None = None,
         resume: int = 1,
+        card: Card | None = None,
     ) -> AsyncGenerator[Token, None]:
         """Answer token ids; as :meth:`Client.answer`, in the session of the last turn if it fits.
 
@@ -79,6 +85,8 @@ class Talk:
             All that the model reads, from :meth:`Card.prompt`: the whole conversation.
         max_new_tokens, round_length, sampling, resume
             As for :meth:`Client.generate`.
+        card : Card, optional
+            As for :meth:`Client.answer`.
 
         Raises
         ------
@@ -88,7 +96,7 @@ class Talk:
             raise UsageError("the prompt has no tokens; ask something")
         state = AnswerState(max_new_tokens, round_length)
         passes = self._client._passes(
-            "", False, sampling, resume, state, prompt, partial(self._session, prompt)
+            "", False, sampling, resume, state, prompt, partial(self._session, prompt), card
         )
         return read_apart(passes, state)
 
@@ -121,7 +129,7 @@ class Talk:
         """The session of the last turn, or another one; kept where all its passes were run."""
         kept, self._kept = self._kept, None
         broke_off = length != len(ids)  # then the answer begins anew
-        if kept is not None and (broke_off or not await kept.turn(ids, most, sampling)):
+        if kept is not None and (broke_off or not await kept.turn(ids, most, sampling, same)):
             with contextlib.suppress(PeerError):
                 await kept.stack.aclose()
             kept = None

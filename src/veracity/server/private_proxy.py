@@ -70,11 +70,21 @@ class _Outcome:
 class _Answer:
     """An answer under way: its passes put tokens here, or what went wrong, and None at the end."""
 
+    key: str
+    card: Card
     ids: list[int]
     most: int
     sampling: Sampling | None
     arrived: asyncio.Queue[Token | RequestError | None] = field(default_factory=asyncio.Queue)
     wanted: bool = True
+    begun: bool = False
+    task: asyncio.Task[None] | None = None
+
+    def leave(self) -> None:
+        """Nobody reads it any more: one that waits for its turn gives its place to others."""
+        self.wanted = False
+        if self.task is not None and not self.begun:
+            self.task.cancel()
 
 
 @dataclass(eq=False)
@@ -105,6 +115,8 @@ class PrivateProxy:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _running: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _talk: Talk = field(init=False)
+    _talker: str = field(default="", init=False)
+    _meeting: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _served: tuple[Card, str] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +147,8 @@ class PrivateProxy:
 
     async def finish(self) -> None:
         """Wait until all passes have ended: their number is not to tell when this one stopped."""
+        if self._running:
+            _LOG.info("passes go on, so that nobody learns where this ended; Ctrl-C cuts them")
         while self._running:
             await asyncio.wait(self._running)
         await self._talk.close()
@@ -144,20 +158,22 @@ class PrivateProxy:
 
     async def _model(self) -> tuple[Card, str]:
         """What the owner serves; asked once, and again after a fault."""
-        if self._served is None:
-            try:
-                self._served = await self.client.card()
-            except VeracityError as error:
-                raise _told(error) from error
-        return self._served
+        async with self._meeting:  # requests at once are one connection to the owner
+            if self._served is None:
+                try:
+                    self._served = await self.client.card()
+                except VeracityError as error:
+                    raise _told(error) from error
+            return self._served
 
     async def _answer(self, request: Request, *, chat: bool) -> Response:
         with ExitStack() as stack:
-            stack.enter_context(self.doors.enter(self._identify(request)))
+            key = self._identify(request)
+            stack.enter_context(self.doors.enter(key))
             body = await read_body(request, self.limits.body, self.limits.body_time)
             ask = parse(body, chat=chat)
             card, mode = await self._model()
-            answer = await asyncio.to_thread(self._asked, ask, card, mode)
+            answer = await asyncio.to_thread(self._asked, ask, card, mode, key)
             if len(self._running) >= self.waiting:
                 raise RequestError(
                     "too many requests wait here", "rate_limit_exceeded", status=429, retry_after=5
@@ -171,9 +187,9 @@ class PrivateProxy:
                 usage=ask.usage,
             )
             said = {"card": card.digest, "mode": mode, "passes": answer.most}
-            task = asyncio.create_task(self._run(answer))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            answer.task = asyncio.create_task(self._run(answer))
+            self._running.add(answer.task)
+            answer.task.add_done_callback(self._running.discard)
             texts = _texts(answer, card, ask)
             first = await _first(texts, answer)
             if ask.stream and not isinstance(first, _Outcome):
@@ -193,7 +209,7 @@ class PrivateProxy:
             facts_of(request)["tokens"] = list(counts)
             return JSONResponse(replies.whole(first.text, first.finish, counts, said))
 
-    def _asked(self, ask: Ask, card: Card, mode: str) -> _Answer:
+    def _asked(self, ask: Ask, card: Card, mode: str, key: str) -> _Answer:
         """What a request asks of the model."""
         if ask.model != card.name:
             raise RequestError(
@@ -221,7 +237,8 @@ class PrivateProxy:
             where = "messages" if ask.chat else "prompt"
             raise RequestError(str(error), "invalid_prompt", where) from None
         room = context_of(card.program) + 1 - len(ids)
-        return _Answer(ids, min(ask.most or self.limits.tokens, self.limits.tokens, room), sampling)
+        most = min(ask.most or self.limits.tokens, self.limits.tokens, room)
+        return _Answer(key, card, ids, most, sampling)
 
     async def _run(self, answer: _Answer) -> None:
         """Run an answer's passes, whoever reads it; raises nothing."""
@@ -230,9 +247,14 @@ class PrivateProxy:
             async with self._turn:
                 if not answer.wanted:
                     return  # nobody else has heard of it yet
+                answer.begun = True
+                if answer.key != self._talker:
+                    # How soon an answer comes would tell one key what another's prompt was.
+                    await self._talk.close()
+                    self._talker = answer.key
                 tokens = self._talk.answer(
                     answer.ids, answer.most, sampling=answer.sampling,
-                    round_length=self.round_length,
+                    round_length=self.round_length, card=answer.card,
                 )  # fmt: skip
                 async for token in tokens:
                     put(token)
@@ -294,7 +316,7 @@ async def _texts(
         yield sent[-1]
         yield _Outcome("".join(sent), delivery.finish or "length", count)
     finally:
-        answer.wanted = False
+        answer.leave()
 
 
 async def _first(
@@ -304,7 +326,7 @@ async def _first(
     try:
         return await anext(texts)
     except BaseException:
-        answer.wanted = False
+        answer.leave()
         raise
 
 

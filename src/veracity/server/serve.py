@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import signal
 import socket
@@ -142,6 +143,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # A terminal that is closed ends a server in order, as the end of a command does.
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` has it
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, self.handle_exit, signal.SIGTERM, None)
         self._told()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

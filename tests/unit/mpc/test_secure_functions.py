@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -156,6 +157,9 @@ def test_norms(kind: Any) -> None:
     assert abs((got - exact).mean()) < 0.1
     with pytest.raises(UnsupportedModelError):
         together(lambda role, x: norm(role, op, Masked(x.share), 1), ring(x))
+    huge = replace(op, eps=1 << 62)
+    with pytest.raises(UnsupportedModelError, match="eps"):
+        together(lambda role, x: norm(role, huge, Masked(x.share), 0), ring(x))
 
 
 @pytest.mark.parametrize("fn", ["silu", "gelu_tanh", "gelu"])

@@ -15,7 +15,7 @@ from veracity.engine import load_engine
 from veracity.errors import FormatError, PeerError, RangeError, UnsupportedModelError, UsageError
 from veracity.graph import Program
 from veracity.graph.evaluate import pointwise
-from veracity.graph.ops import Attention, Gain, Norm
+from veracity.graph.ops import Attention, Gain, Head, Linear, Norm
 from veracity.graph.ops.rotary import rotate
 from veracity.lm.text_decoder import forward, vocabulary_of
 from veracity.lm.text_decoder import logits as every_logit
@@ -374,23 +374,24 @@ def test_tokens_must_fit_the_pass() -> None:
             asyncio.run(wrong(tokens))
 
 
-def test_values_out_of_range_are_noticed_by_the_user() -> None:
-    # The first norm's gain is so large that its result needs more than 16 bits.
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(Norm, "shift"), (Linear, "shift"), (Attention, "score_shift"), (Head, "shift")],
+)
+def test_values_out_of_range_are_noticed_by_the_user_alone(kind: type, field: str) -> None:
+    """The pass goes on to its end: the owner chose the ranges, and would read prompts from ends."""
     example = small_model("llama", shape=BIG)
     ops = [
-        replace(op, shift=op.shift - 8) if isinstance(op, Norm) and "layers.0" in op.name else op
+        replace(op, **{field: max(0, getattr(op, field) - 8)}) if isinstance(op, kind) else op
         for op in example.program.ops
     ]
     program = replace(example.program, ops=tuple(ops))
     with pytest.raises(RangeError):
         forward(program, example.weights, example.tokens[:3], 3)
-
-    async def run() -> None:
-        feeding = asyncio.create_task(Parties(program, example.weights).feed(example.tokens[:3]))
-        await asyncio.wait_for(feeding, 20)
-
-    with pytest.raises(RangeError):
-        asyncio.run(run())
+    parties = Parties(program, example.weights)
+    tokens, done = told(parties, example.tokens[:3], [1])
+    assert all(isinstance(one.user.fault, RangeError) for one in done)
+    assert all(0 <= token < BIG[-1] for token in tokens)
 
 
 def changed(program: Program, kind: type, **fields: Any) -> Program:

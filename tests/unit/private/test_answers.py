@@ -74,6 +74,26 @@ def test_an_answer_without_an_end_is_as_long_as_was_asked_for() -> None:
     assert "".join(token.text for token in found) == "bbb"
 
 
+@pytest.mark.parametrize(("step", "run"), [(0, 8), (1, 2), (4, 4)])
+def test_a_pass_that_means_nothing_ends_the_answer_and_not_the_passes(step: int, run: int) -> None:
+    """The reader gets what came before it; the others see as many passes as of any answer."""
+    state, fault = AnswerState(8, step), PeerError("no token")
+    faults = [None, fault, None, fault]
+    given = []
+    while not state.over:
+        given.append(state.add(CARD, 1, REPORT, faults[len(given) % 4]))
+    assert len(given) == run
+    assert [one is None for one in given] == [False, *[True] * (run - 1)]
+    assert (state.end, state.fault) == (2, fault)
+
+
+def test_a_fault_behind_the_end_is_none() -> None:
+    state = AnswerState(3)
+    assert state.add(CARD, END, REPORT) is not None
+    state.add(CARD, 1, REPORT, PeerError("no token"))
+    assert (state.end, state.fault) == (1, None)
+
+
 def test_the_models_end_can_be_ignored() -> None:
     state = AnswerState(4, to_the_end=True)
     found = [state.add(CARD, token, REPORT) for token in (1, END, END, END)]

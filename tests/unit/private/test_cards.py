@@ -100,7 +100,13 @@ def test_addresses(text: str, host: str, port: int) -> None:
     assert str(Address.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "a", ":1", "a:", "a:b", "a:70000", "a:-1", "a:١"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a", ":1", "a:", "a:b", "a:70000", "a:-1", "a:١"),
+        *("a..b:1", "x" * 70 + ":1", "a\udc80:1", "a:" + "0" * 5000),
+    ],
+)
 def test_no_addresses(text: str) -> None:
     with pytest.raises(UsageError, match="HOST:PORT"):
         Address.parse(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,11 +14,12 @@ from tests.e2e.house import House, done
 from veracity.errors import RequestError, UsageError
 from veracity.formats.program import load_program_file
 from veracity.private.card import Card
-from veracity.private.client import Client
+from veracity.private.client import Client, Token
 from veracity.private.sampling import Sampling
+from veracity.private.talk import Talk
 from veracity.server.limits import Doors
 from veracity.server.openai import parse
-from veracity.server.private_proxy import PrivateProxy
+from veracity.server.private_proxy import PrivateProxy, _texts
 from veracity.server.request import Limits
 from veracity.server.serve import Listen, Settings, serve_private
 
@@ -36,7 +39,7 @@ def asked(card: Card, mode: str = "shuffled", chat: bool = False, **more: Any) -
     body = {"model": card.name, "prompt": "Once", **more}
     if chat:
         body["messages"] = [{"role": "user", "content": body.pop("prompt")}]
-    return proxy._asked(parse(json.dumps(body).encode(), chat=chat), card, mode)
+    return proxy._asked(parse(json.dumps(body).encode(), chat=chat), card, mode, "a")
 
 
 def test_lengths(card: Card) -> None:
@@ -57,6 +60,85 @@ def test_sampling_is_the_users_own(card: Card) -> None:
     assert asked(fine, temperature=1.5).sampling is not None
     with pytest.raises(RequestError, match="leave out seed"):
         asked(card, temperature=0.5, seed=1)
+
+
+class Talks:
+    """What a proxy does with its talk; answers wait until they may go on."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+        self.may = asyncio.Event()
+
+    async def answer(self, *_ids: object, **options: object) -> AsyncGenerator[Token, None]:
+        self.seen.append(options["card"])
+        await self.may.wait()
+        for token in ():
+            yield token
+
+    async def close(self) -> None:
+        self.seen.append("closed")
+
+
+def proxy_of(talks: Talks, client: Any = None) -> PrivateProxy:
+    proxy = PrivateProxy(cast(Client, client), Doors(None, 60, 4), Limits(tokens=8))
+    proxy._talk = cast(Talk, talks)
+    return proxy
+
+
+def test_ids_go_to_the_model_that_encoded_them_and_talks_are_one_keys(card: Card) -> None:
+    """The owner may serve another model by now; a prompt that goes on is answered sooner."""
+
+    async def run() -> list[object]:
+        talks = Talks()
+        talks.may.set()
+        proxy = proxy_of(talks)
+        for key in ("a", "a", "b"):
+            await proxy._run(replace(asked(card), key=key))
+        return talks.seen
+
+    assert asyncio.run(run()) == ["closed", card, card, "closed", card]
+
+
+def test_who_hangs_up_in_the_queue_gives_its_place_to_others(card: Card) -> None:
+    """An answer that has begun goes on; one that waits for its turn is dropped at once."""
+
+    async def run() -> None:
+        talks = Talks()
+        proxy = proxy_of(talks)
+        ask = parse(json.dumps({"model": card.name, "prompt": "Once"}).encode(), chat=False)
+        answers = [asked(card), asked(card)]
+        for answer in answers:
+            answer.task = asyncio.create_task(proxy._run(answer))
+        reading = [asyncio.create_task(anext(_texts(one, card, ask))) for one in answers]
+        await asyncio.sleep(0.01)
+        for one in reading:
+            one.cancel()
+        await asyncio.wait(reading)
+        await asyncio.wait((answers[1].task,), timeout=1)
+        assert [one.task.cancelled() for one in answers] == [False, True]
+        talks.may.set()
+        await answers[0].task
+        assert talks.seen == ["closed", card]
+
+    asyncio.run(run())
+
+
+def test_requests_at_once_are_one_connection_to_the_owner(card: Card) -> None:
+    class Asks:
+        count = 0
+
+        async def card(self) -> tuple[Card, str]:
+            self.count += 1
+            await asyncio.sleep(0.01)
+            return card, "secure"
+
+    async def run() -> int:
+        client = Asks()
+        proxy = proxy_of(Talks(), client)
+        assert await asyncio.gather(*[proxy._model() for _ in range(5)]) == [(card, "secure")] * 5
+        return client.count
+
+    assert asyncio.run(run()) == 1
 
 
 def test_a_model_without_a_template_has_no_conversations(card: Card) -> None:

@@ -66,6 +66,9 @@ async def norm(role: Role, op: Norm, x: Masked, guard: int) -> tuple[Secret, int
         return np.asarray(np.uint64(d) * summed - product_of_sums)
 
     scale = 1 if rms else d
+    if op.eps // scale >> bits:
+        what = "a norm whose eps is above all sums of squares"
+        raise UnsupportedModelError(op.name, what, "use mode 'shuffled'")
     s = product(role, squares, x, x, (tokens,))
     (opened,) = await open_values(role, [Opening(s)])
     shifted = plus(role, opened, max(1, op.eps // scale))

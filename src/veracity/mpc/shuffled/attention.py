@@ -271,13 +271,7 @@ class Attend(Step):
         owner.shares[op.name] = self._features(y >> np.uint64(self.shifts[2]), shape)
 
     async def user(self, user: User, peer: Online) -> None:
-        """The user's side.
-
-        Raises
-        ------
-        RangeError
-            Where a score leaves the range it was calibrated for.
-        """
+        """The user's side."""
         op, shape, at = self.op, user.shape, self.index
         opened = await peer.receive(at, 0, self._opened(shape))
         cq, ck, cv = (c.reshape(shape.rows, w) for c, w in zip(opened, self._widths, strict=True))
@@ -307,8 +301,9 @@ class Attend(Step):
         clear = revealed(user.stream, (at, _SCORES), message)
         scores = signed(clear, self.score_bits).reshape(-1, shape.sources)
         seen = scores != -(1 << (self.score_bits - 1))
-        p = softmax(op, scores << np.int64(2 * self.dropped), seen)[0].view(np.uint64)
-        sent = sent_back(user.stream, (at, _WEIGHTS), p)
+        scores <<= np.int64(2 * self.dropped)
+        p = user.within(lambda: softmax(op, scores, seen)[0], scores.shape)
+        sent = sent_back(user.stream, (at, _WEIGHTS), p.view(np.uint64))
         if mix:
             await peer.send(at, 3, (sent, 64), (mix.hidden(user.stream, sent, beta), 64), (y, 64))
             return

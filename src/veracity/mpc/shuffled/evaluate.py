@@ -201,6 +201,8 @@ async def run_owner(plan: Plan, owner: Owner) -> None:
 async def run_user(plan: Plan, user: User, peer: Online, tokens: Sequence[int]) -> int:
     """The user's side of a prepared pass: feeds tokens, returns the next one.
 
+    The token means nothing where ``user.fault`` says so.
+
     Parameters
     ----------
     plan : Plan
@@ -215,8 +217,6 @@ async def run_user(plan: Plan, user: User, peer: Online, tokens: Sequence[int]) 
     Raises
     ------
     PeerError
-    RangeError
-        Where a value leaves the range it was calibrated for.
     UsageError
         Where the tokens do not fit the pass.
     """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,16 +155,11 @@ class Group(Step):
             owner.shares[y.name] = restored(message, order, delta).reshape(rows, self.width)
 
     async def user(self, user: User, peer: Online) -> None:
-        """Evaluate.
-
-        Raises
-        ------
-        RangeError
-            Where a value leaves the range it was calibrated for.
-        """
+        """Evaluate."""
         values = self.clear(user, await peer.receive(self.index, 0, self._revealed(user.shape)))
+        size = (self._rows(user.shape), self.width)
         for op in self.ops:
-            values[op.name] = pointwise(op, values)
+            values[op.name] = user.within(partial(pointwise, op, values), size)
         sent = []
         for i, y in enumerate(self.results):
             result = np.ascontiguousarray(values[y.name]).view(np.uint64)
@@ -176,7 +172,9 @@ class Group(Step):
         for i, (x, message) in enumerate(zip(self.inputs, messages, strict=True)):
             found = revealed(user.stream, (self.index, _INPUTS + 2 * i), message)
             value = signed(found, x.bits).reshape(-1, self.width)
-            values[x.name] = value if x.layer is None else rescaled(x.layer, value)
+            if x.layer is not None:
+                value = user.within(partial(rescaled, x.layer, value), value.shape)
+            values[x.name] = value
         return values
 
     def __post_init__(self) -> None:

@@ -18,8 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from veracity.errors import UsageError
+from veracity.errors import PeerError, UsageError
 from veracity.graph.ops import Head
 from veracity.graph.ops.base import rescaled
 from veracity.mpc.cost import Cost
@@ -122,27 +123,30 @@ class Choose(Step):
             await transfer.hold(owner.ring, owner.peer.channel, tag, pads, order)
 
     async def user(self, user: User, peer: Online) -> None:
-        """Pick and obtain.
-
-        Raises
-        ------
-        RangeError
-            Where a logit leaves the range it was calibrated for.
-        """
+        """Pick and obtain."""
         (message,) = await peer.receive(self.index, 0, self._logits())
         clear = revealed(user.stream, (self.index, _LOGITS), message)
-        places = user.pick(rescaled(self.op, signed(clear, self.bits)))
+        acc = signed(clear, self.bits)
+        places = user.pick(user.within(lambda: rescaled(self.op, acc), acc.shape))
         choices = user.shape.choices
         wanted = np.resize(places[:choices], choices)  # repeats where there are fewer
         tag = peer.tag(self.index, 1)
+        tokens = await self._take(user, peer, tag, wanted)
+        if tokens.max() >= self.vocab:  # an end would tell the owner of the places
+            fault = PeerError("the other party sent a token outside the vocabulary")
+            user.fault = user.fault or fault
+        user.answer = int(tokens.min()) % self.vocab
+
+    async def _take(
+        self, user: User, peer: Online, tag: int, wanted: NDArray[np.int64]
+    ) -> NDArray[np.uint64]:
+        """The tokens at these places."""
         if self.homomorphic:
             if user.taker is None:
                 raise UsageError("choice by BFV needs a key first")
-            tokens = await user.taker.take(peer.channel, tag, wanted)
-        else:
-            at = transfer.taker_places(
-                user.ring, user.stream.fresh_seed(self.index, _PLACES), self.vocab, choices
-            )
-            piece = transfer.TakerPads(at, user.pieces[self.index][0], self.vocab)
-            tokens = await transfer.take(user.ring, peer.channel, tag, piece, wanted)
-        user.answer = int(tokens.min())
+            return await user.taker.take(peer.channel, tag, wanted)
+        at = transfer.taker_places(
+            user.ring, user.stream.fresh_seed(self.index, _PLACES), self.vocab, len(wanted)
+        )
+        piece = transfer.TakerPads(at, user.pieces[self.index][0], self.vocab)
+        return await transfer.take(user.ring, peer.channel, tag, piece, wanted)

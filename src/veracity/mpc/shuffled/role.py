@@ -12,14 +12,14 @@ a value between steps is known to the user before the prompt is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import Ring
-from veracity.errors import FormatError, PeerError, UsageError
+from veracity.errors import FormatError, PeerError, RangeError, UsageError, VeracityError
 from veracity.mpc.cost import Cost
 from veracity.mpc.permutation import Order
 from veracity.mpc.shuffled.packing import Array, Size, Stream, join, split, total
@@ -206,6 +206,8 @@ class User:
         What is fed.
     answer : int
         The token, once the pass has ended.
+    fault : VeracityError or None
+        Why the token means nothing: a value has left its range, say.
     """
 
     shape: Shape
@@ -220,11 +222,33 @@ class User:
     ahead: list[tuple[Array, int]] = field(default_factory=list)
     tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     answer: int = -1
+    fault: VeracityError | None = None
 
     @property
     def ring(self) -> Ring:
         """What computes."""
         return self.stream.ring
+
+    def within(
+        self, compute: Callable[[], NDArray[np.int64]], shape: tuple[int, ...]
+    ) -> NDArray[np.int64]:
+        """A result, or zeros where a value leaves its range.
+
+        The pass goes on, since its end would tell the owner, who chose the ranges, about the
+        prompt; :attr:`fault` tells the user.
+
+        Parameters
+        ----------
+        compute : callable
+            Gives the result, or raises :class:`RangeError`.
+        shape : tuple of int
+            Of the result.
+        """
+        try:
+            return compute()
+        except RangeError as fault:
+            self.fault = self.fault or fault
+            return np.zeros(shape, dtype=np.int64)
 
 
 @dataclass(frozen=True)

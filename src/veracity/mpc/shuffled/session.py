@@ -161,10 +161,11 @@ class PartySession(sessions.PartySession):
 
     async def evaluate(self, ready: Ready, tokens: Sequence[int]) -> Outcome:
         """Run every step; the token at the user."""
-        prepared, token = ready.side, None
+        prepared, token, fault = ready.side, None, None
         if isinstance(prepared.role, Owner):
             await run_owner(self.plan, prepared.role)
         else:
             token = await run_user(self.plan, prepared.role, prepared.peer, tokens)
+            fault = prepared.role.fault
         self.declared += prepared.cost
-        return Outcome(True, token)
+        return Outcome(True, token, fault)

@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import Ring
-from veracity.errors import PeerError, UsageError
+from veracity.errors import UsageError
 from veracity.mpc.cost import Cost
 from veracity.mpc.token_selection.seal import Seal
 from veracity.mpc.token_selection.transfer import LARGEST
@@ -152,6 +152,8 @@ class Taker:
     async def take(self, channel: Channel, tag: int, wanted: NDArray[np.integer]) -> Array:
         """The entries at the places ``wanted``, (choices,); uint64 (choices,).
 
+        One that is not below V is no token, as for :func:`~.transfer.take`.
+
         Parameters
         ----------
         channel : Channel
@@ -164,7 +166,7 @@ class Taker:
         Raises
         ------
         PeerError
-            Where the owner is gone or what it sends is no token.
+            Where the owner is gone, or what it sends is no ciphertext.
         """
         seal, parameters = self.parameters.seal, self.parameters
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < parameters.size:
@@ -181,8 +183,8 @@ class Taker:
             slots = seal.decode(plain).astype(np.int64)
             tokens[i] = slots[int(j) % DEGREE] - 1
             slots[int(j) % DEGREE] = 0
-            if slots.any() or int(tokens[i]) >= parameters.size:
-                raise PeerError("the other party sent a token outside the vocabulary")
+            if slots.any():
+                tokens[i] = parameters.size
         return tokens
 
     def _query(self, place: int) -> bytes:

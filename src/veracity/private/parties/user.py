@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from veracity.engine.api import Engine
-from veracity.errors import PeerError, UsageError
+from veracity.errors import PeerError, UsageError, VeracityError
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import vocabulary_of
 from veracity.mpc.modes import find_mode
@@ -73,6 +73,12 @@ class UserSession:
         Of all sessions.
     chooser : Chooser
         How the user chooses tokens.
+
+    Attributes
+    ----------
+    fault : VeracityError or None
+        Why tokens mean nothing from some pass on. The session goes on: where it broke off would
+        tell the owner, whose model or share may have led there, about the prompt.
     """
 
     engine: Engine
@@ -88,6 +94,7 @@ class UserSession:
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     chooser: Chooser = GREEDY
     reports: list[PassReport] = field(default_factory=list, init=False)
+    fault: VeracityError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._mode = find_mode(self.mode)
@@ -200,6 +207,7 @@ class UserSession:
         )
         await self._opened.extend(more)
         self._first, self.rows, self._passes = self._done, rows, [*self._passes, *more]
+        self.fault = None  # of a pass behind the last answer's end; else there is no other turn
 
     @property
     def _opened(self) -> PreprocessingClient:
@@ -250,11 +258,13 @@ class UserSession:
     async def feed(self, tokens: Sequence[int]) -> int:
         """Run the passes for these tokens, the prompt or one; returns the token that follows.
 
+        It means nothing where :attr:`fault` says so.
+
         Raises
         ------
         PeerError
             Where the owner or the dealer is gone.
-        RangeError, UsageError
+        UsageError
         """
         begin = self._done
         whole = [n for _, n in self._passes[begin:]]
@@ -306,7 +316,10 @@ class UserSession:
             if failed > REPETITIONS:
                 raise PeerError("a pass had no result too often; the other parties may deviate")
             await self._opened.repeat(self._done)
-        if not 0 <= outcome.token < vocabulary_of(self.program):
-            raise PeerError("the pass gave a token that does not exist")
+        token, size = outcome.token, vocabulary_of(self.program)
+        fault = outcome.fault
+        if not 0 <= token < size:
+            fault = fault or PeerError("the pass gave a token that does not exist")
+        self.fault = self.fault or fault
         self._done += 1
-        return outcome.token
+        return token % size
