@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 import zipfile
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,6 +20,7 @@ from tests.support.network_files import save_network
 from tests.support.toy_vision import network
 from veracity.cli import main
 from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
+from veracity.formats import examples
 from veracity.formats.accuracy import AccuracyProof
 from veracity.formats.examples import Examples, read_examples
 from veracity.formats.npy import array_bytes
@@ -64,7 +66,11 @@ def test_right_answers_are_counted_and_proved(tried: Tried) -> None:
     assert np.array_equal(tried.found.answers, tried.true)
     found = tried.verify(context="fair")
     assert (found.correct, found.samples) == (SAMPLES - 2, SAMPLES)
-    assert sum(k for k, _ in found.right_by_class.values()) == found.correct
+    right = tried.true == tried.examples.labels
+    assert found.right_by_class == {
+        c: (int(right[tried.examples.labels == c].sum()), tried.examples.labels.tolist().count(c))
+        for c in sorted(set(tried.examples.labels.tolist()))
+    }
     assert found.examples_digest == tried.examples.digest
     assert "may look different" in found.to_plain()["not_proved"]
     alone = veracity.evaluate(tried.program, tried.examples, output="class")
@@ -224,6 +230,28 @@ def test_digests_tell_examples_apart() -> None:
         Examples({"x": x, "z": x}, y), Examples({"x": x + 0.5}, y),
     ]  # fmt: skip
     assert len({e.digest for e in others}) == len(others)
+
+
+def test_a_digest_takes_little_memory_whatever_an_archive_unpacks_to() -> None:
+    count = 1 << 22
+    tracemalloc.start()
+    try:
+        found = Examples({"x": np.zeros((2, count // 2), np.int8)}, np.zeros(2, np.int64)).digest
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * count
+    as_floats = Examples({"x": np.zeros((2, count // 2))}, np.zeros(2, np.int64))
+    assert found == as_floats.digest
+
+
+def test_examples_of_too_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = archive(x_npy=array_bytes(np.ones((3, 2))), y_npy=array_bytes(np.array([0, 1, 2])))
+    monkeypatch.setattr(examples, "MAX_ENTRIES", 9)
+    assert read_examples(data, "t").count == 3
+    monkeypatch.setattr(examples, "MAX_ENTRIES", 8)
+    with pytest.raises(FormatError, match="more than 8 numbers"):
+        read_examples(data, "t")
 
 
 def test_files_that_are_no_examples() -> None:

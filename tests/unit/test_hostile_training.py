@@ -71,6 +71,10 @@ def test_a_description_is_read() -> None:
         (stated(beacon="AB"), "not in canonical form"),
         (stated(beacon="a b"), "describes no run"),
         (stated(beacon="ab "), "not in canonical form"),
+        (stated(log_columns=3), "row length out of bounds"),
+        (stated(log_columns=-1), "row length out of bounds"),
+        (stated(log_columns=19), "row length out of bounds"),
+        (stated(log_columns=10**12), "row length out of bounds"),
     ],
 )
 def test_descriptions_that_cannot_be(content: bytes, match: str) -> None:

@@ -11,13 +11,15 @@ from veracity.errors import UsageError
 from veracity.formats.data import DataFile
 from veracity.formats.training import RunDescription, TrainingProof
 from veracity.graph.training import Recipe
-from veracity.graph.training.network import dense
+from veracity.graph.training.network import Network, dense
 from veracity.training.effort import require_training_effort, training_seconds
 from veracity.work.effort import MAX_TIME
 from veracity.zkml.training.run import Run, RunProof
 
 DATA = DataFile(committed_data(small_examples())[0], (bytes(5000),))
 SMALL = Run(small_recipe(), (DATA.commitment,), 2, LOG_COLUMNS)
+#: Its convolution reads windows of four million entries along one axis.
+WINDOWS = Network((1 << 15, 1, 1), ("conv 1 128x1", "relu", "flatten", "dense 2"))
 
 
 def claimed(run: Run, windows: int = 1, size: int = 1 << 10, rows: int = 1 << 10) -> TrainingProof:
@@ -44,11 +46,12 @@ def test_small_runs_are_checked_without_being_asked_twice() -> None:
         (replace(SMALL, recipe=Recipe(dense(8, *[2] * 60, 3), 4, (1,) * 2048)), {}),
         (replace(SMALL, recipe=Recipe(dense(8, *[1 << 14] * 4, 3), 4, (1,) * 4)), {}),
         (replace(SMALL, recipe=Recipe(dense(8, 3), 1 << 16, (1,) * 256)), {}),
+        (replace(SMALL, recipe=Recipe(WINDOWS, 1, (1,) * 256)), {}),
         (replace(SMALL, log_columns=16), {"size": 1 << 25}),
         (SMALL, {"windows": 1 << 11}),
         (SMALL, {"rows": 1 << 28}),
     ],
-    ids=["steps", "layers", "weights", "batch", "messages", "windows", "cuts"],
+    ids=["steps", "layers", "weights", "batch", "axes", "messages", "windows", "cuts"],
 )
 def test_what_may_take_long_has_to_be_asked_for(run: Run, proof: dict[str, int]) -> None:
     made = claimed(run, **proof)

@@ -25,6 +25,10 @@ from veracity.formats.npy import read_array
 __all__ = ["MAX_CLASSES", "Examples", "read_examples"]
 
 MAX_BYTES, MAX_MEMBERS, MAX_CLASSES = 1 << 30, 64, 1 << 16
+#: Most numbers of all arrays together: a verifier has eight bytes for each, several times over.
+MAX_ENTRIES = 1 << 27
+#: Numbers that are hashed together.
+_PIECE = 1 << 20
 _LABELS = ("y", "labels")
 _ARCHIVE_ERRORS = (
     zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, OSError,
@@ -57,10 +61,12 @@ class Examples:
         """SHA-256 of inputs (as 64-bit floats, whatever they are stored as) and labels; hex."""
         total = hashlib.sha256(b"veracity examples v1\0")
         for name in sorted(self.inputs):
-            x = np.ascontiguousarray(self.inputs[name], dtype="<f8")
+            x = np.ascontiguousarray(self.inputs[name])
             head = [len(name.encode()), x.ndim, *x.shape]
             total.update(np.asarray(head, dtype="<u8").tobytes() + name.encode())
-            total.update(x.tobytes())
+            flat = x.reshape(-1)
+            for at in range(0, len(flat), _PIECE):  # bytes take eight times as much as floats
+                total.update(flat[at : at + _PIECE].astype("<f8").tobytes())
         total.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         return total.hexdigest()
 
@@ -118,4 +124,6 @@ def _arrays(data: bytes, where: str) -> dict[str, NDArray[Any]]:
             if len(content) != member.file_size:
                 raise FormatError(where, "an array of another length than stated")
             out[name] = read_array(content, where)
+            if sum(x.size for x in out.values()) > MAX_ENTRIES:
+                raise FormatError(where, f"more than {MAX_ENTRIES} numbers")
     return out

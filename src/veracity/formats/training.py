@@ -33,6 +33,7 @@ from veracity.errors import FormatError, UsageError
 from veracity.graph.training import Recipe, Weights
 from veracity.graph.training.network import Network
 from veracity.graph.training.recipe import WEIGHTS
+from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS
 from veracity.zkml.training.base import BaseModel
 from veracity.zkml.training.data import DataCommitment
 from veracity.zkml.training.run import Run, RunProof
@@ -152,6 +153,8 @@ class RunDescription:
         digests = [*found.data, *([found.init] if found.init else [])]
         if any(len(d) != DIGEST_BYTES for d in digests) or found.encoded != data:
             raise FormatError(where, "it is not in canonical form")
+        if not MIN_LOG_COLUMNS <= found.log_columns <= MAX_LOG_COLUMNS:
+            raise FormatError(where, "row length out of bounds")
         return found
 
 

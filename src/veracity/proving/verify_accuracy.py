@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from veracity import zkml
 from veracity.codec.arguments import require_settings, require_type
 from veracity.codec.files import Source
@@ -183,7 +185,7 @@ def verify_accuracy(
     asked = examples if isinstance(examples, Examples) else Examples.load(examples)
     require_network(pinned, announced, given.commitment_digest)
     program = pinned.program
-    if given.examples_digest != asked.digest or len(given.answers) != asked.count:
+    if len(given.answers) != asked.count or given.examples_digest != asked.digest:
         raise VerificationError("the proof is about other examples", "examples")
     try:
         run, classes = choices_over(program, asked.count, given.output or None)
@@ -216,17 +218,18 @@ def verify_accuracy(
     if context is not None:
         require_same("context", context, given.context)
     right = given.answers == asked.labels
-    by_class = {
-        int(c): (int(right[asked.labels == c].sum()), int((asked.labels == c).sum()))
-        for c in sorted(set(asked.labels.tolist()))
-    }
+    labels, place = np.unique(asked.labels, return_inverse=True)
+    counts = (np.bincount(which, minlength=len(labels)) for which in (place[right], place))
+    by_class = dict(
+        zip(labels.tolist(), zip(*(n.tolist() for n in counts), strict=True), strict=True)
+    )
     content, pointer = given.to_bytes(), pinned.accuracy_proof
     return VerifiedAccuracy(
         correct=int(right.sum()),
         samples=asked.count,
         output=counted,
         right_by_class=by_class,
-        examples_digest=asked.digest,
+        examples_digest=given.examples_digest,
         rounding=rounding,
         commitment_digest=pinned.digest,
         context=given.context,

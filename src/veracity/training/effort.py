@@ -1,8 +1,9 @@
 """How long the check of a training proof may take, told from its files before it begins.
 
 Windows cannot be more than the proof has messages for, nor weights more than it has rows for, but
-a short file may name many steps and many layers. So everything is counted that a verifier does:
-what is built for each layer and step, points that are decompressed, weights that are drawn.
+a short file may name many steps, many layers and long windows of convolutions. So everything is
+counted that a verifier does: what is built for each layer and step, axes that a step reads, points
+that are decompressed, weights that are drawn.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from veracity.engine.api import POINT_BYTES
 from veracity.formats.data import DataFile
 from veracity.formats.training import TrainingProof
+from veracity.graph.training import Recipe
+from veracity.graph.wires import wire_work
 from veracity.work.effort import require_time, verification_seconds
 from veracity.zkml.training.run import Run
 from veracity.zkml.training.state import weight_specs
@@ -20,6 +23,9 @@ __all__ = ["require_training_effort", "training_seconds"]
 #: The verifier's seconds for a layer in a step, and for a weight of a start that a seed gives.
 STEP_S = 1.5e-3
 WEIGHT_S = 1.5e-7
+#: For an entry of an axis that a product of a step reads: three products read an axis or its
+#: transpose.
+AXIS_S, PRODUCTS = 5e-8, 3
 #: For an example of the data set in a window: its place in the order.
 PLACE_S = 4e-7
 
@@ -47,10 +53,19 @@ def training_seconds(run: Run, proof: TrainingProof, data: list[DataFile]) -> fl
         links, argument + form + rows, (argument + form) << run.log_columns
     )
     seconds += STEP_S * recipe.steps * recipe.layers + PLACE_S * windows * examples
+    specs = weight_specs(recipe).values()
+    seconds += AXIS_S * recipe.steps * PRODUCTS * axis_entries(recipe)
     if run.base is None:
-        specs = weight_specs(recipe).values()
         seconds += WEIGHT_S * sum(spec.rows << spec.row_bits for spec in specs)
     return seconds
+
+
+def axis_entries(recipe: Recipe) -> int:
+    """Entries of the axes that the layers read or make of one batch, averages and windows alike."""
+    return sum(
+        wire_work(stage.pooled + stage.rule.reads, (recipe.batch, *stage.source))
+        for stage in recipe.stages
+    )
 
 
 def require_training_effort(
