@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import signal
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,8 +144,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # A terminal that is closed ends a server in order, as the end of a command does.
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` has it
+        # A terminal that is closed ends a server in order, as the end of a command does. In a thread
+        # of a program, signals are the program's.
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as `nohup` has it
+        if not ignored and threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, self.handle_exit, signal.SIGTERM, None)
         self._told()
