@@ -125,6 +125,7 @@ def test_the_command_line_names_a_proof(tried: Tried, tmp_path: Path) -> None:
     told = run.invoke(main, check)
     assert told.exit_code == 0, told.output
     assert "named by" in told.output
+    assert "its digest does not cover that" in told.output
     facts = json.loads(run.invoke(main, [*check, "--json"]).output)
     assert facts["named_by_publisher"] is True
 

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["tell_accuracy"]
 
+#: What a pointer is worth: anybody can put one behind a commitment.
+NAMED = (
+    "the commitment's file, as the proof of the network's accuracy; its digest does not cover "
+    "that, a signature does (--signer)"
+)
+
 
 def tell_accuracy(
     found: VerifiedAccuracy, as_json: bool, trained: VerifiedTraining | None = None
@@ -48,11 +54,7 @@ def tell_accuracy(
             ("checked", f"in {clock(found.seconds)}, proof of {size(found.proof_bytes)}"),
             ("commitment", found.commitment_digest),
             ("program", model.program_digest),
-            *(
-                [("named by", "the commitment, as the proof of the network's accuracy")]
-                if found.named_by_publisher
-                else []
-            ),
+            *([("named by", NAMED)] if found.named_by_publisher else []),
             ("proved", f"that {PROVED}"),
             ("not proved", NOT_PROVED),
         ]

@@ -63,7 +63,7 @@ class WeightSpec:
     exponent : int
         Binary exponent of the scale.
     bits : int
-        Width that the integers keep to.
+        Width that the integers keep to: at most that of their storage.
     """
 
     shape: tuple[int, ...]

@@ -38,9 +38,9 @@ NOISE_SECONDS = 1.5e-7
 #: Per row or column of the matrices that projections bound (128 bits each).
 SIDE_S = 7e-7
 #: Per function table, and per entry of one that is computed in decimals.
-TABLE_S, DECIMAL_S = 4e-3, 1.4e-4
+TABLE_S, DECIMAL_S = 4e-3, 5e-5
 #: How often each use makes its table anew, where there are more tables than are kept.
-REMADE = 4
+REMADE = 2
 #: Fewest bytes that a link takes in a proof.
 LINK_BYTES = 1024
 #: What is checked without being asked for (seconds).
