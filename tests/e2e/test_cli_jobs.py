@@ -45,7 +45,7 @@ def resident(pid: int) -> int:
 
 
 def test_a_cap_holds_for_all_processes_together(house: House, tmp_path: Path) -> None:
-    out, cap = tmp_path / "jobs.vproof", 450_000_000
+    out, cap = tmp_path / "jobs.vproof", 500_000_000
     started = command(house, out, "--jobs", 2, "--memory", cap, "--max-new-tokens", 96)
     process = subprocess.Popen(started, stdout=subprocess.PIPE, text=True)
     peak, most = 0, 0

@@ -68,7 +68,7 @@ def answers(house: House, at: Path) -> dict[str, Files]:
     (at / "prompts.jsonl").write_text(f'"{PROMPT}"\n"One day"\n')
     prove = ("prove", house.program, "--secret", house.secret, "--max-new-tokens", 4, "-q")
     for name, options in (
-        ("segments", ("--prompt", PROMPT, "--memory", "118MiB")),
+        ("segments", ("--prompt", PROMPT, "--memory", "140MiB")),
         ("drawn", ("--prompt", PROMPT, "--temperature", "1.0", "--nonce", "ab" * 16)),
         ("answers", ("--prompts", at / "prompts.jsonl")),
     ):
