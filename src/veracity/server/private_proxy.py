@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -55,6 +55,8 @@ __all__ = ["PrivateProxy", "make_proxy"]
 _LOG = logging.getLogger("veracity.server")
 #: Seconds without a token after which a stream says that it lives.
 SILENCE = 10.0
+#: Seconds after which a request that waits for its turn is looked at: its client may have left.
+LOOK = 0.5
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class PrivateProxy:
             self._running.add(answer.task)
             answer.task.add_done_callback(self._running.discard)
             texts = _texts(answer, card, ask)
-            first = await _first(texts, answer)
+            first = await _first(request, texts, answer)
             if ask.stream and not isinstance(first, _Outcome):
                 release = stack.pop_all()
 
@@ -320,12 +322,17 @@ async def _texts(
 
 
 async def _first(
-    texts: AsyncGenerator[str | _Outcome | None, None], answer: _Answer
+    request: Request, texts: AsyncGenerator[str | _Outcome | None, None], answer: _Answer
 ) -> str | _Outcome | None:
     """What comes first; a request that is cut before has no pass, if none was begun."""
+    reading = asyncio.ensure_future(anext(texts))
     try:
-        return await anext(texts)
+        while not (await asyncio.wait((reading,), timeout=LOOK))[0]:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+        return reading.result()
     except BaseException:
+        reading.cancel()
         answer.leave()
         raise
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from starlette.requests import ClientDisconnect, Request
 
 from tests.e2e.house import House, done
 from veracity.errors import RequestError, UsageError
@@ -17,9 +18,10 @@ from veracity.private.card import Card
 from veracity.private.client import Client, Token
 from veracity.private.sampling import Sampling
 from veracity.private.talk import Talk
+from veracity.server import private_proxy
 from veracity.server.limits import Doors
 from veracity.server.openai import parse
-from veracity.server.private_proxy import PrivateProxy, _texts
+from veracity.server.private_proxy import PrivateProxy, _first, _texts
 from veracity.server.request import Limits
 from veracity.server.serve import Listen, Settings, serve_private
 
@@ -99,8 +101,16 @@ def test_ids_go_to_the_model_that_encoded_them_and_talks_are_one_keys(card: Card
     assert asyncio.run(run()) == ["closed", card, card, "closed", card]
 
 
-def test_who_hangs_up_in_the_queue_gives_its_place_to_others(card: Card) -> None:
+def test_who_hangs_up_in_the_queue_gives_its_place_to_others(
+    card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An answer that has begun goes on; one that waits for its turn is dropped at once."""
+
+    class Gone:
+        async def is_disconnected(self) -> bool:
+            return True
+
+    monkeypatch.setattr(private_proxy, "LOOK", 0.01)
 
     async def run() -> None:
         talks = Talks()
@@ -109,11 +119,10 @@ def test_who_hangs_up_in_the_queue_gives_its_place_to_others(card: Card) -> None
         answers = [asked(card), asked(card)]
         for answer in answers:
             answer.task = asyncio.create_task(proxy._run(answer))
-        reading = [asyncio.create_task(anext(_texts(one, card, ask))) for one in answers]
-        await asyncio.sleep(0.01)
-        for one in reading:
-            one.cancel()
-        await asyncio.wait(reading)
+        gone = cast(Request, Gone())
+        reading = [_first(gone, _texts(one, card, ask), one) for one in answers]
+        left = await asyncio.gather(*reading, return_exceptions=True)
+        assert [type(one) for one in left] == [ClientDisconnect] * 2
         await asyncio.wait((answers[1].task,), timeout=1)
         assert [one.task.cancelled() for one in answers] == [False, True]
         talks.may.set()
