@@ -14,7 +14,7 @@ from tests.support.hostile import Field, written
 from tests.unit.test_formats import COMMITMENT, METADATA, MODEL, PROGRAM, TABLE, hostile
 from veracity import zkml
 from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
-from veracity.formats.commitment import MAX_PROGRAM, Commitment
+from veracity.formats.commitment import MAX_NESTS, MAX_PROGRAM, Commitment, read_program
 from veracity.formats.proof import Proof
 from veracity.proving import discharge as discharging
 from veracity.proving import verify as verifying
@@ -69,6 +69,15 @@ def test_fields_of_metadata(name: str) -> None:
 def test_metadata_that_cannot_be(content: bytes, match: str) -> None:
     with pytest.raises(FormatError, match=match):
         Commitment.from_bytes(content)
+
+
+def test_programs_of_too_many_lists_and_objects_are_not_parsed() -> None:
+    half = MAX_NESTS // 2
+    with pytest.raises(FormatError, match="malformed"):
+        read_program(b"[" * half + b"{" * half, "program")
+    for one in (b"[", b"{"):
+        with pytest.raises(FormatError, match="lists and objects"):
+            read_program(b"[" * half + one + b"{" * half, "program")
 
 
 def test_a_commitment_with_a_conversation_is_read() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.training import ENGINE
+from tests.support.training import ENGINE, KEY
 from veracity.errors import FormatError, UsageError, VerificationError
-from veracity.formats.data import DataFile, DataSecret
+from veracity.formats.data import DataFile, DataSecret, RowOpening
 from veracity.formats.npy import save_array
 from veracity.training.data import (
     check_row,
@@ -23,6 +23,7 @@ from veracity.training.data import (
     verify_data,
 )
 from veracity.training.exclusion import read_input
+from veracity.zkml.training.data import commit_data, row_digest
 
 X, Y = np.zeros((3, 2, 2), np.uint8), np.array([0, 1, 2])
 
@@ -117,6 +118,14 @@ def test_rows_that_are_not_there(owner: tuple[DataFile, DataSecret]) -> None:
     ):
         with pytest.raises(VerificationError, match=words):
             check_row(ENGINE, data, replace(row, **changes))
+
+
+@pytest.mark.parametrize("label", [(0, 0, 0), (1, 1, 0), (0, 1, 2), (3, 0, 0)])
+def test_rows_with_another_label_than_one(label: tuple[int, ...]) -> None:
+    values, seed = (7, 9, *label), bytes(32)
+    data = DataFile(commit_data(ENGINE, KEY, np.array([values]), 3, seed), ())
+    with pytest.raises(VerificationError, match="another label than one"):
+        check_row(ENGINE, data, RowOpening(data.commitment.digest, 0, values, row_digest(seed, 0)))
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int16, np.float32, bool])

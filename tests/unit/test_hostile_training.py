@@ -12,6 +12,7 @@ import pytest
 from tests.support.hostile import Field, sealed, written
 from tests.support.training import small_recipe
 from tests.unit.test_formats import COMMITMENT as PINNED
+from veracity.cli.verify_training import training_rows
 from veracity.codec import canonical_json
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats import training as files
@@ -252,3 +253,14 @@ def test_runs_that_are_not_checked_at_all(
     with pytest.raises(error, match=match):
         verify(**change)
     assert not checked
+
+
+def test_what_strangers_call_their_data_is_told_from_what_is_proved() -> None:
+    label, beacon = f"mine); {'f' * 64} (yours", b"none\nproved   all"
+    found = VerifiedTraining(
+        RECIPE, ("0" * 64,), (label,), 14, "1" * 64, "", beacon, 1000, 0.1,
+    )  # fmt: skip
+    rows = dict(training_rows(found))
+    assert rows["data"] == f'{"0" * 64} "{label}"'
+    assert rows["beacon"] == '"none\\nproved   all"'
+    assert dict(training_rows(replace(found, beacon=b"", labels=("",))))["beacon"] == "none"

@@ -46,7 +46,7 @@ def test_small_runs_are_checked_without_being_asked_twice() -> None:
         (replace(SMALL, recipe=Recipe(dense(8, *[2] * 60, 3), 4, (1,) * 2048)), {}),
         (replace(SMALL, recipe=Recipe(dense(8, *[1 << 14] * 4, 3), 4, (1,) * 4)), {}),
         (replace(SMALL, recipe=Recipe(dense(8, 3), 1 << 16, (1,) * 256)), {}),
-        (replace(SMALL, recipe=Recipe(WINDOWS, 1, (1,) * 256)), {}),
+        (replace(SMALL, recipe=Recipe(WINDOWS, 1, (1,) * 256)), {"windows": 64}),
         (replace(SMALL, log_columns=16), {"size": 1 << 25}),
         (SMALL, {"windows": 1 << 11}),
         (SMALL, {"rows": 1 << 28}),

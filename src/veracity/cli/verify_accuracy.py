@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from veracity.cli.display import clock, size
 from veracity.cli.output import emit_json
 from veracity.cli.verdict import ACCEPTED, EXIT_PROVED
+from veracity.cli.verify_answer import exact
 from veracity.cli.verify_tensors import named_rows
 from veracity.cli.verify_training import training_rows
 from veracity.proving.verify_accuracy import NOT_PROVED, PROVED, VerifiedAccuracy
@@ -50,7 +51,7 @@ def tell_accuracy(
             ("answers", f"the largest entry of output {found.output}"),
             ("examples", f"SHA-256 {found.examples_digest}"),
             *((f"rounding of {name}", f"at most {e:.3g}") for name, e in found.rounding.items()),
-            *([("bound to", found.context)] if found.context else []),
+            *([("bound to", exact(found.context))] if found.context else []),
             ("checked", f"in {clock(found.seconds)}, proof of {size(found.proof_bytes)}"),
             ("commitment", found.commitment_digest),
             ("program", model.program_digest),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from veracity.cli.display import Bar, clock, size
 from veracity.cli.output import emit_json
+from veracity.cli.printable import quoted
 from veracity.cli.verdict import ACCEPTED
 from veracity.formats.commitment import Commitment
 from veracity.work.effort import MAX_TIME
@@ -85,7 +86,7 @@ def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
     """A verdict about training as rows of a table."""
     recipe, rates = found.recipe, found.recipe.rates
     names = [
-        f"{digest} ({label})" if label else digest
+        f"{digest} {quoted(label)}" if label else digest
         for digest, label in zip(found.data, found.labels, strict=True)
     ]
     return [
@@ -102,7 +103,7 @@ def training_rows(found: VerifiedTraining) -> list[tuple[str, object]]:
         *found.variants,
         ("data", "; ".join(names)),
         ("started from", found.init or "weights that a public seed gives"),
-        ("beacon", found.beacon.decode("utf-8", "replace") if found.beacon else "none"),
+        ("beacon", quoted(found.beacon.decode("utf-8", "replace")) if found.beacon else "none"),
         ("", ""),
         ("checked", f"in {clock(found.seconds)}, proof of {size(found.proof_bytes)}"),
         ("commitment", found.commitment_digest),

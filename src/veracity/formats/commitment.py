@@ -44,6 +44,9 @@ KIND = b"VCOM"
 VERSION = 4
 MAX_METADATA = 1 << 20
 MAX_PROGRAM = 1 << 24
+#: Most lists and objects of a program: each takes some hundred bytes of memory, and three of a text
+#: that packs a thousandfold.
+MAX_NESTS = 1 << 20
 MAX_ROWS = 1 << 28
 MAX_ANNEX = 1 << 20
 MAX_WIDTHS = 1 << 24
@@ -341,6 +344,8 @@ def stated_program(path: Path) -> str | None:
 
 def read_program(data: bytes, where: str) -> Program:
     """Parse and check a program from outside; raises :class:`FormatError` only."""
+    if data.count(b"[") + data.count(b"{") > MAX_NESTS:
+        raise FormatError(where, f"more than {MAX_NESTS} lists and objects")
     try:
         return Program.from_json(data.decode("utf-8"))
     except (UnicodeDecodeError, RecursionError):

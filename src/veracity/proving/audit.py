@@ -42,6 +42,8 @@ _DOMAIN = b"veracity audit 1"
 #: drand's quicknet: when its first round was, and seconds between two.
 QUICKNET = (1692803367, 3)
 MAX_ROUND = 1 << 48
+#: Most receipts of a log that is audited: the beacon is asked about each, some 10^6 in a second.
+MAX_AUDITED = 1 << 27
 #: What may be said of a place.
 STATUSES = ("proved", "failed", "refusal", "not auditable", "expired")
 
@@ -108,7 +110,14 @@ def chosen(root: bytes, size: int, beacon: Beacon, fraction: Fraction) -> list[i
         What was said after the head was fixed.
     fraction : Fraction
         Share of receipts, in expectation.
+
+    Raises
+    ------
+    VerificationError
+        The server signed that its log has more receipts than can be gone through.
     """
+    if size > MAX_AUDITED:
+        raise VerificationError(f"a log of {size} receipts is longer than any is audited", "audit")
     said = beacon.round.to_bytes(8, "little") + beacon.value
     state = hashlib.sha256(_DOMAIN + root + len(said).to_bytes(8, "little") + said)
     bound = int(fraction * (1 << 64))

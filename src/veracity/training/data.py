@@ -285,7 +285,7 @@ def check_row(engine: Engine, data: DataFile, row: RowOpening) -> int:
     Raises
     ------
     VerificationError
-        It is another data set's, or not the row's content.
+        It is another data set's, not the row's content, or no example with one label.
     """
     commitment = data.commitment
     if row.digest != commitment.digest:
@@ -299,7 +299,10 @@ def check_row(engine: Engine, data: DataFile, row: RowOpening) -> int:
     start = row.index * POINT_BYTES
     if point != commitment.rows[start : start + POINT_BYTES]:
         raise VerificationError("the row commits to something else", "row")
-    return int(np.argmax(row.values[commitment.inputs :]))
+    label = row.values[commitment.inputs :]
+    if sorted(label)[-2:] != [0, 1]:  # of data whose form was proved each row has one label
+        raise VerificationError("the row holds no example: it has another label than one", "row")
+    return label.index(1)
 
 
 def require_pair(data: DataFile, secret: DataSecret) -> None:

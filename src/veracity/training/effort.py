@@ -2,8 +2,8 @@
 
 Windows cannot be more than the proof has messages for, nor weights more than it has rows for, but
 a short file may name many steps, many layers and long windows of convolutions. So everything is
-counted that a verifier does: what is built for each layer and step, axes that a step reads, points
-that are decompressed, weights that are drawn.
+counted that a verifier does: what is built for each layer and step, axes that the layers of a
+window read, points that are decompressed, weights that are drawn.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["require_training_effort", "training_seconds"]
 #: The verifier's seconds for a layer in a step, and for a weight of a start that a seed gives.
 STEP_S = 1.5e-3
 WEIGHT_S = 1.5e-7
-#: For an entry of an axis that a product of a step reads: three products read an axis or its
-#: transpose.
-AXIS_S, PRODUCTS = 5e-8, 3
+#: For an entry of an axis that a layer reads, in a window of any length: three products read it or
+#: its transpose.
+AXIS_S = 3e-7
 #: For an example of the data set in a window: its place in the order.
 PLACE_S = 4e-7
 
@@ -54,7 +54,7 @@ def training_seconds(run: Run, proof: TrainingProof, data: list[DataFile]) -> fl
     )
     seconds += STEP_S * recipe.steps * recipe.layers + PLACE_S * windows * examples
     specs = weight_specs(recipe).values()
-    seconds += AXIS_S * recipe.steps * PRODUCTS * axis_entries(recipe)
+    seconds += AXIS_S * windows * axis_entries(recipe)
     if run.base is None:
         seconds += WEIGHT_S * sum(spec.rows << spec.row_bits for spec in specs)
     return seconds

@@ -19,6 +19,7 @@ from veracity.formats.dsse import sign
 from veracity.formats.log import LogHead
 from veracity.formats.merkle import MerkleTree, leaf_hash
 from veracity.formats.receipt import CERTIFICATE_TYPE, RECEIPT_TYPE, Receipt
+from veracity.proving import audit as auditing
 from veracity.proving.audit import (
     MAX_ROUND,
     QUICKNET,
@@ -30,6 +31,8 @@ from veracity.proving.audit import (
     read_fraction,
     require_fixed_before,
 )
+from veracity.server import auditor
+from veracity.server.auditor import Audit
 
 ROOT = bytes(range(32))
 
@@ -68,6 +71,34 @@ def test_the_choice_depends_on_everything() -> None:
     assert chosen(ROOT, 9, Beacon(5, bytes(32)), Fraction(1)) == list(range(9))
     fewer = chosen(ROOT, 200, Beacon(5, bytes(32)), Fraction(1, 10))
     assert set(fewer) <= set(base)
+
+
+def test_a_log_that_is_said_to_be_endless_is_not_gone_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beacon = Beacon(5, bytes(32))
+    monkeypatch.setattr(auditing, "MAX_AUDITED", 9)
+    assert len(chosen(ROOT, 9, beacon, Fraction(1))) == 9
+    with pytest.raises(VerificationError, match="a log of 10 receipts"):
+        chosen(ROOT, 10, beacon, Fraction(1))
+
+
+def test_a_proof_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = SimpleNamespace(get=lambda path: {"status": "done"}, file=lambda path, most: b"")
+    audit = Audit(server, None, None, wait=70.0)  # type: ignore[arg-type]
+    checked: Any = SimpleNamespace(receipt=RECEIPT)
+
+    def verify(proof: object, commitment: object, *, max_time: float) -> None:
+        raise UsageError(f"longer than {max_time:g} s")
+
+    monkeypatch.setattr(auditor, "verify", verify)
+    monkeypatch.setattr(auditor.Proof, "from_bytes", lambda data, where: None)
+    found = audit._proved(3, checked, math.inf)
+    assert (found.place, found.status, found.ident) == (3, "failed", RECEIPT.ident)
+    assert "longer than all of the audit may" in found.reason
+    monkeypatch.setattr(auditor, "verify", lambda *given, **more: None)
+    monkeypatch.setattr(auditor, "check_kept", lambda *given: None)
+    assert audit._proved(3, checked, math.inf).status == "proved"
 
 
 def test_a_head_is_fixed_before_the_beacon() -> None:
