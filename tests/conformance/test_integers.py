@@ -1,4 +1,4 @@
-"""Exact integer products against NumPy's."""
+"""Exact integer products, counts and quotients against NumPy's."""
 
 from __future__ import annotations
 
@@ -91,3 +91,118 @@ def test_counts_of_what_is_not_there(engine, reference):
         ):
             with pytest.raises(ValueError):
                 e.integers.count(*bad)
+
+
+SHIFTS = [0, 1, 7, 15, 16, 17, 31, 32, 62, 63]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_division(engine, reference, rng, dtype, shift):
+    """All that a type holds, its ends and what rounds up beside what rounds down."""
+    limits, generator = np.iinfo(dtype), np.random.default_rng(rng.getrandbits(64))
+    x = generator.integers(limits.min, limits.max, size=(3, 50), dtype=dtype, endpoint=True)
+    half = (1 << shift) >> 1
+    edges = [limits.min, limits.max, 0, half - 1, half, -half, -half - 1]
+    fit = [n for n in edges if limits.min <= n <= limits.max]
+    x[0, : len(fit)] = fit
+    found, expected = engine.integers.divide(x, shift), reference.integers.divide(x, shift)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+    quotients, rests = (part.astype(object) for part in expected)
+    assert (rests >= 0).all()
+    assert (rests < 1 << shift).all()
+    assert ((quotients << shift) + rests - half == x.astype(object)).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (-(1 << 15), (1 << 15) - 1, "int16"),
+        (-(1 << 15) - 1, 0, "int32"),
+        (0, 1 << 15, "int32"),
+        (-(1 << 31), (1 << 31) - 1, "int32"),
+        (-(1 << 31) - 1, 0, "int64"),
+        (0, 1 << 31, "int64"),
+    ],
+)
+def test_the_shortest_type_that_holds_all_quotients(engine, reference, low, high, dtype):
+    x = np.array([low, high], dtype=np.int64) << 20
+    for e in (engine, reference):
+        quotients, rests = e.integers.divide(x, 20)
+        assert quotients.tolist() == [low, high]
+        assert rests.tolist() == [1 << 19] * 2
+        assert (quotients.dtype, rests.dtype) == (np.dtype(dtype), np.int32)
+
+
+def test_division_of_many(engine):
+    """So many that several threads divide; the greatest comes last."""
+    x = np.arange(-100_000, 100_001, dtype=np.int64) << 3
+    quotients, rests = engine.integers.divide(x, 5)
+    np.testing.assert_array_equal(quotients, x + 16 >> 5)
+    np.testing.assert_array_equal(rests, x + 16 & 31)
+    assert (quotients.dtype, rests.dtype) == (np.int16, np.uint16)
+    assert engine.integers.divide(x, 4)[0].dtype == np.int32
+
+
+def test_division_of_nothing_and_of_what_is_none(engine, reference):
+    x = np.zeros((0, 3), dtype=np.int64)
+    for e in (engine, reference):
+        quotients, rests = e.integers.divide(x, 40)
+        assert quotients.shape == rests.shape == x.shape
+        assert (quotients.dtype, rests.dtype) == (np.int16, np.int64)
+        for bad in (
+            (x, -1),
+            (x, 64),
+            (x.astype(np.float64), 1),
+            (x.astype(object), 1),
+            (np.zeros((2, 3), dtype=np.int64).T, 1),
+        ):
+            with pytest.raises(ValueError):
+                e.integers.divide(*bad)
+
+
+@pytest.mark.parametrize("dtypes", [("int16", "int16"), ("int8", "uint16"), ("int64", "int32")])
+@pytest.mark.parametrize("product", [np.int32, np.int64])
+@pytest.mark.parametrize(
+    ("rows", "blocks", "first", "last"), [(1, 1, 0, 1), (3, 9, 2, 9), (5, 40, 0, 8), (0, 3, 0, 3)]
+)
+def test_block_products(engine, reference, small, dtypes, product, rows, blocks, first, last):
+    """Some wrap around, in the same way everywhere."""
+    x, y = (small(dtype, rows, blocks, 4) for dtype in dtypes)
+    found = engine.integers.block_products((x, y), first, last, np.dtype(product))
+    expected = reference.integers.block_products((x, y), first, last, np.dtype(product))
+    np.testing.assert_array_equal(found, expected)
+    assert found.shape == expected.shape == (4, rows, 4, last - first)
+    assert found.dtype == expected.dtype == product
+    if product == np.int64 and "int64" not in dtypes:
+        a, b = (v[:, first:last].astype(np.int64) for v in (x, y))
+        np.testing.assert_array_equal(expected, np.einsum("oic,oid->codi", a, b))
+
+
+def test_block_products_of_many(engine):
+    """So many that several threads multiply."""
+    x = np.arange(4 * 30_000, dtype=np.int32).reshape(2, -1, 4)
+    y = np.arange(4 * 30_000, dtype=np.int16).reshape(2, -1, 4)
+    found = engine.integers.block_products((x, y), 1, 15_000, np.dtype(np.int64))
+    a, b = (v[:, 1:].astype(np.int64) for v in (x, y))
+    np.testing.assert_array_equal(found, np.einsum("oic,oid->codi", a, b))
+
+
+def test_block_products_that_do_not_fit(engine, reference):
+    x, wide = np.zeros((2, 3, 4), dtype=np.int16), np.dtype(np.int64)
+    for e in (engine, reference):
+        for bad in (
+            ((x, x[:1]), 0, 3, wide),
+            ((x, x[:, :2]), 0, 1, wide),
+            ((x.reshape(2, 4, 3), x.reshape(2, 4, 3)), 0, 1, wide),
+            ((x, x.astype(np.float32)), 0, 3, wide),
+            ((x, x.transpose(1, 0, 2)), 0, 1, wide),
+            ((x, x), 0, 4, wide),
+            ((x, x), -1, 2, wide),
+            ((x, x), 2, 2, wide),
+            ((x, x), 0, 3, np.dtype(np.int16)),
+        ):
+            with pytest.raises(ValueError):
+                e.integers.block_products(*bad)

@@ -1,11 +1,12 @@
-//! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers; and
-//! how often integers occur.
+//! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers; how
+//! often integers occur; and their division by powers of two.
 
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
-use crate::parallel::for_parts;
-use crate::small::Small;
+use crate::parallel::{for_parts, sum_parts};
+use crate::small::{BLOCK, Small};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// `out[r, i] = sum_j w[i, j] x[r, j]` modulo 2^64, where `x` has `rows` rows.
 ///
@@ -136,4 +137,124 @@ pub fn count<T: Small>(arrays: &[&[T]], low: i64, size: usize) -> Option<Vec<i64
         }
     }
     Some(total)
+}
+
+/// Integers in one of the types that quotients and rests are given in.
+pub enum Fitting {
+    /// Not negative, 16 bits.
+    U16(Vec<u16>),
+    /// 16 bits.
+    I16(Vec<i16>),
+    /// 32 bits.
+    I32(Vec<i32>),
+    /// 64 bits.
+    I64(Vec<i64>),
+}
+
+/// Integers that a task makes.
+const MADE: usize = 1 << 16;
+
+/// `x + 2^(shift - 1)` divided by `2^shift`, for a shift below 64: the quotients, rounded down, in
+/// the shortest type that holds all of them, and the rests, in the shortest that holds any.
+pub fn divide<T: Small>(x: &[T], shift: u32) -> (Fitting, Fitting) {
+    let half = (1u64 << shift >> 1) as i64;
+    let mask = (1u64 << shift) - 1;
+    // The sum may leave 64 bits; the quotient is that of `x`, and one more for half and above.
+    let quotient = |x: i64| (x >> shift) + i64::from(x & half != 0);
+    let rest = |x: i64| x.wrapping_add(half) as u64 & mask;
+    let rests = match shift {
+        ..=16 => Fitting::U16(each(x, |x| rest(x) as u16)),
+        17..=31 => Fitting::I32(each(x, |x| rest(x) as i32)),
+        32.. => Fitting::I64(each(x, |x| rest(x) as i64)),
+    };
+    let (low, high) = range(x);
+    let (low, high) = (quotient(low), quotient(high));
+    let within = |least: i64, most: i64| least <= low && high <= most;
+    let quotients = if within(i16::MIN.into(), i16::MAX.into()) {
+        Fitting::I16(each(x, |x| quotient(x) as i16))
+    } else if within(i32::MIN.into(), i32::MAX.into()) {
+        Fitting::I32(each(x, |x| quotient(x) as i32))
+    } else {
+        Fitting::I64(each(x, quotient))
+    };
+    (quotients, rests)
+}
+
+/// A function of every integer.
+fn each<T: Small, O: Copy + Default + Send>(x: &[T], f: impl Fn(i64) -> O + Sync) -> Vec<O> {
+    let mut out = vec![O::default(); x.len()];
+    for_parts(&mut out, MADE, |start, part| {
+        for (out, x) in part.iter_mut().zip(&x[start..]) {
+            *out = f(x.to_i64());
+        }
+    });
+    out
+}
+
+/// The least and the greatest; zeros where there are none.
+fn range<T: Small>(x: &[T]) -> (i64, i64) {
+    let Some(first) = x.first().map(|x| x.to_i64()) else {
+        return (0, 0);
+    };
+    sum_parts(
+        x.len(),
+        MADE,
+        (first, first),
+        |part| {
+            x[part].iter().fold((first, first), |(low, high), x| {
+                (low.min(x.to_i64()), high.max(x.to_i64()))
+            })
+        },
+        |a, b| (a.0.min(b.0), a.1.max(b.1)),
+    )
+}
+
+/// An integer type that products are given in, modulo its size.
+pub trait Product: Copy + Default + Send {
+    /// The low bits.
+    fn wrapped(x: i64) -> Self;
+}
+
+impl Product for i32 {
+    #[inline(always)]
+    fn wrapped(x: i64) -> Self {
+        x as i32
+    }
+}
+
+impl Product for i64 {
+    #[inline(always)]
+    fn wrapped(x: i64) -> Self {
+        x
+    }
+}
+
+/// `out[c, o, d, i] = x[o, i, c] y[o, i, d]` for the blocks `i` of a range, of rows with so many.
+pub fn block_products<T: Small, O: Product>(
+    x: &[T],
+    y: &[T],
+    blocks: usize,
+    range: Range<usize>,
+) -> Vec<O> {
+    let rows = x.len() / (BLOCK * blocks);
+    let group = BLOCK * range.len();
+    let mut out = vec![O::default(); BLOCK * rows * group];
+    let groups = (MADE / group).max(1);
+    for_parts(&mut out, groups * group, |start, part| {
+        for (k, part) in part.chunks_mut(group).enumerate() {
+            let at = start / group + k;
+            let (c, row) = (at / rows, at % rows);
+            let row = BLOCK * (row * blocks + range.start)..BLOCK * (row * blocks + range.end);
+            let (x, y) = (
+                x[row.clone()].as_chunks::<BLOCK>().0,
+                y[row].as_chunks::<BLOCK>().0,
+            );
+            for (d, out) in part.chunks_mut(range.len()).enumerate() {
+                for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+                    *out = O::wrapped(x[c].to_i64().wrapping_mul(y[d].to_i64()));
+                }
+            }
+        }
+    });
+    out
 }

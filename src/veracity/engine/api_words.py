@@ -157,7 +157,7 @@ class Ring(Protocol):
 
 
 class Integers(Protocol):
-    """Exact products of integer matrices, what a model's linear layers mean; and counts.
+    """Exact products of integer matrices, what a model's linear layers mean; counts; division.
 
     No field, no secrets, one answer on every machine. With few rows, the ``cpu`` backend takes
     the time of reading the weights once.
@@ -202,5 +202,55 @@ class Integers(Protocol):
         ------
         ValueError
             Where another integer occurs.
+        """
+        ...
+
+    def divide(self, x: Ints, shift: int) -> tuple[Ints, Ints]:
+        """``x + 2^(shift-1)`` (``x`` for a shift of 0) divided by ``2^shift``, as integers.
+
+        Parameters
+        ----------
+        x : small-integer array, C-contiguous
+            Of any shape and type.
+        shift : int
+            Bits that are dropped, from 0 to 63.
+
+        Returns
+        -------
+        quotients : array, shape of ``x``
+            Rounded down; int16, int32 or int64, the shortest that holds all of them.
+        rests : array, shape of ``x``
+            In ``[0, 2^shift)``; uint16, int32 or int64, the shortest that holds any.
+
+        Raises
+        ------
+        ValueError
+            For another dtype or shift.
+        """
+        ...
+
+    def block_products(
+        self, operands: tuple[Ints, Ints], first: int, last: int, dtype: np.dtype[np.signedinteger]
+    ) -> Ints:
+        """``x[o, i, c] y[o, i, d]`` for the blocks ``i`` of ``first .. last - 1``.
+
+        Parameters
+        ----------
+        operands : tuple of small-integer array, shape (rows, blocks, 4), C-contiguous
+            ``x`` and ``y``.
+        first, last : int
+            Which blocks, at least one.
+        dtype : dtype
+            Of the products, int32 or int64; they are taken modulo its size.
+
+        Returns
+        -------
+        array, shape (4, rows, 4, last - first)
+            At ``(c, o, d, i - first)``.
+
+        Raises
+        ------
+        ValueError
+            For operands that do not fit together, blocks that are none or another dtype.
         """
         ...

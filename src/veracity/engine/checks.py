@@ -14,11 +14,13 @@ from veracity.engine.api_fss import MAX_PAYLOAD, TREE_KEY_BYTES
 from veracity.engine.api_words import LABELS, SEED_BYTES, packed_bytes
 
 __all__ = [
+    "check_block_products",
     "check_block_weights",
     "check_blocks",
     "check_contractions",
     "check_counted",
     "check_dense_product",
+    "check_divided",
     "check_entries",
     "check_eq",
     "check_eq_halved",
@@ -236,6 +238,33 @@ def check_counted(arrays: Sequence[Ints], low: int, size: int) -> None:
         check_small(values)
     if size < 0 or not -(1 << 63) <= low <= (1 << 63) - size:
         raise ValueError(f"no integers of 64 bits from {low} on, {size} of them")
+
+
+def check_block_products(
+    operands: tuple[Ints, Ints], first: int, last: int, dtype: np.dtype[Any]
+) -> None:
+    """Blocks of four integers, as many of each operand, and a range of them.
+
+    Parameters
+    ----------
+    operands : tuple of Ints
+        (rows, blocks, 4).
+    first, last : int
+        Which blocks of a row.
+    dtype : dtype
+        Of the products.
+    """
+    rows, blocks, _ = check_small(operands[0], shape=(None, None, 4)).shape
+    check_small(operands[1], shape=(rows, blocks, 4))
+    if not 0 <= first < last <= blocks or dtype not in (np.int32, np.int64):
+        raise ValueError(f"blocks {first} .. {last} of {blocks}, as {dtype}")
+
+
+def check_divided(x: Ints, shift: int) -> None:
+    """Small integers, and bits to drop of which 64 have a rest."""
+    check_small(x)
+    if not 0 <= shift < 64:
+        raise ValueError(f"a shift of 0 to 63 bits is due, not {shift}")
 
 
 def check_ring_product(x: Words, w: Ints) -> Words:

@@ -1,4 +1,4 @@
-"""Exact products of integer matrices, and counts, on the CPU."""
+"""Exact products of integer matrices, counts and division, on the CPU."""
 
 # ruff: noqa: D102 (engine.api_words documents the operations)
 from __future__ import annotations
@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from veracity.engine import _cpu
 from veracity.engine.api_words import Ints
-from veracity.engine.checks import check_counted, check_integer_product
+from veracity.engine.checks import (
+    check_block_products,
+    check_counted,
+    check_divided,
+    check_integer_product,
+)
 
 __all__ = ["CpuIntegers"]
 
@@ -30,3 +35,21 @@ class CpuIntegers:
         for dtype in {x.dtype for x in arrays}:
             total += _cpu.integer_counts([x for x in arrays if x.dtype == dtype], low, size)
         return total
+
+    def divide(self, x: Ints, shift: int) -> tuple[Ints, Ints]:
+        check_divided(x, shift)
+        quotients, rests = _cpu.integer_divide(x, shift)
+        return quotients.reshape(x.shape), rests.reshape(x.shape)
+
+    def block_products(
+        self, operands: tuple[Ints, Ints], first: int, last: int, dtype: np.dtype[np.signedinteger]
+    ) -> Ints:
+        check_block_products(operands, first, last, dtype)
+        (rows, blocks, width), count = operands[0].shape, last - first
+        same = list(operands)
+        if same[0].dtype != same[1].dtype:
+            own = np.result_type(*same)
+            same = [np.ascontiguousarray(x[:, first:last], dtype=own) for x in same]
+            blocks, first, last = count, 0, count
+        found = _cpu.integer_block_products(same, blocks, first, last, dtype == np.int64)
+        return found.reshape(width, rows, width, count)

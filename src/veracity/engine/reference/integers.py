@@ -1,4 +1,4 @@
-"""Exact products of integer matrices, and counts, in Python integers: the definition."""
+"""Exact products of integer matrices, counts and division, in Python integers: the definition."""
 
 # ruff: noqa: D102 (engine.api_words documents the operations)
 from __future__ import annotations
@@ -10,9 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api_words import Ints
-from veracity.engine.checks import check_counted, check_integer_product
+from veracity.engine.checks import (
+    check_block_products,
+    check_counted,
+    check_divided,
+    check_integer_product,
+)
 
 __all__ = ["ReferenceIntegers"]
+
+#: What quotients are given in: the first that holds them.
+SIGNED = (np.int16, np.int32, np.int64)
 
 
 class ReferenceIntegers:
@@ -34,3 +42,33 @@ class ReferenceIntegers:
         if any(not low <= x < low + size for x in found):
             raise ValueError("an integer is out of range")
         return np.array([found[low + i] for i in range(size)], dtype=np.int64)
+
+    def divide(self, x: Ints, shift: int) -> tuple[Ints, Ints]:
+        check_divided(x, shift)
+        step = 1 << shift
+        found = [divmod(value + (step >> 1), step) for value in x.reshape(-1).tolist()]
+        quotients, rests = [q for q, _ in found], [r for _, r in found]
+        low, high = min(quotients, default=0), max(quotients, default=0)
+        fits = [t for t in SIGNED if np.iinfo(t).min <= low and high <= np.iinfo(t).max]
+        short = np.uint16 if shift <= 16 else np.int32 if shift <= 31 else np.int64
+        shape = x.shape
+        return np.array(quotients, fits[0]).reshape(shape), np.array(rests, short).reshape(shape)
+
+    def block_products(
+        self, operands: tuple[Ints, Ints], first: int, last: int, dtype: np.dtype[np.signedinteger]
+    ) -> Ints:
+        check_block_products(operands, first, last, dtype)
+        x, y = (operand[:, first:last].tolist() for operand in operands)
+        bits = 8 * np.dtype(dtype).itemsize
+        half = 1 << (bits - 1)
+        found = [
+            [
+                [
+                    [(a[c] * b[d] + half) % (1 << bits) - half for a, b in zip(r, s, strict=True)]
+                    for d in range(4)
+                ]
+                for r, s in zip(x, y, strict=True)
+            ]
+            for c in range(4)
+        ]
+        return np.array(found, dtype=dtype).reshape(4, len(x), 4, last - first)
