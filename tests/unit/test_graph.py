@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.meanings import MEANINGS, wide
 from tests.support.programs import Example, small_model
+from veracity.engine import load_engine
+from veracity.engine.api import Integers
 from veracity.engine.reference.integers import ReferenceIntegers
 from veracity.errors import FormatError, RangeError, UsageError
 from veracity.graph import Output, Port, Program, WeightSpec, execute
@@ -112,8 +114,12 @@ def test_matrix_products_are_exact(bits: int) -> None:
         matmul(a << 20, b << 20)
 
 
-def test_rounding_is_half_up() -> None:
-    assert rhu(np.array([-3, -2, -1, 0, 1, 2, 3]), 1).tolist() == [-1, -1, 0, 0, 1, 1, 2]
+@pytest.mark.parametrize("integers", [None, load_engine("cpu").integers])
+def test_rounding_is_half_up(integers: Integers | None) -> None:
+    found = rhu(np.array([-3, -2, -1, 0, 1, 2, 3]), 1, integers)
+    assert (found.dtype, found.tolist()) == (np.int64, [-1, -1, 0, 0, 1, 1, 2])
+    columns = np.arange(6, dtype=np.int64).reshape(2, 3).T
+    assert rhu(columns, 2, integers).tolist() == [[0, 1], [0, 1], [1, 1]]
 
 
 # ---- programs as text --------------------------------------------------------------------------

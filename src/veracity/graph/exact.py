@@ -26,10 +26,23 @@ EXACT = 1 << 53
 MODERATE, SMALL = 1 << 26, 1 << 18
 
 
-def rhu(x: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
-    """``floor((x + 2^(shift-1)) / 2^shift)``: round half up, the one rounding rule."""
+def rhu(x: NDArray[np.int64], shift: int, integers: Integers | None = None) -> NDArray[np.int64]:
+    """``floor((x + 2^(shift-1)) / 2^shift)``: round half up, the one rounding rule.
+
+    Parameters
+    ----------
+    x : int64 array
+        What is rounded.
+    shift : int
+        Bits that are dropped.
+    integers : Integers, optional
+        The engine that divides; NumPy where not given.
+    """
     if shift == 0:
         return x
+    if integers is not None:
+        quotients, _ = integers.divide(np.ascontiguousarray(x), shift)
+        return quotients.astype(np.int64, copy=False)
     out = x + (1 << (shift - 1))
     out >>= shift
     return out

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Integers
 from veracity.errors import UsageError
 from veracity.graph.exact import matmul, rhu
 from veracity.graph.functions import find_function
@@ -127,7 +128,10 @@ def _magnitude(
 
 
 def softmax(
-    op: Attention, acc_z: Array, visible: NDArray[np.bool_]
+    op: Attention,
+    acc_z: Array,
+    visible: NDArray[np.bool_],
+    integers: Integers | None = None,
 ) -> tuple[Array, dict[str, Array]]:
     """Attention's weights from its scores, row by row.
 
@@ -140,6 +144,8 @@ def softmax(
     visible : bool array, broadcast to ``acc_z``
         Which sources a row may see, at least one each; (targets, sources), the first ones of each
         row, where scores are adjusted.
+    integers : Integers, optional
+        The engine that rounds; NumPy where not given.
 
     Returns
     -------
@@ -153,7 +159,8 @@ def softmax(
     RangeError
         Where a greatest score needs more than 16 bits, or a row spans more than 2^16.
     """
-    details = _shares(op, _adjusted(op, rhu(acc_z, op.score_shift), visible), visible)
+    z = rhu(acc_z, op.score_shift, integers)
+    details = _shares(op, _adjusted(op, z, visible), visible)
     return details["p"], details
 
 
@@ -208,7 +215,7 @@ def _adjusted(op: Attention, z: Array, visible: NDArray[np.bool_]) -> Array:
 
 
 def attend(
-    op: Attention, q: Array, k: Array, v: Array, start: int
+    op: Attention, q: Array, k: Array, v: Array, start: int, integers: Integers | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """Queries at positions ``start ..`` against all keys.
 
@@ -222,6 +229,8 @@ def attend(
         Keys and values, those of earlier positions included.
     start : int
         Position of the first query; a query sees the keys up to its own position.
+    integers : Integers, optional
+        The engine that rounds; NumPy where not given.
 
     Returns
     -------
@@ -245,12 +254,12 @@ def attend(
         distance = start + np.arange(tokens)[:, None] - np.arange(sources)[None, :]
         acc_z = acc_z - np.asarray(op.slopes, dtype=np.int64)[:, None, None] * distance
     visible = np.arange(sources)[None, :] <= start + np.arange(tokens)[:, None]
-    p, detail = softmax(op, acc_z, visible)
+    p, detail = softmax(op, acc_z, visible, integers)
     values = v.reshape(sources, op.kv_heads, op.head_dim).transpose(1, 0, 2)
     mixed = matmul(p.reshape(op.kv_heads, -1, sources), values)
     mixed = mixed.reshape(op.kv_heads, op.group, tokens, op.head_dim).transpose(2, 0, 1, 3)
     acc_y = np.ascontiguousarray(mixed).reshape(tokens, heads * op.head_dim)
-    y = in_range(op, rhu(acc_y, op.mix_shift), op.bits)
+    y = in_range(op, rhu(acc_y, op.mix_shift, integers), op.bits)
     return y, {"acc_z": acc_z, **detail, "acc_y": acc_y}
 
 
@@ -261,7 +270,7 @@ def _evaluate(op: Attention, run: Run, operands: Sequence[Array]) -> tuple[Array
         before = state.cache[op.name]
         k, v = np.concatenate([before[0], k]), np.concatenate([before[1], v])
     state.cache[op.name] = (k, v)
-    y, details = attend(op, q, k, v, state.position)
+    y, details = attend(op, q, k, v, state.position, run.integers)
     del details["p"]  # as large as all others, and it follows from e and inv
     return y, details
 

@@ -61,7 +61,8 @@ class Op:
 
     def inputs(self) -> tuple[str, ...]:
         """Names of the values it reads."""
-        return tuple(getattr(self, f) for f in ("x", "a", "b", "q", "k", "v") if hasattr(self, f))
+        fields = self.__dataclass_fields__  # asked thousands of times for each proof
+        return tuple([getattr(self, f) for f in ("x", "a", "b", "q", "k", "v") if f in fields])
 
     def weight_names(self) -> tuple[str, ...]:
         """Names of the weights it reads."""
@@ -290,14 +291,27 @@ def within(op: Op, x: NDArray[np.integer], limit: int) -> NDArray[np.integer]:
     return x
 
 
-def rescaled(op: Any, acc: Array) -> Array:
+def rescaled(op: Any, acc: Array, integers: Integers | None = None) -> Array:
     """What an accumulator means: ``rhu(acc, shift)`` in its range (16 bits where not stated).
+
+    Parameters
+    ----------
+    op : Op
+        With a shift.
+    acc : int64 array
+        Its accumulators.
+    integers : Integers, optional
+        The engine that divides; NumPy where not given.
 
     Raises
     ------
     RangeError
     """
-    return in_range(op, rhu(acc, op.shift), getattr(op, "bits", 16))
+    bits = getattr(op, "bits", 16)
+    if integers is None or op.shift == 0:
+        return in_range(op, rhu(acc, op.shift), bits)
+    quotients, _ = integers.divide(np.ascontiguousarray(acc), op.shift)
+    return in_range(op, quotients, bits).astype(np.int64, copy=False)
 
 
 def rounded(bound: int, shift: int) -> int:

@@ -370,7 +370,7 @@ def _contract(op: Contract, run: Run, operands: Sequence[Array]) -> tuple[Array,
         term, factor = einsum(p.spec, a, b), p.a.factor * p.b.factor
         acc = acc + (term if factor == 1 else term * factor)
     acc = np.asarray(acc)
-    return rescaled(op, acc), {"acc": acc}
+    return rescaled(op, acc, run.integers), {"acc": acc}
 
 
 def _combine(op: Combine, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:

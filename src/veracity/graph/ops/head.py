@@ -83,7 +83,7 @@ def _evaluate(op: Head, run: Run, operands: Sequence[Array]) -> tuple[Array, dic
     x = operands[0]
     require(run.sizes[op.rows] <= len(x), op, "more answers than positions")
     acc = scores(op, run, x[len(x) - run.sizes[op.rows] :])
-    found = rescaled(op, acc)
+    found = rescaled(op, acc, run.integers)
     if run.sampling is None:
         return np.asarray(found.argmax(axis=1), dtype=np.int64), {"acc": acc}
     first = run.state.position + len(x) - run.sizes[op.rows]

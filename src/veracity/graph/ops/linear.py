@@ -71,7 +71,7 @@ def _linear(op: Linear, run: Run, operands: Sequence[Array]) -> tuple[Array, dic
     acc = acc.reshape(*x.shape[:-1], -1)
     if op.bias is not None:
         acc += run.weight(op, op.bias).astype(np.int64)
-    return rescaled(op, acc), {"acc": acc}
+    return rescaled(op, acc, run.integers), {"acc": acc}
 
 
 def _gain_shape(op: Gain, facts: Facts, dims: Sequence[Dims]) -> Dims:
@@ -93,7 +93,7 @@ def _gain(op: Gain, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[st
     acc = operands[0] * run.weight(op, op.weight).astype(np.int64)
     if op.bias is not None:
         acc += run.weight(op, op.bias).astype(np.int64)
-    return rescaled(op, acc), {"acc": acc}
+    return rescaled(op, acc, run.integers), {"acc": acc}
 
 
 RULES: dict[type[Op], OpRule] = {

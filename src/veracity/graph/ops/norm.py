@@ -8,15 +8,16 @@ from math import isqrt
 
 import numpy as np
 
-from veracity.graph.exact import rhu, sums_of_squares
+from veracity.engine.api import Integers
+from veracity.graph.exact import sums_of_squares
 from veracity.graph.ops.base import (
     Array,
     Facts,
     Op,
     OpRule,
     Run,
-    in_range,
     require,
+    rescaled,
     rounded,
     unchanged,
     within,
@@ -72,23 +73,33 @@ def _magnitude(
     return 1 << (op.bits - 1), max(bounds[0], c, product)
 
 
-def normalise(op: Norm, x: Array) -> tuple[Array, Array]:
-    """``(result, rho)``; the row sums may need more than 64 bits."""
+def normalise(op: Norm, x: Array, integers: Integers | None = None) -> tuple[Array, Array]:
+    """``(result, rho)``; the row sums may need more than 64 bits.
+
+    Parameters
+    ----------
+    op : Norm
+        The constants.
+    x : int64 array
+        What is normalised, over its last axis.
+    integers : Integers, optional
+        The engine that rounds; NumPy where not given.
+    """
     within(op, x, 1 << op.x_bits)
     d = x.shape[-1]
     c = x if op.kind == "rms" else d * x - x.sum(axis=-1, keepdims=True)
     squares = sums_of_squares(c)
     found = [isqrt(op.constant // (int(m) + op.eps)) for m in squares.reshape(-1)]
     rho = np.asarray(found, dtype=np.int64).reshape(squares.shape)
-    return in_range(op, rhu(c * rho[..., None], op.shift), op.bits), rho
+    return rescaled(op, c * rho[..., None], integers), rho
 
 
-def _evaluate(op: Norm, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+def _evaluate(op: Norm, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     x = operands[0]
     if isinstance(op, HeadNorm):
-        y, rho = normalise(op, x.reshape(len(x), op.heads, -1))
+        y, rho = normalise(op, x.reshape(len(x), op.heads, -1), run.integers)
         return y.reshape(x.shape), {"rho": rho}
-    y, rho = normalise(op, x)
+    y, rho = normalise(op, x, run.integers)
     return y, {"rho": rho}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from veracity.errors import UsageError
-from veracity.graph.exact import rhu
 from veracity.graph.functions import find_function
 from veracity.graph.ops.base import (
     Array,
@@ -15,6 +14,7 @@ from veracity.graph.ops.base import (
     OpRule,
     Run,
     in_range,
+    rescaled,
     rounded,
     same,
     unchanged,
@@ -91,8 +91,8 @@ def _rescale_magnitude(
     return 1 << (op.bits - 1), rounded(bounds[0], op.shift)
 
 
-def _rescale(op: Rescale, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
-    return in_range(op, rhu(operands[0], op.shift), op.bits), {}
+def _rescale(op: Rescale, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    return rescaled(op, operands[0], run.integers), {}
 
 
 def _mul_magnitude(
@@ -101,8 +101,8 @@ def _mul_magnitude(
     return 1 << (op.bits - 1), rounded(bounds[0] * bounds[1], op.shift)
 
 
-def _mul(op: Mul, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
-    return in_range(op, rhu(operands[0] * operands[1], op.shift), op.bits), {}
+def _mul(op: Mul, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    return rescaled(op, operands[0] * operands[1], run.integers), {}
 
 
 def _function_shape(op: Function, _facts: Facts, dims: Sequence[Dims]) -> Dims:
@@ -121,7 +121,7 @@ def _function_magnitude(
 
 def _function(op: Function, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
     x = in_range(op, operands[0], 16)
-    return function_table(op.fn, op.k_in, op.k_out).take(x + (1 << 15)), {}
+    return function_table(op.fn, op.k_in, op.k_out).take(x + (1 << 15), mode="wrap"), {}
 
 
 RULES: dict[type[Op], OpRule] = {

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from veracity.engine.api import Integers
 from veracity.graph.exact import rhu
 from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, in_range, require, rounded
 from veracity.graph.port import Dims
@@ -149,7 +150,7 @@ def _magnitude(
     return 1 << (op.bits - 1), rounded(bounds[0] * 2 << op.frac, op.frac)
 
 
-def rotate(op: Rope | Rotation, x: Array, start: int) -> Array:
+def rotate(op: Rope | Rotation, x: Array, start: int, integers: Integers | None = None) -> Array:
     """The rotation of rows at positions ``start ..``, rescaled; ranges are not checked.
 
     Parameters
@@ -160,6 +161,8 @@ def rotate(op: Rope | Rotation, x: Array, start: int) -> Array:
         What is rotated.
     start : int
         Position of the first row.
+    integers : Integers, optional
+        The engine that rounds; NumPy where not given.
 
     Returns
     -------
@@ -176,13 +179,14 @@ def rotate(op: Rope | Rotation, x: Array, start: int) -> Array:
     for turned, one, two in ((out[first], c, -s), (out[second], s, c)):
         np.multiply(a, one, out=turned)
         turned += b * two
-    return rhu(out.reshape(tokens, -1), op.frac)
+    return rhu(out.reshape(tokens, -1), op.frac, integers)
 
 
 def _evaluate(
     op: Rope | Rotation, run: Run, operands: Sequence[Array]
 ) -> tuple[Array, dict[str, Array]]:
-    return in_range(op, rotate(op, operands[0], run.state.position), op.bits), {}
+    found = rotate(op, operands[0], run.state.position, run.integers)
+    return in_range(op, found, op.bits), {}
 
 
 _RULE = OpRule(_shape, _magnitude, _evaluate)
