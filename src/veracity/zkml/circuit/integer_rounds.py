@@ -27,7 +27,7 @@ ROUNDS = 2
 #: Blocks of a row that are worth a pass.
 FEW = 8
 #: Products that are made at a time.
-_PRODUCTS = 1 << 18
+_PRODUCTS = 1 << 19
 
 
 def product_type(x: Ints, y: Ints) -> np.dtype[np.signedinteger] | None:
@@ -85,21 +85,17 @@ class IntegerPair:
         """``S``, some blocks at a time: the products of few of them fit in a cache."""
         engine, (x, y), (rows, entries) = self._engine, self._operands, self._weights
         count, blocks, width = x.shape
-        step = max(FEW, _PRODUCTS // max(1, count * width) // FEW * FEW)
-        # By place, so that neighbours in memory are multiplied.
-        left = np.ascontiguousarray(x.transpose(2, 0, 1), dtype=dtype)
-        right = np.ascontiguousarray(y.transpose(0, 2, 1), dtype=dtype)
+        step = max(FEW, _PRODUCTS // max(1, count * width * width) // FEW * FEW)
         sums = [[0] * width for _ in range(width)]
         for start in range(0, blocks, step):
             end = min(blocks, start + step)
-            found = np.empty((count, width, end - start), dtype=dtype)
+            found = engine.integers.block_products((x, y), start, end, dtype)
+            by_block = engine.contract(found.reshape(width, count, -1), rows)
             for c, row in enumerate(sums):
-                np.multiply(left[c, :, None, start:end], right[:, :, start:end], found)
-                by_block = engine.contract(found.reshape(1, count, -1), rows)  # (width, blocks)
                 weights = entries[c * blocks + start : c * blocks + end]
                 for d in range(width):
-                    columns = by_block[d * (end - start) : (d + 1) * (end - start)]
-                    row[d] += engine.dot(columns, weights)
+                    at = (c * width + d) * (end - start)  # (width, width, blocks)
+                    row[d] += engine.dot(by_block[at : at + end - start], weights)
         return sums
 
     def pairs(self) -> Sequence[Pair]:
