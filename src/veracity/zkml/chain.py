@@ -130,7 +130,7 @@ def prove_link(
     job.check_outputs(trace)
     received = {name: boundary[name].values for name in link.receives}
     trace = replace(trace, values={**trace.values, **received})
-    circuit = build_circuit(statement, link, job.weights, trace)
+    circuit = build_circuit(statement, link, job.weights, trace, engine.integers)
     del trace
     engine.release_memory()
     read = {name.name for name in circuit.layouts if name.kind == "weight"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-from veracity.engine.api import Ints
+from veracity.engine.api import Integers, Ints
 from veracity.errors import UsageError
 from veracity.graph import Program, Trace
 from veracity.graph.ops import Op
@@ -115,6 +115,7 @@ def run_rules(
     link: Link,
     given: Mapping[ArrayId, Given],
     trace: Trace | None = None,
+    integers: Integers | None = None,
 ) -> Iterator[tuple[Op | None, Context]]:
     """Run the argument of one op after the other through a builder; yields after each.
 
@@ -130,9 +131,11 @@ def run_rules(
         Weights and received tensors.
     trace : Trace, optional
         The prover's execution of the link.
+    integers : Integers, optional
+        The prover's engine for integers; NumPy computes where not given.
     """
     program = execution.program
-    builder = Builder(given, trace is not None)
+    builder = Builder(given, trace is not None, integers)
     context = Context(
         builder=builder,
         values={},
@@ -209,6 +212,7 @@ def build_circuit(
     link: Link,
     weights: Mapping[str, Ints] | None = None,
     trace: Trace | None = None,
+    integers: Integers | None = None,
 ) -> Circuit:
     """The circuit of one link.
 
@@ -220,6 +224,8 @@ def build_circuit(
         Which part of it.
     weights, trace : optional
         The prover's weights and execution of the link; both or neither.
+    integers : Integers, optional
+        The prover's engine for integers; NumPy computes where not given.
 
     Raises
     ------
@@ -239,7 +245,7 @@ def build_circuit(
     for name in execution.program.weights:
         value = None if weights is None else weights[name]
         given[weight_id(name)] = Given(execution.weight_spec(name), value)
-    *_, (_, context) = run_rules(execution, link, given, trace)
+    *_, (_, context) = run_rules(execution, link, given, trace, integers)
     return finish_circuit(context.builder, execution.log_columns)
 
 
@@ -306,7 +312,7 @@ def _arrays_of(relations: list[list[Tensor]]) -> frozenset[ArrayId]:
             continue
         seen.add(id(tensor))
         for source, _ in tensor.terms:
-            if isinstance(source, ArraySource):
+            if type(source) is ArraySource:  # nearly all are, and of a witness
                 if source.id.kind != "witness":
                     found.add(source.id)
             elif isinstance(source, ProductSource):

@@ -144,7 +144,7 @@ class Builder(Collector):
             r = r - digit.bare() * (1 << at)
         low = value if value is None or shift <= 16 else value & 0xFFFF
         if low is not None:
-            low = low.astype(np.uint16)
+            low = low.astype(np.uint16, copy=False)
         self.lookup(op, unsigned(min(shift, 16)), Tensor(r.dims, r.terms, low), causal=causal)
 
     def rescaled(
@@ -191,7 +191,7 @@ class Builder(Collector):
         half = (1 << shift) >> 1
         quotient = rest = None
         if value is not None:
-            quotient, rest = divided(value, shift)
+            quotient, rest = divided(value, shift, self.integers)
         if handed is None:
             y = self.column(f"{role}.y", dims, quotient, joint, bounded=True)
         else:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Ints
+from veracity.engine.api import ORDER, Integers, Ints
 from veracity.errors import RangeError, UnsupportedModelError
 from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ENTRY_BITS
@@ -48,11 +48,19 @@ class Collector:
         Tensors that were committed before, by id.
     proving : bool
         Whether tensors carry the prover's integers.
+    integers : Integers, optional
+        The prover's engine for these; NumPy computes where not given.
     """
 
-    def __init__(self, given: Mapping[ArrayId, Given], proving: bool) -> None:
+    def __init__(
+        self,
+        given: Mapping[ArrayId, Given],
+        proving: bool,
+        integers: Integers | None = None,
+    ) -> None:
         self.given = dict(given)
         self.proving = proving
+        self.integers = integers
         self.batches: dict[ArrayId, Batch] = {}
         self.lookups: list[LookupUse] = []
         self.zeros: list[Tensor] = []
@@ -279,7 +287,8 @@ class Collector:
         causal : bool
             Whether entries that the mask hides are exempt.
         """
-        if value.value is not None:
+        whole = (table.low, table.size) == (0, 1 << 16)  # nothing that 16 bits hold is outside
+        if value.value is not None and not (whole and value.value.dtype == np.uint16):
             x = np.tril(value.value) if causal else value.value
             if x.size and (int(x.min()) < table.low or int(x.max()) >= table.low + table.size):
                 raise RangeError(

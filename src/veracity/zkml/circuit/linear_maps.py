@@ -399,13 +399,16 @@ class Rotate:
 
     def forward(self, x: Values) -> Values:
         """See :class:`LinearMap`."""
-        first, second = self._partners()
-        cos, sin = self._tables()
-        a, b = x[:, first].astype(np.int64), x[:, second].astype(np.int64)
-        out = np.empty(x.shape, dtype=np.int64)
-        out[:, first] = a * cos - b * sin
-        out[:, second] = a * sin + b * cos
-        return out
+        heads = x.reshape(self.tokens, self.heads, 2 * self.pairs).astype(np.int64)
+        first = np.s_[..., 0::2] if self.interleaved else np.s_[..., : self.pairs]
+        second = np.s_[..., 1::2] if self.interleaved else np.s_[..., self.pairs :]
+        dims = (self.tokens, 1, self.pairs)
+        cos, sin = (np.frombuffer(t, dtype=np.int64).reshape(dims) for t in (self.cos, self.sin))
+        a, b, out = heads[first], heads[second], np.empty_like(heads)
+        for turned, one, two in ((out[first], cos, -sin), (out[second], sin, cos)):
+            np.multiply(a, one, out=turned)
+            turned += b * two
+        return out.reshape(x.shape)
 
     def gain(self) -> int:
         """See :class:`LinearMap`."""

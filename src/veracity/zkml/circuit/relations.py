@@ -248,10 +248,10 @@ class _Sums:
         for tensor, scale in zip(tensors, scales, strict=True):
             for place, ((source, maps), coefficient) in enumerate(tensor.terms.items()):
                 k = scale if coefficient == 1 else scale * coefficient
-                name, instance = source if isinstance(source, ArraySource) else (None, None)
-                if name is None or instance is None:
+                if type(source) is not ArraySource or source.instance is None:
                     self._add_alone(source, maps, k)
                     continue
+                name, instance = source.id, source.instance
                 known, same, vector = recent.get(place, nowhere)
                 if known is not name or same is not maps:
                     vector = self.batches.setdefault((name, maps), {})

@@ -357,6 +357,8 @@ class Tensor:
         return Tensor(self.dims, terms, value)
 
     def __mul__(self, k: int) -> Tensor:
+        if k == 1:
+            return self
         terms = {key: c * k % ORDER for key, c in self.terms.items()}
         value = None if self.value is None else np.asarray(widened(self.value) * k)
         return Tensor(self.dims, terms, value)

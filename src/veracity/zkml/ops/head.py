@@ -45,10 +45,9 @@ def head(context: Context, op: Head) -> Tensor:
     m_value = d_value = r_value = None
     logits = context.detail(op.name, "acc")
     if logits is not None:
-        z, r_value = divided(logits, op.shift)
+        z, r_value = divided(logits, op.shift, b.integers)
         m_value = z[np.arange(len(answer)), answer]
-        # 16-bit logits: their differences need no more than the quotients do
-        d_value = m_value[:, None] - z
+        d_value = np.subtract(m_value[:, None], z, dtype=np.int32)  # of logits of 16 bits
         if noise is not None and noise.value is not None:
             d_value = d_value - noise.value
     m = b.ranged(op.name, "head.max", (len(answer),), m_value, signed(16))

@@ -27,8 +27,8 @@ def apply_function(context: Context, op: Function) -> Tensor:
     value = None
     if x.value is not None:
         images = table.images()
-        index = np.clip(x.value.astype(np.int64) - table.low, 0, table.size - 1)
-        value = None if images is None else images[index]
+        index = x.value.astype(np.int64) - table.low
+        value = None if images is None else images.take(index, mode="clip")
     y = b.column("function.y", x.dims, value)
     b.lookup(op.name, table, x, y)
     return y

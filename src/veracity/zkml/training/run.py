@@ -305,7 +305,7 @@ def prove_window(
     """
     start, before, after = weights
     specs = {name: b.tensor.spec for name, b in before.items()}
-    circuit = build_window(run.recipe, *ends, witness, specs)
+    circuit = build_window(run.recipe, *ends, witness, specs, engine.integers)
     earlier = {EXAMPLES: examples}
     earlier |= {start_id(n): b.named(start_id(n)) for n, b in before.items()}
     earlier |= {end_id(n): b.named(end_id(n)) for n, b in after.items()}

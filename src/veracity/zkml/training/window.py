@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from veracity.engine.api import Ints
+from veracity.engine.api import Integers, Ints
 from veracity.graph.training import Recipe, Step
 from veracity.graph.training.recipe import ACTIVATION_BITS
 from veracity.graph.wires import Wire, apply_wire
@@ -80,6 +80,7 @@ def build_window(
     last: int,
     witness: WindowWitness | None = None,
     specs: Mapping[str, TensorSpec] | None = None,
+    integers: Integers | None = None,
 ) -> Circuit:
     """The circuit of steps ``first .. last-1``.
 
@@ -93,6 +94,8 @@ def build_window(
         The prover's integers.
     specs : mapping, optional
         How the weights lie that it receives; a model to start from has rows of its own length.
+    integers : Integers, optional
+        The prover's engine for integers; NumPy computes where not given.
     """
     limits, laid = state_limits(recipe, first), state_specs(recipe, first)
     given = {
@@ -102,7 +105,7 @@ def build_window(
     found = None if witness is None else witness.examples
     spec = batch_spec(recipe, last - first)
     given[EXAMPLES] = Given(spec, found, limit=BYTE, stacked=True)
-    builder = Builder(given, witness is not None)
+    builder = Builder(given, witness is not None, integers)
     weights = moving_tensors(builder, recipe, first)
     for t in range(first, last):
         step = None if witness is None else witness.steps[t - first]
