@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -329,7 +329,7 @@ async def _first(
     try:
         while not (await asyncio.wait((reading,), timeout=LOOK))[0]:
             if await request.is_disconnected():
-                raise ClientDisconnect
+                raise RequestError("the client has left", "client_left", status=499)
         return reading.result()
     except BaseException:
         reading.cancel()
