@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: docs notebooks bench-lce-controls bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-long bench-private-availability bench-private-tokens bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-long bench-large bench-forecasts mutate vectors lock clean
+  figures bench-private bench-private-long bench-private-availability bench-private-tokens bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-long bench-portable bench-large bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -153,6 +153,9 @@ bench-long: env ## SmolLM2 with 128 tokens, and with 512 under 8 GiB (minutes)
 
 bench-floors: env ## what a proof takes beside floors measured here, by phase (needs a C++ compiler); MODELS="NAME:TOKENS ..." picks others
 	$(PY) benches/floors.py $(MODELS) --json build/bench/floors.json
+
+bench-portable: env ## how much longer proofs take without AVX-512 (minutes)
+	$(PY) benches/portable.py --json build/bench/portable.json
 
 bench-large: env ## random 16-bit weights of LLaMA-2-7B's shape: 8 tokens proved under 16 GiB and verified (30 GB of disk, an hour)
 	$(PY) benches/large.py $(or $(SHAPE),llama-2-7b) --memory $(or $(MEMORY),16GiB) --json build/bench/large.json
