@@ -181,6 +181,15 @@ def test_whether_a_cut_answer_is_taken_up_tells_nothing(
         asyncio.run(without())
 
 
+@pytest.fixture
+def hears_its_terminal() -> Iterator[None]:
+    """Processes that are started end with their terminal, though tests may run without one."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hears_its_terminal")
 @pytest.mark.parametrize(("options", "most"), [((), 100), (("--show-length",), 400)])
 def test_a_terminal_that_is_closed(options: tuple[str, ...], most: int, three: Cluster) -> None:
     """The command goes on without its terminal, unless lengths may be seen."""

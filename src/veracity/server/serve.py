@@ -144,8 +144,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # A terminal that is closed ends a server in order, as the end of a command does. In a thread
-        # of a program, signals are the program's.
+        # A terminal that is closed ends a server in order, as the end of a command does; where the
+        # server is a thread of a program, signals are the program's.
         ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as `nohup` has it
         if not ignored and threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
