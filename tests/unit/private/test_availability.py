@@ -221,7 +221,7 @@ def test_a_pass_is_repeated_five_times_at_most(
         monkeypatch.setattr(f"veracity.private.parties.{deviates}.REPETITIONS", 10**6)
 
     async def session() -> None:
-        async with three(example, mode, tmp_path, timeout=5) as parties:
+        async with three(example, mode, tmp_path, timeout=30) as parties:
             with pytest.raises(PeerError):
                 await parties.ask(example.tokens[:3], 3)
             while parties_busy(parties):
