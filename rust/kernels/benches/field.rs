@@ -6,7 +6,7 @@ use std::hint::black_box;
 use veracity_kernels::buffers::recycle;
 use veracity_kernels::contract::contract;
 use veracity_kernels::field::{Fp, Fq};
-use veracity_kernels::fractions::{Block, Entries, Integers, Leaves, SmallArray, Tree, collect};
+use veracity_kernels::fractions::{Block, Entries, Integers, SmallArray, Tree, collect};
 use veracity_kernels::small::Tensor;
 use veracity_kernels::{sumcheck, vector};
 
@@ -120,26 +120,20 @@ fn field(a: &[Fq]) {
 fn fractions(a: &[Fq], _b: &[Fq], r: Fq) {
     let n = a.len();
     let values: Vec<i16> = (0..n).map(|i| (i * 40503) as i16).collect();
-    let leaves = |images| Leaves {
-        values: &values[..],
-        images,
-        constants: &a[..1],
+    let leaves = |images: Option<Vec<i16>>| Integers {
+        values: SmallArray::I16(values.clone()),
+        images: images.map(SmallArray::I16),
+        constants: a[..1].to_vec(),
         beta: r,
     };
-    let (plain, pairs) = (leaves(None), leaves(Some(&values[..])));
+    let (plain, pairs) = (leaves(None), leaves(Some(values.clone())));
     for (name, source) in [("int16", &plain), ("int16 pairs", &pairs)] {
         time(&format!("logup leaves, {name}, per leaf"), "-", n, || {
             recycle(collect(source))
         });
     }
     let tree = || {
-        let q = Integers {
-            values: SmallArray::I16(values.clone()),
-            images: None,
-            constants: a[..1].to_vec(),
-            beta: r,
-        };
-        let (p, q) = (Entries::Ones(n), Entries::Integers(q));
+        let (p, q) = (Entries::Ones(n), Entries::Integers(leaves(None)));
         let dims = vec![64, n / 64];
         Tree::new(vec![Block { dims, p, q }]).expect("one block")
     };

@@ -24,5 +24,5 @@ mod weights;
 
 pub use entries::{Entries, Integers, Row, SmallArray};
 pub use eq::eq_halved;
-pub use leaves::{Leaves, collect};
+pub use leaves::collect;
 pub use tree::{Block, Tree, TreeError};

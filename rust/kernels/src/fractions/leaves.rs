@@ -10,15 +10,15 @@ use std::ops::Range;
 
 /// Denominators minus one of looked-up integers:
 /// `constants[b] - values[b, i] - beta images[b, i]`.
-pub struct Leaves<'a, T, U> {
+pub(super) struct Leaves<'a, T, U> {
     /// Values, (rows, width).
-    pub values: &'a [T],
+    pub(super) values: &'a [T],
     /// Images of the same shape.
-    pub images: Option<&'a [U]>,
+    pub(super) images: Option<&'a [U]>,
     /// One per row.
-    pub constants: &'a [Fq],
+    pub(super) constants: &'a [Fq],
     /// Factor of images.
-    pub beta: Fq,
+    pub(super) beta: Fq,
 }
 
 impl<T: Small, U: Small> Leaves<'_, T, U> {
@@ -40,18 +40,6 @@ impl<T: Small, U: Small> Leaves<'_, T, U> {
                 images,
             );
         }
-    }
-}
-
-impl<T: Small, U: Small> Source for Leaves<'_, T, U> {
-    fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    fn elements<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<Fq>) -> &'a [Fq] {
-        scratch.resize(range.len(), Fq::ZERO);
-        self.fill(range, scratch);
-        scratch
     }
 }
 
