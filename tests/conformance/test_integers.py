@@ -256,6 +256,8 @@ def test_division_of_nothing_and_of_what_is_none(engine, reference):
         quotients, rests = e.integers.divide(x, 40)
         assert quotients.shape == rests.shape == x.shape
         assert (quotients.dtype, rests.dtype) == (np.int16, np.int64)
+        rounded, *ends = e.integers.rounded(x, 40)
+        assert (rounded.shape, rounded.dtype, ends) == (x.shape, np.int64, [0, 0])
         for bad in (
             (x, -1),
             (x, 64),
@@ -265,6 +267,8 @@ def test_division_of_nothing_and_of_what_is_none(engine, reference):
         ):
             with pytest.raises(ValueError):
                 e.integers.divide(*bad)
+            with pytest.raises(ValueError):
+                e.integers.rounded(*bad)
 
 
 @pytest.mark.parametrize("dtypes", [("int16", "int16"), ("int8", "uint16"), ("int64", "int32")])
