@@ -2,7 +2,11 @@
 //! often integers occur; and their division by powers of two.
 
 #[cfg(target_arch = "x86_64")]
+use crate::avx2;
+#[cfg(target_arch = "x86_64")]
 use crate::ifma;
+#[cfg(target_arch = "x86_64")]
+use crate::panels::{Panels, digits_of};
 use crate::parallel::{for_parts, sum_parts};
 use crate::small::{BLOCK, Small};
 use rayon::prelude::*;
@@ -20,7 +24,7 @@ pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
     }
     #[cfg(target_arch = "x86_64")]
     if ifma::available() {
-        let digits = ifma::digits_of(x);
+        let digits = digits_of(x);
         match rows * digits {
             ..=4 => {
                 let x = ifma::Operand::<4>::new(x, rows, digits);
@@ -31,15 +35,19 @@ pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
                 fast(&mut out, w, &x, rows, width);
             }
             MANY.. => {
-                many(
-                    &mut out,
-                    w,
-                    &ifma::Panels::new(x, rows, digits),
-                    rows,
-                    width,
-                );
+                many(&mut out, w, &Panels::new(x, rows, digits), rows, width);
                 return out;
             }
+        }
+        return turned(out, rows);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if avx2::available() {
+        let digits = digits_of(x);
+        match rows * digits {
+            ..=2 => avx2_products(&mut out, w, &Panels::<2>::new(x, rows, digits)),
+            3..=5 => avx2_products(&mut out, w, &Panels::<5>::new(x, rows, digits)),
+            6.. => avx2_products(&mut out, w, &Panels::<13>::new(x, rows, digits)),
         }
         return turned(out, rows);
     }
@@ -98,7 +106,18 @@ fn fast<T: Small, const K: usize>(
 }
 
 #[cfg(target_arch = "x86_64")]
-fn many<T: Small>(out: &mut [i64], w: &[T], x: &ifma::Panels, rows: usize, width: usize) {
+fn avx2_products<T: Small, const K: usize>(out: &mut [i64], w: &[T], x: &Panels<K>) {
+    let (rows, width) = (x.rows, x.width);
+    let chunk = chunk(rows, width).next_multiple_of(rows * avx2::TILE);
+    for_parts(out, chunk, |start, part| {
+        let w = &w[start / rows * width..][..part.len() / rows * width];
+        // SAFETY: the machine has the instructions.
+        unsafe { avx2::products(part, w, x) };
+    });
+}
+
+#[cfg(target_arch = "x86_64")]
+fn many<T: Small>(out: &mut [i64], w: &[T], x: &Panels<{ ifma::SIDE }>, rows: usize, width: usize) {
     let out = ifma::Columns::new(out, rows);
     let tiles = ((1 << 15) / (ifma::TILE * rows * width)).max(1);
     w.par_chunks(tiles * ifma::TILE * width)

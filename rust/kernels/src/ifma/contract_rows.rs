@@ -2,12 +2,12 @@
 //!
 //! The arithmetic is that of `contract.rs`; sums of one output are spread over the lanes.
 
-use super::digits::{
-    EIGHT, Found, HALF, LANES, Line, MAX_PLANES, Piece, RowDigits, STEPS, Sums, copy_plane,
-    digits_of, dot, entries, finish, load, planes,
-};
+use super::digits::{EIGHT, RowDigits, Sums, dot, finish, load};
 use super::lanes::V;
 use super::machine::kernel;
+use crate::digits::{
+    Found, HALF, LANES, Line, MAX_PLANES, Piece, STEPS, copy_plane, digits_of, entries, planes,
+};
 use crate::field::Fq;
 use crate::small::Small;
 use std::arch::x86_64::*;

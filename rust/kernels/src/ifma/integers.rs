@@ -6,12 +6,11 @@
 
 use super::contract::empty;
 use super::contract_rows::row_pair;
-use super::digits::{
-    Found, LANES, Line, MAX_PLANES, STEPS, copy_plane, dot, entries, load, planes,
-};
+use super::digits::{dot, load};
 use super::machine::kernel;
+use crate::digits::{Found, LANES, Line, MAX_PLANES, STEPS, copy_plane, entries, planes};
+use crate::panels::Panels;
 use crate::small::Small;
-use rayon::prelude::*;
 use std::arch::x86_64::*;
 
 /// Rows of integers as signed digits of 8 bits: every digit of every row is a column, and
@@ -21,22 +20,6 @@ pub(crate) struct Operand<const K: usize> {
     digits: usize,
     rows: usize,
     width: usize,
-}
-
-/// How many signed digits of 8 bits the largest of the integers has.
-pub(crate) fn digits_of(x: &[i64]) -> usize {
-    let count = |mut x: i64| {
-        let mut count = 1;
-        while x != i64::from(x as i8) {
-            x = (x >> 8) + i64::from((x as i8) < 0);
-            count += 1;
-        }
-        count
-    };
-    let (low, high) = x
-        .iter()
-        .fold((0, 0), |(low, high), &x| (x.min(low), x.max(high)));
-    count(low).max(count(high))
 }
 
 impl<const K: usize> Operand<K> {
@@ -65,55 +48,11 @@ impl<const K: usize> Operand<K> {
 }
 
 /// Columns of digits that many rows are multiplied with at a time.
-const SIDE: usize = 12;
+pub(crate) const SIDE: usize = 12;
 /// Rows of `w` side by side.
 pub(crate) const TILE: usize = 32;
 /// Steps of `vpdpwssd` between two emptyings: 2 * 2^15 * 2^7 * 255 < 2^31.
 const DEEP: usize = 255;
-
-/// Rows of integers as signed digits of 8 bits: for two entries, the digits of `SIDE` columns, each
-/// of both. A column is a digit of a row, and rows follow each other.
-pub(crate) struct Panels {
-    groups: Vec<Vec<[[i16; 2]; SIDE]>>,
-    digits: usize,
-    rows: usize,
-    width: usize,
-}
-
-/// Signed digit `d` of 8 bits.
-#[inline(always)]
-fn digit(mut x: i64, d: usize) -> i16 {
-    for _ in 0..d {
-        x = (x >> 8) + i64::from((x as i8) < 0);
-    }
-    i16::from(x as i8)
-}
-
-impl Panels {
-    /// Cuts `rows` rows of integers that have at most so many digits.
-    pub(crate) fn new(x: &[i64], rows: usize, digits: usize) -> Self {
-        let width = x.len() / rows.max(1);
-        let group = |g: usize| {
-            let mut group = vec![[[0; 2]; SIDE]; width.div_ceil(2)];
-            for k in 0..SIDE.min(rows * digits - g * SIDE) {
-                let (r, d) = ((g * SIDE + k) / digits, (g * SIDE + k) % digits);
-                for (pair, to) in x[r * width..][..width].chunks(2).zip(&mut group) {
-                    for (&x, to) in pair.iter().zip(&mut to[k]) {
-                        *to = digit(x, d);
-                    }
-                }
-            }
-            group
-        };
-        let count = (rows * digits).div_ceil(SIDE);
-        Self {
-            groups: (0..count).into_par_iter().map(group).collect(),
-            digits,
-            rows,
-            width,
-        }
-    }
-}
 
 /// A matrix of results, of which tasks write different columns.
 pub(crate) struct Columns<'a> {
@@ -181,7 +120,7 @@ kernel! {
         out: &Columns<'_>,
         first: usize,
         w: &[T],
-        x: &Panels,
+        x: &Panels<SIDE>,
     ) {
         let planes = const { planes::<T>() };
         let steps = x.width.div_ceil(2);
