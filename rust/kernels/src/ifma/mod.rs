@@ -18,9 +18,10 @@ mod ring;
 pub(crate) mod short;
 mod small;
 mod sumcheck;
-#[cfg(test)]
-mod tests;
 mod transpose;
+#[cfg(test)]
+#[path = "../twins.rs"]
+mod twins;
 mod vector;
 
 pub(crate) use blocks::{BLOCK_LIMIT, biases, blocks};
