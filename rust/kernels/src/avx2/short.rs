@@ -10,7 +10,7 @@ use crate::field::{Fq, Modulus, Order};
 use crate::small::Small;
 use std::arch::x86_64::*;
 
-/// Entries whose products do not overflow a column, which takes 2^10 of 52 bits from a lane.
+/// Entries whose products do not overflow a column: 512 of 52 bits from each lane, and their carries.
 const SPAN: usize = 4 << 9;
 
 /// The sum over the lanes of columns that began with zeros.
