@@ -29,6 +29,9 @@ const LONG: usize = 32;
 /// Outputs of one row that a task with AVX2 handles.
 #[cfg(target_arch = "x86_64")]
 const AVX2_COLUMNS: usize = 8 * avx2::TILE;
+/// Rows up to this length are summed with AVX2 also where there is AVX-512.
+#[cfg(target_arch = "x86_64")]
+const BRIEF: usize = 64;
 /// Last axes below this length are handled as rows.
 #[cfg(target_arch = "x86_64")]
 const SHORT: usize = 32;
@@ -119,6 +122,16 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
     let length: usize = pieces.iter().map(|p| p.v.len()).sum();
     let mut out = take(outputs);
     #[cfg(target_arch = "x86_64")]
+    if avx2_pays::<T>((outputs, inner), length, pieces.len()) {
+        // SAFETY: the machine has the instructions, in both of the calls.
+        let digits = columns_of(pieces, |v| unsafe { avx2::column_digits(v) });
+        let pieces = with_digits(pieces, &digits);
+        for_avx2_parts(&mut out, (length, inner), |start, part| unsafe {
+            avx2::contract(&pieces, start, part);
+        });
+        return out;
+    }
+    #[cfg(target_arch = "x86_64")]
     if ifma::available() && outputs >= MANY && length >= long(inner, pieces.len()) {
         // SAFETY: the machine has the instructions, in each of the calls.
         let narrow = inner == ifma::NARROW && has_one_digit::<T>();
@@ -143,16 +156,6 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
                 }
             });
         }
-        return out;
-    }
-    #[cfg(target_arch = "x86_64")]
-    if avx2_pays(outputs, length, inner, pieces.len()) {
-        // SAFETY: the machine has the instructions, in both of the calls.
-        let digits = columns_of(pieces, |v| unsafe { avx2::column_digits(v) });
-        let pieces = with_digits(pieces, &digits);
-        for_avx2_parts(&mut out, (length, inner), |start, part| unsafe {
-            avx2::contract(&pieces, start, part);
-        });
         return out;
     }
     #[cfg(target_arch = "x86_64")]
@@ -203,6 +206,17 @@ pub fn contract_each<T: Small>(arrays: &[Tensor<'_, T>], outer: usize, v: &[Fq])
     debug_assert!(arrays.iter().all(|m| m.data.len() == outputs * v.len()));
     let mut out = take(arrays.len() * outputs);
     #[cfg(target_arch = "x86_64")]
+    if avx2_pays::<T>((outputs, inner), v.len(), 1) {
+        // SAFETY: the machine has the instructions, in both of the calls.
+        let digits = unsafe { avx2::column_digits(v) };
+        for_avx2_parts(&mut out, (v.len(), inner), |start, part| {
+            for_row_parts(start, outputs, part, |(k, first), part| unsafe {
+                avx2::contract(&[(arrays[k], 0..v.len(), &digits)], first, part);
+            });
+        });
+        return out;
+    }
+    #[cfg(target_arch = "x86_64")]
     if ifma::available() && outputs >= MANY && v.len() >= long(inner, 1) {
         // SAFETY: the machine has the instructions, in each of the calls.
         if inner < SHORT {
@@ -221,17 +235,6 @@ pub fn contract_each<T: Small>(arrays: &[Tensor<'_, T>], outer: usize, v: &[Fq])
                 });
             });
         }
-        return out;
-    }
-    #[cfg(target_arch = "x86_64")]
-    if avx2_pays(outputs, v.len(), inner, 1) {
-        // SAFETY: the machine has the instructions, in both of the calls.
-        let digits = unsafe { avx2::column_digits(v) };
-        for_avx2_parts(&mut out, (v.len(), inner), |start, part| {
-            for_row_parts(start, outputs, part, |(k, first), part| unsafe {
-                avx2::contract(&[(arrays[k], 0..v.len(), &digits)], first, part);
-            });
-        });
         return out;
     }
     if outputs > 0 {
@@ -272,11 +275,17 @@ fn row_of<'a, T: Small>(p: &Piece<'a, T>, output: usize) -> Cow<'a, [T]> {
     }
 }
 
-/// Whether it pays to cut vectors into digits for AVX2; sums of more products do not fit.
+/// Whether AVX2 is the fastest way to so many outputs, from so many products in so many arrays.
+///
+/// Sums of 2^28 products do not fit. AVX-512's kernel for rows has lanes to add up at the end
+/// of each, so that short ones are left to this.
 #[cfg(target_arch = "x86_64")]
-fn avx2_pays(outputs: usize, length: usize, inner: usize, arrays: usize) -> bool {
-    let lengths = long(inner, arrays)..1 << 28;
-    avx2::available() && outputs >= MANY && lengths.contains(&length)
+fn avx2_pays<T: Small>((outputs, inner): (usize, usize), length: usize, arrays: usize) -> bool {
+    let lengths = long(inner, arrays).max(LONG / 2)..1 << 28;
+    let narrow = inner == ifma::NARROW && has_one_digit::<T>();
+    let brief = inner < SHORT && !narrow && length <= BRIEF * arrays;
+    let chosen = avx2::available() && (brief || !ifma::available());
+    chosen && outputs >= MANY && lengths.contains(&length)
 }
 
 /// Calls `f(start, part)` for parts of outputs of so many products each; where the last axis is

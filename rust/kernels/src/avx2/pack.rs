@@ -184,6 +184,13 @@ pub(super) unsafe fn rows<T: Small>(
             let output = first + (vector * EIGHT + k).min(outputs - 1);
             let (o, i) = (output / m.inner, output % m.inner);
             let x = &m.data[(o * m.n + from) * m.inner + i..];
+            if m.inner == 1 {
+                // The same integers of the next tile are fetched meanwhile.
+                let next = x.as_ptr().wrapping_add(TILE * m.n).cast::<i8>();
+                for line in (0..width * size_of::<T>()).step_by(64) {
+                    unsafe { _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line)) };
+                }
+            }
             if m.inner == 1 && x.len() >= squares * 2 * EIGHT {
                 // Read where they are: digits of what is behind the width are zero.
                 if let Some(x) = one_digit(x) {

@@ -68,7 +68,7 @@ unsafe fn empty_row<const K: usize>(sums: &mut [i64; 16], x: [V; K]) {
 /// Adds to `sums` the products of two rows of integers, 32 a step, with `K` rows of digits, at
 /// most 13.
 #[inline(always)]
-pub(super) unsafe fn row_pair<const K: usize>(
+unsafe fn row_pair<const K: usize>(
     [x, y]: [*const i16; 2],
     digits: &[[Line; K]],
     [sums0, sums1]: [&mut [i64; 16]; 2],

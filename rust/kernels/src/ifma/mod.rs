@@ -29,7 +29,7 @@ pub(crate) use contract::{COLUMNS, NARROW, columns};
 pub(crate) use contract_rows::rows;
 pub(crate) use curve::{Scratch, add_batch, double_batch, power};
 pub(crate) use digits::{RowDigits, column_digits};
-pub(crate) use integers::{Columns, Operand, SIDE, TILE, many_products, products};
+pub(crate) use integers::{Columns, SIDE, TILE, many_products};
 pub(crate) use machine::available;
 #[cfg(test)]
 pub(crate) use machine::supported;
