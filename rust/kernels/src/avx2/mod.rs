@@ -1,5 +1,5 @@
-//! Products of small integers with field elements and with each other, with AVX2, chosen at run
-//! time where AVX-512 is missing.
+//! Four field elements at a time, and products of small integers with field elements and with each
+//! other, with AVX2, chosen at run time where AVX-512 is missing.
 //!
 //! Everything here is `unsafe` for one reason: the machine must have the instructions of
 //! [`available`]. The building blocks are always inlined into kernels that carry the
