@@ -200,8 +200,8 @@ impl<M: Modulus> Fe4<M> {
             unrolled! { I in [0 1 2 3 4 5 6 7 8 9] {
                 let twice = add(a[I], a[I]);
                 z[2 * I] = add(z[2 * I], mul(a[I], a[I]));
-                for j in I + 1..10 {
-                    z[I + j] = add(z[I + j], mul(twice, a[j]));
+                for (z, limb) in z[2 * I + 1..].iter_mut().zip(&a[I + 1..]) {
+                    *z = add(*z, mul(twice, *limb));
                 }
                 reduce_column::<M, I>(&mut z);
             }}

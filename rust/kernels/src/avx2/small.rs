@@ -51,8 +51,8 @@ pub(super) unsafe fn columns_of(a: &Fq) -> Columns {
 /// Adds `x a` for integers of 32 bits with their sign.
 #[inline(always)]
 pub(super) unsafe fn add_multiple(z: &mut Columns, x: V, a: &F4) {
-    for j in 0..10 {
-        z[j] = unsafe { add(z[j], mul(x, a.limbs[j])) };
+    for (z, limb) in z.iter_mut().zip(a.limbs) {
+        *z = unsafe { add(*z, mul(x, limb)) };
     }
 }
 
