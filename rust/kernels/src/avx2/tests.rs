@@ -193,16 +193,15 @@ fn largest_sums() {
     }
 }
 
-/// Elements that lanes of one long sum hold, and more.
+/// The largest products in one sum that is too long for lanes of 64 bits.
 #[test]
 fn longest_sums() {
     if !supported() {
         return;
     }
-    let mut last = Order::MODULUS;
-    last[0] -= 1;
-    for n in [1 << 15, (1 << 15) + 1] {
-        check_contract(&[i16::MAX], [1, n, 1], &[Fq::from_montgomery(last)], n - 1);
-        check_contract(&[i64::MAX], [1, n, 1], &[Fq::from_montgomery(last)], n - 1);
+    let ones = Fq::from_montgomery([u64::MAX, u64::MAX, u64::MAX, (1 << 62) - 1]);
+    for n in [1 << 15, (1 << 16) + 2] {
+        check_contract(&[i16::MAX], [1, n, 1], &[ones], n - 1);
+        check_contract(&[i64::MAX], [1, n, 1], &[ones], n - 1);
     }
 }

@@ -49,11 +49,11 @@ kernel! {
                     for k in 0..2 {
                         sums[k] = _mm256_add_epi64(sums[k], halves[k]);
                     }
-                    for plane in 0..planes {
+                    for (plane, products) in products[..planes].iter_mut().enumerate() {
                         let x = _mm256_set1_epi64x((x >> (16 * plane) & 0xffff) as i64);
                         for k in 0..2 {
                             let product = _mm256_mul_epu32(halves[k], x);
-                            products[plane][k] = _mm256_add_epi64(products[plane][k], product);
+                            products[k] = _mm256_add_epi64(products[k], product);
                         }
                     }
                 }
