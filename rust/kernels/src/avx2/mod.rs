@@ -24,6 +24,10 @@ mod sumcheck;
 mod tests;
 mod transpose;
 #[cfg(test)]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "each of two modules is held to the same tests"
+)]
 #[path = "../twins.rs"]
 mod twins;
 mod vector;

@@ -20,6 +20,10 @@ mod small;
 mod sumcheck;
 mod transpose;
 #[cfg(test)]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "each of two modules is held to the same tests"
+)]
 #[path = "../twins.rs"]
 mod twins;
 mod vector;
