@@ -1,9 +1,9 @@
 //! Sums of a constant and small integers times field elements.
 
 use crate::field::Fq;
-#[cfg(target_arch = "x86_64")]
-use crate::ifma;
 use crate::small::Small;
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, ifma};
 
 /// `out[i] = constant + x[i] a + y[i] b`, for slices of one length.
 pub(crate) fn affine<T: Small, U: Small>(
@@ -13,9 +13,16 @@ pub(crate) fn affine<T: Small, U: Small>(
     second: Option<(&[U], Fq)>,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if ifma::available() && fits(first.0) && second.is_none_or(|(y, _)| fits(y)) {
-        // SAFETY: the machine has the instructions.
-        return unsafe { ifma::affine(out, constant, first, second) };
+    {
+        let all_within =
+            |limit| within(first.0, limit) && second.is_none_or(|(y, _)| within(y, limit));
+        if ifma::available() && all_within(ifma::LIMIT) {
+            // SAFETY: the machine has the instructions.
+            return unsafe { ifma::affine(out, constant, first, second) };
+        } else if avx2::available() && all_within(avx2::LIMIT) {
+            // SAFETY: likewise.
+            return unsafe { avx2::affine(out, constant, first, second) };
+        }
     }
     portable::affine(out, constant, first, second);
 }
@@ -23,7 +30,13 @@ pub(crate) fn affine<T: Small, U: Small>(
 /// Whether all values are in the range of the vector kernel; short types always are.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn fits<T: Small>(x: &[T]) -> bool {
-    T::BITS <= 32 || x.iter().all(|x| x.to_i64().unsigned_abs() <= ifma::LIMIT)
+    within(x, ifma::LIMIT)
+}
+
+/// Whether no absolute value is above a limit; short types are not asked.
+#[cfg(target_arch = "x86_64")]
+fn within<T: Small>(x: &[T], limit: u64) -> bool {
+    T::BITS <= 32 || x.iter().all(|x| x.to_i64().unsigned_abs() <= limit)
 }
 
 /// The kernel without vector instructions.

@@ -4,6 +4,8 @@
 //! Montgomery's trick an inverse costs 3 multiplications and a share of one real inversion.
 //! Additions where that difference is zero, or with the identity, are found and done apart.
 
+#[cfg(target_arch = "x86_64")]
+use crate::avx2;
 use crate::curve::Affine;
 use crate::field::Fp;
 #[cfg(target_arch = "x86_64")]
@@ -67,6 +69,8 @@ pub struct Adder {
     exceptions: Vec<usize>,
     #[cfg(target_arch = "x86_64")]
     scratch: ifma::Scratch,
+    #[cfg(target_arch = "x86_64")]
+    fours: avx2::Scratch,
 }
 
 impl Adder {
@@ -97,9 +101,14 @@ impl Adder {
 
     fn run(&mut self, batch: &mut (impl Additions + Places)) {
         #[cfg(target_arch = "x86_64")]
-        if Places::len(batch) >= WIDE && ifma::available() {
+        if Places::len(batch) >= WIDE {
             // SAFETY: the instructions exist.
-            if unsafe { ifma::add_batch(batch, &mut self.scratch) } {
+            let done = if ifma::available() {
+                unsafe { ifma::add_batch(batch, &mut self.scratch) }
+            } else {
+                avx2::available() && unsafe { avx2::add_batch(batch, &mut self.fours) }
+            };
+            if done {
                 return;
             }
         }
@@ -140,35 +149,44 @@ impl Adder {
     pub fn double(&mut self, points: &mut [Affine]) {
         for batch in points.chunks_mut(BATCH) {
             #[cfg(target_arch = "x86_64")]
-            if batch.len() >= WIDE && ifma::available() {
+            if batch.len() >= WIDE {
                 // SAFETY: the instructions exist.
-                if unsafe { ifma::double_batch(batch, &mut self.scratch) } {
+                let done = if ifma::available() {
+                    unsafe { ifma::double_batch(batch, &mut self.scratch) }
+                } else {
+                    avx2::available() && unsafe { avx2::double_batch(batch, &mut self.fours) }
+                };
+                if done {
                     continue;
                 }
             }
-            self.begin();
-            let mut product = Fp::ONE;
-            for p in batch.iter() {
-                // 2y = 0 for the identity only.
-                let d = if p.is_identity() {
-                    Fp::ONE
-                } else {
-                    p.y.double()
-                };
-                self.denominators.push(d);
-                self.prefixes.push(product);
-                product *= d;
-            }
-            let mut inverse = product.invert_vartime().expect("a product of non-zeros");
-            for (i, p) in batch.iter_mut().enumerate().rev() {
-                let xx = p.x.square();
-                // With x = y = 0 the slope is zero, and (0, 0) comes out again.
-                let slope = (xx.double() + xx) * (self.prefixes[i] * inverse);
-                inverse *= self.denominators[i];
-                let x = slope.square() - p.x.double();
-                p.y = slope * (p.x - x) - p.y;
-                p.x = x;
-            }
+            self.double_portable(batch);
+        }
+    }
+
+    fn double_portable(&mut self, points: &mut [Affine]) {
+        self.begin();
+        let mut product = Fp::ONE;
+        for p in points.iter() {
+            // 2y = 0 for the identity only.
+            let d = if p.is_identity() {
+                Fp::ONE
+            } else {
+                p.y.double()
+            };
+            self.denominators.push(d);
+            self.prefixes.push(product);
+            product *= d;
+        }
+        let mut inverse = product.invert_vartime().expect("a product of non-zeros");
+        for (i, p) in points.iter_mut().enumerate().rev() {
+            let xx = p.x.square();
+            // With x = y = 0 the slope is zero, and (0, 0) comes out again.
+            let slope = (xx.double() + xx) * (self.prefixes[i] * inverse);
+            inverse *= self.denominators[i];
+            let x = slope.square() - p.x.double();
+            p.y = slope * (p.x - x) - p.y;
+            p.x = x;
         }
     }
 
@@ -300,76 +318,4 @@ unsafe impl Places for InPlace<'_> {
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
-mod tests {
-    use super::*;
-    use crate::hash_to_curve::generators;
-
-    /// Sums by the portable path and by whatever [`Adder::add`] chooses.
-    fn both(points: &[Affine], jobs: &[Job]) -> [Vec<Affine>; 2] {
-        let mut out = [vec![Affine::IDENTITY; jobs.len()], vec![]];
-        out[1] = out[0].clone();
-        let [portable, chosen] = &mut out;
-        Adder::new().run_portable(&mut Jobs {
-            a: points,
-            b: points,
-            jobs,
-            out: portable,
-        });
-        Adder::new().add(points, points, jobs, chosen);
-        out
-    }
-
-    fn jobs(n: usize, m: usize) -> Vec<Job> {
-        (0..n)
-            .map(|i| Job {
-                a: Signed::new(7 * i % m, i % 3 == 0),
-                b: Signed::new((11 * i + 1) % m, i % 5 < 2),
-                out: (n - 1 - i) as u32,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn paths_agree_byte_for_byte() {
-        let points = generators("paths", 64);
-        for n in (1..70).chain([500, BATCH, BATCH + 1]) {
-            let [portable, chosen] = both(&points, &jobs(n, 64));
-            assert_eq!(portable, chosen, "{n}");
-        }
-    }
-
-    #[test]
-    fn exceptional_batches_are_done_apart() {
-        let mut points = generators("paths", 64);
-        points[5] = Affine::IDENTITY;
-        points[9] = points[8];
-        points[10] = -points[8];
-        let exceptional = [(8, 9), (8, 10), (5, 5), (5, 3), (3, 5), (7, 7)];
-        for (a, b) in exceptional {
-            for place in [0, 1, 7, 8, 15, 16, 39] {
-                let mut jobs = jobs(40, 5);
-                jobs[place].a = Signed::new(a, false);
-                jobs[place].b = Signed::new(b, false);
-                let [portable, chosen] = both(&points, &jobs);
-                assert_eq!(portable, chosen);
-                assert_eq!(chosen[39 - place], points[a] + points[b]);
-            }
-        }
-    }
-
-    #[test]
-    fn doublings_agree() {
-        let mut points = generators("paths", 50);
-        for n in [1, 4, 15, 16, 17, 50] {
-            let mut doubles = points[..n].to_vec();
-            Adder::new().double(&mut doubles);
-            let expected: Vec<_> = points[..n].iter().map(|&p| p + p).collect();
-            assert_eq!(doubles, expected);
-        }
-        points[20] = Affine::IDENTITY;
-        let mut doubles = points.clone();
-        Adder::new().double(&mut doubles);
-        assert_eq!(doubles[20], Affine::IDENTITY);
-        assert_eq!(doubles[21], points[21] + points[21]);
-    }
-}
+mod tests;

@@ -2,9 +2,7 @@
 
 use crate::curve::{Affine, COORDINATE_BYTES, Encoded, POINT_BYTES};
 #[cfg(target_arch = "x86_64")]
-use crate::field::Fp;
-#[cfg(target_arch = "x86_64")]
-use crate::ifma;
+use crate::{avx2, field::Fp, ifma};
 use rayon::prelude::*;
 
 /// Points per parallel task of the encodings; each costs microseconds.
@@ -76,11 +74,18 @@ pub fn from_coordinates(data: &[u8]) -> Option<Vec<Affine>> {
 /// Sixteen points, where the processor allows with their square roots side by side.
 fn decode_group(group: &[[u8; POINT_BYTES]; 16]) -> Option<Vec<Affine>> {
     #[cfg(target_arch = "x86_64")]
-    if ifma::available() {
+    if ifma::available() || avx2::available() {
         let encoded: Vec<Encoded> = group.iter().map(Encoded::parse).collect::<Option<_>>()?;
         let squares = std::array::from_fn(|i| encoded[i].square());
+        let exponent = Fp::sqrt_exponent();
         // SAFETY: the instructions exist.
-        let powers = unsafe { ifma::power(&squares, &Fp::sqrt_exponent()) };
+        let powers = unsafe {
+            if ifma::available() {
+                ifma::power(&squares, &exponent)
+            } else {
+                avx2::power(&squares, &exponent)
+            }
+        };
         return encoded
             .iter()
             .zip(squares.iter().zip(&powers))

@@ -2,10 +2,10 @@
 
 use crate::buffers::take;
 use crate::field::Fq;
-#[cfg(target_arch = "x86_64")]
-use crate::ifma;
 use crate::parallel::{CHUNK, for_parts, sum_parts};
 use crate::rows::Groups;
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, ifma};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -34,6 +34,9 @@ pub(crate) fn fold_into(out: &mut [Fq], a: &[Fq], r: Fq) {
     if ifma::available() {
         // SAFETY: the machine has the instructions.
         return unsafe { ifma::fold(out, a, r) };
+    } else if avx2::available() {
+        // SAFETY: likewise.
+        return unsafe { avx2::fold(out, a, r) };
     }
     portable::fold(out, a, r);
 }
@@ -52,6 +55,9 @@ pub fn product_round(a: &[Fq], b: &[Fq], n: usize) -> [Fq; 3] {
         if ifma::available() {
             // SAFETY: the machine has the instructions.
             return unsafe { ifma::product(a, b) };
+        } else if avx2::available() {
+            // SAFETY: likewise.
+            return unsafe { avx2::product(a, b) };
         }
         portable::product(a, b)
     };

@@ -3,10 +3,10 @@
 use crate::affine::affine;
 use crate::buffers::take;
 use crate::field::Fq;
-#[cfg(target_arch = "x86_64")]
-use crate::ifma;
 use crate::parallel::{CHUNK, for_parts, row_parts, sum_parts};
 use crate::small::Small;
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, ifma};
 use std::ops::Range;
 
 /// The elements of small integers.
@@ -58,6 +58,9 @@ pub(crate) fn mul_into(out: &mut [Fq], a: &[Fq], b: &[Fq]) {
     if ifma::available() {
         // SAFETY: the machine has the instructions.
         return unsafe { ifma::mul(out, a, b) };
+    } else if avx2::available() {
+        // SAFETY: likewise.
+        return unsafe { avx2::mul(out, a, b) };
     }
     portable::mul(out, a, b);
 }
@@ -114,6 +117,9 @@ pub(crate) fn scale_into(out: &mut [Fq], s: Fq, b: &[Fq]) {
     if ifma::available() {
         // SAFETY: the machine has the instructions.
         return unsafe { ifma::scale(out, s, b) };
+    } else if avx2::available() {
+        // SAFETY: likewise.
+        return unsafe { avx2::scale(out, s, b) };
     }
     portable::scale(out, s, b);
 }
@@ -127,6 +133,9 @@ pub fn lincomb(vectors: &[&[Fq]], coefficients: &[Fq]) -> Vec<Fq> {
         if ifma::available() {
             // SAFETY: the machine has the instructions.
             return unsafe { ifma::lincomb(part, vectors, coefficients, start) };
+        } else if avx2::available() {
+            // SAFETY: likewise.
+            return unsafe { avx2::lincomb(part, vectors, coefficients, start) };
         }
         portable::lincomb(part, vectors, coefficients, start);
     });
@@ -142,6 +151,9 @@ pub fn dot(a: &[Fq], b: &[Fq]) -> Fq {
         if ifma::available() {
             // SAFETY: the machine has the instructions.
             return unsafe { ifma::dot(a, b) };
+        } else if avx2::available() {
+            // SAFETY: likewise.
+            return unsafe { avx2::dot(a, b) };
         }
         portable::dot(a, b)
     };

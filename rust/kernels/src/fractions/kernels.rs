@@ -5,7 +5,7 @@
 use super::portable;
 use crate::field::Fq;
 #[cfg(target_arch = "x86_64")]
-use crate::ifma;
+use crate::{avx2, ifma};
 
 macro_rules! dispatch {
     ($(
@@ -18,6 +18,9 @@ macro_rules! dispatch {
             if ifma::available() {
                 // SAFETY: the machine has the instructions.
                 return unsafe { ifma::fractions::$name($($argument),*) };
+            } else if avx2::available() {
+                // SAFETY: likewise.
+                return unsafe { avx2::fractions::$name($($argument),*) };
             }
             portable::$name($($argument),*)
         }

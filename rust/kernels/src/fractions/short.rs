@@ -8,9 +8,9 @@ use super::block::Shared;
 use super::entries::{Integers, SmallArray};
 use crate::affine::affine;
 use crate::field::Fq;
-#[cfg(target_arch = "x86_64")]
-use crate::ifma;
 use crate::small::Small;
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, ifma};
 use std::ops::Range;
 
 /// Calls an expression with the integers as a slice of their own type, if they have 16 bits and no
@@ -137,6 +137,9 @@ fn moments<T: Small>(v: [&[T]; 4], w: &[Fq], slopes: bool) -> [Fq; 4] {
     if ifma::available() {
         // SAFETY: the machine has the instructions.
         return unsafe { ifma::short::moments(v, w, slopes) };
+    } else if avx2::available() {
+        // SAFETY: likewise.
+        return unsafe { avx2::short::moments(v, w, slopes) };
     }
     portable::moments(v, w, slopes)
 }
@@ -147,6 +150,9 @@ fn join<T: Small>(out: [&mut [Fq]; 2], integers: [&[T]; 2], constants: [Fq; 2]) 
     if ifma::available() {
         // SAFETY: the machine has the instructions.
         return unsafe { ifma::short::join(out, integers, constants) };
+    } else if avx2::available() {
+        // SAFETY: likewise.
+        return unsafe { avx2::short::join(out, integers, constants) };
     }
     portable::join(out, integers, constants);
 }
@@ -163,6 +169,9 @@ fn bilinear<T: Small>(
     if ifma::available() {
         // SAFETY: the machine has the instructions.
         return unsafe { ifma::short::bilinear(out, pairs, constants, coefficients) };
+    } else if avx2::available() {
+        // SAFETY: likewise.
+        return unsafe { avx2::short::bilinear(out, pairs, constants, coefficients) };
     }
     portable::bilinear(out, pairs, constants, coefficients);
 }

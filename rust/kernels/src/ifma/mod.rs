@@ -18,9 +18,14 @@ mod ring;
 pub(crate) mod short;
 mod small;
 mod sumcheck;
-#[cfg(test)]
-mod tests;
 mod transpose;
+#[cfg(test)]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "each of two modules is held to the same tests"
+)]
+#[path = "../twins.rs"]
+mod twins;
 mod vector;
 
 pub(crate) use blocks::{BLOCK_LIMIT, biases, blocks};

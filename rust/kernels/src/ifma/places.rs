@@ -43,7 +43,7 @@ impl Tagged {
     }
 
     #[inline(always)]
-    pub(super) fn point(self) -> *const Affine {
+    pub(crate) fn point(self) -> *const Affine {
         self.0.map_addr(|a| a & !1)
     }
 }

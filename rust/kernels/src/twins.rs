@@ -1,7 +1,7 @@
 //! Every kernel against its portable twin.
 
 use super::supported;
-use crate::field::{Fq, Modulus, Order};
+use crate::field::{Fp, Fq, Modulus, Order};
 use crate::fractions::{portable, short::portable as short};
 use crate::{affine, sumcheck, vector};
 use proptest::prelude::*;
@@ -204,5 +204,23 @@ proptest! {
         // SAFETY: see above.
         let found = unsafe { super::weigh(&x, &v) };
         prop_assert_eq!(found, x.iter().zip(&v).map(product).sum::<Fq>());
+    }
+
+    #[test]
+    fn powers_agree(
+        halves in prop::collection::vec(any::<[[u8; 32]; 2]>(), 16),
+        exponent in any::<[u64; 4]>(),
+    ) {
+        if !supported() {
+            return Ok(());
+        }
+        let mut bases = [Fp::ZERO; 16];
+        for (base, halves) in bases[2..].iter_mut().zip(&halves) {
+            *base = Fp::from_wide_bytes(halves.as_flattened().try_into().expect("64"));
+        }
+        bases[1] = -Fp::ONE;
+        // SAFETY: see above.
+        let fast = unsafe { super::power(&bases, &exponent) };
+        prop_assert_eq!(fast, bases.map(|base| base.pow_vartime(&exponent)));
     }
 }
