@@ -37,6 +37,8 @@ __all__ = ["Audit", "head_certificate"]
 
 #: Proofs that are ordered ahead; seconds of one long poll.
 _AHEAD, _POLL = 4, 30
+#: Seconds between two questions where a server answers a long poll at once: at first, and at most.
+_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 _MAX_PATH = 128
 
 
@@ -167,14 +169,19 @@ class Audit:
             return  # what this means is said when the proof is asked for
 
     def _proved(self, place: int, checked: CheckedReceipt, deadline: float) -> Finding:
-        ident = checked.receipt.ident
+        ident, pause = checked.receipt.ident, _PAUSE
         try:
             while True:
+                asked = time.monotonic()
                 job = self._state(place)
                 if job in ("done", "failed"):
                     break
-                if time.monotonic() >= deadline:
+                now = time.monotonic()
+                if now >= deadline:
                     return Finding(place, "failed", "no proof within the time of the audit", ident)
+                if now - asked < pause:  # the server did not wait, so that the auditor has to
+                    time.sleep(min(pause, deadline - now))
+                    pause = min(2 * pause, _LONGEST_PAUSE)
             if job == "failed":
                 return Finding(place, "failed", "the server could not prove its own answer", ident)
             data = self.api.file(f"/v1/audit/{place}/proof/file", MAX_BYTES)

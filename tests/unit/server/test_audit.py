@@ -101,6 +101,29 @@ def test_a_proof_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.Monke
     assert audit._proved(3, checked, math.inf).status == "proved"
 
 
+def test_a_server_that_answers_at_once_is_asked_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Long polls that do not wait are not asked thousands of times in a second."""
+    now, asked = [0.0], [0]
+
+    def get(path: str) -> dict[str, str]:
+        asked[0] += 1
+        now[0] += 1e-3
+        return {"status": "running"}
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(auditor, "time", fake)
+    audit = Audit(SimpleNamespace(get=get), None, None, clock=lambda: 0.0)  # type: ignore[arg-type]
+    checked: Any = SimpleNamespace(receipt=RECEIPT)
+    assert "within the time" in audit._proved(3, checked, 100.0).reason
+    assert asked[0] < 20
+    assert now[0] < 101
+
+
 def test_a_head_is_fixed_before_the_beacon() -> None:
     spoken = QUICKNET[0] + 9 * QUICKNET[1]
     head = LogHead(1, "0" * 64, spoken - 1, "1" * 64, "http://x")
