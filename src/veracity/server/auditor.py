@@ -40,6 +40,7 @@ _AHEAD, _POLL = 4, 30
 #: Seconds between two questions where a server answers a long poll at once: at first, and at most.
 _PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 _MAX_PATH = 128
+TOO_LONG = "its check would take longer than all of the audit may"
 
 
 @dataclass
@@ -157,7 +158,10 @@ class Audit:
             )
         file = ReceiptFile(envelope, certificate, Opening.from_plain(opening, "receipt, opening"))
         self._keep(place, file.to_bytes(), "opened.json")
-        checked = check_receipt(file, self.publisher, self.commitment)
+        try:
+            checked = check_receipt(file, self.publisher, self.commitment, self.wait)
+        except UsageError as error:
+            raise VerificationError(TOO_LONG, "receipt") from error
         for other in self._opened.values():
             require_no_equivocation([other, checked])
         return checked
@@ -197,9 +201,7 @@ class Audit:
         try:
             verify(proof, self.commitment, max_time=self.wait)
         except UsageError as error:  # how long a check takes is the server's choice: no way out
-            raise VerificationError(
-                "its check would take longer than all of the audit may", "proof"
-            ) from error
+            raise VerificationError(TOO_LONG, "proof") from error
         check_kept(checked, proof)
 
     def _state(self, place: int) -> str:

@@ -101,6 +101,20 @@ def test_a_proof_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.Monke
     assert audit._proved(3, checked, math.inf).status == "proved"
 
 
+def test_a_receipt_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(*given: object) -> None:
+        assert given[-1] == 70.0
+        raise UsageError("longer")
+
+    monkeypatch.setattr(auditor, "check_receipt", check)
+    monkeypatch.setattr(auditor.Opening, "from_plain", lambda *_: None)
+    monkeypatch.setattr(Audit, "_keep", lambda *_: None)
+    monkeypatch.setattr(auditor.ReceiptFile, "to_bytes", lambda _: b"")
+    audit = Audit(None, None, None, wait=70.0)  # type: ignore[arg-type]
+    with pytest.raises(VerificationError, match="longer than all of the audit may"):
+        audit._open(3, RECEIPT, None, None, {})  # type: ignore[arg-type]
+
+
 def test_a_server_that_answers_at_once_is_asked_again_after_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
