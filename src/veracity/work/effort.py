@@ -3,7 +3,8 @@
 A verifier's work is linear in the links, in the points that it decompresses and adds up, and in
 the length of the vectors that it evaluates. The last cannot exceed what the committed rows of the
 proof hold, or what a program's wires read and make (at most 2^26 entries,
-:mod:`veracity.graph.wires`), and links take bytes; what is too short for its claims ends early.
+:mod:`veracity.graph.wires`, which are counted), and links take bytes; what is too short for its
+claims ends early.
 Function tables are made before a message is read: a program names as many as it has ops, of
 functions that float arithmetic cannot round, so they are counted. So are prompts, which are encoded
 again before there is a statement, and the check of a commitment's annex, where it is the first.
@@ -47,6 +48,8 @@ GENERATOR_S = 1.2e-6
 NOISE_SECONDS = 1.5e-7
 #: Per row or column of the matrices that projections bound (128 bits each).
 SIDE_S = 7e-7
+#: Per entry of the axes that wires read or make.
+WIRE_S = 8e-8
 #: Per function table, and per entry of one that is computed in decimals.
 TABLE_S, DECIMAL_S = 4e-3, 5e-5
 #: How often each use makes its table anew, where there are more tables than are kept.
@@ -151,7 +154,7 @@ def require_effort(
         rows << (MAX_LOG_COLUMNS if long else statement.log_columns),
         min(long, links) << MAX_LOG_COLUMNS,
     )
-    seconds += beside
+    seconds += beside + WIRE_S * statement.program.wired
     if statement.sampling is not None:
         seconds += NOISE_SECONDS * drawn_entries(statement)
     seconds += table_seconds(statement.program, max_time - seconds)
