@@ -160,8 +160,9 @@ def test_lengths_that_are_not_known_are_left_alone() -> None:
     assert wire_dims((Step("split", 1, (2, 2)), Step("permute", 0, (1, 0, 2))), ("N", 4)) == (
         2, "N", 2,
     )  # fmt: skip
-    with pytest.raises(UsageError, match="not known"):
-        wire_dims((Step("flip", 0),), ("N", 4))
+    for step in (Step("flip", 0), Step("window", 0, (1, 1, 1, 0, 0)), Step("tile", 0, (2,))):
+        with pytest.raises(UsageError, match="not known"):
+            wire_dims((step,), ("N", 4))
 
 
 def test_wires_stay_small() -> None:
