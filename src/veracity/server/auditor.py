@@ -39,6 +39,8 @@ __all__ = ["Audit", "head_certificate"]
 _AHEAD, _POLL = 4, 30
 #: Seconds between two questions where a server answers a long poll at once: at first, and at most.
 _PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+#: Seconds that showing all chosen receipts may take, where proofs may take less.
+_SHOWN = 600.0
 _MAX_PATH = 128
 TOO_LONG = "its check would take longer than all of the audit may"
 
@@ -56,7 +58,8 @@ class Audit:
     commitment : Commitment
         The model.
     wait : float
-        Seconds that all proofs together may take, and the check of each.
+        Seconds that all proofs together may take, and the check of each; as long, but ten minutes
+        at least, may the server take to show the receipts.
     folder : Path, optional
         Where receipts and proofs are kept as evidence.
     on_finding : callable
@@ -103,8 +106,11 @@ class Audit:
             self.on_finding(finding)
 
         due: list[tuple[int, CheckedReceipt]] = []
+        shown_by = time.monotonic() + max(self.wait, _SHOWN)
         for place in places:
             try:
+                if time.monotonic() >= shown_by:
+                    raise VerificationError("the server shows its receipts too slowly", "log")
                 settled = self._look(place, head)
             except (VerificationError, FormatError) as error:
                 settled = Finding(place, "failed", str(error), self._name(place))

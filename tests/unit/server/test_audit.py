@@ -24,6 +24,7 @@ from veracity.proving.audit import (
     MAX_ROUND,
     QUICKNET,
     Beacon,
+    Finding,
     caught,
     check_placed,
     chosen,
@@ -99,6 +100,25 @@ def test_a_proof_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.Monke
     monkeypatch.setattr(auditor, "verify", lambda *given, **more: None)
     monkeypatch.setattr(auditor, "check_kept", lambda *given: None)
     assert audit._proved(3, checked, math.inf).status == "proved"
+
+
+@pytest.mark.parametrize(("wait", "looked"), [(0.0, 6), (800.0, 8)])
+def test_a_server_that_shows_its_receipts_slowly_does_not_hold_an_audit(
+    wait: float, looked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def look(self: Audit, place: int, head: LogHead) -> Finding:
+        now[0] += 100.0  # each reply comes in time
+        return Finding(place, "excused", "a refusal")
+
+    monkeypatch.setattr(Audit, "_look", look)
+    monkeypatch.setattr(auditor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    audit = Audit(None, None, None, wait=wait, clock=lambda: 0.0)  # type: ignore[arg-type]
+    head = LogHead(20, ROOT.hex(), 9, "1" * 64, "http://x")
+    found = audit.run(head, Beacon(5, bytes(32)), Fraction(1))
+    assert [f.status for f in found] == ["excused"] * looked + ["failed"] * (20 - looked)
+    assert "too slowly" in found[-1].reason
 
 
 def test_a_receipt_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
