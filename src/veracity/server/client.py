@@ -72,7 +72,7 @@ class _Secure(urllib.request.HTTPSHandler):
 
 
 def _within(seconds: float, step: Callable[[], bytes], opened: list[socket.socket]) -> bytes:
-    """What ``step`` gives, or TimeoutError: the time-out of a socket is one of each byte.
+    """What ``step`` gives, or :class:`PeerError`: a socket's time-out is one of each byte.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _within(seconds: float, step: Callable[[], bytes], opened: list[socket.socke
     try:
         found = done.get(timeout=seconds)
     except queue.Empty:
-        raise TimeoutError from None
+        raise PeerError(f"no reply from the server within {seconds:g} s") from None
     finally:
         for one in opened:
             with contextlib.suppress(OSError):
