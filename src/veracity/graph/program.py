@@ -249,7 +249,8 @@ class Program:
 
     @cached_property
     def wired(self) -> int:
-        """Entries of the axes that all wires read or make."""
+        """Entries of the axes that all wires read or make; raises as :meth:`validate`."""
+        self.validate()
         return sum(
             RULES[type(op)].wiring(op, self.facts, [self.value_dims[n] for n in op.inputs()])
             for op in self.ops

@@ -92,6 +92,14 @@ def drawn_entries(statement: zkml.Statement) -> int:
     )
 
 
+def wire_seconds(program: Program) -> float:
+    """Seconds for what wires read; none of what is no program, which is refused elsewhere."""
+    try:
+        return WIRE_S * program.wired
+    except UsageError:
+        return 0.0
+
+
 def table_seconds(program: Program, most: float) -> float:
     """Seconds for the function tables of a program, as far as it matters whether they are few.
 
@@ -154,7 +162,7 @@ def require_effort(
         rows << (MAX_LOG_COLUMNS if long else statement.log_columns),
         min(long, links) << MAX_LOG_COLUMNS,
     )
-    seconds += beside + WIRE_S * statement.program.wired
+    seconds += beside + wire_seconds(statement.program)
     if statement.sampling is not None:
         seconds += NOISE_SECONDS * drawn_entries(statement)
     seconds += table_seconds(statement.program, max_time - seconds)
