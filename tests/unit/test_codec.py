@@ -12,6 +12,7 @@ from veracity.codec import (
     ByteReader,
     ByteWriter,
     canonical_json,
+    encoding,
     parse_json,
 )
 from veracity.codec.encoding import MAX_DEPTH
@@ -136,6 +137,27 @@ def test_json_round_trip(value: object) -> None:
     except UnicodeEncodeError:  # lone surrogates have no encoding
         return
     assert parse_json(data, "json") == value
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [
+        (b"[1,1,1,1,1,1,1]", 7),
+        (b"[[],[],[],[]]", 8),
+        (b"[{},{},{},1]", 7),
+        (b'{"a":1,"b":{"c":[]}}', 4),
+        (b'[",,,,,,"]', 7),  # nobody parses them to count them
+    ],
+)
+def test_plain_data_of_too_many_values(
+    data: bytes, values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty lists of a file of 64 MiB took 2 GB before anything of it was looked at."""
+    monkeypatch.setattr(encoding, "MAX_VALUES", values)
+    parse_json(data, "json")
+    monkeypatch.setattr(encoding, "MAX_VALUES", values - 1)
+    with pytest.raises(FormatError, match=r"JSON of more than \d values"):
+        parse_json(data, "json")
 
 
 def test_plain_data_that_are_nested_too_deep() -> None:

@@ -19,9 +19,11 @@ from veracity.cli import main
 from veracity.errors import UsageError
 from veracity.formats.npy import save_array
 from veracity.graph import Program
-from veracity.graph.ops import Function
+from veracity.graph.ops import Combine, Function, Operand
+from veracity.graph.port import Output, Port
 from veracity.graph.sampling import Sampling
 from veracity.graph.tables import KEPT, decimal_entries
+from veracity.graph.wires import Step
 from veracity.lm.text_decoder import ports_of
 from veracity.work.effort import MAX_TIME, drawn_entries, require_effort, verification_seconds
 
@@ -108,6 +110,23 @@ def test_tables_are_counted_before_they_are_made() -> None:
     require_effort(functions(*easy[:KEPT]), 100, 0.5)
     with pytest.raises(UsageError, match="--max-time"):
         require_effort(functions(*easy), 100, 0.5)  # more than are kept
+
+
+def test_axes_that_wires_read_are_counted() -> None:
+    """A few bytes of a program name windows of millions of entries, which nothing commits to."""
+    windows = tuple(
+        Operand(x="x", wire=(Step("tile", 0, ((1 << 20) - i,)), Step("slice", 0, (i, i + 4, 1))))
+        for i in range(7)
+    )
+    program = Program(
+        name="windows", arch={}, inputs={"x": Port((4,), 0, -9, 9)},
+        outputs={"y": Output((4,), 0, -99, 99, "y")}, limits={},
+        ops=(Combine(name="y", addends=windows),), weights={}, exponents={},
+    )  # fmt: skip
+    assert checked(program).wired > 50_000_000
+    with pytest.raises(UsageError, match="--max-time"):
+        require_effort(statement(1, 1, 12, program), 100, 3.0)
+    require_effort(statement(1, 1, 12, program), 100, 10.0)
 
 
 def test_the_time_of_a_table_follows_from_its_ties() -> None:

@@ -16,6 +16,7 @@ from veracity import zkml
 from veracity.errors import FormatError, MismatchError, UsageError, VerificationError
 from veracity.formats.commitment import MAX_NESTS, MAX_PROGRAM, Commitment, read_program
 from veracity.formats.proof import Proof
+from veracity.graph import WeightSpec
 from veracity.proving import discharge as discharging
 from veracity.proving import verify as verifying
 from veracity.text.chat import ChatFrame
@@ -313,6 +314,42 @@ def test_long_arrays_are_bounded_by_the_time_allowed(
     for most in (7.0, 70.0):
         discharge(replace(COMMITMENT, well_formed=b"w"), most)
     assert allowed == [10_000_000, 100_000_000]
+
+
+@pytest.mark.parametrize("part", ["well_formed", "widths"])
+def test_what_is_said_of_weights_counts_while_it_is_unchecked(argued: list[str], part: str) -> None:
+    """An annex of a mebibyte is as much work as a proof of one: for its first verifier."""
+    long = replace(COMMITMENT, **{"well_formed": b"w", part: b"w" * (1 << 20)})
+    with pytest.raises(UsageError, match="--max-time"):
+        discharge(long, 0.6)
+    assert not argued
+    discharge(replace(COMMITMENT, well_formed=b"w"), 0.6)
+    discharge(long, 60.0)
+    discharge(long, 0.6)
+    assert argued[-1] == "verify"
+
+
+def test_widths_have_no_more_links_than_weights_or_bytes(argued: list[str]) -> None:
+    """This model has one link's weights, whatever its annex is long."""
+    pinned = replace(COMMITMENT, well_formed=b"w", widths=b"x" * (1 << 20))
+    assert well_formed.annex_seconds(pinned) < 1.5
+    many = replace(PROGRAM, weights={"table": WeightSpec((1 << 27, 2), "int16", 8, 16)})
+    assert well_formed.annex_seconds(replace(pinned, program=many)) > 3.5
+    few = replace(pinned, program=many, widths=b"x" * 1024)
+    assert well_formed.annex_seconds(few) < 0.5
+
+
+def test_long_weights_are_bounded_by_the_time_allowed(
+    argued: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[object] = []
+    monkeypatch.setattr(zkml, "verify_well_formed", lambda *given: allowed.append(given[-1]))
+    discharge(replace(COMMITMENT, well_formed=b"w"), 7.0)
+    well_formed.require_well_formed(None, replace(COMMITMENT, well_formed=b"v"))  # type: ignore[arg-type]
+    assert allowed == [10_000_000, None]
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="the weights are long"):
+        zkml.verify_well_formed(None, PROGRAM, MODEL, b"", None, 5)  # type: ignore[arg-type]
 
 
 def test_weights_are_proved_and_time_is_bounded(argued: list[str]) -> None:

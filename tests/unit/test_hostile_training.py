@@ -255,6 +255,19 @@ def test_runs_that_are_not_checked_at_all(
     assert not checked
 
 
+def test_what_is_said_of_weights_counts_for_the_time(
+    checked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "annex_seconds", lambda model: 61.0)
+    with pytest.raises(UsageError, match="--max-time"):
+        verify()
+    assert not checked
+    allowed: list[object] = []
+    monkeypatch.setattr(verifying, "require_well_formed", lambda *given: allowed.append(given[-1]))
+    verify(max_time=100.0)
+    assert allowed == [100.0]
+
+
 def test_what_strangers_call_their_data_is_told_from_what_is_proved() -> None:
     label, beacon = f"mine); {'f' * 64} (yours", b"none\nproved   all"
     found = VerifiedTraining(

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.test_linear_maps import check
+from tests.unit.test_linear_maps import ENGINE, check
 from veracity.engine.api import Engine
 from veracity.errors import UsageError
 from veracity.graph import Program
+from veracity.graph.axes import KEPT_ENTRIES, axis_index, axis_shape
 from veracity.graph.ops import Combine, MaxPool, Op, Operand
 from veracity.graph.port import Output, Port
 from veracity.graph.wires import (
@@ -29,6 +30,7 @@ from veracity.graph.wires import (
 )
 from veracity.zk.counting import Shape, ShapeEngine
 from veracity.zkml.circuit.axis_maps import maps_of
+from veracity.zkml.circuit.linear_maps import functional_of, vectors_of
 
 KINDS = ("permute", "split", "repeat", "sum", "window", "pad", "slice", "flip", "dilate", "tile",
          "each", "pick", "taps", "dft", "idft")  # fmt: skip
@@ -158,8 +160,9 @@ def test_lengths_that_are_not_known_are_left_alone() -> None:
     assert wire_dims((Step("split", 1, (2, 2)), Step("permute", 0, (1, 0, 2))), ("N", 4)) == (
         2, "N", 2,
     )  # fmt: skip
-    with pytest.raises(UsageError, match="not known"):
-        wire_dims((Step("flip", 0),), ("N", 4))
+    for step in (Step("flip", 0), Step("window", 0, (1, 1, 1, 0, 0)), Step("tile", 0, (2,))):
+        with pytest.raises(UsageError, match="not known"):
+            wire_dims((step,), ("N", 4))
 
 
 def test_wires_stay_small() -> None:
@@ -197,6 +200,53 @@ def test_the_work_of_all_wires_of_a_program_is_bounded(op: Op) -> None:
     )
     with pytest.raises(UsageError, match=r"2\^26"):
         program.validate()
+
+
+LONG = (
+    Step("window", 0, (1024, 1, 1, 0, 0)), Step("window", 0, (1000, 1, 3, 9, 2990)),
+    Step("pad", 0, (1, 1 << 20, 1 << 20)), Step("dilate", 0, (1 << 19,)),
+    Step("tile", 0, (1 << 19,)), Step("each", 0, (1 << 18,)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("step", LONG, ids=lambda step: step.kind)
+def test_long_indices_are_neither_made_for_their_shape_nor_kept(step: Step) -> None:
+    """A program of a few bytes would hold half a gibibyte as soon as it is read."""
+    tracemalloc.start()
+    try:
+        shape = axis_shape(step, 4000 if step.kind == "window" else 8)
+        assert wire_dims((step,), (4000 if step.kind == "window" else 8,)) == shape
+        assert tracemalloc.get_traced_memory()[1] < 1 << 18
+        index = axis_index(step, 4000 if step.kind == "window" else 8)
+        assert index.shape == shape
+        del index
+        assert tracemalloc.get_traced_memory()[0] < 1 << 18
+    finally:
+        tracemalloc.stop()
+
+
+def test_axes_beyond_all_bounds_are_refused_before_they_are_made() -> None:
+    for step in (Step("flip", 0), Step("slice", 0, (0, 1 << 29, 1))):
+        tracemalloc.start()
+        with pytest.raises(UsageError, match="more than"):
+            wire_dims((step,), (1 << 30,))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 18
+        tracemalloc.stop()
+
+
+def test_long_pulls_are_those_of_short_ones_and_hold_two_vectors() -> None:
+    """Blocks of one axis are summed entry by entry; what was made on the way is let go."""
+    copies = KEPT_ENTRIES // 4
+    (step,) = maps_of((Step("tile", 0, (copies,)),), (8,))
+    coefficients = np.arange(8 * copies) % 97
+    given = functional_of([ENGINE.from_small(coefficients)])
+    factor, pulled = step.pull(ENGINE, given)
+    assert factor == 1
+    assert ENGINE.to_ints(vectors_of(pulled)[0]) == coefficients.reshape(copies, 8).sum(0).tolist()
+    tracemalloc.start()
+    step.pull(ENGINE, given)
+    assert tracemalloc.get_traced_memory()[0] < 1 << 18
+    tracemalloc.stop()
 
 
 def test_claims_about_a_wire_take_memory_for_its_axes_only() -> None:

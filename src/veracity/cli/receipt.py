@@ -30,6 +30,7 @@ from veracity.formats.commitment import Commitment
 from veracity.formats.proof import KIND, Proof
 from veracity.progress import PHASES
 from veracity.proving.opened import load_secret
+from veracity.work.effort import MAX_TIME
 
 __all__ = ["receipt"]
 
@@ -51,6 +52,14 @@ def receipt() -> None:
 @click.option("--temperature", metavar="T", help="The temperature that you asked for.")
 @click.option("--nonce", help="Your nonce of a drawn answer, hexadecimal.")
 @click.option("--server-nonce", help="The digest that /v1/nonce gave before.")
+@click.option(
+    "--max-time",
+    type=float,
+    default=MAX_TIME,
+    show_default=True,
+    metavar="SECONDS",
+    help="Refuse to begin a check, of the receipts or of the proof, that may take longer.",
+)
 @report_option
 @json_option
 def check(
@@ -61,6 +70,7 @@ def check(
     temperature: str | None,
     nonce: str | None,
     server_nonce: str | None,
+    max_time: float,
     as_json: bool,
 ) -> None:
     """Check receipts: signatures, hashes, text; a proof of one; or that several agree.
@@ -73,7 +83,12 @@ def check(
     from veracity.formats.dsse import load_public_key
     from veracity.formats.receipt import ReceiptFile
     from veracity.proving.drawn import compare_drawing
-    from veracity.proving.receipts import check_proof, check_receipt, require_no_equivocation
+    from veracity.proving.receipts import (
+        check_proof,
+        check_receipt,
+        require_no_equivocation,
+        require_receipt_effort,
+    )
     from veracity.proving.verify import read_digest
 
     if proof is not None and len(receipts) != 1:
@@ -86,13 +101,14 @@ def check(
     key, pinned = load_public_key(publisher), Commitment.load(commitment)
     files = [ReceiptFile.load(path) for path in receipts]
     given = None if proof is None else Proof.load(proof)
+    require_receipt_effort(files, pinned, max_time)
     try:
-        checked = [check_receipt(file, key, pinned) for file in files]
+        checked = [check_receipt(file, key, pinned, max_time) for file in files]
         require_no_equivocation(checked)
         for one in checked:
             compare_drawing(one.drawing, wanted, own, told)
         if given is not None:
-            check_proof(checked[0], given, pinned)
+            check_proof(checked[0], given, pinned, max_time)
     except VerificationError as error:
         if as_json:
             facts = error_facts(error, EXIT_FALSE, "receipt check")

@@ -182,7 +182,7 @@ def verify(
                 progress=bar,
             )
             if receipt is not None:
-                check_promise(receipt, publisher, given, pinned)
+                check_promise(receipt, publisher, given, pinned, max_time)
         tell_accepted(result, as_json, trained)
         return
     if given.kind == "answers":

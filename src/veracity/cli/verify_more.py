@@ -182,7 +182,9 @@ def is_given(value: object) -> bool:
     return value is not None and value is not False and value != ()
 
 
-def check_promise(receipt: Path, publisher: Path | None, given: Any, pinned: Commitment) -> None:
+def check_promise(
+    receipt: Path, publisher: Path | None, given: Any, pinned: Commitment, max_time: float
+) -> None:
     """Check that a proof keeps the promise of a receipt.
 
     Parameters
@@ -195,13 +197,15 @@ def check_promise(receipt: Path, publisher: Path | None, given: Any, pinned: Com
         What was verified.
     pinned : Commitment
         The model.
+    max_time : float
+        Seconds that the check of the receipt may take.
 
     Raises
     ------
     VerificationError
         The receipt is none of a certified server, or says something else.
     UsageError
-        No key is given.
+        No key is given, or it may take longer.
     """
     from veracity.formats.dsse import load_public_key
     from veracity.formats.receipt import ReceiptFile
@@ -209,7 +213,8 @@ def check_promise(receipt: Path, publisher: Path | None, given: Any, pinned: Com
 
     if publisher is None or not isinstance(given, Proof):
         raise UsageError("a receipt is of an answer, and takes --publisher KEY.pub")
-    checked = check_receipt(ReceiptFile.load(receipt), load_public_key(publisher), pinned)
+    key = load_public_key(publisher)
+    checked = check_receipt(ReceiptFile.load(receipt), key, pinned, max_time)
     check_kept(checked, given)
 
 

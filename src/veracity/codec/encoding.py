@@ -23,6 +23,7 @@ __all__ = [
     "ByteWriter",
     "canonical_json",
     "parse_json",
+    "require_few_values",
 ]
 
 MAGIC = b"\x89VERACITY\n"
@@ -30,6 +31,8 @@ KIND_BYTES = 4
 DIGEST_BYTES = 32  # SHA-256
 #: Deepest nesting of plain data: whoever walks it in Python must not run out of frames.
 MAX_DEPTH = 64
+#: Most values of plain data, or what reads like one in a text: each takes up to some hundred bytes.
+MAX_VALUES = 1 << 22
 EXTENSIONS = {
     b"VCOM": "commitment",
     b"VSEC": "secret opening",
@@ -224,8 +227,9 @@ def parse_json(data: bytes, where: str) -> Any:
     Raises
     ------
     FormatError
-        It is nothing that :func:`canonical_json` gives, or nested more than 64 deep.
+        It is nothing that :func:`canonical_json` gives, nested more than 64 deep, or too much.
     """
+    require_few_values(data, where)
     try:
         value = json.loads(data.decode("utf-8"))
         canonical = canonical_json(value)
@@ -236,6 +240,12 @@ def parse_json(data: bytes, where: str) -> Any:
     if _is_deep(value):
         raise FormatError(where, f"JSON is nested more than {MAX_DEPTH} deep")
     return value
+
+
+def require_few_values(data: bytes, where: str) -> None:
+    """Raise :class:`FormatError` where JSON would take much memory for its size, before it does."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise FormatError(where, f"JSON of more than {MAX_VALUES} values")
 
 
 def _is_deep(value: Any) -> bool:

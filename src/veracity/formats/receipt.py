@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from veracity.codec import canonical_json, parse_json, read_file
+from veracity.codec.encoding import require_few_values
 from veracity.codec.files import Source, name_of
 from veracity.errors import FormatError
 from veracity.formats.drawing import MAX_NONCE, NONCE_BYTES, Drawing
@@ -379,6 +380,7 @@ def json_of(data: bytes, where: str) -> object:
             raise FormatError(where, "a name is given twice")
         return dict(pairs)
 
+    require_few_values(data, where)
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError):

@@ -248,6 +248,15 @@ class Program:
         return dims
 
     @cached_property
+    def wired(self) -> int:
+        """Entries of the axes that all wires read or make; raises as :meth:`validate`."""
+        self.validate()
+        return sum(
+            RULES[type(op)].wiring(op, self.facts, [self.value_dims[n] for n in op.inputs()])
+            for op in self.ops
+        )
+
+    @cached_property
     def known_results(self) -> int:
         """How many integers are computed, of those values whose number no input decides."""
         known = [dims for dims in self.value_dims.values() if not any(_is_symbol(d) for d in dims)]

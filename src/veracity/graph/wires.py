@@ -1,9 +1,9 @@
 """Wires: public linear maps between a value and the operand that an op reads.
 
 A wire is a list of steps; each rearranges or sums entries and computes nothing else, so that a
-proof never commits to its result. Here stands what a step means on integers, and the one
-description of it (:func:`axis_index`, :func:`axis_matrix`) that proofs transpose
-(:mod:`veracity.zkml.circuit.axis_maps`).
+proof never commits to its result. Here and in :mod:`veracity.graph.axes` stands what a step means
+on integers, and the one description of it (:func:`~veracity.graph.axes.axis_index`,
+:func:`axis_matrix`) that proofs transpose (:mod:`veracity.zkml.circuit.axis_maps`).
 
 ============  =============================================  ================================
 kind          numbers                                        result
@@ -32,8 +32,7 @@ transpose, where half of the frequencies count twice if they stand for two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -42,6 +41,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.graph.axes import (
+    MAX_ENTRIES,
+    Step,
+    axis_index,
+    axis_shape,
+    is_indexed,
+    require_count,
+    require_positive,
+)
 from veracity.graph.exact import transformed
 from veracity.graph.fourier import fourier_matrix
 from veracity.graph.port import Dim, Dims
@@ -51,7 +59,6 @@ __all__ = [
     "Step",
     "Wire",
     "apply_wire",
-    "axis_index",
     "axis_matrix",
     "gather_wire",
     "wire_dims",
@@ -61,8 +68,8 @@ __all__ = [
 ]
 
 MODES = ("zero", "edge", "reflect")
-#: Most steps of a wire, numbers of a step, entries of an axis's index, entries of a result.
-MAX_STEPS, MAX_NUMBERS, MAX_INDEX, MAX_ENTRIES = 32, 1 << 16, 1 << 22, 1 << 30
+#: Most steps of a wire, numbers of a step.
+MAX_STEPS, MAX_NUMBERS = 32, 1 << 16
 #: Most entries of axes that all wires of a program read or make: what verifying them costs.
 MAX_WORK = 1 << 26
 #: Most axes between two steps.
@@ -70,128 +77,11 @@ MAX_AXES = 12
 _MATRICES = ("taps", "dft", "idft")
 
 
-@dataclass(frozen=True)
-class Step:
-    """One linear map on one axis (or a new order of all).
-
-    Attributes
-    ----------
-    kind : str
-        Which.
-    axis : int
-        Of which axis; of the new one for ``repeat``; 0 for ``permute``.
-    numbers : tuple of int
-        See the table above.
-    """
-
-    kind: str
-    axis: int
-    numbers: tuple[int, ...] = ()
-
-
 Wire = tuple[Step, ...]
 Array = NDArray[Any]
 
 
-def _window(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    size, stride, dilation, low, high = numbers
-    _positive(size, stride, dilation)
-    _natural(low, high)
-    places = (n + low + high - dilation * (size - 1) - 1) // stride + 1
-    _positive(places)
-    _small(places * size)
-    first = np.arange(places, dtype=np.int64) * stride - low
-    return first[:, None] + np.arange(size, dtype=np.int64) * dilation
-
-
-def _pad(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    mode, low, high = numbers
-    _natural(low, high)
-    _small(n + low + high)
-    at = np.arange(-low, n + high)
-    if mode == 0:
-        return at
-    if mode == 1:
-        return np.clip(at, 0, n - 1)
-    if mode != 2 or max(low, high) >= n:
-        raise UsageError("no such padding")
-    reflected: NDArray[np.int64] = n - 1 - np.abs(n - 1 - np.abs(at))
-    return reflected
-
-
-def _slice(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    start, stop, stride = numbers
-    _positive(stride)
-    if not 0 <= start < stop <= n:
-        raise UsageError("a slice leaves its axis")
-    return np.arange(start, stop, stride)
-
-
-def _flip(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    _count(numbers, 0)
-    return np.arange(n)[::-1]
-
-
-def _dilate(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    (factor,) = numbers
-    _positive(factor)
-    _small((n - 1) * factor + 1)
-    at = np.arange((n - 1) * factor + 1)
-    return np.where(at % factor == 0, at // factor, -1)
-
-
-def _tile(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    (count,) = numbers
-    _positive(count)
-    _small(n * count)
-    return np.arange(n * count) % n
-
-
-def _each(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    (count,) = numbers
-    _positive(count)
-    _small(n * count)
-    return np.arange(n * count) // count
-
-
-def _pick(n: int, numbers: Sequence[int]) -> NDArray[np.int64]:
-    _positive(len(numbers))
-    if min(numbers) < -1 or max(numbers) >= n:
-        raise UsageError("an index leaves its axis")
-    return np.asarray(numbers, dtype=np.int64)
-
-
-_INDEXED: dict[str, Callable[[int, Sequence[int]], NDArray[np.int64]]] = {
-    "window": _window,
-    "pad": _pad,
-    "slice": _slice,
-    "flip": _flip,
-    "dilate": _dilate,
-    "tile": _tile,
-    "each": _each,
-    "pick": _pick,
-}
-
-
-@lru_cache(maxsize=256)
-def axis_index(step: Step, n: int) -> NDArray[np.int64]:
-    """Which entry of an axis of length ``n`` each entry of the result reads; -1 for zero.
-
-    Raises
-    ------
-    UsageError
-        Where the step does not fit the axis.
-    """
-    try:
-        index = _INDEXED[step.kind](n, step.numbers)
-    except ValueError as error:  # another number of numbers
-        raise UsageError(f"{step.kind} has other numbers") from error
-    index = np.where((index >= 0) & (index < n), index, -1).astype(np.int64)
-    index.setflags(write=False)
-    return index
-
-
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # of up to 8 MiB each
 def axis_matrix(step: Step, n: int) -> NDArray[np.int64]:
     """The matrix that a step multiplies an axis of length ``n`` by, (rows, n).
 
@@ -203,17 +93,12 @@ def axis_matrix(step: Step, n: int) -> NDArray[np.int64]:
     if step.kind != "taps":
         return fourier_matrix(step.kind, n, step.numbers)
     rows = step.numbers[0] if step.numbers else 0
-    _positive(rows)
+    require_positive(rows)
     if len(step.numbers) != 1 + rows * n or max(map(abs, step.numbers[1:])) >= 1 << 31:
         raise UsageError("taps have another number of entries, or too large ones")
     matrix = np.asarray(step.numbers[1:], dtype=np.int64).reshape(rows, n)
     matrix.setflags(write=False)
     return matrix
-
-
-def is_indexed(step: Step) -> bool:
-    """Whether :func:`axis_index` says all about a step."""
-    return step.kind in _INDEXED
 
 
 def _step_dims(step: Step, dims: Dims) -> Dims:
@@ -225,7 +110,7 @@ def _step_dims(step: Step, dims: Dims) -> Dims:
         return tuple(dims[i] for i in numbers)
     if kind == "repeat":
         (size,) = numbers
-        _positive(size)
+        require_positive(size)
         if not 0 <= axis <= len(dims):
             raise UsageError("no such axis")
         return (*dims[:axis], size, *dims[axis:])
@@ -236,17 +121,17 @@ def _step_dims(step: Step, dims: Dims) -> Dims:
         raise UsageError("a step on an axis whose length is not known")
     found: tuple[int, ...]
     if kind == "split":
-        _positive(*numbers)
+        require_positive(*numbers)
         if prod(numbers) != n or not numbers:
             raise UsageError("a split into other sizes")
         found = numbers
     elif kind == "sum":
-        _count(numbers, 0)
+        require_count(numbers, 0)
         found = ()
     elif kind in _MATRICES:
         found = (len(axis_matrix(step, n)),)
-    elif kind in _INDEXED:
-        found = axis_index(step, n).shape
+    elif is_indexed(step):
+        found = axis_shape(step, n)
     else:
         raise UsageError(f"no step {kind!r}")
     return (*dims[:axis], *found, *dims[axis + 1 :])
@@ -336,7 +221,7 @@ def apply_step(step: Step, x: Array) -> Array:
 
 def _windows(x: Array, axis: int, numbers: Sequence[int]) -> Array:
     """Windows as a view of ``x``, or of ``x`` between zeros: taps are not copied."""
-    places, _ = _window(x.shape[axis], numbers).shape
+    places, _ = axis_shape(Step("window", axis, tuple(numbers)), x.shape[axis])
     size, stride, dilation, low, high = numbers
     if low or high:
         x = np.pad(x, [(low, high) if i == axis else (0, 0) for i in range(x.ndim)])
@@ -417,23 +302,3 @@ def _known(n: Dim) -> int:
     if not isinstance(n, int):
         raise UsageError("a step on an axis whose length is not known")
     return n
-
-
-def _positive(*numbers: int) -> None:
-    if any(not 1 <= n <= MAX_ENTRIES for n in numbers):
-        raise UsageError("a length or a stride is out of bounds")
-
-
-def _natural(*numbers: int) -> None:
-    if any(not 0 <= n <= MAX_INDEX for n in numbers):
-        raise UsageError("padding out of bounds")
-
-
-def _small(entries: int) -> None:
-    if entries > MAX_INDEX:
-        raise UsageError("an axis would be too long")
-
-
-def _count(numbers: Sequence[int], wanted: int) -> None:
-    if len(numbers) != wanted:
-        raise UsageError("a step has other numbers")

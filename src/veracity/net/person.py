@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,12 @@ from veracity.codec import read_file
 from veracity.errors import PeerError, UsageError
 from veracity.net.link import Link
 
-__all__ = ["DenyList", "Person", "Quota", "person_of"]
+__all__ = ["DenyList", "Downloads", "Person", "Quota", "person_of"]
 
 #: Bytes of a deny list.
 LARGEST = 1 << 20
+#: Seconds of a download from which on it is a long one, and for which that is remembered.
+LONG, REMEMBERED = 10.0, 24 * 3600.0
 _STRANGE = re.compile(r"[^A-Za-z0-9._@-]")
 _SERIAL = re.compile("[0-9a-f]{1,40}")
 
@@ -154,3 +157,48 @@ class Quota:
             self._held[key] -= 1
             if not self._held[key]:
                 del self._held[key]
+
+
+@dataclass
+class Downloads(Quota):
+    """So many downloads at once, so many of each person, and the last place for who had none.
+
+    Who has had a long one lately leaves the last place to others: certificates that work together
+    could otherwise hold all places for ever, each with one slow download after another.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds; for tests.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _had: dict[str, float] = field(default_factory=dict, init=False)
+
+    def full(self, person: Person | None) -> str | None:
+        """Why no more is to be had; None where it is."""
+        why = super().full(person)
+        if why is None and person is not None and self.taken == self.most - 1 > 0:
+            last = self._had.get(person.serial)
+            if last is not None and self.clock() - last < REMEMBERED:
+                return "the last place is for who had none of the downloads today; try again later"
+        return why
+
+    @contextmanager
+    def held(self, person: Person | None) -> Iterator[None]:
+        """Hold one while the block lasts.
+
+        Raises
+        ------
+        PeerError
+            Where none is left.
+        """
+        with super().held(person):
+            began = self.clock()
+            try:
+                yield
+            finally:
+                now = self.clock()
+                if person is not None and now - began > LONG:
+                    self._had = {s: at for s, at in self._had.items() if now - at < REMEMBERED}
+                    self._had[person.serial] = now

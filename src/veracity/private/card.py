@@ -26,6 +26,8 @@ __all__ = ["Card", "Prompt", "store_card", "stored_card"]
 Prompt = str | Sequence[Message | tuple[str, str] | Mapping[str, str]]
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+#: Most characters of a model's name.
+MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Card:
     Parameters
     ----------
     name : str
-        For people.
+        For people: 1 to 200 characters, all of which can be printed.
     program : Program
         Ops, shapes and exponents; no weights.
     tokenizer : Tokenizer
@@ -60,7 +62,8 @@ class Card:
         """
         if loaded.program is None:
             raise UsageError("this program has no scales yet; run `veracity calibrate` on it first")
-        return cls(str(loaded.source["name"]), loaded.program, loaded.tokenizer, weights.hex())
+        name = "".join(c if c.isprintable() else "?" for c in str(loaded.source["name"]))
+        return cls(name[:MAX_NAME] or "model", loaded.program, loaded.tokenizer, weights.hex())
 
     def to_bytes(self) -> bytes:
         """Canonical encoding."""
@@ -89,6 +92,8 @@ class Card:
             raise FormatError(where, "a field of another type")
         if not _DIGEST.fullmatch(body["weights"]):
             raise FormatError(where, "'weights' is no SHA-256")
+        if not is_name(body["name"]):
+            raise FormatError(where, f"'name' has 1 to {MAX_NAME} characters that can be printed")
         program = Program.from_json(body["program"])
         if not is_text_decoder(program):
             raise FormatError(where, "its program is no text decoder")
@@ -153,6 +158,11 @@ class Card:
     def ends(self, tokens: Sequence[int]) -> bool:
         """Whether the last token ends an answer."""
         return bool(tokens) and tokens[-1] in self.tokenizer.stop_ids
+
+
+def is_name(text: str) -> bool:
+    """Whether a model may be called so: nothing in it drives a terminal, hides or turns around."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable()
 
 
 def stored_card(folder: Path, digest: bytes) -> bytes | None:

@@ -8,7 +8,7 @@ from veracity.errors import FormatError, VerificationError
 from veracity.formats.commitment import Commitment
 from veracity.progress import Progress
 from veracity.work.effort import require_effort, sides_within
-from veracity.work.well_formed import require_well_formed
+from veracity.work.well_formed import annex_seconds, require_well_formed
 
 __all__ = ["discharge"]
 
@@ -22,6 +22,7 @@ def discharge(
     *,
     max_time: float,
     progress: Progress,
+    beside: float = 0.0,
 ) -> None:
     """Check the work foretold, the form of the weights, and the argument for a statement.
 
@@ -41,6 +42,8 @@ def discharge(
         Seconds that the check may take.
     progress : Progress
         Called as the check advances.
+    beside : float
+        Seconds that were foretold for what came before.
 
     Raises
     ------
@@ -49,9 +52,9 @@ def discharge(
     UsageError
         It may take longer than ``max_time``.
     """
-    require_effort(statement, len(argument), max_time)
+    require_effort(statement, len(argument), max_time, beside + annex_seconds(pinned))
     progress("verify", 0.0)
-    require_well_formed(engine, pinned)
+    require_well_formed(engine, pinned, max_time=max_time)
     try:
         zkml.verify(engine, statement, argument, None, sides_within(max_time))
     except (VerificationError, FormatError) as error:

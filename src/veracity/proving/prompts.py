@@ -24,6 +24,7 @@ __all__ = [
     "ReadPrompt",
     "conversation_of",
     "form_of",
+    "prompt_bytes",
     "read_prompt",
     "shown_messages",
 ]
@@ -94,6 +95,20 @@ def conversation_of(given: Given, frame: ChatFrame | None) -> tuple[Message, ...
 def shown_messages(messages: Sequence[Message]) -> str:
     """A conversation as one text, to compare: no two have the same, for lines go on indented."""
     return "\n".join(f"{m.role}: {m.content}".replace("\n", "\n  ") for m in messages)
+
+
+def prompt_bytes(given: Proof | AskedPrompt, pinned: Commitment) -> int:
+    """Most bytes of text that :func:`read_prompt` encodes again."""
+    table, frame = pinned.table, pinned.metadata.conversation
+    if table.encoder is None:
+        return 0
+    if given.frame != "messages" or frame is None:
+        known = len(table.pieces)
+        total = sum(len(table.pieces[i]) for i in given.prompt if i < known)
+    else:
+        total = sum(len(m.content.encode("utf-8")) for m in given.messages)
+        total += frame.longest_joint * (len(given.messages) + 1)
+    return min(total, MAX_TEXT_BYTES)  # a longer one is refused before
 
 
 def read_prompt(given: Proof | AskedPrompt, pinned: Commitment) -> ReadPrompt:

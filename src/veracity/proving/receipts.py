@@ -7,6 +7,7 @@ decoding is greedy or follows from a seed, so of two true answers one begins the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -29,10 +30,11 @@ from veracity.formats.receipt import (
 from veracity.lm.text_decoder import context_of, vocabulary_of
 from veracity.progress import Progress, silent
 from veracity.proving.opened import Opened
-from veracity.proving.prompts import AskedPrompt, read_prompt
+from veracity.proving.prompts import AskedPrompt, prompt_bytes, read_prompt
 from veracity.proving.prove import proof_of
 from veracity.proving.verify import verify
 from veracity.text.delivery import Delivery
+from veracity.work.effort import MAX_TIME, STOP_S, TEXT_S, require_time
 
 __all__ = [
     "CheckedReceipt",
@@ -43,6 +45,7 @@ __all__ = [
     "open_receipt",
     "prove_receipt",
     "require_no_equivocation",
+    "require_receipt_effort",
 ]
 
 
@@ -99,8 +102,41 @@ def certified_key(
     return certificate, public_key_of(bytes.fromhex(certificate.key), "certificate")
 
 
+def require_receipt_effort(
+    files: Sequence[ReceiptFile], commitment: Commitment, max_time: float
+) -> None:
+    """Refuse receipts whose texts may take too long to check.
+
+    Parameters
+    ----------
+    files : sequence of ReceiptFile
+        Nothing of them was checked.
+    commitment : Commitment
+        The model.
+    max_time : float
+        Seconds that all of them may take.
+
+    Raises
+    ------
+    UsageError
+        It may take longer, or ``max_time`` is no positive number.
+    FormatError
+        A receipt does not parse.
+    """
+    seconds = 0.0
+    for file in files:
+        receipt, opening = Receipt.from_bytes(file.receipt.payload), file.opening
+        asked = AskedPrompt(receipt.frame, opening.prompt_ids, opening.messages)
+        seconds += TEXT_S * prompt_bytes(asked, commitment)
+        seconds += STOP_S * len(opening.answer_ids) * sum(map(len, receipt.stops))
+    require_time(seconds, max_time)
+
+
 def check_receipt(
-    file: ReceiptFile, publisher: Ed25519PublicKey, commitment: Commitment
+    file: ReceiptFile,
+    publisher: Ed25519PublicKey,
+    commitment: Commitment,
+    max_time: float = MAX_TIME,
 ) -> CheckedReceipt:
     """Check a receipt, as far as that goes without a proof.
 
@@ -112,6 +148,8 @@ def check_receipt(
         The key that the client trusts to speak for the model's publisher.
     commitment : Commitment
         The model that the client trusts to be the right one.
+    max_time : float
+        Seconds that it may take, told from the sizes of its texts.
 
     Raises
     ------
@@ -119,9 +157,12 @@ def check_receipt(
         It is not what the server signed, or promises nothing.
     FormatError
         A part does not parse.
+    UsageError
+        It may take longer than ``max_time``.
     """
     certificate, key = certified_key(file.certificate, publisher, commitment)
     receipt = Receipt.from_bytes(file.receipt.verify(key, RECEIPT_TYPE))
+    require_receipt_effort([file], commitment, max_time)
     return open_receipt(receipt, certificate, file.opening, commitment)
 
 
@@ -216,7 +257,9 @@ def _text(receipt: Receipt, opening: Opening, commitment: Commitment) -> str:
     return "".join(parts)
 
 
-def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -> None:
+def check_proof(
+    checked: CheckedReceipt, proof: Proof, commitment: Commitment, max_time: float = MAX_TIME
+) -> None:
     """Check that a proof keeps a receipt's promise.
 
     Parameters
@@ -227,13 +270,17 @@ def check_proof(checked: CheckedReceipt, proof: Proof, commitment: Commitment) -
         What the server gave for it.
     commitment : Commitment
         The model.
+    max_time : float
+        Seconds that the check of the proof may take, told from sizes before it begins.
 
     Raises
     ------
     VerificationError
         The proof is false, of something else, or shows that the receipt lies.
+    UsageError
+        It may take longer than ``max_time``.
     """
-    verify(proof, commitment)
+    verify(proof, commitment, max_time=max_time)
     check_kept(checked, proof)
 
 

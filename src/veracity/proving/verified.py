@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,9 +11,10 @@ from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof
 from veracity.lm.text_decoder import context_of, vocabulary_of
 from veracity.proving.drawn import DRAWN, NOT_DRAWN_ALONE, Draw
-from veracity.proving.prompts import ReadPrompt, read_prompt
+from veracity.proving.prompts import AskedPrompt, ReadPrompt, prompt_bytes, read_prompt
 from veracity.text.chat import Message
 from veracity.text.shown import ShownAnswer
+from veracity.work.effort import TEXT_S, require_time
 
 __all__ = [
     "NOT_PROVED",
@@ -21,6 +23,7 @@ __all__ = [
     "accepted_answer",
     "read_answer",
     "require_commitment",
+    "require_text_effort",
 ]
 
 #: What an accepted proof establishes, and what it does not, in plain words.
@@ -163,6 +166,30 @@ def require_commitment(digest: str, pinned: Commitment) -> None:
         raise VerificationError(
             "the proof was made for another commitment than the one given", "commitment"
         )
+
+
+def require_text_effort(
+    asked: Sequence[Proof | AskedPrompt], pinned: Commitment, max_time: float
+) -> float:
+    """Refuse texts that may take too long to encode again; how long they may take (seconds).
+
+    Parameters
+    ----------
+    asked : sequence of Proof or AskedPrompt
+        What holds the prompts.
+    pinned : Commitment
+        The model.
+    max_time : float
+        Seconds that all of them may take.
+
+    Raises
+    ------
+    UsageError
+        It may take longer, or ``max_time`` is no positive number.
+    """
+    seconds = TEXT_S * sum(prompt_bytes(one, pinned) for one in asked)
+    require_time(seconds, max_time)
+    return seconds
 
 
 def read_answer(given: Proof, pinned: Commitment) -> tuple[ReadPrompt, ShownAnswer]:

@@ -36,6 +36,7 @@ from veracity.proving.verified import (
     accepted_answer,
     read_answer,
     require_commitment,
+    require_text_effort,
 )
 from veracity.text.chat import Message, as_messages
 from veracity.work.effort import MAX_TIME
@@ -150,6 +151,7 @@ def verify(
     require_announced(announced, pinned)
     require_commitment(given.commitment_digest, pinned)
     metadata = pinned.metadata
+    reading = require_text_effort([given], pinned, max_time)
     asked, shown = read_answer(given, pinned)
     if expected is not None:
         expected = list(conversation_of(expected, metadata.conversation))
@@ -166,8 +168,9 @@ def verify(
         ),
     )
     discharge(
-        engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
-    )
+        engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, beside=reading,
+        progress=progress,
+    )  # fmt: skip
     # Words are compared last: "not what you expected" is said of true proofs only.
     require_asked(given.frame, asked, metadata, prompt, expected, raw=raw)
     compare_drawing(given.drawing, wanted, own, told)

@@ -27,6 +27,7 @@ from veracity.proving.verified import (
     accepted_answer,
     read_answer,
     require_commitment,
+    require_text_effort,
 )
 from veracity.proving.verify import (
     as_read,
@@ -119,6 +120,7 @@ def verify_answers(
     check_commitment(pinned)
     require_announced(announced, pinned)
     require_commitment(given.commitment_digest, pinned)
+    reading = require_text_effort(given.answers, pinned, max_time)
     readings = [read_answer(one, pinned) for one in given.answers]
     try:
         together = several(pinned.program, len(given.answers))
@@ -134,8 +136,9 @@ def verify_answers(
         committed=pinned.program,
     )
     discharge(
-        engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, progress=progress
-    )
+        engine, pinned, statement, given.argument, NOT_SHOWN, max_time=max_time, beside=reading,
+        progress=progress,
+    )  # fmt: skip
     if expected is not None:
         require_same("number of answers", str(len(expected)), str(len(readings)))
         for (words, said), one, (asked, _) in zip(expected, given.answers, readings, strict=True):

@@ -37,7 +37,12 @@ __all__ = ["Audit", "head_certificate"]
 
 #: Proofs that are ordered ahead; seconds of one long poll.
 _AHEAD, _POLL = 4, 30
+#: Seconds between two questions where a server answers a long poll at once: at first, and at most.
+_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+#: Seconds that showing all chosen receipts may take, where proofs may take less.
+_SHOWN = 600.0
 _MAX_PATH = 128
+TOO_LONG = "its check would take longer than all of the audit may"
 
 
 @dataclass
@@ -53,7 +58,8 @@ class Audit:
     commitment : Commitment
         The model.
     wait : float
-        Seconds that all proofs together may take, and the check of each.
+        Seconds that all proofs together may take, and the check of each; as long, but ten minutes
+        at least, may the server take to show the receipts.
     folder : Path, optional
         Where receipts and proofs are kept as evidence.
     on_finding : callable
@@ -100,8 +106,11 @@ class Audit:
             self.on_finding(finding)
 
         due: list[tuple[int, CheckedReceipt]] = []
+        shown_by = time.monotonic() + max(self.wait, _SHOWN)
         for place in places:
             try:
+                if time.monotonic() >= shown_by:
+                    raise VerificationError("the server shows its receipts too slowly", "log")
                 settled = self._look(place, head)
             except (VerificationError, FormatError) as error:
                 settled = Finding(place, "failed", str(error), self._name(place))
@@ -155,7 +164,10 @@ class Audit:
             )
         file = ReceiptFile(envelope, certificate, Opening.from_plain(opening, "receipt, opening"))
         self._keep(place, file.to_bytes(), "opened.json")
-        checked = check_receipt(file, self.publisher, self.commitment)
+        try:
+            checked = check_receipt(file, self.publisher, self.commitment, self.wait)
+        except UsageError as error:
+            raise VerificationError(TOO_LONG, "receipt") from error
         for other in self._opened.values():
             require_no_equivocation([other, checked])
         return checked
@@ -167,14 +179,19 @@ class Audit:
             return  # what this means is said when the proof is asked for
 
     def _proved(self, place: int, checked: CheckedReceipt, deadline: float) -> Finding:
-        ident = checked.receipt.ident
+        ident, pause = checked.receipt.ident, _PAUSE
         try:
             while True:
+                asked = time.monotonic()
                 job = self._state(place)
                 if job in ("done", "failed"):
                     break
-                if time.monotonic() >= deadline:
+                now = time.monotonic()
+                if now >= deadline:
                     return Finding(place, "failed", "no proof within the time of the audit", ident)
+                if now - asked < pause:  # the server did not wait, so that the auditor has to
+                    time.sleep(min(pause, deadline - now))
+                    pause = min(2 * pause, _LONGEST_PAUSE)
             if job == "failed":
                 return Finding(place, "failed", "the server could not prove its own answer", ident)
             data = self.api.file(f"/v1/audit/{place}/proof/file", MAX_BYTES)
@@ -190,9 +207,7 @@ class Audit:
         try:
             verify(proof, self.commitment, max_time=self.wait)
         except UsageError as error:  # how long a check takes is the server's choice: no way out
-            raise VerificationError(
-                "its check would take longer than all of the audit may", "proof"
-            ) from error
+            raise VerificationError(TOO_LONG, "proof") from error
         check_kept(checked, proof)
 
     def _state(self, place: int) -> str:

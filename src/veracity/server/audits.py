@@ -101,9 +101,9 @@ class AuditRoutes:
 
     async def state(self, request: Request) -> Response:
         """``GET /v1/audit/{place}/proof``; ``?wait=SECONDS`` waits for the end of the job."""
-        self._auditor(request)
-        place = request.path_params["place"]
-        return JSONResponse(shown(await wait_for(request, lambda: self._state(place))))
+        name, place = self._auditor(request), request.path_params["place"]
+        found = await wait_for(request, lambda: self._state(place), self.proofs.waiting, name)
+        return JSONResponse(shown(found))
 
     async def file(self, request: Request) -> Response:
         """``GET /v1/audit/{place}/proof/file``: the ``.vproof``."""

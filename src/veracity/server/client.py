@@ -5,13 +5,18 @@ Redirections are not followed, so that a key goes nowhere but where it was meant
 
 from __future__ import annotations
 
+import contextlib
 import json
+import queue
+import socket
 import ssl
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +25,7 @@ from veracity.formats.receipt import json_of
 
 __all__ = ["Api"]
 
-#: Bytes of a reply in JSON; seconds until one comes.
+#: Bytes of a reply in JSON; seconds until all of it has come.
 MAX_REPLY, TIMEOUT = 1 << 25, 120.0
 
 
@@ -37,6 +42,69 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def _kept(base: type[HTTPConnection], opened: list[socket.socket]) -> Any:
+    """A kind of connection whose socket is noted, so that it can be ended from outside."""
+
+    class Kept(base):  # type: ignore[misc, valid-type]
+        def connect(self) -> None:
+            super().connect()
+            opened.append(self.sock)
+
+    return Kept
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def __init__(self, opened: list[socket.socket]) -> None:
+        super().__init__()
+        self._opened = opened
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_kept(HTTPConnection, self._opened), req)
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    def __init__(self, opened: list[socket.socket], context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._opened, self._own = opened, context
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_kept(HTTPSConnection, self._opened), req, context=self._own)
+
+
+def _within(seconds: float, step: Callable[[], bytes], opened: list[socket.socket]) -> bytes:
+    """What ``step`` gives, or :class:`PeerError`: a socket's time-out is one of each byte.
+
+    Parameters
+    ----------
+    seconds : float
+        For all of it, look-up of the name and handshake among it.
+    step : callable
+        Runs in a thread; its errors are raised here.
+    opened : list of socket
+        What is closed in the end, which ends the thread where it is at work still.
+    """
+    done: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            done.put(step())
+        except BaseException as error:
+            done.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found = done.get(timeout=seconds)
+    except queue.Empty:
+        raise PeerError(f"no reply from the server within {seconds:g} s") from None
+    finally:
+        for one in opened:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
 @dataclass(frozen=True)
 class Api:
     """A server, and who asks it.
@@ -48,7 +116,7 @@ class Api:
     key : str
         The bearer key; empty for none.
     timeout : float
-        Seconds until a reply has come.
+        Seconds until a reply has come, all of it.
     ca : Path, optional
         PEM file of the authorities that may certify it; those of the system by default.
     """
@@ -97,15 +165,23 @@ class Api:
                 self.url.rstrip("/") + path, body, headers
             )
             context = ssl.create_default_context(cafile=self.ca)
+            opened: list[socket.socket] = []
             opener = urllib.request.build_opener(
-                _NoRedirect, urllib.request.HTTPSHandler(context=context)
+                _NoRedirect, _Plain(opened), _Secure(opened, context)
             )
-            with opener.open(request, timeout=self.timeout) as reply:
-                data: bytes = reply.read(most + 1)
-        except urllib.error.HTTPError as error:
-            with error:
-                code = _code(error)
-                raise RequestError(f"the server refused: {code}", code, None, error.code) from None
+
+            def whole() -> bytes:
+                try:
+                    with opener.open(request, timeout=self.timeout) as reply:
+                        read: bytes = reply.read(most + 1)
+                        return read
+                except urllib.error.HTTPError as error:
+                    with error:
+                        code = _code(error)
+                    said = f"the server refused: {code}"
+                    raise RequestError(said, code, None, error.code) from None
+
+            data = _within(self.timeout, whole, opened)
         except (OSError, HTTPException, ValueError) as error:
             raise PeerError(f"no reply from the server ({type(error).__name__})") from None
         if len(data) > most:

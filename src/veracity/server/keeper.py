@@ -12,7 +12,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -50,6 +51,8 @@ __all__ = ["ROUND", "Collector", "Keeper", "Keeps", "require_asked"]
 #: Seconds by which the server's clock may differ, after which a receipt has to be in the log, and
 #: between two rounds; receipts that are looked at in a round.
 _CLOCK, _LOGGED, ROUND, _MOST = 300, 300, 15.0, 64
+#: Seconds that the check of a proof may take.
+_CHECK = 600.0
 
 
 def require_asked(checked: CheckedReceipt, ask: Ask, pinned: Commitment) -> None:
@@ -240,7 +243,8 @@ class Keeper:
         with self._lock:
             try:
                 file = ReceiptFile.from_plain(plain)
-                checked = check_receipt(file, self.publisher, self.commitment)
+                with _in_time("receipt"):
+                    checked = check_receipt(file, self.publisher, self.commitment)
                 self._require(ask, checked, text, finish)
             except (VerificationError, FormatError):
                 self._refuse(plain)
@@ -339,7 +343,8 @@ class Keeper:
         data = self.api.file(f"/v1/proofs/{job['id']}/file", MAX_BYTES)
         write_file(self._path("proofs", ident), data, 0o600)
         self._give_up(ident)
-        check_proof(checked, Proof.from_bytes(data), self.commitment)
+        with _in_time("proof"):
+            check_proof(checked, Proof.from_bytes(data), self.commitment, _CHECK)
 
     def _give_up(self, ident: str) -> None:
         self._path("wanted", ident).unlink(missing_ok=True)
@@ -355,6 +360,21 @@ class Keeper:
         if said not in self._told:
             self._told.add(said)
             self.alarm(said)
+
+
+@contextmanager
+def _in_time(what: str) -> Iterator[None]:
+    """How long a check takes is the server's choice, and no way out of it.
+
+    Raises
+    ------
+    VerificationError
+        The check may take longer than is allowed.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise VerificationError(f"its check would take too long ({error})", what) from error
 
 
 def _question(checked: CheckedReceipt) -> bytes:

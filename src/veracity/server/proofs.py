@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ __all__ = ["ProofRoutes", "Proofs", "shown", "wait_for"]
 
 #: Jobs of one key that may be open; seconds that a client may wait; between looks at a job.
 _OPEN, _WAIT, _LOOK = 16, 60.0, 0.25
+#: Requests of one key that may wait for jobs: each holds one of the server's connections.
+_WAITING = 16
 #: Seconds before a worker that died is replaced, and until one that should end has ended.
 _RESTART, _END = 2.0, 10.0
 
@@ -65,6 +68,8 @@ class Proofs:
                 path.unlink()
         self.processes: list[subprocess.Popen[bytes]] = []
         self._lock, self._ending = threading.Lock(), False
+        #: How many requests of each key wait for the end of a job.
+        self.waiting: Counter[str] = Counter()
         #: A job and its request file come and go together.
         self._orders = threading.Lock()
         self._keeper: asyncio.Task[None] | None = None
@@ -86,10 +91,14 @@ class Proofs:
         RequestError
             No such receipt was given to this key, or no proof of it is owed.
         """
-        receipt = self._owed(file, now)
-        if self._desk.shelf.get(receipt.ident, owner) != file.receipt.to_bytes():
+        try:
+            ident = Receipt.from_bytes(file.receipt.payload).ident
+        except FormatError as error:
+            raise RequestError(str(error), "invalid_value", "receipt") from None
+        # First: texts of a receipt that nobody signed are a stranger's, and take time to read.
+        if self._desk.shelf.get(ident, owner) != file.receipt.to_bytes():
             raise RequestError("no such receipt", "not_found", status=404)
-        return self._ordered(receipt, file, owner, now)
+        return self._ordered(self._owed(file, now), file, owner, now)
 
     def order_for_audit(self, file: ReceiptFile, auditor: str, now: float) -> State:
         """The job of a receipt that the server kept for auditors, whoever ordered it first.
@@ -315,8 +324,10 @@ class ProofRoutes:
     async def state(self, request: Request) -> Response:
         """``GET /v1/proofs/{id}``; ``?wait=SECONDS`` waits for the end of the job."""
         owner, ident = self._owner(request), request.path_params["ident"]
-        found = await wait_for(request, lambda: self.proofs.state(ident, owner))
-        return JSONResponse(shown(found))
+        looked = await wait_for(
+            request, lambda: self.proofs.state(ident, owner), self.proofs.waiting, owner
+        )
+        return JSONResponse(shown(looked))
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /v1/proofs/{id}``."""
@@ -337,15 +348,34 @@ def _seconds(text: str) -> float:
     return min(float(text), _WAIT)
 
 
-async def wait_for(request: Request, look: Callable[[], State]) -> State:
-    """A job, at its end if that comes within the seconds of ``?wait=``."""
-    deadline = time.monotonic() + _seconds(request.query_params.get("wait", "0"))
-    while True:
-        found = await asyncio.to_thread(look)
-        over = found.state in ("done", "failed") or time.monotonic() >= deadline
-        if over or await request.is_disconnected():
-            return found
-        await asyncio.sleep(_LOOK)
+async def wait_for(
+    request: Request, look: Callable[[], State], waiting: Counter[str], owner: str
+) -> State:
+    """A job, at its end if that comes within the seconds of ``?wait=``.
+
+    Parameters
+    ----------
+    request : Request
+        Who waits.
+    look : callable
+        The job as it is now.
+    waiting : Counter
+        Requests of each key that wait; where a key has too many, another one is answered at once.
+    owner : str
+        The key.
+    """
+    seconds = _seconds(request.query_params.get("wait", "0"))
+    deadline = time.monotonic() + (seconds if waiting[owner] < _WAITING else 0.0)
+    waiting[owner] += 1
+    try:
+        while True:
+            found = await asyncio.to_thread(look)
+            over = found.state in ("done", "failed") or time.monotonic() >= deadline
+            if over or await request.is_disconnected():
+                return found
+            await asyncio.sleep(_LOOK)
+    finally:
+        waiting[owner] -= 1
 
 
 def shown(state: State) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import threading
 import time
@@ -134,7 +135,7 @@ class Worker:
             commitment,
         )
         proof = self._prover.prove_receipt(checked, progress=lease.progress)
-        check_proof(checked, proof, commitment)
+        check_proof(checked, proof, commitment, math.inf)
         data = proof.to_bytes()
         write_file(self._place.proof(claim.ident), data)
         return hashlib.sha256(data).hexdigest()

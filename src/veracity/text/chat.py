@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from veracity.errors import FormatError, UsageError
@@ -75,6 +76,12 @@ class ChatFrame:
     user_to_assistant: Parts | None = None
     assistant_to_user: Parts | None = None
     edges: str = "kept"
+
+    @cached_property
+    def longest_joint(self) -> int:
+        """Most bytes of text that stand between two messages, or at an end."""
+        joints = [getattr(self, name) or () for name in _JOINTS]
+        return max(sum(len(p.encode("utf-8")) for p in j if isinstance(p, str)) for j in joints)
 
     def parts(self, messages: Sequence[Message]) -> list[Part]:
         """A conversation, as the template shows it (:meth:`seen`), in text and marks.

@@ -69,7 +69,7 @@ def axis_entries(recipe: Recipe) -> int:
 
 
 def require_training_effort(
-    run: Run, proof: TrainingProof, data: list[DataFile], max_time: float
+    run: Run, proof: TrainingProof, data: list[DataFile], max_time: float, beside: float = 0.0
 ) -> None:
     """Refuse to check what may take longer than the caller wants to wait.
 
@@ -83,10 +83,12 @@ def require_training_effort(
         The data sets with their proofs of form.
     max_time : float
         Seconds, on a machine of two cores with compiled kernels.
+    beside : float
+        Seconds for what the commitments say of their weights.
 
     Raises
     ------
     UsageError
         It may take longer, or ``max_time`` is no positive number.
     """
-    require_time(training_seconds(run, proof, data), max_time)
+    require_time(training_seconds(run, proof, data) + beside, max_time)

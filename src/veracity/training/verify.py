@@ -22,7 +22,7 @@ from veracity.training.base import public_base
 from veracity.training.data import verify_data
 from veracity.training.effort import require_training_effort
 from veracity.work.effort import MAX_TIME
-from veracity.work.well_formed import remember, require_well_formed
+from veracity.work.well_formed import annex_seconds, remember, require_well_formed
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zkml.training.run import verify_run
 
@@ -210,15 +210,16 @@ def verify_training(
     base = init if init is None or isinstance(init, Commitment) else Commitment.load(init)
     public = None if base is None else public_base(base)
     run = given.description.run([d.commitment for d in sets], public)
-    require_training_effort(run, given, sets, max_time)
+    models = (pinned, *([] if base is None else [base]))
+    require_training_effort(run, given, sets, max_time, sum(map(annex_seconds, models)))
     run.check()
     engine = load_engine(backend, threads=threads)
     progress("load", 1.0)
     key = load_key(engine, run.log_columns)
     for found in sets:
         require_form(engine, found, key)
-    for model in (pinned, *([] if base is None else [base])):
-        require_well_formed(engine, model, key)
+    for model in models:
+        require_well_formed(engine, model, key, max_time)
     verify_run(engine, key, run, pinned.model, given.proof, progress)
     return VerifiedTraining(
         run.recipe,

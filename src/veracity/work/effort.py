@@ -3,9 +3,11 @@
 A verifier's work is linear in the links, in the points that it decompresses and adds up, and in
 the length of the vectors that it evaluates. The last cannot exceed what the committed rows of the
 proof hold, or what a program's wires read and make (at most 2^26 entries,
-:mod:`veracity.graph.wires`), and links take bytes; what is too short for its claims ends early.
+:mod:`veracity.graph.wires`, which are counted), and links take bytes; what is too short for its
+claims ends early.
 Function tables are made before a message is read: a program names as many as it has ops, of
-functions that float arithmetic cannot round, so they are counted.
+functions that float arithmetic cannot round, so they are counted. So are prompts, which are encoded
+again before there is a statement, and the check of a commitment's annex, where it is the first.
 """
 
 from __future__ import annotations
@@ -23,7 +25,16 @@ from veracity.graph.tables import KEPT, decimal_entries
 from veracity.lm.text_decoder import scored_tokens
 from veracity.zk.keys import MAX_LOG_COLUMNS
 
-__all__ = ["MAX_TIME", "require_effort", "require_time", "sides_within", "verification_seconds"]
+__all__ = [
+    "LINK_BYTES",
+    "MAX_TIME",
+    "STOP_S",
+    "TEXT_S",
+    "require_effort",
+    "require_time",
+    "sides_within",
+    "verification_seconds",
+]
 
 # Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 256 tokens.
 #: The verifier's seconds: always, for a link, per row commitment, per value of the witness.
@@ -37,10 +48,16 @@ GENERATOR_S = 1.2e-6
 NOISE_SECONDS = 1.5e-7
 #: Per row or column of the matrices that projections bound (128 bits each).
 SIDE_S = 7e-7
+#: Per entry of the axes that wires read or make.
+WIRE_S = 8e-8
 #: Per function table, and per entry of one that is computed in decimals.
 TABLE_S, DECIMAL_S = 4e-3, 5e-5
 #: How often each use makes its table anew, where there are more tables than are kept.
 REMADE = 2
+#: Per byte of a prompt whose encoding is made again: a word as long as the text, merged in pairs.
+TEXT_S = 8e-6
+#: Per token of an answer and character of what may end it, where a receipt says what was sent.
+STOP_S = 2e-7
 #: Fewest bytes that a link takes in a proof.
 LINK_BYTES = 1024
 #: What is checked without being asked for (seconds).
@@ -75,6 +92,14 @@ def drawn_entries(statement: zkml.Statement) -> int:
     )
 
 
+def wire_seconds(program: Program) -> float:
+    """Seconds for what wires read; none of what is no program, which is refused elsewhere."""
+    try:
+        return WIRE_S * program.wired
+    except UsageError:
+        return 0.0
+
+
 def table_seconds(program: Program, most: float) -> float:
     """Seconds for the function tables of a program, as far as it matters whether they are few.
 
@@ -106,7 +131,9 @@ def sides_within(max_time: float) -> int:
     return int(min(max_time / SIDE_S, 1 << 62))
 
 
-def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: float) -> None:
+def require_effort(
+    statement: zkml.Statement, argument_bytes: int, max_time: float, beside: float = 0.0
+) -> None:
     """Refuse to check what may take longer than the caller wants to wait.
 
     Parameters
@@ -117,6 +144,8 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
         Size of the argument.
     max_time : float
         Seconds, on a machine of two cores with compiled kernels.
+    beside : float
+        Seconds that belong to the check and are no part of the argument: prompts, the annex.
 
     Raises
     ------
@@ -133,6 +162,7 @@ def require_effort(statement: zkml.Statement, argument_bytes: int, max_time: flo
         rows << (MAX_LOG_COLUMNS if long else statement.log_columns),
         min(long, links) << MAX_LOG_COLUMNS,
     )
+    seconds += beside + wire_seconds(statement.program)
     if statement.sampling is not None:
         seconds += NOISE_SECONDS * drawn_entries(statement)
     seconds += table_seconds(statement.program, max_time - seconds)

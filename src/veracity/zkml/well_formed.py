@@ -106,6 +106,7 @@ def verify_well_formed(
     commitment: ModelCommitment,
     proof: bytes,
     key: CommitmentKey | None = None,
+    most_sides: int | None = None,
 ) -> None:
     """Check the proof that committed weights are integers below ``2^49``.
 
@@ -121,18 +122,27 @@ def verify_well_formed(
         All messages.
     key : CommitmentKey, optional
         Generators, if loaded already.
+    most_sides : int, optional
+        Most rows and columns of the matrices that the projection bounds.
 
     Raises
     ------
     VerificationError, FormatError
+    UsageError
+        There are more of them.
     """
     if commitment.program_digest.hex() != program.digest:
         raise VerificationError("the commitment belongs to another program", "statement")
+    circuit = _circuit(program, commitment.log_columns)
+    if most_sides is not None and circuit.sides > most_sides:
+        raise UsageError(
+            "the weights are long: checking what the commitment says of them may take longer than "
+            "allowed; allow more with --max-time"
+        )
     key = load_key(engine, commitment.log_columns) if key is None else key
     points = commitment.points(engine, program)
     statement = commitment_statement(program, commitment)
     transcript = VerifierTranscript(PROTOCOL, statement, proof)
-    circuit = _circuit(program, commitment.log_columns)
     remaining = verify_circuit(engine, key, circuit, points, transcript)
     transcript.finish()
     rho = batch_challenge(commitment.digest, [transcript.state()])

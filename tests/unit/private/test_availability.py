@@ -16,11 +16,19 @@ from veracity.mpc.material import Label
 from veracity.mpc.modes import find_mode
 from veracity.mpc.sessions import Outcome
 from veracity.net import Channel, Identity
+from veracity.net.person import LONG, REMEMBERED, Downloads, Person
 from veracity.private.parties import dealer as dealer_module
 from veracity.private.parties import owner as owner_module
 from veracity.private.parties.dealer import DealerLimits
+from veracity.private.parties.owner import ServiceLimits
 from veracity.private.parties.passes import REPETITIONS
-from veracity.private.parties.wire import PROTOCOL, MessageTag, receive_object, send_object
+from veracity.private.parties.wire import (
+    PROTOCOL,
+    MessageTag,
+    Pace,
+    receive_object,
+    send_object,
+)
 
 certificates = pytest.importorskip("veracity.private.certificates")
 
@@ -126,7 +134,7 @@ def test_downloads_of_one_certificate_follow_each_other(
     async def session() -> None:
         async with three(example, "secure", tmp_path, people=people) as parties:
 
-            async def slow(channel: Channel) -> None:
+            async def slow(channel: Channel, pace: Pace) -> None:
                 await going.wait()
 
             parties.owner._send_weights = slow  # type: ignore[method-assign]
@@ -145,6 +153,62 @@ def test_downloads_of_one_certificate_follow_each_other(
                 await channel.close()
 
     run(session())
+
+
+@pytest.mark.parametrize("what", ["card", "weights"])
+def test_a_download_that_is_taken_too_slowly_is_ended(
+    what: str, people: dict[str, Identity], tmp_path: Path
+) -> None:
+    """Bytes go on coming, so that no time-out ends it; the place is free again."""
+    limits = ServiceLimits(rate=1e15, grace=0.0)  # nobody is so fast
+
+    async def session() -> None:
+        async with three(model(), "secure", tmp_path, limits=limits, people=people) as parties:
+            channel = await met(parties, "alice")
+            await ask(channel, what)
+            assert "took fewer than" in await refusal(channel)
+            while parties.owner.downloads.taken:
+                await asyncio.sleep(0.01)
+
+    run(session())
+
+
+def test_a_pace_is_of_the_whole_file() -> None:
+    pace = Pace(rate=100.0, grace=5.0)
+    assert pace.kept(100, 6.0)
+    assert not pace.kept(100, 1.5)
+    assert pace.kept(1000, 1.5)
+
+
+def test_who_had_a_long_download_leaves_the_last_place_to_others() -> None:
+    """Certificates that work together hold all places once a day, not for ever."""
+    now = [0.0]
+    places = Downloads("downloads", 3, 1, clock=lambda: now[0])
+    crowd = [Person(name, name) for name in ("a1", "a2", "a3")]
+
+    def taken(who: list[Person], seconds: float) -> list[str | None]:
+        with contextlib.ExitStack() as stack:
+            why = []
+            for one in who:
+                why.append(places.full(one))
+                if why[-1] is None:
+                    stack.enter_context(places.held(one))
+            now[0] += seconds
+        return why
+
+    assert taken(crowd, LONG) == [None] * 3  # short ones are not remembered
+    assert taken(crowd, LONG + 1) == [None] * 3
+    other = Person("bob", "b")
+    again = taken([*crowd, other], 1)
+    assert again[:2] == [None, None]
+    assert "last place" in str(again[2])
+    assert again[3] is None
+    now[0] += REMEMBERED
+    assert taken(crowd, 1) == [None] * 3
+    alone = Downloads("downloads", 1, 1, clock=lambda: now[0])
+    with alone.held(other):
+        now[0] += LONG + 1
+    assert alone.full(other) is None  # where there is one place, it is everybody's
 
 
 @pytest.mark.parametrize("party", ["owner", "dealer"])

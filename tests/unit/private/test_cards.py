@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_card_is_its_bytes(card: Card, tmp_path: Path) -> None:
     assert stored_card(tmp_path, digest) is None  # changed by somebody: fetched again
 
 
+def test_a_model_with_an_odd_name_has_a_card_that_can_be_shown(card: Card) -> None:
+    for name, shown in (("\x1b[2J", "?[2J"), ("n" * 300, "n" * 200), ("", "model")):
+        source = {"name": name, "kind": "test", "sha256": "0" * 64, "parameters": 1}
+        loaded: Any = SimpleNamespace(program=card.program, source=source, tokenizer=card.tokenizer)
+        made = Card.of(loaded, bytes(32))
+        assert made.name == shown
+        assert Card.from_bytes(made.to_bytes()).name == shown
+
+
 def encoded(body: Any) -> bytes:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
@@ -65,6 +75,11 @@ def test_cards_that_are_none(card: Card) -> None:
         card.to_bytes() + b" ",
         encoded({**body, "more": 1}),
         encoded({**body, "name": 1}),
+        encoded({**body, "name": ""}),
+        encoded({**body, "name": "n" * 201}),
+        encoded({**body, "name": "stories\nmodel: another"}),
+        encoded({**body, "name": "\x1b[2Jstories"}),
+        encoded({**body, "name": "stories\u202e"}),
         encoded({**body, "weights": "0" * 63}),
         encoded({**body, "weights": "G" * 64}),
         encoded({**body, "program": "{}"}),

@@ -181,7 +181,8 @@ HELLO = {
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("protocol", 1), ("mode", "open"), ("name", 7), ("card", "00"), ("card", "0G" * 32),
+        ("protocol", 1), ("mode", "open"), ("name", 7), ("name", "a\nb"),
+        ("name", "\u202ea"), ("name", "n" * 201), ("card", "00"), ("card", "0G" * 32),
         ("card_bytes", 0), ("card_bytes", 1 << 40), ("weights", ""), ("more", 1),
     ],
 )  # fmt: skip

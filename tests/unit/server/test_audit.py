@@ -24,6 +24,7 @@ from veracity.proving.audit import (
     MAX_ROUND,
     QUICKNET,
     Beacon,
+    Finding,
     caught,
     check_placed,
     chosen,
@@ -99,6 +100,62 @@ def test_a_proof_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.Monke
     monkeypatch.setattr(auditor, "verify", lambda *given, **more: None)
     monkeypatch.setattr(auditor, "check_kept", lambda *given: None)
     assert audit._proved(3, checked, math.inf).status == "proved"
+
+
+@pytest.mark.parametrize(("wait", "looked"), [(0.0, 6), (800.0, 8)])
+def test_a_server_that_shows_its_receipts_slowly_does_not_hold_an_audit(
+    wait: float, looked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def look(self: Audit, place: int, head: LogHead) -> Finding:
+        now[0] += 100.0  # each reply comes in time
+        return Finding(place, "excused", "a refusal")
+
+    monkeypatch.setattr(Audit, "_look", look)
+    monkeypatch.setattr(auditor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    audit = Audit(None, None, None, wait=wait, clock=lambda: 0.0)  # type: ignore[arg-type]
+    head = LogHead(20, ROOT.hex(), 9, "1" * 64, "http://x")
+    found = audit.run(head, Beacon(5, bytes(32)), Fraction(1))
+    assert [f.status for f in found] == ["excused"] * looked + ["failed"] * (20 - looked)
+    assert "too slowly" in found[-1].reason
+
+
+def test_a_receipt_that_takes_long_to_check_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(*given: object) -> None:
+        assert given[-1] == 70.0
+        raise UsageError("longer")
+
+    monkeypatch.setattr(auditor, "check_receipt", check)
+    monkeypatch.setattr(auditor.Opening, "from_plain", lambda *_: None)
+    monkeypatch.setattr(Audit, "_keep", lambda *_: None)
+    monkeypatch.setattr(auditor.ReceiptFile, "to_bytes", lambda _: b"")
+    audit = Audit(None, None, None, wait=70.0)  # type: ignore[arg-type]
+    with pytest.raises(VerificationError, match="longer than all of the audit may"):
+        audit._open(3, RECEIPT, None, None, {})  # type: ignore[arg-type]
+
+
+def test_a_server_that_answers_at_once_is_asked_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Long polls that do not wait are not asked thousands of times in a second."""
+    now, asked = [0.0], [0]
+
+    def get(path: str) -> dict[str, str]:
+        asked[0] += 1
+        now[0] += 1e-3
+        return {"status": "running"}
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(auditor, "time", fake)
+    audit = Audit(SimpleNamespace(get=get), None, None, clock=lambda: 0.0)  # type: ignore[arg-type]
+    checked: Any = SimpleNamespace(receipt=RECEIPT)
+    assert "within the time" in audit._proved(3, checked, 100.0).reason
+    assert asked[0] < 20
+    assert now[0] < 101
 
 
 def test_a_head_is_fixed_before_the_beacon() -> None:

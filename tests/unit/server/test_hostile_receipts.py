@@ -175,7 +175,7 @@ def test_proofs_that_keep_no_promise(
 
 def test_a_proof_is_checked_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(receipts, "verify", lambda *given: calls.append(given))
+    monkeypatch.setattr(receipts, "verify", lambda *given, **_: calls.append(given))
     check_proof(opened(), PROOF, COMMITMENT)
     with pytest.raises(VerificationError, match="FRAUD"):
         check_proof(opened(), replace(PROOF, tokens=(0, 3, 3, 1)), COMMITMENT)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 
 from tests.support.mutations import changed, fuzz, mutated, parsed
+from veracity.codec import encoding
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.formats.dsse import (
     Envelope,
@@ -42,6 +43,16 @@ FILE = ReceiptFile(
     sign(KEY, CERTIFICATE_TYPE, CERTIFICATE.to_bytes()),
     Opening((1, 2), (3,), "0" * 32, "1" * 32, "2" * 32, (Message("user", "hé"),), "3" * 64),
 )
+
+
+def test_a_servers_reply_has_no_more_values_than_memory_is_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half a million empty lists a megabyte, and a reply may have 32."""
+    monkeypatch.setattr(encoding, "MAX_VALUES", 5)
+    assert json_of(b"[[], []  ]", "reply") == [[], []]
+    with pytest.raises(FormatError, match="more than 5 values"):
+        json_of(b"[[], [], []]", "reply")
 
 
 def test_they_are_read_as_they_were_written() -> None:

@@ -11,7 +11,8 @@ from veracity.frontends.onnx.calls import Call, Result, handler, spatial_pads
 from veracity.frontends.onnx.floats import Ref, Sym
 from veracity.frontends.onnx.ops_linear import minus, times
 from veracity.frontends.onnx.ops_pointwise import maximum, mean_over
-from veracity.graph.wires import Step, apply_wire, axis_index
+from veracity.graph.axes import Step, axis_index
+from veracity.graph.wires import apply_wire
 
 #: Most entries whose places are told as numbers of 16 bits.
 MAX_PLACES = 1 << 14

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from veracity.errors import UsageError
+from veracity.graph.axes import Step, axis_index
 from veracity.graph.ops.base import (
     Array,
     Facts,
@@ -21,7 +22,7 @@ from veracity.graph.ops.base import (
     within,
 )
 from veracity.graph.port import Dims
-from veracity.graph.wires import Step, apply_wire, axis_index
+from veracity.graph.wires import apply_wire
 
 __all__ = ["RULES", "Clamp", "MaxPool", "Top", "taps_of"]
 

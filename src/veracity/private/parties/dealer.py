@@ -16,6 +16,7 @@ from pathlib import Path
 
 from veracity.engine.api import Engine
 from veracity.errors import FormatError, PeerError, UsageError, VeracityError
+from veracity.formats.commitment import read_program
 from veracity.graph.program import Program
 from veracity.lm.text_decoder import context_of, is_text_decoder
 from veracity.mpc.modes import MODES
@@ -189,8 +190,8 @@ class DealerService:
         async for part in receive_chunks(channel, body["program_bytes"]):
             data += part
         try:
-            program = await asyncio.to_thread(Program.from_json, data.decode())
-        except (FormatError, UnicodeDecodeError):
+            program = await asyncio.to_thread(read_program, bytes(data), "program")
+        except FormatError:
             raise PeerError("the other party sent a program that does not parse") from None
         if not is_text_decoder(program):
             raise PeerError("the other party sent a program that is no text decoder")

@@ -25,6 +25,8 @@ __all__ = ["ServerInfo", "exchange_hellos", "fetch_card", "fetch_weights"]
 
 #: Bytes of a card: a program without weights and a tokenizer.
 CARD_LIMIT = 1 << 26
+#: Most characters of a model's name.
+MAX_NAME = 200
 Progress = Callable[[str, float], None]
 
 
@@ -63,6 +65,8 @@ async def exchange_hellos(channel: Channel) -> ServerInfo:
     hello = await receive_object(channel, MessageTag.HELLO, fields)
     if hello["protocol"] != PROTOCOL or hello["mode"] not in MODES:
         raise PeerError("the owner speaks another version of the services' protocol")
+    if not hello["name"].isprintable() or len(hello["name"]) > MAX_NAME:
+        raise PeerError("the owner calls its model something that cannot be shown")
     if not 0 < hello["card_bytes"] <= CARD_LIMIT:
         raise PeerError("the owner's card has a size that cannot be")
     digests = [digest_of(hello, name) for name in ("card", "weights")]

@@ -27,7 +27,8 @@ from veracity.mpc.party import OWNER
 from veracity.mpc.sessions import Integers, PartySession
 from veracity.mpc.weights import masked_parts, owner_weights, seed_digest
 from veracity.net import Channel
-from veracity.net.person import Person, Quota
+from veracity.net.channel import SLOWEST
+from veracity.net.person import Downloads, Person, Quota
 from veracity.net.server import PAUSE
 from veracity.private.parties.passes import REPETITIONS, passes_of, price_of
 from veracity.private.parties.preprocessing_client import PreprocessingClient
@@ -39,6 +40,7 @@ from veracity.private.parties.wire import (
     FIRST_WORD,
     PROTOCOL,
     MessageTag,
+    Pace,
     in_time,
     keep_alive,
     receive_object,
@@ -71,6 +73,9 @@ class ServiceLimits:
         Seconds that a user may think before it feeds a token.
     material : float
         Seconds that the material of one pass may take, whatever signs of life there are.
+    rate, grace : float
+        Bytes per second, at least, that a user takes of card or weights, and seconds more that
+        each may take.
     """
 
     disk: int = 2 << 30
@@ -79,6 +84,8 @@ class ServiceLimits:
     turn: float = 300.0
     idle: float = 600.0
     material: float = 1800.0
+    rate: float = float(SLOWEST)
+    grace: float = 60.0
 
 
 @dataclass(eq=False)
@@ -129,7 +136,7 @@ class OwnerService:
     registry: SharedRegistry = field(default_factory=SharedRegistry)
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     sessions: Quota = field(default_factory=lambda: Quota("sessions", 4, 2))
-    downloads: Quota = field(default_factory=lambda: Quota("downloads", 4, 1))
+    downloads: Quota = field(default_factory=lambda: Downloads("downloads", 4, 1))
 
     def __post_init__(self) -> None:
         self._mode = find_mode(self.mode)
@@ -182,13 +189,14 @@ class OwnerService:
                 return
             sent.add(what)
             with quota.held(channel.person):
-                if what == "card":
-                    await send_chunks(channel, memoryview(self.card))
-                elif what == "weights":
-                    await self._send_weights(channel)
-                else:
+                if what == "session":
                     await self._session(channel, ask["rows"], ask["passes"])
                     return
+                pace = Pace(self.limits.rate, self.limits.grace)
+                if what == "card":
+                    await send_chunks(channel, memoryview(self.card), pace)
+                else:
+                    await self._send_weights(channel, pace)
 
     async def _make_room(self, channel: Channel) -> str | None:
         """End the session that has waited longest for another turn; why there is no room, if so."""
@@ -205,7 +213,7 @@ class OwnerService:
                     await asyncio.sleep(0.01)
         return self.sessions.full(channel.person)
 
-    async def _send_weights(self, channel: Channel) -> None:
+    async def _send_weights(self, channel: Channel, pace: Pace) -> None:
         """``W - U``, 8 bytes a weight, in chunks that do not depend on the tensors."""
         held = bytearray()
         parts = masked_parts(self.engine.ring, self.program, self.weights, self.seed)
@@ -213,9 +221,9 @@ class OwnerService:
             held += part.tobytes()
             whole = len(held) - len(held) % CHUNK
             if whole:
-                await send_chunks(channel, memoryview(bytes(held[:whole])))
+                await send_chunks(channel, memoryview(bytes(held[:whole])), pace)
                 del held[:whole]
-        await send_chunks(channel, memoryview(bytes(held)))
+        await send_chunks(channel, memoryview(bytes(held)), pace)
 
     async def _session(self, channel: Channel, rows: int, count: int) -> None:
         if not (min(rows, count) >= 1 and rows + count - 1 <= context_of(self.program)):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ __all__ = [
     "FIRST_WORD",
     "PROTOCOL",
     "MessageTag",
+    "Pace",
     "chunks_of",
     "digest_of",
     "in_time",
@@ -56,6 +59,38 @@ class MessageTag(IntEnum):
     REQUEST = HELLO + 5
     HEADER = HELLO + 6
     ACCEPT = HELLO + 7
+
+
+@dataclass
+class Pace:
+    """How fast a receiver takes a file: a place that it holds is one that others lack.
+
+    Parameters
+    ----------
+    rate : float
+        Bytes per second, at least, of the whole file.
+    grace : float
+        Seconds more that the whole may take.
+    """
+
+    rate: float
+    grace: float
+    _seconds: float = field(default=0.0, init=False)
+    _bytes: int = field(default=0, init=False)
+
+    def kept(self, size: int, seconds: float) -> bool:
+        """Count so many bytes; whether the receiver is fast enough.
+
+        Parameters
+        ----------
+        size : int
+            Bytes that the receiver took.
+        seconds : float
+            How long that took.
+        """
+        self._bytes += size
+        self._seconds += seconds
+        return self._seconds <= self.grace + self._bytes / self.rate
 
 
 async def send_object(channel: Channel, step: MessageTag, **fields: Any) -> None:
@@ -140,12 +175,35 @@ def chunks_of(size: int) -> Iterable[int]:
         yield min(CHUNK, size - start)
 
 
-async def send_chunks(channel: Channel, data: memoryview) -> None:
-    """Send bytes whose number the receiver knows."""
+async def send_chunks(channel: Channel, data: memoryview, pace: Pace | None = None) -> None:
+    """Send bytes whose number the receiver knows.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the receiver.
+    data : memoryview
+        The bytes.
+    pace : Pace, optional
+        How slowly the receiver may take them.
+
+    Raises
+    ------
+    PeerError
+        The receiver is gone, or slower; then it is told so.
+    """
     start = 0
     for size in chunks_of(len(data)):
+        began = time.monotonic()
         await channel.send(MessageTag.CHUNK, data[start : start + size])
         start += size
+        if pace is not None and not pace.kept(size, time.monotonic() - began):
+            why = (
+                f"the download took fewer than {pace.rate / 1000:.0f} kB/s, and others wait for "
+                "its place; try again over a faster connection"
+            )
+            await channel.refuse(why)
+            raise PeerError(why)
 
 
 async def receive_chunks(channel: Channel, size: int) -> AsyncIterator[bytearray]:

@@ -10,21 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from veracity.engine.api import Engine
-from veracity.graph.wires import (
-    Step,
-    Wire,
-    apply_step,
-    axis_index,
-    axis_matrix,
-    is_indexed,
-    step_gain,
-)
-from veracity.zk.mle import kron, zeros
+from veracity.engine.api import Engine, Vec
+from veracity.graph.axes import KEPT_ENTRIES, Step, axis_index, axis_shape, is_indexed
+from veracity.graph.wires import Wire, apply_step, axis_matrix, step_gain
+from veracity.zk.mle import kron
 from veracity.zk.reduction import Functional
 from veracity.zkml.circuit.linear_maps import (
     Broadcast,
@@ -50,7 +44,7 @@ class AxisIndex:
     def shape(self, dims: tuple[int, ...]) -> tuple[int, ...]:
         """See :class:`LinearMap`."""
         axis = self.step.axis
-        return (*dims[:axis], *axis_index(self.step, self.size).shape, *dims[axis + 1 :])
+        return (*dims[:axis], *axis_shape(self.step, self.size), *dims[axis + 1 :])
 
     def forward(self, x: Values) -> Values:
         """See :class:`LinearMap`."""
@@ -63,16 +57,28 @@ class AxisIndex:
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
         vectors, axis = vectors_of(functional), self.step.axis
-        span = axis_index(self.step, self.size).ndim
-        joint = kron(engine, vectors[axis : axis + span])
-        order, ends = _readers(self.step, self.size)
-        # an entry's readers stand side by side: a difference of prefix sums, however many there are
-        sums = engine.concat([zeros(engine, 1), engine.cumsum(engine.gather(joint, order))])
-        total = engine.sub(engine.gather(sums, ends[1:]), engine.gather(sums, ends[:-1]))
+        span = len(axis_shape(self.step, self.size))
+        total = _gathered(engine, self.step, self.size, vectors[axis : axis + span])
         return 1, functional_of([*vectors[:axis], total, *vectors[axis + span :]])
 
 
-@lru_cache(maxsize=256)
+def _gathered(engine: Engine, step: Step, size: int, vectors: Sequence[Vec]) -> Vec:
+    """For each entry of an axis the sum over the coefficients of all results that read it."""
+    small = max(size, prod(axis_shape(step, size))) <= KEPT_ENTRIES
+    order, ends = (_kept_readers if small else _readers)(step, size)
+    joint = kron(engine, vectors)
+    found = engine.gather(joint, order)
+    del joint, order  # one axis may have millions of entries: two vectors at a time, not five
+    # An entry's readers stand side by side: a difference of prefix sums, however many there are.
+    found = engine.pad(found, 1, 0)
+    sums = engine.cumsum(found)
+    del found
+    upper = engine.gather(sums, ends[1:])
+    lower = engine.gather(sums, ends[:-1])
+    del sums
+    return engine.sub(upper, lower)
+
+
 def _readers(step: Step, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Results by the entry that they read, and where those of each entry begin and end."""
     index = axis_index(step, size).reshape(-1)
@@ -80,6 +86,9 @@ def _readers(step: Step, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64
     order = read[np.argsort(index[read], kind="stable")]
     ends = np.concatenate([[0], np.cumsum(np.bincount(index[read], minlength=size))])
     return order, ends.astype(np.int64)
+
+
+_kept_readers = lru_cache(maxsize=256)(_readers)
 
 
 @dataclass(frozen=True)
