@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cached_property, lru_cache
 from math import prod
 from typing import Any
@@ -18,6 +18,7 @@ from veracity.graph.ops import OPS, RULES, Op, Operand, Product
 from veracity.graph.ops.base import LARGEST, Facts, check_parameters
 from veracity.graph.port import DTYPES, Dim, Dims, Output, Port, WeightSpec, bind_sizes
 from veracity.graph.wires import MAX_WORK, Step
+from veracity.records import record
 
 __all__ = ["Program"]
 
@@ -29,7 +30,7 @@ MAX_OPS, MAX_WEIGHTS, MAX_PORTS, MAX_DIMS, MAX_LIVE, MAX_NAME = 1 << 14, 1 << 14
 MAX_LENGTH, MAX_LIMIT = 1 << 24, 1 << 16
 
 
-@dataclass(frozen=True)
+@record
 class Program:
     """A fixed-point tensor program.
 

@@ -33,7 +33,6 @@ transpose, where half of the frequencies count twice if they stand for two.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -45,6 +44,7 @@ from veracity.errors import UsageError
 from veracity.graph.exact import transformed
 from veracity.graph.fourier import fourier_matrix
 from veracity.graph.port import Dim, Dims
+from veracity.records import record
 
 __all__ = [
     "MODES",
@@ -70,7 +70,7 @@ MAX_AXES = 12
 _MATRICES = ("taps", "dft", "idft")
 
 
-@dataclass(frozen=True)
+@record
 class Step:
     """One linear map on one axis (or a new order of all).
 

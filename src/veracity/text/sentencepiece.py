@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from veracity.errors import FormatError, UsageError
+from veracity.records import record
 from veracity.text.added import Added
 from veracity.text.bytelevel import listed_merges
 from veracity.text.encoder import Merges
@@ -36,7 +37,7 @@ class Prefix(IntEnum):
     FIRST_BARE = 3
 
 
-@dataclass(frozen=True)
+@record
 class SentencePiece:
     """Ranked merging of characters.
 

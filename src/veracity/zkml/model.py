@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
 from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
+from veracity.records import record
 from veracity.zk.committed import ArrayId, CommittedArray, commit_array
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey, load_key
 from veracity.zkml.circuit.declared import weight_id
@@ -38,7 +39,7 @@ _SECRET_MAGIC = b"VCS3"
 _HEAD = 4 + 1 + 32 + 4
 
 
-@dataclass(frozen=True)
+@record
 class ModelCommitment:
     """Row commitments of all weights.
 
@@ -131,7 +132,7 @@ class ModelCommitment:
         return out
 
 
-@dataclass(frozen=True)
+@record
 class ModelOpening:
     """The secret that opens a model commitment.
 

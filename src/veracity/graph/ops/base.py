@@ -18,6 +18,7 @@ from veracity.errors import RangeError, UsageError
 from veracity.graph.exact import rhu
 from veracity.graph.port import Dims, Port, WeightSpec
 from veracity.graph.sampling import Sampling
+from veracity.records import record
 
 __all__ = [
     "LARGEST",
@@ -48,7 +49,7 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Op:
     """Base of all ops: a name, which is also that of its result."""
 
@@ -74,7 +75,7 @@ class Op:
         return ()
 
 
-@dataclass(frozen=True)
+@record
 class Facts:
     """What rules may know of a program.
 
@@ -101,7 +102,7 @@ class State:
     cache: dict[str, tuple[Array, Array]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@record
 class Run:
     """What an op's meaning may use beside its operands.
 
@@ -146,7 +147,7 @@ def _no_wiring(_op: object, _facts: Facts, _dims: Sequence[Dims]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@record
 class OpRule:
     """What a family says about an op.
 
@@ -319,7 +320,7 @@ def rounded(bound: int, shift: int) -> int:
     return bound + ((1 << shift) >> 1)
 
 
-@dataclass(frozen=True)
+@record
 class Unsupported:
     """An entry of a layer's table for an op that the layer cannot do.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +22,7 @@ from veracity.graph.ops.base import (
 )
 from veracity.graph.port import Dims
 from veracity.graph.wires import Step, apply_wire, axis_index
+from veracity.records import record
 
 __all__ = ["RULES", "Clamp", "MaxPool", "Top", "taps_of"]
 
@@ -29,7 +30,7 @@ __all__ = ["RULES", "Clamp", "MaxPool", "Top", "taps_of"]
 MAX_WINDOW = 64
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class MaxPool(Op):
     """The maximum over a window that moves along one axis; what lies outside is left out.
 
@@ -45,7 +46,7 @@ class MaxPool(Op):
     high: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Clamp(Op):
     """``min(max(x, low), high)`` for ``|x| < 2^x_bits``."""
 
@@ -55,7 +56,7 @@ class Clamp(Op):
     x_bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Top(Op):
     """Arg max over the last of two or more axes; ties go to the lowest index."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from veracity.errors import UsageError
 from veracity.graph.functions import find_function
@@ -21,11 +20,12 @@ from veracity.graph.ops.base import (
 )
 from veracity.graph.port import Dims
 from veracity.graph.tables import function_table
+from veracity.records import record
 
 __all__ = ["RULES", "Add", "Function", "Mul", "Rescale"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Add(Op):
     """``a * 2^shift_a + b * 2^shift_b``, exact."""
 
@@ -35,7 +35,7 @@ class Add(Op):
     shift_b: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Rescale(Op):
     """``rhu(x, shift)``."""
 
@@ -44,7 +44,7 @@ class Rescale(Op):
     bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Mul(Op):
     """``rhu(a * b, shift)``."""
 
@@ -54,7 +54,7 @@ class Mul(Op):
     bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Function(Op):
     """``round(fn(x 2^-k_in) 2^k_out)`` of a signed 16-bit ``x``."""
 

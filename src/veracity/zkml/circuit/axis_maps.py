@@ -8,7 +8,6 @@ the work is proportional to one axis and the taps on it, never to the array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +23,7 @@ from veracity.graph.wires import (
     is_indexed,
     step_gain,
 )
+from veracity.records import record
 from veracity.zk.mle import kron, zeros
 from veracity.zk.reduction import Functional
 from veracity.zkml.circuit.linear_maps import (
@@ -40,7 +40,7 @@ from veracity.zkml.circuit.linear_maps import (
 __all__ = ["AxisIndex", "AxisMatrix", "maps_of"]
 
 
-@dataclass(frozen=True)
+@record
 class AxisIndex:
     """Entries of an axis of length ``size`` by public indices; see :func:`axis_index`."""
 
@@ -82,7 +82,7 @@ def _readers(step: Step, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64
     return order, ends.astype(np.int64)
 
 
-@dataclass(frozen=True)
+@record
 class AxisMatrix:
     """A public matrix times an axis of length ``size``."""
 

@@ -351,9 +351,9 @@ class Collector:
 
     def _is_free(self, tensor: Tensor) -> bool:
         """Whether a tensor reads arrays that relations pin in the field."""
+        if any(source in self._free for source, _ in tensor.terms):
+            return True
         for source, _ in tensor.terms:
-            if source in self._free:
-                return True
             parts = source.operands() if isinstance(source, ProductSource | UpdatedSource) else ()
             if any(map(self._is_free, parts)):
                 return True
