@@ -148,7 +148,7 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
         && length >= LONG * pieces.len()
         && (T::BITS <= 32 || pieces.iter().all(|p| fits(p.m.data)))
     {
-        for_parts(&mut out, 1, |output, part| {
+        let weighed = |output: usize| -> Fq {
             let (o, i) = (output / inner, output % inner);
             let weigh = |p: &Piece<'_, T>| {
                 let x = &p.m.data[(o * p.m.n + p.range.start) * inner + i..];
@@ -162,7 +162,17 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
                 // SAFETY: the machine has the instructions.
                 unsafe { ifma::weigh(x, p.v) }
             };
-            part[0] = pieces.iter().map(weigh).sum();
+            pieces.iter().map(weigh).sum()
+        };
+        let each = if outputs * length <= crate::parallel::ALONE {
+            outputs
+        } else {
+            1
+        };
+        for_parts(&mut out, each, |start, part| {
+            for (k, out) in part.iter_mut().enumerate() {
+                *out = weighed(start + k);
+            }
         });
         return out;
     }

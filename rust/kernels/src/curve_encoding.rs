@@ -29,21 +29,25 @@ pub fn decompress(data: &[u8]) -> Option<Vec<Affine>> {
     if !rest.is_empty() {
         return None;
     }
-    let parts: Option<Vec<Vec<Affine>>> = encodings
-        .par_chunks(ENCODING_CHUNK)
-        .map(|encodings| {
-            let (groups, rest) = encodings.as_chunks::<16>();
-            let mut out = Vec::with_capacity(encodings.len());
-            for group in groups {
-                out.extend(decode_group(group)?);
-            }
-            for bytes in rest {
-                out.push(Affine::from_bytes(bytes)?);
-            }
-            Some(out)
-        })
-        .collect();
+    if encodings.len() <= ENCODING_CHUNK {
+        return decode(encodings); // the pool may be busy
+    }
+    let parts: Option<Vec<Vec<Affine>>> =
+        encodings.par_chunks(ENCODING_CHUNK).map(decode).collect();
     Some(parts?.concat())
+}
+
+/// Decodes points, one group after the other.
+fn decode(encodings: &[[u8; POINT_BYTES]]) -> Option<Vec<Affine>> {
+    let (groups, rest) = encodings.as_chunks::<16>();
+    let mut out = Vec::with_capacity(encodings.len());
+    for group in groups {
+        out.extend(decode_group(group)?);
+    }
+    for bytes in rest {
+        out.push(Affine::from_bytes(bytes)?);
+    }
+    Some(out)
 }
 
 /// Writes the coordinates of points, in parallel.

@@ -12,9 +12,10 @@ first, or take a word that is a token whole, whatever pairs would merge. Source:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from veracity.errors import FormatError
+from veracity.records import record
 from veracity.text.added import Added
 from veracity.text.encoder import Merges, no_token
 from veracity.text.nfc import nfc
@@ -23,7 +24,7 @@ from veracity.text.words import GPT2, Steps, check_steps, split
 __all__ = ["ByteLevel", "listed_merges"]
 
 
-@dataclass(frozen=True)
+@record
 class ByteLevel:
     """Ranked merging of bytes.
 
