@@ -23,17 +23,22 @@ pub fn compress(points: &[Affine], out: &mut [u8]) {
         });
 }
 
-/// Decodes points, in parallel; `None` where any encoding is bad or the length is no multiple.
-pub fn decompress(data: &[u8]) -> Option<Vec<Affine>> {
+/// Decodes points on at most so many threads; `None` where any encoding is bad or the length is no
+/// multiple.
+pub fn decompress(data: &[u8], threads: usize) -> Option<Vec<Affine>> {
     let (encodings, rest) = data.as_chunks::<POINT_BYTES>();
     if !rest.is_empty() {
         return None;
     }
-    if encodings.len() <= ENCODING_CHUNK {
+    if encodings.len() <= ENCODING_CHUNK || threads <= 1 {
         return decode(encodings); // the pool may be busy
     }
-    let parts: Option<Vec<Vec<Affine>>> =
-        encodings.par_chunks(ENCODING_CHUNK).map(decode).collect();
+    let each = if threads < rayon::current_num_threads() {
+        encodings.len().div_ceil(threads).max(ENCODING_CHUNK)
+    } else {
+        ENCODING_CHUNK
+    };
+    let parts: Option<Vec<Vec<Affine>>> = encodings.par_chunks(each).map(decode).collect();
     Some(parts?.concat())
 }
 

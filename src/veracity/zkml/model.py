@@ -113,8 +113,19 @@ class ModelCommitment:
             at += size
         return out
 
-    def points(self, engine: Engine, program: Program) -> dict[ArrayId, Points]:
+    def points(
+        self, engine: Engine, program: Program, behind: bool = False
+    ) -> dict[ArrayId, Points]:
         """Row commitments of all weights as points, decoded at once.
+
+        Parameters
+        ----------
+        engine : Engine
+            Backend.
+        program : Program
+            Whose weights they are.
+        behind : bool
+            Whether other work is done meanwhile, to which a core is left.
 
         Raises
         ------
@@ -122,7 +133,7 @@ class ModelCommitment:
         """
         counts = [t.spec.rows for t in self.tensors(program).values()]
         try:
-            points = engine.decompress(self.rows)
+            points = engine.decompress(self.rows, behind)
         except ValueError as error:
             raise FormatError("model commitment", "a row is not a point of the group") from error
         out, at = {}, 0

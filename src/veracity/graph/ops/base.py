@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -202,10 +203,17 @@ _PARAMETERS = {
 
 def check_parameters(op: Op) -> None:
     """Raise UsageError where a parameter is out of its bounds."""
-    for name, (low, high) in _PARAMETERS.items():
-        if hasattr(op, name):
-            require(low <= getattr(op, name) <= high, op, f"{name} out of bounds")
+    kind: type = type(op)
+    for name, low, high in _parameters(kind):
+        require(low <= getattr(op, name) <= high, op, f"{name} out of bounds")
     require(getattr(op, "bits", 16) in op.widths(), op, f"bits must be one of {op.widths()}")
+
+
+@lru_cache(maxsize=64)
+def _parameters(kind: type[Any]) -> tuple[tuple[str, int, int], ...]:
+    """The parameters that all ops of a kind have, with their bounds."""
+    has = {*kind.__dataclass_fields__, *dir(kind)}
+    return tuple((name, *bounds) for name, bounds in _PARAMETERS.items() if name in has)
 
 
 def require(condition: bool, op: Op, what: str) -> None:
