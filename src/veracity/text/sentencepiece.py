@@ -43,7 +43,7 @@ class SentencePiece:
 
     Parameters
     ----------
-    pairs : tuple[tuple[int, int], ...]
+    pairs : sequence of (int, int)
         As in :class:`veracity.text.ByteLevel`.
     letters : tuple[int, ...]
         The 256 tokens of single bytes.
@@ -59,7 +59,7 @@ class SentencePiece:
         Tokens beside ``letters`` that nothing merges into or from.
     """
 
-    pairs: tuple[tuple[int, int], ...] = field(repr=False)
+    pairs: Sequence[tuple[int, int]] = field(repr=False)
     letters: tuple[int, ...] = field(repr=False)
     prefix: Prefix = Prefix.NONE
     split: bool = False
