@@ -201,10 +201,13 @@ class Collector:
         known = self._bounds.get(id(tensor))
         if known is not None:
             return known[1]
-        total = 0
+        total, limits = 0, self._limits
         for (source, maps), c in tensor.terms.items():
             # a circuit has thousands of arrays, and few of the others
-            largest = self._limit(source) if type(source) is ArraySource else self._size(source)
+            if type(source) is ArraySource:
+                largest = limits[source] if source in limits else self._limit(source)
+            else:
+                largest = self._size(source)
             if largest is None:
                 return None
             for linear_map in maps:
