@@ -105,13 +105,18 @@ def phase_floors(costs: zkml.Costs, ns: dict[str, float]) -> dict[str, tuple[str
     # Challenges in a row lie between: a weight is bound as an operand, then along its inner axes,
     # then along its outer ones; a value of the witness along inner and outer ones.
     bound = 3 * costs.weights + 2 * costs.committed_values
+    # every entry of a table is a fraction beside those of the lookups
+    leaves = costs.lookups + costs.table_entries
     floors: dict[str, tuple[str, float | None]] = {
         "evaluate": (f"{costs.weights:,} weights", None),
         "commit": (
             f"{costs.committed_values:,} values",
             costs.committed_values * additions(row, VALUE_BITS) * ns["addition_ns"],
         ),
-        "lookups": (f"{costs.lookups:,} lookups", costs.lookups * ns["lookup_ns"]),
+        "lookups": (
+            f"{costs.lookups:,} lookups, {costs.table_entries:,} entries of tables",
+            leaves * ns["lookup_ns"],
+        ),
         "products": (
             f"{costs.product_values:,} entries, {bound:,} times a weight or value is bound",
             costs.product_values * ns["product_ns"] + bound * ns["weight_ns"],

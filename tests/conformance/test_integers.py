@@ -116,6 +116,110 @@ def test_division(engine, reference, rng, dtype, shift):
     assert ((quotients << shift) + rests - half == x.astype(object)).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_rounding(engine, reference, rng, dtype, shift):
+    """The quotients of a division alone, over several tasks, and the ends of their range."""
+    limits, generator = np.iinfo(dtype), np.random.default_rng(rng.getrandbits(64))
+    x = generator.integers(limits.min, limits.max, size=(7, 9500), dtype=dtype, endpoint=True)
+    x[3, :2] = limits.min, limits.max
+    found, low, high = engine.integers.rounded(x, shift)
+    expected = engine.integers.divide(x, shift)[0].astype(np.int64)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.int64
+    assert (low, high) == (expected.min(), expected.max())
+    part = x[3:4, :40]
+    for mine, theirs in zip(
+        engine.integers.rounded(part, shift), reference.integers.rounded(part, shift), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("entries", DTYPES)
+def test_tables(engine, reference, rng, dtype, entries):
+    generator = np.random.default_rng(rng.getrandbits(64))
+    low, limits = 3 if dtype == "uint16" else -100, np.iinfo(entries)
+    table = generator.integers(limits.min, limits.max, size=90, dtype=entries, endpoint=True)
+    x = generator.integers(low, low + 90, size=(8, 9001)).astype(dtype)
+    x[-1, -2:] = low, low + 89
+    found = engine.integers.look_up(x, low, table)
+    np.testing.assert_array_equal(found, table[x.astype(np.int64) - low])
+    assert found.dtype == table.dtype
+    part = x[-1:, -30:]
+    mine, theirs = (e.integers.look_up(part, low, table) for e in (engine, reference))
+    np.testing.assert_array_equal(mine, theirs)
+    assert mine.dtype == theirs.dtype
+
+
+def test_no_such_entry(engine, reference):
+    table, wide = np.arange(5, dtype=np.int16), np.array([-(1 << 63), (1 << 63) - 1])
+    for e in (engine, reference):
+        assert e.integers.look_up(wide[:1], -(1 << 63), table).tolist() == [0]
+        assert e.integers.look_up(wide[:0], 0, table[:0]).tolist() == []
+        for x, low, where in (
+            (np.array([4]), -1, table),
+            (np.array([-2]), -1, table),
+            (np.array([0]), 0, table[:0]),
+            (wide, 0, table),
+            (wide, (1 << 63) - 1, table),
+            (np.array([0]), 1 << 63, table),
+            (np.array([0.0]), 0, table),
+            (np.array([0]), 0, table[::2]),
+            (np.array([0]), 0, table[None]),
+        ):
+            with pytest.raises(ValueError):
+                e.integers.look_up(x, low, where)
+    x = np.zeros(100_000, dtype=np.int8)
+    x[-1] = -1  # in the last of several tasks
+    with pytest.raises(ValueError):
+        engine.integers.look_up(x, 0, table)
+
+
+STACKS = [
+    (1, (), (0,)), (7, (), (0,)), (3, (5,), (0, 1)), (3, (5,), (1, 0)), (5, (3, 70), (2, 0, 1)),
+    (2, (3, 70), (1, 2, 0)), (4, (5, 33), (0, 2, 1)), (4, (5, 33), (1, 0, 2)),
+    (1, (6, 9), (2, 1, 0)), (3, (2, 5, 40), (3, 1, 0, 2)),
+    (3, (2, 5, 40), (1, 0, 3, 2)), (2, (0, 4), (2, 0, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("count", "shape", "order"), STACKS)
+def test_stacks(engine, reference, small, dtype, count, shape, order):
+    """Arrays of several types, in every order; entries wrap."""
+    arrays = [small(DTYPES[k % len(DTYPES)], *shape) for k in range(count)]
+    found = engine.integers.stack(arrays, order, np.dtype(dtype))
+    whole = np.stack([x.astype(np.int64) for x in arrays]).astype(dtype)
+    np.testing.assert_array_equal(found, whole.transpose(order))
+    assert found.dtype == dtype
+    assert found.flags.c_contiguous
+    same = reference.integers.stack(arrays, order, np.dtype(dtype))
+    np.testing.assert_array_equal(found, same)
+    assert same.dtype == dtype
+
+
+def test_what_is_no_stack(engine, reference):
+    x = np.zeros((2, 3), dtype=np.int16)
+    for e in (engine, reference):
+        for arrays, order, dtype in (
+            ([], (0,), "int16"),
+            ([x, x[:1]], (0, 1, 2), "int16"),
+            ([x, np.zeros(6, dtype=np.int16)], (0, 1, 2), "int16"),
+            ([x], (0, 1), "int16"),
+            ([x], (0, 1, 1), "int16"),
+            ([x], (0, 1, 3), "int16"),
+            ([x], (0, 1, 2, 3), "int16"),
+            ([x], (0, 1, -1), "int16"),
+            ([x], (0, 1, 2), "float64"),
+            ([x], (0, 1, 2), "uint8"),
+            ([x.T], (0, 1, 2), "int16"),
+            ([x.astype(np.float32)], (0, 1, 2), "int16"),
+        ):
+            with pytest.raises(ValueError):
+                e.integers.stack(arrays, order, np.dtype(dtype))
+
+
 @pytest.mark.parametrize(
     ("low", "high", "dtype"),
     [
@@ -152,6 +256,8 @@ def test_division_of_nothing_and_of_what_is_none(engine, reference):
         quotients, rests = e.integers.divide(x, 40)
         assert quotients.shape == rests.shape == x.shape
         assert (quotients.dtype, rests.dtype) == (np.int16, np.int64)
+        rounded, *ends = e.integers.rounded(x, 40)
+        assert (rounded.shape, rounded.dtype, ends) == (x.shape, np.int64, [0, 0])
         for bad in (
             (x, -1),
             (x, 64),
@@ -161,6 +267,8 @@ def test_division_of_nothing_and_of_what_is_none(engine, reference):
         ):
             with pytest.raises(ValueError):
                 e.integers.divide(*bad)
+            with pytest.raises(ValueError):
+                e.integers.rounded(*bad)
 
 
 @pytest.mark.parametrize("dtypes", [("int16", "int16"), ("int8", "uint16"), ("int64", "int32")])

@@ -14,7 +14,7 @@ from veracity.zk import projection
 from veracity.zk.committed import ArrayId
 from veracity.zkml import Execution
 from veracity.zkml.circuit.build import build_circuit
-from veracity.zkml.circuit.integers import digits_of, divided
+from veracity.zkml.circuit.integers import digits_of, divided, looked_up, stacked
 
 LARGE = (1 << 61) + 12345
 INTEGERS = load_engine("cpu").integers
@@ -95,3 +95,30 @@ def test_scores_may_lie_further_apart_than_each_from_zero() -> None:
     made = build_circuit(execution, execution.links[0], example.weights, trace, INTEGERS)
     (distances,) = [b for b in made.builder.batches.values() if b.id.name == "head.distance"]
     assert {int(n) for d in distances.values for n in d.flat} == {0, 60_000}
+
+
+@pytest.mark.parametrize("integers", [None, INTEGERS])
+def test_looked_up(integers: Integers | None) -> None:
+    """Images in a short type; an argument that the table does not have is the caller's to mend."""
+    images = np.arange(100, 200, dtype=np.int64)
+    found = looked_up("op", np.array([[-50, 49], [0, 1]]), -50, images, integers)
+    assert found.tolist() == [[100, 199], [150, 151]]
+    assert found.dtype.itemsize <= 2
+    assert looked_up("op", np.array([3], dtype=object), -50, images, integers).tolist() == [153]
+    for outside in (-51, 50):
+        with pytest.raises(RangeError, match="out of its calibrated range"):
+            looked_up("op", np.array([0, outside]), -50, images, integers)
+
+
+@pytest.mark.parametrize("integers", [None, INTEGERS])
+def test_stacked(integers: Integers | None) -> None:
+    arrays = [np.arange(6, dtype=np.int16).reshape(2, 3), np.full((3, 2), 7, dtype=np.int32).T]
+    found = stacked(arrays, (2, 0, 1), integers)
+    np.testing.assert_array_equal(found, np.stack(arrays).transpose(2, 0, 1))
+    assert found.dtype == np.int32
+    assert found.flags.c_contiguous
+    beyond = np.array([1 << 15], dtype=np.uint16)
+    assert stacked([beyond, np.array([3], dtype=np.int16)], (0, 1), integers).dtype == np.uint16
+    assert stacked([beyond, np.array([-3], dtype=np.int16)], (0, 1), integers).dtype == np.int32
+    wide = np.array([1 << 70], dtype=object)
+    assert stacked([wide, wide], (1, 0), integers).tolist() == [[1 << 70, 1 << 70]]

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use veracity_kernels::buffers;
 use veracity_kernels::field::{Fe, Fq, Modulus};
+use veracity_kernels::fractions::Row;
 
 /// A vector of elements as Python passes it.
 pub(crate) type VecIn<'py> = PyReadonlyArray2<'py, u64>;
@@ -167,4 +168,19 @@ pub(crate) fn contiguous<'a, T: numpy::Element>(
     array
         .as_slice()
         .map_err(|_| PyValueError::new_err("small-integer arrays must be aligned"))
+}
+
+/// The entries of arrays, each of a type of its own.
+pub(crate) fn rows<'a>(arrays: &'a [SmallIn<'_>]) -> PyResult<Vec<Row<'a>>> {
+    arrays.iter().map(row).collect()
+}
+
+fn row<'a>(array: &'a SmallIn<'_>) -> PyResult<Row<'a>> {
+    Ok(match array {
+        SmallIn::I8(x) => Row::I8(contiguous(x)?),
+        SmallIn::I16(x) => Row::I16(contiguous(x)?),
+        SmallIn::I32(x) => Row::I32(contiguous(x)?),
+        SmallIn::I64(x) => Row::I64(contiguous(x)?),
+        SmallIn::U16(x) => Row::U16(contiguous(x)?),
+    })
 }

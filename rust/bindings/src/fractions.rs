@@ -1,7 +1,7 @@
 //! Sums of fractions.
 
 use crate::arrays::{
-    SmallIn, VecIn, VecOut, contiguous, elements, give, parse, parse_one, require, write,
+    SmallIn, VecIn, VecOut, elements, give, parse, parse_one, require, rows, write,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -48,10 +48,10 @@ impl EntriesIn<'_> {
 /// What leaves are computed from, all constants plus `plus`.
 fn integers((values, images, constants, beta): &LeavesIn<'_>, plus: Fq) -> PyResult<Integers> {
     let constants: Vec<_> = elements(constants)?.iter().map(|x| *x + plus).collect();
-    let values = rows(values, constants.len())?;
+    let values = even_rows(values, constants.len())?;
     let images = images
         .as_ref()
-        .map(|y| rows(y, constants.len()))
+        .map(|y| even_rows(y, constants.len()))
         .transpose()?;
     let width = |rows: &[Row<'_>]| rows.first().map_or(0, Row::len);
     let fits = images.as_ref().is_none_or(|y| width(y) == width(&values));
@@ -65,22 +65,12 @@ fn integers((values, images, constants, beta): &LeavesIn<'_>, plus: Fq) -> PyRes
 }
 
 /// So many rows of one length.
-fn rows<'a>(arrays: &'a [SmallIn<'_>], count: usize) -> PyResult<Vec<Row<'a>>> {
-    let found = arrays.iter().map(row).collect::<PyResult<Vec<_>>>()?;
+fn even_rows<'a>(arrays: &'a [SmallIn<'_>], count: usize) -> PyResult<Vec<Row<'a>>> {
+    let found = rows(arrays)?;
     require(found.len() == count, "values must have a row per constant")?;
     let even = found.iter().all(|row| row.len() == found[0].len());
     require(even, "rows must have one length")?;
     Ok(found)
-}
-
-fn row<'a>(array: &'a SmallIn<'_>) -> PyResult<Row<'a>> {
-    Ok(match array {
-        SmallIn::I8(x) => Row::I8(contiguous(x)?),
-        SmallIn::I16(x) => Row::I16(contiguous(x)?),
-        SmallIn::I32(x) => Row::I32(contiguous(x)?),
-        SmallIn::I64(x) => Row::I64(contiguous(x)?),
-        SmallIn::U16(x) => Row::U16(contiguous(x)?),
-    })
 }
 
 /// All entries, as a vector.

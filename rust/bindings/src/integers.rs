@@ -1,17 +1,22 @@
 //! Products of integer matrices, counts, and division by powers of two.
 
-use crate::arrays::{SmallIn, require, with_same, with_small};
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use crate::arrays::{SmallIn, require, rows, with_same, with_small};
+use numpy::{Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use veracity_kernels::entrywise::{look_up, rounded};
 use veracity_kernels::integers::{Fitting, block_products, count, divide, products};
-use veracity_kernels::small::BLOCK;
+use veracity_kernels::small::{BLOCK, Small};
+use veracity_kernels::stacked::stacked;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(integer_block_products, module)?)?;
     module.add_function(wrap_pyfunction!(integer_counts, module)?)?;
     module.add_function(wrap_pyfunction!(integer_divide, module)?)?;
-    module.add_function(wrap_pyfunction!(integer_products, module)?)
+    module.add_function(wrap_pyfunction!(integer_look_up, module)?)?;
+    module.add_function(wrap_pyfunction!(integer_products, module)?)?;
+    module.add_function(wrap_pyfunction!(integer_rounded, module)?)?;
+    module.add_function(wrap_pyfunction!(integer_stack, module)?)
 }
 
 /// `out[r, i] = sum_j w[i, j] x[r, j]` modulo 2^64, for `w` of shape (count, width).
@@ -95,4 +100,68 @@ fn integer_block_products<'py>(
         }))
     })?;
     Ok(array(py, found))
+}
+
+/// `table[x - low]` for every integer, in the type of the table, without shape.
+#[pyfunction]
+fn integer_look_up<'py>(
+    py: Python<'py>,
+    x: SmallIn<'py>,
+    low: i64,
+    table: SmallIn<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    with_small!(&table, |table| {
+        let found = with_small!(&x, |x| Ok(py.detach(|| look_up(x, low, table))))?;
+        let found = found.ok_or_else(|| PyValueError::new_err("an integer is out of range"))?;
+        Ok(PyArray1::from_vec(py, found).into_any())
+    })
+}
+
+/// `floor((x + 2^(shift - 1)) / 2^shift)` without shape, and the least and the greatest of these.
+#[pyfunction]
+fn integer_rounded<'py>(
+    py: Python<'py>,
+    x: SmallIn<'py>,
+    shift: u32,
+) -> PyResult<(Bound<'py, PyArray1<i64>>, [i64; 2])> {
+    require(shift < 64, "a shift is below 64")?;
+    let (found, range) = with_small!(&x, |x| Ok(py.detach(|| rounded(x, shift))))?;
+    Ok((PyArray1::from_vec(py, found), range))
+}
+
+/// Arrays of one shape as one array with the axes of `(arrays, shape)` in an order, without shape;
+/// of the type that has so many bits, with a sign or, with 16, without.
+#[pyfunction]
+fn integer_stack<'py>(
+    py: Python<'py>,
+    arrays: Vec<SmallIn<'py>>,
+    shape: Vec<usize>,
+    order: Vec<usize>,
+    bits: u32,
+    signed: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let size = shape.iter().try_fold(1usize, |a, &n| a.checked_mul(n));
+    let found = rows(&arrays)?;
+    let fits = found.iter().all(|row| Some(row.len()) == size);
+    require(fits && !found.is_empty(), "arrays of one shape are due")?;
+    let mut named = order.clone();
+    named.sort_unstable();
+    require(
+        named.into_iter().eq(0..=shape.len()),
+        "an order names every axis once",
+    )?;
+    fn array<'py, O: Small + Default + Element>(
+        py: Python<'py>,
+        make: impl FnOnce() -> Vec<O> + Send,
+    ) -> Bound<'py, PyAny> {
+        PyArray1::from_vec(py, py.detach(make)).into_any()
+    }
+    match (bits, signed) {
+        (8, true) => Ok(array::<i8>(py, || stacked(&found, &shape, &order))),
+        (16, true) => Ok(array::<i16>(py, || stacked(&found, &shape, &order))),
+        (16, false) => Ok(array::<u16>(py, || stacked(&found, &shape, &order))),
+        (32, true) => Ok(array::<i32>(py, || stacked(&found, &shape, &order))),
+        (64, true) => Ok(array::<i64>(py, || stacked(&found, &shape, &order))),
+        _ => Err(PyValueError::new_err("no such type of integers")),
+    }
 }

@@ -22,6 +22,7 @@ mod tail;
 mod tree;
 mod weights;
 
+pub(crate) use entries::with_row;
 pub use entries::{Entries, Integers, Row, SmallArray};
 pub use eq::eq_halved;
 pub use leaves::collect;

@@ -1,9 +1,10 @@
 //! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers; how
 //! often integers occur; and their division by powers of two.
 
+use crate::entrywise::{self, each, range};
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
-use crate::parallel::{for_parts, sum_parts};
+use crate::parallel::for_parts;
 use crate::small::{BLOCK, Small};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -151,16 +152,12 @@ pub enum Fitting {
     I64(Vec<i64>),
 }
 
-/// Integers that a task makes.
-const MADE: usize = 1 << 16;
-
 /// `x + 2^(shift - 1)` divided by `2^shift`, for a shift below 64: the quotients, rounded down, in
 /// the shortest type that holds all of them, and the rests, in the shortest that holds any.
 pub fn divide<T: Small>(x: &[T], shift: u32) -> (Fitting, Fitting) {
     let half = (1u64 << shift >> 1) as i64;
     let mask = (1u64 << shift) - 1;
-    // The sum may leave 64 bits; the quotient is that of `x`, and one more for half and above.
-    let quotient = |x: i64| (x >> shift) + i64::from(x & half != 0);
+    let quotient = |x: i64| entrywise::quotient(x, shift);
     let rest = |x: i64| x.wrapping_add(half) as u64 & mask;
     let rests = match shift {
         ..=16 => Fitting::U16(each(x, |x| rest(x) as u16)),
@@ -180,57 +177,11 @@ pub fn divide<T: Small>(x: &[T], shift: u32) -> (Fitting, Fitting) {
     (quotients, rests)
 }
 
-/// A function of every integer.
-fn each<T: Small, O: Copy + Default + Send>(x: &[T], f: impl Fn(i64) -> O + Sync) -> Vec<O> {
-    let mut out = vec![O::default(); x.len()];
-    for_parts(&mut out, MADE, |start, part| {
-        for (out, x) in part.iter_mut().zip(&x[start..]) {
-            *out = f(x.to_i64());
-        }
-    });
-    out
-}
-
-/// The least and the greatest; zeros where there are none.
-fn range<T: Small>(x: &[T]) -> (i64, i64) {
-    let Some(first) = x.first().map(|x| x.to_i64()) else {
-        return (0, 0);
-    };
-    sum_parts(
-        x.len(),
-        MADE,
-        (first, first),
-        |part| {
-            x[part].iter().fold((first, first), |(low, high), x| {
-                (low.min(x.to_i64()), high.max(x.to_i64()))
-            })
-        },
-        |a, b| (a.0.min(b.0), a.1.max(b.1)),
-    )
-}
-
-/// An integer type that products are given in, modulo its size.
-pub trait Product: Copy + Default + Send {
-    /// The low bits.
-    fn wrapped(x: i64) -> Self;
-}
-
-impl Product for i32 {
-    #[inline(always)]
-    fn wrapped(x: i64) -> Self {
-        x as i32
-    }
-}
-
-impl Product for i64 {
-    #[inline(always)]
-    fn wrapped(x: i64) -> Self {
-        x
-    }
-}
+/// Products that a task makes.
+const MADE: usize = 1 << 16;
 
 /// `out[c, o, d, i] = x[o, i, c] y[o, i, d]` for the blocks `i` of a range, of rows with so many.
-pub fn block_products<T: Small, O: Product>(
+pub fn block_products<T: Small, O: Small + Default>(
     x: &[T],
     y: &[T],
     blocks: usize,

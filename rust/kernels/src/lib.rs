@@ -12,6 +12,7 @@ pub mod curve_batch;
 pub mod curve_encoding;
 pub mod curve_glv;
 pub mod curve_scale;
+pub mod entrywise;
 pub mod field;
 pub mod fractions;
 pub mod fss;
@@ -29,6 +30,7 @@ pub mod prg;
 pub mod ring;
 pub mod rows;
 pub mod small;
+pub mod stacked;
 pub mod sumcheck;
 #[cfg(target_arch = "x86_64")]
 mod vaes;

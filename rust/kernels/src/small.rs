@@ -16,6 +16,9 @@ pub trait Small: Copy + Send + Sync + 'static {
     /// The value.
     fn to_i64(self) -> i64;
 
+    /// The value that is the same modulo 2^[`Self::BITS`].
+    fn wrapped(x: i64) -> Self;
+
     /// The value plus the bias, not negative.
     #[inline(always)]
     fn biased(self) -> u64 {
@@ -32,6 +35,11 @@ macro_rules! small {
             #[inline(always)]
             fn to_i64(self) -> i64 {
                 self as i64
+            }
+
+            #[inline(always)]
+            fn wrapped(x: i64) -> Self {
+                x as $type
             }
         }
     )*};

@@ -229,6 +229,71 @@ class Integers(Protocol):
         """
         ...
 
+    def rounded(self, x: Ints, shift: int) -> tuple[NDArray[np.int64], int, int]:
+        """``floor((x + 2^(shift-1)) / 2^shift)``: the quotients of :meth:`divide` alone.
+
+        Parameters
+        ----------
+        x : small-integer array, C-contiguous
+            Of any shape and type.
+        shift : int
+            Bits that are dropped, from 0 to 63.
+
+        Returns
+        -------
+        quotients : int64 array, shape of ``x``
+        low, high : int
+            The least and the greatest of them; 0 where there are none.
+
+        Raises
+        ------
+        ValueError
+            For another dtype or shift.
+        """
+        ...
+
+    def look_up(self, x: Ints, low: int, table: Ints) -> Ints:
+        """``table[x - low]``, entry by entry.
+
+        Parameters
+        ----------
+        x : small-integer array, C-contiguous
+            Of any shape and type.
+        low : int
+            What the first entry of the table stands for.
+        table : small-integer array, shape (size,), C-contiguous
+            The images.
+
+        Returns
+        -------
+        array of the table's type, shape of ``x``
+
+        Raises
+        ------
+        ValueError
+            Where the table has no such entry.
+        """
+        ...
+
+    def stack(self, arrays: Sequence[Ints], order: Sequence[int], dtype: np.dtype[Any]) -> Ints:
+        """Arrays of one shape as one: ``np.stack(arrays).transpose(order)``, C-contiguous.
+
+        Parameters
+        ----------
+        arrays : sequence of small-integer array, C-contiguous
+            At least one, each of a type of its own.
+        order : sequence of int
+            The axes of the result; 0 is that of the arrays, and 1 their first one.
+        dtype : dtype
+            Of the result, a small-integer one; entries are taken modulo its size.
+
+        Raises
+        ------
+        ValueError
+            For arrays of several shapes, another dtype, or an order that misses an axis.
+        """
+        ...
+
     def block_products(
         self, operands: tuple[Ints, Ints], first: int, last: int, dtype: np.dtype[np.signedinteger]
     ) -> Ints:

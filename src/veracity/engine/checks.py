@@ -29,6 +29,7 @@ __all__ = [
     "check_inner_product",
     "check_integer_product",
     "check_keys",
+    "check_looked_up",
     "check_matrix_size",
     "check_pack",
     "check_padding",
@@ -37,6 +38,7 @@ __all__ = [
     "check_ring_product",
     "check_same_length",
     "check_small",
+    "check_stacked",
     "check_stream",
     "check_tree_key",
     "check_unpack",
@@ -265,6 +267,46 @@ def check_divided(x: Ints, shift: int) -> None:
     check_small(x)
     if not 0 <= shift < 64:
         raise ValueError(f"a shift of 0 to 63 bits is due, not {shift}")
+
+
+def check_looked_up(x: Ints, low: int, table: Ints) -> None:
+    """Small integers, and a table of some for a range of 64 bits.
+
+    Parameters
+    ----------
+    x, table : Ints
+        What is looked up, and its images.
+    low : int
+        What the first of them belongs to.
+    """
+    check_small(x)
+    check_small(table, shape=(None,))
+    if not -(1 << 63) <= low <= (1 << 63) - len(table):
+        raise ValueError(f"no integers of 64 bits from {low} on, {len(table)} of them")
+
+
+def check_stacked(
+    arrays: Sequence[Ints], order: Sequence[int], dtype: np.dtype[Any]
+) -> tuple[int, ...]:
+    """Small integers of one shape, and an order of all axes; returns the shape of the result.
+
+    Parameters
+    ----------
+    arrays : sequence of Ints
+        At least one.
+    order : sequence of int
+        The axes of the result; 0 is that of the arrays.
+    dtype : dtype
+        Of the result.
+    """
+    if not arrays or dtype not in SMALL_DTYPES:
+        raise ValueError(f"{len(arrays)} arrays, as {dtype}")
+    natural = (len(arrays), *arrays[0].shape)
+    for array in arrays:
+        check_small(array, shape=natural[1:])
+    if sorted(order) != list(range(len(natural))):
+        raise ValueError(f"axes {tuple(order)} of {len(natural)}")
+    return tuple(natural[axis] for axis in order)
 
 
 def check_ring_product(x: Words, w: Ints) -> Words:

@@ -41,8 +41,7 @@ def rhu(x: NDArray[np.int64], shift: int, integers: Integers | None = None) -> N
     if shift == 0:
         return x
     if integers is not None:
-        quotients, _ = integers.divide(np.ascontiguousarray(x), shift)
-        return quotients.astype(np.int64, copy=False)
+        return integers.rounded(np.ascontiguousarray(x), shift)[0]
     out = x + (1 << (shift - 1))
     out >>= shift
     return out

@@ -55,6 +55,8 @@ class Costs:
         Values of the tensors that links before hand over to this one.
     generators : int
         Entries of the longest row.
+    table_entries : int
+        Entries of all tables that are looked up in, leaves of the argument beside the lookups.
     """
 
     weights: int
@@ -66,6 +68,7 @@ class Costs:
     proof_bytes: int
     received_values: int = 0
     generators: int = 0
+    table_entries: int = 0
 
     @staticmethod
     def sum(parts: Iterable[Costs]) -> Costs:
@@ -133,6 +136,7 @@ def count_circuit(
         hidden_values=max(len(e.slots) for e in equations),
         proof_bytes=transcript.position + POINT_BYTES * handed[1],
         generators=key.row_length,
+        table_entries=sum(table.size for table in circuit.plan.tables),
     )
 
 

@@ -94,11 +94,13 @@ def commit_witness(
     late = _batch_of(circuit.projection)
     for name, layout in circuit.own.items():
         if name != late:
-            commit(layout.shape, layout.store(circuit.builder.batches[name].values))
+            commit(
+                layout.shape, layout.store(circuit.builder.batches[name].values, engine.integers)
+            )
     directions = draw_directions(transcript.challenge_bytes, circuit.bounded())
     known = {n: a.values for n, a in {**earlier, **arrays}.items()}
     limbs = limbs_of(project(engine, directions, known))
-    commit(circuit.layouts[late].shape, circuit.layouts[late].store(limbs))
+    commit(circuit.layouts[late].shape, circuit.layouts[late].store(limbs, engine.integers))
     sources = [source for limb in circuit.projection for source, _ in limb.terms]
     plan = circuit.plan.fill(dict(zip(sources, limbs, strict=True)))
     multiplicities = count_multiplicities(engine, plan)

@@ -156,6 +156,7 @@ macro_rules! with_row {
         }
     };
 }
+pub(crate) use with_row;
 
 impl Row<'_> {
     /// Number of entries.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from veracity.engine.checks import (
     check_counted,
     check_divided,
     check_integer_product,
+    check_looked_up,
+    check_stacked,
 )
 
 __all__ = ["CpuIntegers"]
@@ -40,6 +43,21 @@ class CpuIntegers:
         check_divided(x, shift)
         quotients, rests = _cpu.integer_divide(x, shift)
         return quotients.reshape(x.shape), rests.reshape(x.shape)
+
+    def rounded(self, x: Ints, shift: int) -> tuple[NDArray[np.int64], int, int]:
+        check_divided(x, shift)
+        quotients, (low, high) = _cpu.integer_rounded(x, shift)
+        return quotients.reshape(x.shape), low, high
+
+    def look_up(self, x: Ints, low: int, table: Ints) -> Ints:
+        check_looked_up(x, low, table)
+        return _cpu.integer_look_up(x, low, table).reshape(x.shape)
+
+    def stack(self, arrays: Sequence[Ints], order: Sequence[int], dtype: np.dtype[Any]) -> Ints:
+        dims = check_stacked(arrays, order, dtype)
+        bits, signed = 8 * dtype.itemsize, dtype.kind == "i"
+        found = _cpu.integer_stack(list(arrays), arrays[0].shape, list(order), bits, signed)
+        return found.reshape(dims)
 
     def block_products(
         self, operands: tuple[Ints, Ints], first: int, last: int, dtype: np.dtype[np.signedinteger]

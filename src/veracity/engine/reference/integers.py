@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from veracity.engine.checks import (
     check_counted,
     check_divided,
     check_integer_product,
+    check_looked_up,
+    check_stacked,
 )
 
 __all__ = ["ReferenceIntegers"]
@@ -53,6 +56,28 @@ class ReferenceIntegers:
         short = np.uint16 if shift <= 16 else np.int32 if shift <= 31 else np.int64
         shape = x.shape
         return np.array(quotients, fits[0]).reshape(shape), np.array(rests, short).reshape(shape)
+
+    def rounded(self, x: Ints, shift: int) -> tuple[NDArray[np.int64], int, int]:
+        check_divided(x, shift)
+        half = (1 << shift) >> 1
+        found = [(value + half) >> shift for value in x.reshape(-1).tolist()]
+        quotients = np.array(found, dtype=np.int64).reshape(x.shape)
+        return quotients, min(found, default=0), max(found, default=0)
+
+    def look_up(self, x: Ints, low: int, table: Ints) -> Ints:
+        check_looked_up(x, low, table)
+        entries = {low + i: entry for i, entry in enumerate(table.tolist())}
+        if any(value not in entries for value in x.reshape(-1).tolist()):
+            raise ValueError("an integer is out of range")
+        found = [entries[value] for value in x.reshape(-1).tolist()]
+        return np.array(found, dtype=table.dtype).reshape(x.shape)
+
+    def stack(self, arrays: Sequence[Ints], order: Sequence[int], dtype: np.dtype[Any]) -> Ints:
+        check_stacked(arrays, order, dtype)
+        stacked = np.array([x.astype(object) for x in arrays], dtype=object).transpose(order)
+        low, size = int(np.iinfo(dtype).min), 1 << 8 * dtype.itemsize
+        found = [(x - low) % size + low for x in stacked.reshape(-1).tolist()]
+        return np.array(found, dtype=dtype).reshape(stacked.shape)
 
     def block_products(
         self, operands: tuple[Ints, Ints], first: int, last: int, dtype: np.dtype[np.signedinteger]

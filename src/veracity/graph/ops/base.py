@@ -319,8 +319,11 @@ def rescaled(op: Any, acc: Array, integers: Integers | None = None) -> Array:
     bits = getattr(op, "bits", 16)
     if integers is None or op.shift == 0:
         return in_range(op, rhu(acc, op.shift), bits)
-    quotients, _ = integers.divide(np.ascontiguousarray(acc), op.shift)
-    return in_range(op, quotients, bits).astype(np.int64, copy=False)
+    quotients, low, high = integers.rounded(np.ascontiguousarray(acc), op.shift)
+    limit = 1 << (bits - 1)
+    if low < -limit or high >= limit:
+        raise RangeError(op.name, REMEDY)
+    return quotients
 
 
 def rounded(bound: int, shift: int) -> int:

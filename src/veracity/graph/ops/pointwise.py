@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from veracity.errors import UsageError
+import numpy as np
+
+from veracity.errors import RangeError, UsageError
 from veracity.graph.functions import find_function
 from veracity.graph.ops.base import (
+    REMEDY,
     Array,
     Facts,
     Op,
@@ -119,9 +122,14 @@ def _function_magnitude(
     return 1 << 15, bounds[0]
 
 
-def _function(op: Function, _run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
-    x = in_range(op, operands[0], 16)
-    return function_table(op.fn, op.k_in, op.k_out).take(x + (1 << 15), mode="wrap"), {}
+def _function(op: Function, run: Run, operands: Sequence[Array]) -> tuple[Array, dict[str, Array]]:
+    table, low = function_table(op.fn, op.k_in, op.k_out), -(1 << 15)
+    if run.integers is None:
+        return table.take(in_range(op, operands[0], 16) - low), {}
+    try:
+        return run.integers.look_up(np.ascontiguousarray(operands[0]), low, table), {}
+    except ValueError as error:
+        raise RangeError(op.name, REMEDY) from error
 
 
 RULES: dict[type[Op], OpRule] = {

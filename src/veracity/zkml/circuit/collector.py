@@ -16,6 +16,7 @@ from veracity.errors import RangeError, UnsupportedModelError
 from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.circuit.declared import Batch, Given, LookupUse, weight_id, witness_id
+from veracity.zkml.circuit.integers import OUTSIDE, compact
 from veracity.zkml.circuit.tables import Table
 from veracity.zkml.circuit.tensor import (
     ArraySource,
@@ -32,11 +33,6 @@ from veracity.zkml.committed import TensorSpec
 __all__ = ["Collector"]
 
 _HALF = ORDER // 2
-#: Short types of the engine and what they hold.
-_RANGES = [
-    (dtype, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
-    for dtype in (np.int8, np.int16, np.uint16, np.int32)
-]
 
 
 class Collector:
@@ -137,7 +133,7 @@ class Collector:
             return None
         if value is None or value.shape != dims:
             raise ValueError(f"role {role}: the witness has another shape")
-        return _compact(value)
+        return compact(value)
 
     def later(self, role: str, dims: tuple[int, ...]) -> Tensor:
         """An array whose integers depend on the first challenges."""
@@ -294,9 +290,7 @@ class Collector:
         if value.value is not None and not (whole and value.value.dtype == np.uint16):
             x = np.tril(value.value) if causal else value.value
             if x.size and (int(x.min()) < table.low or int(x.max()) >= table.low + table.size):
-                raise RangeError(
-                    op, "calibrate again with text like this input (veracity calibrate --text)"
-                )
+                raise RangeError(op, OUTSIDE)
         self.note_range(table, value, image)
         for tensor in (value, image):
             if tensor is not None:
@@ -392,14 +386,3 @@ class Collector:
 
     def _joint(self, source: ArraySource) -> bool:
         return self.batches[source.id].joint
-
-
-def _compact(values: Ints) -> Ints:
-    """The smallest dtype of the engine that holds the values."""
-    if values.size == 0:
-        raise ValueError("an array is empty")
-    low, high = int(values.min()), int(values.max())
-    for dtype, least, most in _RANGES:
-        if least <= low and high <= most:
-            return np.ascontiguousarray(values, dtype=dtype)
-    return np.ascontiguousarray(values, dtype=np.int64)

@@ -37,6 +37,7 @@ from veracity.zk.mle import axis_bits, axis_points, kron, ones, powers, variable
 from veracity.zk.reduction import LinearClaim, Term
 from veracity.zk.sumcheck import Pair, SumcheckClaim, pad_factor, prove_sumcheck, verify_sumcheck
 from veracity.zkml.circuit.integer_rounds import ROUNDS, IntegerPair, product_type
+from veracity.zkml.circuit.integers import stacked
 from veracity.zkml.circuit.relations import Claim, ProductTerm, Resolver
 from veracity.zkml.circuit.tensor import ProductSource, Tensor, UpdatedSource, Updates
 
@@ -275,23 +276,22 @@ def _bind_tensor(engine: Engine, tensor: Tensor, letters: str, group: _Group, me
     raise ValueError("the prover's tensors carry values")
 
 
-def _integers(tensors: Sequence[Tensor], letters: str, kept: str) -> Ints | None:
+def _integers(engine: Engine, tensors: Sequence[Tensor], letters: str, kept: str) -> Ints | None:
     """Integers of all instances, (instances, *kept), where nothing is to be bound."""
     if sorted(letters) != sorted(kept):
         return None
-    order = [letters.index(c) for c in kept]
-    values = [t.value.transpose(order) for t in tensors if t.value is not None]
+    values = [t.value for t in tensors if t.value is not None]
     if len(values) < len(tensors):
         return None
-    return np.stack(values)
+    return stacked(values, [0, *[1 + letters.index(c) for c in kept]], engine.integers)
 
 
 def _instance(engine: Engine, group: _Group, known: KnownSums) -> Pair | IntegerPair:
     """The prover's state: integers as long as that is possible."""
     kept = group.kept
     if kept and axis_bits(group.sizes[kept[-1]]) >= ROUNDS:
-        x = _integers([u.a for u in group.uses], group.left, kept)
-        y = None if x is None else _integers([u.b for u in group.uses], group.right, kept)
+        x = _integers(engine, [u.a for u in group.uses], group.left, kept)
+        y = None if x is None else _integers(engine, [u.b for u in group.uses], group.right, kept)
         dtype = None if x is None or y is None else product_type(x, y)
         if x is not None and y is not None and dtype is not None:
             weights = [group.instances, *[group.tau[c] for c in group.batch]]

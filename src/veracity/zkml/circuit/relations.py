@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.engine.api import ORDER, Engine, Integers, Ints, Vec
 from veracity.records import record
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
@@ -21,6 +21,7 @@ from veracity.zk.mle import kron
 from veracity.zk.projection import Sides
 from veracity.zk.reduction import Functional, Term, dense
 from veracity.zkml.circuit.declared import Batch, LookupUse
+from veracity.zkml.circuit.integers import stacked
 from veracity.zkml.circuit.linear_maps import LinearMap, pull_back, vectors_of
 from veracity.zkml.circuit.tensor import (
     ArraySource,
@@ -129,21 +130,12 @@ class Layout:
         """Number of instances."""
         return self.natural[0] if self.batched else 1
 
-    def store(self, values: Sequence[Ints]) -> Ints:
+    def store(self, values: Sequence[Ints], integers: Integers | None = None) -> Ints:
         """All instances in storage order; one that stands alone is only turned."""
         if not self.batched:
             (value,) = values
             return value.transpose(self.order)
-        dtype = np.result_type(*[v.dtype for v in values])
-        if dtype == np.int32 and all(v.dtype != np.int32 and v.min() >= 0 for v in values):
-            dtype = np.dtype(np.uint16)  # some instances have an entry beyond 2^15
-        if dtype.kind != "i" and dtype != np.uint16:
-            dtype = np.dtype(np.int64)
-        out = np.empty([self.natural[i] for i in self.order], dtype=dtype)
-        natural = out.transpose(np.argsort(self.order))
-        for instance, array in enumerate(values):
-            natural[instance] = array
-        return out.reshape(self.shape.dims)
+        return stacked(values, self.order, integers).reshape(self.shape.dims)
 
     def weights(self, engine: Engine, natural: Functional) -> Functional:
         """Reorder weights over natural axes into storage order."""

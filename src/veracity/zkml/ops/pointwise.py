@@ -14,6 +14,7 @@ import numpy as np
 
 from veracity.errors import UnsupportedModelError
 from veracity.graph.ops import Function, Gain, Mul, Op, Rope, Rotation, rope_tables
+from veracity.zkml.circuit.integers import looked_up
 from veracity.zkml.circuit.linear_maps import Rotate
 from veracity.zkml.circuit.tables import function
 from veracity.zkml.circuit.tensor import Tensor
@@ -26,9 +27,8 @@ def apply_function(context: Context, op: Function) -> Tensor:
     table = function(*op.tables()[0])
     value = None
     if x.value is not None:
-        images = table.images()
-        index = x.value.astype(np.int64) - table.low
-        value = None if images is None else images.take(index, mode="clip")
+        images = np.asarray(table.images())
+        value = looked_up(op.name, x.value, table.low, images, b.integers)
     y = b.column("function.y", x.dims, value)
     b.lookup(op.name, table, x, y)
     return y
