@@ -1,10 +1,9 @@
 """Frozen dataclasses that are quick to define: classes of values that never change once made.
 
 ``dataclass(frozen=True)`` compiles six methods for every class, which for the classes that a
-verifier loads takes a tenth of what it takes to check a small proof. Of a record only the
-constructor is compiled, when the first one is made; the other methods are the same functions for
-all records. ``fields``, ``replace`` and ``asdict`` of :mod:`dataclasses` take records like other
-dataclasses.
+verifier loads takes a tenth of what it takes to check a small proof. A record compiles one, its
+constructor; the others are the same function for all records. ``fields``, ``replace`` and
+``asdict`` of :mod:`dataclasses` take records like other dataclasses.
 """
 
 from __future__ import annotations
@@ -27,21 +26,6 @@ class _Made:
 
 
 _MADE = _Made()
-
-
-class _Signature:
-    """What the constructor of a record takes, compiled where somebody asks before one is made."""
-
-    def __init__(self, kind: type[Any], own: tuple[Field[Any], ...]) -> None:
-        self._kind, self._own = kind, own
-
-    def __get__(self, _: object, kind: type[Any]) -> Any:
-        import inspect  # nobody asks while a proof is checked
-
-        if kind.__init__ is not self._kind.__init__:
-            raise AttributeError("__signature__")  # a class with a constructor of its own
-        found = inspect.signature(_compiled(self._kind, self._own))
-        return found.replace(parameters=list(found.parameters.values())[1:])
 
 
 @overload
@@ -73,8 +57,6 @@ def record(
         dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(kind)
         own = fields(kind)
         found = [_constructor(kind, own), *_freezing(kind, own), _shown(own)]
-        if "__init__" not in methods:
-            kind.__signature__ = _Signature(kind, own)
         for method in (*found, *(_comparing(own) if eq else ())):
             if method.__name__ not in methods:
                 method.__qualname__ = f"{kind.__qualname__}.{method.__name__}"
@@ -85,18 +67,7 @@ def record(
 
 
 def _constructor(kind: type[Any], own: tuple[Field[Any], ...]) -> Callable[..., None]:
-    """``__init__``, which compiles what takes its place: records are made more often than kinds."""
-
-    def __init__(self: Any, /, *values: Any, **named: Any) -> None:  # noqa: N807
-        made = _compiled(kind, own)
-        kind.__init__ = made
-        made(self, *values, **named)
-
-    return __init__
-
-
-def _compiled(kind: type[Any], own: tuple[Field[Any], ...]) -> Callable[..., None]:
-    """``__init__`` with a parameter for each field."""
+    """``__init__``, compiled: records are made far more often than kinds of them."""
     scope: dict[str, Any] = {"_put": object.__setattr__, "_MADE": _MADE}
     parameters, body = ["self"], []
     given = [f for f in own if f.init]
@@ -124,7 +95,6 @@ def _compiled(kind: type[Any], own: tuple[Field[Any], ...]) -> Callable[..., Non
     text = "\n".join([f"def __init__({', '.join(parameters)}):", *(body or [" pass"])])
     exec(text, scope)  # noqa: S102 (names of fields, as dataclasses does it)
     found: Callable[..., None] = scope["__init__"]
-    found.__qualname__ = f"{kind.__qualname__}.__init__"
     found.__annotations__ = {**{f.name: f.type for f in given}, "return": None}
     return found
 
