@@ -94,8 +94,9 @@ demo-service: env ## a server: 20 receipts, a proof on demand, a lie that an aud
 demo-private: env ## private inference: owner, user and dealer as three processes, both modes (seconds)
 	$(BIN)/veracity private demo
 
-test: env test-rust ## the test suite without the slow tests; kernels also without their AVX-512 paths
+test: env test-rust ## the test suite without the slow tests; kernels also without AVX-512, and without AVX2
 	VERACITY_PORTABLE=1 $(PYTEST) -q tests/conformance
+	VERACITY_PORTABLE=plain $(PYTEST) -q tests/conformance -k "contract or product or extremes"
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-rust: ## the kernels' own tests, in Rust; one line for each group of them

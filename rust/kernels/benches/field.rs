@@ -1,6 +1,7 @@
 //! Nanoseconds per unit of the field kernels, beside the floors of the design.
 //!
-//! `cargo bench --bench field`; `VERACITY_PORTABLE=1` times the path without AVX-512.
+//! `cargo bench --bench field`; `VERACITY_PORTABLE=1` times the path without AVX-512,
+//! `VERACITY_PORTABLE=plain` the one without AVX2.
 
 use std::hint::black_box;
 use veracity_kernels::buffers::recycle;

@@ -2,13 +2,19 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::affine::fits;
+#[cfg(target_arch = "x86_64")]
+use crate::avx2;
 use crate::buffers::take;
+#[cfg(target_arch = "x86_64")]
+use crate::digits::{self, ColumnDigits, has_one_digit};
 use crate::field::{Fq, Limbs};
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
 use crate::parallel::{for_parts, row_parts};
 use crate::small::{Small, Tensor};
 use rayon::prelude::*;
+#[cfg(target_arch = "x86_64")]
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Outputs that accumulate side by side (64 bytes each).
@@ -20,6 +26,12 @@ const UNROLL: usize = 8;
 const MANY: usize = 16;
 #[cfg(target_arch = "x86_64")]
 const LONG: usize = 32;
+/// Outputs of one row that a task with AVX2 handles.
+#[cfg(target_arch = "x86_64")]
+const AVX2_COLUMNS: usize = 8 * avx2::TILE;
+/// Rows up to this length are summed with AVX2 also where there is AVX-512.
+#[cfg(target_arch = "x86_64")]
+const BRIEF: usize = 64;
 /// Last axes below this length are handled as rows.
 #[cfg(target_arch = "x86_64")]
 const SHORT: usize = 32;
@@ -110,28 +122,31 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
     let length: usize = pieces.iter().map(|p| p.v.len()).sum();
     let mut out = take(outputs);
     #[cfg(target_arch = "x86_64")]
+    if avx2_pays::<T>((outputs, inner), length, pieces.len()) {
+        // SAFETY: the machine has the instructions, in both of the calls.
+        let digits = columns_of(pieces, |v| unsafe { avx2::column_digits(v) });
+        let pieces = with_digits(pieces, &digits);
+        for_avx2_parts(&mut out, (length, inner), |start, part| unsafe {
+            avx2::contract(&pieces, start, part);
+        });
+        return out;
+    }
+    #[cfg(target_arch = "x86_64")]
     if ifma::available() && outputs >= MANY && length >= long(inner, pieces.len()) {
         // SAFETY: the machine has the instructions, in each of the calls.
-        let narrow = inner == ifma::NARROW && ifma::has_one_digit::<T>();
+        let narrow = inner == ifma::NARROW && has_one_digit::<T>();
         if inner < SHORT && !narrow {
-            let digits = pieces.iter().map(|p| unsafe { ifma::RowDigits::new(p.v) });
-            let digits: Vec<_> = digits.collect();
-            let with_digits = pieces.iter().zip(&digits);
-            let pieces: Vec<_> = with_digits
-                .map(|(p, d)| (p.m, p.range.clone(), d))
+            let digits: Vec<_> = pieces
+                .iter()
+                .map(|p| unsafe { ifma::RowDigits::new(p.v) })
                 .collect();
+            let pieces = with_digits(pieces, &digits);
             for_parts(&mut out, rows_of(length, outputs), |start, part| unsafe {
                 ifma::rows(&pieces, start, part);
             });
         } else {
-            let digits = pieces
-                .iter()
-                .map(|p| unsafe { ifma::ColumnDigits::new(p.v) });
-            let digits: Vec<_> = digits.collect();
-            let with_digits = pieces.iter().zip(&digits);
-            let pieces: Vec<_> = with_digits
-                .map(|(p, d)| (p.m, p.range.clone(), d))
-                .collect();
+            let digits = columns_of(pieces, |v| unsafe { ifma::column_digits(v) });
+            let pieces = with_digits(pieces, &digits);
             for_parts(&mut out, ifma::COLUMNS, |start, part| {
                 let whole = |at, part: &mut [Fq]| unsafe { ifma::columns(&pieces, at, part) };
                 if narrow {
@@ -144,42 +159,38 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
         return out;
     }
     #[cfg(target_arch = "x86_64")]
-    if ifma::available()
-        && length >= LONG * pieces.len()
-        && (T::BITS <= 32 || pieces.iter().all(|p| fits(p.m.data)))
-    {
-        let weighed = |output: usize| -> Fq {
-            let (o, i) = (output / inner, output % inner);
-            let weigh = |p: &Piece<'_, T>| {
-                let x = &p.m.data[(o * p.m.n + p.range.start) * inner + i..];
-                let gathered: Vec<T>;
-                let x = if inner == 1 {
-                    &x[..p.v.len()]
-                } else {
-                    gathered = x.iter().step_by(inner).take(p.v.len()).copied().collect();
-                    &gathered
-                };
-                // SAFETY: the machine has the instructions.
-                unsafe { ifma::weigh(x, p.v) }
+    if length >= LONG * pieces.len() {
+        let fast = ifma::available() && (T::BITS <= 32 || pieces.iter().all(|p| fits(p.m.data)));
+        if fast || avx2::available() {
+            // A caller handles little work alone.
+            let each = if outputs * length <= crate::parallel::ALONE {
+                outputs
+            } else {
+                1
             };
-            pieces.iter().map(weigh).sum()
-        };
-        let each = if outputs * length <= crate::parallel::ALONE {
-            outputs
-        } else {
-            1
-        };
-        for_parts(&mut out, each, |start, part| {
-            for (k, out) in part.iter_mut().enumerate() {
-                *out = weighed(start + k);
-            }
-        });
-        return out;
+            for_parts(&mut out, each, |start, part| {
+                for (k, out) in part.iter_mut().enumerate() {
+                    let weigh = |p: &Piece<'_, T>| {
+                        let x = row_of(p, start + k);
+                        // SAFETY: the machine has the instructions.
+                        match fast {
+                            true => unsafe { ifma::weigh(&x, p.v) },
+                            false => unsafe { avx2::weigh(&x, p.v) },
+                        }
+                    };
+                    *out = pieces.iter().map(weigh).sum();
+                }
+            });
+            return out;
+        }
     }
     // At least 2^14 products a task, at most BLOCK outputs.
     let chunk = ((1 << 14) / length).clamp(1, BLOCK);
-    let all = pieces.iter().flat_map(|p| p.v).copied().sum::<Fq>();
-    let correction = all * Fq::from_u64(T::BIAS);
+    let mut all = Columns::ZERO;
+    for v in pieces.iter().flat_map(|p| p.v) {
+        all.add(1, v.montgomery());
+    }
+    let correction = all.reduce() * Fq::from_u64(T::BIAS);
     for_parts(&mut out, chunk, |start, part| {
         part.fill(-correction);
         for p in pieces {
@@ -203,6 +214,17 @@ pub fn contract_each<T: Small>(arrays: &[Tensor<'_, T>], outer: usize, v: &[Fq])
     debug_assert!(arrays.iter().all(|m| m.data.len() == outputs * v.len()));
     let mut out = take(arrays.len() * outputs);
     #[cfg(target_arch = "x86_64")]
+    if avx2_pays::<T>((outputs, inner), v.len(), 1) {
+        // SAFETY: the machine has the instructions, in both of the calls.
+        let digits = unsafe { avx2::column_digits(v) };
+        for_avx2_parts(&mut out, (v.len(), inner), |start, part| {
+            for_row_parts(start, outputs, part, |(k, first), part| unsafe {
+                avx2::contract(&[(arrays[k], 0..v.len(), &digits)], first, part);
+            });
+        });
+        return out;
+    }
+    #[cfg(target_arch = "x86_64")]
     if ifma::available() && outputs >= MANY && v.len() >= long(inner, 1) {
         // SAFETY: the machine has the instructions, in each of the calls.
         if inner < SHORT {
@@ -213,7 +235,7 @@ pub fn contract_each<T: Small>(arrays: &[Tensor<'_, T>], outer: usize, v: &[Fq])
                 });
             });
         } else {
-            let digits = unsafe { ifma::ColumnDigits::new(v) };
+            let digits = unsafe { ifma::column_digits(v) };
             for_parts(&mut out, ifma::COLUMNS, |start, part| {
                 for_row_parts(start, inner, part, |(row, column), part| unsafe {
                     let piece = (arrays[row / outer], 0..v.len(), &digits);
@@ -229,6 +251,68 @@ pub fn contract_each<T: Small>(arrays: &[Tensor<'_, T>], outer: usize, v: &[Fq])
         }
     }
     out
+}
+
+/// The digits of every piece's vector for columns.
+#[cfg(target_arch = "x86_64")]
+fn columns_of<T>(
+    pieces: &[Piece<'_, T>],
+    digits: impl Fn(&[Fq]) -> ColumnDigits,
+) -> Vec<ColumnDigits> {
+    pieces.iter().map(|p| digits(p.v)).collect()
+}
+
+/// Pieces with the digits of their vectors.
+#[cfg(target_arch = "x86_64")]
+fn with_digits<'a, T: Small, D>(
+    pieces: &[Piece<'a, T>],
+    digits: &'a [D],
+) -> Vec<digits::Piece<'a, T, D>> {
+    let pieces = pieces.iter().zip(digits);
+    pieces.map(|(p, d)| (p.m, p.range.clone(), d)).collect()
+}
+
+/// The integers of a piece that one output is a sum of, side by side.
+#[cfg(target_arch = "x86_64")]
+fn row_of<'a, T: Small>(p: &Piece<'a, T>, output: usize) -> Cow<'a, [T]> {
+    let (o, i) = (output / p.m.inner, output % p.m.inner);
+    let x = &p.m.data[(o * p.m.n + p.range.start) * p.m.inner + i..];
+    match p.m.inner {
+        1 => x[..p.v.len()].into(),
+        inner => x.iter().step_by(inner).take(p.v.len()).copied().collect(),
+    }
+}
+
+/// Whether AVX2 is the fastest way to so many outputs, from so many products in so many arrays.
+///
+/// Sums of 2^28 products do not fit. AVX-512's kernel for rows has lanes to add up at the end
+/// of each, so that short ones are left to this.
+#[cfg(target_arch = "x86_64")]
+fn avx2_pays<T: Small>((outputs, inner): (usize, usize), length: usize, arrays: usize) -> bool {
+    let lengths = long(inner, arrays).max(LONG / 2)..1 << 28;
+    let narrow = inner == ifma::NARROW && has_one_digit::<T>();
+    let brief = inner < SHORT && !narrow && length <= BRIEF * arrays;
+    let chosen = avx2::available() && (brief || !ifma::available());
+    chosen && outputs >= MANY && lengths.contains(&length)
+}
+
+/// Calls `f(start, part)` for parts of outputs of so many products each; where the last axis is
+/// not shorter than a tile, of parts of rows.
+#[cfg(target_arch = "x86_64")]
+fn for_avx2_parts(
+    out: &mut [Fq],
+    (length, inner): (usize, usize),
+    f: impl Fn(usize, &mut [Fq]) + Sync,
+) {
+    if inner < avx2::TILE {
+        let rows = rows_of(length, out.len()).next_multiple_of(avx2::TILE);
+        return for_parts(out, rows, f);
+    }
+    for_parts(out, AVX2_COLUMNS, |start, part| {
+        for_row_parts(start, inner, part, |(o, column), part| {
+            f(o * inner + column, part);
+        });
+    });
 }
 
 /// Outputs of rows of so many products that a task handles.

@@ -1,9 +1,13 @@
 //! Products of integer matrices, exact modulo 2^64: the meaning of a model's linear layers; how
 //! often integers occur; and their division by powers of two.
 
+#[cfg(target_arch = "x86_64")]
+use crate::avx2;
 use crate::entrywise::{self, each, range};
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
+#[cfg(target_arch = "x86_64")]
+use crate::panels::{Panels, digits_of};
 use crate::parallel::for_parts;
 use crate::small::{BLOCK, Small};
 use rayon::prelude::*;
@@ -11,7 +15,7 @@ use std::ops::Range;
 
 /// `out[r, i] = sum_j w[i, j] x[r, j]` modulo 2^64, where `x` has `rows` rows.
 ///
-/// With AVX-512 the time is that of reading `w` once, as long as `x` has few rows.
+/// With AVX2 the time is that of reading `w` once, as long as `x` has few rows.
 pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
     let width = x.len().checked_div(rows).unwrap_or(0);
     let count = w.len().checked_div(width).unwrap_or(0);
@@ -20,27 +24,16 @@ pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
         return out;
     }
     #[cfg(target_arch = "x86_64")]
-    if ifma::available() {
-        let digits = ifma::digits_of(x);
+    if avx2::available() {
+        let digits = digits_of(x);
         match rows * digits {
-            ..=4 => {
-                let x = ifma::Operand::<4>::new(x, rows, digits);
-                fast(&mut out, w, &x, rows, width);
-            }
-            5..MANY => {
-                let x = ifma::Operand::<13>::new(x, rows, digits);
-                fast(&mut out, w, &x, rows, width);
-            }
-            MANY.. => {
-                many(
-                    &mut out,
-                    w,
-                    &ifma::Panels::new(x, rows, digits),
-                    rows,
-                    width,
-                );
+            ..=2 => few(&mut out, w, &Panels::<2>::new(x, rows, digits)),
+            3..=5 => few(&mut out, w, &Panels::<5>::new(x, rows, digits)),
+            MANY.. if ifma::available() => {
+                many(&mut out, w, &Panels::new(x, rows, digits));
                 return out;
             }
+            _ => few(&mut out, w, &Panels::<13>::new(x, rows, digits)),
         }
         return turned(out, rows);
     }
@@ -59,7 +52,7 @@ pub fn products<T: Small>(w: &[T], x: &[i64], rows: usize) -> Vec<i64> {
     turned(out, rows)
 }
 
-/// Digits of all rows from which on rows of `w` are interleaved.
+/// Digits of all rows from which on AVX-512 is faster than AVX2: with fewer, both wait for memory.
 #[cfg(target_arch = "x86_64")]
 const MANY: usize = 14;
 
@@ -78,28 +71,25 @@ fn turned(x: Vec<i64>, rows: usize) -> Vec<i64> {
     out
 }
 
-/// Outputs a task computes: whole pairs of rows of `w`, at least 2^15 products.
+/// Outputs a task computes: whole rows of `w`, at least 2^14 products.
 fn chunk(rows: usize, width: usize) -> usize {
     2 * rows * ((1 << 14) / (rows * width)).max(1)
 }
 
 #[cfg(target_arch = "x86_64")]
-fn fast<T: Small, const K: usize>(
-    out: &mut [i64],
-    w: &[T],
-    x: &ifma::Operand<K>,
-    rows: usize,
-    width: usize,
-) {
-    for_parts(out, chunk(rows, width), |start, part| {
+fn few<T: Small, const K: usize>(out: &mut [i64], w: &[T], x: &Panels<K>) {
+    let (rows, width) = (x.rows, x.width);
+    let chunk = chunk(rows, width).next_multiple_of(rows * avx2::TILE);
+    for_parts(out, chunk, |start, part| {
         let w = &w[start / rows * width..][..part.len() / rows * width];
         // SAFETY: the machine has the instructions.
-        unsafe { ifma::products(part, w, x) };
+        unsafe { avx2::products(part, w, x) };
     });
 }
 
 #[cfg(target_arch = "x86_64")]
-fn many<T: Small>(out: &mut [i64], w: &[T], x: &ifma::Panels, rows: usize, width: usize) {
+fn many<T: Small>(out: &mut [i64], w: &[T], x: &Panels<{ ifma::SIDE }>) {
+    let (rows, width) = (x.rows, x.width);
     let out = ifma::Columns::new(out, rows);
     let tiles = ((1 << 15) / (ifma::TILE * rows * width)).max(1);
     w.par_chunks(tiles * ifma::TILE * width)

@@ -4,6 +4,8 @@
 //! Pure Rust; what Python sees is the crate `veracity-bindings`.
 
 mod affine;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub mod blocks;
 pub mod buffers;
 pub mod contract;
@@ -12,6 +14,8 @@ pub mod curve_batch;
 pub mod curve_encoding;
 pub mod curve_glv;
 pub mod curve_scale;
+#[cfg(target_arch = "x86_64")]
+mod digits;
 pub mod entrywise;
 pub mod field;
 pub mod fractions;
@@ -21,9 +25,13 @@ pub mod hash_to_curve;
 mod ifma;
 pub mod inner_product;
 pub mod integers;
+#[cfg(target_arch = "x86_64")]
+mod machine;
 mod mapping;
 pub mod msm;
 pub mod msm_buckets;
+#[cfg(target_arch = "x86_64")]
+mod panels;
 mod parallel;
 pub mod pedersen;
 pub mod prg;

@@ -5,12 +5,12 @@
 //! does 32 products of digits and 16 additions at once, in 32-bit lanes that are emptied into
 //! 64-bit ones before they overflow.
 
-use super::digits::{
-    ColumnDigits, EIGHT, Found, HALF, LANES, Line, Piece, STEPS, copy_plane, digits_of, dot,
-    entries, finish, load, planes,
-};
+use super::digits::{EIGHT, dot, finish, load};
 use super::lanes::V;
 use super::machine::kernel;
+use crate::digits::{
+    ColumnDigits, Found, HALF, LANES, Line, Piece, STEPS, copy_plane, digits_of, entries, planes,
+};
 use crate::field::Fq;
 use crate::small::{Small, Tensor};
 use std::arch::x86_64::*;

@@ -2,12 +2,12 @@
 //!
 //! The arithmetic is that of `contract.rs`; sums of one output are spread over the lanes.
 
-use super::digits::{
-    EIGHT, Found, HALF, LANES, Line, MAX_PLANES, Piece, RowDigits, STEPS, Sums, copy_plane,
-    digits_of, dot, entries, finish, load, planes,
-};
+use super::digits::{EIGHT, RowDigits, Sums, dot, finish, load};
 use super::lanes::V;
 use super::machine::kernel;
+use crate::digits::{
+    Found, HALF, LANES, Line, MAX_PLANES, Piece, STEPS, copy_plane, digits_of, entries, planes,
+};
 use crate::field::Fq;
 use crate::small::Small;
 use std::arch::x86_64::*;
@@ -68,7 +68,7 @@ unsafe fn empty_row<const K: usize>(sums: &mut [i64; 16], x: [V; K]) {
 /// Adds to `sums` the products of two rows of integers, 32 a step, with `K` rows of digits, at
 /// most 13.
 #[inline(always)]
-pub(super) unsafe fn row_pair<const K: usize>(
+unsafe fn row_pair<const K: usize>(
     [x, y]: [*const i16; 2],
     digits: &[[Line; K]],
     [sums0, sums1]: [&mut [i64; 16]; 2],

@@ -1,14 +1,12 @@
 //! Which machines have the instructions, and functions compiled for them.
 
+use crate::machine::{Kernels, allowed};
 use std::sync::OnceLock;
 
-/// Whether this machine has the instructions and nobody asked for the portable path.
+/// Whether this machine has the instructions and nobody turned them off.
 pub(crate) fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
-        let portable = std::env::var_os("VERACITY_PORTABLE").is_some_and(|v| v == "1");
-        !portable && supported()
-    })
+    *AVAILABLE.get_or_init(|| allowed() >= Kernels::Avx512 && supported())
 }
 
 /// Whether this machine has the instructions.

@@ -27,8 +27,8 @@ pub(crate) use blocks::{BLOCK_LIMIT, biases, blocks};
 pub(crate) use contract::{COLUMNS, NARROW, columns};
 pub(crate) use contract_rows::rows;
 pub(crate) use curve::{Scratch, add_batch, double_batch, power};
-pub(crate) use digits::{ColumnDigits, RowDigits, has_one_digit};
-pub(crate) use integers::{Columns, Operand, Panels, TILE, digits_of, many_products, products};
+pub(crate) use digits::{RowDigits, column_digits};
+pub(crate) use integers::{Columns, SIDE, TILE, many_products};
 pub(crate) use machine::available;
 #[cfg(test)]
 pub(crate) use machine::supported;
