@@ -18,6 +18,7 @@ SOURCES = sorted((Path(errors.__file__).parent).rglob("*.py"))
 BUILTINS = {
     "ArithmeticError",
     "AttributeError",
+    "FrozenInstanceError",  # an attribute's, of records as of frozen dataclasses
     "IndexError",
     "KeyError",
     "NotImplementedError",

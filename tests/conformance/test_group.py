@@ -57,6 +57,8 @@ def test_encoding_round_trip(engine, encoded):
     assert engine.compress(points) == data
     assert engine.compress(points[3:7]) == data[96:224]
     assert engine.compress(engine.decompress(b"")) == b""
+    for count in (1, 700 // len(encoded)):  # a task, or several
+        assert engine.compress(engine.decompress(data * count, behind=True)) == data * count
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,8 @@ def test_bad_encodings(engine, reference, encoded, bad, position):
     for e in (engine, reference):
         with pytest.raises(ValueError, match=r"."):
             e.decompress(b"".join(parts))
+        with pytest.raises(ValueError, match=r"."):
+            e.decompress(b"".join(parts), behind=True)
 
 
 def test_coordinates(engine, reference, encoded):

@@ -13,6 +13,7 @@ from veracity.codec import ByteReader
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.text import ByteLevel, Encoder, Pieces, Rule, SentencePiece
 from veracity.text.added import Added, Finder
+from veracity.text.bytelevel import Pairs, listed_merges
 from veracity.text.pieces import NEVER
 from veracity.text.rule_bytes import read_rule
 from veracity.text.sentencepiece import Prefix
@@ -54,6 +55,41 @@ def test_merges_of_no_tokens_and_merges_twice() -> None:
             ByteLevel(((6, cut),)), "merge 0 is of something that is no token", (*TOKENS, piece)
         )
     refused(ByteLevel(((3, 1), (3, 1))), "a merge is listed twice")
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        (),
+        ((5, 1),),
+        ((3, 1), (4, 1), (5, 2)),
+        ((4, 1), (3, 1), (5, 2)),
+        ((3, 1), (5, 1), (5, 2)),
+    ],
+)
+def test_merges_are_found_in_whatever_order_they_are_listed(
+    pairs: tuple[tuple[int, int], ...],
+) -> None:
+    tokens = (b"a", b"b", b"c", b"ab", b"bc", b"abc")
+    ids = {piece: token for token, piece in enumerate(tokens)}
+    listed = {}
+    for rank, (token, cut) in enumerate(pairs):
+        listed[ids[tokens[token][:cut]], ids[tokens[token][cut:]]] = rank, token
+    for held in (pairs, Pairs.of(pairs)):
+        find = listed_merges(held, tokens, ids)
+        found = {(left, right): find(left, right) for left in range(6) for right in range(6)}
+        assert {k: v for k, v in found.items() if v is not None} == listed
+
+
+def test_pairs_are_equal_however_they_are_kept() -> None:
+    pairs = ((3, 1), (5, 2), (4, 1))
+    kept = Pairs.of(pairs)
+    assert (kept, pairs, hash(kept)) == (pairs, kept, hash(pairs))
+    assert (kept[1], kept[-1], list(kept[1:])) == ((5, 2), (4, 1), [(5, 2), (4, 1)])
+    assert Pairs.of(kept) is kept
+    for other in (pairs[:2], ((3, 1), (5, 2), (4, 2)), 3):
+        assert kept != other
+    assert ByteLevel(kept) == ByteLevel(pairs)
 
 
 @pytest.mark.parametrize(

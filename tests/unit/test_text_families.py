@@ -20,7 +20,7 @@ from tests.unit.test_text import ALL, PARTS
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.lm.tokenizer_json import byte_level_bytes, numbered_alternatives
 from veracity.lm.tokenizer_rules import piece_bytes, stated_rule
-from veracity.text import ByteLevel, Encoder, SentencePiece
+from veracity.text import ByteLevel, Encoder, SentencePiece, words
 from veracity.text.added import MAX_LENGTHS, Added, Finder
 from veracity.text.nfc import _ACTIVE, SHORT_RUN, nfc
 from veracity.text.sentencepiece import SPACE, Prefix
@@ -366,3 +366,7 @@ def test_of_added_tokens_the_first_and_longest_is_found() -> None:
         tokens = {word: i for i, word in enumerate(words)}
         text = "".join(draw.choices(letters, k=30))
         assert list(Finder(tokens).split(text)) == list(naive(tokens, text))
+
+
+def test_kinds_of_ascii_are_those_of_the_lists() -> None:
+    assert {code: words._listed_kind(code) for code in range(128)} == words._ASCII

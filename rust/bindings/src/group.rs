@@ -117,10 +117,11 @@ fn points_compress<'py>(py: Python<'py>, points_in: VecIn<'py>) -> PyResult<Boun
     Ok(PyBytes::new(py, &out))
 }
 
-/// The points of canonical encodings.
+/// The points of canonical encodings; `behind` other work, to which a core is left.
 #[pyfunction]
-fn points_decompress<'py>(py: Python<'py>, data: &[u8]) -> PyResult<VecOut<'py>> {
-    match py.detach(|| curve_encoding::decompress(data)) {
+fn points_decompress<'py>(py: Python<'py>, data: &[u8], behind: bool) -> PyResult<VecOut<'py>> {
+    let threads = rayon::current_num_threads() - usize::from(behind);
+    match py.detach(|| curve_encoding::decompress(data, threads)) {
         Some(points) => give_points(py, points),
         None => Err(PyValueError::new_err("not a sequence of encoded points")),
     }

@@ -162,16 +162,24 @@ fn contract_pieces<T: Small>(pieces: &[Piece<'_, T>], outputs: usize) -> Vec<Fq>
     if length >= LONG * pieces.len() {
         let fast = ifma::available() && (T::BITS <= 32 || pieces.iter().all(|p| fits(p.m.data)));
         if fast || avx2::available() {
-            for_parts(&mut out, 1, |output, part| {
-                let weigh = |p: &Piece<'_, T>| {
-                    let x = row_of(p, output);
-                    // SAFETY: the machine has the instructions.
-                    match fast {
-                        true => unsafe { ifma::weigh(&x, p.v) },
-                        false => unsafe { avx2::weigh(&x, p.v) },
-                    }
-                };
-                part[0] = pieces.iter().map(weigh).sum();
+            // A caller handles little work alone.
+            let each = if outputs * length <= crate::parallel::ALONE {
+                outputs
+            } else {
+                1
+            };
+            for_parts(&mut out, each, |start, part| {
+                for (k, out) in part.iter_mut().enumerate() {
+                    let weigh = |p: &Piece<'_, T>| {
+                        let x = row_of(p, start + k);
+                        // SAFETY: the machine has the instructions.
+                        match fast {
+                            true => unsafe { ifma::weigh(&x, p.v) },
+                            false => unsafe { avx2::weigh(&x, p.v) },
+                        }
+                    };
+                    *out = pieces.iter().map(weigh).sum();
+                }
             });
             return out;
         }

@@ -21,27 +21,36 @@ pub fn compress(points: &[Affine], out: &mut [u8]) {
         });
 }
 
-/// Decodes points, in parallel; `None` where any encoding is bad or the length is no multiple.
-pub fn decompress(data: &[u8]) -> Option<Vec<Affine>> {
+/// Decodes points on at most so many threads; `None` where any encoding is bad or the length is no
+/// multiple.
+pub fn decompress(data: &[u8], threads: usize) -> Option<Vec<Affine>> {
     let (encodings, rest) = data.as_chunks::<POINT_BYTES>();
     if !rest.is_empty() {
         return None;
     }
-    let parts: Option<Vec<Vec<Affine>>> = encodings
-        .par_chunks(ENCODING_CHUNK)
-        .map(|encodings| {
-            let (groups, rest) = encodings.as_chunks::<16>();
-            let mut out = Vec::with_capacity(encodings.len());
-            for group in groups {
-                out.extend(decode_group(group)?);
-            }
-            for bytes in rest {
-                out.push(Affine::from_bytes(bytes)?);
-            }
-            Some(out)
-        })
-        .collect();
+    if encodings.len() <= ENCODING_CHUNK || threads <= 1 {
+        return decode(encodings); // the pool may be busy
+    }
+    let each = if threads < rayon::current_num_threads() {
+        encodings.len().div_ceil(threads).max(ENCODING_CHUNK)
+    } else {
+        ENCODING_CHUNK
+    };
+    let parts: Option<Vec<Vec<Affine>>> = encodings.par_chunks(each).map(decode).collect();
     Some(parts?.concat())
+}
+
+/// Decodes points, one group after the other.
+fn decode(encodings: &[[u8; POINT_BYTES]]) -> Option<Vec<Affine>> {
+    let (groups, rest) = encodings.as_chunks::<16>();
+    let mut out = Vec::with_capacity(encodings.len());
+    for group in groups {
+        out.extend(decode_group(group)?);
+    }
+    for bytes in rest {
+        out.push(Affine::from_bytes(bytes)?);
+    }
+    Some(out)
 }
 
 /// Writes the coordinates of points, in parallel.

@@ -6,6 +6,10 @@ use std::ops::Range;
 /// Elements a task handles: long enough to hide the scheduling, short enough for the L1 cache.
 pub const CHUNK: usize = 1 << 11;
 
+/// Elements that a caller handles alone where each takes nanoseconds: less than threads take to
+/// wake up, or to end what they are busy with.
+pub const ALONE: usize = 1 << 15;
+
 /// Calls `f(start, part)` for consecutive parts of `out` of at most `chunk` elements.
 pub fn for_parts<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     if out.len() <= chunk {
@@ -17,6 +21,16 @@ pub fn for_parts<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T
     out.par_chunks_mut(chunk)
         .enumerate()
         .for_each(|(k, part)| f(k * chunk, part));
+}
+
+/// [`for_parts`] where an element takes nanoseconds: up to [`ALONE`] of them without the pool.
+pub fn for_light_parts<T: Send>(out: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    if out.len() > ALONE {
+        return for_parts(out, chunk, f);
+    }
+    for (k, part) in out.chunks_mut(chunk).enumerate() {
+        f(k * chunk, part);
+    }
 }
 
 /// The sum, by `add`, of `f(range)` over consecutive ranges that cover `0..n`.

@@ -3,7 +3,7 @@
 use crate::affine::affine;
 use crate::buffers::take;
 use crate::field::Fq;
-use crate::parallel::{CHUNK, for_parts, row_parts, sum_parts};
+use crate::parallel::{ALONE, CHUNK, for_light_parts, row_parts, sum_parts};
 use crate::small::Small;
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, ifma};
@@ -12,7 +12,7 @@ use std::ops::Range;
 /// The elements of small integers.
 pub fn from_small<T: Small>(values: &[T]) -> Vec<Fq> {
     let mut out = take(values.len());
-    for_parts(&mut out, CHUNK, |start, part| {
+    for_light_parts(&mut out, CHUNK, |start, part| {
         let values = &values[start..start + part.len()];
         affine(part, Fq::ZERO, (values, Fq::ONE), None::<(&[i8], Fq)>);
     });
@@ -23,7 +23,7 @@ pub fn from_small<T: Small>(values: &[T]) -> Vec<Fq> {
 fn zip(a: &[Fq], b: &[Fq], f: impl Fn(Fq, Fq) -> Fq + Sync) -> Vec<Fq> {
     debug_assert_eq!(a.len(), b.len());
     let mut out = take(a.len());
-    for_parts(&mut out, CHUNK, |start, part| {
+    for_light_parts(&mut out, CHUNK, |start, part| {
         for ((o, a), b) in part.iter_mut().zip(&a[start..]).zip(&b[start..]) {
             *o = f(*a, *b);
         }
@@ -45,7 +45,7 @@ pub fn sub(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
 pub fn mul(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
     debug_assert_eq!(a.len(), b.len());
     let mut out = take(a.len());
-    for_parts(&mut out, CHUNK, |start, part| {
+    for_light_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();
         mul_into(part, &a[range.clone()], &b[range]);
     });
@@ -79,7 +79,7 @@ fn outer_short(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
         return scale(a, *b);
     }
     let mut out = take(a.len() * b.len());
-    for_parts(&mut out, CHUNK, |start, part| {
+    for_light_parts(&mut out, CHUNK, |start, part| {
         let (mut left, mut right) = (
             Vec::with_capacity(part.len()),
             Vec::with_capacity(part.len()),
@@ -99,7 +99,7 @@ pub fn outer(a: &[Fq], b: &[Fq]) -> Vec<Fq> {
         return outer_short(a, b);
     }
     let mut out = take(a.len() * b.len());
-    for_parts(&mut out, CHUNK, |start, part| {
+    for_light_parts(&mut out, CHUNK, |start, part| {
         let range = start..start + part.len();
         let mut rest = part;
         for (row, columns) in row_parts(range, b.len()) {
@@ -128,7 +128,7 @@ pub(crate) fn scale_into(out: &mut [Fq], s: Fq, b: &[Fq]) {
 pub fn lincomb(vectors: &[&[Fq]], coefficients: &[Fq]) -> Vec<Fq> {
     let n = vectors.iter().map(|v| v.len()).max().unwrap_or(0);
     let mut out = take(n);
-    for_parts(&mut out, CHUNK, |start, part| {
+    for_light_parts(&mut out, CHUNK, |start, part| {
         #[cfg(target_arch = "x86_64")]
         if ifma::available() {
             // SAFETY: the machine has the instructions.
@@ -157,7 +157,7 @@ pub fn dot(a: &[Fq], b: &[Fq]) -> Fq {
         }
         portable::dot(a, b)
     };
-    sum_parts(a.len(), CHUNK, Fq::ZERO, part, |a, b| a + b)
+    sum_parts(a.len(), ALONE, Fq::ZERO, part, |a, b| a + b)
 }
 
 /// Inclusive prefix sums.
@@ -177,7 +177,7 @@ pub fn gather(a: &[Fq], index: &[i64]) -> Option<Vec<Fq>> {
         return None;
     }
     let mut out = take(index.len());
-    for_parts(&mut out, CHUNK, |start, part| {
+    for_light_parts(&mut out, CHUNK, |start, part| {
         for (o, &i) in part.iter_mut().zip(&index[start..]) {
             *o = a[i as usize];
         }
@@ -196,7 +196,7 @@ pub fn eq(point: &[Fq], n: usize) -> Vec<Fq> {
     }
     let high = eq_by_doubling(high_point, n.div_ceil(low.len()));
     let mut out = take(n);
-    for_parts(&mut out, low.len(), |start, part| {
+    for_light_parts(&mut out, low.len(), |start, part| {
         scale_into(part, high[start / low.len()], &low[..part.len()]);
     });
     out

@@ -68,8 +68,10 @@ fn encodings_are_those_of_pasta() {
         assert!(p.is_on_curve());
         assert_eq!(to_pasta(p).to_bytes(), bytes);
     }
-    assert_eq!(decompress(&data).expect("good"), points);
-    assert!(decompress(&data[1..]).is_none());
+    for threads in [1, 2, usize::MAX] {
+        assert_eq!(decompress(&data, threads).expect("good"), points);
+    }
+    assert!(decompress(&data[1..], usize::MAX).is_none());
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn bad_encodings_are_refused() {
         for place in [0, 15, 16, 47, 48, 49] {
             let mut data = good.clone();
             data[32 * place..][..32].copy_from_slice(&bad);
-            assert!(decompress(&data).is_none());
+            assert!(decompress(&data, usize::MAX).is_none());
         }
     }
 }

@@ -10,7 +10,6 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -32,6 +31,7 @@ from veracity.errors import (
     VeracityError,
     VerificationError,
 )
+from veracity.records import record
 
 __all__ = [
     "EXIT_FALSE",
@@ -121,7 +121,7 @@ def facts_of(kind: str, message: str, advice: str, code: int) -> dict[str, Any]:
     return {"error": {"kind": kind, "message": message, "hint": advice, "exit": code}}
 
 
-@dataclass(frozen=True)
+@record
 class Call:
     """How a command was called, as far as its faults depend on it."""
 

@@ -6,7 +6,6 @@ comes from files of strangers: it stands in the page as text, unseen characters 
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -148,6 +147,8 @@ def note_tables(rows: Rows, title: str | None) -> None:
 
 def text_of(value: object) -> str:
     """Text as a page may have it: as text, and no character of it unseen."""
+    import html  # a table of all its names, and few verdicts become pages
+
     shown = "".join(
         c if c == "\n" or seen(c) else f"\N{REPLACEMENT CHARACTER}[U+{ord(c):04X}]"
         for c in str(value)
@@ -171,7 +172,7 @@ def page(report: Report, settings: Rows, now: datetime) -> str:
     body = "\n".join(_table(caption, rows) for caption, rows in _tables(report, settings, now))
     mark = "no" if report.code else "ok"
     return (
-        f'{_PAGE}{html.escape(policy)}">\n'
+        f'{_PAGE}{text_of(policy)}">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text_of(report.word)}: veracity</title>\n<style>{_STYLE}</style>\n</head>\n"

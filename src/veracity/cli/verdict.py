@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import click
 
@@ -11,13 +10,14 @@ from veracity.cli.display import coloured, show_table
 from veracity.cli.errors import EXIT_FALSE
 from veracity.cli.output import emit
 from veracity.cli.report import note_tables, note_verdict
+from veracity.records import record
 
 __all__ = ["ACCEPTED", "EXIT_PROVED", "REJECTED", "Verdict"]
 
 EXIT_PROVED = 0
 
 
-@dataclass(frozen=True)
+@record
 class Verdict:
     """Accepted or rejected, and what is printed under it."""
 

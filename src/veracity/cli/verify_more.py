@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from veracity.formats.proof import Proof
 from veracity.proving.proofs import load_proof
 from veracity.proving.verified import VerifiedAnswer
 from veracity.proving.verify import verify as verify_answer
+from veracity.records import record
 
 __all__ = ["USES", "check_promise", "check_signer", "require_used", "verify_many"]
 
@@ -26,7 +27,7 @@ __all__ = ["USES", "check_promise", "check_signer", "require_used", "verify_many
 UNDECIDED = Verdict("UNDECIDED", "yellow", 2)
 
 
-@dataclass(frozen=True)
+@record
 class Use:
     """What looks at an option.
 
@@ -77,7 +78,7 @@ USES = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class One:
     """The verdict on one file, and what an accepted one does not prove."""
 

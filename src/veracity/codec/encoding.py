@@ -155,26 +155,35 @@ class ByteReader:
     def _truncated(self, what: str) -> NoReturn:
         self.fail(what, "the file ends too early; it may be truncated, fetch it again")
 
-    def short_pieces(self, count: int, what: str) -> tuple[list[int], list[bytes]]:
-        """``count`` times two bytes, whose low 15 bits tell how many bytes follow; all of both."""
+    def short_pieces(self, count: int, what: str) -> tuple[list[bytes], list[int]]:
+        """``count`` pieces, each after two bytes: 15 bits of its length, then a mark.
+
+        Returns
+        -------
+        list of bytes, list of int
+            The pieces, and the places of those that are marked.
+        """
         # Tens of thousands of tokens are read in every verification: no call for each, and a piece
         # that reaches over the end is found where the next one would begin.
         data, at = self.data, self.position
-        heads: list[int] = []
         pieces: list[bytes] = []
+        marked: list[int] = []
         try:
-            for _ in range(count):
-                head = data[at] | data[at + 1] << 8
+            for place in range(count):
+                size, high = data[at], data[at + 1]
+                if high:
+                    size |= (high & 0x7F) << 8
+                    if high & 0x80:
+                        marked.append(place)
                 start = at + 2
-                at = start + (head & 0x7FFF)
-                heads.append(head)
+                at = start + size
                 pieces.append(data[start:at])
         except IndexError:
             self._truncated(what)
         if at > len(data):
             self._truncated(what)
         self.position = at
-        return heads, pieces
+        return pieces, marked
 
     def blob(self, what: str, limit: int) -> bytes:
         """Bytes with their length before them, at most ``limit``."""

@@ -344,8 +344,11 @@ class Engine(Protocol):
         """
         ...
 
-    def decompress(self, data: bytes) -> Points:
-        """Inverse of :meth:`compress`; ``ValueError`` for any non-canonical or off-curve bytes."""
+    def decompress(self, data: bytes, behind: bool = False) -> Points:
+        """Inverse of :meth:`compress`; ``ValueError`` for any non-canonical or off-curve bytes.
+
+        Who calls it ``behind`` other work has time: one core is left to that.
+        """
         ...
 
     def coordinates(self, points: Points) -> bytes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from veracity.engine.api_words import Ints
+from veracity.records import record
 
 __all__ = ["FractionBlock", "FractionTree", "InnerProduct", "Leaves", "Points", "Vec"]
 
@@ -25,7 +25,7 @@ class Points(Protocol):
     def __getitem__(self, key: slice, /) -> Any: ...
 
 
-@dataclass(frozen=True)
+@record
 class Leaves:
     """A vector that is computed where it is read, from small integers.
 
@@ -53,7 +53,7 @@ class Leaves:
         return sum(row.size for row in self.values)
 
 
-@dataclass(frozen=True)
+@record
 class FractionBlock:
     """An array of fractions at the leaves of a tree.
 

@@ -8,7 +8,7 @@ where it is no conversation); cuts, 4 bytes each; proof.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -33,6 +33,7 @@ from veracity.formats.proof import (
     read_numbers,
 )
 from veracity.lm.several import MAX_ANSWERS
+from veracity.records import record
 
 __all__ = ["ANSWERS_KIND", "AnswersProof", "answers_context"]
 
@@ -41,7 +42,7 @@ VERSION = 1
 MAX_BYTES = MAX_PROOF + MAX_MESSAGES + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + (1 << 16)
 
 
-@dataclass(frozen=True)
+@record
 class AnswersProof:
     """Answers to several prompts, and the argument that the committed model gives all of them.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from veracity.errors import FormatError
 from veracity.formats.pointer import MAX_POINTER, ProofPointer
 from veracity.graph import Program
 from veracity.lm.text_decoder import is_text_decoder, vocabulary_of
+from veracity.records import record
 from veracity.text.chat import ChatFrame
 from veracity.text.table import MAX_TABLE_BYTES, PromptFrame, TokenTable
 from veracity.zkml import ModelCommitment
@@ -59,7 +60,7 @@ MASKED_DOMAIN = b"veracity masked weights v1"
 NO_WEIGHTS = bytes(DIGEST_BYTES)
 
 
-@dataclass(frozen=True)
+@record
 class Metadata:
     """What the publisher states about the model; pinned by the digest, not proved.
 
@@ -160,7 +161,7 @@ class Metadata:
         return cls(**{**value, "frames": frames, "stop_ids": tuple(stops), "conversation": between})
 
 
-@dataclass(frozen=True)
+@record
 class Commitment:
     """A committed model: program, token table and hiding commitments to every weight.
 

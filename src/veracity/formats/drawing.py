@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from veracity.codec import ByteReader, ByteWriter, read_file, write_file
 from veracity.codec.files import Source, name_of
 from veracity.errors import UsageError
 from veracity.graph.sampling import MAX_TEMPERATURE, THOUSANDTHS, Sampling
+from veracity.records import record
 
 __all__ = ["Drawing", "ServerNonce", "read_nonce", "read_temperature"]
 
@@ -28,7 +29,7 @@ KIND = b"VNCE"
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@record
 class Drawing:
     """What the draw of an answer follows from, beside model and prompt.
 
@@ -93,7 +94,7 @@ class Drawing:
         return None
 
 
-@dataclass(frozen=True)
+@record
 class ServerNonce:
     """A server's nonce, secret until it has answered with it; for one answer only."""
 

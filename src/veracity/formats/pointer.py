@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 
 from veracity.codec import DIGEST_BYTES, ByteReader, ByteWriter
 from veracity.errors import UsageError
+from veracity.records import record
 
 __all__ = ["MAX_POINTER", "ProofPointer"]
 
@@ -23,7 +23,7 @@ MAX_POINTER = MAX_NAME + 4 + 2 * DIGEST_BYTES
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
-@dataclass(frozen=True)
+@record
 class ProofPointer:
     """A proof about accuracy that a publisher names.
 

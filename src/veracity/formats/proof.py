@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -27,6 +26,7 @@ from veracity.codec import (
 from veracity.codec.files import Source, name_of
 from veracity.errors import UsageError
 from veracity.formats.drawing import Drawing
+from veracity.records import record
 from veracity.text.chat import ROLES, Message
 
 __all__ = ["Proof"]
@@ -42,7 +42,7 @@ MAX_MESSAGES = 1 << 22  # bytes of JSON; texts of more than 1 MiB cannot be prov
 MAX_BYTES = MAX_PROOF + MAX_MESSAGES + 4 * (MAX_POSITIONS + MAX_CUTS) + MAX_CONTEXT + 1024
 
 
-@dataclass(frozen=True)
+@record
 class Proof:
     """A proved answer: the token ids and the argument that the committed model gives them.
 

@@ -7,7 +7,6 @@ an index of millions of entries, and whoever reads it has asked for none of them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
+from veracity.records import record
 
 __all__ = [
     "KEPT_ENTRIES",
@@ -38,7 +38,7 @@ Array = NDArray[Any]
 Lazy = tuple[tuple[int, ...], Callable[[], Array]]
 
 
-@dataclass(frozen=True)
+@record
 class Step:
     """One linear map on one axis (or a new order of all).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,14 @@ from veracity.graph.ops import RULES, Op
 from veracity.graph.ops.base import Array, Run, State
 from veracity.graph.program import Program
 from veracity.graph.sampling import Sampling
+from veracity.records import record
 
 __all__ = ["State", "Trace", "apply", "execute", "run_ops"]
 
 Weights = Mapping[str, NDArray[np.integer]]
 
 
-@dataclass(frozen=True)
+@record
 class Trace:
     """One execution.
 

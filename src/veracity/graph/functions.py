@@ -178,7 +178,7 @@ def _power_floats(p: float) -> Callable[[Floats], Any]:
 FUNCTIONS: dict[str, Pair] = {
     "silu": (lambda x: x * _sigmoid_floats(x), lambda x: x * _sigmoid(x)),
     "gelu_tanh": (
-        lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+        lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x * x * x))),
         _gelu_tanh,
     ),
     "gelu": (lambda x: 0.5 * x * (1 + _erf_floats(x / np.sqrt(2.0))), _gelu),

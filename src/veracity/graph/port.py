@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from veracity.errors import UsageError
+from veracity.records import record
 
 __all__ = ["DTYPES", "Dim", "Dims", "Output", "Port", "WeightSpec", "bind_sizes"]
 
@@ -17,7 +17,7 @@ Dims = tuple[Dim, ...]
 DTYPES = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
 
 
-@dataclass(frozen=True)
+@record
 class Port:
     """An input: real value = integer * 2^-exponent.
 
@@ -37,7 +37,7 @@ class Port:
     high: int
 
 
-@dataclass(frozen=True)
+@record
 class Output(Port):
     """An output: the value of that name, under the port's own name.
 
@@ -50,7 +50,7 @@ class Output(Port):
     value: str
 
 
-@dataclass(frozen=True)
+@record
 class WeightSpec:
     """A weight: dims are lengths, and the integers are signed.
 

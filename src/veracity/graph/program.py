@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields
 from functools import cached_property, lru_cache
 from math import prod
 from typing import Any
@@ -18,6 +18,7 @@ from veracity.graph.ops import OPS, RULES, Op, Operand, Product
 from veracity.graph.ops.base import LARGEST, Facts, check_parameters
 from veracity.graph.port import DTYPES, Dim, Dims, Output, Port, WeightSpec, bind_sizes
 from veracity.graph.wires import MAX_WORK, Step
+from veracity.records import record
 
 __all__ = ["Program"]
 
@@ -29,7 +30,7 @@ MAX_OPS, MAX_WEIGHTS, MAX_PORTS, MAX_DIMS, MAX_LIVE, MAX_NAME = 1 << 14, 1 << 14
 MAX_LENGTH, MAX_LIMIT = 1 << 24, 1 << 16
 
 
-@dataclass(frozen=True)
+@record
 class Program:
     """A fixed-point tensor program.
 
@@ -340,37 +341,42 @@ def _typed(value: Any, kind: type) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _types(kind: type) -> dict[str, str]:
-    """Annotations of the fields of a dataclass."""
-    return {f.name: str(f.type) for f in fields(kind)}
+def _readers(kind: type) -> dict[str, Callable[[Any], Any]]:
+    """What reads each field of a dataclass."""
+    return {f.name: _reader(str(f.type)) for f in fields(kind)}
 
 
 def _fields(body: Any, kind: type) -> dict[str, Any]:
     """The fields of a dataclass, exactly, by their annotations."""
-    found: dict[str, Any] = dict(_typed(body, dict))
-    names = _types(kind)
-    if set(found) != set(names):
+    found: dict[str, Any] = _typed(body, dict)
+    readers = _readers(kind)
+    if found.keys() != readers.keys():
         raise KeyError
-    return {name: _decoded(names[name], value) for name, value in found.items()}
+    return {name: readers[name](value) for name, value in found.items()}
 
 
 #: What ops hold beside numbers and names.
 _PARTS: dict[str, type] = {"Step": Step, "Operand": Operand, "Product": Product}
 
 
-def _decoded(wanted: str, value: Any) -> Any:
-    """A value of a field from JSON, by the field's annotation."""
+@lru_cache(maxsize=64)
+def _reader(wanted: str) -> Callable[[Any], Any]:
+    """What takes the value of a field from JSON, by the field's annotation."""
     wanted = "tuple[Step, ...]" if wanted == "Wire" else wanted
     if wanted.startswith("tuple["):
-        part = wanted.removeprefix("tuple[").removesuffix(", ...]")
-        return tuple(_decoded(part, v) for v in _typed(value, list))
+        part = _reader(wanted.removeprefix("tuple[").removesuffix(", ...]"))
+        return lambda value: tuple([part(v) for v in _typed(value, list)])
     if wanted == "Dims":
-        return tuple(d if isinstance(d, str) else _typed(d, int) for d in _typed(value, list))
+        return lambda value: tuple(
+            [d if isinstance(d, str) else _typed(d, int) for d in _typed(value, list)]
+        )
     if wanted in _PARTS:
-        return _PARTS[wanted](**_fields(value, _PARTS[wanted]))
+        kind = _PARTS[wanted]
+        return lambda value: kind(**_fields(value, kind))
     if wanted in ("int", "str"):
-        return _typed(value, int if wanted == "int" else str)
-    return None if value is None else _typed(value, str)  # str | None
+        number = int if wanted == "int" else str
+        return lambda value: _typed(value, number)
+    return lambda value: None if value is None else _typed(value, str)  # str | None
 
 
 def _op(body: Any) -> Op:

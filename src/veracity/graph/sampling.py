@@ -13,13 +13,14 @@ go to the lower or to the higher one, and over both the advantage cancels.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.errors import UsageError
 from veracity.graph.gumbel import FRACTION, gumbel
+from veracity.records import record
 
 __all__ = ["MAX_TEMPERATURE", "THOUSANDTHS", "Sampling", "check_scale"]
 
@@ -61,7 +62,7 @@ def check_exponent(exponent: int) -> None:
         raise UsageError("scores of this scale cannot be sampled from; calibrate again")
 
 
-@dataclass(frozen=True)
+@record
 class Sampling:
     """How tokens are drawn.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from veracity.errors import MismatchError
 from veracity.formats.drawing import Drawing
+from veracity.records import record
 
 __all__ = ["DRAWN", "NOT_DRAWN_ALONE", "Draw", "compare_drawing"]
 
@@ -22,7 +21,7 @@ NOT_DRAWN_ALONE = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class Draw:
     """How an accepted answer was drawn.
 

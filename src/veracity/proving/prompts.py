@@ -8,12 +8,12 @@ read as two, or as part of the template.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from veracity.errors import UsageError, VerificationError
 from veracity.formats.commitment import Commitment, Metadata
 from veracity.formats.proof import Proof
+from veracity.records import record
 from veracity.text.chat import ChatFrame, Message, Part, as_messages, encode_parts
 from veracity.text.shown import MAX_TEXT_BYTES
 from veracity.text.table import TokenTable
@@ -33,7 +33,7 @@ __all__ = [
 Given = Sequence[Message | tuple[str, str] | dict[str, str]]
 
 
-@dataclass(frozen=True)
+@record
 class AskedPrompt:
     """A prompt as a receipt opens it, of which no proof may exist yet.
 
@@ -52,7 +52,7 @@ class AskedPrompt:
     messages: tuple[Message, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class ReadPrompt:
     """A prompt as a verifier read it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from veracity.errors import VerificationError
@@ -12,6 +12,7 @@ from veracity.formats.proof import Proof
 from veracity.lm.text_decoder import context_of, vocabulary_of
 from veracity.proving.drawn import DRAWN, NOT_DRAWN_ALONE, Draw
 from veracity.proving.prompts import AskedPrompt, ReadPrompt, prompt_bytes, read_prompt
+from veracity.records import record
 from veracity.text.chat import Message
 from veracity.text.shown import ShownAnswer
 from veracity.work.effort import TEXT_S, require_time
@@ -51,7 +52,7 @@ TOKENISATION_UNCHECKED = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class VerifiedAnswer:
     """An accepted proof, as text decoded by the verifier itself.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from veracity.errors import FormatError
+from veracity.records import record
 
 __all__ = ["MAX_ADDED", "Added", "Finder"]
 
@@ -45,7 +46,7 @@ class Added:
     learnt: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Finder:
     """Finds added tokens.
 

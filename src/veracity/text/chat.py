@@ -9,11 +9,11 @@ in one way, and encode the text between two marks as a whole, as whoever trained
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from veracity.errors import FormatError, UsageError
+from veracity.records import record
 
 __all__ = [
     "ROLES",
@@ -40,7 +40,7 @@ _JOINTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class Message:
     """What one of those who talk said."""
 
@@ -52,7 +52,7 @@ class Message:
         return {"content": self.content, "role": self.role}
 
 
-@dataclass(frozen=True)
+@record
 class ChatFrame:
     """What a template puts around and between messages.
 

@@ -8,12 +8,13 @@ takes O(n log n) steps, whatever the rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from typing import NoReturn, Protocol
 
 from veracity.errors import FormatError, UsageError
+from veracity.records import record
 from veracity.text.added import Added, Finder
 
 __all__ = ["Encoder", "Merges", "Rule", "merge", "no_token"]
@@ -59,7 +60,7 @@ class Rule(Protocol):
         """The pairs that merge; raises :class:`FormatError` if the rule does not fit the tokens."""
 
 
-@dataclass(frozen=True)
+@record
 class Encoder:
     """The one encoding of every text.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from veracity.errors import FormatError
+from veracity.records import record
 from veracity.text.added import Added
 from veracity.text.encoder import Merges, no_token
 
@@ -23,7 +24,7 @@ NEVER = (1 << 32) - 1
 LONGEST = 1 << 10
 
 
-@dataclass(frozen=True)
+@record
 class Pieces:
     """Score-driven merging.
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from veracity.codec import ByteReader, ByteWriter
 from veracity.text.added import MAX_ADDED, Added
-from veracity.text.bytelevel import ByteLevel
+from veracity.text.bytelevel import ByteLevel, Pairs
 from veracity.text.encoder import Rule
 from veracity.text.pieces import Pieces
 from veracity.text.sentencepiece import Prefix, SentencePiece
@@ -128,11 +128,10 @@ def _write_pairs(writer: ByteWriter, pairs: Sequence[tuple[int, int]]) -> None:
     writer.raw(_pack("H", [cut for _, cut in pairs]))
 
 
-def _read_pairs(reader: ByteReader) -> tuple[tuple[int, int], ...]:
+def _read_pairs(reader: ByteReader) -> Pairs:
     count = reader.u32("merges", MAX_MERGES)
     steps = _unpack(reader, "i", count, "merges")
-    cuts = _unpack(reader, "H", count, "merges")
-    return tuple(zip(accumulate(steps), cuts, strict=True))
+    return Pairs(tuple(accumulate(steps)), _unpack(reader, "H", count, "merges"))
 
 
 def _pack(kind: str, values: Sequence[int]) -> bytes:

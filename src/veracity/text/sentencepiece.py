@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from veracity.errors import FormatError, UsageError
+from veracity.records import record
 from veracity.text.added import Added
 from veracity.text.bytelevel import listed_merges
 from veracity.text.encoder import Merges
@@ -36,13 +37,13 @@ class Prefix(IntEnum):
     FIRST_BARE = 3
 
 
-@dataclass(frozen=True)
+@record
 class SentencePiece:
     """Ranked merging of characters.
 
     Parameters
     ----------
-    pairs : tuple[tuple[int, int], ...]
+    pairs : sequence of (int, int)
         As in :class:`veracity.text.ByteLevel`.
     letters : tuple[int, ...]
         The 256 tokens of single bytes.
@@ -58,7 +59,7 @@ class SentencePiece:
         Tokens beside ``letters`` that nothing merges into or from.
     """
 
-    pairs: tuple[tuple[int, int], ...] = field(repr=False)
+    pairs: Sequence[tuple[int, int]] = field(repr=False)
     letters: tuple[int, ...] = field(repr=False)
     prefix: Prefix = Prefix.NONE
     split: bool = False

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from veracity.errors import VerificationError
+from veracity.records import record
 
 __all__ = ["MAX_TEXT_BYTES", "Shown", "ShownAnswer", "has_name", "name_of", "show", "show_answer"]
 
@@ -19,7 +19,7 @@ MAX_TEXT_BYTES = 1 << 20  # of a prompt or an answer: no proof of a longer one c
 _NAME = re.compile(r"<[^<>\s\\]+>|\[[A-Z_0-9]+\]")
 
 
-@dataclass(frozen=True)
+@record
 class Shown:
     """Text with the marks in it.
 
@@ -35,7 +35,7 @@ class Shown:
     special: tuple[tuple[int, str], ...]
 
 
-@dataclass(frozen=True)
+@record
 class ShownAnswer(Shown):
     """An answer.
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from veracity.codec import ByteReader, ByteWriter
 from veracity.errors import FormatError, UsageError, VerificationError
+from veracity.records import record
 from veracity.text import Encoder, Rule
 from veracity.text.rule_bytes import read_rule, write_rule
 from veracity.text.shown import MAX_TEXT_BYTES, Shown, ShownAnswer, has_name, show, show_answer
@@ -28,7 +28,7 @@ MAX_TABLE_BYTES = 1 << 25
 SPECIAL = 1 << 15  # flag in a piece's length
 
 
-@dataclass(frozen=True)
+@record
 class TokenTable:
     """The bytes that each token id stands for, and how text is spelled in them.
 
@@ -141,12 +141,11 @@ class TokenTable:
     def from_bytes(cls, data: bytes, where: str = "token table") -> TokenTable:
         """Inverse of :meth:`to_bytes`; raises :class:`FormatError`."""
         reader = ByteReader(data, where)
-        heads, pieces = reader.short_pieces(reader.u32("count", MAX_TOKENS), "piece")
-        special = frozenset(index for index, head in enumerate(heads) if head & SPECIAL)
+        pieces, marked = reader.short_pieces(reader.u32("count", MAX_TOKENS), "piece")
         rule = read_rule(reader, len(pieces))
         reader.finish()
         try:
-            table = cls(tuple(pieces), special, rule)
+            table = cls(tuple(pieces), frozenset(marked), rule)
         except FormatError as error:
             raise FormatError(where, error.reason) from None
         # No other bytes are read as this table, so its encoding need not be made again.
@@ -154,7 +153,7 @@ class TokenTable:
         return table
 
 
-@dataclass(frozen=True)
+@record
 class PromptFrame:
     """What the model's template puts around the user's words, in token ids."""
 

@@ -17,6 +17,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import itemgetter
 
 from veracity.errors import FormatError
 from veracity.text.unicode import LETTERS, LOWER, MARKS, NUMBERS, UPPER, WHITE_SPACE, code_points
@@ -83,30 +84,44 @@ def check_steps(steps: Steps) -> None:
                 raise FormatError("tokenizer", "a pattern of words that takes too long")
 
 
+#: Characters that are a kind of their own.
+_OWN = " '/\n\r" + "stmdrevlSTMDREVL\u017f"
+#: Kinds of ASCII, as the lists of Unicode have them: few texts need more of these.
+_ASCII = {
+    **dict.fromkeys(range(128), "."),
+    **dict.fromkeys(range(ord("A"), ord("Z") + 1), "A"),
+    **dict.fromkeys(range(ord("a"), ord("z") + 1), "a"),
+    **dict.fromkeys(range(ord("0"), ord("9") + 1), "0"),
+    **dict.fromkeys(map(ord, " \t\n\v\f\r"), "\t"),
+}
+
+
 class _Kinds(dict[int, str]):
     """Kind of each character by its code point, found when it is first asked for."""
 
     def __init__(self) -> None:
-        listed = [
-            ("A", UPPER), ("a", LOWER), ("x", MARKS), ("0", NUMBERS), ("\t", WHITE_SPACE)
-        ]  # fmt: skip
-        self._letters = code_points(LETTERS)
-        self._first_letters = [first for first, _ in self._letters]
-        self._ranges = sorted((*pair, kind) for kind, text in listed for pair in code_points(text))
-        self._first = [first for first, _, _ in self._ranges]
-        super().__init__({ord(c): c for c in " '/\n\r" + "stmdrevlSTMDREVL\u017f"})
+        super().__init__({**_ASCII, **{ord(c): c for c in _OWN}})
 
     def __missing__(self, code: int) -> str:
-        place = bisect_right(self._first, code) - 1
-        kind = "."
-        if place >= 0 and code <= self._ranges[place][1]:
-            kind = self._ranges[place][2]
-        else:
-            place = bisect_right(self._first_letters, code) - 1
-            if place >= 0 and code <= self._letters[place][1]:
-                kind = "o"
-        self[code] = kind
+        self[code] = kind = _listed_kind(code)
         return kind
+
+
+@lru_cache(maxsize=1)
+def _lists() -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]]]:
+    """First and last code point of every range, with its kind; those of other letters apart."""
+    listed = [("A", UPPER), ("a", LOWER), ("x", MARKS), ("0", NUMBERS), ("\t", WHITE_SPACE)]
+    ranges = sorted((*pair, kind) for kind, text in listed for pair in code_points(text))
+    return ranges, [(*pair, "o") for pair in code_points(LETTERS)]
+
+
+def _listed_kind(code: int) -> str:
+    """Kind of a character that is none of its own."""
+    for ranges in _lists():
+        place = bisect_right(ranges, code, key=itemgetter(0)) - 1
+        if place >= 0 and code <= ranges[place][1]:
+            return ranges[place][2]
+    return "."
 
 
 _kinds = lru_cache(maxsize=1)(_Kinds)

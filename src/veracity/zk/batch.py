@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import VerificationError
+from veracity.records import record
 from veracity.zk.keys import CommitmentKey
 from veracity.zk.mle import powers
 
@@ -26,7 +27,7 @@ __all__ = ["GroupEquation", "batch_challenge", "require_all"]
 _IDENTITY = bytes(32)
 
 
-@dataclass(frozen=True)
+@record
 class GroupEquation:
     """``sum_i columns_i G_i + sum_i slots_i K_i + (single generators) + sum <s, P> = 0``.
 

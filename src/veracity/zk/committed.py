@@ -22,7 +22,6 @@ Reference: Hyrax (eprint 2017/1132), section 6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
 from typing import NamedTuple
@@ -31,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Ints, Points, Vec
+from veracity.records import record
 from veracity.zk.keys import CommitmentKey
 from veracity.zk.mle import axis_bits, axis_points, kron, variables
 
@@ -68,7 +68,7 @@ class ArrayId(NamedTuple):
         return f"{self.kind} {self.name}" + "".join(f"[{d}]" for d in self.dims)
 
 
-@dataclass(frozen=True)
+@record
 class ArrayShape:
     """Shape of a committed array.
 
@@ -118,7 +118,7 @@ def count_rows(dims: Sequence[int], row_bits: int) -> int:
     return prod(dims[:axis]) * -(-dims[axis] // (1 << low))
 
 
-@dataclass(frozen=True)
+@record
 class RowLayout:
     """The split of an array's variables into entries, gap and rows.
 
@@ -243,7 +243,7 @@ def _layout(dims: tuple[int, ...], row_bits: int, key_bits: int) -> RowLayout:
     return RowLayout(dims, row_bits, key_bits)
 
 
-@dataclass(frozen=True)
+@record
 class CommittedArray:
     """The prover's side of a committed array.
 

@@ -140,7 +140,7 @@ class ShapeEngine:
         """One point."""
         return Shape(1)
 
-    def decompress(self, data: bytes) -> Shape:
+    def decompress(self, data: bytes, behind: bool = False) -> Shape:
         """As many points as there are bytes for."""
         return Shape(len(data) // POINT_BYTES)
 

@@ -10,15 +10,15 @@ position an entry has decides nothing but where in memory the two halves are: ea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from veracity.engine.api import Engine, Vec
+from veracity.records import record
 from veracity.zk.mle import axis_bits, variables
 
 __all__ = ["Placement", "axis_tables", "place"]
 
 
-@dataclass(frozen=True)
+@record
 class Placement:
     """Where the leaves of each block lie.
 

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
+from veracity.records import record
 from veracity.zk.keys import CommitmentKey
 from veracity.zk.randomness import hedged_scalars
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
@@ -86,7 +87,7 @@ class LinearForm:
         return LinearForm(constant % ORDER, terms)
 
 
-@dataclass(frozen=True)
+@record
 class Product:
     """Slots of the last message with ``m_left * m_right = m_result``."""
 

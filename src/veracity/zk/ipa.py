@@ -16,16 +16,16 @@ Reference: Bootle et al. (eprint 2016/263), Bulletproofs (2017/1066).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from veracity.engine.api import Engine, Points, Vec
 from veracity.errors import FormatError
+from veracity.records import record
 from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 
 __all__ = ["InnerProductEnd", "prove_inner_product", "verify_inner_product"]
 
 
-@dataclass(frozen=True)
+@record
 class InnerProductEnd:
     """What the verifier read.
 

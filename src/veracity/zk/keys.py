@@ -8,10 +8,11 @@ because each is a hash-to-curve output of its label and index.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from veracity.engine.api import Engine, Points
+from veracity.records import record
 
 __all__ = [
     "GENERATOR_LABEL",
@@ -66,7 +67,7 @@ class _Slots:
         return found
 
 
-@dataclass(frozen=True)
+@record
 class CommitmentKey:
     """Generators for rows of ``2**log_columns`` entries.
 

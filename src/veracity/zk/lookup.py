@@ -24,9 +24,9 @@ round polynomials without the eq factor: Gruen (2024/108).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from veracity.engine.api import ORDER, FractionBlock, FractionTree
+from veracity.records import record
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import inverse
 
@@ -36,7 +36,7 @@ __all__ = ["LeafClaim", "prove_lookups", "round_sizes", "verify_lookups"]
 PAIRED = 10
 
 
-@dataclass(frozen=True)
+@record
 class LeafClaim:
     """What a lookup argument leaves to be checked.
 

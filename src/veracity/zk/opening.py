@@ -23,12 +23,12 @@ dot-product proofs (2017/1132), sigma protocol for quadratics: Attema-Cramer (20
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Points, Vec
 from veracity.errors import FormatError, VerificationError
+from veracity.records import record
 from veracity.zk.array_sums import combine_rows
 from veracity.zk.background import BackgroundCall
 from veracity.zk.batch import GroupEquation
@@ -47,7 +47,7 @@ from veracity.zk.transcript import ProverTranscript, VerifierTranscript
 __all__ = ["prove_opening", "verify_opening"]
 
 
-@dataclass(frozen=True)
+@record
 class _System:
     """The constraints after ``delta`` and ``gamma``: one linear and one quadratic form in ``z``.
 

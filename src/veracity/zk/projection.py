@@ -24,7 +24,6 @@ approximate range proof, Gentry-Halevi-Lyubashevsky (eprint 2021/1397).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Integers, Ints
 from veracity.errors import RangeError
+from veracity.records import record
 from veracity.zk.committed import ArrayId
 from veracity.zk.hidden import LinearForm
 from veracity.zk.mle import axis_bits
@@ -62,7 +62,7 @@ _OFFSET = 1 << (16 * LIMBS - 1)
 _CHUNK = 6000
 
 
-@dataclass(frozen=True)
+@record
 class Sides:
     """How an array is seen as a matrix: axes before ``split`` are its rows."""
 
@@ -81,7 +81,7 @@ class Sides:
         return prod(self.dims[self.split :])
 
 
-@dataclass(frozen=True)
+@record
 class Directions:
     """Binary matrices (128, outer) and (128, inner) of one column."""
 

@@ -26,11 +26,11 @@ Reference: batch evaluation by sumcheck as in Spartan (eprint 2019/550) section 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
 from veracity.errors import VerificationError
+from veracity.records import record
 from veracity.zk.array_sums import KnownSums, Side, sum_axes
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, RowLayout
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Placed:
     """A vector of ``size`` entries that are zero but for a run from ``start`` on."""
 
@@ -88,7 +88,7 @@ def _weighed(engine: Engine, vector: Vec, table: Vec) -> int:
     return engine.dot(vector, table)
 
 
-@dataclass(frozen=True)
+@record
 class Term:
     """``coefficient * <functional, array>``."""
 
@@ -97,7 +97,7 @@ class Term:
     functional: Functional
 
 
-@dataclass(frozen=True)
+@record
 class LinearClaim:
     """``sum of terms = value``."""
 
@@ -105,7 +105,7 @@ class LinearClaim:
     value: LinearForm
 
 
-@dataclass(frozen=True)
+@record
 class RowEquation:
     """``<t, eq(point[:log C])> = value``, ``t = sum_X coefficient_X sum_row eq(.., row) X[row]``.
 
@@ -198,7 +198,7 @@ def _equation(
     return RowEquation(point, coefficients, end.value)
 
 
-@dataclass(frozen=True)
+@record
 class _Part:
     """One of the arrays that a functional is the same for, and what it counts."""
 

@@ -16,11 +16,11 @@ Soundness error. ``2 n / |F|`` for ``n`` rounds. Reference: Lund-Fortnow-Karloff
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Protocol
 
 from veracity.engine.api import ORDER, Engine, Vec
+from veracity.records import record
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import variables
 
@@ -61,7 +61,7 @@ class Instance(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record
 class SumcheckClaim:
     """What a sumcheck leaves to be checked: the batched value at ``point``."""
 

@@ -9,10 +9,10 @@ sponge; the labelled framing follows the idea of STROBE/Merlin.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from veracity.engine.api import ORDER
 from veracity.errors import FormatError
+from veracity.records import record
 
 __all__ = ["ProverTranscript", "Span", "VerifierTranscript", "framed"]
 
@@ -24,7 +24,7 @@ def framed(*parts: bytes) -> bytes:
     return b"".join(len(p).to_bytes(8, "little") + p for p in parts)
 
 
-@dataclass(frozen=True)
+@record
 class Span:
     """Where a message lies in the proof: ``proof[start:stop]``."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from math import prod
 from typing import cast
 
 from veracity.engine.api import POINT_BYTES, Engine
 from veracity.graph import Program
+from veracity.records import record
 from veracity.zk.counting import CountingTranscript, Shape, ShapeEngine, shape_key
 from veracity.zkml.argument import verify_circuit
 from veracity.zkml.circuit.build import Circuit, build_circuit, run_rules
@@ -24,7 +25,7 @@ from veracity.zkml.statement import Execution
 __all__ = ["Costs", "OpCosts", "count", "count_circuit", "count_links", "count_ops", "model_rows"]
 
 
-@dataclass(frozen=True)
+@record
 class OpCosts:
     """Counts of one op: lookups, committed values, entries of its product tables."""
 
@@ -35,7 +36,7 @@ class OpCosts:
     products: int
 
 
-@dataclass(frozen=True)
+@record
 class Costs:
     """Counts of one link, or sums over several.
 

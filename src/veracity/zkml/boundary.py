@@ -5,9 +5,10 @@ Values at a boundary between two links, sealed inputs, and outputs for other pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from veracity.engine.api import Engine, Ints
+from veracity.records import record
 from veracity.zk.committed import ArrayId, CommittedArray, commit_array
 from veracity.zk.keys import CommitmentKey
 from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
@@ -15,7 +16,7 @@ from veracity.zkml.committed import CommittedTensor, TensorSpec, row_blinds
 __all__ = ["Boundary", "seal"]
 
 
-@dataclass(frozen=True)
+@record
 class Boundary:
     """The prover's side of a tensor that one link hands over and others receive.
 

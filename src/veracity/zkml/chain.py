@@ -330,7 +330,8 @@ def verify(
         key = load_key(engine, statement.log_columns)
     # Kernels take square roots while Python puts circuits together and follows the transcripts:
     # the rows of the weights are points when the last equation of the first link is made.
-    with BackgroundCall(lambda: statement.commitment.points(engine, statement.program)) as rows:
+    model, program = statement.commitment, statement.program
+    with BackgroundCall(lambda: model.points(engine, program, behind=True)) as rows:
         try:
             longest, equations, states = _follow(
                 engine, statement, proof, key, _Rows(rows), most_sides

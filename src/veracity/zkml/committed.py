@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, lru_cache
 from itertools import accumulate, permutations
 from math import prod
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
 from veracity.errors import FormatError
+from veracity.records import record
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, count_rows
 from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.mle import axis_bits
@@ -143,7 +144,7 @@ def _mergers(units: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
                 yield (*(1,) * sum(sizes[:start]), run, *(1,) * sum(sizes[stop:]))
 
 
-@dataclass(frozen=True)
+@record
 class TensorSpec:
     """All that is public about a committed tensor but its rows.
 
@@ -209,7 +210,7 @@ class TensorSpec:
         return CommittedArray(self.shape(name), self.stored(values), blinds)
 
 
-@dataclass(frozen=True)
+@record
 class CommittedTensor:
     """A tensor under a commitment, as everybody sees it.
 

@@ -18,7 +18,6 @@ Soundness error. The sum over links, and ``2 links / |F|`` for the batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -26,6 +25,7 @@ import numpy as np
 from veracity.engine.api import Engine, Ints
 from veracity.errors import FormatError, UsageError, VerificationError
 from veracity.graph import Program
+from veracity.records import record
 from veracity.zk.batch import batch_challenge, require_all
 from veracity.zk.keys import CommitmentKey, load_key
 from veracity.zk.projection import ENTRY_BITS
@@ -47,7 +47,7 @@ PROTOCOL = "veracity v5 widths"
 LIMIT = 1 << 23
 
 
-@dataclass(frozen=True)
+@record
 class Part:
     """Entries ``start .. stop-1`` of the first axis of a weight."""
 

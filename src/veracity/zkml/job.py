@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from veracity.errors import UsageError
 from veracity.graph import State, Trace, execute
 from veracity.graph.evaluate import run_ops
 from veracity.graph.ops.base import Run
+from veracity.records import record
 from veracity.zk.keys import CommitmentKey
 from veracity.zkml.boundary import Boundary, seal
 from veracity.zkml.committed import CommittedTensor
@@ -29,7 +30,7 @@ __all__ = ["Job", "hand_over"]
 Values = dict[str, Ints]
 
 
-@dataclass(frozen=True)
+@record
 class Job:
     """Everything that the prover of a chain holds.
 

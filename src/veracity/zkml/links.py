@@ -8,16 +8,16 @@ same commitment. Any cuts prove the same statement, so the prover may choose.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from veracity.errors import UsageError
 from veracity.graph import Program
+from veracity.records import record
 
 __all__ = ["Link", "crossings", "cut_places", "links_of"]
 
 
-@dataclass(frozen=True)
+@record
 class Link:
     """Ops ``start .. stop-1``.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points, Vec
 from veracity.errors import FormatError, UsageError
 from veracity.graph import Program
+from veracity.records import record
 from veracity.zk.committed import ArrayId, CommittedArray, commit_array
 from veracity.zk.keys import MAX_LOG_COLUMNS, MIN_LOG_COLUMNS, CommitmentKey, load_key
 from veracity.zkml.circuit.declared import weight_id
@@ -38,7 +39,7 @@ _SECRET_MAGIC = b"VCS3"
 _HEAD = 4 + 1 + 32 + 4
 
 
-@dataclass(frozen=True)
+@record
 class ModelCommitment:
     """Row commitments of all weights.
 
@@ -112,8 +113,19 @@ class ModelCommitment:
             at += size
         return out
 
-    def points(self, engine: Engine, program: Program) -> dict[ArrayId, Points]:
+    def points(
+        self, engine: Engine, program: Program, behind: bool = False
+    ) -> dict[ArrayId, Points]:
         """Row commitments of all weights as points, decoded at once.
+
+        Parameters
+        ----------
+        engine : Engine
+            Backend.
+        program : Program
+            Whose weights they are.
+        behind : bool
+            Whether other work is done meanwhile, to which a core is left.
 
         Raises
         ------
@@ -121,7 +133,7 @@ class ModelCommitment:
         """
         counts = [t.spec.rows for t in self.tensors(program).values()]
         try:
-            points = engine.decompress(self.rows)
+            points = engine.decompress(self.rows, behind)
         except ValueError as error:
             raise FormatError("model commitment", "a row is not a point of the group") from error
         out, at = {}, 0
@@ -131,7 +143,7 @@ class ModelCommitment:
         return out
 
 
-@dataclass(frozen=True)
+@record
 class ModelOpening:
     """The secret that opens a model commitment.
 

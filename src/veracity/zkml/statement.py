@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from veracity.errors import UsageError
 from veracity.graph import Program
 from veracity.graph.port import Port, bind_sizes
 from veracity.graph.sampling import Sampling
+from veracity.records import record
 from veracity.zk.keys import GENERATOR_LABEL
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.committed import CommittedTensor, TensorSpec
@@ -33,7 +34,7 @@ PORT_ROW_BITS = 12
 PortValue = NDArray[np.int64] | CommittedTensor
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Execution:
     """The public part of an execution.
 
@@ -142,7 +143,7 @@ class Execution:
         links_of(self.program, self.cuts, self.committed_outputs)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@record(eq=False, kw_only=True)
 class Statement(Execution):
     """The claim that the program on the committed weights maps these inputs to these outputs.
 

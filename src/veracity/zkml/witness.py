@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from veracity.engine.api import POINT_BYTES, Engine, Ints, Points
 from veracity.errors import FormatError
+from veracity.records import record
 from veracity.zk.committed import ArrayId, ArrayShape, CommittedArray, commit_array
 from veracity.zk.hidden import HiddenChannel
 from veracity.zk.keys import CommitmentKey
@@ -32,7 +32,7 @@ __all__ = ["Witness", "bound_claim", "commit_witness", "read_witness"]
 Progress = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
+@record
 class Witness:
     """The prover's arrays, and what was fixed while they were committed.
 

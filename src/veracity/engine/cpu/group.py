@@ -73,8 +73,8 @@ class CpuGroup:
     def compress(self, points: LimbPoints) -> bytes:
         return _cpu.points_compress(points)
 
-    def decompress(self, data: bytes) -> LimbPoints:
-        return _cpu.points_decompress(data)
+    def decompress(self, data: bytes, behind: bool = False) -> LimbPoints:
+        return _cpu.points_decompress(data, behind)
 
     def coordinates(self, points: LimbPoints) -> bytes:
         return _cpu.points_coordinates(points)

@@ -153,7 +153,7 @@ class ReferenceGroup:
         """Canonical encoding, 32 bytes a point."""
         return b"".join(map(encode, points))
 
-    def decompress(self, data: bytes) -> NDArray[Any]:
+    def decompress(self, data: bytes, behind: bool = False) -> NDArray[Any]:
         """Inverse of :meth:`compress`; ``ValueError`` for any other bytes."""
         if len(data) % POINT_BYTES:
             raise ValueError("decompress: length is not a multiple of 32")

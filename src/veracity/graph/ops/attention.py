@@ -12,7 +12,6 @@ less :data:`FAR` for sources beyond the window, whose exponentials are thereby z
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,7 @@ from veracity.graph.ops.base import (
 )
 from veracity.graph.port import Dims
 from veracity.graph.tables import exp_table, function_table
+from veracity.records import record
 
 __all__ = ["FAR", "RULES", "AdjustedAttention", "Attention", "Softmax", "cap_of", "softmax"]
 
@@ -42,7 +42,7 @@ __all__ = ["FAR", "RULES", "AdjustedAttention", "Attention", "Softmax", "cap_of"
 FAR = 1 << 15
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Attention(Op):
     """Causal attention; head ``h = kv * group + g``."""
 
@@ -58,7 +58,7 @@ class Attention(Op):
     bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class AdjustedAttention(Attention):
     """Attention whose scores are adjusted.
 
@@ -76,7 +76,7 @@ class AdjustedAttention(Attention):
         return ((cap_of(self), self.exp_k, self.exp_k),) if self.cap else ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Softmax(Op):
     """``rhu(e floor(2^31 / sum e), 16)`` with ``e = EXP[max x - x]``: probabilities at 2^-15.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from veracity.errors import RangeError, UsageError
 from veracity.graph.exact import rhu
 from veracity.graph.port import Dims, Port, WeightSpec
 from veracity.graph.sampling import Sampling
+from veracity.records import record
 
 __all__ = [
     "LARGEST",
@@ -48,7 +50,7 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Op:
     """Base of all ops: a name, which is also that of its result."""
 
@@ -74,7 +76,7 @@ class Op:
         return ()
 
 
-@dataclass(frozen=True)
+@record
 class Facts:
     """What rules may know of a program.
 
@@ -101,7 +103,7 @@ class State:
     cache: dict[str, tuple[Array, Array]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@record
 class Run:
     """What an op's meaning may use beside its operands.
 
@@ -146,7 +148,7 @@ def _no_wiring(_op: object, _facts: Facts, _dims: Sequence[Dims]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@record
 class OpRule:
     """What a family says about an op.
 
@@ -201,10 +203,17 @@ _PARAMETERS = {
 
 def check_parameters(op: Op) -> None:
     """Raise UsageError where a parameter is out of its bounds."""
-    for name, (low, high) in _PARAMETERS.items():
-        if hasattr(op, name):
-            require(low <= getattr(op, name) <= high, op, f"{name} out of bounds")
+    kind: type = type(op)
+    for name, low, high in _parameters(kind):
+        require(low <= getattr(op, name) <= high, op, f"{name} out of bounds")
     require(getattr(op, "bits", 16) in op.widths(), op, f"bits must be one of {op.widths()}")
+
+
+@lru_cache(maxsize=64)
+def _parameters(kind: type[Any]) -> tuple[tuple[str, int, int], ...]:
+    """The parameters that all ops of a kind have, with their bounds."""
+    has = {*kind.__dataclass_fields__, *dir(kind)}
+    return tuple((name, *bounds) for name, bounds in _PARAMETERS.items() if name in has)
 
 
 def require(condition: bool, op: Op, what: str) -> None:
@@ -322,7 +331,7 @@ def rounded(bound: int, shift: int) -> int:
     return bound + ((1 << shift) >> 1)
 
 
-@dataclass(frozen=True)
+@record
 class Unsupported:
     """An entry of a layer's table for an op that the layer cannot do.
 

@@ -8,7 +8,7 @@ rescale: residuals, concatenations, upsampling. ``Reshape`` lays a value out ane
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -28,6 +28,7 @@ from veracity.graph.wires import (
     wire_over,
     wire_work,
 )
+from veracity.records import record
 
 __all__ = [
     "RULES",
@@ -46,7 +47,7 @@ MAX_TERMS, MAX_FACTOR = 64, 1 << 40
 WIDE = 48
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Operand:
     """``factor * wire(x)``.
 
@@ -68,7 +69,7 @@ class Operand:
     factor: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Product:
     """``einsum(spec, a, b)``: a letter in one operand only stands in the result.
 
@@ -88,7 +89,7 @@ def _weights(operands: Sequence[Operand]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(o.x for o in operands if o.of != "value"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Contract(Op):
     """``rhu(sum of products + sum of addends, shift)``.
 
@@ -120,7 +121,7 @@ class Contract(Op):
         return _weights(self.operands())
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Combine(Op):
     """The sum of addends, exact."""
 
@@ -135,7 +136,7 @@ class Combine(Op):
         return _weights(self.addends)
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Reshape(Op):
     """The same entries in row-major order under other dims."""
 

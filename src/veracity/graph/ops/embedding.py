@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require
 from veracity.graph.port import Dims
+from veracity.records import record
 
 __all__ = ["RULES", "Embed", "Positions"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Embed(Op):
     """``table[x]``; ``x`` is an input port of indices."""
 
@@ -21,7 +21,7 @@ class Embed(Op):
     x: str = "tokens"
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Positions(Op):
     """``table[: size of the axis]``, rows from where evaluation stands."""
 

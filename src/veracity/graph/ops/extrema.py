@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +23,7 @@ from veracity.graph.ops.base import (
 )
 from veracity.graph.port import Dims
 from veracity.graph.wires import apply_wire
+from veracity.records import record
 
 __all__ = ["RULES", "Clamp", "MaxPool", "Top", "taps_of"]
 
@@ -30,7 +31,7 @@ __all__ = ["RULES", "Clamp", "MaxPool", "Top", "taps_of"]
 MAX_WINDOW = 64
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class MaxPool(Op):
     """The maximum over a window that moves along one axis; what lies outside is left out.
 
@@ -46,7 +47,7 @@ class MaxPool(Op):
     high: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Clamp(Op):
     """``min(max(x, low), high)`` for ``|x| < 2^x_bits``."""
 
@@ -56,7 +57,7 @@ class Clamp(Op):
     x_bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Top(Op):
     """Arg max over the last of two or more axes; ties go to the lowest index."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from veracity.graph.exact import linear
 from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, require, rescaled, rounded
 from veracity.graph.port import Dims
+from veracity.records import record
 
 __all__ = ["RULES", "Head", "HeadWithBias"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Head(Op):
     """Arg max of ``rhu(x W^T, shift)`` for the last ``rows`` rows; ties go to the lowest index.
 
@@ -27,7 +27,7 @@ class Head(Op):
     rows: str = "A"
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class HeadWithBias(Head):
     """A :class:`Head` of ``x W^T + bias``; bias (n,) at the accumulator's scale."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,11 +19,12 @@ from veracity.graph.ops.base import (
     unchanged,
 )
 from veracity.graph.port import Dims
+from veracity.records import record
 
 __all__ = ["RULES", "Gain", "Linear"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Linear(Op):
     """``rhu(x W^T + bias, shift)``; W is (n, k), bias (n,) at the accumulator's scale."""
 
@@ -35,7 +35,7 @@ class Linear(Op):
     bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Gain(Op):
     """``rhu(x * weight + bias, shift)``, both (features,): a norm's gain before a tied head."""
 

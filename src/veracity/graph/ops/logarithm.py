@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from veracity.graph.exact import rhu
 from veracity.graph.ops.base import REMEDY, Array, Facts, Op, OpRule, Run, require, unchanged
 from veracity.graph.port import Dims
 from veracity.graph.tables import function_table
+from veracity.records import record
 
 __all__ = ["FRACTION", "RULES", "Log2"]
 
@@ -19,7 +19,7 @@ __all__ = ["FRACTION", "RULES", "Log2"]
 FRACTION = 14
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Log2(Op):
     """``2^k_out log2(x + eps)`` for ``0 < x + eps < 2^x_bits``.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
@@ -23,11 +22,12 @@ from veracity.graph.ops.base import (
     within,
 )
 from veracity.graph.port import Dims
+from veracity.records import record
 
 __all__ = ["RULES", "HeadNorm", "Norm", "Rsqrt"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Norm(Op):
     """``rhu(c rho, shift)`` with ``c = x`` ("rms") or ``d x - rowsum(x)`` ("layer").
 
@@ -45,7 +45,7 @@ class Norm(Op):
     x_bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class HeadNorm(Norm):
     """A :class:`Norm` of each of ``heads`` equal parts of the last axis: of queries and keys."""
 
@@ -103,7 +103,7 @@ def _evaluate(op: Norm, run: Run, operands: Sequence[Array]) -> tuple[Array, dic
     return y, {"rho": rho}
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Rsqrt(Op):
     """The largest integer ``y`` with ``y^2 (x + eps) <= constant``; ``0 < x + eps <= 2^x_bits``.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,11 +23,12 @@ from veracity.graph.ops.base import (
 )
 from veracity.graph.port import Dims
 from veracity.graph.tables import function_table
+from veracity.records import record
 
 __all__ = ["RULES", "Add", "Function", "Mul", "Rescale"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Add(Op):
     """``a * 2^shift_a + b * 2^shift_b``, exact."""
 
@@ -38,7 +38,7 @@ class Add(Op):
     shift_b: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Rescale(Op):
     """``rhu(x, shift)``."""
 
@@ -47,7 +47,7 @@ class Rescale(Op):
     bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Mul(Op):
     """``rhu(a * b, shift)``."""
 
@@ -57,7 +57,7 @@ class Mul(Op):
     bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Function(Op):
     """``round(fn(x 2^-k_in) 2^k_out)`` of a signed 16-bit ``x``."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
@@ -15,6 +14,7 @@ from veracity.graph.exact import rhu
 from veracity.graph.ops.base import Array, Facts, Op, OpRule, Run, in_range, require, rounded
 from veracity.graph.port import Dims
 from veracity.graph.tables import round_exactly
+from veracity.records import record
 
 __all__ = ["FREQUENCY_BITS", "RULES", "Rope", "Rotation", "rope_tables"]
 
@@ -22,7 +22,7 @@ __all__ = ["FREQUENCY_BITS", "RULES", "Rope", "Rotation", "rope_tables"]
 FREQUENCY_BITS = 48
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Rope(Op):
     """Rotary embedding by integer tables at 2^-frac, then ``rhu(.., frac)``."""
 
@@ -35,7 +35,7 @@ class Rope(Op):
     bits: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Rotation(Op):
     """A rotary embedding of which every pair has a frequency of its own, in units of 2^-48.
 

@@ -8,7 +8,6 @@ the work is proportional to one axis and the taps on it, never to the array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from veracity.engine.api import Engine, Vec
 from veracity.graph.axes import KEPT_ENTRIES, Step, axis_index, axis_shape, is_indexed
 from veracity.graph.wires import Wire, apply_step, axis_matrix, step_gain
+from veracity.records import record
 from veracity.zk.mle import kron
 from veracity.zk.reduction import Functional
 from veracity.zkml.circuit.linear_maps import (
@@ -34,7 +34,7 @@ from veracity.zkml.circuit.linear_maps import (
 __all__ = ["AxisIndex", "AxisMatrix", "maps_of"]
 
 
-@dataclass(frozen=True)
+@record
 class AxisIndex:
     """Entries of an axis of length ``size`` by public indices; see :func:`axis_index`."""
 
@@ -91,7 +91,7 @@ def _readers(step: Step, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64
 _kept_readers = lru_cache(maxsize=256)(_readers)
 
 
-@dataclass(frozen=True)
+@record
 class AxisMatrix:
     """A public matrix times an axis of length ``size``."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from math import prod
 
 from veracity.engine.api import Integers, Ints
@@ -12,6 +10,7 @@ from veracity.errors import UsageError
 from veracity.graph import Program, Trace
 from veracity.graph.ops import Op
 from veracity.graph.port import Port
+from veracity.records import record
 from veracity.zk.committed import ArrayId, ArrayShape, count_rows
 from veracity.zk.keys import MAX_LOG_COLUMNS
 from veracity.zk.mle import variables
@@ -40,7 +39,7 @@ __all__ = [
 
 #: Rows of a witness beyond which they are made longer: so many, and with padding so many for each
 #: generator of the model's key or of 2^12, as a larger model's proof takes more time and bytes.
-MANY_ROWS, ROW_SHARE = 1024, Fraction(3, 32)
+MANY_ROWS, ROW_SHARE = 1024, 3 / 32
 #: How often an entry counts at most with its padding.
 MOST_PADDING = 4
 #: Most rows and columns of all matrices that a circuit's projection bounds. For each 128 bits are
@@ -50,7 +49,7 @@ MOST_SIDES = 1 << 26
 FEWEST_LONG_ROWS = int(ROW_SHARE * (1 << SHORT_ROWS) / MOST_PADDING / 2)
 
 
-@dataclass(frozen=True)
+@record
 class Circuit:
     """Everything that both sides know about the execution of one link.
 

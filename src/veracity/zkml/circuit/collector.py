@@ -197,10 +197,13 @@ class Collector:
         known = self._bounds.get(id(tensor))
         if known is not None:
             return known[1]
-        total = 0
+        total, limits = 0, self._limits
         for (source, maps), c in tensor.terms.items():
             # a circuit has thousands of arrays, and few of the others
-            largest = self._limit(source) if type(source) is ArraySource else self._size(source)
+            if type(source) is ArraySource:
+                largest = limits[source] if source in limits else self._limit(source)
+            else:
+                largest = self._size(source)
             if largest is None:
                 return None
             for linear_map in maps:
@@ -345,9 +348,9 @@ class Collector:
 
     def _is_free(self, tensor: Tensor) -> bool:
         """Whether a tensor reads arrays that relations pin in the field."""
+        if any(source in self._free for source, _ in tensor.terms):
+            return True
         for source, _ in tensor.terms:
-            if source in self._free:
-                return True
             parts = source.operands() if isinstance(source, ProductSource | UpdatedSource) else ()
             if any(map(self._is_free, parts)):
                 return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from veracity.engine.api import Ints
+from veracity.records import record
 from veracity.zk.committed import ArrayId
 from veracity.zk.projection import ENTRY_BITS
 from veracity.zkml.circuit.tables import Table
@@ -34,7 +35,7 @@ def port_id(name: str) -> ArrayId:
     return ArrayId("port", name)
 
 
-@dataclass(frozen=True)
+@record
 class LookupUse:
     """Every entry of ``value`` (with ``image``) stands in ``table``; masked entries are exempt."""
 
@@ -72,7 +73,7 @@ class Batch:
     count: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class Given:
     """A tensor that was committed before the circuit: a weight, or what another one hands over.
 

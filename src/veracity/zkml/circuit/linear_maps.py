@@ -9,13 +9,14 @@ Maps are hashable, so that equal wirings of many layers are pulled back once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.engine.api import ORDER, Engine, Vec
+from veracity.records import record
 from veracity.zk.mle import kron, ones, sum_by_index
 from veracity.zk.reduction import Functional, Placed, dense
 
@@ -92,7 +93,7 @@ def functional_of(vectors: Sequence[Vec]) -> Functional:
     return tuple((1, v) for v in vectors)
 
 
-@dataclass(frozen=True)
+@record
 class Broadcast:
     """A new axis along which the values repeat."""
 
@@ -118,7 +119,7 @@ class Broadcast:
         return engine.dot(gone, ones(engine, self.size)), functional_of(vectors)
 
 
-@dataclass(frozen=True)
+@record
 class Sum:
     """The sum over an axis of a known size."""
 
@@ -144,7 +145,7 @@ class Sum:
         return 1, functional_of(vectors)
 
 
-@dataclass(frozen=True)
+@record
 class Permute:
     """``result axis i = source axis order[i]``."""
 
@@ -171,7 +172,7 @@ class Permute:
         return 1, functional_of(out)
 
 
-@dataclass(frozen=True)
+@record
 class Split:
     """One axis becomes several (row-major)."""
 
@@ -198,7 +199,7 @@ class Split:
         return 1, functional_of([*vectors[: self.axis], merged, *vectors[end:]])
 
 
-@dataclass(frozen=True)
+@record
 class Slice:
     """Entries ``start .. stop-1`` of an axis of length ``size``."""
 
@@ -227,7 +228,7 @@ class Slice:
         return 1, functional_of(vectors)
 
 
-@dataclass(frozen=True)
+@record
 class Gather:
     """Entries of an axis by public indices: its length ``size`` becomes ``len(indices)``."""
 
@@ -254,7 +255,7 @@ class Gather:
         return 1, functional_of(vectors)
 
 
-@dataclass(frozen=True)
+@record
 class Blocks:
     """Stretches of an axis of length ``size`` by public numbers, each ``side`` entries long.
 
@@ -293,7 +294,7 @@ class Blocks:
         return 1, functional_of(vectors)
 
 
-@dataclass(frozen=True)
+@record
 class Fold:
     """Sums over an axis by public indices: entry ``i`` is the sum of those whose index is ``i``."""
 
@@ -324,7 +325,7 @@ class Fold:
         return 1, functional_of(vectors)
 
 
-@dataclass(frozen=True)
+@record
 class Causal:
     """Keep the entries with source position <= (``visible``) or > target on the last two axes.
 
@@ -360,7 +361,7 @@ class Causal:
         return 1, (*functional_of(vectors[:-2]), (2, joint))
 
 
-@dataclass(frozen=True)
+@record
 class Rotate:
     """Rotary embedding: a public linear map on (token t, feature f), integers at 2^-frac.
 
@@ -412,8 +413,7 @@ class Rotate:
 
     def gain(self) -> int:
         """See :class:`LinearMap`."""
-        cos, sin = (np.frombuffer(table, dtype=np.int64) for table in (self.cos, self.sin))
-        return int((np.abs(cos) + np.abs(sin)).max())
+        return _largest_turn(self.cos, self.sin)
 
     def pull(self, engine: Engine, functional: Functional) -> tuple[int, Functional]:
         """See :class:`LinearMap`."""
@@ -436,3 +436,10 @@ class Rotate:
         where[:, second] = count + np.arange(count).reshape(self.tokens, -1)
         joint = engine.gather(engine.concat([to_first, to_second]), where.reshape(-1))
         return 1, ((2, joint),)
+
+
+@lru_cache(maxsize=8)
+def _largest_turn(cos: bytes, sin: bytes) -> int:
+    """The gain of all rotations with these tables, which many layers share."""
+    one, other = (np.abs(np.frombuffer(table, dtype=np.int64)) for table in (cos, sin))
+    return int((one + other).max())

@@ -8,7 +8,7 @@ multiplicities. See :mod:`veracity.zk.lookup` for the argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, FractionBlock, Ints, Leaves, Vec
+from veracity.records import record
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.fractions import Placement, axis_tables, place
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier
@@ -31,7 +32,7 @@ from veracity.zkml.circuit.tensor import Source, Tensor
 __all__ = ["LookupPlan", "count_multiplicities", "prove_all_lookups", "verify_all_lookups"]
 
 
-@dataclass(frozen=True)
+@record
 class LookupPlan:
     """Blocks of the lookup argument; a function of public shapes only."""
 

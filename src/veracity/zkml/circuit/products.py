@@ -26,11 +26,11 @@ Soundness error. ``(claims + 2 n) / |F|`` per level, for a sumcheck over ``n`` v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints, Vec
+from veracity.records import record
 from veracity.zk.array_sums import KnownSums
 from veracity.zk.hidden import HiddenChannel, HiddenProver, HiddenVerifier, LinearForm
 from veracity.zk.mle import axis_bits, axis_points, kron, ones, powers, variables
@@ -68,7 +68,7 @@ def inner_dims(uses: Sequence[ProductSource]) -> tuple[int, ...]:
     return (len(uses), *[sizes[c] for c in batch + contracted])
 
 
-@dataclass(frozen=True)
+@record
 class _Group:
     """A product term with its letters sorted by role; ``factor`` weighs it in the batch."""
 

@@ -14,6 +14,7 @@ from math import prod
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Integers, Ints, Vec
+from veracity.records import record
 from veracity.zk.committed import ArrayId, ArrayShape
 from veracity.zk.hidden import LinearForm
 from veracity.zk.mle import kron
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@record
 class Layout:
     """Storage of a committed array: natural axes are (instance, *dims), or dims if it stands alone.
 
@@ -177,7 +178,7 @@ class Layout:
         return tuple(out)
 
 
-@dataclass(frozen=True)
+@record
 class ProductTerm:
     """``sum_b scale[b] <weights, einsum(spec, a_b, b_b)>`` over products of equal form.
 
@@ -196,7 +197,7 @@ class ProductTerm:
     weights: tuple[Vec, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Resolved:
     """What a weighed sum of tensors is made of: arrays, products and a public number."""
 
@@ -205,7 +206,7 @@ class Resolved:
     public: int
 
 
-@dataclass(frozen=True)
+@record
 class Claim:
     """``sum of terms + sum of products = value``."""
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veracity.graph.tables import exp_table, function_table
+from veracity.records import record
 from veracity.zk.projection import ENTRY_BITS
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 OPEN = 1 << (ENTRY_BITS + 1)
 
 
-@dataclass(frozen=True)
+@record
 class Table:
     """A public table.
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from veracity.engine.api import ORDER, Engine, Ints
+from veracity.records import record
 from veracity.zk.committed import ArrayId
 from veracity.zk.mle import kron
 from veracity.zk.reduction import Functional
@@ -62,7 +63,7 @@ class ArraySource(NamedTuple):
     instance: int | None = None
 
 
-@dataclass(frozen=True)
+@record
 class One:
     """The constant 1, of dims ``()``."""
 
@@ -71,7 +72,7 @@ class One:
         return 1
 
 
-@dataclass(frozen=True)
+@record
 class Below:
     """Public bits: entry ``(r, v)`` is ``v < limits[r]``, for ``v < size``.
 
@@ -93,7 +94,7 @@ class Below:
         return engine.dot(rows, engine.gather(prefix, np.asarray(self.limits, dtype=np.int64)))
 
 
-@dataclass(frozen=True)
+@record
 class Chosen:
     """Public bits: entry ``(r, v)`` is ``v == indices[r]``; never made by the verifier, either."""
 
@@ -112,7 +113,7 @@ class Chosen:
         return engine.dot(rows, engine.gather(entries, np.asarray(self.indices, dtype=np.int64)))
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Public:
     """A public array of integers: a port that the verifier has in clear."""
 
@@ -124,7 +125,7 @@ class Public:
         return engine.dot(kron(engine, [v for _, v in weights]), engine.from_small(flat))
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class PublicRows:
     """A public matrix of integers that the verifier makes row by row, and never holds.
 
@@ -157,7 +158,7 @@ class PublicRows:
         return total % ORDER
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ProductSource:
     """``einsum(spec, a, b)``, spec such as ``tk,nk->tn``; the operands are linear in arrays."""
 
@@ -174,7 +175,7 @@ class ProductSource:
         return (self.a, self.b)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Updates:
     """A tensor that changes step by step: ``base``, then ``base + u_0``, ``base + u_0 + u_1``, ...
 
@@ -210,7 +211,7 @@ class Updates:
         return Tensor(self.base.dims, {(UpdatedSource(self, len(self.steps)), ()): 1})
 
 
-@dataclass(frozen=True)
+@record
 class UpdatedSource:
     """What :class:`Updates` have made after the first ``count`` steps."""
 

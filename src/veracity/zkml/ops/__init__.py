@@ -7,7 +7,7 @@ verifier call the same function, the verifier with a context without values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from veracity.engine.api import Ints
 from veracity.errors import UnsupportedModelError, UsageError
 from veracity.graph.ops import Op
 from veracity.graph.sampling import Sampling
+from veracity.records import record
 from veracity.zkml.circuit.builder import Builder
 from veracity.zkml.circuit.tensor import Tensor
 
 __all__ = ["Context", "Rule", "along_last", "letters"]
 
 
-@dataclass(frozen=True)
+@record
 class Context:
     """What an op's argument may know.
 

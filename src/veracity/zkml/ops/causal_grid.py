@@ -18,11 +18,11 @@ A short square is one part, as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from veracity.engine.api import Ints
+from veracity.records import record
 from veracity.zkml.circuit.linear_maps import Blocks, Fold, Gather
 from veracity.zkml.circuit.tensor import Tensor
 
@@ -34,7 +34,7 @@ LONG, STRETCHES = 32, 16
 _NOWHERE = np.iinfo(np.int64).max
 
 
-@dataclass(frozen=True)
+@record
 class Part:
     """Blocks of one kind.
 
@@ -104,7 +104,7 @@ class Part:
         return np.ascontiguousarray(found.swapaxes(0, 1))
 
 
-@dataclass(frozen=True)
+@record
 class Grid:
     """How squares of so many tokens are cut.
 
