@@ -11,7 +11,7 @@ import pytest
 from tests.support.toy import require
 from tests.support.wide import WideEngine, wide_limbs, wide_project
 from veracity.engine import load_engine
-from veracity.engine.api import ORDER, Engine, Ints
+from veracity.engine.api import ORDER, Engine, Integers, Ints
 from veracity.errors import RangeError, VerificationError
 from veracity.zk.committed import ArrayId
 from veracity.zk.hidden import LinearForm
@@ -77,9 +77,9 @@ def verify(engine: Engine, key: CommitmentKey, proof: bytes) -> None:
     require(engine, key, remaining)
 
 
-def store(self: Layout, values: list[Ints]) -> Ints:
+def store(self: Layout, values: list[Ints], integers: Integers | None = None) -> Ints:
     if values[0].dtype != object:
-        return honest_store(self, values)
+        return honest_store(self, values, integers)
     return np.stack(values).transpose(self.order).copy()
 
 

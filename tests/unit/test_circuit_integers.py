@@ -104,6 +104,8 @@ def test_looked_up(integers: Integers | None) -> None:
     found = looked_up("op", np.array([[-50, 49], [0, 1]]), -50, images, integers)
     assert found.tolist() == [[100, 199], [150, 151]]
     assert found.dtype.itemsize <= 2
+    short = np.array([-20], dtype=np.int8)
+    assert looked_up("op", short, -300, np.arange(600), integers).tolist() == [280]
     assert looked_up("op", np.array([3], dtype=object), -50, images, integers).tolist() == [153]
     for outside in (-51, 50):
         with pytest.raises(RangeError, match="out of its calibrated range"):

@@ -67,7 +67,7 @@ def looked_up(op: str, x: Ints, low: int, images: Ints, integers: Integers | Non
             raise RangeError(op, OUTSIDE) from error
     if x.size and not low <= int(x.min()) <= int(x.max()) < low + len(images):
         raise RangeError(op, OUTSIDE)
-    return images[(x - low).astype(np.int64)]
+    return images[(widened(x) - low).astype(np.int64)]
 
 
 def divided(value: Ints, shift: int, integers: Integers | None = None) -> tuple[Ints, Ints]:
