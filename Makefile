@@ -23,7 +23,7 @@ export PIP_QUIET := 1
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 
 .PHONY: docs notebooks bench-lce-controls bench-answers bench-decoding bench-cluster bench-serve bench-models bench-onnx help env demo demo-accuracy demo-chat demo-private demo-service demo-training bench-training test test-all test-page test-rust test-cluster test-wheel wheel lint format bench bench-scale bench-estimate data-lce demo-vision \
-  figures bench-private bench-private-long bench-private-availability bench-private-tokens bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-long bench-portable bench-large bench-forecasts mutate vectors lock clean
+  figures bench-private bench-private-long bench-private-availability bench-private-tokens bench-private-layer bench-private-peers bench-vision-peers bench-floors bench-kernels bench-long bench-portable bench-large bench-forecasts mutate vectors lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -154,6 +154,9 @@ bench-long: env ## SmolLM2 with 128 tokens, and with 512 under 8 GiB (minutes)
 
 bench-floors: env ## what a proof takes beside floors measured here, by phase (needs a C++ compiler); MODELS="NAME:TOKENS ..." picks others
 	$(PY) benches/floors.py $(MODELS) --json build/bench/floors.json
+
+bench-kernels: env ## kernels on one thread, with AVX-512, with AVX2 and in plain Rust (minutes)
+	$(PY) benches/kernel_paths.py --json build/bench/kernels.json
 
 bench-portable: env ## how much longer proofs take without AVX-512 (minutes)
 	$(PY) benches/portable.py --json build/bench/portable.json

@@ -142,9 +142,9 @@ def kernels() -> list[str]:
     def shown(values: str | Sequence[float]) -> str:
         return values if isinstance(values, str) else " / ".join(short(v) for v in values)
 
-    columns = ("avx512_ns", "portable_ns")
+    columns = ("avx512_ns", "avx2_ns", "plain_ns")
     return table(
-        ["operation, ns per unit", "AVX-512", "portable"],
+        ["operation, ns per unit", "AVX-512", "AVX2", "plain Rust"],
         ([o["operation"], *(shown(o[c]) for c in columns)] for o in load("kernels")["operations"]),
     )
 
