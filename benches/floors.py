@@ -181,6 +181,8 @@ def watched_proof(path: Path, tokens: int) -> dict[str, Any]:
     tokens : int
         Prompt and answer; a quarter is the prompt.
     """
+    import veracity.cli  # noqa: F401 (searches for cycles as seldom as the command line does)
+
     watch = Watch()
     watch.install()
     loaded, secret = load_program(path), load_secret(path.with_suffix(".vsec"))
