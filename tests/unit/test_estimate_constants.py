@@ -72,7 +72,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=18_250,
         prove_s=0.4,
-        verify_s=0.07,
+        verify_s=0.065,
         peak=161,
     ),
     "stories260k 128": Run(
@@ -81,7 +81,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=20_618,
         prove_s=0.649,
-        verify_s=0.094,
+        verify_s=0.076,
         peak=255,
     ),
     "stories260k 256": Run(
@@ -90,7 +90,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=19_978,
         prove_s=1.34,
-        verify_s=0.122,
+        verify_s=0.103,
         peak=498,
     ),
     "gpt2-124m 8": Run(
@@ -99,7 +99,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=14_410,
         prove_s=0.769,
-        verify_s=0.113,
+        verify_s=0.091,
         peak=519,
     ),
     "gpt2-124m 32": Run(
@@ -108,7 +108,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=27_498,
         prove_s=1.5,
-        verify_s=0.125,
+        verify_s=0.11,
         peak=765,
     ),
     "gpt2-124m 64": Run(
@@ -135,7 +135,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=39_306,
         prove_s=2.29,
-        verify_s=0.156,
+        verify_s=0.142,
         peak=918,
     ),
     "smollm2 64": Run(
@@ -153,7 +153,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=44_298,
         prove_s=7.77,
-        verify_s=0.26,
+        verify_s=0.252,
         peak=3072,
     ),
     "gpt2-124m 128": Run(

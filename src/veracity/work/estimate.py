@@ -53,7 +53,7 @@ PER_COMMITTED_WEIGHT = 0.985
 #: generator of a segment's longest row. What a verifier allows
 #: (:mod:`veracity.work.effort`) is more.
 VERIFY_S, VERIFY_SEGMENT_S = 0.041, 0.0071
-PER_MODEL_ROW_S, PER_POINT_S, PER_GENERATOR_S = 5e-6, 2.9e-5, 1.44e-6
+PER_MODEL_ROW_S, PER_POINT_S, PER_GENERATOR_S = 2.4e-6, 2.9e-5, 1.44e-6
 #: Bytes per value of what a network's values free, which is kept where there is no limit.
 NETWORK_KEPT_BYTES = 22
 
