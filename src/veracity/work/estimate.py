@@ -38,14 +38,14 @@ __all__ = ["Estimate", "OpRow", "estimate", "estimate_ops"]
 
 # Seen on two cores with stories260K, SmolLM2-135M and gpt2-124m, 8 to 512 tokens, some under caps.
 #: Seconds a segment takes beside what its counts say; the last with a small CNN.
-SEGMENT_S, NETWORK_SEGMENT_S = 0.21, 0.2
+SEGMENT_S, NETWORK_SEGMENT_S = 0.22, 0.2
 #: Field multiplications' worth of time per lookup, and per weight that is read.
-PER_LOOKUP = 11.0
-PER_WEIGHT = 0.97
+PER_LOOKUP = 10.5
+PER_WEIGHT = 0.62
 #: A generator of rows that are longer than the model's, against a committed 16-bit value.
 PER_GENERATOR = 5
 #: A value of the witness against one of long rows of 16-bit values.
-PER_VALUE = 2.23
+PER_VALUE = 2.05
 #: Seconds of committing to a model beside its weights, and a weight against a 16-bit value.
 COMMIT_S = 0.17
 PER_COMMITTED_WEIGHT = 0.985
@@ -53,7 +53,7 @@ PER_COMMITTED_WEIGHT = 0.985
 #: generator of a segment's longest row. What a verifier allows
 #: (:mod:`veracity.work.effort`) is more.
 VERIFY_S, VERIFY_SEGMENT_S = 0.041, 0.0071
-PER_MODEL_ROW_S, PER_POINT_S, PER_GENERATOR_S = 2.4e-6, 2.9e-5, 1.44e-6
+PER_MODEL_ROW_S, PER_POINT_S, PER_GENERATOR_S = 2.9e-6, 2.9e-5, 1.44e-6
 #: Bytes per value of what a network's values free, which is kept where there is no limit.
 NETWORK_KEPT_BYTES = 22
 
