@@ -9,7 +9,9 @@ use crate::avx2;
 use crate::curve::Affine;
 use crate::field::Fp;
 #[cfg(target_arch = "x86_64")]
-use crate::ifma::{self, Place, Places, Tagged};
+use crate::ifma;
+#[cfg(target_arch = "x86_64")]
+use crate::places::{Place, Places, Tagged};
 #[cfg(not(target_arch = "x86_64"))]
 use Additions as Places;
 

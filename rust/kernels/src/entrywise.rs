@@ -18,15 +18,10 @@ pub(crate) fn quotient(x: i64, shift: u32) -> i64 {
 /// Quotients by `2^shift`, rounded half up, and the least and the greatest of them, zeros where
 /// there are none.
 pub fn rounded<T: Small>(x: &[T], shift: u32) -> (Vec<i64>, [i64; 2]) {
-    let mut out = vec![0; x.len()];
-    for_parts(&mut out, MADE, |start, part| {
-        for (out, x) in part.iter_mut().zip(&x[start..]) {
-            *out = quotient(x.to_i64(), shift);
-        }
-    });
     // Rounding keeps the order.
     let (low, high) = range(x);
-    (out, [quotient(low, shift), quotient(high, shift)])
+    let ends = [quotient(low, shift), quotient(high, shift)];
+    (each(x, |x| quotient(x, shift)), ends)
 }
 
 /// A function of every integer.

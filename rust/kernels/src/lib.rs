@@ -34,6 +34,8 @@ pub mod msm_buckets;
 mod panels;
 mod parallel;
 pub mod pedersen;
+#[cfg(target_arch = "x86_64")]
+mod places;
 pub mod prg;
 pub mod ring;
 pub mod rows;

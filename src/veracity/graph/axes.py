@@ -49,7 +49,7 @@ class Step:
     axis : int
         Of which axis; of the new one for ``repeat``; 0 for ``permute``.
     numbers : tuple of int
-        See the table above.
+        See the table of :mod:`veracity.graph.wires`.
     """
 
     kind: str

@@ -9,7 +9,7 @@ use super::machine::kernel;
 use super::transpose::words;
 use crate::curve::Affine;
 use crate::field::{Base, Fp};
-use crate::ifma::{Place, Places, Tagged};
+use crate::places::{Doubling, Group, IDLE, Places, Tagged};
 use std::arch::x86_64::*;
 
 type Lanes = Fe4<Base>;
@@ -19,18 +19,10 @@ const CHAINS: usize = 2;
 /// Groups ahead of the current one whose operands are fetched into the cache.
 const AHEAD: usize = 4;
 
-/// Four additions.
-#[derive(Copy, Clone)]
-struct Group {
-    left: [Tagged; 4],
-    right: [Tagged; 4],
-    sums: [*mut Affine; 4],
-}
-
 /// Pointers, denominators and prefix products of a batch.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    groups: Vec<Group>,
+    groups: Vec<Group<4>>,
     products: Vec<[Lanes; 2]>,
 }
 
@@ -52,39 +44,11 @@ impl Scratch {
     #[inline(always)]
     fn look_up(&mut self, batch: &impl Places, sums: *mut Affine, sink: *mut Affine) {
         let start = 4 * self.groups.len();
-        let n = batch.len();
-        if start >= n {
-            return;
+        if start < batch.len() {
+            self.groups.push(Group::look_up(batch, start, sums, sink));
         }
-        let mut group = Group {
-            left: [Tagged::new(&IDLE[0], false); 4],
-            right: [Tagged::new(&IDLE[1], false); 4],
-            sums: [sink; 4],
-        };
-        for k in 0..4.min(n - start) {
-            let place = batch.place(start + k, sums);
-            (group.left[k], group.right[k], group.sums[k]) = (place.left, place.right, place.sum);
-            // SAFETY: fetching has no effect that a program can see.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(place.left.point().cast());
-                _mm_prefetch::<_MM_HINT_T0>(place.right.point().cast());
-            }
-        }
-        self.groups.push(group);
     }
 }
-
-/// Two points with different abscissas, for lanes without work.
-static IDLE: [Affine; 2] = [
-    Affine {
-        x: Fp::from_montgomery([1, 0, 0, 0]),
-        y: Fp::from_montgomery([1, 0, 0, 0]),
-    },
-    Affine {
-        x: Fp::from_montgomery([2, 0, 0, 0]),
-        y: Fp::from_montgomery([1, 0, 0, 0]),
-    },
-];
 
 kernel! {
     /// All additions of a batch; false where one is exceptional, and then nothing is written.
@@ -175,33 +139,6 @@ kernel! {
             }
         }
         true
-    }
-}
-
-/// Points to double where they are.
-struct Doubling<'a>(&'a mut [Affine]);
-
-// SAFETY: each point is read and then written; others are not touched.
-unsafe impl Places for Doubling<'_> {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    #[inline(always)]
-    fn sums(&mut self) -> *mut Affine {
-        self.0.as_mut_ptr()
-    }
-
-    #[inline(always)]
-    fn place(&self, i: usize, sums: *mut Affine) -> Place {
-        assert!(i < self.0.len());
-        let sum = sums.wrapping_add(i);
-        Place {
-            left: Tagged::new(sum, false),
-            right: Tagged::new(sum, false),
-            sum,
-        }
     }
 }
 

@@ -6,9 +6,10 @@
 
 use super::lanes::{Constants, Fe8, V, add, set1, sub};
 use super::machine::kernel;
-use super::places::{Place, Places, Tagged, load_points, load_words, load_x, signs, store_points};
+use super::places::{load_points, load_words, load_x, signs, store_points};
 use crate::curve::Affine;
 use crate::field::{Base, Fp, Limbs};
+use crate::places::{Doubling, Group, IDLE, Places};
 use std::arch::x86_64::*;
 
 type Lanes = Fe8<Base>;
@@ -18,18 +19,10 @@ const CHAINS: usize = 2;
 /// Pairs ahead of the current one whose operands are fetched into the cache.
 const AHEAD: usize = 2;
 
-/// Eight additions.
-#[derive(Copy, Clone)]
-struct Group {
-    left: [Tagged; 8],
-    right: [Tagged; 8],
-    sums: [*mut Affine; 8],
-}
-
 /// Pointers, differences and prefix products of a batch, a pair of groups at a time.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    groups: Vec<[Group; 2]>,
+    groups: Vec<[Group<8>; 2]>,
     pairs: Vec<[Pair; 2]>,
 }
 
@@ -51,28 +44,10 @@ impl Scratch {
     #[inline(always)]
     fn look_up(&mut self, batch: &impl Places, sums: *mut Affine, sink: *mut Affine) {
         let start = 16 * self.groups.len();
-        let n = batch.len();
-        if start >= n {
+        if start >= batch.len() {
             return;
         }
-        let idle = Group {
-            left: [Tagged::new(&IDLE[0], false); 8],
-            right: [Tagged::new(&IDLE[1], false); 8],
-            sums: [sink; 8],
-        };
-        let mut pair = [idle; 2];
-        for k in 0..16.min(n - start) {
-            let place = batch.place(start + k, sums);
-            let group = &mut pair[k / 8];
-            group.left[k % 8] = place.left;
-            group.right[k % 8] = place.right;
-            group.sums[k % 8] = place.sum;
-            // SAFETY: fetching has no effect that a program can see.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(place.left.point().cast());
-                _mm_prefetch::<_MM_HINT_T0>(place.right.point().cast());
-            }
-        }
+        let pair = [start, start + 8].map(|at| Group::look_up(batch, at, sums, sink));
         self.groups.push(pair);
     }
 }
@@ -80,18 +55,6 @@ impl Scratch {
 /// Two groups of eight elements. Their multiplications are interleaved: alone, each waits for
 /// its own results half of the time.
 type Pair = [Lanes; 2];
-
-/// Two points with different abscissas, for lanes without work.
-static IDLE: [Affine; 2] = [
-    Affine {
-        x: Fp::from_montgomery([1, 0, 0, 0]),
-        y: Fp::from_montgomery([1, 0, 0, 0]),
-    },
-    Affine {
-        x: Fp::from_montgomery([2, 0, 0, 0]),
-        y: Fp::from_montgomery([1, 0, 0, 0]),
-    },
-];
 
 kernel! {
     /// All additions of a batch; false where one is exceptional, and then nothing is written.
@@ -238,33 +201,6 @@ kernel! {
             }
         }
         true
-    }
-}
-
-/// Points to double where they are.
-struct Doubling<'a>(&'a mut [Affine]);
-
-// SAFETY: each point is read and then written; others are not touched.
-unsafe impl Places for Doubling<'_> {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    #[inline(always)]
-    fn sums(&mut self) -> *mut Affine {
-        self.0.as_mut_ptr()
-    }
-
-    #[inline(always)]
-    fn place(&self, i: usize, sums: *mut Affine) -> Place {
-        assert!(i < self.0.len());
-        let sum = sums.wrapping_add(i);
-        Place {
-            left: Tagged::new(sum, false),
-            right: Tagged::new(sum, false),
-            sum,
-        }
     }
 }
 

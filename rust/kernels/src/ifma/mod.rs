@@ -37,7 +37,6 @@ pub(crate) use integers::{Columns, SIDE, TILE, many_products};
 pub(crate) use machine::available;
 #[cfg(test)]
 pub(crate) use machine::supported;
-pub(crate) use places::{Place, Places, Tagged};
 pub(crate) use ring::ring_product;
 pub(crate) use small::{LIMIT, affine, weigh};
 pub(crate) use sumcheck::{fold, product};

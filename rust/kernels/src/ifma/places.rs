@@ -1,52 +1,13 @@
-//! Where batches of additions take their points from and put them, eight points at a time.
+//! Points on their way from and to where a batch of additions has them, eight at a time.
 
 use super::lanes::{Fe8, V, set1};
 use super::transpose::lane_transpose;
 use crate::curve::Affine;
 use crate::field::Base;
+use crate::places::Tagged;
 use std::arch::x86_64::*;
 
 type Lanes = Fe8<Base>;
-
-/// Where a batch of additions takes its operands and puts its sums.
-///
-/// # Safety
-/// All pointers are valid throughout the batch, and no sum overlaps an operand of an addition
-/// with a smaller number.
-pub(crate) unsafe trait Places {
-    /// Number of additions.
-    fn len(&self) -> usize;
-    /// The slice that the sums go to. Asked for once a batch: all pointers into it derive from
-    /// this one, so that none invalidates another.
-    fn sums(&mut self) -> *mut Affine;
-    /// Operands and sum of an addition; `sums` is that slice.
-    fn place(&self, i: usize, sums: *mut Affine) -> Place;
-}
-
-/// Operands and sum of an addition.
-pub(crate) struct Place {
-    pub(crate) left: Tagged,
-    pub(crate) right: Tagged,
-    pub(crate) sum: *mut Affine,
-}
-
-/// A pointer to a point whose lowest bit says that the point is negated; points are aligned to
-/// eight bytes.
-#[derive(Copy, Clone)]
-#[repr(transparent)]
-pub(crate) struct Tagged(*const Affine);
-
-impl Tagged {
-    #[inline(always)]
-    pub(crate) fn new(point: *const Affine, negative: bool) -> Self {
-        Self(point.wrapping_byte_add(negative as usize))
-    }
-
-    #[inline(always)]
-    pub(crate) fn point(self) -> *const Affine {
-        self.0.map_addr(|a| a & !1)
-    }
-}
 
 /// Which points are negated.
 #[inline(always)]

@@ -22,6 +22,7 @@ from veracity.graph.ops import Log2, Op
 from veracity.graph.ops.logarithm import FRACTION
 from veracity.graph.wires import Step
 from veracity.zkml.circuit.axis_maps import AxisMatrix
+from veracity.zkml.circuit.integers import looked_up
 from veracity.zkml.circuit.tables import function, unsigned
 from veracity.zkml.circuit.tensor import Tensor
 from veracity.zkml.ops import Context, Rule, letters
@@ -58,9 +59,10 @@ def log2(context: Context, op: Log2) -> Tensor:
     acc = Tensor.product(f"{axes},{axes}->{axes}", x, shifts)
     n = b.rescaled(name, "log2.mantissa", acc, wide, count - 1 - FRACTION)
     table, mantissa = function(*op.tables()[0]), n - (1 << FRACTION)
-    images, found = table.images(), None
-    if mantissa.value is not None and images is not None:
-        found = images[np.clip(mantissa.value - table.low, 0, table.size - 1)]
+    found = None
+    if mantissa.value is not None:
+        images = np.asarray(table.images())
+        found = looked_up(name, mantissa.value, table.low, images, b.integers)
     fraction = b.column("log2.fraction", dims, found)
     b.lookup(name, table, mantissa, fraction)
     return fraction + _weighed(pick, list(range(count))) * (1 << op.k_out)
