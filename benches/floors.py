@@ -182,7 +182,9 @@ def watched_proof(path: Path, tokens: int) -> dict[str, Any]:
         Prompt and answer; a quarter is the prompt.
     """
     import veracity.cli  # noqa: F401 (searches for cycles as seldom as the command line does)
+    from veracity.threads import let_caller_compute
 
+    let_caller_compute()  # as there
     watch = Watch()
     watch.install()
     loaded, secret = load_program(path), load_secret(path.with_suffix(".vsec"))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from veracity.engine import load_engine
-from veracity.engine.threads import cores, sensible_threads
 from veracity.errors import RangeError, UsageError, VeracityError
+from veracity.threads import cores, sensible_threads
 from veracity.work.messages import Message
 from veracity.work.pool import WorkerPool, threads_each
 

@@ -5,6 +5,7 @@
 //! Single elements cross as 32 little-endian bytes, canonical.
 
 use pyo3::prelude::*;
+use std::num::NonZero;
 
 mod arrays;
 mod field;
@@ -29,16 +30,36 @@ fn _cpu(module: &Bound<'_, PyModule>) -> PyResult<()> {
     group::register(module)
 }
 
-/// Makes the pool of threads, once for the process; 0 stands for one thread a core.
+/// Makes the pool of threads, once for the process; 0 stands for `RAYON_NUM_THREADS`, or one a core.
+///
+/// With `caller`, the calling thread is one of them: a kernel that it calls begins at once, without
+/// a thread that is woken for it and wakes it after. It works for no other thread that calls a
+/// kernel, so it needs another beside it, which does.
 ///
 /// Returns how many threads there are.
 #[pyfunction]
-fn use_threads(threads: usize) -> usize {
+fn use_threads(threads: usize, caller: bool) -> usize {
+    let threads = if threads > 0 {
+        threads
+    } else {
+        usual_threads()
+    };
+    let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    if caller && threads > 1 {
+        pool = pool.use_current_thread();
+    }
     // An error says that the pool exists already, with its own number of threads.
-    let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global();
+    let _ = pool.build_global();
     rayon::current_num_threads()
+}
+
+/// As many threads as the environment asks for, else one a core.
+fn usual_threads() -> usize {
+    let asked = std::env::var("RAYON_NUM_THREADS").ok();
+    match asked.and_then(|text| text.parse().ok()) {
+        Some(threads @ 1..) => threads,
+        _ => std::thread::available_parallelism().map_or(1, NonZero::get),
+    }
 }
 
 /// Keeps at most `limit` bytes of freed vectors for use again, and at most `tree` bytes of the last

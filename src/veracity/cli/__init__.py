@@ -10,6 +10,7 @@ import os
 import click
 
 from veracity.cli.errors import CarefulGroup
+from veracity.threads import let_caller_compute
 
 __all__ = ["main"]
 
@@ -53,6 +54,9 @@ COMMANDS = {
     "enhance": "enhance.enhance",
 }
 
+#: Commands in which threads of their own compute, for who asks.
+SERVICES = ("serve", "proxy", "private")
+
 
 class LazyGroup(CarefulGroup):
     """Finds a command's module when the command is asked for."""
@@ -76,7 +80,8 @@ class LazyGroup(CarefulGroup):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="veracity", prog_name="veracity")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Prove that an answer came from a committed language model; check such a proof.
 
     The owner of a private model runs `import`, `calibrate` and `commit` once and publishes the
@@ -91,3 +96,5 @@ def main() -> None:
           --out answer.vproof
       veracity verify answer.vproof --commitment smollm2.vcom
     """  # noqa: D301 (click reads the backspace)
+    if ctx.invoked_subcommand not in SERVICES:
+        let_caller_compute()

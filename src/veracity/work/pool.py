@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from veracity.engine.threads import cores, sensible_threads
 from veracity.errors import UsageError, VeracityError
+from veracity.threads import cores, sensible_threads
 from veracity.work.messages import Message, raised, receive, send
 
 __all__ = ["THREADS", "Ahead", "PartProgress", "WorkerPool", "threads_each"]

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from veracity.errors import FormatError
 from veracity.progress import Progress
+from veracity.threads import let_caller_compute
 from veracity.work.messages import Message, error_message, receive, send
 
 __all__ = ["Work", "main"]
@@ -32,6 +33,7 @@ def main(descriptor: int) -> None:
     """Work until the parent is gone."""
     for name in ("SIGINT", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    let_caller_compute()
     end = socket.socket(fileno=descriptor)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(end, inbox), daemon=True).start()

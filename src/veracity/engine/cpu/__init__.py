@@ -9,7 +9,7 @@ from veracity.engine.cpu.fss import CpuFss
 from veracity.engine.cpu.group import CpuGroup
 from veracity.engine.cpu.integers import CpuIntegers
 from veracity.engine.cpu.ring import CpuRing
-from veracity.engine.threads import sensible_threads
+from veracity.threads import caller_computes, sensible_threads
 
 __all__ = ["CpuEngine"]
 
@@ -21,13 +21,15 @@ class CpuEngine(CpuField, CpuGroup):
     ----------
     threads : int, optional
         How many threads to use, at most one a core; all cores where not given. The pool belongs to
-        the process, so the first engine that is made decides.
+        the process, so the first engine that is made decides; with
+        :func:`veracity.threads.let_caller_compute`, the thread that makes it is one of them.
     """
 
     name = "cpu"
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = _cpu.use_threads(0 if threads is None else sensible_threads(threads))
+        asked = 0 if threads is None else sensible_threads(threads)
+        self.threads = _cpu.use_threads(asked, caller_computes())
         self.ring: Ring = CpuRing()
         self.fss: Fss = CpuFss()
         self.integers: Integers = CpuIntegers()
