@@ -92,29 +92,40 @@ pub(crate) struct Group<const N: usize> {
 }
 
 impl<const N: usize> Group<N> {
-    /// The additions of a batch from number `start` on, whose operands it begins to fetch; lanes
-    /// without work put their sum into the sink.
+    /// Lanes without work, which put their sum into the sink.
+    #[inline(always)]
+    pub(crate) fn idle(sink: *mut Affine) -> Self {
+        Self {
+            left: [Tagged::new(&IDLE[0], false); N],
+            right: [Tagged::new(&IDLE[1], false); N],
+            sums: [sink; N],
+        }
+    }
+
+    /// Becomes the additions of a batch from number `start` on, whose operands it begins to fetch.
+    ///
+    /// Where it lies: to make it elsewhere and move it here costs as much as one of its
+    /// multiplications.
     #[inline(always)]
     pub(crate) fn look_up(
+        &mut self,
         batch: &impl Places,
         start: usize,
         sums: *mut Affine,
         sink: *mut Affine,
-    ) -> Self {
-        let mut group = Self {
-            left: [Tagged::new(&IDLE[0], false); N],
-            right: [Tagged::new(&IDLE[1], false); N],
-            sums: [sink; N],
-        };
-        for k in 0..N.min(batch.len().saturating_sub(start)) {
+    ) {
+        let count = batch.len().saturating_sub(start);
+        if count < N {
+            *self = Self::idle(sink);
+        }
+        for k in 0..N.min(count) {
             let place = batch.place(start + k, sums);
-            (group.left[k], group.right[k], group.sums[k]) = (place.left, place.right, place.sum);
+            (self.left[k], self.right[k], self.sums[k]) = (place.left, place.right, place.sum);
             // SAFETY: fetching has no effect that a program can see.
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(place.left.point().cast());
                 _mm_prefetch::<_MM_HINT_T0>(place.right.point().cast());
             }
         }
-        group
     }
 }

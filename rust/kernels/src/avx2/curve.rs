@@ -24,6 +24,8 @@ const AHEAD: usize = 4;
 pub(crate) struct Scratch {
     groups: Vec<Group<4>>,
     products: Vec<[Lanes; 2]>,
+    /// Groups that were looked up.
+    ahead: usize,
 }
 
 // SAFETY: the pointers are used during a call only, the rest is plain data.
@@ -36,16 +38,19 @@ impl Scratch {
             // SAFETY: all bits zero is the element zero.
             let zero = unsafe { std::mem::zeroed() };
             self.products.resize(n.div_ceil(4), zero);
+            let idle = Group::idle(std::ptr::null_mut());
+            self.groups.resize(n.div_ceil(4), idle);
         }
-        self.groups.clear();
+        self.ahead = 0;
     }
 
     /// Looks up the next four additions and begins to fetch their operands.
     #[inline(always)]
     fn look_up(&mut self, batch: &impl Places, sums: *mut Affine, sink: *mut Affine) {
-        let start = 4 * self.groups.len();
+        let start = 4 * self.ahead;
         if start < batch.len() {
-            self.groups.push(Group::look_up(batch, start, sums, sink));
+            self.groups[self.ahead].look_up(batch, start, sums, sink);
+            self.ahead += 1;
         }
     }
 }

@@ -24,6 +24,8 @@ const AHEAD: usize = 2;
 pub(crate) struct Scratch {
     groups: Vec<[Group<8>; 2]>,
     pairs: Vec<[Pair; 2]>,
+    /// Pairs of groups that were looked up.
+    ahead: usize,
 }
 
 // SAFETY: the pointers are used during a call only, the rest is plain data.
@@ -33,22 +35,26 @@ impl Scratch {
     /// Room for `n` additions.
     fn reserve(&mut self, n: usize) {
         if self.pairs.len() < n.div_ceil(16) {
+            let idle = Group::idle(std::ptr::null_mut());
+            self.groups.resize(n.div_ceil(16), [idle; 2]);
             // SAFETY: all bits zero is the element zero.
             self.pairs
                 .resize(n.div_ceil(16), unsafe { std::mem::zeroed() });
         }
-        self.groups.clear();
+        self.ahead = 0;
     }
 
     /// Looks up the next sixteen additions and begins to fetch their operands.
     #[inline(always)]
     fn look_up(&mut self, batch: &impl Places, sums: *mut Affine, sink: *mut Affine) {
-        let start = 16 * self.groups.len();
+        let start = 16 * self.ahead;
         if start >= batch.len() {
             return;
         }
-        let pair = [start, start + 8].map(|at| Group::look_up(batch, at, sums, sink));
-        self.groups.push(pair);
+        let [first, second] = &mut self.groups[self.ahead];
+        first.look_up(batch, start, sums, sink);
+        second.look_up(batch, start + 8, sums, sink);
+        self.ahead += 1;
     }
 }
 
