@@ -1,28 +1,28 @@
 //! Binding a variable of a block: the first one into new arrays, later ones where they stand.
 
 use super::block::{Data, Half, Kind, PART, Scratch, Shared};
-use super::entries::{Buffer, Values};
+use super::entries::{Buffer, ONES, Values, halves};
 use super::kernels;
 use super::stack::Stack;
 use crate::field::Fq;
+use crate::parallel::CHUNK;
 
 /// Arrays of (numerators, denominators) for both children; empty where a block has its own.
 pub(super) type Targets = [[Buffer; 2]; 2];
 
-/// Lower halves that are folded in place, their upper halves, and what stands for missing ones.
-pub(super) type Fold<'a> = (&'a mut [Fq], &'a [Fq], Fq);
+/// Lower halves that are folded in place, their upper halves, and what stands for missing ones, as
+/// many as a part has.
+pub(super) type Fold<'a> = (&'a mut [Fq], &'a [Fq], &'static [Fq; CHUNK]);
 
 /// Folds in place.
 pub(super) fn fold((low, high, missing): Fold<'_>, r: Fq) {
     let (both, alone) = low.split_at_mut(high.len());
     kernels::fold(both, high, r);
-    for x in alone {
-        *x += r * (missing - *x);
-    }
+    kernels::fold(alone, &missing[..alone.len()], r);
 }
 
 /// Cuts an array whose lower half has `n` entries into parts.
-fn cut<'a>(values: &'a mut [Fq], n: usize, missing: Fq, out: &mut Vec<Fold<'a>>) {
+fn cut<'a>(values: &'a mut [Fq], n: usize, missing: &'static [Fq; CHUNK], out: &mut Vec<Fold<'a>>) {
     let (low, high) = values.split_at_mut(n);
     let mut high = &*high;
     for low in low.chunks_mut(PART) {
@@ -107,15 +107,15 @@ impl Half {
     }
 
     /// What is to be folded of a block with arrays of its own, in parts.
-    pub(super) fn folds(&mut self, shared: Shared) -> Vec<Fold<'_>> {
+    pub(super) fn folds(&mut self) -> Vec<Fold<'_>> {
         let n = self.len();
         let mut out = Vec::new();
         match &mut self.data {
             Data::Level { .. } => {}
-            Data::Rows { q, .. } => q.iter_mut().for_each(|q| cut(q, n, Fq::ONE, &mut out)),
+            Data::Rows { q, .. } => q.iter_mut().for_each(|q| cut(q, n, &ONES, &mut out)),
             Data::Batched { p, q } => {
-                p.iter_mut().for_each(|p| cut(p, n, shared.half, &mut out));
-                q.iter_mut().for_each(|q| cut(q, n, Fq::ONE, &mut out));
+                p.iter_mut().for_each(|p| cut(p, n, halves(), &mut out));
+                q.iter_mut().for_each(|q| cut(q, n, &ONES, &mut out));
             }
         }
         out

@@ -127,7 +127,7 @@ impl Layer {
         each(tasks, |(block, child, start, out)| {
             block.first(child, start, out, r, shared);
         });
-        let folds = self.blocks.iter_mut().flat_map(|b| b.folds(shared));
+        let folds = self.blocks.iter_mut().flat_map(|b| b.folds());
         each(folds.collect(), |part| fold(part, r));
         for (block, targets) in self.blocks.iter_mut().zip(targets) {
             block.bind(targets, r, shared);

@@ -6,7 +6,7 @@
 use super::contract::empty;
 use super::digits::{dot, load};
 use super::machine::kernel;
-use crate::digits::{LANES, Line, MAX_PLANES, copy_plane, entries, planes};
+use crate::digits::{LANES, Line, MAX_PLANES, copy_plane, digits_of, entries, planes};
 use crate::panels::Panels;
 use crate::small::Small;
 use std::arch::x86_64::*;
@@ -15,6 +15,8 @@ use std::arch::x86_64::*;
 pub(crate) const SIDE: usize = 12;
 /// Rows of `w` side by side.
 pub(crate) const TILE: usize = 32;
+/// Rows in a half of a tile: one for each lane of 32 bits.
+const ROWS: usize = TILE / 2;
 /// Steps of `vpdpwssd` between two emptyings: 2 * 2^15 * 2^7 * 255 < 2^31.
 const DEEP: usize = 255;
 
@@ -76,8 +78,61 @@ unsafe fn tile_products(tile: &[[Line; 2]], digits: &[[[i16; 2]; SIDE]], sums: &
     }
 }
 
+/// Puts sixteen rows of a width into a half of a tile, two neighbours of each side by side.
+#[inline(always)]
+unsafe fn interleave(tile: &mut [[Line; 2]], half: usize, rows: &[*const i16; ROWS], width: usize) {
+    for (k, steps) in tile.chunks_mut(ROWS).enumerate() {
+        let left = (width - k * LANES).min(LANES);
+        let mask = u32::MAX >> (LANES - left);
+        unsafe {
+            let mut pairs = [_mm512_setzero_si512(); ROWS];
+            for (pair, row) in pairs.iter_mut().zip(rows) {
+                *pair = _mm512_maskz_loadu_epi16(mask, row.add(k * LANES));
+            }
+            for (step, turned) in steps.iter_mut().zip(turned(pairs)) {
+                _mm512_store_si512((&raw mut step[half]).cast(), turned);
+            }
+        }
+    }
+}
+
+/// Entry `j` of register `i` as entry `i` of register `j`, 32 bits each.
+#[inline(always)]
+unsafe fn turned(r: [__m512i; ROWS]) -> [__m512i; ROWS] {
+    unsafe {
+        // Of each four rows, in every quarter of a register the four entries of a column.
+        let mut fours = r;
+        for i in 0..4 {
+            let [a, b, c, d] = [r[4 * i], r[4 * i + 1], r[4 * i + 2], r[4 * i + 3]];
+            let (low, high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+            let (next_low, next_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+            fours[4 * i] = _mm512_unpacklo_epi64(low, next_low);
+            fours[4 * i + 1] = _mm512_unpackhi_epi64(low, next_low);
+            fours[4 * i + 2] = _mm512_unpacklo_epi64(high, next_high);
+            fours[4 * i + 3] = _mm512_unpackhi_epi64(high, next_high);
+        }
+        let mut out = r;
+        for j in 0..4 {
+            let [a, b, c, d] = [fours[j], fours[4 + j], fours[8 + j], fours[12 + j]];
+            let (even, next_even) = (
+                _mm512_shuffle_i32x4::<0x88>(a, b),
+                _mm512_shuffle_i32x4::<0x88>(c, d),
+            );
+            let (odd, next_odd) = (
+                _mm512_shuffle_i32x4::<0xdd>(a, b),
+                _mm512_shuffle_i32x4::<0xdd>(c, d),
+            );
+            out[j] = _mm512_shuffle_i32x4::<0x88>(even, next_even);
+            out[j + 4] = _mm512_shuffle_i32x4::<0x88>(odd, next_odd);
+            out[j + 8] = _mm512_shuffle_i32x4::<0xdd>(even, next_even);
+            out[j + 12] = _mm512_shuffle_i32x4::<0xdd>(odd, next_odd);
+        }
+        out
+    }
+}
+
 kernel! {
-    /// `out[r, first + i] += sum_j w[i, j] x[r, j]` modulo 2^64, for whole rows of `w`.
+    /// `out[r, first + i] = sum_j w[i, j] x[r, j]` modulo 2^64, for whole rows of `w`.
     ///
     /// Nobody else may write these columns meanwhile.
     pub(crate) unsafe fn many_products<T: Small>(
@@ -88,25 +143,38 @@ kernel! {
     ) {
         let planes = const { planes::<T>() };
         let steps = x.width.div_ceil(2);
-        let mut row = vec![Line::ZERO; x.width.div_ceil(LANES)];
+        let lines = x.width.div_ceil(LANES);
+        let mut copies = vec![Line::ZERO; ROWS * lines];
         let mut tiles = vec![vec![[Line::ZERO; 2]; steps]; planes];
         for (t, w) in w.chunks(TILE * x.width).enumerate() {
             let count = w.len() / x.width;
+            for r in 0..x.rows {
+                // Written before it is read: else the system backs fresh memory twice.
+                // SAFETY: as the caller says.
+                unsafe { out.part(r, first + t * TILE, count) }.fill(0);
+            }
             let mut found = [false; MAX_PLANES];
             for (plane, (tile, found)) in tiles.iter_mut().zip(&mut found).enumerate() {
                 let mut higher = false;
-                for (i, w) in w.chunks(x.width).enumerate() {
-                    let row = entries(&mut row);
-                    let seen = copy_plane(row, plane, w.iter().copied());
-                    row[x.width..].fill(0);
-                    *found |= seen.digits;
-                    higher |= seen.higher;
-                    let (half, lane) = (i / 16, 2 * (i % 16));
-                    for (tile, pair) in tile.iter_mut().zip(row.chunks_exact(2)) {
-                        tile[half].0[lane..lane + 2].copy_from_slice(pair);
+                for (half, w) in w.chunks(ROWS * x.width).enumerate() {
+                    // What the last, narrower tile has in the other lanes is not looked at.
+                    let mut rows = [w.as_ptr().cast(); ROWS];
+                    let copies = copies.chunks_mut(lines);
+                    for ((row, copy), w) in rows.iter_mut().zip(copies).zip(w.chunks(x.width)) {
+                        if let Some(w) = digits_of(w) {
+                            *found = true;
+                            *row = w.as_ptr();
+                        } else {
+                            let copy = entries(copy);
+                            let seen = copy_plane(copy, plane, w.iter().copied());
+                            *found |= seen.digits;
+                            higher |= seen.higher;
+                            *row = copy.as_ptr();
+                        }
                     }
+                    // SAFETY: they are rows of this width.
+                    unsafe { interleave(tile, half, &rows, x.width) };
                 }
-                // What the last, narrower tile leaves in the other lanes is not looked at.
                 if !higher {
                     break;
                 }
