@@ -66,18 +66,24 @@ unsafe fn empty_row<const K: usize>(sums: &mut [i64; 16], x: [V; K]) {
 }
 
 /// Adds to `sums` the products of two rows of integers, 32 a step, with `K` rows of digits, at
-/// most 13.
+/// most 13; begins to fetch what lies so many integers behind.
 #[inline(always)]
 unsafe fn row_pair<const K: usize>(
     [x, y]: [*const i16; 2],
     digits: &[[Line; K]],
     [sums0, sums1]: [&mut [i64; 16]; 2],
+    ahead: usize,
 ) {
     unsafe {
         let mut first = [_mm512_setzero_si512(); K];
         let mut second = first;
         for (step, digits) in digits.iter().enumerate() {
             let at = |row: *const i16| _mm512_loadu_si512(row.add(step * LANES).cast());
+            for row in [x, y] {
+                // Fetching has no effect that a program can see.
+                let next = row.wrapping_add(ahead + step * LANES);
+                _mm_prefetch::<_MM_HINT_T0>(next.cast());
+            }
             let (x, y) = (at(x), at(y));
             for k in 0..K {
                 let d = load(&digits[k]);
@@ -176,7 +182,7 @@ kernel! {
                         let [first, second] = two(&mut sums[0], slot);
                         for ((digits, x), y) in digits.0.iter().zip(first).zip(second) {
                             let digits = &digits[from / LANES..][..steps];
-                            unsafe { row_pair(rows, digits, [x, y]) };
+                            unsafe { row_pair(rows, digits, [x, y], 2 * m.n) };
                         }
                         continue;
                     }
@@ -199,7 +205,7 @@ kernel! {
                             let [first, second] = two(sums, slot);
                             for ((digits, x), y) in digits.0.iter().zip(first).zip(second) {
                                 let digits = &digits[from / LANES..][..steps];
-                                unsafe { row_pair(rows, digits, [x, y]) };
+                                unsafe { row_pair(rows, digits, [x, y], 0) };
                             }
                         }
                         if !found.higher {
