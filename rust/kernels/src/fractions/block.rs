@@ -334,7 +334,7 @@ impl Half {
                 out = [out[0] + *w * x0 * x1, out[1] + *w * s0 * s1];
             }
         }
-        out
+        out.map(|sum| w.others * sum)
     }
 
     /// Both children of an entry; 0/1 where the second one ends before.

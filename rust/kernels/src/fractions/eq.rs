@@ -2,7 +2,9 @@
 
 use crate::buffers::take;
 use crate::field::Fq;
+use crate::parallel::{ALONE, CHUNK};
 use crate::vector::scale_into;
+use rayon::prelude::*;
 
 /// Bits of an axis of `n` entries.
 pub(super) fn bits(n: usize) -> usize {
@@ -17,21 +19,32 @@ pub fn eq_halved(point: &[Fq], n: usize) -> Vec<Fq> {
         lengths.push(last.div_ceil(2));
     }
     let mut out = take(n);
-    let mut upper = Vec::new();
     if let Some(first) = out.first_mut() {
         *first = Fq::ONE;
     }
     for j in (0..lengths.len() - 1).rev() {
-        let (n, half) = (lengths[j], lengths[j + 1]);
-        upper.resize(half, Fq::ZERO);
-        scale_into(&mut upper[..half], point[j], &out[..half]);
-        let (low, high) = out.split_at_mut(half);
-        for (low, upper) in low.iter_mut().zip(&upper) {
-            *low -= *upper;
+        let (low, high) = out[..lengths[j]].split_at_mut(lengths[j + 1]);
+        let (both, alone) = low.split_at_mut(high.len());
+        // The last entry may have none in the upper half.
+        for low in alone {
+            *low -= point[j] * *low;
         }
-        high[..n - half].copy_from_slice(&upper[..n - half]);
+        if both.len() <= ALONE {
+            extend(both, high, point[j]);
+        } else {
+            let parts = both.par_chunks_mut(CHUNK).zip(high.par_chunks_mut(CHUNK));
+            parts.for_each(|(low, high)| extend(low, high, point[j]));
+        }
     }
     out
+}
+
+/// Splits entries by one more variable: `r low` is the upper half, `(1 - r) low` stays.
+fn extend(low: &mut [Fq], high: &mut [Fq], r: Fq) {
+    scale_into(high, r, low);
+    for (low, high) in low.iter_mut().zip(high) {
+        *low -= *high;
+    }
 }
 
 /// The code of every entry of an axis: see [`eq_halved`].

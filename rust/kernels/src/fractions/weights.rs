@@ -2,7 +2,7 @@
 
 use super::eq::{bits, eq_at, eq_halved};
 use crate::field::Fq;
-use crate::vector::{outer, scale};
+use crate::vector::outer;
 use std::sync::Arc;
 
 /// The weights of short arrays are stored whole.
@@ -10,11 +10,10 @@ const SHORT: usize = 256;
 
 /// Tables that stay while the first axis is bound.
 struct Rest {
-    /// What the block's place contributes.
-    prefix: Fq,
-    /// Axes between the first one and the inner ones.
+    /// Axes between the first one and the inner ones, times what the block's place contributes.
     middle: Vec<Fq>,
     inner: Arc<Vec<Fq>>,
+    /// All of it, summed up.
     sum: Fq,
 }
 
@@ -26,8 +25,9 @@ pub(super) struct Tables(Option<Rest>);
 pub(super) struct Weights {
     pub(super) outer: Vec<Fq>,
     pub(super) inner: Arc<Vec<Fq>>,
-    /// Of the entries of the first axis, with everything else summed up.
-    pub(super) rows: Vec<Fq>,
+    /// Of the entries of the first axis, but for a factor: everything else summed up.
+    pub(super) rows: Arc<Vec<Fq>>,
+    pub(super) others: Fq,
 }
 
 impl Tables {
@@ -43,26 +43,20 @@ impl Tables {
         let rest = self
             .0
             .get_or_insert_with(|| rest(&point[first..], others, position >> first));
-        let lead = eq_halved(&point[1..first], dims[0].div_ceil(2));
-        let rows = scale(&lead, rest.prefix * rest.sum);
-        if rest.inner.len() < SHORT {
-            let lead = scale(&lead, rest.prefix);
-            let inner = if others.is_empty() {
-                lead
-            } else {
-                outer(&lead, &rest.inner)
-            };
-            return Weights {
-                outer: vec![Fq::ONE],
-                inner: Arc::new(inner),
-                rows,
-            };
-        }
-        let lead = scale(&outer(&lead, &rest.middle), rest.prefix);
+        let rows = Arc::new(eq_halved(&point[1..first], dims[0].div_ceil(2)));
+        let (outer, inner) = if rest.inner.len() >= SHORT {
+            (outer(&rows, &rest.middle), rest.inner.clone())
+        } else if others.is_empty() {
+            (rest.middle.clone(), rows.clone())
+        } else {
+            // No axis is between the first and these.
+            (rest.middle.clone(), Arc::new(outer(&rows, &rest.inner)))
+        };
         Weights {
-            outer: lead,
-            inner: rest.inner.clone(),
+            outer,
+            inner,
             rows,
+            others: rest.sum,
         }
     }
 }
@@ -78,7 +72,7 @@ fn rest(point: &[Fq], dims: &[usize], position: usize) -> Rest {
         .iter()
         .map(|t| t.iter().copied().sum::<Fq>())
         .fold(Fq::ONE, |a, b| a * b);
-    let prefix = eq_at(&point[at..], position >> at);
+    let place = eq_at(&point[at..], position >> at);
     let mut inner = vec![Fq::ONE];
     while inner.len() < SHORT {
         match tables.pop() {
@@ -86,11 +80,10 @@ fn rest(point: &[Fq], dims: &[usize], position: usize) -> Rest {
             None => break,
         }
     }
-    let middle = tables.iter().fold(vec![Fq::ONE], |a, b| outer(&a, b));
+    let middle = tables.iter().fold(vec![place], |a, b| outer(&a, b));
     Rest {
-        prefix,
         middle,
         inner: Arc::new(inner),
-        sum,
+        sum: place * sum,
     }
 }
