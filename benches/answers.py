@@ -17,6 +17,7 @@ from pathlib import Path
 from veracity import Prover, prove, prove_answers, verify, verify_answers
 from veracity.benchmarks.proving import checkout, cpu_name
 from veracity.formats.secret import Secret
+from veracity.threads import let_caller_compute
 from veracity.work.programs import load_program
 
 PROMPTS = (
@@ -27,6 +28,7 @@ PROMPTS = (
 
 def main() -> None:
     """Measure."""
+    let_caller_compute()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program", type=Path)
     parser.add_argument("secret", type=Path)

@@ -23,6 +23,7 @@ from scale import program, veracity
 from veracity import zkml
 from veracity.engine import load_engine
 from veracity.lm.text_decoder import ports_of
+from veracity.threads import let_caller_compute
 from veracity.work import estimate, memory
 from veracity.work.programs import integer_program, load_program
 
@@ -125,6 +126,7 @@ def fit(points: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Compare all workloads."""
+    let_caller_compute()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build") / "scale")
     parser.add_argument("--json", type=Path, help="file to leave all of it in")

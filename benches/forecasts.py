@@ -20,6 +20,7 @@ import veracity
 from veracity.cli.proving import CALIBRATE_SHARES, COMMIT_SHARES, EXACT_SHARES
 from veracity.formats.secret import Secret
 from veracity.progress import PHASES, Forecast, Progress
+from veracity.threads import let_caller_compute
 
 MARKS = (0.25, 0.5, 0.75)
 
@@ -83,6 +84,7 @@ def measure(program: Path, tokens: int) -> None:
 
 def main() -> None:
     """Run the command."""
+    let_caller_compute()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("programs", type=Path, nargs="*")
     parser.add_argument("--tokens", type=int, default=32)

@@ -40,6 +40,7 @@ from veracity.graph import Program
 from veracity.lm.decoder import FloatModel
 from veracity.proving.answering import answer_tokens
 from veracity.proving.prove import prove_tokens
+from veracity.threads import let_caller_compute
 from veracity.work.commit import commit
 from veracity.work.programs import page_weights
 
@@ -206,6 +207,7 @@ def measure(shape: Shape, tokens: int, memory: int, work: Path) -> dict[str, Any
 
 def main() -> None:
     """Measure and print."""
+    let_caller_compute()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shape")
     parser.add_argument("--tokens", type=int, default=8)

@@ -44,6 +44,7 @@ from veracity.graph.training import (
     start_weights,
     train_step,
 )
+from veracity.threads import let_caller_compute
 from veracity.training.data import check_row, commit_examples, read_idx, reveal_row, verify_data
 from veracity.training.exclusion import check_exclusion, exclude_input
 from veracity.training.finish import finish_run, save_finished
@@ -314,6 +315,7 @@ def compared(name: str, plan: Plan, count: int, pictures: Pictures) -> dict[str,
 
 def main() -> None:
     """Measure; each workload in a process of its own, so that peaks are its own."""
+    let_caller_compute()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--verify", type=Path, help="check the files of a folder, and end")

@@ -39,7 +39,7 @@ def multiply(context: Context, op: Mul) -> Tensor:
     left, right = context.value(op.a), context.value(op.b)
     value = None
     if left.value is not None and right.value is not None:
-        value = left.value.astype(np.int64) * right.value.astype(np.int64)
+        value = np.multiply(left.value, right.value, dtype=np.int64, casting="unsafe")
     axes = letters(left)
     acc = Tensor.product(f"{axes},{axes}->{axes}", left, right)
     return context.builder.rescaled(op.name, "mul", acc, value, op.shift)
