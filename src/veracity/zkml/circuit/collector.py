@@ -201,7 +201,9 @@ class Collector:
         for (source, maps), c in tensor.terms.items():
             # a circuit has thousands of arrays, and few of the others
             if type(source) is ArraySource:
-                largest = limits[source] if source in limits else self._limit(source)
+                largest = limits.get(source)
+                if largest is None:
+                    largest = self._committed_limit(source)
             else:
                 largest = self._size(source)
             if largest is None:
@@ -241,8 +243,10 @@ class Collector:
 
     def _limit(self, source: ArraySource) -> int | None:
         known = self._limits.get(source)
-        if known is not None:
-            return known
+        return self._committed_limit(source) if known is None else known
+
+    def _committed_limit(self, source: ArraySource) -> int | None:
+        """The magnitude that every array which is committed like this one keeps."""
         batch = self.batches.get(source.id)
         if batch is None:
             return self.given[source.id].limit
