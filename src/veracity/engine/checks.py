@@ -82,19 +82,13 @@ def check_small(values: Ints, shape: tuple[int | None, ...] | None = None) -> In
         raise ValueError(f"dtype {values.dtype} is not a small integer of the engine")
     if not values.flags.c_contiguous:
         raise ValueError("small-integer arrays must be C-contiguous")
-    if shape is not None and not _fits(values.shape, shape):
-        raise ValueError(f"shape {values.shape} where {shape} is due")
+    if shape is not None:
+        fits = len(shape) == values.ndim
+        for want, have in zip(shape, values.shape, strict=False):
+            fits = fits and (want is None or want == have)
+        if not fits:
+            raise ValueError(f"shape {values.shape} where {shape} is due")
     return values
-
-
-def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
-    """Whether axes have the lengths that are given."""
-    if len(found) != len(shape):
-        return False
-    for have, want in zip(found, shape, strict=True):
-        if want is not None and want != have:
-            return False
-    return True
 
 
 def check_contractions(arrays: Sequence[Ints], n: int, *, each: bool) -> tuple[int, int]:
