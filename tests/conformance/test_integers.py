@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import sys
+
 import numpy as np
 import pytest
 
@@ -38,6 +42,31 @@ def test_extremes(engine):
     for rows in (2, 20):
         x = np.full((rows, 9000), -(1 << 7), dtype=np.int64)
         assert (engine.integers.matmul_transposed(x, w) == 9000 << 22).all()
+
+
+def before_a_guard(x):
+    """A copy that ends where a page begins that nobody may read."""
+    page, length = mmap.PAGESIZE, -(-x.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, length + page)
+    whole = np.frombuffer(memory, dtype=np.uint8)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(whole.ctypes.data + length), page, 0):
+        pytest.skip("the system protects no pages of such memory")
+    copy = whole[length - x.nbytes : length].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects pages as Linux does")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 5, 9, 16])
+def test_nothing_is_read_behind_the_weights(engine, small, dtype, rows):
+    """Else this process ends here: in tiles with few rows, and rows that fill no register."""
+    for count, width in ((1, 1), (1, 100), (17, 31), (33, 64), (65, 7)):
+        w = small(dtype, count, width)
+        x = np.arange(rows * width, dtype=np.int64).reshape(rows, width)
+        found = engine.integers.matmul_transposed(before_a_guard(x), before_a_guard(w))
+        np.testing.assert_array_equal(found, x @ w.astype(np.int64).T)
 
 
 def test_empty_and_bad(engine, reference):

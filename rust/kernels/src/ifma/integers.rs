@@ -157,8 +157,7 @@ kernel! {
             for (plane, (tile, found)) in tiles.iter_mut().zip(&mut found).enumerate() {
                 let mut higher = false;
                 for (half, w) in w.chunks(ROWS * x.width).enumerate() {
-                    // What the last, narrower tile has in the other lanes is not looked at.
-                    let mut rows = [w.as_ptr().cast(); ROWS];
+                    let mut rows = [std::ptr::null(); ROWS];
                     let copies = copies.chunks_mut(lines);
                     for ((row, copy), w) in rows.iter_mut().zip(copies).zip(w.chunks(x.width)) {
                         if let Some(w) = digits_of(w) {
@@ -172,6 +171,9 @@ kernel! {
                             *row = copy.as_ptr();
                         }
                     }
+                    // What the last, narrower tile has in the other lanes is not looked at.
+                    let first = rows[0];
+                    rows[w.len() / x.width..].fill(first);
                     // SAFETY: they are rows of this width.
                     unsafe { interleave(tile, half, &rows, x.width) };
                 }
