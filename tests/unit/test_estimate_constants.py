@@ -54,7 +54,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=11_306,
         prove_s=0.261,
-        verify_s=0.057,
+        verify_s=0.048,
         peak=115,
     ),
     "stories260k 32": Run(
@@ -63,7 +63,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=14_314,
         prove_s=0.318,
-        verify_s=0.06,
+        verify_s=0.052,
         peak=138,
     ),
     "stories260k 64": Run(
@@ -72,7 +72,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=18_250,
         prove_s=0.4,
-        verify_s=0.065,
+        verify_s=0.06,
         peak=163,
     ),
     "stories260k 128": Run(
@@ -81,7 +81,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=20_618,
         prove_s=0.65,
-        verify_s=0.077,
+        verify_s=0.068,
         peak=251,
     ),
     "stories260k 256": Run(
@@ -90,7 +90,7 @@ SINGLE = {
         usual=4096,
         proof_bytes=19_978,
         prove_s=1.28,
-        verify_s=0.103,
+        verify_s=0.101,
         peak=498,
     ),
     "gpt2-124m 8": Run(
@@ -99,7 +99,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=14_410,
         prove_s=0.784,
-        verify_s=0.096,
+        verify_s=0.095,
         peak=519,
     ),
     "gpt2-124m 32": Run(
@@ -108,7 +108,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=27_498,
         prove_s=1.5,
-        verify_s=0.11,
+        verify_s=0.109,
         peak=743,
     ),
     "gpt2-124m 64": Run(
@@ -117,7 +117,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=28_330,
         prove_s=2.77,
-        verify_s=0.152,
+        verify_s=0.143,
         peak=1047,
     ),
     "smollm2 8": Run(
@@ -126,7 +126,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=17_770,
         prove_s=1.072,
-        verify_s=0.135,
+        verify_s=0.129,
         peak=609,
     ),
     "smollm2 32": Run(
@@ -135,7 +135,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=39_306,
         prove_s=2.122,
-        verify_s=0.138,
+        verify_s=0.139,
         peak=900,
     ),
     "smollm2 64": Run(
@@ -144,7 +144,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=40_906,
         prove_s=3.873,
-        verify_s=0.202,
+        verify_s=0.187,
         peak=1460,
     ),
     "smollm2 128": Run(
@@ -153,7 +153,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=44_298,
         prove_s=7.333,
-        verify_s=0.251,
+        verify_s=0.227,
         peak=2938,
     ),
     "gpt2-124m 128": Run(
@@ -162,7 +162,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=30_506,
         prove_s=4.93,
-        verify_s=0.184,
+        verify_s=0.165,
         peak=1946,
     ),
     "smollm2 256": Run(
@@ -171,7 +171,7 @@ SINGLE = {
         usual=16384,
         proof_bytes=32_874,
         prove_s=22.3,
-        verify_s=0.577,
+        verify_s=0.539,
         peak=6929,
     ),
 }

@@ -52,8 +52,8 @@ PER_COMMITTED_WEIGHT = 0.985
 #: Seconds of a check: always, for a segment, per row of the model's, per 32 bytes of the proof, per
 #: generator of a segment's longest row. What a verifier allows
 #: (:mod:`veracity.work.effort`) is more.
-VERIFY_S, VERIFY_SEGMENT_S = 0.041, 0.0071
-PER_MODEL_ROW_S, PER_POINT_S, PER_GENERATOR_S = 2.9e-6, 2.9e-5, 1.44e-6
+VERIFY_S, VERIFY_SEGMENT_S = 0.0187, 0.0071
+PER_MODEL_ROW_S, PER_POINT_S, PER_GENERATOR_S = 3.35e-6, 4.9e-5, 1.25e-6
 #: Bytes per value of what a network's values free, which is kept where there is no limit.
 NETWORK_KEPT_BYTES = 22
 
