@@ -197,15 +197,10 @@ class Collector:
         known = self._bounds.get(id(tensor))
         if known is not None:
             return known[1]
-        total, limits = 0, self._limits
+        total = 0
         for (source, maps), c in tensor.terms.items():
             # a circuit has thousands of arrays, and few of the others
-            if type(source) is ArraySource:
-                largest = limits.get(source)
-                if largest is None:
-                    largest = self._committed_limit(source)
-            else:
-                largest = self._size(source)
+            largest = self._limit(source) if type(source) is ArraySource else self._size(source)
             if largest is None:
                 return None
             for linear_map in maps:
@@ -243,10 +238,8 @@ class Collector:
 
     def _limit(self, source: ArraySource) -> int | None:
         known = self._limits.get(source)
-        return self._committed_limit(source) if known is None else known
-
-    def _committed_limit(self, source: ArraySource) -> int | None:
-        """The magnitude that every array which is committed like this one keeps."""
+        if known is not None:
+            return known
         batch = self.batches.get(source.id)
         if batch is None:
             return self.given[source.id].limit
